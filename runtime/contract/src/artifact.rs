@@ -1,0 +1,82 @@
+//! What is inside a published artifact.
+//!
+//! An artifact is a folder: `model.onnx`, its external data by relative name, and `modelwright/` with what Modelwright
+//! knows about it. The model digest covers everything outside `modelwright/`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::signature::Signature;
+
+/// The graph.
+pub const MODEL_FILE: &str = "model.onnx";
+/// Folder of Modelwright's own files inside the artifact; not part of the model digest.
+pub const METADATA_DIRECTORY: &str = "modelwright";
+/// The [`Description`], inside [`METADATA_DIRECTORY`].
+pub const DESCRIPTION_FILE: &str = "description.json";
+/// The [`GoldenSamples`], inside [`METADATA_DIRECTORY`].
+pub const GOLDEN_FILE: &str = "golden.json";
+
+/// One line of the list whose SHA-256 is the model digest: the file's digest in hex, two spaces, the relative path with
+/// `/`, a newline. The lines are sorted by path in byte order (the format of `sha256sum`).
+pub fn digest_line(path: &str, sha256_hex: &str) -> String {
+    format!("{sha256_hex}  {path}\n")
+}
+
+/// What is known about the model apart from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Description {
+    /// Digest of the model's files.
+    pub model_digest: String,
+    /// Operator set of the default domain.
+    pub opset: i64,
+    /// Inputs and outputs, whole.
+    pub signature: Signature,
+    /// Metrics by name, as decimal strings; empty for an import of a bare ONNX file.
+    #[serde(default)]
+    pub metrics: std::collections::BTreeMap<String, String>,
+}
+
+/// Recorded inputs and outputs that every serving pod replays before it is ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoldenSamples {
+    /// Where the inputs come from.
+    pub source: GoldenSource,
+    /// Largest allowed |answer − recorded| ÷ max(1, |recorded|) for floating-point outputs on the CPU provider; other
+    /// outputs must be equal. A decimal string.
+    pub tolerance: String,
+    /// The samples.
+    pub samples: Vec<GoldenSample>,
+}
+
+/// Origin of golden inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GoldenSource {
+    /// Rows of the test part of a training run.
+    Test,
+    /// Made from a seed and the signature.
+    Synthetic,
+}
+
+/// One request and its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GoldenSample {
+    /// Every input of the model.
+    pub inputs: Vec<GoldenTensor>,
+    /// Every output of the model.
+    pub outputs: Vec<GoldenTensor>,
+}
+
+/// One tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GoldenTensor {
+    /// Name in the graph.
+    pub name: String,
+    /// Open Inference Protocol datatype.
+    pub datatype: String,
+    /// Sizes.
+    pub shape: Vec<i64>,
+    /// The elements in the binary tensor extension's layout (little endian; BYTES with 4-byte length prefixes), base64.
+    pub data: String,
+}

@@ -1,0 +1,39 @@
+//! What the `fetch` container is told.
+
+use serde::{Deserialize, Serialize};
+
+/// Fetch one thing into one folder, and prove its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FetchConfig {
+    /// Whether a user's source is imported, or a published artifact is fetched to be served.
+    pub kind: FetchKind,
+    /// `oci://`, `s3://`, `https://`, `http://` or `pvc://claim/path`. A trailing `/` on `s3` and `pvc` means every file
+    /// below it.
+    pub uri: String,
+    /// The expected SHA-256, 64 lower-case hex digits: of the single file, of the OCI manifest, or, for several files,
+    /// of the sorted list that [`crate::artifact::digest_line`] describes. Mandatory for [`FetchKind::Artifact`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The folder to fill; it appears complete or not at all.
+    pub destination: String,
+    /// Folder with the credentials, one file a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_directory: Option<String>,
+    /// Most bytes to accept, over all files.
+    pub max_bytes: u64,
+    /// Whether addresses in private ranges may be connected to. Link-local and loopback addresses never may.
+    pub allow_private_networks: bool,
+    /// Whether an `oci` host is spoken to by plain HTTP when no Secret says so (the bundled store).
+    #[serde(default)]
+    pub plain_http: bool,
+}
+
+/// What is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FetchKind {
+    /// A user's source: any ONNX model, or an artifact that Modelwright made.
+    Source,
+    /// An artifact of the store, by digest.
+    Artifact,
+}

@@ -1,0 +1,22 @@
+//! What crosses the pod boundary: the operator writes these values into pods, and the runtime reads them, and the
+//! other way round. Both sides test against the same golden files, so neither can drift alone.
+//!
+//! | module | direction |
+//! | --- | --- |
+//! | [`names`] | both: environment variables, ports, paths, exit codes |
+//! | [`fetch`], [`publish`], [`serving`] | operator → container, as one JSON environment variable each |
+//! | [`traffic`] | operator → serving pods, through an optional ConfigMap that is re-read while they run |
+//! | [`report`] | run container → operator, through the termination message |
+//! | [`status`] | serving pod → operator, at `GET :9090/status` |
+//! | [`signature`] | inputs and outputs of a model, in the words of the Open Inference Protocol |
+//! | [`artifact`] | names and shapes of the files inside a published artifact |
+
+pub mod artifact;
+pub mod fetch;
+pub mod names;
+pub mod publish;
+pub mod report;
+pub mod serving;
+pub mod signature;
+pub mod status;
+pub mod traffic;

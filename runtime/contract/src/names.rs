@@ -1,0 +1,69 @@
+//! Names that both sides must spell alike.
+
+/// Environment variable with the JSON of [`crate::fetch::FetchConfig`].
+pub const FETCH_ENV: &str = "MODELWRIGHT_FETCH";
+/// Environment variable with the JSON of [`crate::publish::PublishConfig`].
+pub const PUBLISH_ENV: &str = "MODELWRIGHT_PUBLISH";
+/// Environment variable with the JSON of [`crate::serving::ServingConfig`].
+pub const SERVING_ENV: &str = "MODELWRIGHT_SERVING";
+/// Environment variable with the pod's own name (downward API).
+pub const POD_NAME_ENV: &str = "MODELWRIGHT_POD_NAME";
+/// Environment variable with the path of the ONNX Runtime shared library; the image sets it.
+pub const ONNXRUNTIME_ENV: &str = "ORT_DYLIB_PATH";
+
+/// Port of the Open Inference Protocol over HTTP.
+pub const HTTP_PORT: u16 = 8080;
+/// Port of the Open Inference Protocol over gRPC.
+pub const GRPC_PORT: u16 = 9000;
+/// Port of `/metrics` and `/status`, for the cluster's own use.
+pub const METRICS_PORT: u16 = 9090;
+
+/// The bounded volume that the containers of a run share.
+pub const WORK_DIRECTORY: &str = "/modelwright";
+/// Where `fetch` puts what it fetched in a run: the source model's files.
+pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
+/// Where `fetch` puts the artifact in a serving pod.
+pub const MODEL_DIRECTORY: &str = "/modelwright/model";
+/// Where the claim of a `pvc://` source is mounted, read-only.
+pub const CLAIM_DIRECTORY: &str = "/modelwright-claim";
+/// Where the Secret of a source is mounted, one file a key.
+pub const CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/credentials";
+/// Where the store's Secret is mounted, one file a key; an empty or absent folder means no credentials.
+pub const STORE_CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/store-credentials";
+/// Where the optional traffic ConfigMap is mounted.
+pub const TRAFFIC_DIRECTORY: &str = "/etc/modelwright/traffic";
+/// Key of the traffic ConfigMap, and so the file's name; holds the JSON of [`crate::traffic::Traffic`].
+pub const TRAFFIC_KEY: &str = "traffic.json";
+/// The kubelet reads a container's report here.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Exit code for input that no retry can mend; the Job fails at once.
+pub const EXIT_BAD_INPUT: i32 = 64;
+/// Exit code for a failure that a retry may mend (a store that does not answer).
+pub const EXIT_TRANSIENT: i32 = 75;
+
+/// Response header with the version number that answered.
+pub const VERSION_HEADER: &str = "x-modelwright-version";
+/// Response header with the model digest that answered (64 hex digits).
+pub const DIGEST_HEADER: &str = "x-modelwright-digest";
+
+/// Secret key, for every scheme: the only `host[:port]` that the credentials may be sent to. Mandatory.
+pub const SECRET_HOST: &str = "host";
+/// Secret key for `oci`, `https`, `http`: user name.
+pub const SECRET_USERNAME: &str = "username";
+/// Secret key for `oci`, `https`, `http`: password.
+pub const SECRET_PASSWORD: &str = "password";
+/// Secret key for `https`, `http`: a bearer token, instead of user name and password.
+pub const SECRET_TOKEN: &str = "token";
+/// Secret key for `s3`: access key ID.
+pub const SECRET_ACCESS_KEY_ID: &str = "accessKeyId";
+/// Secret key for `s3`: secret access key.
+pub const SECRET_SECRET_ACCESS_KEY: &str = "secretAccessKey";
+/// Secret key for `s3`, optional: session token.
+pub const SECRET_SESSION_TOKEN: &str = "sessionToken";
+/// Secret key for `s3`, optional: region (`us-east-1` if absent).
+pub const SECRET_REGION: &str = "region";
+/// Secret key for `oci` and `s3`, optional: `true` to speak plain HTTP to the host.
+pub const SECRET_PLAIN_HTTP: &str = "plainHttp";
+/// Secret key for every TLS scheme, optional: PEM certificates to trust besides the system's.
+pub const SECRET_CA_CERTIFICATE: &str = "ca.crt";

@@ -1,0 +1,37 @@
+//! What the `publish` container is told.
+
+use serde::{Deserialize, Serialize};
+
+/// Prove a fetched or trained model by real inference, then store it as an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PublishConfig {
+    /// Namespace of the Model, part of the artifact's address.
+    pub namespace: String,
+    /// Name of the Model, part of the artifact's address.
+    pub model: String,
+    /// Folder with the model's files.
+    pub directory: String,
+    /// Where artifacts are stored: `oci://host[:port]/prefix`.
+    pub store: Store,
+    /// How many golden samples to record when the source brings none.
+    pub golden_samples: u32,
+    /// Seed of the synthetic golden samples.
+    pub golden_seed: u64,
+    /// For how many seconds a store that does not answer is retried.
+    pub store_retry_seconds: u32,
+}
+
+/// The artifact store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Store {
+    /// `oci://host[:port]/prefix`.
+    pub uri: String,
+    /// Whether the host is spoken to by plain HTTP.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// Folder with the store's credentials, one file a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_directory: Option<String>,
+}

@@ -1,0 +1,87 @@
+//! What the containers of a run say at their end, through the termination message.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{artifact::GoldenSource, signature::Signature};
+
+/// Most bytes of one report: the kubelet shares 12 KiB over all containers of a pod.
+pub const MAX_REPORT_BYTES: usize = 1500;
+
+/// The end of a container: what it made, or why it could not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Report<T> {
+    /// It did what it was told.
+    Succeeded(T),
+    /// It did not.
+    Failed(Failure),
+}
+
+/// Why a container failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// One word in `CamelCase`, for conditions: `DigestMismatch`, `NotFound`, `Forbidden`, `NotOnnx`, …
+    pub reason: String,
+    /// For people: what was wrong, with field and value, what was expected, what to do next.
+    pub message: String,
+}
+
+/// What `fetch` got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchReport {
+    /// SHA-256 of what was fetched, as [`crate::fetch::FetchConfig::sha256`] defines it.
+    pub sha256: String,
+    /// Bytes over all files.
+    pub size_bytes: u64,
+    /// Number of files.
+    pub files: u32,
+}
+
+/// What `publish` stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishReport {
+    /// Digest of the model's files.
+    pub model_digest: String,
+    /// Address of the artifact, with its digest: `oci://host/prefix/namespace/model@sha256:…`.
+    pub artifact_uri: String,
+    /// Digest of the artifact (for `oci`, of the manifest).
+    pub artifact_sha256: String,
+    /// Bytes over all files of the artifact.
+    pub size_bytes: u64,
+    /// Operator set of the default domain.
+    pub opset: i64,
+    /// Inputs and outputs, as many as the report has room for.
+    pub signature: Signature,
+    /// Whether inputs or outputs were left out of `signature`.
+    #[serde(default)]
+    pub signature_truncated: bool,
+    /// Recorded golden samples.
+    pub golden_count: u32,
+    /// Their tolerance, a decimal string.
+    pub golden_tolerance: String,
+    /// Their origin.
+    pub golden_source: GoldenSource,
+    /// Metrics that the artifact brought along.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, String>,
+}
+
+/// A termination message that is no report.
+#[derive(Debug, thiserror::Error)]
+#[error("the container left no readable report: {source}")]
+pub struct UnreadableReport {
+    #[from]
+    source: serde_json::Error,
+}
+
+impl<T: Serialize + DeserializeOwned> Report<T> {
+    /// Reads a termination message.
+    pub fn parse(message: &str) -> Result<Self, UnreadableReport> {
+        Ok(serde_json::from_str(message)?)
+    }
+}

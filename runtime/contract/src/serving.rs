@@ -1,0 +1,71 @@
+//! What the `serve` container is told.
+
+use serde::{Deserialize, Serialize};
+
+/// Serve one version of one model. Immutable: a change is a new revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServingConfig {
+    /// Model name in the protocol.
+    pub model: String,
+    /// Version number in the protocol.
+    pub version: u64,
+    /// Digest of the model's files, 64 hex digits. The loaded files must have it; see [`crate::artifact::digest_line`].
+    pub model_digest: String,
+    /// Hash of the revision, for logs and `/status`.
+    pub revision: String,
+    /// Folder with the artifact.
+    pub directory: String,
+    /// Execution providers, in order of preference. The first must load unless `allow_fallback`.
+    pub execution_providers: Vec<ExecutionProvider>,
+    /// Whether a missing provider may be replaced by the next, and at last by the CPU.
+    pub allow_fallback: bool,
+    /// Limits.
+    #[serde(flatten)]
+    pub limits: ServingLimits,
+}
+
+/// Limits of one serving process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServingLimits {
+    /// Requests that may wait for a run; the next is answered 503 with Retry-After.
+    pub queue: u32,
+    /// Milliseconds from the head of a request to its answer; past them it is answered 504.
+    pub timeout_milliseconds: u64,
+    /// Largest request body in bytes; a larger one is answered 413.
+    pub max_request_bytes: u64,
+    /// Milliseconds that a drain waits for clients to leave.
+    pub drain_timeout_milliseconds: u64,
+}
+
+impl Default for ServingLimits {
+    fn default() -> Self {
+        Self {
+            queue: 256,
+            timeout_milliseconds: 30_000,
+            max_request_bytes: 64 * 1024 * 1024,
+            drain_timeout_milliseconds: 30_000,
+        }
+    }
+}
+
+/// Hardware back end of ONNX Runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ExecutionProvider {
+    /// The processor.
+    #[serde(rename = "CPU")]
+    Cpu,
+    /// NVIDIA GPUs through CUDA.
+    #[serde(rename = "CUDA")]
+    Cuda,
+}
+
+impl std::fmt::Display for ExecutionProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "CPU",
+            Self::Cuda => "CUDA",
+        })
+    }
+}

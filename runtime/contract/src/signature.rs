@@ -1,0 +1,24 @@
+//! Inputs and outputs of a model, as the Open Inference Protocol names them.
+
+use serde::{Deserialize, Serialize};
+
+/// What a model takes and gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// Inputs in the model's order.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs in the model's order.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// Name, datatype and shape of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorSpec {
+    /// Name in the graph.
+    pub name: String,
+    /// Open Inference Protocol datatype: `BOOL`, `UINT8` to `UINT64`, `INT8` to `INT64`, `FP16`, `BF16`, `FP32`, `FP64`,
+    /// `BYTES`.
+    pub datatype: String,
+    /// Sizes; `-1` where any size is taken.
+    pub shape: Vec<i64>,
+}

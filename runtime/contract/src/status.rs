@@ -1,0 +1,29 @@
+//! What a serving pod says of itself at `GET :9090/status`.
+
+use serde::{Deserialize, Serialize};
+
+/// A serving pod's own answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServeStatus {
+    /// Model name.
+    pub model: String,
+    /// Version number.
+    pub version: u64,
+    /// Digest of the files that were loaded.
+    pub model_digest: String,
+    /// Execution provider in use: `CPU` or `CUDA`.
+    pub execution_provider: String,
+    /// Version of ONNX Runtime.
+    pub onnxruntime_version: String,
+    /// Whether it takes traffic.
+    pub ready: bool,
+    /// Whether it was told to leave service.
+    pub draining: bool,
+    /// Whether it was told to leave service and no client is left.
+    pub drained: bool,
+    /// Golden samples that were replayed and agreed.
+    pub golden_samples: u32,
+    /// Requests answered since the start.
+    pub requests: u64,
+}

@@ -1,0 +1,122 @@
+//! `Model`: what you want. Today: an ONNX model imported from a source.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{condition::Condition, scheduling::Scheduling};
+
+/// A Model is imported into immutable ModelVersions. A spec that returns to earlier content resolves to the version that
+/// it had then.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "modelwright.dev",
+    version = "v1alpha1",
+    kind = "Model",
+    plural = "models",
+    shortname = "mdl",
+    category = "modelwright",
+    namespaced,
+    status = "ModelStatus",
+    validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name must have at most 40 characters: names of versions and pods are made from it; choose a shorter one"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Version", type_ = "integer", json_path = ".status.currentVersion"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelSpec {
+    /// Any string. It is part of what decides a version, so changing it imports again: use it to take in new bytes behind
+    /// an unchanged URI. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub rerun: Option<String>,
+    /// An existing ONNX model to import.
+    pub source: ModelSource,
+    /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
+}
+
+/// Where a model's bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("source.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.onnx"),
+    validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("source.credentialsSecret does not apply to a pvc:// source; remove it"),
+    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("source.uri must name a path behind the bucket or claim, for example s3://bucket/digits.onnx or pvc://claim/digits.onnx")
+)]
+pub struct ModelSource {
+    /// An ONNX file, a folder that holds `model.onnx` (`s3://` and `pvc://` with a trailing `/`), or an OCI artifact:
+    /// `oci://registry/repository[:tag|@sha256:…]`, `s3://bucket/key`, `https://host/path`, `http://host/path`,
+    /// `pvc://claim/path`.
+    #[schemars(length(min = 1, max = 2048))]
+    pub uri: String,
+    /// The expected SHA-256, 64 hex digits, of the file (`sha256sum`), of the OCI manifest, or, for a folder, of the sorted
+    /// `sha256sum` lines of its files. A mismatch fails the import. Default: not checked, but recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
+    /// Secret with the credentials, in the same namespace; its name starts with `modelwright-`, and its key `host` names
+    /// the only host that they are sent to. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = r"^modelwright-[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub credentials_secret: Option<String>,
+}
+
+/// What the operator observed of a Model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ModelStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready: the spec has a version. Reconciling: a run is under way. Stalled: somebody must act.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Number of the version that this Model resolves to; ModelDeployments without `version` follow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<u64>,
+    /// Highest version number so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_version: Option<u64>,
+    /// The run under way or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStatus>,
+    /// The last failure, kept until a run of the same spec succeeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<RunFailure>,
+}
+
+/// A run: the Job that makes a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Name of the Job.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// Number of pods that were tried, the present one included.
+    pub attempt: u32,
+    /// Pending, Fetching, Publishing, Succeeded or Failed.
+    #[schemars(length(max = 32))]
+    pub phase: String,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunFailure {
+    /// One CamelCase word.
+    #[schemars(length(max = 128))]
+    pub reason: String,
+    /// What was wrong, what was expected, what to do next.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// The container that failed: fetch or publish.
+    #[schemars(length(max = 32))]
+    pub phase: String,
+    /// When, RFC 3339.
+    #[schemars(length(max = 64))]
+    pub time: String,
+}

@@ -1,0 +1,140 @@
+//! `ModelVersion`: what you got. Made by the operator; immutable.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A ModelVersion is one immutable result of a Model: verified bytes, what they take and give, and where they came from.
+/// The operator makes it; users read it.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "modelwright.dev",
+    version = "v1alpha1",
+    kind = "ModelVersion",
+    plural = "modelversions",
+    shortname = "mv",
+    category = "modelwright",
+    namespaced,
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model"),
+    printcolumn(name = "Version", type_ = "integer", json_path = ".spec.version"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".spec.modelDigest", priority = 1),
+    printcolumn(name = "Size", type_ = "integer", json_path = ".spec.artifact.sizeBytes"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self == oldSelf").message("the spec of a ModelVersion is immutable; change the Model instead"))]
+pub struct ModelVersionSpec {
+    /// Name of the Model.
+    #[schemars(length(min = 1, max = 40))]
+    pub model: String,
+    /// Version number, from 1; never used again.
+    #[schemars(range(min = 1))]
+    pub version: u64,
+    /// Hash of the Model's spec that made it.
+    #[schemars(length(max = 80))]
+    pub spec_hash: String,
+    /// SHA-256 over the sorted list of the model's files and their digests. This is what equality, serving and the
+    /// response header `x-modelwright-digest` use.
+    #[schemars(length(min = 64, max = 64))]
+    pub model_digest: String,
+    /// Where the bytes are.
+    pub artifact: Artifact,
+    /// What the model takes and gives.
+    pub signature: Signature,
+    /// How good the model is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// Recorded predictions that every serving pod replays before it is ready.
+    pub golden_samples: GoldenSamples,
+    /// What it was made from.
+    pub provenance: Provenance,
+}
+
+/// A stored artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// Address with digest.
+    #[schemars(length(max = 2048))]
+    pub uri: String,
+    /// Digest of the artifact, checked on every fetch.
+    #[schemars(length(min = 64, max = 64))]
+    pub sha256: String,
+    /// Bytes over all files.
+    pub size_bytes: u64,
+    /// ONNX operator set of the default domain.
+    pub opset: i64,
+}
+
+/// Inputs and outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Signature {
+    /// Inputs, the first 16.
+    #[schemars(length(max = 16))]
+    pub inputs: Vec<Tensor>,
+    /// Outputs, the first 16.
+    #[schemars(length(max = 16))]
+    pub outputs: Vec<Tensor>,
+}
+
+/// One tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tensor {
+    /// Name in the graph.
+    #[schemars(length(max = 256))]
+    pub name: String,
+    /// Open Inference Protocol datatype.
+    #[schemars(length(max = 16))]
+    pub datatype: String,
+    /// Sizes; -1 where any size is taken.
+    #[schemars(length(max = 16))]
+    pub shape: Vec<i64>,
+}
+
+/// Metrics of a version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// Metric by name, as decimal strings.
+    #[schemars(extend("maxProperties" = 32))]
+    pub metrics: BTreeMap<String, String>,
+}
+
+/// What is known of the recorded predictions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GoldenSamples {
+    /// How many.
+    pub count: u32,
+    /// Largest allowed difference, relative above 1 and absolute below.
+    #[schemars(length(max = 32))]
+    pub tolerance: String,
+    /// Test: rows of the test part. Synthetic: made from a seed and the signature.
+    #[schemars(length(max = 16))]
+    pub source: String,
+}
+
+/// What a version was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// SHA-256 of what was fetched from the source.
+    #[schemars(length(max = 64))]
+    pub data_sha256: String,
+    /// Image by container of the run.
+    #[schemars(extend("maxProperties" = 8))]
+    pub images: BTreeMap<String, String>,
+    /// Name of the Job.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// When the run started, RFC 3339.
+    #[schemars(length(max = 64))]
+    pub started_at: String,
+    /// When the run finished, RFC 3339.
+    #[schemars(length(max = 64))]
+    pub finished_at: String,
+}

@@ -1,0 +1,63 @@
+//! Names of labels, annotations and derived objects.
+
+/// Field manager of everything that the operator applies.
+pub const FIELD_MANAGER: &str = "modelwright";
+/// Label on every object that the operator makes; it watches only what carries it.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY_LABEL`].
+pub const MANAGED_BY: &str = "modelwright";
+/// Label with the name of the Model that an object belongs to.
+pub const MODEL_LABEL: &str = "modelwright.dev/model";
+/// Label with the version number of a ModelVersion.
+pub const VERSION_LABEL: &str = "modelwright.dev/version";
+/// Label with the first 16 hex digits of a specHash (label values end at 63 characters).
+pub const SPEC_HASH_LABEL: &str = "modelwright.dev/spec-hash";
+/// Annotation of a ModelVersion: further specHashes that resolve to it, comma separated.
+pub const SPEC_HASHES_ANNOTATION: &str = "modelwright.dev/spec-hashes";
+/// Annotation of a ModelVersion: the Model's generation that selected it last.
+pub const SELECTED_GENERATION_ANNOTATION: &str = "modelwright.dev/selected-generation";
+/// Label with the name of the ModelDeployment that an object belongs to.
+pub const DEPLOYMENT_LABEL: &str = "modelwright.dev/deployment";
+/// Label with the hash of the revision that an object belongs to.
+pub const REVISION_LABEL: &str = "modelwright.dev/revision";
+/// Label of serving pods: `serve` while the Service may select the pod. The operator takes it off before a pod leaves.
+pub const TRAFFIC_LABEL: &str = "modelwright.dev/traffic";
+/// Value of [`TRAFFIC_LABEL`].
+pub const TRAFFIC_SERVE: &str = "serve";
+
+/// Longest name of a Model or ModelDeployment: derived names and label values must fit into 63 characters.
+pub const MAX_NAME_LENGTH: usize = 40;
+
+/// `<model>-v<N>`, the name of a ModelVersion.
+pub fn model_version(model: &str, version: u64) -> String {
+    format!("{model}-v{version}")
+}
+
+/// `<deployment>-<first 10 hex digits of the revision's hash>`, the name of a revision's ControllerRevision and
+/// Deployment.
+pub fn revision(deployment: &str, hash: &str) -> String {
+    format!("{deployment}-{}", hash.get(..10).unwrap_or(hash))
+}
+
+/// `<deployment>-traffic`, the name of the traffic ConfigMap.
+pub fn traffic(deployment: &str) -> String {
+    format!("{deployment}-traffic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_leaves_room_for_every_suffix() {
+        let longest = "a".repeat(MAX_NAME_LENGTH);
+        for name in [
+            model_version(&longest, u64::from(u32::MAX)),
+            revision(&longest, &"f".repeat(64)),
+            traffic(&longest),
+        ] {
+            // a Deployment's pods get `-<10>-<5>` behind the name
+            assert!(name.len() + 17 <= 72 && name.len() <= 63, "{name}");
+        }
+    }
+}
