@@ -1,0 +1,277 @@
+# shellcheck shell=bash
+# The single proofs of `check`. Each is a function that fails when what it says
+# does not hold; its output is shown only then.
+
+failures=0
+proofs=0
+
+prove() {
+  local what="$1" started=$SECONDS output
+  shift
+  proofs=$((proofs + 1))
+  if output="$(set -euo pipefail && "$@" 2>&1)"; then
+    printf 'ok      %s (%s s)\n' "$what" "$((SECONDS - started))"
+  else
+    failures=$((failures + 1))
+    printf 'FAILED  %s (%s s)\n' "$what" "$((SECONDS - started))"
+    tail -n 20 <<<"$output" | sed 's/^/        /'
+  fi
+}
+
+refuses() {
+  local expected="$1" output
+  shift
+  if output="$("$@" 2>&1)"; then
+    echo "was allowed: $*"
+    return 1
+  fi
+  grep -qF -- "$expected" <<<"$output" || {
+    echo "was refused, but not for '$expected': $output"
+    return 1
+  }
+}
+
+# run_pod NAME SPEC_FIELDS COMMAND: a pod of busybox, in flow-style YAML.
+pod_manifest() {
+  local name="$1" spec="$2" container="$3" command="$4"
+  cat <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: $name, labels: {app: $name}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  $spec
+  containers:
+  - name: main
+    image: $busybox
+    command: [sh, -c, $(jq -Rs . <<<"$command")]
+    $container
+YAML
+}
+
+# Runs a command in a new pod, and prints what it printed.
+in_new_pod() {
+  local name="$1" spec="$2" container="$3" command="$4"
+  pod_manifest "$name" "$spec" "$container" "$command" | kubectl apply -f - >/dev/null
+  kubectl wait --for=jsonpath='{.status.phase}'=Succeeded "pod/$name" --timeout=60s >/dev/null || {
+    kubectl logs "$name" || true
+    kubectl describe pod "$name" | tail -n 15
+    return 1
+  }
+  kubectl logs "$name"
+}
+
+in_pod() {
+  kubectl exec server -- sh -c "$1"
+}
+
+check_node_ready() {
+  kubectl wait --for=condition=Ready "node/$node_name" --timeout=10s
+}
+
+check_server_pod() {
+  pod_manifest server "" "ports: [{containerPort: 8080}]" \
+    'mkdir /tmp/www && echo served >/tmp/www/index.html && echo started && exec httpd -f -p 8080 -h /tmp/www' |
+    kubectl apply -f -
+  kubectl expose pod server --port=80 --target-port=8080
+  kubectl wait --for=condition=Ready pod/server --timeout=60s || {
+    kubectl describe pod server | tail -n 15
+    return 1
+  }
+  kubectl get events | grep -F "Successfully pulled image \"$busybox\"" ||
+    kubectl get events | grep -F "Container image \"$busybox\" already present"
+}
+
+check_job() {
+  kubectl create job counted --image="$busybox" -- sh -c 'echo counted'
+  kubectl wait --for=condition=Complete job/counted --timeout=60s
+  kubectl logs job/counted | grep -Fx counted
+}
+
+check_logs() {
+  wait_until 10 bash -c 'kubectl logs server | grep -Fx started'
+}
+
+check_exec() {
+  [[ "$(kubectl exec server -- id -u)" == 65532 ]]
+}
+
+check_port_forward() {
+  local port answer forward
+  kubectl port-forward pod/server :8080 >"$scratch/forward" 2>&1 &
+  forward=$!
+  wait_until 20 grep -q 'Forwarding from 127' "$scratch/forward" || cat "$scratch/forward"
+  port="$(sed -n 's/^Forwarding from 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$scratch/forward")"
+  answer="$(curl --silent --max-time 10 "http://127.0.0.1:$port/")" || true
+  kill "$forward"
+  [[ $answer == served ]]
+}
+
+check_dns_of_api() {
+  in_pod 'nslookup kubernetes.default.svc.cluster.local' | grep -F "$service_api_address"
+  in_pod 'ping -c 1 -W 2 kubernetes.default.svc 2>&1 || true' | grep -F "$service_api_address"
+}
+
+service_address() {
+  kubectl get service server -o jsonpath='{.spec.clusterIP}'
+}
+
+check_dns_of_service() {
+  in_pod "wget -q -O - -T 5 http://server/" | grep -Fx served
+}
+
+check_service_from_pod() {
+  [[ "$(in_new_pod client "" "" "wget -q -O - -T 5 http://$(service_address)/")" == served ]]
+}
+
+check_service_from_itself() {
+  in_pod "wget -q -O - -T 5 http://$(service_address)/" | grep -Fx served
+}
+
+check_service_from_host() {
+  [[ "$(curl --silent --max-time 5 "http://$(service_address)/")" == served ]]
+}
+
+check_pod_from_host() {
+  local address
+  address="$(kubectl get pod server -o jsonpath='{.status.podIP}')"
+  [[ "$(curl --silent --max-time 5 "http://$address:8080/")" == served ]]
+}
+
+check_registry_from_pod() {
+  in_pod "wget -q -O - -T 5 http://$registry/v2/_catalog" | grep -F tests/busybox
+}
+
+check_api_from_pod() {
+  in_pod 'token=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token) &&
+    printf "GET /version HTTP/1.0\r\nAuthorization: Bearer $token\r\n\r\n" >/tmp/ask && test -n "$token"'
+  kubectl auth can-i get pods --as="system:serviceaccount:$space:default" | grep -Fx no
+  curl --silent --fail --cacert "$pki/cluster-ca.crt" -H "Authorization: Bearer $(kubectl create token default)" \
+    "https://$service_api_address/version" | grep -F gitVersion
+}
+
+# An address of a range for documentation, which nobody has.
+check_no_way_out() {
+  in_pod 'started=$(date +%s); ! nc -w 20 192.0.2.1 80 </dev/null 2>/dev/null && test $(($(date +%s) - started)) -lt 10'
+}
+
+restricted='securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}'
+
+check_restricted_refuses() {
+  kubectl create namespace "$space-restricted"
+  kubectl label namespace "$space-restricted" pod-security.kubernetes.io/enforce=restricted
+  wait_until 30 kubectl --namespace "$space-restricted" get serviceaccount default
+  pod_manifest root "" "securityContext: {runAsUser: 0}" 'true' >"$scratch/root.yaml"
+  refuses 'violates PodSecurity "restricted:latest"' kubectl --namespace "$space-restricted" apply -f "$scratch/root.yaml"
+}
+
+check_restricted_allows() {
+  pod_manifest restricted "securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}" "$restricted" 'id' |
+    kubectl --namespace "$space-restricted" apply -f -
+  kubectl --namespace "$space-restricted" wait --for=jsonpath='{.status.phase}'=Succeeded pod/restricted --timeout=60s
+}
+
+check_admission_policy() {
+  kubectl apply -f - <<YAML
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: $space}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]
+  validations: [{expression: "!has(object.data) || !('forbidden' in object.data)", message: this key is forbidden}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: $space}
+spec:
+  policyName: $space
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: $space}}}
+YAML
+  # The API server learns of a policy a moment after it was written.
+  wait_until 30 refuses 'this key is forbidden' kubectl create configmap refused --from-literal=forbidden=1 --dry-run=server
+  kubectl create configmap allowed --from-literal=other=1
+}
+
+check_gpu_count() {
+  [[ "$(kubectl get node "$node_name" -o 'jsonpath={.status.capacity.nvidia\.com/gpu} {.status.allocatable.nvidia\.com/gpu}')" == "2 2" ]]
+}
+
+check_gpu_scheduling() {
+  pod_manifest gpu-three "" "resources: {limits: {nvidia.com/gpu: 3}}" 'true' | kubectl apply -f -
+  in_new_pod gpu-two "" "resources: {limits: {nvidia.com/gpu: 2}}" 'true'
+  kubectl wait --for=condition=PodScheduled=false pod/gpu-three --timeout=30s
+  kubectl get pod gpu-three -o jsonpath='{.status.conditions[?(@.type=="PodScheduled")].message}' |
+    grep -F 'Insufficient nvidia.com/gpu'
+}
+
+check_memory_limit() {
+  pod_manifest greedy "" "resources: {limits: {memory: 32Mi}}" 'dd if=/dev/zero of=/dev/null bs=256M count=1' | kubectl apply -f -
+  kubectl wait --for=jsonpath='{.status.phase}'=Failed pod/greedy --timeout=60s
+  kubectl get pod greedy -o jsonpath='{.status.containerStatuses[0].state.terminated}' | grep -E 'OOMKilled|"exitCode":137'
+}
+
+check_read_only_root() {
+  in_new_pod read-only "securityContext: {runAsNonRoot: true}" "$restricted" \
+    'test "$(id -u)" = 65532 && ! touch /tmp/written 2>/dev/null && echo refused' | grep -Fx refused
+}
+
+check_volume_claim() {
+  local volume='volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]' mount='volumeMounts: [{name: data, mountPath: /data}]'
+  kubectl apply -f - <<YAML
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+YAML
+  in_new_pod writer "$volume" "$mount" 'echo kept >/data/file'
+  kubectl delete pod writer --wait
+  in_new_pod reader "$volume" "$mount" 'cat /data/file' | grep -Fx kept
+  [[ "$(kubectl get persistentvolumeclaim data -o jsonpath='{.status.phase}')" == Bound ]]
+}
+
+check_image_volume() {
+  in_new_pod image-volume "volumes: [{name: image, image: {reference: \"$busybox\"}}]" \
+    'volumeMounts: [{name: image, mountPath: /image, readOnly: true}]' 'cat /image/etc/passwd' | grep -F nonroot
+}
+
+check_node_restriction() {
+  local as_kubelet=(kubectl --kubeconfig "$pki/kubelet.kubeconfig")
+  kubectl apply -f - <<YAML
+apiVersion: v1
+kind: Node
+metadata: {name: $space}
+YAML
+  refuses 'is not allowed to modify node' "${as_kubelet[@]}" label node "$space" a=b || {
+    kubectl delete node "$space"
+    return 1
+  }
+  kubectl delete node "$space"
+  refuses 'cannot list resource "secrets"' "${as_kubelet[@]}" get secrets --all-namespaces
+}
+
+check_garbage_collection() {
+  kubectl create deployment owner --image="$busybox" --replicas=1 -- sleep 1000
+  wait_until 30 bash -c 'kubectl get replicasets -l app=owner -o name | grep -q .'
+  kubectl delete deployment owner --wait
+  kubectl wait --for=delete replicasets -l app=owner --timeout=60s
+}
+
+check_ttl() {
+  kubectl apply -f - <<YAML
+apiVersion: batch/v1
+kind: Job
+metadata: {name: short-lived}
+spec:
+  ttlSecondsAfterFinished: 1
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: main, image: "$busybox", command: ["true"]}]
+YAML
+  kubectl wait --for=delete job/short-lived --timeout=60s
+}

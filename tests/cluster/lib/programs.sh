@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# Building the Go programs, each group once for all that made it. A group is a
+# module of its own in programs/, so that none picks the versions of another.
+
+program_groups() {
+  printf '%s\n' containerd coredns helm kubeconform kubernetes pause registry versitygw
+}
+
+# The version that a group's own module is pinned to, from its go.mod.
+module_version() {
+  awk -v module="$2" '$1 == module { print $2; exit } $2 == module { print $3; exit }' "$here/programs/$1/go.mod"
+}
+
+linker_flags() {
+  local version
+  case $1 in
+    kubernetes)
+      version="$(module_version kubernetes k8s.io/kubernetes)"
+      printf ' -X k8s.io/component-base/version.%s' "gitVersion=$version" "gitMajor=1" \
+        "gitMinor=$(cut -d. -f2 <<<"$version")" "gitTreeState=clean"
+      printf ' -X k8s.io/client-go/pkg/version.gitVersion=%s' "$version"
+      ;;
+    containerd)
+      version="$(module_version containerd github.com/containerd/containerd/v2)"
+      printf ' -X github.com/containerd/containerd/v2/version.Version=%s' "${version#v}"
+      ;;
+    helm)
+      printf ' -X helm.sh/helm/v4/internal/version.version=%s' "$(module_version helm helm.sh/helm/v4)"
+      ;;
+    registry)
+      printf ' -X github.com/distribution/distribution/v3/version.version=%s' \
+        "$(module_version registry github.com/distribution/distribution/v3)"
+      ;;
+    versitygw)
+      printf ' -X main.Version=%s' "$(module_version versitygw github.com/versity/versitygw)"
+      ;;
+    kubeconform)
+      printf ' -X main.version=%s' "$(module_version kubeconform github.com/yannh/kubeconform)"
+      ;;
+  esac
+}
+
+program_names() {
+  case $1 in
+    containerd) printf '%s\n' containerd containerd-shim-runc-v2 ctr ;;
+    kubernetes) printf '%s\n' etcd kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet ;;
+    *) printf '%s\n' "$1" ;;
+  esac
+}
+
+# The flags carry the versions, and the Go version compiles differently.
+group_hash() {
+  {
+    go env GOVERSION GOARCH
+    linker_flags "$1"
+    cd "$here/programs/$1"
+    sha256sum ./*.go go.mod go.sum 2>/dev/null || true
+  } | sha256sum | cut -c1-16
+}
+
+require_disk() {
+  local free
+  mkdir -p "$cache"
+  free="$(df --output=avail --block-size=1G "$cache" | tail -1 | tr -d ' ')"
+  ((free >= 20)) ||
+    fail "building needs 20 GB of free disk, and $cache has $free GB: free some space, or set MODELWRIGHT_CACHE to another disk"
+}
+
+build_group() {
+  local group="$1" made="$2" started=$SECONDS name
+  say "building $group"
+  rm -rf "$made.part"
+  mkdir -p "$made.part/bin"
+  (
+    cd "$here/programs/$group"
+    export CGO_ENABLED=0 GOFLAGS=-mod=readonly
+    if compgen -G '*.go' >/dev/null; then
+      go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/$group" .
+    else
+      go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/" tool
+    fi
+  ) || fail "building $group failed"
+  if [[ $group == kubernetes ]]; then
+    while read -r name; do
+      ln -s kubernetes "$made.part/bin/$name"
+    done < <(program_names kubernetes)
+  fi
+  rm -rf "$made"
+  mv "$made.part" "$made"
+  say "built $group in $((SECONDS - started)) s"
+}
+
+# Sets `bin`, the one folder with a link to each program. Its name comes from
+# the groups' hashes, so two checkouts with other versions do not disturb each
+# other, and running programs keep their files.
+locate_programs() {
+  local group
+  command -v go >/dev/null || fail "needs Go to build the cluster's programs: https://go.dev/doc/install"
+  group_folders=""
+  while read -r group; do
+    group_folders+="$group $programs_cache/$group-$(group_hash "$group")"$'\n'
+  done < <(program_groups)
+  bin="$programs_cache/all-$(sha256sum <<<"$group_folders" | cut -c1-16)/bin"
+}
+
+build_programs() {
+  local group made name checked=""
+  locate_programs
+  [[ ! -e $bin/.complete ]] || return 0
+  mkdir -p "$programs_cache"
+  exec 8>"$programs_cache/.lock"
+  flock 8
+  while read -r group made; do
+    [[ -n $group && ! -d $made ]] || continue
+    [[ -n $checked ]] || require_disk
+    checked=yes
+    build_group "$group" "$made"
+  done <<<"$group_folders"
+  rm -rf "${bin%/bin}"
+  mkdir -p "$bin"
+  while read -r group made; do
+    [[ -n $group ]] || continue
+    while read -r name; do
+      ln -s "$made/bin/$name" "$bin/$name"
+    done < <(program_names "$group")
+  done <<<"$group_folders"
+  touch "$bin/.complete"
+  exec 8>&-
+}
