@@ -156,6 +156,27 @@ check_api_from_pod() {
     --namespace "$space" get pods
 }
 
+# Where tests put servers of their own, such as a bucket.
+check_host_from_pod() {
+  local server
+  mkdir -p "$scratch/bucket"
+  ROOT_ACCESS_KEY=check ROOT_SECRET_KEY=checkcheck versitygw --port "$MODELWRIGHT_HOST_ADDRESS:17070" --health /health \
+    posix "$scratch/bucket" >"$scratch/versitygw.log" 2>&1 &
+  server=$!
+  wait_until 10 curl --silent --fail --max-time 2 "http://$MODELWRIGHT_HOST_ADDRESS:17070/health" || cat "$scratch/versitygw.log"
+  in_pod "timeout 5 wget -q -O - http://$MODELWRIGHT_HOST_ADDRESS:17070/health && echo reached" | grep -F reached || {
+    kill "$server"
+    return 1
+  }
+  kill "$server"
+}
+
+check_node_port() {
+  kubectl expose pod server --name=outside --type=NodePort --port=80 --target-port=8080
+  wait_until 10 curl --silent --fail --max-time 2 \
+    "http://$node_address:$(kubectl get service outside -o jsonpath='{.spec.ports[0].nodePort}')/"
+}
+
 # An address of a range for documentation, which nobody has.
 check_no_way_out() {
   in_pod 'started=$(date +%s); ! nc -w 20 192.0.2.1 80 </dev/null 2>/dev/null && test $(($(date +%s) - started)) -lt 10'

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Images without a registry to pull from: built from nothing but staged files.
 
+verify="--tls-verify=false"
+
 run_buildah() {
   buildah --root "$cache/buildah" --runroot /run/modelwright-buildah --storage-driver "$(buildah_driver)" "$@"
 }
@@ -11,19 +13,24 @@ buildah_driver() {
   printf '%s\n' "${MODELWRIGHT_BUILDAH_DRIVER:-overlay}"
 }
 
-# A hash of what an image is made of: names, modes, targets of links, bytes.
+# A hash of what an image is made of: arguments, names, modes, links, bytes.
 content_hash() {
   local containerfile="$1" context="$2"
   {
+    printf '%s\n' "${build_arguments[@]}"
     cat "$containerfile"
     tar --create --directory="$context" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
       --format=gnu .
   } | sha256sum | cut -c1-16
 }
 
+# build_image REFERENCE CONTAINERFILE CONTEXT, with `build_arguments`. A base
+# may be in the cluster's registry, which has no TLS.
+build_arguments=()
 build_image() {
-  local reference="$1" containerfile="$2" context="$3"
-  run_buildah bud --quiet --isolation chroot --layers=false --timestamp 0 \
+  local reference="$1" containerfile="$2" context="$3" argument arguments=()
+  for argument in "${build_arguments[@]}"; do arguments+=(--build-arg "$argument"); done
+  run_buildah bud --quiet "$verify" --isolation chroot --layers=false --timestamp 0 "${arguments[@]}" \
     --tag "$reference" --file "$containerfile" "$context" >/dev/null
 }
 
@@ -98,7 +105,6 @@ push_image() {
 
 # With CLUSTER=current, images go to the registry that the user names.
 use_registry() {
-  verify="--tls-verify=false"
   if uses_current_cluster; then
     registry="${IMAGES:-}"
     verify="--tls-verify=${IMAGES_TLS_VERIFY:-true}"

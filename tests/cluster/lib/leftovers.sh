@@ -23,6 +23,26 @@ kill_pod_processes() {
   no_pod_processes
 }
 
+# Programs whose pid file is lost; a person's own shell in the namespace is not
+# among them.
+stray_programs() {
+  local process
+  [[ -e /run/netns/$namespace ]] || return 0
+  while read -r process; do
+    if [[ "$(readlink "/proc/$process/exe")" == "$programs_cache"/* ]]; then
+      printf '%s\n' "$process"
+    fi
+  done < <(ip netns pids "$namespace")
+}
+
+kill_stray_programs() {
+  local process
+  while read -r process; do
+    kill -s KILL "$process" 2>/dev/null || true
+  done < <(stray_programs)
+  [[ -z "$(stray_programs)" ]]
+}
+
 # The shims name this cluster's socket, which no other process does.
 shims() {
   pids_with_words -address "$containerd_socket"
@@ -69,6 +89,7 @@ end_cluster() {
   # its watches after this time may be killed.
   stop_programs 5 kube-apiserver containerd registry
   stop_programs 5 etcd
+  wait_until 10 kill_stray_programs || fail "these programs do not end: $(stray_programs | xargs)"
   unmount_below "$runtime_state"
   unmount_below "$state"
   # What follows removes files: a folder of somebody else must not be among them.

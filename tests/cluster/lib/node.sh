@@ -69,14 +69,14 @@ state = "$runtime_state/containerd"
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-        BinaryName = "/usr/sbin/runc"
+        BinaryName = "$(command -v runc)"
         SystemdCgroup = false
 TOML
 }
 
 start_containerd() {
   write_containerd_configuration
-  start_program containerd env "PATH=$bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+  start_program containerd env "PATH=$bin:$PATH" \
     "$bin/containerd" --config "$state/containerd/config.toml"
 }
 
@@ -85,7 +85,9 @@ containerd_answers() {
 }
 
 import_image() {
-  "$bin/ctr" --address "$containerd_socket" --namespace k8s.io images import --local "$1" >/dev/null 2>&1
+  local output
+  output="$("$bin/ctr" --address "$containerd_socket" --namespace k8s.io images import --local "$1" 2>&1)" ||
+    fail "importing $1 failed: $output"
 }
 
 write_kubelet_configuration() {
@@ -131,7 +133,7 @@ YAML
 start_kubelet() {
   write_kubelet_configuration
   make_pod_groups
-  start_program kubelet env "PATH=$bin:/usr/sbin:/usr/bin:/sbin:/bin" "$bin/kubelet" \
+  start_program kubelet env "PATH=$bin:$PATH" "$bin/kubelet" \
     --config="$state/kubelet.yaml" --kubeconfig="$pki/kubelet.kubeconfig" \
     --root-dir="$state/kubelet" --cert-dir="$state/kubelet/pki" \
     --hostname-override="$node_name" --node-ip="$node_address"

@@ -1,32 +1,33 @@
 # shellcheck shell=bash
-# What the cluster takes from Debian, by the file that shows that it is there.
+# What the cluster takes from Debian: a command or a file, and the package that
+# has it. A command that comes from elsewhere serves as well.
 
 debian_packages() {
   cat <<'LIST'
-/usr/sbin/runc runc
+runc runc
 /usr/lib/cni/bridge containernetworking-plugins
-/usr/lib/cni/host-local containernetworking-plugins
-/usr/sbin/nft nftables
-/usr/sbin/iptables iptables
-/usr/sbin/conntrack conntrack
-/usr/bin/buildah buildah
-/usr/bin/skopeo skopeo
-/usr/bin/socat socat
+nft nftables
+iptables iptables
+buildah buildah
+skopeo skopeo
 /bin/busybox busybox-static
-/usr/bin/openssl openssl
-/usr/bin/nsenter util-linux
-/usr/bin/flock util-linux
-/usr/bin/curl curl
-/usr/bin/jq jq
-/sbin/ip iproute2
+openssl openssl
+nsenter util-linux
+flock util-linux
+curl curl
+jq jq
+ip iproute2
 /etc/ssl/certs/ca-certificates.crt ca-certificates
 LIST
 }
 
+# Not every user's path has the administrator's commands.
+export PATH="$PATH:/usr/sbin:/sbin"
+
 install_packages() {
-  local file package missing=()
-  while read -r file package; do
-    [[ -e $file ]] || missing+=("$package")
+  local needed package missing=()
+  while read -r needed package; do
+    [[ -e $needed ]] || command -v "$needed" >/dev/null || missing+=("$package")
   done < <(debian_packages)
   ((${#missing[@]})) || return 0
   command -v apt-get >/dev/null ||

@@ -3,11 +3,13 @@
 # the moment it started, because the system gives a pid to another in time.
 
 # Field 22 of stat, counted from behind the name, which may contain anything.
+# A process that ended and was not yet waited for has no moment any more.
 start_moment() {
-  local line
+  local line fields
   line="$(cat "/proc/$1/stat" 2>/dev/null)" || return 1
-  line="${line##*) }"
-  cut -d' ' -f20 <<<"$line"
+  read -ra fields <<<"${line##*) }"
+  [[ ${fields[0]} != [ZX] ]] || return 1
+  printf '%s\n' "${fields[19]}"
 }
 
 # start_program NAME COMMAND...: in the node's namespace, in the background.
@@ -41,15 +43,22 @@ fail_program() {
   fail "the cluster '$cluster' did not come up: $name $why"
 }
 
-# wait_for_program SECONDS NAME COMMAND...: until the command succeeds; a
-# program that ended is not waited for.
+# wait_for_program SECONDS NAME COMMAND...: until the command succeeds. What is
+# waited for may hang on another program, so that the first that ended is named.
 wait_for_program() {
   local seconds="$1" name="$2" until=$((SECONDS + $1))
   shift 2
   until "$@" >/dev/null 2>&1; do
-    program_runs "$name" || fail_program "$name" "ended"
+    fail_ended_program
     ((SECONDS < until)) || fail_program "$name" "was not ready after $seconds s"
     sleep 0.1
+  done
+}
+
+fail_ended_program() {
+  local file
+  for file in "$runtime_state"/pids/*; do
+    program_runs "${file##*/}" || fail_program "${file##*/}" "ended"
   done
 }
 

@@ -53,7 +53,7 @@ group_hash() {
   {
     go env GOVERSION GOARCH
     linker_flags "$1"
-    cd "$here/programs/$1"
+    cd "$here/programs/$1" || exit
     sha256sum ./*.go go.mod go.sum 2>/dev/null || true
   } | sha256sum | cut -c1-16
 }
@@ -72,7 +72,7 @@ build_group() {
   rm -rf "$made.part"
   mkdir -p "$made.part/bin"
   (
-    cd "$here/programs/$group"
+    cd "$here/programs/$group" || exit
     export CGO_ENABLED=0 GOFLAGS=-mod=readonly
     if compgen -G '*.go' >/dev/null; then
       go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/$group" .
