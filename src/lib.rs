@@ -8,5 +8,29 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`api`] | the resources that users write and read |
+//! | [`model`] | the driver of Models and its steps |
+//! | [`objects`], [`apply`] | what the operator makes, and how it is written |
+//! | [`context`], [`cache`] | what every reconcile needs; watched objects |
+//! | [`controller`], [`lease`], [`run`] | triggers, backoff, leader election, start and shutdown |
+//! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
+//! | [`hash`], [`quantity`], [`duration`] | canonical forms of what users write |
+//! | [`cli`], [`crds`] | arguments; the `crds` subcommand |
 
+pub mod admin;
 pub mod api;
+pub mod apply;
+pub mod cache;
+pub mod cli;
+pub mod context;
+pub mod controller;
+pub mod crds;
+pub mod duration;
+pub mod events;
+pub mod hash;
+pub mod lease;
+pub mod metrics;
+pub mod model;
+pub mod objects;
+pub mod quantity;
+pub mod run;
+pub mod telemetry;

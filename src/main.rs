@@ -1,9 +1,30 @@
-//! The operator's executable.
+//! The operator's executable: arguments → telemetry → the subcommand.
 
-fn main() {
-    use kube::CustomResourceExt as _;
-    use modelwright::api::{Model, ModelDeployment, ModelVersion};
-    for crd in [Model::crd(), ModelVersion::crd(), ModelDeployment::crd()] {
-        println!("---\n{}", serde_yaml::to_string(&crd).unwrap_or_default());
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use modelwright::{
+    cli::{Cli, Command},
+    crds, run, telemetry,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Crds(arguments) => crds::write_all(&arguments.directory).map_err(|error| error.to_string()),
+        Command::Run(arguments) => {
+            telemetry::start(arguments.log_format);
+            run::run(*arguments).map_err(|error| {
+                tracing::error!(error = %run::describe(&error), "stopped");
+                run::describe(&error)
+            })
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("modelwright: {message}");
+            ExitCode::FAILURE
+        }
     }
 }

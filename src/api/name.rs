@@ -25,6 +25,12 @@ pub const TRAFFIC_LABEL: &str = "modelwright.dev/traffic";
 /// Value of [`TRAFFIC_LABEL`].
 pub const TRAFFIC_SERVE: &str = "serve";
 
+/// ServiceAccount that the pods of runs and of serving use where the namespace has it (for workload identity); otherwise
+/// they use `default`. No token is mounted either way.
+pub const WORKLOAD_SERVICE_ACCOUNT: &str = "modelwright-workload";
+/// Secret with the credentials of the artifact store, in the user's namespace.
+pub const STORE_SECRET: &str = "modelwright-store";
+
 /// Longest name of a Model or ModelDeployment: derived names and label values must fit into 63 characters.
 pub const MAX_NAME_LENGTH: usize = 40;
 

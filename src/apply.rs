@@ -1,0 +1,298 @@
+//! Writes to the API server: ordered server-side apply, creation, deletion with preconditions, status. In go prepared
+//! objects, out come applied ones. Needs a client; every write asks first whether the Lease is held.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{
+    api::name::FIELD_MANAGER,
+    context::Context,
+    lease::NotLeading,
+    objects::{
+        APPLIED_HASH_ANNOTATION, Applied, Item, Objects, Prepared, Standing, Write, contains, standing,
+    },
+};
+
+/// Why a write failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// An object of that name belongs to somebody else. Permanent: a person renames one of the two.
+    #[error("{kind} {name} exists and does not belong to this object")]
+    NameTaken {
+        /// Kind of the stranger.
+        kind: String,
+        /// Name of the stranger.
+        name: String,
+    },
+    /// The object of that name is being deleted; wait.
+    #[error("{kind} {name} is being deleted")]
+    Terminating {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The cache was behind: what was read is not what is there.
+    #[error("{kind} {name} changed since it was read")]
+    Stale {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The API server refuses the object (a quota, a policy, a missing right).
+    #[error("{kind} {name} was refused: {message}")]
+    Refused {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The API server's words.
+        message: String,
+    },
+    /// The Lease is lost.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
+    /// The API server did not answer, or not sensibly.
+    #[error("{kind} {name} was not written")]
+    Api {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the client says.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl ApplyError {
+    /// The static label for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NameTaken { .. } => "name_taken",
+            Self::Terminating { .. } => "terminating",
+            Self::Stale { .. } => "stale",
+            Self::Refused { .. } => "refused",
+            Self::NotLeading(_) => "not_leading",
+            Self::Api { .. } => "api",
+        }
+    }
+
+    fn of(kind: &str, name: &str, error: kube::Error) -> Self {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        match error {
+            kube::Error::Api(status) if status.is_conflict() => Self::Stale { kind, name },
+            kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => {
+                Self::Refused { kind, name, message: status.message }
+            }
+            source => Self::Api { kind, name, source: Box::new(source) },
+        }
+    }
+}
+
+/// Writes the objects in their order; what is already as rendered is left alone.
+pub async fn apply_objects(
+    context: &Context,
+    objects: Objects<Prepared>,
+) -> Result<Objects<Applied>, ApplyError> {
+    let mut applied = Vec::new();
+    for mut item in objects.into_items() {
+        item.value = apply_item(context, &item).await?;
+        applied.push(item);
+    }
+    Ok(Objects::applied(applied))
+}
+
+async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &item.namespace, &item.resource);
+    let failed = |error| ApplyError::of(&item.resource.kind, &item.name, error);
+    if let Some(observed) = &item.observed {
+        return settle(context, &api, item, observed).await;
+    }
+    match item.write {
+        Write::Create => {
+            context.leadership.check()?;
+            let object: DynamicObject = serde_json::from_value(item.value.clone())
+                .map_err(kube::Error::SerdeError)
+                .map_err(failed)?;
+            match api.create(&post_parameters(), &object).await {
+                Ok(created) => {
+                    context.metrics.wrote(&item.resource.kind, "create");
+                    return to_value(created).map_err(failed);
+                }
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                Err(error) => return Err(failed(error)),
+            }
+            let live = api.get(&item.name).await.map_err(failed)?;
+            settle(context, &api, item, &to_value(live).map_err(failed)?).await
+        }
+        // the cache holds only what carries our label: a stranger is seen here
+        Write::Apply => match api.get_opt(&item.name).await.map_err(failed)? {
+            Some(live) => settle(context, &api, item, &to_value(live).map_err(failed)?).await,
+            None => patch_applied(context, &api, item, None).await,
+        },
+    }
+}
+
+/// Brings an existing object to what was rendered, if it is ours.
+async fn settle(
+    context: &Context,
+    api: &Api<DynamicObject>,
+    item: &Item,
+    observed: &Value,
+) -> Result<Value, ApplyError> {
+    let (kind, name) = (item.resource.kind.clone(), item.name.clone());
+    let failed = |error| ApplyError::of(&item.resource.kind, &item.name, error);
+    let metadata = |value: &Value| {
+        serde_json::from_value::<kube::api::ObjectMeta>(value.get("metadata").cloned().unwrap_or_default())
+            .map_err(kube::Error::SerdeError)
+            .map_err(failed)
+    };
+    let (found, rendered) = (metadata(observed)?, metadata(&item.value)?);
+    let standing = standing(&found, &rendered);
+    if standing == Standing::Stranger {
+        return Err(ApplyError::NameTaken { kind, name });
+    }
+    if found.deletion_timestamp.is_some() {
+        return Err(ApplyError::Terminating { kind, name });
+    }
+    let applied_hash = |metadata: &kube::api::ObjectMeta| {
+        metadata.annotations.as_ref().and_then(|all| all.get(APPLIED_HASH_ANNOTATION)).cloned()
+    };
+    match (item.write, standing) {
+        (Write::Create, Standing::Adoptable) => {
+            let patch = json!({"metadata": {
+                "resourceVersion": found.resource_version,
+                "uid": found.uid,
+                "ownerReferences": item.value.pointer("/metadata/ownerReferences"),
+            }});
+            context.leadership.check()?;
+            let adopted =
+                api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
+            context.metrics.wrote(&kind, "adopt");
+            tracing::info!(kind, name, namespace = item.namespace, "adopted");
+            to_value(adopted).map_err(failed)
+        }
+        (Write::Create, _) => {
+            let same = contains(
+                observed.pointer("/metadata/labels").unwrap_or(&Value::Null),
+                item.value.pointer("/metadata/labels").unwrap_or(&Value::Null),
+            );
+            // another content under a name that we chose from a cache that was behind
+            if same { Ok(observed.clone()) } else { Err(ApplyError::Stale { kind, name }) }
+        }
+        (Write::Apply, _) => {
+            if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
+                return Ok(observed.clone());
+            }
+            patch_applied(context, api, item, found.uid).await
+        }
+    }
+}
+
+async fn patch_applied(
+    context: &Context,
+    api: &Api<DynamicObject>,
+    item: &Item,
+    uid: Option<String>,
+) -> Result<Value, ApplyError> {
+    let failed = |error| ApplyError::of(&item.resource.kind, &item.name, error);
+    let mut value = item.value.clone();
+    if let (Some(uid), Some(metadata)) = (uid, value.get_mut("metadata").and_then(Value::as_object_mut)) {
+        // another object under this name by now is a conflict, not overwritten
+        metadata.insert("uid".into(), uid.into());
+    }
+    context.leadership.check()?;
+    let applied = api
+        .patch(&item.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(value))
+        .await
+        .map_err(failed)?;
+    context.metrics.wrote(&item.resource.kind, "apply");
+    to_value(applied).map_err(failed)
+}
+
+/// Deletes exactly the object that was read (UID and resourceVersion), its dependents in the background. An object that
+/// is gone already is a success.
+pub async fn delete<K>(context: &Context, object: &K) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let (kind, name) = (K::kind(&()), object.name_any());
+    let parameters = DeleteParams::background()
+        .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
+    context.leadership.check()?;
+    match context.api::<K>(&object.namespace().unwrap_or_default()).delete(&name, &parameters).await {
+        Ok(_) => {
+            context.metrics.wrote(&kind, "delete");
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(ApplyError::of(&kind, &name, error)),
+    }
+}
+
+/// Merge-patches exactly the object that was read: `patch` gets its UID and resourceVersion, so that another state of
+/// the object is [`ApplyError::Stale`].
+pub async fn patch_observed<K>(context: &Context, object: &K, mut patch: Value) -> Result<K, ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let (kind, name) = (K::kind(&()), object.name_any());
+    if let Some(members) = patch.as_object_mut() {
+        let metadata = members.entry("metadata").or_insert_with(|| json!({}));
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("uid".into(), object.uid().into());
+            metadata.insert("resourceVersion".into(), object.resource_version().into());
+        }
+    }
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    context.leadership.check()?;
+    let patched = context
+        .api::<K>(&object.namespace().unwrap_or_default())
+        .patch(&name, &parameters, &Patch::Merge(patch))
+        .await
+        .map_err(|error| ApplyError::of(&kind, &name, error))?;
+    context.metrics.wrote(&kind, "patch");
+    Ok(patched)
+}
+
+/// Writes the status of exactly the object that was read. The caller compares first: an equal status is not written.
+pub async fn patch_status<K, S>(context: &Context, object: &K, status: &S) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    S: Serialize,
+{
+    let (kind, name) = (K::kind(&()), object.name_any());
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": kind,
+        "metadata": {"name": name, "uid": object.uid(), "resourceVersion": object.resource_version()},
+        "status": serde_json::to_value(status)
+            .map_err(|error| ApplyError::of(&kind, &name, kube::Error::SerdeError(error)))?,
+    });
+    context.leadership.check()?;
+    context
+        .api::<K>(&object.namespace().unwrap_or_default())
+        .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch))
+        .await
+        .map_err(|error| ApplyError::of(&kind, &name, error))?;
+    context.metrics.wrote(&kind, "status");
+    Ok(())
+}
+
+fn post_parameters() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+}
+
+fn to_value(object: DynamicObject) -> Result<Value, kube::Error> {
+    serde_json::to_value(object).map_err(kube::Error::SerdeError)
+}

@@ -1,0 +1,151 @@
+//! Watched objects, kept in memory. In goes an `Api`; out come the objects as they were last seen, and a stream of
+//! those that changed, vanished ones included. Needs a client.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future::BoxFuture};
+use kube::{
+    Api, Resource, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{ObjectRef, Store, store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::metrics::Metrics;
+
+/// The last seen state of one kind in one scope.
+pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Arc<K>>>>>,
+}
+
+/// What keeps a cache up to date; poll it until shutdown.
+pub type Driver = BoxFuture<'static, ()>;
+
+impl<K> Cache<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    /// A cache of what `api` lists under `config`, and what fills it. `reduce` drops what nobody reads.
+    pub fn new(
+        api: Api<K>,
+        config: watcher::Config,
+        reduce: fn(&mut K),
+        metrics: Arc<Metrics>,
+    ) -> (Self, Driver) {
+        let (store, mut writer) = store();
+        let subscribers = Arc::new(Mutex::new(Vec::new()));
+        let cache = Self { store: store.clone(), subscribers: Arc::clone(&subscribers) };
+        let kind: &'static str = kind_name::<K>();
+        let driver = async move {
+            let events = watcher::watcher(api, config)
+                .modify(move |object| {
+                    object.managed_fields_mut().clear();
+                    reduce(object);
+                })
+                .default_backoff();
+            let mut events = pin!(events);
+            let mut before_list = Vec::new();
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        if matches!(event, watcher::Event::Init) {
+                            before_list = store.state();
+                        }
+                        writer.apply_watcher_event(&event);
+                        let changed = match event {
+                            watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+                            watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
+                                vec![Arc::new(object)]
+                            }
+                            // what vanished while the watch was interrupted has no event of its own
+                            watcher::Event::InitDone => {
+                                let mut changed = std::mem::take(&mut before_list);
+                                changed.retain(|old| store.get(&ObjectRef::from_obj(old.as_ref())).is_none());
+                                changed.extend(store.state());
+                                changed
+                            }
+                        };
+                        announce(&subscribers, changed);
+                    }
+                    Err(error) => {
+                        metrics.watch_failed(kind);
+                        tracing::warn!(kind, %error, "the watch broke and starts again");
+                    }
+                }
+            }
+        };
+        (cache, driver.boxed())
+    }
+
+    /// A cache with fixed content, for tests.
+    pub fn fixed(objects: Vec<K>) -> Self {
+        let (store, mut writer) = store();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for object in objects {
+            writer.apply_watcher_event(&watcher::Event::InitApply(object));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        Self { store, subscribers: Arc::default() }
+    }
+
+    /// The objects that change from now on; subscribe before the driver is polled to see all of them.
+    pub fn changes(&self) -> impl Stream<Item = Arc<K>> + Send + use<K> {
+        let (sender, receiver) = mpsc::unbounded();
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    /// The store behind the cache.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// One object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The objects of a namespace that `wanted` picks, by name.
+    pub fn select(&self, namespace: &str, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        let mut objects = self
+            .store
+            .state_filter(|object| object.meta().namespace.as_deref() == Some(namespace) && wanted(object));
+        objects.sort_by_key(|object| object.name_any());
+        objects
+    }
+
+    /// The objects of a namespace with this value of a label, by name.
+    pub fn labelled(&self, namespace: &str, label: &str, value: &str) -> Vec<Arc<K>> {
+        self.select(namespace, |object| object.labels().get(label).is_some_and(|found| found == value))
+    }
+
+    /// Waits for the first list.
+    pub async fn synced(&self) {
+        // an error means that the driver was dropped: the process is shutting down
+        if self.store.wait_until_ready().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The kind's name, as a static string for labels.
+pub fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
+    match K::kind(&()) {
+        std::borrow::Cow::Borrowed(name) => name,
+        std::borrow::Cow::Owned(_) => "Other",
+    }
+}
+
+fn announce<K>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Arc<K>>>>, changed: Vec<Arc<K>>) {
+    let mut subscribers = subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+    for object in changed {
+        subscribers.retain(|subscriber| subscriber.unbounded_send(Arc::clone(&object)).is_ok());
+    }
+}

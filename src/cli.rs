@@ -1,0 +1,103 @@
+//! Arguments of the executable. Each has an environment variable, so that the chart's pod needs no argument list.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Modelwright's operator.
+#[derive(Debug, Parser)]
+#[command(name = "modelwright", version, about, long_about = None)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reconcile Models and ModelDeployments until SIGTERM.
+    Run(Box<RunArguments>),
+    /// Write the CustomResourceDefinitions, one YAML file each.
+    Crds(CrdsArguments),
+}
+
+/// Arguments of `crds`.
+#[derive(Debug, Args)]
+pub struct CrdsArguments {
+    /// Folder to write to; it is made if it is not there.
+    #[arg(long, default_value = "crds")]
+    pub directory: PathBuf,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArguments {
+    /// Namespaces to watch, comma separated; empty: all.
+    #[arg(long, env = "MODELWRIGHT_NAMESPACES", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+    /// Image of the runtime, for the pods that import and serve models.
+    #[arg(long, env = "MODELWRIGHT_RUNTIME_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub runtime_image: String,
+    /// Artifact store, for example `oci://registry.example.com/modelwright`.
+    #[arg(long, env = "MODELWRIGHT_STORE_URI", value_parser = store_uri)]
+    pub store_uri: String,
+    /// Speak plain HTTP to the artifact store.
+    #[arg(long, env = "MODELWRIGHT_STORE_PLAIN_HTTP")]
+    pub store_plain_http: bool,
+    /// Let imports connect to addresses in private ranges (a store or source inside the cluster or the company).
+    #[arg(long, env = "MODELWRIGHT_ALLOW_PRIVATE_NETWORKS")]
+    pub allow_private_networks: bool,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "MODELWRIGHT_ADMIN_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub admin_address: SocketAddr,
+    /// Namespace of the operator's Lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "modelwright-system")]
+    pub operator_namespace: String,
+    /// Name that holds the Lease; it must differ between replicas.
+    #[arg(long, env = "POD_NAME", default_value = "modelwright")]
+    pub identity: String,
+    /// DNS domain of the cluster.
+    #[arg(long, env = "MODELWRIGHT_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Format of the logs.
+    #[arg(long, env = "MODELWRIGHT_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+/// Format of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+fn store_uri(text: &str) -> Result<String, String> {
+    match text.strip_prefix("oci://").and_then(|rest| rest.split_once('/')) {
+        Some((host, prefix)) if !host.is_empty() && !prefix.trim_end_matches('/').is_empty() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(format!("`{text}` is not oci://host[:port]/prefix")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_store_needs_a_host_and_a_prefix() {
+        assert_eq!(store_uri("oci://store:5000/models/").unwrap(), "oci://store:5000/models");
+        for bad in ["", "s3://bucket/models", "oci://store:5000", "oci://store:5000/", "oci:///models"] {
+            assert!(store_uri(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_definition_of_the_arguments_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,222 @@
+//! What every reconcile needs: the client, the caches of its scope, settings, metrics, events, leadership.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{ControllerRevision, Deployment},
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod, PodSpec, Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Config, Resource,
+    client::{ClientBuilder, retry::RetryPolicy},
+    runtime::watcher,
+};
+use serde::de::DeserializeOwned;
+use tower::{buffer::BufferLayer, retry::RetryLayer};
+
+use crate::{
+    api::{
+        Model, ModelDeployment, ModelVersion,
+        name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
+    },
+    cache::{Cache, Driver},
+    cli::RunArguments,
+    events::Events,
+    lease::Leadership,
+    metrics::Metrics,
+};
+
+/// Requests that wait for the client's worker.
+const CLIENT_BUFFER: usize = 1024;
+/// Longest that the Lease's client waits for an answer.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What the operator was started with, as far as rendering needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Image of the runtime.
+    pub runtime_image: String,
+    /// Artifact store: `oci://host[:port]/prefix`.
+    pub store_uri: String,
+    /// Whether the store is spoken to by plain HTTP.
+    pub store_plain_http: bool,
+    /// Whether imports may connect to private addresses.
+    pub allow_private_networks: bool,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+}
+
+impl From<&RunArguments> for Settings {
+    fn from(arguments: &RunArguments) -> Self {
+        Self {
+            runtime_image: arguments.runtime_image.clone(),
+            store_uri: arguments.store_uri.clone(),
+            store_plain_http: arguments.store_plain_http,
+            allow_private_networks: arguments.allow_private_networks,
+            cluster_domain: arguments.cluster_domain.clone(),
+        }
+    }
+}
+
+/// What every reconcile of one scope (a namespace, or all) needs.
+pub struct Context {
+    /// Retries a bounded number of times.
+    pub client: Client,
+    /// Watched objects.
+    pub caches: Caches,
+    /// What the operator was started with.
+    pub settings: Settings,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Events for people.
+    pub events: Events,
+    /// Whether this process may write.
+    pub leadership: Leadership,
+}
+
+impl Context {
+    /// The API of a kind in a namespace.
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+/// The watched objects of one scope. Of the kinds that others use too, only what carries our label.
+pub struct Caches {
+    /// All Models.
+    pub models: Cache<Model>,
+    /// All ModelVersions.
+    pub versions: Cache<ModelVersion>,
+    /// All ModelDeployments.
+    pub model_deployments: Cache<ModelDeployment>,
+    /// Our Jobs.
+    pub jobs: Cache<Job>,
+    /// Our pods: of their spec only the node's name.
+    pub pods: Cache<Pod>,
+    /// Our ControllerRevisions.
+    pub revisions: Cache<ControllerRevision>,
+    /// Our Deployments.
+    pub deployments: Cache<Deployment>,
+    /// Our Services.
+    pub services: Cache<Service>,
+    /// Our PodDisruptionBudgets.
+    pub disruption_budgets: Cache<PodDisruptionBudget>,
+    /// Our ConfigMaps.
+    pub config_maps: Cache<ConfigMap>,
+    /// The ServiceAccounts that workloads use, where namespaces have one.
+    pub service_accounts: Cache<ServiceAccount>,
+}
+
+impl Caches {
+    /// The caches of a scope (`None`: all namespaces), and what fills them.
+    pub fn new(client: &Client, namespace: Option<&str>, metrics: &Arc<Metrics>) -> (Self, Vec<Driver>) {
+        let mut drivers = Vec::new();
+        let all = watcher::Config::default();
+        let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+        let workload =
+            watcher::Config::default().fields(&format!("metadata.name={WORKLOAD_SERVICE_ACCOUNT}"));
+        let mut scope = Scope { client, namespace, metrics, drivers: &mut drivers };
+        let caches = Self {
+            models: scope.cache(&all, keep),
+            versions: scope.cache(&all, keep),
+            model_deployments: scope.cache(&all, keep),
+            jobs: scope.cache(&ours, keep),
+            pods: scope.cache(&ours, reduce_pod),
+            revisions: scope.cache(&ours, keep),
+            deployments: scope.cache(&ours, keep),
+            services: scope.cache(&ours, keep),
+            disruption_budgets: scope.cache(&ours, keep),
+            config_maps: scope.cache(&ours, keep),
+            service_accounts: scope.cache(&workload, keep),
+        };
+        (caches, drivers)
+    }
+
+    /// Waits until every first list is in.
+    pub async fn synced(&self) {
+        let waits: Vec<futures::future::BoxFuture<'_, ()>> = vec![
+            Box::pin(self.models.synced()),
+            Box::pin(self.versions.synced()),
+            Box::pin(self.model_deployments.synced()),
+            Box::pin(self.jobs.synced()),
+            Box::pin(self.pods.synced()),
+            Box::pin(self.revisions.synced()),
+            Box::pin(self.deployments.synced()),
+            Box::pin(self.services.synced()),
+            Box::pin(self.disruption_budgets.synced()),
+            Box::pin(self.config_maps.synced()),
+            Box::pin(self.service_accounts.synced()),
+        ];
+        join_all(waits).await;
+    }
+
+    /// Whether the namespace has the ServiceAccount [`WORKLOAD_SERVICE_ACCOUNT`].
+    pub fn has_workload_account(&self, namespace: &str) -> bool {
+        self.service_accounts.get(namespace, WORKLOAD_SERVICE_ACCOUNT).is_some()
+    }
+}
+
+struct Scope<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    metrics: &'a Arc<Metrics>,
+    drivers: &'a mut Vec<Driver>,
+}
+
+impl Scope<'_> {
+    fn cache<K>(&mut self, config: &watcher::Config, reduce: fn(&mut K)) -> Cache<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        let api = match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let (cache, driver) = Cache::new(api, config.clone(), reduce, Arc::clone(self.metrics));
+        self.drivers.push(driver);
+        cache
+    }
+}
+
+fn keep<K>(_: &mut K) {}
+
+fn reduce_pod(pod: &mut Pod) {
+    if let Some(spec) = pod.spec.take() {
+        pod.spec = Some(PodSpec { node_name: spec.node_name, ..PodSpec::default() });
+    }
+}
+
+/// A client that retries 429, 503 and 504 at most four times within seconds, whatever Retry-After asks for.
+pub fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    let policy = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), 4, false)
+        .map_err(|error| kube::Error::Service(error.into()))?;
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&BufferLayer::new(CLIENT_BUFFER))
+        .with_layer(&RetryLayer::new(policy))
+        .build())
+}
+
+/// A client that never retries and gives up soon, for the Lease.
+pub fn lease_client(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    config.connect_timeout = Some(LEASE_TIMEOUT);
+    config.read_timeout = Some(LEASE_TIMEOUT);
+    config.write_timeout = Some(LEASE_TIMEOUT);
+    Client::try_from(config)
+}

@@ -1,0 +1,146 @@
+//! Runs the reconciles of one kind in one scope: triggers in, outcomes counted and logged, failures tried again with
+//! backoff. Needs no client of its own.
+
+use std::{
+    collections::HashMap, fmt::Debug, future::Future, sync::Arc, sync::Mutex, sync::PoisonError,
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt as _};
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{
+        controller::{Action, Config, Error as ControllerError, applier},
+        reflector::{ObjectRef, Store},
+    },
+};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{cache::kind_name, metrics::Metrics};
+
+/// Reconciles of one kind at the same time.
+const CONCURRENCY: u16 = 16;
+/// Longest that one reconcile may take.
+const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
+/// First and last wait of a failing object.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
+
+/// Why a reconcile failed.
+pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
+    /// The static label for metrics.
+    fn label(&self) -> &'static str;
+}
+
+/// A failed reconcile, on its way to the backoff.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{0}")]
+    Error(String),
+    #[error("the reconcile took longer than {RECONCILE_TIMEOUT:?}")]
+    Timeout,
+}
+
+/// Reconciles what `triggers` names until `shutdown` says so; the running ones are finished.
+pub async fn run<K, F, E>(
+    metrics: Arc<Metrics>,
+    store: Store<K>,
+    triggers: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    mut shutdown: watch::Receiver<bool>,
+    reconcile: impl Fn(Arc<K>) -> F,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    F: Future<Output = Result<Action, E>> + Send + 'static,
+    E: ReconcileError,
+{
+    let kind = kind_name::<K>();
+    let failures: Arc<Mutex<HashMap<ObjectRef<K>, u32>>> = Arc::default();
+    let stop = async move {
+        // an error means that the sender is gone, which is a shutdown too
+        let _ = shutdown.wait_for(|stop| *stop).await;
+    };
+    let queue = triggers.map(Ok::<_, std::convert::Infallible>).take_until(stop);
+    let counts = Arc::clone(&failures);
+    let outcomes = applier(
+        move |object: Arc<K>, metrics: Arc<Metrics>| {
+            let started = Instant::now();
+            let key = ObjectRef::from_obj(object.as_ref());
+            let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+            let work = reconcile(object);
+            let counts = Arc::clone(&counts);
+            Box::pin(async move {
+                let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
+                let (outcome, label) = match result {
+                    Ok(Ok(action)) => (Ok(action), None),
+                    Ok(Err(error)) => (Err(Failed::Error(chain(&error))), Some(error.label())),
+                    Err(_) => (Err(Failed::Timeout), Some("timeout")),
+                };
+                metrics.reconciled(kind, started.elapsed(), label);
+                match &outcome {
+                    Ok(_) => {
+                        lock(&counts).remove(&key);
+                        tracing::debug!(kind, namespace, name, "reconciled");
+                    }
+                    Err(error) => {
+                        tracing::warn!(kind, namespace, name, error = %error, label, "not reconciled");
+                    }
+                }
+                outcome
+            })
+        },
+        move |object: Arc<K>, _: &Failed, _| {
+            let mut failures = lock(&failures);
+            let count = failures.entry(ObjectRef::from_obj(object.as_ref())).or_default();
+            let wait = backoff(*count);
+            *count = count.saturating_add(1);
+            Action::requeue(wait)
+        },
+        metrics,
+        store,
+        queue,
+        Config::default().concurrency(CONCURRENCY),
+    );
+    outcomes
+        .for_each(|outcome| async {
+            // reconciler errors are logged above; an object that is gone needs nothing
+            if let Err(error @ (ControllerError::QueueError(_) | ControllerError::RunnerError(_))) = outcome {
+                tracing::error!(kind, %error, "the controller stumbled");
+            }
+        })
+        .await;
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // some errors repeat their cause in their own text
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn backoff(failures: u32) -> Duration {
+    BACKOFF.0.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF.1)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_up_to_five_minutes() {
+        assert_eq!(backoff(0), Duration::from_millis(500));
+        assert_eq!(backoff(3), Duration::from_secs(4));
+        assert_eq!(backoff(u32::MAX), Duration::from_mins(5));
+    }
+}

@@ -1,0 +1,291 @@
+//! Leader election by a `coordination.k8s.io/v1` Lease: 15 s long, renewed every 2 s, given up when 10 s pass without a
+//! renewal. Needs a client, one without retries.
+//!
+//! Whether another holder is gone is judged by this process's own clock (the record did not change for as long as it is
+//! valid), so clocks that disagree between nodes do no harm.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::time::Instant;
+
+use crate::api::name::FIELD_MANAGER;
+
+/// Name of the Lease.
+pub const LEASE_NAME: &str = "modelwright";
+/// For how long a renewal is valid.
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
+/// Past this time without a renewal the process stops writing and exits.
+pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Time between renewals.
+pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
+/// Longest that one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Whether this process may write; every write asks first.
+#[derive(Clone, Debug, Default)]
+pub struct Leadership {
+    valid_until: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The Lease is not, or no longer, held.
+#[derive(Debug, thiserror::Error)]
+#[error("the lease is not held any longer")]
+pub struct NotLeading;
+
+impl Leadership {
+    /// Refuses once the last renewal is older than [`RENEW_DEADLINE`].
+    pub fn check(&self) -> Result<(), NotLeading> {
+        match *self.lock() {
+            Some(valid_until) if Instant::now() < valid_until => Ok(()),
+            _ => Err(NotLeading),
+        }
+    }
+
+    /// Leadership that holds from `now` until [`RENEW_DEADLINE`] later.
+    pub fn renew(&self, now: Instant) {
+        *self.lock() = Some(now + RENEW_DEADLINE);
+    }
+
+    /// Ends leadership at once.
+    pub fn resign(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What to do with a Lease that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Take,
+    Renew,
+    Wait,
+}
+
+/// A record as it was first seen by this process.
+#[derive(Clone, Debug, PartialEq)]
+struct Sighting {
+    spec: LeaseSpec,
+    at: Instant,
+}
+
+/// Takes, renews and releases the Lease.
+pub struct Elector {
+    leases: Api<Lease>,
+    identity: String,
+    leadership: Leadership,
+    sighting: Option<Sighting>,
+}
+
+impl Elector {
+    /// An elector that does not hold the Lease yet. `client` must not retry.
+    pub fn new(client: Client, namespace: &str, identity: String, leadership: Leadership) -> Self {
+        Self { leases: Api::namespaced(client, namespace), identity, leadership, sighting: None }
+    }
+
+    /// Waits until the Lease is held.
+    pub async fn acquire(&mut self) {
+        let mut reported = None;
+        loop {
+            match self.attempt().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    let text = error.to_string();
+                    if reported.as_ref() != Some(&text) {
+                        tracing::warn!(%error, "the lease cannot be read or written; trying on");
+                        reported = Some(text);
+                    }
+                }
+            }
+            tokio::time::sleep(RETRY_PERIOD).await;
+        }
+    }
+
+    /// Renews the Lease until it is lost; returns then.
+    pub async fn hold(&mut self) {
+        loop {
+            tokio::time::sleep(RETRY_PERIOD).await;
+            match self.attempt().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::error!("another process holds the lease");
+                    self.leadership.resign();
+                }
+                Err(error) => tracing::warn!(%error, "the lease was not renewed"),
+            }
+            if self.leadership.check().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Gives the Lease back, so that another replica need not wait for its end.
+    pub async fn release(&mut self) -> Result<(), kube::Error> {
+        self.leadership.resign();
+        let Some(mut lease) = self.leases.get_opt(LEASE_NAME).await? else { return Ok(()) };
+        let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
+        if spec.holder_identity.as_deref() != Some(&self.identity) {
+            return Ok(());
+        }
+        spec.holder_identity = None;
+        spec.lease_duration_seconds = Some(1);
+        self.leases.replace(LEASE_NAME, &parameters(), &lease).await.map(drop)
+    }
+
+    /// One read and, where it is called for, one write. `true` where the Lease is held now.
+    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.attempt_once()).await {
+            Ok(result) => result,
+            Err(_) => Err(kube::Error::Service("the API server did not answer in time".into())),
+        }
+    }
+
+    async fn attempt_once(&mut self) -> Result<bool, kube::Error> {
+        // validity counts from before the request: the server may have stored it at any time since
+        let now = Instant::now();
+        let written = match self.leases.get_opt(LEASE_NAME).await? {
+            None => {
+                let lease = Lease {
+                    metadata: ObjectMeta { name: Some(LEASE_NAME.into()), ..ObjectMeta::default() },
+                    spec: Some(taken(&self.identity, None, Timestamp::now())),
+                };
+                self.leases.create(&parameters(), &lease).await
+            }
+            Some(mut lease) => {
+                let spec = lease.spec.clone().unwrap_or_default();
+                match decide(&spec, &self.identity, self.sighting.as_ref(), now) {
+                    Step::Wait => {
+                        if self.sighting.as_ref().is_none_or(|seen| seen.spec != spec) {
+                            tracing::info!(
+                                holder = spec.holder_identity.as_deref().unwrap_or_default(),
+                                "standing by"
+                            );
+                            self.sighting = Some(Sighting { spec, at: now });
+                        }
+                        return Ok(false);
+                    }
+                    step => {
+                        let previous = (step == Step::Renew).then_some(&spec);
+                        let taken_over = step == Step::Take;
+                        let mut next = taken(&self.identity, previous, Timestamp::now());
+                        next.lease_transitions =
+                            Some(spec.lease_transitions.unwrap_or(0) + i32::from(taken_over));
+                        lease.spec = Some(next);
+                        // carries the resourceVersion that was read: of two takers one fails
+                        self.leases.replace(LEASE_NAME, &parameters(), &lease).await
+                    }
+                }
+            }
+        };
+        match written {
+            Ok(_) => {
+                self.leadership.renew(now);
+                self.sighting = None;
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                // somebody else was first; the next read tells who
+                Ok(self.leadership.check().is_ok())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn parameters() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+}
+
+fn taken(identity: &str, previous: Option<&LeaseSpec>, now: Timestamp) -> LeaseSpec {
+    let acquired = previous.and_then(|spec| spec.acquire_time.clone()).unwrap_or(MicroTime(now));
+    LeaseSpec {
+        holder_identity: Some(identity.to_owned()),
+        lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
+        acquire_time: Some(acquired),
+        renew_time: Some(MicroTime(now)),
+        lease_transitions: Some(0),
+        ..LeaseSpec::default()
+    }
+}
+
+fn decide(spec: &LeaseSpec, identity: &str, sighting: Option<&Sighting>, now: Instant) -> Step {
+    match spec.holder_identity.as_deref() {
+        None | Some("") => Step::Take,
+        Some(holder) if holder == identity => Step::Renew,
+        Some(_) => match sighting {
+            Some(seen) if seen.spec == *spec && now.duration_since(seen.at) > validity(spec) => Step::Take,
+            _ => Step::Wait,
+        },
+    }
+}
+
+fn validity(spec: &LeaseSpec) -> Duration {
+    spec.lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(LEASE_DURATION, Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(holder: &str) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.into()),
+            lease_duration_seconds: Some(15),
+            ..LeaseSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_is_taken_only_when_it_did_not_change_for_its_whole_length() {
+        let start = Instant::now();
+        let spec = held_by("other");
+        let seen = Sighting { spec: spec.clone(), at: start };
+        let decide_after = |seconds, seen: Option<&Sighting>| {
+            decide(&spec, "me", seen, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(decide_after(100, None), Step::Wait, "a first sight proves nothing");
+        assert_eq!(decide_after(15, Some(&seen)), Step::Wait);
+        assert_eq!(decide_after(16, Some(&seen)), Step::Take);
+        let renewed = Sighting { spec: LeaseSpec { lease_transitions: Some(7), ..spec.clone() }, at: start };
+        assert_eq!(decide_after(16, Some(&renewed)), Step::Wait, "it changed since");
+    }
+
+    #[test]
+    fn a_released_lease_is_taken_and_our_own_renewed() {
+        let now = Instant::now();
+        assert_eq!(decide(&held_by(""), "me", None, now), Step::Take);
+        assert_eq!(decide(&LeaseSpec::default(), "me", None, now), Step::Take);
+        assert_eq!(decide(&held_by("me"), "me", None, now), Step::Renew);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leadership_ends_ten_seconds_after_the_last_renewal() {
+        let leadership = Leadership::default();
+        assert!(leadership.check().is_err());
+        leadership.renew(Instant::now());
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert!(leadership.check().is_ok());
+        tokio::time::advance(Duration::from_millis(2)).await;
+        assert!(leadership.check().is_err());
+        leadership.renew(Instant::now());
+        leadership.resign();
+        assert!(leadership.check().is_err());
+    }
+}

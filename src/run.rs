@@ -1,0 +1,188 @@
+//! `modelwright run`: admin server → Lease → caches → controllers, until SIGTERM or the Lease is lost. Needs a client.
+
+use std::{io, sync::Arc};
+
+use futures::future::{join_all, select_all};
+use kube::Config;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    admin::{self, Readiness},
+    cli::RunArguments,
+    context::{self, Caches, Context, Settings},
+    controller::chain,
+    events::Events,
+    lease::{Elector, Leadership},
+    metrics::Metrics,
+    model,
+};
+
+/// Why the operator stopped other than by request.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The process could not start its runtime, signals or server.
+    #[error("cannot start")]
+    Start(#[from] io::Error),
+    /// No cluster is configured.
+    #[error("cannot find a cluster: neither a kubeconfig nor a service account of a pod is there")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client could not be made.
+    #[error("cannot make a client of the cluster")]
+    Client(#[from] kube::Error),
+    /// Another process leads, or the API server is away.
+    #[error("the lease was lost; a restart stands by for it")]
+    LeaseLost,
+    /// A watcher or controller ended, which none does by itself.
+    #[error("a task of the operator ended unexpectedly")]
+    TaskEnded,
+}
+
+/// An error with its causes.
+pub fn describe(error: &RunError) -> String {
+    chain(error)
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+pub fn run(arguments: RunArguments) -> Result<(), RunError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(operate(arguments))
+}
+
+async fn operate(arguments: RunArguments) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let metrics = Arc::new(Metrics::default());
+    let (readiness, receiver) = watch::channel(Readiness::Standby);
+    let (server, server_handle) = admin::server(arguments.admin_address, receiver, Arc::clone(&metrics))?;
+    let server = tokio::spawn(server);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        admin = %arguments.admin_address,
+        namespaces = ?arguments.namespaces,
+        "started"
+    );
+    let config = Config::infer().await?;
+    let leadership = Leadership::default();
+    let mut elector = Elector::new(
+        context::lease_client(config.clone())?,
+        &arguments.operator_namespace,
+        arguments.identity.clone(),
+        leadership.clone(),
+    );
+    let client = context::client(config)?;
+    let outcome = lead(&arguments, client, &metrics, &readiness, leadership, &mut elector, stop).await;
+    readiness.send_replace(Readiness::Stopping);
+    metrics.set_leading(false);
+    if !matches!(outcome, Err(RunError::LeaseLost)) {
+        match elector.release().await {
+            Ok(()) => tracing::info!("released the lease"),
+            Err(error) => tracing::warn!(%error, "the lease was not released"),
+        }
+    }
+    server_handle.stop(true).await;
+    if let Ok(Err(error)) = server.await {
+        tracing::warn!(%error, "the admin server ended badly");
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+/// Waits for the Lease, then reconciles until `stop` or the Lease is lost.
+async fn lead(
+    arguments: &RunArguments,
+    client: kube::Client,
+    metrics: &Arc<Metrics>,
+    readiness: &watch::Sender<Readiness>,
+    leadership: Leadership,
+    elector: &mut Elector,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let mut stop = std::pin::pin!(stop);
+    tokio::select! {
+        () = &mut stop => return Ok(()),
+        () = elector.acquire() => {}
+    }
+    metrics.set_leading(true);
+    readiness.send_replace(Readiness::Syncing);
+    tracing::info!(identity = arguments.identity, "leading");
+
+    let mut watches = JoinSet::new();
+    let mut contexts = Vec::new();
+    for namespace in scopes(&arguments.namespaces) {
+        let (caches, drivers) = Caches::new(&client, namespace.as_deref(), metrics);
+        contexts.push(Arc::new(Context {
+            client: client.clone(),
+            caches,
+            settings: Settings::from(arguments),
+            metrics: Arc::clone(metrics),
+            events: Events::new(client.clone(), &arguments.identity),
+            leadership: leadership.clone(),
+        }));
+        for driver in drivers {
+            watches.spawn(driver);
+        }
+    }
+    let (shutdown, stopping) = watch::channel(false);
+    let mut controllers: Vec<_> = contexts
+        .iter()
+        .flat_map(|context| [tokio::spawn(model::run(Arc::clone(context), stopping.clone()))])
+        .collect();
+    let synced = async {
+        join_all(contexts.iter().map(|context| context.caches.synced())).await;
+        readiness.send_replace(Readiness::Leading);
+        tracing::info!("caches are filled");
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        () = &mut stop => Ok(()),
+        () = elector.hold() => Err(RunError::LeaseLost),
+        _ = watches.join_next() => Err(RunError::TaskEnded),
+        _ = select_all(&mut controllers) => Err(RunError::TaskEnded),
+        () = synced => Err(RunError::TaskEnded),
+    };
+    match &outcome {
+        Ok(()) => {
+            tracing::info!("stopping: finishing what is under way");
+            readiness.send_replace(Readiness::Stopping);
+            shutdown.send_replace(true);
+            // the Lease is kept while they finish: two leaders at once would be worse than a late stop
+            tokio::select! {
+                _ = join_all(controllers) => {}
+                () = elector.hold() => {}
+            }
+        }
+        // nothing may be written any more: the process exits at once
+        Err(_) => controllers.iter().for_each(tokio::task::JoinHandle::abort),
+    }
+    outcome
+}
+
+/// One scope a namespace; none named: one scope over all.
+fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
+    let mut named: Vec<_> =
+        namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    named.sort_unstable();
+    named.dedup();
+    if named.is_empty() { vec![None] } else { named.into_iter().map(|name| Some(name.to_owned())).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_namespace_means_all_and_a_doubled_one_counts_once() {
+        assert_eq!(scopes(&[]), vec![None]);
+        assert_eq!(scopes(&[String::new()]), vec![None]);
+        assert_eq!(scopes(&["b".into(), " a".into(), "b".into()]), vec![Some("a".into()), Some("b".into())]);
+    }
+}
