@@ -63,7 +63,10 @@ pub const SECRET_SECRET_ACCESS_KEY: &str = "secretAccessKey";
 pub const SECRET_SESSION_TOKEN: &str = "sessionToken";
 /// Secret key for `s3`, optional: region (`us-east-1` if absent).
 pub const SECRET_REGION: &str = "region";
-/// Secret key for `oci` and `s3`, optional: `true` to speak plain HTTP to the host.
+/// Secret key for `oci`, optional: the host that hands out the registry's tokens, if it is not `host` itself.
+pub const SECRET_TOKEN_HOST: &str = "tokenHost";
+/// Secret key, optional: `true` to speak plain HTTP to the host (`oci`, `s3`), or to let the credentials of an `http`
+/// source cross the network unencrypted.
 pub const SECRET_PLAIN_HTTP: &str = "plainHttp";
 /// Secret key for every TLS scheme, optional: PEM certificates to trust besides the system's.
 pub const SECRET_CA_CERTIFICATE: &str = "ca.crt";

@@ -1,0 +1,153 @@
+//! `fetch`: brings a model's files into one folder and proves their digest. In goes a [`FetchConfig`]; the folder
+//! appears at its destination complete and verified, or not at all.
+//!
+//! `source` reads the URI, `oci`, `s3`, `http` and `pvc` fill a staged folder, [`arrange`] finds the model in it, and
+//! the staged folder is renamed. All of the network goes through [`crate::network`].
+
+mod arrange;
+mod error;
+mod http;
+mod oci;
+mod pvc;
+mod s3;
+mod source;
+mod staging;
+
+use std::path::{Path, PathBuf};
+
+use modelwright_contract::{
+    fetch::{FetchConfig, FetchKind},
+    names,
+    report::FetchReport,
+};
+
+pub use error::FetchError;
+pub use source::{Source, shown};
+pub use staging::check_path;
+
+use self::staging::Staging;
+use crate::{
+    network::{RetryPolicy, Timeouts, address::AddressPolicy, credentials::Secret},
+    store::{Access, Reference},
+};
+
+/// What the operator does not set.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// Whether loopback addresses may be connected to: for tests on one machine.
+    pub allow_loopback: bool,
+    /// Where claims are mounted.
+    pub claim_directory: PathBuf,
+    /// How long to wait for an answer.
+    pub timeouts: Timeouts,
+    /// How often to try again.
+    pub retry: RetryPolicy,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            allow_loopback: false,
+            claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// A config whose every part was read.
+struct Validated<'a> {
+    config: &'a FetchConfig,
+    source: Source,
+    expected: Option<&'a str>,
+    secret: Option<Secret>,
+    policy: AddressPolicy,
+}
+
+/// Fetches what the config says.
+pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchReport, FetchError> {
+    let validated = validate(config, options)?;
+    let mut staging = Staging::beside(Path::new(&config.destination), config.max_bytes, &shown(&config.uri))?;
+    let sha256 = fill(&validated, options, &mut staging).await?;
+    if let Some(expected) = validated.expected.filter(|expected| *expected != sha256) {
+        return Err(FetchError::DigestMismatch {
+            uri: shown(&config.uri),
+            expected: expected.to_owned(),
+            actual: sha256,
+        });
+    }
+    let names = arrange::arrange(staging.files().keys(), config.kind, &shown(&config.uri))?;
+    staging.keep(&names)?;
+    let report = FetchReport {
+        sha256,
+        size_bytes: staging.size(),
+        files: u32::try_from(staging.files().len()).unwrap_or(u32::MAX),
+    };
+    staging.commit()?;
+    Ok(report)
+}
+
+fn validate<'a>(config: &'a FetchConfig, options: &FetchOptions) -> Result<Validated<'a>, FetchError> {
+    let source = Source::parse(&config.uri)?;
+    let expected = config.sha256.as_deref();
+    if let Some(value) = expected.filter(|value| !crate::store::is_sha256(value)) {
+        return Err(FetchError::InvalidDigest { value: value.chars().take(100).collect() });
+    }
+    if config.kind == FetchKind::Artifact && expected.is_none() {
+        return Err(FetchError::DigestMissing { uri: shown(&config.uri) });
+    }
+    if let (Source::Oci(reference), Some(expected)) = (&source, expected)
+        && let Some(actual) = reference.digest().filter(|digest| *digest != expected)
+    {
+        return Err(FetchError::DigestMismatch {
+            uri: shown(&config.uri),
+            expected: expected.to_owned(),
+            actual: actual.to_owned(),
+        });
+    }
+    let label = match config.kind {
+        FetchKind::Source => "the source's Secret (credentialsSecret)",
+        FetchKind::Artifact => "the store's Secret (modelwright-store)",
+    };
+    let secret = Secret::read(config.credentials_directory.as_deref(), label)?;
+    let policy = AddressPolicy {
+        allow_private: config.allow_private_networks,
+        allow_loopback: options.allow_loopback,
+    };
+    Ok(Validated { config, source, expected, secret, policy })
+}
+
+/// Fills the staged folder and gives the digest that the contract defines for the source.
+async fn fill(
+    validated: &Validated<'_>,
+    options: &FetchOptions,
+    staging: &mut Staging,
+) -> Result<String, FetchError> {
+    let Validated { config, source, expected, secret, policy } = validated;
+    let secret = secret.as_ref();
+    let uri = shown(&config.uri);
+    match source {
+        Source::Oci(reference) => {
+            let access =
+                Access { secret, plain_http: config.plain_http, policy: *policy, timeouts: options.timeouts };
+            return oci::fetch(&pinned(reference, *expected), access, *expected, options, staging).await;
+        }
+        Source::S3 { bucket, key, all } => {
+            let objects = s3::Objects { bucket, key, all: *all, uri: &uri };
+            s3::fetch(objects, secret, *policy, options, staging).await?;
+        }
+        Source::Http(url) => http::fetch(url, secret, *policy, options, staging).await?,
+        Source::Claim { path, all } => {
+            pvc::fetch(&options.claim_directory, path, *all, &uri, staging).await?;
+        }
+    }
+    Ok(staging.digest())
+}
+
+/// Without a tag, a pinned artifact is asked for by its digest; with one, the tag is read and must have the digest.
+fn pinned(reference: &Reference, expected: Option<&str>) -> Reference {
+    match expected {
+        Some(expected) if !reference.has_tag() => reference.at_digest(expected),
+        _ => reference.clone(),
+    }
+}

@@ -1,0 +1,197 @@
+//! What can go wrong while fetching, for people: which URI, what was expected, what to do.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    network::{NetworkError, credentials::CredentialsError},
+    store::RegistryError,
+};
+
+/// A fetch that did not work out; nothing is left at its destination.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The URI is no source.
+    #[error("{uri} is no source: {why}")]
+    InvalidUri {
+        /// As it was written, without secrets.
+        uri: String,
+        /// What was expected.
+        why: String,
+    },
+    /// An expected digest that is none.
+    #[error("sha256 {value:?} is no digest: expected 64 lower-case hex digits")]
+    InvalidDigest {
+        /// As it was written.
+        value: String,
+    },
+    /// An artifact of the store without a digest.
+    #[error("{uri} is an artifact, and artifacts are fetched by digest only; sha256 is missing")]
+    DigestMissing {
+        /// As it was written.
+        uri: String,
+    },
+    /// Other bytes than expected.
+    #[error(
+        "{uri} has the SHA-256 {actual}, and {expected} was expected: the bytes are not those that were pinned; if \
+         the change is meant, correct `sha256`, and otherwise find out who changed them"
+    )]
+    DigestMismatch {
+        /// What was fetched.
+        uri: String,
+        /// What was asked for.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// Too many bytes.
+    #[error(
+        "{uri} has {found}, and at most {limit} bytes are accepted; the operator's chart value for the limit is `imports.maxBytes`"
+    )]
+    TooLarge {
+        /// What was fetched.
+        uri: String,
+        /// How much there is, as far as known.
+        found: String,
+        /// How much is accepted.
+        limit: u64,
+    },
+    /// Too many files.
+    #[error("{uri} has more than {limit} files; name the model's own folder")]
+    TooManyFiles {
+        /// What was fetched.
+        uri: String,
+        /// How many are accepted.
+        limit: usize,
+    },
+    /// A file name that would leave the folder, or cannot be a file name.
+    #[error("{uri} holds a file named {path:?}, which is refused: {why}")]
+    UnsafePath {
+        /// What was fetched.
+        uri: String,
+        /// The name.
+        path: String,
+        /// Which rule it breaks.
+        why: &'static str,
+    },
+    /// No model in it.
+    #[error("{uri} holds no ONNX model: {why}")]
+    NoModel {
+        /// What was fetched.
+        uri: String,
+        /// What is there instead.
+        why: String,
+    },
+    /// Several models in it.
+    #[error(
+        "{uri} holds several ONNX models ({names}), and one was expected; name one file, or a folder with one"
+    )]
+    SeveralModels {
+        /// What was fetched.
+        uri: String,
+        /// Their names.
+        names: String,
+    },
+    /// Nothing at a path of a claim or bucket.
+    #[error("{uri}: nothing is there; check the path for a typing error{hint}")]
+    NotFound {
+        /// What was asked for.
+        uri: String,
+        /// What else to look at.
+        hint: String,
+    },
+    /// No right to read it.
+    #[error("{uri} may not be read: {why}")]
+    Forbidden {
+        /// What was asked for.
+        uri: String,
+        /// What the server or the file system says, and what to do.
+        why: String,
+    },
+    /// The credentials are not accepted.
+    #[error("{uri}: the store does not accept these credentials: {why}")]
+    Unauthorized {
+        /// What was asked for.
+        uri: String,
+        /// What it says.
+        why: String,
+    },
+    /// A path that leads out of the claim.
+    #[error("{uri} leads out of its claim, by `..` or a symbolic link; name a path within it")]
+    Escapes {
+        /// What was asked for.
+        uri: String,
+    },
+    /// The object store refuses the request for another reason.
+    #[error("{uri}: the object store refuses the request: {why}")]
+    ObjectStore {
+        /// What was asked for.
+        uri: String,
+        /// What it says.
+        why: String,
+    },
+    /// The object store does not answer.
+    #[error("{uri}: the object store cannot be reached: {why}")]
+    ObjectStoreUnreachable {
+        /// What was asked for.
+        uri: String,
+        /// Why.
+        why: String,
+    },
+    /// The local disk.
+    #[error("{path} cannot be written or read: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A Secret.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl FetchError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidUri { .. } => "InvalidUri",
+            Self::InvalidDigest { .. } | Self::DigestMissing { .. } => "InvalidDigest",
+            Self::DigestMismatch { .. } => "DigestMismatch",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::TooManyFiles { .. } => "TooManyFiles",
+            Self::UnsafePath { .. } => "UnsafePath",
+            Self::NoModel { .. } => "NoModel",
+            Self::SeveralModels { .. } => "SeveralModels",
+            Self::NotFound { .. } => "NotFound",
+            Self::Forbidden { .. } | Self::Escapes { .. } => "Forbidden",
+            Self::Unauthorized { .. } => "Unauthorized",
+            Self::ObjectStore { .. } => "StoreRefused",
+            Self::ObjectStoreUnreachable { .. } => "Unreachable",
+            Self::Io { .. } => "DiskFailed",
+            Self::Network(error) => error.reason(),
+            Self::Credentials(error) => error.reason(),
+            Self::Registry(error) => error.reason(),
+        }
+    }
+
+    /// Whether the same fetch may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::ObjectStoreUnreachable { .. } | Self::Io { .. } => true,
+            Self::Network(error) => error.is_transient(),
+            Self::Registry(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

@@ -1,0 +1,198 @@
+//! What an ONNX file says about itself, read before any native code touches it. In goes a folder with `model.onnx`;
+//! out come its operator sets and the files that its weights lie in, or the reason why it is refused: it is no ONNX,
+//! uses operators that ONNX Runtime does not have itself, or has weights outside its folder. The weights themselves
+//! are not read, so that a model of any size takes the same little memory.
+
+mod wire;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+};
+
+use modelwright_contract::artifact::{METADATA_DIRECTORY, MODEL_FILE};
+
+pub use wire::{External, Facts, WireError, read};
+
+use crate::fetch::check_path;
+
+/// Domains whose operators ONNX Runtime has itself. The first two are the same one.
+const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+/// ONNX Runtime's own mark for weights that lie at an address in memory; in a file it can only be an attack.
+const MEMORY_MARK: &str = "_ORT_MEM_ADDR_";
+
+/// A model that is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The file is not there.
+    #[error("{path} is missing or no regular file; a model is a folder with {MODEL_FILE}")]
+    Missing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("the file is no whole ONNX model: {why}; export it again, and check that it was copied in full")]
+    NotOnnx {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It needs operators that nobody has here.
+    #[error(
+        "the model uses operators that ONNX Runtime does not have itself: {operators}; export it with standard \
+         operators (domains ai.onnx, ai.onnx.ml, com.microsoft), as custom operator libraries are not loaded"
+    )]
+    CustomOperators {
+        /// Which.
+        operators: String,
+    },
+    /// Its weights lie elsewhere.
+    #[error("the weights of {tensor:?} are said to lie in {location:?}, which is refused: {why}")]
+    ExternalDataOutside {
+        /// The tensor.
+        tensor: String,
+        /// Where they are said to lie.
+        location: String,
+        /// Which rule that breaks.
+        why: &'static str,
+    },
+    /// Its weights are not there.
+    #[error(
+        "the weights of {tensor:?} are said to lie in {location:?} up to byte {end}, and {found}; name a folder (with \
+         a trailing `/`) or an artifact that holds that file too"
+    )]
+    ExternalDataMissing {
+        /// The tensor.
+        tensor: String,
+        /// Where they are said to lie.
+        location: String,
+        /// Up to which byte.
+        end: u64,
+        /// What is there instead.
+        found: String,
+    },
+}
+
+impl OnnxError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "NoModel",
+            Self::Io { .. } => "DiskFailed",
+            Self::NotOnnx { .. } => "NotOnnx",
+            Self::CustomOperators { .. } => "CustomOperators",
+            Self::ExternalDataOutside { .. } => "ExternalDataOutside",
+            Self::ExternalDataMissing { .. } => "ExternalDataMissing",
+        }
+    }
+
+    /// Whether the same file may pass later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+}
+
+/// A model that may be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// Version of the default domain's operator set.
+    pub opset: i64,
+    /// Versions of all operator sets, by domain (`ai.onnx` for the default one).
+    pub opsets: BTreeMap<String, i64>,
+    /// Version of the file format.
+    pub ir_version: i64,
+    /// The model's files by path relative to the folder: the graph, and those that its weights lie in.
+    pub files: BTreeSet<String>,
+}
+
+/// Reads and judges the model of a folder.
+pub fn preflight(folder: &Path) -> Result<Preflight, OnnxError> {
+    judge(folder, MODEL_FILE)
+}
+
+/// Reads and judges one graph, whose weights lie beside it.
+pub fn judge(folder: &Path, graph: &str) -> Result<Preflight, OnnxError> {
+    let path = folder.join(graph);
+    regular_size(&path).ok_or_else(|| OnnxError::Missing { path: path.clone() })?;
+    let file = File::open(&path).map_err(|source| OnnxError::Io { path: path.clone(), source })?;
+    let facts = read(BufReader::with_capacity(64 * 1024, file)).map_err(|error| match error {
+        WireError::Io(source) => OnnxError::Io { path, source },
+        other => OnnxError::NotOnnx { why: other.to_string() },
+    })?;
+    refuse_custom_operators(&facts)?;
+    let mut files = BTreeSet::from([graph.to_owned()]);
+    for external in &facts.external {
+        files.insert(check_external(folder, external)?);
+    }
+    let mut opsets = BTreeMap::new();
+    for (domain, version) in facts.opsets {
+        opsets.insert(if domain.is_empty() { "ai.onnx".to_owned() } else { domain }, version);
+    }
+    // Files without the list are older than the list, and mean the first operator set.
+    let opset = opsets.get("ai.onnx").copied().unwrap_or(1);
+    Ok(Preflight { opset, opsets, ir_version: facts.ir_version, files })
+}
+
+fn refuse_custom_operators(facts: &Facts) -> Result<(), OnnxError> {
+    let custom: Vec<String> = facts
+        .operators
+        .iter()
+        .filter(|operator| !DOMAINS.contains(&operator.0.as_str()) && !facts.functions.contains(*operator))
+        .take(10)
+        .map(|(domain, name)| format!("{domain}::{name}"))
+        .collect();
+    if custom.is_empty() { Ok(()) } else { Err(OnnxError::CustomOperators { operators: custom.join(", ") }) }
+}
+
+/// Checks where one tensor's weights lie, and gives that file's path.
+fn check_external(folder: &Path, external: &External) -> Result<String, OnnxError> {
+    let outside = |why| OnnxError::ExternalDataOutside {
+        tensor: external.tensor.clone(),
+        location: external.location.clone(),
+        why,
+    };
+    // Exporters write `./name` at times, which is within the folder.
+    let location = external.location.strip_prefix("./").unwrap_or(&external.location);
+    check_path(location).map_err(outside)?;
+    if location.contains(MEMORY_MARK) {
+        return Err(outside("it is an address in memory"));
+    }
+    if location == MODEL_FILE || location.split('/').next() == Some(METADATA_DIRECTORY) {
+        return Err(outside("that name is not for weights"));
+    }
+    let mut path = folder.to_owned();
+    for part in location.split('/') {
+        path.push(part);
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(outside("it is a symbolic link"));
+        }
+    }
+    let end = external.offset.saturating_add(external.length);
+    let missing = |found: String| OnnxError::ExternalDataMissing {
+        tensor: external.tensor.clone(),
+        location: external.location.clone(),
+        end,
+        found,
+    };
+    let size = regular_size(&path).ok_or_else(|| missing("there is no such file".to_owned()))?;
+    if end > size {
+        return Err(missing(format!("the file has {size} bytes")));
+    }
+    Ok(location.to_owned())
+}
+
+fn regular_size(path: &Path) -> Option<u64> {
+    path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! What can go wrong with a registry, for people.
+
+use std::{io, path::PathBuf};
+
+use crate::network::{NetworkError, credentials::CredentialsError};
+
+/// A registry that did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The network, or a status that is no success.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A Secret.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Other bytes than their address says.
+    #[error(
+        "{uri}: {what} has the SHA-256 {actual}, and its address says {expected}; the registry is damaged or lies"
+    )]
+    DigestMismatch {
+        /// Where.
+        uri: String,
+        /// Which manifest or blob.
+        what: String,
+        /// What its address says.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// A manifest that is no manifest of a model.
+    #[error("{uri} is no artifact that holds a model: {why}")]
+    InvalidManifest {
+        /// Where.
+        uri: String,
+        /// What was expected.
+        why: String,
+    },
+    /// A challenge that cannot be met.
+    #[error("{uri} asks to log in by {challenge:?}, and Basic or Bearer with an https realm was expected")]
+    Challenge {
+        /// Where.
+        uri: String,
+        /// What it asks.
+        challenge: String,
+    },
+    /// An upload that the registry does not let happen.
+    #[error("{uri} does not accept an upload: {why}")]
+    Upload {
+        /// Where.
+        uri: String,
+        /// What happened.
+        why: String,
+    },
+    /// A file that is pushed.
+    #[error("{path} cannot be read: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl RegistryError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Network(error) => error.reason(),
+            Self::Credentials(error) => error.reason(),
+            Self::DigestMismatch { .. } => "DigestMismatch",
+            Self::InvalidManifest { .. } => "InvalidArtifact",
+            Self::Challenge { .. } => "Unauthorized",
+            Self::Upload { .. } => "StoreRefused",
+            Self::Io { .. } => "DiskFailed",
+        }
+    }
+
+    /// Whether the same request may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Network(error) => error.is_transient(),
+            Self::Io { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a manifest says, in the words of the OCI image specification and of CNCF ModelPack.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Media type of an OCI manifest.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type that Docker gave the same thing.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Artifact type of a model.
+pub const MODEL_ARTIFACT: &str = "application/vnd.cncf.model.manifest.v1+json";
+/// Media type of a model's configuration.
+pub const MODEL_CONFIG: &str = "application/vnd.cncf.model.config.v1+json";
+/// Media type of a file with weights, as it is.
+pub const WEIGHT: &str = "application/vnd.cncf.model.weight.v1.raw";
+/// Media type of a file about the model, as it is.
+pub const DOCUMENT: &str = "application/vnd.cncf.model.doc.v1.raw";
+/// Annotation of a layer with its path in the model's folder.
+pub const FILE_PATH: &str = "org.cncf.model.filepath";
+/// Annotation of a layer with its file name, as `oras` writes and reads it.
+pub const TITLE: &str = "org.opencontainers.image.title";
+/// Annotation of a manifest with the model digest.
+pub const MODEL_DIGEST: &str = "dev.modelwright.model-digest";
+
+/// A manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Always 2.
+    pub schema_version: u32,
+    /// [`MANIFEST`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// [`MODEL_ARTIFACT`] for a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// The configuration.
+    pub config: Descriptor,
+    /// The files.
+    pub layers: Vec<Descriptor>,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What it is.
+    pub media_type: String,
+    /// `sha256:` and 64 hex digits.
+    pub digest: String,
+    /// Its size.
+    pub size: u64,
+    /// What else there is to say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// Its path in the model's folder, if it says one.
+    pub fn path(&self) -> Option<&str> {
+        self.annotations.get(FILE_PATH).or_else(|| self.annotations.get(TITLE)).map(String::as_str)
+    }
+
+    /// Its digest in hex, if it is a SHA-256.
+    pub fn sha256(&self) -> Option<&str> {
+        self.digest.strip_prefix("sha256:").filter(|hex| super::reference::is_sha256(hex))
+    }
+
+    /// Whether it is a packed archive instead of a file.
+    pub fn is_archive(&self) -> bool {
+        self.media_type.contains("tar")
+            || self.media_type.ends_with("+gzip")
+            || self.media_type.ends_with("+zstd")
+    }
+}
+
+/// The configuration blob of a model.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelConfig {
+    /// Empty: it has no name or time of its own, so that equal bytes give equal artifacts.
+    pub descriptor: BTreeMap<String, String>,
+    /// What the files are.
+    pub config: ModelFormat,
+    /// Their digests.
+    pub modelfs: ModelFiles,
+}
+
+/// What the files are.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelFormat {
+    /// `onnx`.
+    pub format: String,
+}
+
+/// The digests of a model's files.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelFiles {
+    /// `layers`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `sha256:…` of each unpacked layer, in order.
+    pub diff_ids: Vec<String>,
+}
