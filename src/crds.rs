@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::{CustomResourceExt as _, ResourceExt as _};
 
 use crate::api::{GROUP, Model, ModelDeployment, ModelVersion};
@@ -33,7 +35,34 @@ pub enum CrdsError {
 
 /// Every definition.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![Model::crd(), ModelVersion::crd(), ModelDeployment::crd()]
+    let mut all = vec![Model::crd(), ModelVersion::crd(), ModelDeployment::crd()];
+    for version in all.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            polish(schema);
+        }
+    }
+    all
+}
+
+/// The derived schema, in Kubernetes' words: the kind is described by its spec's documentation, and integers have the
+/// formats that the API server knows.
+fn polish(schema: &mut JSONSchemaProps) {
+    let described = schema.properties.as_ref().and_then(|all| all.get("spec")?.description.clone());
+    schema.description = described.or(schema.description.take());
+    known_formats(schema);
+}
+
+fn known_formats(schema: &mut JSONSchemaProps) {
+    if schema.format.as_ref().is_some_and(|format| format.starts_with("uint")) {
+        schema.format = Some("int64".into());
+    }
+    schema.properties.iter_mut().flatten().for_each(|(_, member)| known_formats(member));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        known_formats(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        known_formats(values);
+    }
 }
 
 /// File name and content of every definition.
@@ -61,4 +90,109 @@ pub fn write_all(directory: &Path) -> Result<(), CrdsError> {
         fs::write(&path, content).map_err(failed(&path))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Calls `visit` with the path and schema of everything in the definitions.
+    fn walk(visit: &mut dyn FnMut(&str, &JSONSchemaProps)) {
+        fn into(path: &str, schema: &JSONSchemaProps, visit: &mut dyn FnMut(&str, &JSONSchemaProps)) {
+            visit(path, schema);
+            for (name, member) in schema.properties.iter().flatten() {
+                // the API server's own fields
+                if !["apiVersion", "kind", "metadata"].contains(&name.as_str()) || path.contains('.') {
+                    into(&format!("{path}.{name}"), member, visit);
+                }
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+                into(&format!("{path}[]"), items, visit);
+            }
+            if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+                into(&format!("{path}{{}}"), values, visit);
+            }
+        }
+        for crd in all() {
+            for version in &crd.spec.versions {
+                let schema = version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+                into(&crd.spec.names.kind, schema, visit);
+            }
+        }
+    }
+
+    #[test]
+    fn the_committed_files_are_what_the_subcommand_writes() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        let rendered = render().unwrap();
+        for (file, content) in &rendered {
+            let committed = fs::read_to_string(directory.join(file)).unwrap_or_default();
+            assert!(committed == *content, "crds/{file} is stale: run `cargo run -- crds`");
+            assert!(content.len() < 200_000, "{file} has {} bytes", content.len());
+        }
+        assert_eq!(fs::read_dir(directory).unwrap().count(), rendered.len(), "a file too many in crds/");
+    }
+
+    #[test]
+    fn every_string_list_and_map_is_bounded() {
+        let mut unbounded = Vec::new();
+        walk(&mut |path, schema| {
+            let bounded = match schema.type_.as_deref() {
+                Some("string") => schema.max_length.is_some() || schema.enum_.is_some(),
+                Some("array") => schema.max_items.is_some(),
+                Some("object") if schema.additional_properties.is_some() => schema.max_properties.is_some(),
+                Some("object") => schema.x_kubernetes_preserve_unknown_fields.is_none(),
+                Some(_) => true,
+                None => schema.x_kubernetes_int_or_string == Some(true),
+            };
+            if !bounded {
+                unbounded.push(path.to_owned());
+            }
+        });
+        assert!(unbounded.is_empty(), "{unbounded:#?}");
+    }
+
+    #[test]
+    fn every_field_is_described_and_none_has_a_default() {
+        let (mut silent, mut defaulted) = (Vec::new(), Vec::new());
+        walk(&mut |path, schema| {
+            let is_field = !path.ends_with("[]") && !path.ends_with("{}");
+            if is_field && schema.description.as_ref().is_none_or(|text| text.trim().is_empty()) {
+                silent.push(path.to_owned());
+            }
+            if schema.default.is_some() {
+                defaulted.push(path.to_owned());
+            }
+        });
+        assert!(silent.is_empty(), "no description: {silent:#?}");
+        assert!(defaulted.is_empty(), "a CRD default: {defaulted:#?}");
+    }
+
+    #[test]
+    fn every_optional_field_of_a_spec_states_its_default() {
+        let mut unstated = Vec::new();
+        walk(&mut |path, schema| {
+            if !path.contains(".spec") || path.starts_with("ModelVersion") {
+                return;
+            }
+            let required = schema.required.clone().unwrap_or_default();
+            for (name, member) in schema.properties.iter().flatten() {
+                if !required.contains(name)
+                    && !member.description.iter().any(|text| text.contains("Default:"))
+                {
+                    unstated.push(format!("{path}.{name}"));
+                }
+            }
+        });
+        assert!(unstated.is_empty(), "{unstated:#?}");
+    }
+
+    #[test]
+    fn no_description_is_the_derive_macros_own() {
+        walk(&mut |path, schema| {
+            let text = schema.description.clone().unwrap_or_default();
+            assert!(!text.contains("Auto-generated"), "{path}: {text}");
+        });
+    }
 }

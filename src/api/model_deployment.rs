@@ -128,7 +128,7 @@ pub struct Serving {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Strategy {
-    /// Pod by pod: a pod of the old revision leaves when one of the new is ready.
+    /// Pod by pod: a pod of the old revision leaves when one of the new is ready. Default: this way, with its defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_update: Option<RollingUpdate>,
 }

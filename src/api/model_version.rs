@@ -100,7 +100,7 @@ pub struct Tensor {
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
     /// Metric by name, as decimal strings.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub metrics: BTreeMap<String, String>,
 }
 
@@ -126,7 +126,7 @@ pub struct Provenance {
     #[schemars(length(max = 64))]
     pub data_sha256: String,
     /// Image by container of the run.
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 512}))]
     pub images: BTreeMap<String, String>,
     /// Name of the Job.
     #[schemars(length(max = 63))]

@@ -1,4 +1,6 @@
 //! Where pods may run: the part of a pod that users choose, the same for runs and for serving.
+//!
+//! The schema of an optional enum keeps the enum's documentation, not the field's: so that is where a default stands.
 
 use std::collections::BTreeMap;
 
@@ -57,14 +59,14 @@ pub struct AnnotationValue(#[schemars(length(max = 4096))] pub String);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
-    /// Key of the taint; absent with operator Exists: every taint.
+    /// Key of the taint; absent with operator Exists: every taint. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub key: Option<String>,
     /// Exists or Equal. Default: Equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<TolerationOperator>,
-    /// Value of the taint, with operator Equal.
+    /// Value of the taint, with operator Equal. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub value: Option<String>,
@@ -76,7 +78,7 @@ pub struct Toleration {
     pub toleration_seconds: Option<i64>,
 }
 
-/// How a toleration compares.
+/// How a toleration compares: Exists or Equal. Default: Equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TolerationOperator {
     /// Any value.
@@ -85,7 +87,7 @@ pub enum TolerationOperator {
     Equal,
 }
 
-/// What a taint does.
+/// Effect of the taint: NoSchedule, PreferNoSchedule or NoExecute. Default: every effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TaintEffect {
     /// New pods stay away.
@@ -111,7 +113,7 @@ pub struct TopologySpread {
     pub when_unsatisfiable: Option<WhenUnsatisfiable>,
 }
 
-/// What the scheduler does when the spread cannot be met.
+/// When the spread cannot be met: DoNotSchedule or ScheduleAnyway. Default: ScheduleAnyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WhenUnsatisfiable {
     /// The pod waits.
