@@ -1,12 +1,294 @@
-//! The driver of Models.
+//! The driver of Models: fetch → validate → plan → build → apply → status. Needs a client.
 
-use std::sync::Arc;
+pub mod build;
+pub mod fetch;
+pub mod job;
+pub mod plan;
+pub mod problem;
+pub mod status;
+pub mod validate;
 
+use std::{sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _, stream};
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use serde_json::json;
 use tokio::sync::watch;
 
-use crate::context::Context;
+use crate::{
+    api::{
+        Model, ModelVersion,
+        name::{MODEL_FINALIZER, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION},
+    },
+    apply::{self, ApplyError},
+    context::Context,
+    controller::{self, ReconcileError, chain},
+    model::{
+        fetch::Observed,
+        job::{Problem, RunState},
+        plan::{Plan, Step},
+        status::{Inputs, Outcome},
+        validate::ValidModel,
+    },
+    objects::{Objects, Unrenderable, Write},
+};
+
+/// A look at everything, in case that something was missed.
+const RESYNC: Duration = Duration::from_mins(10);
+/// A look at a run that waits: the reason may be in events, which are not watched.
+const WAITING: Duration = Duration::from_secs(5);
+
+/// Why a Model was not reconciled.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A write failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// An object cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] Unrenderable),
+}
+
+impl ModelError {
+    fn is_out_of_date(&self) -> bool {
+        use ApplyError::{NotLeading, Stale, Terminating};
+        matches!(self, Self::Apply(Stale { .. } | Terminating { .. } | NotLeading(_)))
+    }
+}
+
+impl ReconcileError for ModelError {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Apply(error) => error.label(),
+            Self::Render(_) => "render",
+        }
+    }
+}
 
 /// Reconciles the Models of a scope until `shutdown` says so.
-pub async fn run(_context: Arc<Context>, mut shutdown: watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
+pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
+    let metrics = Arc::clone(&context.metrics);
+    let store = context.caches.models.store();
+    let triggers = triggers(&context);
+    let reconcile = move |model| reconcile(model, Arc::clone(&context));
+    controller::run(metrics, store, triggers, shutdown, reconcile).await;
+}
+
+/// Models whose own state, or that of something around them, changed.
+fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Model>> + Send + use<> {
+    let caches = &context.caches;
+    stream::select_all([
+        caches.models.changes().map(|model| ObjectRef::from_obj(model.as_ref())).boxed(),
+        caches.jobs.changes().filter_map(|job| async move { labelled(job.as_ref()) }).boxed(),
+        caches.pods.changes().filter_map(|pod| async move { labelled(pod.as_ref()) }).boxed(),
+        caches.versions.changes().map(|version| named(&version.spec.model, version.as_ref())).boxed(),
+        caches
+            .model_deployments
+            .changes()
+            .map(|deployment| named(&deployment.spec.model, deployment.as_ref()))
+            .boxed(),
+    ])
+}
+
+fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<Model>> {
+    Some(named(object.labels().get(MODEL_LABEL)?, object))
+}
+
+fn named<K: Resource>(model: &str, neighbour: &K) -> ObjectRef<Model> {
+    ObjectRef::new(model).within(&neighbour.namespace().unwrap_or_default())
+}
+
+async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
+    let now = Timestamp::now();
+    let observed = fetch::fetch_observed(&context, &model).await;
+    if model.metadata.deletion_timestamp.is_some() {
+        return release(&context, &model, &observed, now).await;
+    }
+    let model = protect(&context, model).await?;
+    let (plan, outcome, error) = match validate::validate_model(&model) {
+        Err(invalid) => {
+            let problem = Problem { reason: "InvalidSpec".into(), message: invalid.to_string() };
+            (None, Outcome::Blocked(problem), None)
+        }
+        Ok(valid) => {
+            let plan = plan::plan_model(&model, &valid, &observed);
+            match act(&context, &valid, &plan, &observed).await {
+                Ok(outcome) => (Some(plan), outcome, None),
+                // what was read is not what is there: neither is a status made from it
+                Err(error) if error.is_out_of_date() => return Err(error),
+                Err(error) => (Some(plan), failed_write(&error), Some(error)),
+            }
+        }
+    };
+    write_status(
+        &context,
+        &Inputs {
+            model: &model,
+            plan: plan.as_ref(),
+            outcome: &outcome,
+            current_version: plan::current_version(&model, &observed),
+            latest_version: plan::latest_version(&model, &observed),
+            now,
+        },
+    )
+    .await?;
+    match error {
+        Some(error) => Err(error),
+        None => Ok(next_look(plan.as_ref())),
+    }
+}
+
+/// Writes what the plan asks for.
+async fn act(
+    context: &Context,
+    valid: &ValidModel,
+    plan: &Plan,
+    observed: &Observed,
+) -> Result<Outcome, ModelError> {
+    for version in &plan.adopt {
+        let owners = json!({"metadata": {"ownerReferences": [valid.owner]}});
+        apply::patch_observed(context, version.as_ref(), owners).await?;
+        tracing::info!(namespace = valid.namespace, version = version.name_any(), "adopted");
+    }
+    for job in &plan.delete {
+        apply::delete(context, job.as_ref()).await?;
+    }
+    Ok(match &plan.step {
+        Step::Use { version, stamp } => {
+            if let Some(stamp) = stamp {
+                select(context, version, *stamp, None).await?;
+            }
+            Outcome::Resolved { version: version.spec.version, made: false }
+        }
+        Step::Start => {
+            let job = build::build_job(valid, &context.settings, observed.workload_account);
+            create(context, job).await?;
+            Outcome::Running { problem: None, started: true }
+        }
+        Step::Restart { job, why } => {
+            apply::delete(context, job.as_ref()).await?;
+            tracing::info!(namespace = valid.namespace, job = job.name_any(), why, "the run starts anew");
+            Outcome::Running { problem: None, started: false }
+        }
+        Step::Follow { problem } => Outcome::Running { problem: problem.clone(), started: false },
+        Step::Record { number, reports, job, stamp } => {
+            let version = build::build_version(valid, *number, reports, job, *stamp);
+            create(context, version).await?;
+            Outcome::Resolved { version: *number, made: true }
+        }
+        Step::Link { version, hashes, stamp } => {
+            select(context, version, *stamp, Some(hashes)).await?;
+            Outcome::Resolved { version: version.spec.version, made: false }
+        }
+        Step::GiveUp(failure) => Outcome::Failed(failure.clone()),
+    })
+}
+
+async fn create<K>(context: &Context, object: K) -> Result<(), ModelError>
+where
+    K: Resource<DynamicType = ()> + serde::Serialize,
+{
+    let mut objects = Objects::default();
+    objects.push(Write::Create, object, None)?;
+    apply::apply_objects(context, objects).await?;
+    Ok(())
+}
+
+/// Stamps a version as selected, and lets a further hash point to it.
+async fn select(
+    context: &Context,
+    version: &ModelVersion,
+    stamp: i64,
+    hashes: Option<&str>,
+) -> Result<(), ModelError> {
+    let mut annotations = serde_json::Map::new();
+    annotations.insert(SELECTED_GENERATION_ANNOTATION.into(), stamp.to_string().into());
+    if let Some(hashes) = hashes {
+        annotations.insert(SPEC_HASHES_ANNOTATION.into(), hashes.into());
+    }
+    apply::patch_observed(context, version, json!({"metadata": {"annotations": annotations}})).await?;
+    Ok(())
+}
+
+/// The Model with our finalizer, which keeps it while a ModelDeployment names it.
+async fn protect(context: &Context, model: Arc<Model>) -> Result<Arc<Model>, ModelError> {
+    let mut finalizers = model.finalizers().to_vec();
+    if finalizers.iter().any(|finalizer| finalizer == MODEL_FINALIZER) {
+        return Ok(model);
+    }
+    finalizers.push(MODEL_FINALIZER.into());
+    let patch = json!({"metadata": {"finalizers": finalizers}});
+    Ok(Arc::new(apply::patch_observed(context, model.as_ref(), patch).await?))
+}
+
+/// Lets a deleted Model go, unless a ModelDeployment names it.
+async fn release(
+    context: &Context,
+    model: &Model,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<Action, ModelError> {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        model.finalizers().iter().partition(|finalizer| *finalizer == MODEL_FINALIZER);
+    if ours.is_empty() {
+        return Ok(Action::await_change());
+    }
+    if observed.holders.is_empty() {
+        apply::patch_observed(context, model, json!({"metadata": {"finalizers": others}})).await?;
+        return Ok(Action::await_change());
+    }
+    write_status(
+        context,
+        &Inputs {
+            model,
+            plan: None,
+            outcome: &Outcome::Held(observed.holders.clone()),
+            current_version: plan::current_version(model, observed),
+            latest_version: plan::latest_version(model, observed),
+            now,
+        },
+    )
+    .await?;
+    Ok(Action::requeue(RESYNC))
+}
+
+/// What the status says of a write that failed.
+fn failed_write(error: &ModelError) -> Outcome {
+    let message = chain(error);
+    match error {
+        ModelError::Apply(ApplyError::NameTaken { kind, name }) => Outcome::Blocked(Problem {
+            reason: "NameTaken".into(),
+            message: format!(
+                "{kind} {name} exists and belongs to somebody else; rename or delete it, or rename this Model"
+            ),
+        }),
+        ModelError::Apply(ApplyError::Refused { .. }) => {
+            Outcome::Blocked(Problem { reason: "Refused".into(), message })
+        }
+        _ => Outcome::Unwritten(Problem { reason: "Retrying".into(), message }),
+    }
+}
+
+/// Writes the status and the events of its transitions, if it changed.
+async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), ModelError> {
+    let previous = inputs.model.status.clone().unwrap_or_default();
+    let next = status::model_status(inputs);
+    if previous != next {
+        apply::patch_status(context, inputs.model, &next).await?;
+        let happenings = status::happenings(&previous, &next, inputs.outcome);
+        context.events.publish(&inputs.model.object_ref(&()), &happenings).await;
+    }
+    Ok(())
+}
+
+fn next_look(plan: Option<&Plan>) -> Action {
+    let waits = plan.is_some_and(|plan| {
+        let run = plan.run.as_ref().map(|run| &run.state);
+        matches!(plan.step, Step::Start) || matches!(run, Some(RunState::Active { started: false, .. }))
+    });
+    Action::requeue(if waits { WAITING } else { RESYNC })
 }

@@ -17,6 +17,7 @@ use super::{condition::Condition, scheduling::Scheduling};
     shortname = "mdl",
     category = "modelwright",
     namespaced,
+    derive = "PartialEq",
     status = "ModelStatus",
     validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name must have at most 40 characters: names of versions and pods are made from it; choose a shorter one"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),

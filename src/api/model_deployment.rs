@@ -20,6 +20,7 @@ use super::{
     shortname = "md",
     category = "modelwright",
     namespaced,
+    derive = "PartialEq",
     status = "ModelDeploymentStatus",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name must have at most 40 characters: names of revisions and pods are made from it; choose a shorter one"),

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
     shortname = "mv",
     category = "modelwright",
     namespaced,
+    derive = "PartialEq",
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model"),
     printcolumn(name = "Version", type_ = "integer", json_path = ".spec.version"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".spec.modelDigest", priority = 1),

@@ -14,6 +14,14 @@ pub const VERSION_LABEL: &str = "modelwright.dev/version";
 pub const SPEC_HASH_LABEL: &str = "modelwright.dev/spec-hash";
 /// Annotation of a ModelVersion: further specHashes that resolve to it, comma separated.
 pub const SPEC_HASHES_ANNOTATION: &str = "modelwright.dev/spec-hashes";
+/// Annotation of a Job: the whole specHash that it makes a version for.
+pub const SPEC_HASH_ANNOTATION: &str = "modelwright.dev/spec-hash";
+/// Annotation of a Job: the Model's generation that started it.
+pub const GENERATION_ANNOTATION: &str = "modelwright.dev/generation";
+/// Annotation of a Job: hash of the scheduling that its pods were rendered with.
+pub const SCHEDULING_HASH_ANNOTATION: &str = "modelwright.dev/scheduling-hash";
+/// Finalizer of a Model: it stays while a ModelDeployment names it.
+pub const MODEL_FINALIZER: &str = "modelwright.dev/protection";
 /// Annotation of a ModelVersion: the Model's generation that selected it last.
 pub const SELECTED_GENERATION_ANNOTATION: &str = "modelwright.dev/selected-generation";
 /// Label with the name of the ModelDeployment that an object belongs to.
@@ -24,6 +32,12 @@ pub const REVISION_LABEL: &str = "modelwright.dev/revision";
 pub const TRAFFIC_LABEL: &str = "modelwright.dev/traffic";
 /// Value of [`TRAFFIC_LABEL`].
 pub const TRAFFIC_SERVE: &str = "serve";
+
+/// Keys of `scheduling.podLabels` that nobody may set start with one of these.
+pub const REFUSED_LABEL_PREFIXES: &[&str] =
+    &["modelwright.dev/", "app.kubernetes.io/", "argocd.argoproj.io/"];
+/// Keys of `scheduling.podAnnotations` that nobody may set start with one of these.
+pub const REFUSED_ANNOTATION_PREFIXES: &[&str] = &["modelwright.dev/", "argocd.argoproj.io/"];
 
 /// ServiceAccount that the pods of runs and of serving use where the namespace has it (for workload identity); otherwise
 /// they use `default`. No token is mounted either way.
@@ -37,6 +51,11 @@ pub const MAX_NAME_LENGTH: usize = 40;
 /// `<model>-v<N>`, the name of a ModelVersion.
 pub fn model_version(model: &str, version: u64) -> String {
     format!("{model}-v{version}")
+}
+
+/// `<model>-<first 10 hex digits of the specHash>`, the name of a run's Job.
+pub fn run_job(model: &str, spec_hash: &str) -> String {
+    format!("{model}-{}", crate::hash::short(spec_hash, 10))
 }
 
 /// `<deployment>-<first 10 hex digits of the revision's hash>`, the name of a revision's ControllerRevision and
@@ -60,6 +79,7 @@ mod tests {
         for name in [
             model_version(&longest, u64::from(u32::MAX)),
             revision(&longest, &"f".repeat(64)),
+            run_job(&longest, &"f".repeat(64)),
             traffic(&longest),
         ] {
             // a Deployment's pods get `-<10>-<5>` behind the name

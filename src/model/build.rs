@@ -1,0 +1,8 @@
+//! Build: the objects that a plan asks for. In go a valid Model, settings and what a run reported; out come a Job or a
+//! ModelVersion. Pure.
+
+mod job;
+mod version;
+
+pub use job::build_job;
+pub use version::build_version;

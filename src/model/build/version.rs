@@ -1,0 +1,102 @@
+//! The ModelVersion of a successful run. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt as _;
+use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
+
+use crate::{
+    api::{
+        ModelVersion, ModelVersionSpec,
+        model_version::{Artifact, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
+        name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
+    },
+    hash,
+    model::{job::Reports, validate::ValidModel},
+    objects::owned_metadata,
+};
+
+/// Most inputs or outputs in the resource; all are in the artifact.
+const MAX_TENSORS: usize = 16;
+/// Most metrics in the resource.
+const MAX_METRICS: usize = 32;
+
+/// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
+pub fn build_version(
+    model: &ValidModel,
+    number: u64,
+    reports: &Reports,
+    job: &Job,
+    stamp: i64,
+) -> ModelVersion {
+    let publish = &reports.publish;
+    let metrics: BTreeMap<_, _> =
+        publish.metrics.iter().take(MAX_METRICS).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let spec = ModelVersionSpec {
+        model: model.name.clone(),
+        version: number,
+        spec_hash: model.spec_hash.clone(),
+        model_digest: publish.model_digest.clone(),
+        artifact: Artifact {
+            uri: publish.artifact_uri.clone(),
+            sha256: publish.artifact_sha256.clone(),
+            size_bytes: publish.size_bytes,
+            opset: publish.opset,
+        },
+        signature: Signature {
+            inputs: tensors(&publish.signature.inputs),
+            outputs: tensors(&publish.signature.outputs),
+        },
+        evaluation: (!metrics.is_empty()).then_some(Evaluation { metrics }),
+        golden_samples: GoldenSamples {
+            count: publish.golden_count,
+            tolerance: publish.golden_tolerance.clone(),
+            source: match publish.golden_source {
+                GoldenSource::Test => "Test".into(),
+                GoldenSource::Synthetic => "Synthetic".into(),
+            },
+        },
+        provenance: Provenance {
+            data_sha256: reports.fetch.sha256.clone(),
+            images: images(job),
+            job: job.name_any(),
+            started_at: reports.started_at.clone(),
+            finished_at: reports.finished_at.clone(),
+        },
+    };
+    let mut version = ModelVersion::new(&model_version(&model.name, number), spec);
+    version.metadata = owned_metadata(
+        model_version(&model.name, number),
+        &model.namespace,
+        Some(model.owner.clone()),
+        [
+            (MODEL_LABEL, model.name.clone()),
+            (VERSION_LABEL, number.to_string()),
+            (SPEC_HASH_LABEL, hash::short(&model.spec_hash, 16).to_owned()),
+        ],
+    );
+    version.metadata.annotations =
+        Some([(SELECTED_GENERATION_ANNOTATION.to_owned(), stamp.to_string())].into());
+    version
+}
+
+fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
+    specs
+        .iter()
+        .take(MAX_TENSORS)
+        .map(|tensor| Tensor {
+            name: tensor.name.clone(),
+            datatype: tensor.datatype.clone(),
+            shape: tensor.shape.clone(),
+        })
+        .collect()
+}
+
+fn images(job: &Job) -> BTreeMap<String, String> {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    pod.into_iter()
+        .flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
+        .filter_map(|container| Some((container.name.clone(), container.image.clone()?)))
+        .collect()
+}

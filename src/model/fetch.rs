@@ -1,0 +1,140 @@
+//! Fetch: what exists around a Model. In go the caches, and, for pods that wait, their warnings from the API server; out
+//! comes [`Observed`]. Needs a client.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Pod},
+};
+use kube::{ResourceExt as _, api::ListParams};
+
+use crate::{
+    api::{
+        Model, ModelVersion,
+        name::{DEPLOYMENT_LABEL, MODEL_LABEL, VERSION_LABEL},
+    },
+    context::Context,
+};
+
+/// Most warnings that are read of one object.
+const MAX_WARNINGS: u32 = 50;
+
+/// What exists around a Model.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// ModelVersions that carry its label.
+    pub versions: Vec<Arc<ModelVersion>>,
+    /// Jobs that carry its label.
+    pub jobs: Vec<Arc<Job>>,
+    /// Pods of its Jobs.
+    pub pods: Vec<Arc<Pod>>,
+    /// Highest version number that a revision of a ModelDeployment serves, 0 if none.
+    pub highest_revision: u64,
+    /// ModelDeployments that name it and are not being deleted.
+    pub holders: Vec<String>,
+    /// Whether the namespace has the ServiceAccount of workloads.
+    pub workload_account: bool,
+    /// Warnings about Jobs without pods and pods that wait, newest last.
+    pub warnings: Vec<Warning>,
+}
+
+/// An event that the cluster recorded about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// UID of the object.
+    pub uid: String,
+    /// One CamelCase word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Reads what exists around a Model.
+pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
+    let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
+    let caches = &context.caches;
+    let jobs = caches.jobs.labelled(&namespace, MODEL_LABEL, &name);
+    // serving pods carry the Model's label too
+    let pods: Vec<_> = caches.pods.select(&namespace, |pod| {
+        pod.labels().get(MODEL_LABEL) == Some(&name) && !pod.labels().contains_key(DEPLOYMENT_LABEL)
+    });
+    let mut warnings = Vec::new();
+    for uid in waiting(&jobs, &pods) {
+        warnings.extend(fetch_warnings(context, &namespace, &uid).await);
+    }
+    Observed {
+        versions: caches.versions.select(&namespace, |version| version.spec.model == name),
+        jobs,
+        pods,
+        highest_revision: caches
+            .revisions
+            .labelled(&namespace, MODEL_LABEL, &name)
+            .iter()
+            .filter_map(|revision| revision.labels().get(VERSION_LABEL)?.parse().ok())
+            .max()
+            .unwrap_or(0),
+        holders: caches
+            .model_deployments
+            .select(&namespace, |deployment| {
+                deployment.spec.model == name && deployment.metadata.deletion_timestamp.is_none()
+            })
+            .iter()
+            .map(|deployment| deployment.name_any())
+            .collect(),
+        workload_account: caches.has_workload_account(&namespace),
+        warnings,
+    }
+}
+
+/// UIDs of what waits for something that its own status does not tell.
+fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>]) -> Vec<String> {
+    let pods_waiting = pods
+        .iter()
+        .filter(|pod| {
+            let status = pod.status.as_ref();
+            let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+            scheduled && status.and_then(|status| status.phase.as_deref()) == Some("Pending")
+        })
+        .filter_map(|pod| pod.uid());
+    let jobs_waiting = jobs
+        .iter()
+        .filter(|job| {
+            let finished = job
+                .status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten())
+                .any(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()));
+            !finished
+                && !pods.iter().any(|pod| {
+                    pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref())
+                })
+        })
+        .filter_map(|job| job.uid());
+    pods_waiting.chain(jobs_waiting).collect()
+}
+
+async fn fetch_warnings(context: &Context, namespace: &str, uid: &str) -> Vec<Warning> {
+    let parameters =
+        ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(MAX_WARNINGS);
+    match context.api::<Event>(namespace).list(&parameters).await {
+        Ok(mut events) => {
+            events.items.sort_by_key(|event| {
+                let last = event.last_timestamp.as_ref().map(|time| time.0);
+                last.or(event.event_time.as_ref().map(|time| time.0)).or(event
+                    .metadata
+                    .creation_timestamp
+                    .as_ref()
+                    .map(|time| time.0))
+            });
+            let warning = |event: Event| {
+                Some(Warning { uid: uid.to_owned(), reason: event.reason?, message: event.message? })
+            };
+            events.items.into_iter().filter_map(warning).collect()
+        }
+        Err(error) => {
+            tracing::warn!(namespace, uid, %error, "warnings cannot be read; a wait has no reason in the status");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Plan: what to do next. In go a valid Model and what exists around it; out comes one [`Plan`]. Pure.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::{Resource, ResourceExt as _};
+
+use super::{
+    fetch::Observed,
+    job::{Problem, Reports, Run, RunState, read_run},
+    validate::ValidModel,
+};
+use crate::api::{
+    Model, ModelVersion,
+    model::RunFailure,
+    name::{
+        GENERATION_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, SCHEDULING_HASH_ANNOTATION,
+        SELECTED_GENERATION_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASHES_ANNOTATION, model_version, run_job,
+    },
+};
+use crate::objects::APPLIED_HASH_ANNOTATION;
+
+/// Finished Jobs that are kept for people to look at.
+pub const KEPT_JOBS: usize = 3;
+/// Hashes that one version remembers; the oldest are forgotten first.
+const KEPT_HASHES: usize = 1000;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The next step towards the spec.
+    pub step: Step,
+    /// The run of the spec, if there is one.
+    pub run: Option<Run>,
+    /// Jobs to delete: those of other specs that still run, and the oldest that ended.
+    pub delete: Vec<Arc<Job>>,
+    /// ModelVersions that nobody controls and that are ours: restored from a backup.
+    pub adopt: Vec<Arc<ModelVersion>>,
+}
+
+/// The next step towards the spec.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A kept version has the spec's hash: it is current. `stamp` is what to write on it, if it is not the highest yet.
+    Use {
+        /// The version.
+        version: Arc<ModelVersion>,
+        /// The generation to stamp it with.
+        stamp: Option<i64>,
+    },
+    /// Start a run.
+    Start,
+    /// Delete the run of this spec, because it cannot end well; the next step starts anew.
+    Restart {
+        /// The run's Job.
+        job: Arc<Job>,
+        /// Why.
+        why: &'static str,
+    },
+    /// A run is under way.
+    Follow {
+        /// What it waits for.
+        problem: Option<Problem>,
+    },
+    /// The run made bytes that no kept version has: make a version.
+    Record {
+        /// Its number.
+        number: u64,
+        /// What the run reported.
+        reports: Box<Reports>,
+        /// The run's Job.
+        job: Arc<Job>,
+        /// The generation to stamp it with.
+        stamp: i64,
+    },
+    /// The run made the bytes of a kept version: let the hash point to it.
+    Link {
+        /// The version.
+        version: Arc<ModelVersion>,
+        /// All its further hashes, the new one last.
+        hashes: String,
+        /// The generation to stamp it with.
+        stamp: i64,
+    },
+    /// The run failed; only a change of the spec is tried.
+    GiveUp(RunFailure),
+}
+
+/// Decides.
+pub fn plan_model(model: &Model, valid: &ValidModel, observed: &Observed) -> Plan {
+    let (own, adopt): (Vec<_>, Vec<_>) = own_versions(model, observed).into_iter().partition(|version| {
+        version.metadata.owner_references.iter().flatten().any(|owner| owner.uid == valid.uid)
+    });
+    let versions: Vec<_> = own.into_iter().chain(adopt.iter().cloned()).collect();
+    let job = current_job(valid, observed);
+    let run = job.as_ref().map(|job| read_run(job, observed));
+    let step = plan_step(model, valid, observed, &versions, job.as_ref().zip(run.as_ref()));
+    let delete = superseded_jobs(valid, observed, job.as_ref());
+    Plan { step, run, delete, adopt }
+}
+
+fn plan_step(
+    model: &Model,
+    valid: &ValidModel,
+    observed: &Observed,
+    versions: &[Arc<ModelVersion>],
+    current: Option<(&Arc<Job>, &Run)>,
+) -> Step {
+    let carrying = |version: &&Arc<ModelVersion>| hashes(version).any(|hash| hash == valid.spec_hash);
+    if let Some(version) = versions.iter().filter(carrying).max_by_key(|version| rank(version)) {
+        return Step::Use {
+            version: Arc::clone(version),
+            stamp: missing_stamp(version, versions, valid.generation),
+        };
+    }
+    let Some((job, run)) = current else { return Step::Start };
+    match &run.state {
+        RunState::Lost => {
+            Step::Restart { job: Arc::clone(job), why: "its pod is gone, and with it what it made" }
+        }
+        RunState::Settling => Step::Follow { problem: None },
+        RunState::Active { started: false, .. }
+            if annotation(job.as_ref(), SCHEDULING_HASH_ANNOTATION) != Some(&valid.scheduling_hash) =>
+        {
+            Step::Restart { job: Arc::clone(job), why: "spec.scheduling changed before it started" }
+        }
+        RunState::Active { problem, .. } => Step::Follow { problem: problem.clone() },
+        RunState::Failed(failure) => {
+            let tried = annotation(job.as_ref(), GENERATION_ANNOTATION).and_then(|text| text.parse().ok());
+            if tried == Some(valid.generation) {
+                Step::GiveUp(failure.clone())
+            } else {
+                Step::Restart { job: Arc::clone(job), why: "it failed, and the spec changed since" }
+            }
+        }
+        RunState::Succeeded(reports) => {
+            let stamp = valid.generation.max(highest_stamp(versions).saturating_add(1));
+            let same =
+                |version: &&Arc<ModelVersion>| version.spec.model_digest == reports.publish.model_digest;
+            match versions.iter().filter(same).max_by_key(|version| rank(version)) {
+                Some(version) => Step::Link {
+                    version: Arc::clone(version),
+                    hashes: with_hash(version, &valid.spec_hash),
+                    stamp,
+                },
+                None => Step::Record {
+                    number: next_number(model, versions, observed),
+                    reports: reports.clone(),
+                    job: Arc::clone(job),
+                    stamp,
+                },
+            }
+        }
+    }
+}
+
+/// The version that the Model resolves to: the highest stamp, then the highest number.
+pub fn current_version(model: &Model, observed: &Observed) -> Option<u64> {
+    own_versions(model, observed)
+        .iter()
+        .max_by_key(|version| rank(version))
+        .map(|version| version.spec.version)
+}
+
+/// The highest version number.
+pub fn latest_version(model: &Model, observed: &Observed) -> Option<u64> {
+    own_versions(model, observed).iter().map(|version| version.spec.version).max()
+}
+
+/// Versions that the Model controls, or that nobody does and that carry our labels.
+fn own_versions(model: &Model, observed: &Observed) -> Vec<Arc<ModelVersion>> {
+    observed.versions.iter().filter(|version| is_ours(version, model)).cloned().collect()
+}
+
+fn is_ours(version: &ModelVersion, model: &Model) -> bool {
+    let metadata = &version.metadata;
+    if metadata.deletion_timestamp.is_some() {
+        return false;
+    }
+    let mut owners = metadata.owner_references.iter().flatten();
+    if let Some(owner) = owners.find(|owner| owner.controller == Some(true)) {
+        return Some(&owner.uid) == model.uid().as_ref();
+    }
+    let (labels, name) = (version.labels(), model.name_any());
+    labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
+        && labels.get(MODEL_LABEL) == Some(&name)
+        && annotation(version, APPLIED_HASH_ANNOTATION).is_some()
+        && version.name_any() == model_version(&name, version.spec.version)
+}
+
+/// The Job of the present spec.
+fn current_job(valid: &ValidModel, observed: &Observed) -> Option<Arc<Job>> {
+    let name = run_job(&valid.name, &valid.spec_hash);
+    observed
+        .jobs
+        .iter()
+        .find(|job| {
+            job.name_any() == name
+                && controlled_by(job, &valid.uid)
+                && job.metadata.deletion_timestamp.is_none()
+                && annotation(job.as_ref(), SPEC_HASH_ANNOTATION) == Some(&valid.spec_hash)
+        })
+        .cloned()
+}
+
+/// Our Jobs of other specs that still run, and all but the newest that ended.
+fn superseded_jobs(valid: &ValidModel, observed: &Observed, current: Option<&Arc<Job>>) -> Vec<Arc<Job>> {
+    let others = observed.jobs.iter().filter(|job| {
+        controlled_by(job, &valid.uid)
+            && job.metadata.deletion_timestamp.is_none()
+            && current.is_none_or(|current| current.uid() != job.uid())
+    });
+    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(|job| has_ended(job));
+    ended.sort_by_key(|job| std::cmp::Reverse((job.creation_timestamp().map(|time| time.0), job.name_any())));
+    let keep = KEPT_JOBS - usize::from(current.is_some_and(|job| has_ended(job)));
+    delete.extend(ended.into_iter().skip(keep));
+    delete
+}
+
+fn controlled_by(job: &Job, uid: &str) -> bool {
+    job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+fn has_ended(job: &Job) -> bool {
+    job.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
+        ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True"
+    })
+}
+
+/// 1 + the highest number over versions, revisions and what the status remembers.
+fn next_number(model: &Model, versions: &[Arc<ModelVersion>], observed: &Observed) -> u64 {
+    let remembered = model.status.as_ref().and_then(|status| status.latest_version).unwrap_or(0);
+    let kept = versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
+    kept.max(observed.highest_revision).max(remembered).saturating_add(1)
+}
+
+fn annotation<'a, K: Resource>(object: &'a K, name: &str) -> Option<&'a String> {
+    object.annotations().get(name)
+}
+
+fn stamp_of(version: &ModelVersion) -> i64 {
+    annotation(version, SELECTED_GENERATION_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn rank(version: &Arc<ModelVersion>) -> (i64, u64) {
+    (stamp_of(version), version.spec.version)
+}
+
+fn highest_stamp(versions: &[Arc<ModelVersion>]) -> i64 {
+    versions.iter().map(|version| stamp_of(version)).max().unwrap_or(0)
+}
+
+/// The stamp that makes `version` the highest, unless it is.
+fn missing_stamp(version: &ModelVersion, versions: &[Arc<ModelVersion>], generation: i64) -> Option<i64> {
+    let others = versions
+        .iter()
+        .filter(|other| other.spec.version != version.spec.version)
+        .map(|other| stamp_of(other))
+        .max()
+        .unwrap_or(0);
+    (stamp_of(version) <= others).then(|| generation.max(others.saturating_add(1)))
+}
+
+/// Every specHash that resolves to a version.
+fn hashes(version: &ModelVersion) -> impl Iterator<Item = &str> {
+    let further = annotation(version, SPEC_HASHES_ANNOTATION).map_or("", String::as_str);
+    std::iter::once(version.spec.spec_hash.as_str())
+        .chain(further.split(',').map(str::trim).filter(|hash| !hash.is_empty()))
+}
+
+fn with_hash(version: &ModelVersion, hash: &str) -> String {
+    let mut all: Vec<_> = hashes(version).skip(1).filter(|known| *known != hash).collect();
+    all.push(hash);
+    let forgotten = all.len().saturating_sub(KEPT_HASHES);
+    all.split_off(forgotten).join(",")
+}

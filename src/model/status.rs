@@ -1,0 +1,209 @@
+//! Status: what the user sees. In go what was planned and what came of it, and the time; out come a [`ModelStatus`] and
+//! the events of its transitions. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    job::{Problem, Run},
+    plan::Plan,
+};
+use crate::{
+    api::{
+        Condition, ConditionStatus, Model, ModelStatus,
+        condition::{READY, RECONCILING, STALLED, merge},
+        model::RunFailure,
+    },
+    events::{Happening, truncated},
+};
+
+/// Longest message of a condition, in bytes.
+const MAX_MESSAGE: usize = 4096;
+/// Longest reason of a condition, in bytes.
+const MAX_REASON: usize = 128;
+
+/// What came of a reconcile.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A version serves the spec.
+    Resolved {
+        /// Its number.
+        version: u64,
+        /// Whether this reconcile made it.
+        made: bool,
+    },
+    /// A run is under way.
+    Running {
+        /// What it waits for.
+        problem: Option<Problem>,
+        /// Whether this reconcile started it.
+        started: bool,
+    },
+    /// The run failed.
+    Failed(RunFailure),
+    /// Somebody must act: the spec is wrong, or a write was refused.
+    Blocked(Problem),
+    /// A write did not succeed and is tried again.
+    Unwritten(Problem),
+    /// It is being deleted, and these ModelDeployments still name it.
+    Held(Vec<String>),
+}
+
+/// What the status is made from.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The Model, with its present status.
+    pub model: &'a Model,
+    /// What was planned; absent where the spec is invalid or the Model is being deleted.
+    pub plan: Option<&'a Plan>,
+    /// What came of it.
+    pub outcome: &'a Outcome,
+    /// The version that it resolves to apart from this reconcile.
+    pub current_version: Option<u64>,
+    /// The highest version apart from this reconcile.
+    pub latest_version: Option<u64>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The status after a reconcile.
+pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
+    let previous = inputs.model.status.clone().unwrap_or_default();
+    let resolved = match inputs.outcome {
+        Outcome::Resolved { version, .. } => Some(*version),
+        _ => None,
+    };
+    let current_version = resolved.or(inputs.current_version);
+    let latest_version =
+        [inputs.latest_version, resolved, previous.latest_version].into_iter().flatten().max();
+    let run = match inputs.plan {
+        Some(plan) => plan.run.as_ref().map(|run: &Run| run.status.clone()),
+        None => previous.run.clone(),
+    };
+    let last_failure = match inputs.outcome {
+        Outcome::Failed(failure) => Some(kept(previous.last_failure.as_ref(), failure)),
+        Outcome::Resolved { .. } => None,
+        _ => previous.last_failure.clone(),
+    };
+    ModelStatus {
+        observed_generation: inputs.model.metadata.generation,
+        conditions: merge(&previous.conditions, conditions(inputs, current_version, last_failure.as_ref())),
+        current_version,
+        latest_version,
+        run,
+        last_failure,
+    }
+}
+
+/// A failure that was told in detail stays as it was told when the pods that told it are gone.
+fn kept(previous: Option<&RunFailure>, failure: &RunFailure) -> RunFailure {
+    const OF_THE_JOB: [&str; 2] = ["BackoffLimitExceeded", "PodFailurePolicy"];
+    match previous {
+        Some(previous)
+            if OF_THE_JOB.contains(&failure.reason.as_str()) && previous.phase == failure.phase =>
+        {
+            previous.clone()
+        }
+        _ => failure.clone(),
+    }
+}
+
+fn conditions(
+    inputs: &Inputs<'_>,
+    current_version: Option<u64>,
+    last_failure: Option<&RunFailure>,
+) -> Vec<Condition> {
+    let told = told(inputs.outcome, last_failure);
+    let condition = |type_: &str, status, message: &str| Condition {
+        type_: type_.into(),
+        status,
+        observed_generation: inputs.model.metadata.generation,
+        last_transition_time: inputs.now.to_string(),
+        reason: truncated(&told.reason, MAX_REASON),
+        message: truncated(message, MAX_MESSAGE),
+    };
+    let ready = match (current_version, inputs.outcome) {
+        (Some(_), Outcome::Resolved { .. }) => condition(READY, ConditionStatus::True, &told.message),
+        (Some(version), _) => condition(
+            READY,
+            ConditionStatus::True,
+            &format!("version {version} stays current; of the present spec: {}", told.message),
+        ),
+        (None, _) => condition(READY, ConditionStatus::False, &told.message),
+    };
+    let further = match inputs.outcome {
+        Outcome::Resolved { .. } => None,
+        Outcome::Running { .. } | Outcome::Unwritten(_) | Outcome::Held(_) => Some(RECONCILING),
+        Outcome::Failed(_) | Outcome::Blocked(_) => Some(STALLED),
+    };
+    std::iter::once(ready)
+        .chain(further.map(|type_| condition(type_, ConditionStatus::True, &told.message)))
+        .collect()
+}
+
+/// Reason and message of an outcome.
+fn told(outcome: &Outcome, last_failure: Option<&RunFailure>) -> Problem {
+    let problem = |reason: &str, message: String| Problem { reason: reason.into(), message };
+    match outcome {
+        Outcome::Resolved { version, .. } => {
+            problem("VersionReady", format!("version {version} is what the spec resolves to"))
+        }
+        Outcome::Running { problem: Some(problem), .. }
+        | Outcome::Blocked(problem)
+        | Outcome::Unwritten(problem) => problem.clone(),
+        Outcome::Running { problem: None, .. } => problem("Importing", "the model is being imported".into()),
+        Outcome::Failed(failure) => {
+            let failure = last_failure.unwrap_or(failure);
+            problem(
+                &failure.reason,
+                format!(
+                    "{} failed: {}; change the spec to try again (for the same source, set spec.rerun to another value)",
+                    failure.phase, failure.message
+                ),
+            )
+        }
+        Outcome::Held(holders) => problem(
+            "InUse",
+            format!(
+                "it is deleted when no ModelDeployment names it any more; delete or change: {}",
+                holders.join(", ")
+            ),
+        ),
+    }
+}
+
+/// What happened between two statuses, for people.
+pub fn happenings(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome) -> Vec<Happening> {
+    let normal = |reason, message| Happening { warning: false, reason, message };
+    let warning = |reason, message| Happening { warning: true, reason, message };
+    let told = |status: &ModelStatus| {
+        let bad = status.conditions.iter().find(|condition| condition.type_ != READY);
+        bad.map(|condition| (condition.reason.clone(), condition.observed_generation))
+    };
+    let is_new = told(previous) != told(next);
+    let message = next
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ != READY)
+        .map(|condition| format!("{}: {}", condition.reason, condition.message))
+        .unwrap_or_default();
+    match outcome {
+        Outcome::Resolved { version, made: true } => {
+            vec![normal("VersionCreated", format!("version {version} was made"))]
+        }
+        Outcome::Resolved { version, made: false } if previous.current_version != Some(*version) => {
+            vec![normal(
+                "VersionSelected",
+                format!("the spec resolves to version {version}, which is kept: no run"),
+            )]
+        }
+        Outcome::Running { started: true, .. } => {
+            let job = next.run.as_ref().map(|run| run.job.as_str()).unwrap_or_default();
+            vec![normal("RunStarted", format!("Job {job} imports the model"))]
+        }
+        Outcome::Running { problem: Some(_), .. } if is_new => vec![warning("RunWaiting", message)],
+        Outcome::Failed(_) if is_new => vec![warning("RunFailed", message)],
+        Outcome::Blocked(_) if is_new => vec![warning("Blocked", message)],
+        Outcome::Held(_) if is_new => vec![warning("InUse", message)],
+        _ => Vec::new(),
+    }
+}
