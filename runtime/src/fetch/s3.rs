@@ -204,9 +204,10 @@ impl Bucket<'_> {
                      object looks like this too)"
                 ),
             },
-            301 | 307 | 308 => FetchError::ObjectStore {
+            300..=399 => FetchError::ObjectStore {
                 uri,
-                why: "the bucket is in another region; give a Secret with `host` and `region` of that region"
+                why: "it answers with a redirect, which is not followed; if the bucket is in another region, give a \
+                      Secret with `host` and `region` of that region"
                     .to_owned(),
             },
             status @ 400..=499 if status != 408 && status != 429 => FetchError::ObjectStore { uri, why },

@@ -1,0 +1,17 @@
+//! Everything of the runtime that needs a socket, a file system or another program. One topic a module.
+//!
+//! The registry (CNCF Distribution) and the object store (versitygw) are the real ones: `tests/cluster/programs` builds
+//! them. They are looked for in the folder that `MODELWRIGHT_BIN` names, then on the `PATH`; a test fails where they
+//! are missing.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+// `http` and `https` sources against a web server that behaves and misbehaves.
+mod fetch_http;
+// `oci` sources against a real registry.
+mod fetch_oci;
+// `pvc` sources on the local file system.
+mod fetch_pvc;
+// `s3` sources against a real object store.
+mod fetch_s3;
+// What the modules share.
+mod support;

@@ -1,0 +1,92 @@
+//! The registry and the object store, each on a port and a folder of its own, ended with the value that stands for it.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+/// A program that listens.
+pub struct Program {
+    pub address: SocketAddr,
+    pub folder: TempDir,
+    child: Child,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Starts the registry with more lines of configuration.
+    pub async fn registry(more: &str) -> Self {
+        let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+        let root = folder.path().join("registry");
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \
+             '{address}'}}\n{more}",
+            root.display()
+        );
+        fs::write(folder.path().join("config.yaml"), config).unwrap();
+        let mut command = Command::new(find("registry"));
+        command.arg("serve").arg(folder.path().join("config.yaml"));
+        Self::start(command, folder, address).await
+    }
+
+    /// Starts the object store over a folder with one folder a bucket.
+    pub async fn object_store(folder: TempDir, tls: Option<(&Path, &Path)>) -> Self {
+        let address = free_address();
+        let mut command = Command::new(find("versitygw"));
+        command.args(["--access", "ada", "--secret", "lovelace", "--port", &address.to_string(), "--quiet"]);
+        if let Some((certificate, key)) = tls {
+            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+        }
+        command.arg("posix").arg("--nometa").arg(folder.path().join("buckets"));
+        Self::start(command, folder, address).await
+    }
+
+    async fn start(mut command: Command, folder: TempDir, address: SocketAddr) -> Self {
+        let words = fs::File::create(folder.path().join("words")).unwrap();
+        command.stdin(Stdio::null()).stdout(words.try_clone().unwrap()).stderr(words);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut program = Self { address, folder, child };
+        for _ in 0..400 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return program;
+            }
+            if let Some(status) = program.child.try_wait().unwrap() {
+                let words = fs::read_to_string(program.folder.path().join("words")).unwrap();
+                panic!("{command:?} ended with {status}: {words}");
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{command:?} does not listen at {address} after 10 s");
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn find(name: &str) -> PathBuf {
+    let named = std::env::var_os("MODELWRIGHT_BIN").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = named.into_iter().chain(std::env::split_paths(&path));
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file()).unwrap_or_else(|| {
+        panic!(
+            "the program `{name}` is neither in the folder that MODELWRIGHT_BIN names nor on the PATH; \
+             tests/cluster/programs builds it"
+        )
+    })
+}
