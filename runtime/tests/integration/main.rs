@@ -13,5 +13,7 @@ mod fetch_oci;
 mod fetch_pvc;
 // `s3` sources against a real object store.
 mod fetch_s3;
+// Models in ONNX Runtime, and their golden samples.
+mod session;
 // What the modules share.
 mod support;

@@ -1,0 +1,235 @@
+//! Golden samples: inputs and the outputs that were recorded for them. In goes a session; out come new samples, or the
+//! proof that it answers as it did when they were recorded. Needs no client.
+
+mod generate;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use modelwright_contract::{
+    artifact::{GoldenSample, GoldenSamples, GoldenTensor},
+    serving::ExecutionProvider,
+};
+
+pub use self::generate::{RecordError, record_synthetic};
+use crate::{
+    session::{RunError, Session},
+    tensor::{Datatype, LayoutError, Tensor},
+};
+
+/// Smallest tolerance on CUDA: sums are made in another order there, and kernels use other approximations.
+const CUDA_TOLERANCE: f64 = 1e-3;
+
+/// Samples that all agreed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Replay {
+    /// How many.
+    pub count: u32,
+    /// Largest difference of a floating-point output, as [`GoldenSamples::tolerance`] measures it.
+    pub max_difference: f64,
+}
+
+/// An answer that is not the recorded one.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "golden sample {sample}: output {output:?} is {got}, recorded was {expected} (tolerance {tolerance}); this machine \
+     or execution provider does not reproduce the model's recorded answers"
+)]
+pub struct Mismatch {
+    /// Which sample, from 0.
+    pub sample: usize,
+    /// Which output, with the element.
+    pub output: String,
+    /// As recorded.
+    pub expected: String,
+    /// As answered now.
+    pub got: String,
+    /// The tolerance that applied.
+    pub tolerance: f64,
+}
+
+/// Samples that do not prove anything.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Another answer.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The samples cannot be read.
+    #[error("golden sample {sample} cannot be read: {why}")]
+    Unreadable {
+        /// Which sample, from 0.
+        sample: usize,
+        /// Why.
+        why: String,
+    },
+    /// The tolerance is no number.
+    #[error("the golden samples' tolerance {tolerance:?} is no decimal number of 0 or more")]
+    Tolerance {
+        /// As given.
+        tolerance: String,
+    },
+    /// The model does not answer.
+    #[error("golden sample {sample} has no answer: {source}")]
+    Run {
+        /// Which sample, from 0.
+        sample: usize,
+        /// Why.
+        source: RunError,
+    },
+}
+
+/// Writes a tensor as an artifact holds it.
+pub fn encode(tensor: &Tensor) -> GoldenTensor {
+    GoldenTensor {
+        name: tensor.name.clone(),
+        datatype: tensor.datatype.name().to_owned(),
+        shape: tensor.shape.clone(),
+        data: STANDARD.encode(&tensor.data),
+    }
+}
+
+/// Reads a tensor from an artifact.
+pub fn decode(tensor: &GoldenTensor) -> Result<Tensor, String> {
+    let named = |why: String| format!("tensor {:?}: {why}", tensor.name);
+    let datatype = Datatype::parse(&tensor.datatype)
+        .ok_or_else(|| named(format!("{:?} is no datatype", tensor.datatype)))?;
+    let data = STANDARD.decode(&tensor.data).map_err(|error| named(error.to_string()))?;
+    let decoded =
+        Tensor { name: tensor.name.clone(), datatype, shape: tensor.shape.clone(), data: data.into() };
+    decoded.check().map_err(|error: LayoutError| named(error.to_string()))?;
+    Ok(decoded)
+}
+
+fn decode_all(tensors: &[GoldenTensor], sample: usize) -> Result<Vec<Tensor>, ReplayError> {
+    tensors
+        .iter()
+        .map(decode)
+        .collect::<Result<_, _>>()
+        .map_err(|why| ReplayError::Unreadable { sample, why })
+}
+
+/// Runs every sample and compares.
+pub fn replay(session: &Session, golden: &GoldenSamples) -> Result<Replay, ReplayError> {
+    let recorded = tolerance_of(&golden.tolerance)?;
+    let tolerance = match session.execution_provider() {
+        ExecutionProvider::Cpu => recorded,
+        ExecutionProvider::Cuda => recorded.max(CUDA_TOLERANCE),
+    };
+    let mut max_difference: f64 = 0.0;
+    for (sample, GoldenSample { inputs, outputs }) in golden.samples.iter().enumerate() {
+        let inputs = decode_all(inputs, sample)?;
+        let expected = decode_all(outputs, sample)?;
+        let names: Vec<String> = expected.iter().map(|output| output.name.clone()).collect();
+        let got = session.run(&inputs, &names).map_err(|source| ReplayError::Run { sample, source })?;
+        for (expected, got) in expected.iter().zip(&got) {
+            let difference = compare(expected, got, tolerance)
+                .map_err(|difference| difference.into_mismatch(sample, expected, tolerance))?;
+            max_difference = max_difference.max(difference);
+        }
+    }
+    Ok(Replay { count: u32::try_from(golden.samples.len()).unwrap_or(u32::MAX), max_difference })
+}
+
+fn tolerance_of(tolerance: &str) -> Result<f64, ReplayError> {
+    tolerance
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite() && *number >= 0.0)
+        .ok_or_else(|| ReplayError::Tolerance { tolerance: tolerance.to_owned() })
+}
+
+/// Where two tensors differ by more than is allowed.
+struct Difference {
+    element: Option<usize>,
+    expected: String,
+    got: String,
+}
+
+impl Difference {
+    fn into_mismatch(self, sample: usize, output: &Tensor, tolerance: f64) -> Mismatch {
+        let output = match self.element {
+            Some(element) => format!("{}[{element}]", output.name),
+            None => output.name.clone(),
+        };
+        Mismatch { sample, output, expected: self.expected, got: self.got, tolerance }
+    }
+}
+
+/// The largest difference of two tensors, or where they differ too much.
+fn compare(expected: &Tensor, got: &Tensor, tolerance: f64) -> Result<f64, Difference> {
+    let kind =
+        |tensor: &Tensor| format!("{} of shape {}", tensor.datatype, crate::tensor::Shape(&tensor.shape));
+    if expected.datatype != got.datatype || expected.shape != got.shape {
+        return Err(Difference { element: None, expected: kind(expected), got: kind(got) });
+    }
+    if !expected.datatype.is_float() {
+        return if expected.data == got.data { Ok(0.0) } else { Err(first_difference(expected, got)) };
+    }
+    let mut largest: f64 = 0.0;
+    for (element, (expected, got)) in floats(expected).into_iter().zip(floats(got)).enumerate() {
+        let difference = difference(expected, got);
+        if difference.is_nan() || difference > tolerance {
+            let text = |number: f64| format!("{number}");
+            return Err(Difference { element: Some(element), expected: text(expected), got: text(got) });
+        }
+        largest = largest.max(difference);
+    }
+    Ok(largest)
+}
+
+/// |got − expected| ÷ max(1, |expected|); equal infinities and two NaN do not differ.
+fn difference(expected: f64, got: f64) -> f64 {
+    #[expect(clippy::float_cmp, reason = "equal infinities, whose difference is NaN")]
+    let same = expected == got || expected.is_nan() && got.is_nan();
+    if same { 0.0 } else { (got - expected).abs() / expected.abs().max(1.0) }
+}
+
+fn first_difference(expected: &Tensor, got: &Tensor) -> Difference {
+    if let (Datatype::Bytes, Ok(expected), Ok(got)) = (expected.datatype, expected.strings(), got.strings()) {
+        let at = expected.iter().zip(&got).position(|(expected, got)| expected != got).unwrap_or(0);
+        let text = |strings: &[&str]| {
+            strings.get(at).map(|text| format!("{:?}", text.chars().take(80).collect::<String>()))
+        };
+        return Difference {
+            element: Some(at),
+            expected: text(&expected).unwrap_or_default(),
+            got: text(&got).unwrap_or_default(),
+        };
+    }
+    let size = expected.datatype.size().unwrap_or(1);
+    let pairs = expected.data.chunks(size).zip(got.data.chunks(size));
+    let at = pairs.clone().position(|(expected, got)| expected != got).unwrap_or(0);
+    let text = |tensor: &Tensor| {
+        tensor.data.chunks(size).nth(at).map_or_else(String::new, |bytes| integer(tensor.datatype, bytes))
+    };
+    Difference { element: Some(at), expected: text(expected), got: text(got) }
+}
+
+fn integer(datatype: Datatype, bytes: &[u8]) -> String {
+    let unsigned = bytes.iter().rev().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    match datatype {
+        Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64 => {
+            // Moves the sign to the top bit and back, which fills in between.
+            let shift = u32::try_from(64_usize.saturating_sub(bytes.len() * 8)).unwrap_or(0);
+            ((unsigned << shift).cast_signed() >> shift).to_string()
+        }
+        _ => unsigned.to_string(),
+    }
+}
+
+/// The elements of a floating-point tensor.
+fn floats(tensor: &Tensor) -> Vec<f64> {
+    let data: &[u8] = &tensor.data;
+    match tensor.datatype {
+        Datatype::Fp16 => {
+            bytemuck::pod_collect_to_vec::<u8, half::f16>(data).into_iter().map(f64::from).collect()
+        }
+        Datatype::Bf16 => {
+            bytemuck::pod_collect_to_vec::<u8, half::bf16>(data).into_iter().map(f64::from).collect()
+        }
+        Datatype::Fp32 => bytemuck::pod_collect_to_vec::<u8, f32>(data).into_iter().map(f64::from).collect(),
+        Datatype::Fp64 => bytemuck::pod_collect_to_vec::<u8, f64>(data),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Makes golden samples for a model that came without any: inputs from a seed and the signature, outputs from the model.
+//! In goes a session; out come samples, the same ones for the same seed. Needs no client.
+//!
+//! A sample is kept only if its answer is finite and stays the same (within half of the tolerance) when every
+//! floating-point input moves by one unit in the last place in either direction: an answer on a knife's edge would differ
+//! between machines.
+
+use modelwright_contract::{
+    artifact::{GoldenSample, GoldenSamples, GoldenSource},
+    signature::{Signature, TensorSpec},
+};
+
+use super::{compare, encode, floats};
+use crate::{
+    session::{RunError, Session},
+    tensor::{Datatype, Shape, Tensor, element_count, encode_strings},
+};
+
+/// Tolerance of FP32 and FP64 models. The order of sums differs between processors, and where terms cancel it shows.
+const TOLERANCE: f64 = 1e-3;
+/// Tolerance of a model with FP16 or BF16 outputs: BF16 has 8 bits of precision.
+const HALF_TOLERANCE: f64 = 2e-2;
+/// Sizes that dynamic dimensions other than the first are tried with, since some graphs need room for their windows.
+const SIZES: [i64; 5] = [1, 4, 16, 64, 224];
+/// Bounds (exclusive) of integers, since some are indices into small tables.
+const INTEGERS: [u64; 3] = [8, 2, 1];
+/// Ranges of floating-point numbers, taken in turn.
+const RANGES: [(f64, f64); 3] = [(0.0, 1.0), (-1.0, 1.0), (0.0, 16.0)];
+/// Strings, short and of several scripts.
+const STRINGS: [&str; 6] = ["a", "b", "yes", "no", "Ü", ""];
+/// Draws for each sample that is asked for.
+const DRAWS: u32 = 8;
+/// Most bytes of the inputs of one sample.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// No samples.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The model refuses whatever is tried.
+    #[error(
+        "the model answers no input that its signature allows (tried dynamic sizes of {SIZES:?} and small integers): \
+         {source}. Declare the sizes that it needs, or import it with golden samples of its own"
+    )]
+    NoAnswer {
+        /// What it said to the first try.
+        source: RunError,
+    },
+    /// The inputs are too large.
+    #[error(
+        "input {name:?} of shape {shape} is too large for a golden sample (at most {MAX_BYTES} bytes); import the model \
+         with golden samples of its own"
+    )]
+    TooLarge {
+        /// Which input.
+        name: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// Every answer is infinite, not a number, or on a knife's edge.
+    #[error(
+        "of {tried} synthetic inputs none has a finite answer that stays the same when the input moves by one unit in \
+         the last place; import the model with golden samples of its own"
+    )]
+    NoneStable {
+        /// How many.
+        tried: u32,
+    },
+}
+
+/// Records up to `count` samples; fewer if most answers are not stable, never none.
+pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<GoldenSamples, RecordError> {
+    let signature = session.signature();
+    let half = |tensor: &TensorSpec| matches!(tensor.datatype.as_str(), "FP16" | "BF16");
+    let tolerance = if signature.outputs.iter().any(half) { HALF_TOLERANCE } else { TOLERANCE };
+    let form = find_form(session, seed)?;
+    let mut random = SplitMix64(seed);
+    let mut samples = Vec::new();
+    let mut tried = 0;
+    while samples.len() < count as usize && tried < count.saturating_mul(DRAWS) {
+        let inputs = draw(signature, form, &mut random, tried as usize)?;
+        tried += 1;
+        if let Some(outputs) = stable_answer(session, &inputs, tolerance / 2.0) {
+            let sample = GoldenSample {
+                inputs: inputs.iter().map(encode).collect(),
+                outputs: outputs.iter().map(encode).collect(),
+            };
+            samples.push(sample);
+        }
+    }
+    if samples.is_empty() && count > 0 {
+        return Err(RecordError::NoneStable { tried });
+    }
+    Ok(GoldenSamples { source: GoldenSource::Synthetic, tolerance: tolerance.to_string(), samples })
+}
+
+/// What is not fixed by the signature.
+#[derive(Clone, Copy)]
+struct Form {
+    size: i64,
+    integers: u64,
+}
+
+/// The first form that the model answers.
+fn find_form(session: &Session, seed: u64) -> Result<Form, RecordError> {
+    let mut first = None;
+    for size in SIZES {
+        for integers in INTEGERS {
+            let form = Form { size, integers };
+            let inputs = match draw(session.signature(), form, &mut SplitMix64(seed), 0) {
+                Ok(inputs) => inputs,
+                Err(error) => return Err(first.map_or(error, |source| RecordError::NoAnswer { source })),
+            };
+            match session.run(&inputs, &[]) {
+                Ok(_) => return Ok(form),
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+    }
+    // The lists of sizes and integers are not empty, so there was an error.
+    Err(first.map_or(RecordError::NoneStable { tried: 0 }, |source| RecordError::NoAnswer { source }))
+}
+
+fn draw(
+    signature: &Signature,
+    form: Form,
+    random: &mut SplitMix64,
+    turn: usize,
+) -> Result<Vec<Tensor>, RecordError> {
+    let (low, high) = RANGES.get(turn % RANGES.len()).copied().unwrap_or((0.0, 1.0));
+    let mut tensors = Vec::with_capacity(signature.inputs.len());
+    for input in &signature.inputs {
+        let shape: Vec<i64> = input
+            .shape
+            .iter()
+            .enumerate()
+            .map(|(i, size)| {
+                if *size >= 0 {
+                    *size
+                } else if i == 0 {
+                    1
+                } else {
+                    form.size
+                }
+            })
+            .collect();
+        let datatype = Datatype::parse(&input.datatype).unwrap_or(Datatype::Fp32);
+        let fits = |count: &usize| count.saturating_mul(datatype.size().unwrap_or(16)) <= MAX_BYTES;
+        let count = element_count(&shape).filter(fits).ok_or_else(|| RecordError::TooLarge {
+            name: input.name.clone(),
+            shape: Shape(&shape).to_string(),
+        })?;
+        let data = match datatype {
+            Datatype::Bool => (0..count).map(|_| random.below(2).to_le_bytes()[0]).collect(),
+            Datatype::Bytes => {
+                let strings = (0..count).map(|_| pick(&STRINGS, random));
+                encode_strings(strings).unwrap_or_default()
+            }
+            datatype if datatype.is_float() => {
+                let numbers: Vec<f64> = (0..count).map(|_| random.between(low, high)).collect();
+                write_floats(datatype, &numbers)
+            }
+            datatype => {
+                let size = datatype.size().unwrap_or(1);
+                (0..count)
+                    .flat_map(|_| random.below(form.integers).to_le_bytes().into_iter().take(size))
+                    .collect()
+            }
+        };
+        tensors.push(Tensor { name: input.name.clone(), datatype, shape, data });
+    }
+    Ok(tensors)
+}
+
+fn pick(strings: &[&'static str], random: &mut SplitMix64) -> &'static str {
+    let at = usize::try_from(random.below(strings.len() as u64)).unwrap_or(0);
+    strings.get(at).copied().unwrap_or_default()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "synthetic numbers may be rounded to the datatype")]
+fn write_floats(datatype: Datatype, numbers: &[f64]) -> bytes::Bytes {
+    match datatype {
+        Datatype::Fp16 => numbers.iter().flat_map(|x| half::f16::from_f64(*x).to_le_bytes()).collect(),
+        Datatype::Bf16 => numbers.iter().flat_map(|x| half::bf16::from_f64(*x).to_le_bytes()).collect(),
+        Datatype::Fp64 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        _ => numbers.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+    }
+}
+
+/// The answer, if it is finite and does not move with the last bit of the inputs.
+fn stable_answer(session: &Session, inputs: &[Tensor], tolerance: f64) -> Option<Vec<Tensor>> {
+    let answer = session.run(inputs, &[]).ok()?;
+    if answer.iter().any(|output| floats(output).iter().any(|number| !number.is_finite())) {
+        return None;
+    }
+    for up in [true, false] {
+        let moved: Vec<Tensor> = inputs.iter().map(|input| step(input, up)).collect();
+        let again = session.run(&moved, &[]).ok()?;
+        let agrees = |(first, second): (&Tensor, &Tensor)| compare(first, second, tolerance).is_ok();
+        if !answer.iter().zip(&again).all(agrees) {
+            return None;
+        }
+    }
+    Some(answer)
+}
+
+/// Moves every floating-point element by one unit in the last place.
+pub(super) fn step(tensor: &Tensor, up: bool) -> Tensor {
+    let Some(size) = tensor.datatype.size().filter(|_| tensor.datatype.is_float()) else {
+        return tensor.clone();
+    };
+    let sign = 1_u64 << (size * 8 - 1);
+    let moved = tensor
+        .data
+        .chunks_exact(size)
+        .flat_map(|bytes| {
+            let bits = bytes.iter().rev().fold(0, |sum: u64, byte| (sum << 8) | u64::from(*byte));
+            // Away from zero is the next number of bits, towards zero the one before; zero has neighbours of both signs.
+            let moved = match (bits & !sign == 0, (bits & sign == 0) == up) {
+                (true, _) => {
+                    if up {
+                        1
+                    } else {
+                        sign | 1
+                    }
+                }
+                (false, true) => bits + 1,
+                (false, false) => bits - 1,
+            };
+            moved.to_le_bytes().into_iter().take(size)
+        })
+        .collect();
+    Tensor { data: moved, ..tensor.clone() }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every machine and in every release, which a random
+/// number crate does not promise.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Slightly uneven for bounds that are no power of two, which does not matter here.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
+    fn between(&mut self, low: f64, high: f64) -> f64 {
+        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        low + unit * (high - low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_random_numbers_are_those_of_the_reference_implementation() {
+        let mut random = SplitMix64(1_234_567);
+        let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
+        assert_eq!(
+            numbers,
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
+    }
+
+    #[test]
+    fn a_step_goes_to_the_next_number_in_its_direction() {
+        let tensor = |numbers: &[f32]| Tensor {
+            name: "x".to_owned(),
+            datatype: Datatype::Fp32,
+            shape: vec![4],
+            data: numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        };
+        let numbers = [1.0, -1.0, 0.0, -0.0];
+        assert_eq!(step(&tensor(&numbers), true), tensor(&numbers.map(f32::next_up)));
+        assert_eq!(step(&tensor(&numbers), false), tensor(&numbers.map(f32::next_down)));
+    }
+}

@@ -1,0 +1,420 @@
+//! The only file that names `ort`: loads ONNX Runtime and a model, and runs it. In goes a path; out come a signature and,
+//! from input tensors, output tensors. Needs no client.
+//!
+//! `ort` takes `&mut` for a run, since ONNX Runtime's own promise of thread safety does not hold for every provider; a
+//! lock per session keeps that, and one run already uses all of the threads it was given.
+
+mod error;
+pub mod library;
+pub mod validate;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use bytes::Bytes;
+use modelwright_contract::{
+    serving::ExecutionProvider,
+    signature::{Signature, TensorSpec},
+};
+use ort::{
+    ep::{self, ExecutionProvider as _},
+    session::{RunOptions, SessionInputValue, builder::AutoDevicePolicy},
+    value::{DynValue, Outlet, TensorElementType, ValueType},
+};
+
+pub use self::error::{LoadError, RunError};
+use self::{
+    library::LibraryError,
+    validate::{validate_inputs, validate_outputs},
+};
+use crate::tensor::{Datatype, Tensor, encode_strings};
+
+/// How a session is loaded.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Execution providers, in order of preference; none means the CPU.
+    pub execution_providers: Vec<ExecutionProvider>,
+    /// Whether a provider that is not there may be replaced by the next, and at last by the CPU.
+    pub allow_fallback: bool,
+    /// Threads of one run; 0 for one a core that the process may use.
+    pub intra_op_threads: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { execution_providers: vec![ExecutionProvider::Cpu], allow_fallback: false, intra_op_threads: 0 }
+    }
+}
+
+/// ONNX Runtime, loaded once a process.
+struct Runtime {
+    environment: ort::environment::Environment,
+    version: String,
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+/// Loads ONNX Runtime if it is not loaded, and gives its version.
+pub fn start() -> Result<&'static str, LoadError> {
+    Ok(&runtime()?.version)
+}
+
+fn runtime() -> Result<&'static Runtime, LoadError> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    let executable = std::env::current_exe().ok();
+    let named = std::env::var_os(modelwright_contract::names::ONNXRUNTIME_ENV);
+    // `ort` takes a relative path as relative to the executable, people as relative to where they are.
+    let path = library::find(named, executable.as_deref())?;
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let unusable = |why: String| LibraryError::Unusable { path: path.clone(), why };
+    let builder = ort::init_from(&path).map_err(|error| unusable(error.to_string()))?;
+    let environment = builder
+        .with_name("modelwright")
+        .with_telemetry(false)
+        .with_logger(Arc::new(log))
+        .build()
+        .map_err(|error| unusable(error.to_string()))?;
+    let version = library::version(&path);
+    tracing::debug!(library = %path.display(), version, "loaded ONNX Runtime");
+    Ok(RUNTIME.get_or_init(|| Runtime { environment, version }))
+}
+
+/// ONNX Runtime's own messages are for its developers: they go to `tracing` one level lower than it has them.
+fn log(level: ort::logging::LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+    match level {
+        ort::logging::LogLevel::Fatal | ort::logging::LogLevel::Error => {
+            tracing::warn!(target: "onnxruntime", category, location, "{message}");
+        }
+        ort::logging::LogLevel::Warning => {
+            tracing::debug!(target: "onnxruntime", category, location, "{message}");
+        }
+        _ => tracing::trace!(target: "onnxruntime", category, location, "{message}"),
+    }
+}
+
+/// Stops a run from another thread.
+#[derive(Clone)]
+pub struct Cancellation(Arc<RunOptions>);
+
+impl Cancellation {
+    /// A cancellation for one run.
+    pub fn new() -> Result<Self, RunError> {
+        Ok(Self(Arc::new(RunOptions::new().map_err(|error| run_error(&error))?)))
+    }
+
+    /// Ends the run as soon as its present node is done; a run that has not begun ends at once.
+    pub fn cancel(&self) {
+        if let Err(error) = self.0.terminate() {
+            tracing::debug!(%error, "a run cannot be cancelled");
+        }
+    }
+}
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct Session {
+    inner: Mutex<ort::session::Session>,
+    signature: Signature,
+    execution_provider: ExecutionProvider,
+    onnxruntime_version: &'static str,
+}
+
+impl Session {
+    /// Loads a model.
+    pub fn load(path: &Path, options: &SessionOptions) -> Result<Self, LoadError> {
+        let runtime = runtime()?;
+        if !path.is_file() {
+            return Err(LoadError::NoFile { path: path.to_owned() });
+        }
+        let (inner, execution_provider) = load_on_first(runtime, path, options)?;
+        let signature = Signature {
+            inputs: inner.inputs().iter().map(|tensor| spec("input", tensor)).collect::<Result<_, _>>()?,
+            outputs: inner.outputs().iter().map(|tensor| spec("output", tensor)).collect::<Result<_, _>>()?,
+        };
+        Ok(Self {
+            inner: Mutex::new(inner),
+            signature,
+            execution_provider,
+            onnxruntime_version: &runtime.version,
+        })
+    }
+
+    /// Inputs and outputs.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// The execution provider in use.
+    pub fn execution_provider(&self) -> ExecutionProvider {
+        self.execution_provider
+    }
+
+    /// Version of ONNX Runtime.
+    pub fn onnxruntime_version(&self) -> &'static str {
+        self.onnxruntime_version
+    }
+
+    /// Runs the model. The outputs come in the order of their names here; no names mean all, in the model's order.
+    pub fn run(&self, inputs: &[Tensor], outputs: &[String]) -> Result<Vec<Tensor>, RunError> {
+        self.run_cancellable(inputs, outputs, &Cancellation::new()?)
+    }
+
+    /// Runs the model so that it can be stopped.
+    pub fn run_cancellable(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[String],
+        cancellation: &Cancellation,
+    ) -> Result<Vec<Tensor>, RunError> {
+        validate_inputs(&self.signature, inputs)?;
+        validate_outputs(&self.signature, outputs)?;
+        let values = inputs
+            .iter()
+            .map(|input| Ok((input.name.as_str(), to_value(input)?)))
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let mut session = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = session.run_with_options(values, &cancellation.0).map_err(|error| run_error(&error))?;
+        let wanted: Vec<&str> = if outputs.is_empty() {
+            self.signature.outputs.iter().map(|output| output.name.as_str()).collect()
+        } else {
+            outputs.iter().map(String::as_str).collect()
+        };
+        wanted
+            .into_iter()
+            .map(|name| {
+                let value = answer.get(name).ok_or_else(|| RunError::NoOutput { name: name.to_owned() })?;
+                from_value(name, value)
+            })
+            .collect()
+    }
+}
+
+fn run_error(error: &ort::Error) -> RunError {
+    RunError::failed(error.message(), error.code() == ort::ErrorCode::InvalidArgument)
+}
+
+/// Loads on the first provider of the list that is there, or only on the first.
+fn load_on_first(
+    runtime: &Runtime,
+    path: &Path,
+    options: &SessionOptions,
+) -> Result<(ort::session::Session, ExecutionProvider), LoadError> {
+    let mut providers = options.execution_providers.clone();
+    if providers.is_empty() || options.allow_fallback && !providers.contains(&ExecutionProvider::Cpu) {
+        providers.push(ExecutionProvider::Cpu);
+    }
+    if !options.allow_fallback {
+        providers.truncate(1);
+    }
+    let mut failure = None;
+    for provider in providers {
+        match load_on(runtime, path, provider, options.intra_op_threads) {
+            Ok(session) => return Ok((session, provider)),
+            Err(error) => {
+                if options.allow_fallback && provider != ExecutionProvider::Cpu {
+                    tracing::warn!(%provider, %error, "the execution provider is not used; falling back");
+                }
+                failure = Some(error);
+            }
+        }
+    }
+    // The list was not empty, so there is a failure.
+    Err(failure.unwrap_or_else(|| LoadError::NoFile { path: path.to_owned() }))
+}
+
+fn load_on(
+    runtime: &Runtime,
+    path: &Path,
+    provider: ExecutionProvider,
+    threads: usize,
+) -> Result<ort::session::Session, LoadError> {
+    let refused = |error: &ort::Error| LoadError::refused(path, provider, error.message());
+    let builder = ort::session::Session::builder(&runtime.environment).map_err(|error| refused(&error))?;
+    let builder = builder.with_intra_threads(threads).map_err(|error| refused(&error.into()))?;
+    let mut builder = match provider {
+        // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.
+        ExecutionProvider::Cpu => builder
+            .with_auto_device(AutoDevicePolicy::PreferCPU)
+            .map_err(|error| refused(&error.into()))?
+            .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])
+            .map_err(|error| refused(&error.into()))?,
+        ExecutionProvider::Cuda => {
+            // TF32 keeps 10 bits of the fraction, and an answer must agree with the one recorded on another device.
+            let cuda = ep::CUDA::default().with_tf32(false).build().error_on_failure();
+            builder.with_execution_providers([cuda]).map_err(|error| LoadError::ProviderUnavailable {
+                asked: provider,
+                available: available(),
+                why: error::shorten(error.message()),
+            })?
+        }
+    };
+    builder.commit_from_file(path).map_err(|error| refused(&error))
+}
+
+/// The providers that the loaded library was built with, and that this runtime can ask for.
+fn available() -> String {
+    let cuda = ep::CUDA::is_available().unwrap_or(false);
+    if cuda { "CPU, and CUDA where its libraries and a device are present" } else { "CPU" }.to_owned()
+}
+
+fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
+    let unsupported = |kind: String| LoadError::UnsupportedValue {
+        direction,
+        name: outlet.name().to_owned(),
+        kind,
+        hint: match outlet.dtype() {
+            ValueType::Sequence(_) | ValueType::Map { .. } => {
+                "; export it as a tensor (skl2onnx: options={id(model): {\"zipmap\": False}})"
+            }
+            _ => {
+                "; change the export so that it is one of BOOL, INT8 to INT64, UINT8 to UINT64, FP16, BF16, FP32, FP64, BYTES"
+            }
+        },
+    };
+    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+        return Err(unsupported(match outlet.dtype() {
+            ValueType::Sequence(_) => "a sequence".to_owned(),
+            ValueType::Map { .. } => "a map".to_owned(),
+            _ => "an optional value".to_owned(),
+        }));
+    };
+    let datatype = datatype(*ty).ok_or_else(|| unsupported(format!("a tensor of {ty}")))?;
+    Ok(TensorSpec {
+        name: outlet.name().to_owned(),
+        datatype: datatype.name().to_owned(),
+        shape: shape.iter().map(|size| (*size).max(-1)).collect(),
+    })
+}
+
+fn datatype(ty: TensorElementType) -> Option<Datatype> {
+    Some(match ty {
+        TensorElementType::Bool => Datatype::Bool,
+        TensorElementType::Uint8 => Datatype::Uint8,
+        TensorElementType::Uint16 => Datatype::Uint16,
+        TensorElementType::Uint32 => Datatype::Uint32,
+        TensorElementType::Uint64 => Datatype::Uint64,
+        TensorElementType::Int8 => Datatype::Int8,
+        TensorElementType::Int16 => Datatype::Int16,
+        TensorElementType::Int32 => Datatype::Int32,
+        TensorElementType::Int64 => Datatype::Int64,
+        TensorElementType::Float16 => Datatype::Fp16,
+        TensorElementType::Bfloat16 => Datatype::Bf16,
+        TensorElementType::Float32 => Datatype::Fp32,
+        TensorElementType::Float64 => Datatype::Fp64,
+        TensorElementType::String => Datatype::Bytes,
+        _ => return None,
+    })
+}
+
+/// One arm a datatype whose elements have a fixed size.
+macro_rules! with_element {
+    ($datatype:expr, $element:ident => $fixed:expr, bool => $bool:expr, bytes => $bytes:expr) => {
+        match $datatype {
+            Datatype::Bool => $bool,
+            Datatype::Uint8 => {
+                type $element = u8;
+                $fixed
+            }
+            Datatype::Uint16 => {
+                type $element = u16;
+                $fixed
+            }
+            Datatype::Uint32 => {
+                type $element = u32;
+                $fixed
+            }
+            Datatype::Uint64 => {
+                type $element = u64;
+                $fixed
+            }
+            Datatype::Int8 => {
+                type $element = i8;
+                $fixed
+            }
+            Datatype::Int16 => {
+                type $element = i16;
+                $fixed
+            }
+            Datatype::Int32 => {
+                type $element = i32;
+                $fixed
+            }
+            Datatype::Int64 => {
+                type $element = i64;
+                $fixed
+            }
+            Datatype::Fp16 => {
+                type $element = half::f16;
+                $fixed
+            }
+            Datatype::Bf16 => {
+                type $element = half::bf16;
+                $fixed
+            }
+            Datatype::Fp32 => {
+                type $element = f32;
+                $fixed
+            }
+            Datatype::Fp64 => {
+                type $element = f64;
+                $fixed
+            }
+            Datatype::Bytes => $bytes,
+        }
+    };
+}
+
+/// Copies a validated tensor into ONNX Runtime's memory layout.
+fn to_value(tensor: &Tensor) -> Result<SessionInputValue<'static>, RunError> {
+    let shape = tensor.shape.clone();
+    let refused = |error: ort::Error| run_error(&error);
+    with_element!(tensor.datatype,
+        Element => {
+            let data: Vec<Element> = bytemuck::pod_collect_to_vec(&tensor.data);
+            ort::value::Tensor::from_array((shape, data)).map(Into::into).map_err(refused)
+        },
+        bool => {
+            let data: Vec<bool> = tensor.data.iter().map(|byte| *byte != 0).collect();
+            ort::value::Tensor::from_array((shape, data)).map(Into::into).map_err(refused)
+        },
+        bytes => {
+            let layout = |source| validate::InputError::Layout { name: tensor.name.clone(), source };
+            let strings: Vec<String> = tensor.strings().map_err(layout)?.into_iter().map(str::to_owned).collect();
+            ort::value::Tensor::from_string_array((shape, strings.as_slice())).map(Into::into).map_err(refused)
+        }
+    )
+}
+
+fn from_value(name: &str, value: &DynValue) -> Result<Tensor, RunError> {
+    let no_tensor = || RunError::NotTensor { name: name.to_owned() };
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else { return Err(no_tensor()) };
+    let datatype = datatype(*ty).ok_or_else(no_tensor)?;
+    let refused = |error: ort::Error| run_error(&error);
+    let data = with_element!(datatype,
+        Element => {
+            let (_, data) = value.try_extract_tensor::<Element>().map_err(refused)?;
+            Bytes::copy_from_slice(bytemuck::cast_slice(data))
+        },
+        bool => {
+            let (_, data) = value.try_extract_tensor::<bool>().map_err(refused)?;
+            // A hostile graph may hold other bytes than 0 and 1, so they are never read as `bool`.
+            bytemuck::cast_slice::<bool, u8>(data).iter().map(|byte| u8::from(*byte != 0)).collect()
+        },
+        bytes => {
+            let strings = if shape.contains(&0) { Vec::new() } else { value.try_extract_strings().map_err(refused)?.1 };
+            encode_strings(strings).ok_or_else(no_tensor)?
+        }
+    );
+    Ok(Tensor { name: name.to_owned(), datatype, shape: shape.to_vec(), data })
+}
+
+/// Where a model's graph is: the path itself, or `model.onnx` in a folder.
+pub fn graph_in(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(modelwright_contract::artifact::MODEL_FILE) } else { path.to_owned() }
+}

@@ -1,0 +1,156 @@
+//! What can go wrong with a session, for people. ONNX Runtime's words are shortened to what a person can use.
+
+use std::path::{Path, PathBuf};
+
+use modelwright_contract::serving::ExecutionProvider;
+
+use super::{library::LibraryError, validate::InputError};
+
+/// Most characters of ONNX Runtime's own words that are shown.
+const MAX_WORDS: usize = 400;
+
+/// A model that is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No ONNX Runtime.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// No file.
+    #[error("{} is no file; expected an ONNX model", path.display())]
+    NoFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// An execution provider that was asked for is not there.
+    #[error(
+        "the execution provider {asked} was asked for and is not available: {why}. Available here: {available}. Use an \
+         image and a node that have it, ask for another one, or set allowFallback"
+    )]
+    ProviderUnavailable {
+        /// Which.
+        asked: ExecutionProvider,
+        /// Those that are there.
+        available: String,
+        /// Why.
+        why: String,
+    },
+    /// An input or output that the protocol has no datatype for.
+    #[error(
+        "{direction} {name:?} of the model is {kind}, which the Open Inference Protocol cannot carry{hint}"
+    )]
+    UnsupportedValue {
+        /// `input` or `output`.
+        direction: &'static str,
+        /// Its name.
+        name: String,
+        /// What it is.
+        kind: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// ONNX Runtime refuses the file.
+    #[error("{} cannot be loaded by ONNX Runtime on {provider}: {why}", path.display())]
+    Refused {
+        /// Which file.
+        path: PathBuf,
+        /// Where it was to run.
+        provider: ExecutionProvider,
+        /// Its words.
+        why: String,
+    },
+}
+
+impl LoadError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Library(_) => "NoOnnxRuntime",
+            Self::NoFile { .. } => "NoModel",
+            Self::ProviderUnavailable { .. } => "ExecutionProviderUnavailable",
+            Self::UnsupportedValue { .. } => "UnsupportedSignature",
+            Self::Refused { .. } => "NotLoadable",
+        }
+    }
+
+    /// From ONNX Runtime's words.
+    pub(super) fn refused(path: &Path, provider: ExecutionProvider, message: &str) -> Self {
+        Self::Refused { path: path.to_owned(), provider, why: shorten(message) }
+    }
+}
+
+/// A run without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The request does not fit the signature.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The graph refuses the values: an index out of range, shapes that do not go together.
+    #[error("the model refuses these inputs: {why}")]
+    Refused {
+        /// ONNX Runtime's words.
+        why: String,
+    },
+    /// The run was cancelled.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// The run failed.
+    #[error("the model failed: {why}")]
+    Failed {
+        /// ONNX Runtime's words.
+        why: String,
+    },
+    /// An output that the signature promises did not come.
+    #[error("the model gave no output {name:?}")]
+    NoOutput {
+        /// Its name.
+        name: String,
+    },
+    /// An output came as something that the protocol cannot carry.
+    #[error("the model gave an output {name:?} that is no tensor of a known datatype")]
+    NotTensor {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl RunError {
+    /// From ONNX Runtime's words, and whether it blames the inputs.
+    pub(super) fn failed(message: &str, blames_inputs: bool) -> Self {
+        let why = shorten(message);
+        if message.contains("terminate flag") {
+            Self::Cancelled
+        } else if blames_inputs {
+            Self::Refused { why }
+        } else {
+            Self::Failed { why }
+        }
+    }
+}
+
+/// Leaves out the places in ONNX Runtime's own source and cuts what is long.
+pub(super) fn shorten(message: &str) -> String {
+    let mut words = Vec::new();
+    for word in message.split_whitespace() {
+        if !word.contains("/onnxruntime/") && !word.starts_with("onnxruntime::") {
+            words.push(word);
+        }
+    }
+    let text = words.join(" ");
+    match text.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_a_foreign_source_are_left_out_and_long_words_are_cut() {
+        let message =
+            "Non-zero status code. /onnxruntime_src/onnxruntime/core/providers/x.cc:12 indices out of range";
+        assert_eq!(shorten(message), "Non-zero status code. indices out of range");
+        assert_eq!(shorten(&"é".repeat(1000)).chars().count(), MAX_WORDS + 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! Loading and running real ONNX models in a real ONNX Runtime, and golden samples of them.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use modelwright_contract::{artifact::GoldenSource, serving::ExecutionProvider};
+use modelwright_runtime::{
+    golden::{RecordError, ReplayError, decode, encode, record_synthetic, replay},
+    session::{Cancellation, LoadError, RunError, Session, SessionOptions, start},
+    tensor::{Datatype, Tensor, encode_strings},
+};
+
+pub fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(format!("{name}.onnx"))
+}
+
+fn load(name: &str) -> Session {
+    Session::load(&model(name), &SessionOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn fp32(name: &str, shape: &[i64], numbers: &[f32]) -> Tensor {
+    let data = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    Tensor { name: name.to_owned(), datatype: Datatype::Fp32, shape: shape.to_vec(), data }
+}
+
+fn int64(name: &str, shape: &[i64], numbers: &[i64]) -> Tensor {
+    let data = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    Tensor { name: name.to_owned(), datatype: Datatype::Int64, shape: shape.to_vec(), data }
+}
+
+#[test]
+fn the_version_of_onnx_runtime_is_read_from_the_library() {
+    let version = start().unwrap();
+    assert!(version.starts_with("1.") && version.split('.').count() == 3, "{version}");
+    assert_eq!(load("linear").onnxruntime_version(), version);
+}
+
+#[test]
+fn a_linear_model_has_its_signature_and_computes() {
+    let session = load("linear");
+    let shown = format!("{:?}", session.signature());
+    assert!(shown.contains("\"x\"") && shown.contains("[-1, 4]") && shown.contains("[-1, 3]"), "{shown}");
+    assert_eq!(session.execution_provider(), ExecutionProvider::Cpu);
+    let answer = session.run(&[fp32("x", &[1, 4], &[1.0, 1.0, 1.0, 1.0])], &[]).unwrap();
+    // The weights are 0 to 11, by rows, over 8; their columns sum to 18, 22 and 26 eighths.
+    assert_eq!(answer, [fp32("y", &[1, 3], &[2.75, 1.75, 5.25])]);
+}
+
+#[test]
+fn every_datatype_goes_through_bit_by_bit() {
+    for datatype in Datatype::ALL {
+        let session = load(&format!("identity_{}", datatype.name().to_lowercase()));
+        let data = match datatype {
+            Datatype::Bool => vec![0, 1, 1, 0].into(),
+            Datatype::Bytes => encode_strings(["", "a", "Grüße", "\u{1F600}"]).unwrap(),
+            // Every bit pattern is one of these datatypes, with NaN and the extremes among them.
+            other => {
+                let size = other.size().unwrap();
+                let ones = vec![0xff; size];
+                let low: Vec<u8> = (0..size).map(|i| if i + 1 == size { 0x80 } else { 0 }).collect();
+                let rest: Vec<u8> = (1..=2 * size).map(|i| u8::try_from(i).unwrap()).collect();
+                [ones, low, rest].concat().into()
+            }
+        };
+        let input = Tensor { name: "x".to_owned(), datatype, shape: vec![2, 2], data };
+        let answer = session.run(std::slice::from_ref(&input), &["y".to_owned()]).unwrap();
+        assert_eq!(answer, [Tensor { name: "y".to_owned(), ..input }], "{datatype}");
+    }
+}
+
+#[test]
+fn a_tensor_without_elements_goes_through() {
+    for datatype in Datatype::ALL {
+        let session = load(&format!("identity_{}", datatype.name().to_lowercase()));
+        let input = Tensor { name: "x".to_owned(), datatype, shape: vec![0, 3], data: bytes::Bytes::new() };
+        let answer = session.run(std::slice::from_ref(&input), &[]).unwrap();
+        assert_eq!(answer, [Tensor { name: "y".to_owned(), ..input }], "{datatype}");
+    }
+}
+
+#[test]
+fn outputs_come_in_the_order_in_which_they_are_asked_for() {
+    let session = load("two_in_two_out");
+    let inputs = [fp32("b", &[1, 3], &[0.0, 5.0, 0.0]), fp32("a", &[1, 3], &[1.0, 1.0, 1.0])];
+    let both = session.run(&inputs, &["label".to_owned(), "sum".to_owned()]).unwrap();
+    assert_eq!(both, [int64("label", &[1], &[1]), fp32("sum", &[1, 3], &[1.0, 6.0, 1.0])]);
+    let one = session.run(&inputs, &["label".to_owned()]).unwrap();
+    assert_eq!(one, [int64("label", &[1], &[1])]);
+}
+
+#[test]
+fn inputs_that_the_graph_refuses_are_told_from_a_failure_of_the_model() {
+    let error = load("lookup").run(&[int64("index", &[1], &[7])], &[]).unwrap_err();
+    assert!(matches!(&error, RunError::Refused { why } if why.contains("idx=7")), "{error}");
+    let inputs = [fp32("a", &[1, 3], &[0.0; 3]), fp32("b", &[2, 4], &[0.0; 8])];
+    let error = load("two_in_two_out").run(&inputs, &[]).unwrap_err();
+    assert!(matches!(&error, RunError::Input(_)), "{error}");
+}
+
+#[test]
+fn a_run_is_cancelled_from_another_thread() {
+    let session = load("slow");
+    let cancellation = Cancellation::new().unwrap();
+    let other = cancellation.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        other.cancel();
+    });
+    let begun = Instant::now();
+    let inputs = [int64("rounds", &[], &[10_000_000]), fp32("x", &[], &[1.0])];
+    let error = session.run_cancellable(&inputs, &[], &cancellation).unwrap_err();
+    assert!(matches!(error, RunError::Cancelled), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    canceller.join().unwrap();
+    let inputs = [int64("rounds", &[], &[1]), fp32("x", &[], &[1.0])];
+    assert_eq!(session.run(&inputs, &[]).unwrap(), [fp32("y", &[], &[4096.0])]);
+}
+
+#[test]
+fn an_output_that_is_no_tensor_is_refused_at_load_with_what_to_do() {
+    let error = Session::load(&model("sequence"), &SessionOptions::default()).unwrap_err();
+    assert!(matches!(error, LoadError::UnsupportedValue { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("output \"pair\"") && text.contains("zipmap"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let missing = Session::load(&path, &SessionOptions::default()).unwrap_err();
+    assert!(matches!(missing, LoadError::NoFile { .. }), "{missing}");
+    std::fs::write(&path, "no model").unwrap();
+    let error = Session::load(&path, &SessionOptions::default()).unwrap_err();
+    assert!(matches!(error, LoadError::Refused { .. }), "{error}");
+}
+
+#[test]
+fn a_provider_that_is_not_there_is_an_error_unless_a_fallback_is_allowed() {
+    let options = SessionOptions {
+        execution_providers: vec![ExecutionProvider::Cuda],
+        allow_fallback: false,
+        intra_op_threads: 1,
+    };
+    let error = Session::load(&model("linear"), &options).unwrap_err();
+    assert!(
+        matches!(error, LoadError::ProviderUnavailable { asked: ExecutionProvider::Cuda, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("Available here: CPU"), "{error}");
+    let session =
+        Session::load(&model("linear"), &SessionOptions { allow_fallback: true, ..options }).unwrap();
+    assert_eq!(session.execution_provider(), ExecutionProvider::Cpu);
+}
+
+#[test]
+fn synthetic_samples_are_the_same_for_the_same_seed_and_replay_exactly() {
+    for name in ["linear", "two_in_two_out", "identity_fp16", "identity_bytes", "identity_bool", "lookup"] {
+        let session = load(name);
+        let golden = record_synthetic(&session, 5, 7).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(golden.samples.len(), 5, "{name}");
+        assert_eq!(golden.source, GoldenSource::Synthetic);
+        assert_eq!(record_synthetic(&load(name), 5, 7).unwrap(), golden, "{name}");
+        let proof = replay(&session, &golden).unwrap();
+        assert_eq!((proof.count, proof.max_difference), (5, 0.0), "{name}");
+    }
+    let other = record_synthetic(&load("linear"), 5, 8).unwrap();
+    assert_ne!(other, record_synthetic(&load("linear"), 5, 7).unwrap());
+}
+
+#[test]
+fn a_changed_answer_is_a_mismatch_that_names_sample_and_output() {
+    let session = load("linear");
+    let mut golden = record_synthetic(&session, 3, 1).unwrap();
+    let output = &mut golden.samples[1].outputs[0];
+    let mut tensor = decode(output).unwrap();
+    let mut data = tensor.data.to_vec();
+    data[8..12].copy_from_slice(&123.0_f32.to_le_bytes());
+    tensor.data = data.into();
+    *output = encode(&tensor);
+    let error = replay(&session, &golden).unwrap_err();
+    let ReplayError::Mismatch(mismatch) = error else { panic!("{error}") };
+    assert_eq!((mismatch.sample, mismatch.output.as_str(), mismatch.expected.as_str()), (1, "y[2]", "123"));
+}
+
+#[test]
+fn answers_on_a_knifes_edge_and_infinite_ones_are_not_recorded() {
+    // 1 ÷ x explodes near 0; draws of [0,1) and [0,16) stay finite, so some samples remain.
+    let golden = record_synthetic(&load("divide"), 4, 3).unwrap();
+    for sample in &golden.samples {
+        let answer = decode(&sample.outputs[0]).unwrap();
+        let number = f32::from_le_bytes(answer.data[..4].try_into().unwrap());
+        assert!(number.is_finite());
+    }
+    // The sine of a huge multiple of the input.
+    let error = record_synthetic(&load("edge"), 3, 1).unwrap_err();
+    assert!(matches!(error, RecordError::NoneStable { tried: 24 }), "{error}");
+}
