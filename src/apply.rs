@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     api::name::FIELD_MANAGER,
     context::Context,
+    controller::STALE,
     lease::NotLeading,
     objects::{
         APPLIED_HASH_ANNOTATION, Applied, Item, Objects, Prepared, Standing, Write, contains, standing,
@@ -79,7 +80,7 @@ impl ApplyError {
         match self {
             Self::NameTaken { .. } => "name_taken",
             Self::Terminating { .. } => "terminating",
-            Self::Stale { .. } => "stale",
+            Self::Stale { .. } => STALE,
             Self::Refused { .. } => "refused",
             Self::NotLeading(_) => "not_leading",
             Self::Api { .. } => "api",

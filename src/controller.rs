@@ -25,6 +25,9 @@ const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// First and last wait of a failing object.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
 
+/// Label of a reconcile that saw less than the API server knows.
+pub const STALE: &str = "stale";
+
 /// Why a reconcile failed.
 pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
     /// The static label for metrics.
@@ -80,8 +83,12 @@ pub async fn run<K, F, E>(
                         lock(&counts).remove(&key);
                         tracing::debug!(kind, namespace, name, "reconciled");
                     }
+                    // the watch is about to tell what changed
+                    Err(error) if label == Some(STALE) => {
+                        tracing::debug!(kind, namespace, name, %error, "the cache was behind");
+                    }
                     Err(error) => {
-                        tracing::warn!(kind, namespace, name, error = %error, label, "not reconciled");
+                        tracing::warn!(kind, namespace, name, %error, label, "not reconciled");
                     }
                 }
                 outcome

@@ -102,7 +102,8 @@ fn named<K: Resource>(model: &str, neighbour: &K) -> ObjectRef<Model> {
     ObjectRef::new(model).within(&neighbour.namespace().unwrap_or_default())
 }
 
-async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
+/// One reconcile of one Model.
+pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
     let now = Timestamp::now();
     let observed = fetch::fetch_observed(&context, &model).await;
     if model.metadata.deletion_timestamp.is_some() {
@@ -166,15 +167,16 @@ async fn act(
         }
         Step::Start => {
             let job = build::build_job(valid, &context.settings, observed.workload_account);
+            let started = Some(job.name_any());
             create(context, job).await?;
-            Outcome::Running { problem: None, started: true }
+            Outcome::Running { problem: None, started }
         }
         Step::Restart { job, why } => {
             apply::delete(context, job.as_ref()).await?;
             tracing::info!(namespace = valid.namespace, job = job.name_any(), why, "the run starts anew");
-            Outcome::Running { problem: None, started: false }
+            Outcome::Running { problem: None, started: None }
         }
-        Step::Follow { problem } => Outcome::Running { problem: problem.clone(), started: false },
+        Step::Follow { problem } => Outcome::Running { problem: problem.clone(), started: None },
         Step::Record { number, reports, job, stamp } => {
             let version = build::build_version(valid, *number, reports, job, *stamp);
             create(context, version).await?;

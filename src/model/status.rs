@@ -3,15 +3,12 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{
-    job::{Problem, Run},
-    plan::Plan,
-};
+use super::{job::Problem, plan::Plan};
 use crate::{
     api::{
         Condition, ConditionStatus, Model, ModelStatus,
         condition::{READY, RECONCILING, STALLED, merge},
-        model::RunFailure,
+        model::{RunFailure, RunStatus},
     },
     events::{Happening, truncated},
 };
@@ -35,8 +32,8 @@ pub enum Outcome {
     Running {
         /// What it waits for.
         problem: Option<Problem>,
-        /// Whether this reconcile started it.
-        started: bool,
+        /// Its Job, if this reconcile started it.
+        started: Option<String>,
     },
     /// The run failed.
     Failed(RunFailure),
@@ -75,9 +72,12 @@ pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
     let current_version = resolved.or(inputs.current_version);
     let latest_version =
         [inputs.latest_version, resolved, previous.latest_version].into_iter().flatten().max();
-    let run = match inputs.plan {
-        Some(plan) => plan.run.as_ref().map(|run: &Run| run.status.clone()),
-        None => previous.run.clone(),
+    let run = match (inputs.outcome, inputs.plan) {
+        (Outcome::Running { started: Some(job), .. }, _) => {
+            Some(RunStatus { job: job.clone(), attempt: 1, phase: "Pending".into() })
+        }
+        (_, Some(plan)) => plan.run.as_ref().map(|run| run.status.clone()),
+        (_, None) => previous.run.clone(),
     };
     let last_failure = match inputs.outcome {
         Outcome::Failed(failure) => Some(kept(previous.last_failure.as_ref(), failure)),
@@ -196,8 +196,7 @@ pub fn happenings(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome)
                 format!("the spec resolves to version {version}, which is kept: no run"),
             )]
         }
-        Outcome::Running { started: true, .. } => {
-            let job = next.run.as_ref().map(|run| run.job.as_str()).unwrap_or_default();
+        Outcome::Running { started: Some(job), .. } => {
             vec![normal("RunStarted", format!("Job {job} imports the model"))]
         }
         Outcome::Running { problem: Some(_), .. } if is_new => vec![warning("RunWaiting", message)],

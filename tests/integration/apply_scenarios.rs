@@ -1,0 +1,135 @@
+//! Writes against a mock API server: server-side apply, strangers, comparisons.
+
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use modelwright::{
+    apply::{ApplyError, apply_objects, delete},
+    objects::{Objects, Prepared, Write, owned_metadata},
+};
+use serde_json::json;
+
+use crate::{
+    fixtures::NAMESPACE,
+    scenario::{context, play},
+};
+
+const MAP: &str = "/api/v1/namespaces/space/configmaps/map";
+
+fn map(value: &str) -> ConfigMap {
+    let owner = OwnerReference {
+        api_version: "v1".into(),
+        kind: "Owner".into(),
+        name: "owner".into(),
+        uid: "me".into(),
+        controller: Some(true),
+        ..OwnerReference::default()
+    };
+    ConfigMap {
+        metadata: owned_metadata("map".into(), NAMESPACE, Some(owner), [("label", "value".to_owned())]),
+        data: Some([("key".to_owned(), value.to_owned())].into()),
+        ..ConfigMap::default()
+    }
+}
+
+fn prepared(value: &str, observed: Option<&ConfigMap>) -> Objects<Prepared> {
+    let mut objects = Objects::default();
+    objects.push(Write::Apply, map(value), observed).unwrap();
+    objects
+}
+
+/// The object as the API server would hold it after it was applied.
+fn stored(value: &str) -> ConfigMap {
+    let item = prepared(value, None).items()[0].value.clone();
+    let mut stored: ConfigMap = serde_json::from_value(item).unwrap();
+    stored.metadata.uid = Some("uid-of-map".into());
+    stored.metadata.resource_version = Some("5".into());
+    stored
+}
+
+#[tokio::test]
+async fn an_object_as_rendered_is_not_written() {
+    let (context, server) = context();
+    let objects = prepared("a", Some(&stored("a")));
+    let applied = play(apply_objects(&context, objects), server.nothing_more()).await.unwrap();
+    let map: ConfigMap = applied.get("map").unwrap();
+    assert_eq!(map.metadata.uid.as_deref(), Some("uid-of-map"));
+}
+
+#[tokio::test]
+async fn a_difference_is_applied_to_exactly_the_object_that_was_seen() {
+    let (context, mut server) = context();
+    let mut drifted = stored("a");
+    drifted.data.as_mut().unwrap().insert("key".into(), "by hand".into());
+    for (rendered, observed) in [("b", stored("a")), ("a", drifted)] {
+        play(apply_objects(&context, prepared(rendered, Some(&observed))), async {
+            let call = server.expect("PATCH", MAP).await;
+            assert!(call.query.contains("fieldManager=modelwright") && call.query.contains("force=true"));
+            assert_eq!(
+                (&call.body["metadata"]["uid"], &call.body["data"]["key"]),
+                (&json!("uid-of-map"), &json!(rendered))
+            );
+            call.object(&stored(rendered));
+        })
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_unseen_object_is_looked_up_before_it_is_applied() {
+    let (context, mut server) = context();
+    play(apply_objects(&context, prepared("a", None)), async {
+        server.expect("GET", MAP).await.error(404, "NotFound", "no");
+        server.expect("PATCH", MAP).await.object(&stored("a"));
+    })
+    .await
+    .unwrap();
+    let mut stranger = stored("a");
+    stranger.metadata.owner_references = None;
+    stranger.metadata.labels = None;
+    let error = play(apply_objects(&context, prepared("a", None)), async {
+        server.expect("GET", MAP).await.object(&stranger);
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, ApplyError::NameTaken { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_object_that_is_being_deleted_is_waited_for() {
+    let (context, server) = context();
+    let mut leaving = stored("a");
+    leaving.metadata.deletion_timestamp =
+        Some(serde_json::from_value(json!("2026-11-24T10:00:00Z")).unwrap());
+    let objects = prepared("b", Some(&leaving));
+    let error = play(apply_objects(&context, objects), server.nothing_more()).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Terminating { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_carries_the_api_servers_words() {
+    let (context, mut server) = context();
+    let error = play(apply_objects(&context, prepared("b", Some(&stored("a")))), async {
+        server.expect("PATCH", MAP).await.error(403, "Forbidden", "exceeded quota: maps");
+    })
+    .await
+    .unwrap_err();
+    assert_eq!(error.label(), "refused");
+    assert!(error.to_string().contains("exceeded quota: maps"), "{error}");
+}
+
+#[tokio::test]
+async fn deleting_what_is_gone_succeeds_and_what_changed_does_not() {
+    let (context, mut server) = context();
+    play(delete(&context, &stored("a")), async {
+        server.expect("DELETE", MAP).await.error(404, "NotFound", "no");
+    })
+    .await
+    .unwrap();
+    let error = play(delete(&context, &stored("a")), async {
+        server.expect("DELETE", MAP).await.error(409, "Conflict", "the UID in the precondition differs");
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, ApplyError::Stale { .. }), "{error}");
+}

@@ -1,0 +1,196 @@
+//! Objects as a cluster would hold them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use modelwright::{
+    api::{
+        Model, ModelSource, ModelSpec, ModelVersion,
+        name::{self, run_job},
+    },
+    context::Settings,
+    model::{
+        build::{build_job, build_version},
+        fetch::Observed,
+        job::Reports,
+        validate::{ValidModel, validate_model},
+    },
+};
+use modelwright_contract::{
+    artifact::GoldenSource,
+    report::{FetchReport, PublishReport, Report},
+    signature::{Signature, TensorSpec},
+};
+use serde_json::{Value, json};
+
+pub const NAMESPACE: &str = "space";
+
+pub fn settings() -> Settings {
+    Settings {
+        runtime_image: "registry.example/modelwright-runtime:1".into(),
+        store_uri: "oci://store.example:5000/modelwright".into(),
+        store_plain_http: true,
+        allow_private_networks: false,
+        cluster_domain: "cluster.local".into(),
+    }
+}
+
+/// A Model as the API server stores it.
+pub fn model(uri: &str, generation: i64) -> Model {
+    let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
+    let mut model = Model::new("digits", ModelSpec { rerun: None, source, scheduling: None });
+    model.metadata.namespace = Some(NAMESPACE.into());
+    model.metadata.uid = Some("uid-of-digits".into());
+    model.metadata.resource_version = Some("100".into());
+    model.metadata.generation = Some(generation);
+    model.metadata.finalizers = Some(vec![name::MODEL_FINALIZER.into()]);
+    model
+}
+
+pub fn valid(model: &Model) -> ValidModel {
+    validate_model(model).unwrap()
+}
+
+pub fn publish_report(digest: char) -> PublishReport {
+    let tensor =
+        |name: &str, shape: Vec<i64>| TensorSpec { name: name.into(), datatype: "FP32".into(), shape };
+    PublishReport {
+        model_digest: String::from(digest).repeat(64),
+        artifact_uri: format!(
+            "oci://store.example:5000/modelwright/{NAMESPACE}/digits@sha256:{}",
+            "f".repeat(64)
+        ),
+        artifact_sha256: "f".repeat(64),
+        size_bytes: 1234,
+        opset: 17,
+        signature: Signature {
+            inputs: vec![tensor("image", vec![-1, 784])],
+            outputs: vec![tensor("probabilities", vec![-1, 10])],
+        },
+        signature_truncated: false,
+        golden_count: 8,
+        golden_tolerance: "0.0001".into(),
+        golden_source: GoldenSource::Synthetic,
+        metrics: BTreeMap::new(),
+    }
+}
+
+pub fn fetch_report() -> FetchReport {
+    FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1 }
+}
+
+pub fn reports(digest: char) -> Reports {
+    Reports {
+        fetch: fetch_report(),
+        publish: publish_report(digest),
+        started_at: "2026-11-24T10:00:00Z".into(),
+        finished_at: "2026-11-24T10:00:20Z".into(),
+    }
+}
+
+/// Version `number` of `model` as of its spec, with the digest and the stamp.
+pub fn version(model: &Model, number: u64, digest: char, stamp: i64) -> ModelVersion {
+    let valid = valid(model);
+    let mut version = build_version(&valid, number, &reports(digest), &job(model), stamp);
+    version.metadata.uid = Some(format!("uid-of-v{number}"));
+    version.metadata.resource_version = Some("200".into());
+    version
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(modelwright::objects::APPLIED_HASH_ANNOTATION.into(), "v1-0".into());
+    version
+}
+
+/// The Job of `model`'s spec, just made.
+pub fn job(model: &Model) -> Job {
+    let mut job = build_job(&valid(model), &settings(), false);
+    job.metadata.uid = Some(format!("uid-of-{}", job.metadata.name.clone().unwrap()));
+    job.metadata.resource_version = Some("300".into());
+    job
+}
+
+pub fn job_name(model: &Model) -> String {
+    run_job("digits", &valid(model).spec_hash)
+}
+
+/// `job` with a condition that is true.
+pub fn finished(mut job: Job, condition: &str, reason: &str) -> Job {
+    job.status = Some(
+        serde_json::from_value(json!({
+            "startTime": "2026-11-24T10:00:00Z",
+            "completionTime": "2026-11-24T10:00:21Z",
+            "succeeded": i32::from(condition == "Complete"),
+            "failed": i32::from(condition == "Failed"),
+            "conditions": [{
+                "type": condition, "status": "True", "reason": reason, "message": format!("{reason} says the Job"),
+                "lastTransitionTime": "2026-11-24T10:00:21Z",
+            }],
+        }))
+        .unwrap(),
+    );
+    job
+}
+
+/// A pod of `job` with this status.
+pub fn pod(job: &Job, status: Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": format!("{}-pod", job.metadata.name.clone().unwrap()),
+            "namespace": NAMESPACE,
+            "uid": "uid-of-pod",
+            "creationTimestamp": "2026-11-24T10:00:01Z",
+            "labels": {name::MODEL_LABEL: "digits", name::MANAGED_BY_LABEL: name::MANAGED_BY},
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "job", "controller": true,
+                "uid": job.metadata.uid}],
+        },
+        "spec": {"nodeName": "node", "containers": []},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+/// Status of a container that ended.
+pub fn ended(container: &str, exit_code: i32, message: &str) -> Value {
+    json!({"name": container, "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {
+        "exitCode": exit_code, "message": message, "finishedAt": "2026-11-24T10:00:20Z"}}})
+}
+
+/// Status of a container that waits.
+pub fn waits(container: &str, reason: &str, message: &str) -> Value {
+    json!({"name": container, "image": "image", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": reason, "message": message}}})
+}
+
+pub fn succeeded_pod(job: &Job, digest: char) -> Pod {
+    let fetch = serde_json::to_string(&Report::Succeeded(fetch_report())).unwrap();
+    let publish = serde_json::to_string(&Report::Succeeded(publish_report(digest))).unwrap();
+    pod(
+        job,
+        json!({
+            "phase": "Succeeded",
+            "initContainerStatuses": [ended("fetch", 0, &fetch)],
+            "containerStatuses": [ended("publish", 0, &publish)],
+        }),
+    )
+}
+
+pub fn failed_pod(job: &Job, exit_code: i32, message: &str) -> Pod {
+    pod(
+        job,
+        json!({
+            "phase": "Failed",
+            "initContainerStatuses": [ended("fetch", exit_code, message)],
+            "containerStatuses": [waits("publish", "PodInitializing", "")],
+        }),
+    )
+}
+
+pub fn observed(versions: Vec<ModelVersion>, jobs: Vec<Job>, pods: Vec<Pod>) -> Observed {
+    Observed {
+        versions: versions.into_iter().map(Arc::new).collect(),
+        jobs: jobs.into_iter().map(Arc::new).collect(),
+        pods: pods.into_iter().map(Arc::new).collect(),
+        ..Observed::default()
+    }
+}

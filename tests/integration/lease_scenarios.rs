@@ -1,0 +1,127 @@
+//! The Lease against a mock API server.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use modelwright::lease::{Elector, Leadership};
+use serde_json::{Value, json};
+
+use crate::scenario::{ApiServer, client, play};
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/modelwright";
+
+fn elector() -> (Elector, Leadership, ApiServer) {
+    let (client, server) = client();
+    let leadership = Leadership::default();
+    (Elector::new(client, "system", "me".into(), leadership.clone()), leadership, server)
+}
+
+fn lease(holder: Value) -> Lease {
+    serde_json::from_value(json!({"metadata": {"name": "modelwright", "resourceVersion": "7"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3}}))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_first_process_makes_the_lease_and_leads() {
+    let (mut elector, leadership, mut server) = elector();
+    play(elector.acquire(), async {
+        server.expect("GET", LEASE).await.error(404, "NotFound", "no");
+        let call = server.expect("POST", LEASES).await;
+        assert_eq!(call.body["spec"]["holderIdentity"], "me");
+        assert_eq!(call.body["spec"]["leaseDurationSeconds"], 15);
+        call.echo();
+    })
+    .await;
+    assert!(leadership.check().is_ok());
+}
+
+#[tokio::test]
+async fn a_released_lease_is_taken_at_once_with_the_version_that_was_read() {
+    let (mut elector, leadership, mut server) = elector();
+    play(elector.acquire(), async {
+        server.expect("GET", LEASE).await.object(&lease(Value::Null));
+        let call = server.expect("PUT", LEASE).await;
+        assert_eq!(call.body["metadata"]["resourceVersion"], "7");
+        assert_eq!(call.body["spec"]["leaseTransitions"], 4);
+        call.echo();
+    })
+    .await;
+    assert!(leadership.check().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_holder_is_replaced_after_its_lease_and_not_before() {
+    let (mut elector, _, mut server) = elector();
+    server.limit = std::time::Duration::from_secs(3);
+    let started = tokio::time::Instant::now();
+    let server_side = async {
+        loop {
+            server.expect("GET", LEASE).await.object(&lease(json!("other")));
+            if started.elapsed().as_secs() >= 16 {
+                break;
+            }
+        }
+        server.expect("PUT", LEASE).await.echo();
+    };
+    futures::future::join(elector.acquire(), server_side).await;
+    assert!(started.elapsed().as_secs() >= 16, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_renew_stops_leading_within_ten_seconds() {
+    let (mut elector, leadership, mut server) = elector();
+    futures::future::join(elector.acquire(), async {
+        server.expect("GET", LEASE).await.error(404, "NotFound", "no");
+        server.expect("POST", LEASES).await.echo();
+    })
+    .await;
+    let started = tokio::time::Instant::now();
+    // nobody answers any more
+    let silent = tokio::spawn(async move {
+        let _server = server;
+        std::future::pending::<()>().await;
+    });
+    elector.hold().await;
+    silent.abort();
+    assert!(leadership.check().is_err());
+    assert!(started.elapsed().as_secs() < 15, "{:?}: another process may lead by then", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_lease_that_another_took_over_is_lost_at_once() {
+    let (mut elector, leadership, mut server) = elector();
+    futures::future::join(elector.acquire(), async {
+        server.expect("GET", LEASE).await.error(404, "NotFound", "no");
+        server.expect("POST", LEASES).await.echo();
+    })
+    .await;
+    tokio::time::pause();
+    server.limit = std::time::Duration::from_secs(3);
+    futures::future::join(elector.hold(), async {
+        server.expect("GET", LEASE).await.object(&lease(json!("other")));
+    })
+    .await;
+    assert!(leadership.check().is_err());
+}
+
+#[tokio::test]
+async fn a_release_gives_back_only_our_own_lease() {
+    let (mut elector, leadership, mut server) = elector();
+    leadership.renew(tokio::time::Instant::now());
+    play(
+        async {
+            elector.release().await.unwrap();
+            elector.release().await.unwrap();
+        },
+        async {
+            server.expect("GET", LEASE).await.object(&lease(json!("me")));
+            let call = server.expect("PUT", LEASE).await;
+            assert_eq!(call.body["spec"].get("holderIdentity"), None);
+            call.echo();
+            server.expect("GET", LEASE).await.object(&lease(json!("other")));
+            server.nothing_more().await;
+        },
+    )
+    .await;
+    assert!(leadership.check().is_err());
+}

@@ -1,0 +1,20 @@
+//! Everything that crosses the crate's modules without a cluster.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+// objects as a cluster would hold them
+mod fixtures;
+// Model → Job and run → ModelVersion, against committed files
+mod golden;
+// what a Model's run says of itself, from Jobs, pods and warnings
+mod model_job;
+// what is done next for a Model: every branch
+mod model_plan;
+// whole reconciles of a Model against a mock API server: which requests, in which order
+mod model_scenarios;
+// what a user sees of a Model, and which events
+mod model_status;
+// writes and the Lease against a mock API server
+mod apply_scenarios;
+mod lease_scenarios;
+// the mock API server
+mod scenario;

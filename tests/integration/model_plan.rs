@@ -1,0 +1,250 @@
+//! What is done next for a Model: every branch of the plan.
+
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use modelwright::{
+    api::{
+        Model, ModelStatus, Scheduling,
+        name::{GENERATION_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION},
+    },
+    model::{
+        fetch::Observed,
+        plan::{Plan, Step, current_version, plan_model},
+    },
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::fixtures::{
+    failed_pod, finished, job, job_name, model, observed, pod, succeeded_pod, valid, version,
+};
+
+const A: &str = "s3://bucket/a.onnx";
+const B: &str = "s3://bucket/b.onnx";
+
+fn plan(model: &Model, observed: &Observed) -> Plan {
+    plan_model(model, &valid(model), observed)
+}
+
+#[test]
+fn a_new_spec_starts_a_run() {
+    assert_eq!(plan(&model(A, 1), &Observed::default()).step, Step::Start);
+}
+
+#[test]
+fn a_kept_version_of_the_spec_is_used_without_a_job() {
+    let model = model(A, 1);
+    let plan = plan(&model, &observed(vec![version(&model, 1, 'a', 1)], vec![], vec![]));
+    let Step::Use { version, stamp } = plan.step else { panic!("{:?}", plan.step) };
+    assert_eq!((version.spec.version, stamp), (1, None));
+}
+
+#[test]
+fn a_reverted_spec_selects_the_version_that_it_had() {
+    let (reverted, other) = (model(A, 3), model(B, 2));
+    let observed = observed(vec![version(&reverted, 1, 'a', 1), version(&other, 2, 'b', 2)], vec![], vec![]);
+    assert_eq!(current_version(&reverted, &observed), Some(2));
+    let plan = plan(&reverted, &observed);
+    let Step::Use { version, stamp } = plan.step else { panic!("{:?}", plan.step) };
+    assert_eq!((version.spec.version, stamp), (1, Some(3)));
+}
+
+#[test]
+fn a_stamp_is_above_all_others_after_a_restore_that_reset_the_generation() {
+    let (reverted, other) = (model(A, 1), model(B, 1));
+    let observed = observed(vec![version(&reverted, 1, 'a', 5), version(&other, 2, 'b', 9)], vec![], vec![]);
+    let Step::Use { stamp, .. } = plan(&reverted, &observed).step else { panic!() };
+    assert_eq!(stamp, Some(10));
+}
+
+#[test]
+fn an_annotated_hash_resolves_too() {
+    let (here, there) = (model(A, 2), model(B, 1));
+    let mut version = version(&there, 1, 'a', 1);
+    version
+        .annotations_mut()
+        .insert(SPEC_HASHES_ANNOTATION.into(), format!("v1-x,{}", valid(&here).spec_hash));
+    let plan = plan(&here, &observed(vec![version], vec![], vec![]));
+    assert!(matches!(plan.step, Step::Use { .. }), "{:?}", plan.step);
+}
+
+#[test]
+fn a_version_of_somebody_else_is_not_used() {
+    let model = model(A, 1);
+    let mut foreign = version(&model, 1, 'a', 1);
+    foreign.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into();
+    let mut handmade = version(&model, 2, 'a', 1);
+    handmade.metadata.owner_references = None;
+    handmade.metadata.labels = None;
+    let observed = observed(vec![foreign, handmade], vec![], vec![]);
+    let plan = plan(&model, &observed);
+    assert_eq!((plan.step, plan.adopt.len()), (Step::Start, 0));
+    assert_eq!(current_version(&model, &observed), None);
+}
+
+#[test]
+fn a_restored_version_without_an_owner_is_adopted_and_used() {
+    let model = model(A, 1);
+    let mut restored = version(&model, 1, 'a', 1);
+    restored.metadata.owner_references = None;
+    let plan = plan(&model, &observed(vec![restored], vec![], vec![]));
+    assert!(matches!(plan.step, Step::Use { .. }));
+    assert_eq!(plan.adopt.len(), 1);
+}
+
+#[test]
+fn a_running_job_is_followed() {
+    let model = model(A, 1);
+    let plan = plan(&model, &observed(vec![], vec![job(&model)], vec![]));
+    assert_eq!(plan.step, Step::Follow { problem: None });
+    assert_eq!(plan.run.unwrap().status.job, job_name(&model));
+    assert!(plan.delete.is_empty());
+}
+
+#[test]
+fn a_success_with_new_bytes_makes_the_next_version() {
+    let model = model(A, 4);
+    let job = finished(job(&model), "Complete", "CompletionsReached");
+    let pod = succeeded_pod(&job, 'c');
+    let mut observed =
+        observed(vec![version(&crate::fixtures::model(B, 1), 2, 'b', 3)], vec![job], vec![pod]);
+    let Step::Record { number, stamp, .. } = plan(&model, &observed).step else { panic!() };
+    assert_eq!((number, stamp), (3, 4));
+    observed.highest_revision = 7;
+    let Step::Record { number, .. } = plan(&model, &observed).step else { panic!() };
+    assert_eq!(number, 8, "a number that a revision serves is not used again");
+    let mut remembering = model.clone();
+    remembering.status = Some(ModelStatus { latest_version: Some(11), ..ModelStatus::default() });
+    let Step::Record { number, .. } = plan(&remembering, &observed).step else { panic!() };
+    assert_eq!(number, 12, "nor one that the status remembers");
+}
+
+#[test]
+fn a_success_with_the_bytes_of_a_kept_version_links_to_it() {
+    let model = model(A, 4);
+    let job = finished(job(&model), "Complete", "CompletionsReached");
+    let pod = succeeded_pod(&job, 'b');
+    let plan = plan(
+        &model,
+        &observed(vec![version(&crate::fixtures::model(B, 1), 2, 'b', 6)], vec![job], vec![pod]),
+    );
+    let Step::Link { version, hashes, stamp } = plan.step else { panic!("{:?}", plan.step) };
+    assert_eq!((version.spec.version, hashes, stamp), (2, valid(&model).spec_hash, 7));
+}
+
+#[test]
+fn a_failure_is_final_until_the_spec_changes() {
+    let model = model(A, 2);
+    let job = finished(job(&model), "Failed", "PodFailurePolicy");
+    let pod =
+        failed_pod(&job, 64, r#"{"failed":{"reason":"DigestMismatch","message":"expected aa, got bb"}}"#);
+    let observed = observed(vec![], vec![job], vec![pod]);
+    let Step::GiveUp(failure) = plan(&model, &observed).step else { panic!() };
+    assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("DigestMismatch", "fetch"));
+    let mut edited = model.clone();
+    edited.metadata.generation = Some(3);
+    assert!(matches!(plan(&edited, &observed).step, Step::Restart { .. }), "it came back to this spec");
+}
+
+#[test]
+fn a_success_that_nobody_can_read_any_more_starts_anew() {
+    let model = model(A, 1);
+    let job = finished(job(&model), "Complete", "CompletionsReached");
+    assert!(matches!(plan(&model, &observed(vec![], vec![job.clone()], vec![])).step, Step::Restart { .. }));
+    let late = pod(&job, json!({"phase": "Running"}));
+    assert_eq!(
+        plan(&model, &observed(vec![], vec![job], vec![late])).step,
+        Step::Follow { problem: None },
+        "the pod's cache is behind the Job's"
+    );
+}
+
+#[test]
+fn new_scheduling_replaces_a_run_that_waits_and_leaves_one_that_started() {
+    let before = model(A, 1);
+    let mut after = model(A, 2);
+    after.spec.scheduling =
+        Some(Scheduling { priority_class_name: Some("high".into()), ..Scheduling::default() });
+    let job = job(&before);
+    let waiting = pod(&job, json!({"phase": "Pending"}));
+    let running = pod(
+        &job,
+        json!({"phase": "Pending", "initContainerStatuses": [
+        {"name": "fetch", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}]}),
+    );
+    assert!(matches!(
+        plan(&after, &observed(vec![], vec![job.clone()], vec![waiting])).step,
+        Step::Restart { .. }
+    ));
+    assert!(matches!(plan(&after, &observed(vec![], vec![job], vec![running])).step, Step::Follow { .. }));
+}
+
+#[test]
+fn a_running_job_of_another_spec_is_deleted_and_three_finished_ones_stay() {
+    let present = model(A, 9);
+    let mut jobs = vec![job(&model(B, 8))];
+    for number in 0..5 {
+        let mut old =
+            finished(job(&model(&format!("s3://bucket/{number}"), 1)), "Complete", "CompletionsReached");
+        old.metadata.creation_timestamp =
+            Some(serde_json::from_value(json!(format!("2026-11-2{number}T00:00:00Z"))).unwrap());
+        jobs.push(old);
+    }
+    let running = jobs[0].name_any();
+    let oldest = [jobs[1].name_any(), jobs[2].name_any()];
+    let mut deleted: Vec<_> =
+        plan(&present, &observed(vec![], jobs, vec![])).delete.iter().map(|job| job.name_any()).collect();
+    let mut expected = vec![running, oldest[0].clone(), oldest[1].clone()];
+    deleted.sort();
+    expected.sort();
+    assert_eq!(deleted, expected);
+}
+
+#[test]
+fn a_job_of_somebody_else_is_neither_followed_nor_deleted() {
+    let model = model(A, 1);
+    let mut foreign = job(&model);
+    foreign.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into();
+    let plan = plan(&model, &observed(vec![], vec![foreign], vec![]));
+    assert_eq!(
+        (plan.step, plan.delete.len()),
+        (Step::Start, 0),
+        "creating it will say that the name is taken"
+    );
+}
+
+proptest! {
+    /// Whatever happened before, a spec that a kept version carries never starts a run, and the version that is used
+    /// has the highest stamp after it was stamped.
+    #[test]
+    fn a_kept_spec_never_runs_again(
+        stamps in proptest::collection::vec(0_i64..20, 1..6), wanted in 0_usize..6, generation in 1_i64..20,
+        with_job: bool, failed: bool, tried in 1_i64..20,
+    ) {
+        let uri = |number: usize| format!("s3://bucket/{number}.onnx");
+        let wanted = wanted % stamps.len();
+        let present = model(&uri(wanted), generation);
+        let versions: Vec<_> = stamps.iter().enumerate().map(|(number, stamp)| {
+            let digest = char::from_digit(u32::try_from(number).unwrap(), 16).unwrap();
+            version(&model(&uri(number), 1), number as u64 + 1, digest, *stamp)
+        }).collect();
+        let mut jobs = Vec::new();
+        if with_job {
+            let mut job = job(&present);
+            job.annotations_mut().insert(GENERATION_ANNOTATION.into(), tried.to_string());
+            jobs.push(if failed { finished(job, "Failed", "BackoffLimitExceeded") } else { job });
+        }
+        let mut observed = observed(versions, jobs, vec![]);
+        let Step::Use { version, stamp } = plan(&present, &observed).step else { panic!("a run") };
+        prop_assert_eq!(version.spec.version, wanted as u64 + 1);
+        if let Some(stamp) = stamp {
+            let stamped = Arc::make_mut(&mut observed.versions[wanted]);
+            stamped.annotations_mut().insert(SELECTED_GENERATION_ANNOTATION.into(), stamp.to_string());
+        }
+        prop_assert_eq!(current_version(&present, &observed), Some(wanted as u64 + 1));
+        let again = plan(&present, &observed).step;
+        let settled = matches!(again, Step::Use { stamp: None, .. });
+        prop_assert!(settled, "{:?}", again);
+    }
+}

@@ -1,0 +1,141 @@
+//! A mock API server: requests are answered one by one, in order, and one that does not come within a second fails the
+//! test.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use kube::{Client, client::Body};
+use modelwright::{
+    cache::Cache,
+    context::{Caches, Context},
+    events::Events,
+    lease::Leadership,
+    metrics::Metrics,
+};
+use serde_json::{Value, json};
+use tower_test::mock::{Handle, SendResponse, pair};
+
+use crate::fixtures::{NAMESPACE, settings};
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// The server's side of the conversation.
+pub struct ApiServer {
+    handle: Handle<Request<Body>, Response<Body>>,
+    /// How long it waits for a request.
+    pub limit: Duration,
+}
+
+/// A request that waits for its answer.
+pub struct Call {
+    pub query: String,
+    pub body: Value,
+    answer: SendResponse<Response<Body>>,
+}
+
+/// A client, and the server that it talks to.
+pub fn client() -> (Client, ApiServer) {
+    let (service, handle) = pair();
+    (Client::new(service, NAMESPACE), ApiServer { handle, limit: LIMIT })
+}
+
+/// A context that leads and whose caches are empty.
+pub fn context() -> (Context, ApiServer) {
+    let (client, server) = client();
+    let leadership = Leadership::default();
+    leadership.renew(tokio::time::Instant::now());
+    let context = Context {
+        events: Events::new(client.clone(), "test"),
+        client,
+        caches: empty_caches(),
+        settings: settings(),
+        metrics: Arc::new(Metrics::default()),
+        leadership,
+    };
+    (context, server)
+}
+
+fn empty_caches() -> Caches {
+    Caches {
+        models: Cache::fixed(vec![]),
+        versions: Cache::fixed(vec![]),
+        model_deployments: Cache::fixed(vec![]),
+        jobs: Cache::fixed(vec![]),
+        pods: Cache::fixed(vec![]),
+        revisions: Cache::fixed(vec![]),
+        deployments: Cache::fixed(vec![]),
+        services: Cache::fixed(vec![]),
+        disruption_budgets: Cache::fixed(vec![]),
+        config_maps: Cache::fixed(vec![]),
+        service_accounts: Cache::fixed(vec![]),
+    }
+}
+
+impl ApiServer {
+    /// The next request, which must be this one.
+    pub async fn expect(&mut self, method: &str, path: &str) -> Call {
+        let (request, answer) = tokio::time::timeout(self.limit, self.handle.next_request())
+            .await
+            .unwrap_or_else(|_| panic!("{method} {path} did not come"))
+            .unwrap_or_else(|| panic!("the client is gone before {method} {path}"));
+        let (parts, body) = request.into_parts();
+        let found = format!("{} {}", parts.method, parts.uri.path());
+        assert_eq!(found, format!("{method} {path}"));
+        let bytes = body.collect_bytes().await.unwrap();
+        Call {
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            answer,
+        }
+    }
+
+    /// No request comes any more.
+    pub async fn nothing_more(mut self) {
+        let late = tokio::time::timeout(Duration::from_millis(50), self.handle.next_request()).await;
+        if let Ok(Some((request, _))) = late {
+            panic!("unexpected: {} {}", request.method(), request.uri());
+        }
+    }
+}
+
+impl Call {
+    /// Answers with an object.
+    pub fn object(self, object: &impl serde::Serialize) {
+        self.send(200, serde_json::to_value(object).unwrap());
+    }
+
+    /// Answers with what was sent, as stored.
+    pub fn echo(self) {
+        let mut stored = self.body.clone();
+        if let Some(metadata) = stored["metadata"].as_object_mut() {
+            metadata.insert("uid".into(), "stored".into());
+            metadata.insert("resourceVersion".into(), "999".into());
+        }
+        self.send(201, stored);
+    }
+
+    /// Answers a write of a Model's status.
+    pub fn echo_model(self, model: &modelwright::api::Model) {
+        self.object(model);
+    }
+
+    /// Answers with an error.
+    pub fn error(self, code: u16, reason: &str, message: &str) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "reason": reason, "message": message});
+        self.send(code, status);
+    }
+
+    fn send(self, code: u16, body: Value) {
+        let body = Body::from(serde_json::to_vec(&body).unwrap());
+        self.answer.send_response(Response::builder().status(code).body(body).unwrap());
+    }
+}
+
+/// Runs both sides of a scenario within the limit.
+pub async fn play<T>(client: impl Future<Output = T>, server: impl Future<Output = ()>) -> T {
+    let (outcome, ()) = tokio::time::timeout(2 * LIMIT, futures::future::join(client, server))
+        .await
+        .expect("the client waits for a request that nobody answers");
+    outcome
+}
