@@ -1,35 +1,6 @@
 # shellcheck shell=bash
 # The single proofs of `check`. Each is a function that fails when what it says
-# does not hold; its output is shown only then.
-
-failures=0
-proofs=0
-
-prove() {
-  local what="$1" started=$SECONDS output
-  shift
-  proofs=$((proofs + 1))
-  if output="$(set -euo pipefail && "$@" 2>&1)"; then
-    printf 'ok      %s (%s s)\n' "$what" "$((SECONDS - started))"
-  else
-    failures=$((failures + 1))
-    printf 'FAILED  %s (%s s)\n' "$what" "$((SECONDS - started))"
-    tail -n 20 <<<"$output" | sed 's/^/        /'
-  fi
-}
-
-refuses() {
-  local expected="$1" output
-  shift
-  if output="$("$@" 2>&1)"; then
-    echo "was allowed: $*"
-    return 1
-  fi
-  grep -qF -- "$expected" <<<"$output" || {
-    echo "was refused, but not for '$expected': $output"
-    return 1
-  }
-}
+# does not hold.
 
 # pod_manifest NAME SPEC_FIELD CONTAINER_FIELD COMMAND: a pod of busybox.
 pod_manifest() {
@@ -148,7 +119,7 @@ check_registry_from_pod() {
 check_api_from_pod() {
   local token
   token="$(in_pod 'cat /var/run/secrets/kubernetes.io/serviceaccount/token')"
-  in_pod "nc -w 5 -z \$KUBERNETES_SERVICE_HOST \$KUBERNETES_SERVICE_PORT"
+  in_pod "nc -w 5 \$KUBERNETES_SERVICE_HOST \$KUBERNETES_SERVICE_PORT </dev/null"
   curl --silent --fail --max-time 5 --cacert "$pki/cluster-ca.crt" -H "Authorization: Bearer $token" \
     "https://$service_api_address/version" | grep -F gitVersion
   refuses 'cannot list resource "pods"' kubectl --token="$token" --client-certificate="" --client-key="" \

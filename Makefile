@@ -1,0 +1,43 @@
+# Modelwright. `make` lists what there is.
+# CLUSTER=current uses the cluster of your KUBECONFIG, with IMAGES=<registry that it pulls from>.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CLUSTER IMAGES IMAGES_TLS_VERIFY
+
+.PHONY: help demo test test-unit test-runtime test-chart test-cluster images install generate lint
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Show the whole chain on a real Kubernetes: import, serve, predict, roll out under load, roll back
+	@tests/demo/run
+
+test: ## Run every test; sets up all that they need
+	@tests/run
+
+test-unit: ## Run the operator's tests
+	@tests/run unit
+
+test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 server
+	@tests/run runtime
+
+test-chart: ## Render, check and dry-run the chart and the examples
+	@tests/run chart
+
+test-cluster: ## Run the tests on a real Kubernetes
+	@tests/run cluster
+
+images: ## Build the images, and push them to the test cluster's registry or to IMAGES
+	@images/build
+
+install: ## Install the chart with these images
+	@tests/install
+
+generate: ## Write again everything that is generated
+	@tests/generate
+
+lint: ## Check formats, lints, licences and advisories
+	@tests/lint
+
+include tests/cluster/make.mk

@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# What the scripts share that need no cluster. Sourced; sets `top` and `cache`.
+
+top="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly top
+# The cluster's scripts read the same variables.
+readonly cache="${MODELWRIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/modelwright}"
+
+say() {
+  printf '[%5ss] %s\n' "$SECONDS" "$*" >&2
+}
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+# A short hash of files, for names in the cache.
+content_of() {
+  cat "$@" | sha256sum | cut -c1-16
+}
+
+# keep_as MADE PLACE: what is in the cache is complete; who comes second finds
+# the first one's.
+keep_as() {
+  mkdir -p "$(dirname "$2")"
+  mv -T "$1" "$2" 2>/dev/null || [[ -d $2 ]] || fail "cannot write $2"
+}
+
+# Prints the folder of executables of a Python environment with exactly the
+# packages of a requirements file, made once.
+python_environment() { # REQUIREMENTS
+  local made
+  made="$cache/python/$(basename "$1" .txt)-$({ python3 -VV && cat "$1"; } | sha256sum | cut -c1-16)"
+  if [[ ! -e $made/.complete ]]; then
+    say "installing $(grep -c '==' "$1") Python packages of ${1#"$top"/}"
+    # An environment holds its own path, so it is made in place, one at a time.
+    mkdir -p "$cache/python"
+    (
+      flock 7
+      [[ ! -e $made/.complete ]] || exit 0
+      rm -rf "$made"
+      python3 -m venv "$made"
+      "$made/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$1"
+      "$made/bin/pip" check --quiet
+      touch "$made/.complete"
+    ) 7>"$made.lock"
+  fi
+  printf '%s\n' "$made/bin"
+}
