@@ -36,6 +36,15 @@ pub enum DigestError {
     },
 }
 
+/// What one file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDigest {
+    /// SHA-256, 64 hex digits.
+    pub sha256: String,
+    /// Bytes.
+    pub size_bytes: u64,
+}
+
 /// What a model's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFiles {
@@ -57,10 +66,9 @@ pub fn listed_files(files: &BTreeMap<String, PathBuf>) -> Result<ModelFiles, Dig
     let mut list = Sha256::new();
     let mut size_bytes = 0;
     for (name, path) in files {
-        let (sha256, size) =
-            hash_file(path).map_err(|source| DigestError::Io { path: path.clone(), source })?;
-        list.update(digest_line(name, &sha256));
-        size_bytes += size;
+        let file = hash_file(path)?;
+        list.update(digest_line(name, &file.sha256));
+        size_bytes += file.size_bytes;
     }
     Ok(ModelFiles { digest: hex(&list.finalize()), size_bytes })
 }
@@ -90,7 +98,12 @@ fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -
     Ok(())
 }
 
-fn hash_file(path: &Path) -> io::Result<(String, u64)> {
+/// Hashes one file.
+pub fn hash_file(path: &Path) -> Result<FileDigest, DigestError> {
+    hash(path).map_err(|source| DigestError::Io { path: path.to_owned(), source })
+}
+
+fn hash(path: &Path) -> io::Result<FileDigest> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK];
@@ -101,7 +114,7 @@ fn hash_file(path: &Path) -> io::Result<(String, u64)> {
         hash.update(filled);
         size += filled.len() as u64;
     }
-    Ok((hex(&hash.finalize()), size))
+    Ok(FileDigest { sha256: hex(&hash.finalize()), size_bytes: size })
 }
 
 #[cfg(test)]

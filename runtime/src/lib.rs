@@ -2,16 +2,22 @@
 //!
 //! | step | modules |
 //! | --- | --- |
+//! | a command is read | [`cli`]; those of a Job's containers are [`job`], and end with a [`report`] |
 //! | bytes come in | [`fetch`] through [`network`], judged by [`onnx`] before ONNX Runtime sees them |
 //! | a model is loaded and run | [`session`], the only one that names `ort`, with [`tensor`]s in and out |
-//! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers |
-//! | an artifact goes out | [`store`] |
+//! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers; a person may [`inspect`] it |
+//! | an artifact goes out | [`publish`], into the [`store`] |
 
+pub mod cli;
 pub mod digest;
 pub mod fetch;
 pub mod golden;
+pub mod inspect;
+pub mod job;
 pub mod network;
 pub mod onnx;
+pub mod publish;
+pub mod report;
 pub mod session;
 pub mod store;
 pub mod tensor;

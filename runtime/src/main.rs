@@ -1,2 +1,15 @@
-//! r
-fn main() {}
+//! The program `modelwright-runtime`: reads the command line, starts logging and runs one command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use modelwright_runtime::cli::{self, Cli};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Standard output belongs to what a command prints.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().init();
+    cli::run(cli)
+}

@@ -177,15 +177,10 @@ async fn what_is_not_there_is_refused_for_good_and_sizes_are_checked() {
     assert_eq!(small.refused().await, "TooLarge");
 }
 
-/// `ada` with the password `pw`, as `htpasswd -nbB` writes it.
-const HTPASSWD: &str = "ada:$2a$04$WRATP4qfH20m.yoEN2A7ueQPFlec521DCUfVAKHxC4g2DoSP6UDmy\n";
-
 #[tokio::test]
 async fn a_registry_that_wants_a_password_gets_it_from_the_secret_for_its_host_only() {
     let folder = tempfile::tempdir().unwrap();
-    let htpasswd = folder.path().join("htpasswd");
-    fs::write(&htpasswd, HTPASSWD).unwrap();
-    let more = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", htpasswd.display());
+    let more = Program::password_file(folder.path());
     let program = Program::registry(&more).await;
     let host = program.host();
     let keys = [("host", &*host), ("username", "ada"), ("password", "pw"), ("plainHttp", "true")];

@@ -5,6 +5,8 @@
 //! are missing.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+// The commands as a container runs them: environment in, report and exit code out.
+mod commands;
 // `http` and `https` sources against a web server that behaves and misbehaves.
 mod fetch_http;
 // `oci` sources against a real registry.
@@ -13,6 +15,8 @@ mod fetch_oci;
 mod fetch_pvc;
 // `s3` sources against a real object store.
 mod fetch_s3;
+// From a fetched folder to an artifact in a real registry, by real inference.
+mod publish;
 // Models in ONNX Runtime, and their golden samples.
 mod session;
 // What the modules share.

@@ -31,7 +31,12 @@ impl Program {
 
     /// Starts the registry with more lines of configuration.
     pub async fn registry(more: &str) -> Self {
-        let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+        Self::registry_at(free_address(), more).await
+    }
+
+    /// Starts the registry at an address that something may wait for already.
+    pub async fn registry_at(address: SocketAddr, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("registry");
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \
@@ -42,6 +47,14 @@ impl Program {
         let mut command = Command::new(find("registry"));
         command.arg("serve").arg(folder.path().join("config.yaml"));
         Self::start(command, folder, address).await
+    }
+
+    /// Configuration of a registry that lets in `ada` with the password `pw` only.
+    pub fn password_file(folder: &Path) -> String {
+        let path = folder.join("htpasswd");
+        // As `htpasswd -nbB ada pw` writes it.
+        fs::write(&path, "ada:$2a$04$WRATP4qfH20m.yoEN2A7ueQPFlec521DCUfVAKHxC4g2DoSP6UDmy\n").unwrap();
+        format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path.display())
     }
 
     /// Starts the object store over a folder with one folder a bucket.
@@ -75,7 +88,8 @@ impl Program {
     }
 }
 
-fn free_address() -> SocketAddr {
+/// An address that nothing listens at.
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

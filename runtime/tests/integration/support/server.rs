@@ -43,10 +43,12 @@ pub enum Reply {
 }
 
 pub fn ok(body: &str) -> Reply {
-    Reply::Bytes(
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-            .into(),
-    )
+    file(body.as_bytes())
+}
+
+pub fn file(body: &[u8]) -> Reply {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    Reply::Bytes([head.as_bytes(), body].concat())
 }
 
 pub fn status(code: u16) -> Reply {

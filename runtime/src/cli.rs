@@ -1,0 +1,77 @@
+//! The command line. In go arguments; out comes an exit code.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    inspect,
+    job::{self, JobArguments},
+    publish::prover::ProveArguments,
+};
+
+/// Fetches, publishes, inspects and serves ONNX models.
+#[derive(Debug, Parser)]
+#[command(name = "modelwright-runtime", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch a model's files and prove their digest; config in MODELWRIGHT_FETCH
+    Fetch(JobArguments),
+    /// Prove a model by inference and store it as an artifact; config in MODELWRIGHT_PUBLISH
+    Publish(JobArguments),
+    /// Print what a model is: inputs, outputs, operator sets, size, digests
+    Inspect {
+        /// An .onnx file, or a folder with model.onnx
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load and run a model under limits, for `publish`
+    #[command(hide = true)]
+    Prove(ProveArguments),
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Fetch(arguments) => with_runtime(job::fetch(&arguments)),
+        Command::Publish(arguments) => with_runtime(job::publish(&arguments)),
+        Command::Inspect { path, json } => run_inspect(&path, json),
+        Command::Prove(arguments) => exit_code(job::prove(&arguments)),
+    }
+}
+
+fn with_runtime(work: impl Future<Output = i32>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => exit_code(runtime.block_on(work)),
+        Err(error) => {
+            tracing::error!(%error, "no threads can be started");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_inspect(path: &std::path::Path, json: bool) -> ExitCode {
+    let written = match inspect::inspect(path) {
+        Ok(inspection) if json => serde_json::to_string_pretty(&inspection)
+            .map_err(std::io::Error::other)
+            .and_then(|text| writeln!(std::io::stdout(), "{text}")),
+        Ok(inspection) => write!(std::io::stdout(), "{inspection}"),
+        Err(error) => {
+            // A person reads this, so it is no log line; nothing is left to do if it cannot be written.
+            let _ = writeln!(std::io::stderr(), "modelwright-runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,61 @@
+//! The commands that run in the containers of a Job or before a serving container: each reads its config from the
+//! environment, does its work, and ends with a report and an exit code. In go the command line's few options; out comes
+//! the exit code.
+
+use std::path::PathBuf;
+
+use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, PUBLISH_ENV};
+
+use crate::{
+    fetch::{self, FetchOptions},
+    publish::{self, PublishOptions, prover::ProveArguments},
+    report,
+};
+
+/// What `fetch` and `publish` take from the command line; all else is in their config.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct JobArguments {
+    /// File to write the report to; the kubelet's own if it is there, else standard output.
+    #[arg(long, value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
+    /// Connect to loopback addresses too. For tests on one machine: in a pod they are the pod itself.
+    #[arg(long, hide = true)]
+    pub allow_loopback: bool,
+}
+
+/// Runs `fetch`.
+pub async fn fetch(arguments: &JobArguments) -> i32 {
+    let log = arguments.termination_log.as_deref();
+    let config = match report::config(FETCH_ENV) {
+        Ok(config) => config,
+        Err(error) => return report::finish(Err::<(), _>(error), log),
+    };
+    let options = FetchOptions { allow_loopback: arguments.allow_loopback, ..FetchOptions::default() };
+    report::finish(fetch::run(&config, &options).await, log)
+}
+
+/// Runs `publish`.
+pub async fn publish(arguments: &JobArguments) -> i32 {
+    let log = arguments.termination_log.as_deref();
+    let config = match report::config(PUBLISH_ENV) {
+        Ok(config) => config,
+        Err(error) => return report::finish(Err::<(), _>(error), log),
+    };
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
+    };
+    let options = PublishOptions { allow_loopback: arguments.allow_loopback, ..PublishOptions::new(program) };
+    report::finish(publish::run(&config, &options).await, log)
+}
+
+/// Runs `prove`, the child of `publish`.
+pub fn prove(arguments: &ProveArguments) -> i32 {
+    match publish::prover::run(arguments) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!(%error, "the model was not tried");
+            EXIT_TRANSIENT
+        }
+    }
+}

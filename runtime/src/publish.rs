@@ -1,0 +1,96 @@
+//! `publish`: proves a model by real inference and stores it as an artifact. In goes a [`PublishConfig`]; out comes a
+//! [`PublishReport`], and the artifact is in the store.
+//!
+//! `crate::onnx` judges the file before native code touches it, [`prove`] has it loaded and run by a child process,
+//! [`pack`] makes a manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
+
+mod error;
+mod fit;
+mod metadata;
+mod pack;
+pub mod prove;
+pub mod prover;
+mod push;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use modelwright_contract::{
+    artifact::{DESCRIPTION_FILE, GOLDEN_FILE, METADATA_DIRECTORY},
+    publish::PublishConfig,
+    report::PublishReport,
+};
+
+pub use error::{PublishError, Refusal};
+
+use self::prove::Question;
+use crate::{network::Timeouts, onnx};
+
+/// What the operator does not set.
+#[derive(Clone, Debug)]
+pub struct PublishOptions {
+    /// Whether the store may be at a loopback address: for tests on one machine.
+    pub allow_loopback: bool,
+    /// How long to wait for an answer of the store.
+    pub timeouts: Timeouts,
+    /// The program that has the subcommand `prove`.
+    pub program: PathBuf,
+    /// For how long the model may load and run.
+    pub prove_limit: Duration,
+}
+
+impl PublishOptions {
+    /// The usual limits; `program` is this very program.
+    pub fn new(program: PathBuf) -> Self {
+        Self {
+            allow_loopback: false,
+            timeouts: Timeouts::default(),
+            program,
+            prove_limit: Duration::from_mins(10),
+        }
+    }
+}
+
+/// Publishes what the config says.
+pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
+    push::repository(config)?;
+    let directory = Path::new(&config.directory);
+    let preflight = onnx::preflight(directory)?;
+    let work = pack::work_beside(directory)?;
+    let folder = work.path().join("files");
+    pack::link(directory, &folder, preflight.files.iter().cloned())?;
+    let model_files = pack::hash(&folder, preflight.files)?;
+    let model_digest = pack::model_digest(&model_files);
+    let metrics = metadata::bring(directory, &folder, &model_digest)?;
+    let question = Question {
+        program: options.program.clone(),
+        directory: folder.clone(),
+        work: work.path().to_owned(),
+        samples: config.golden_samples,
+        seed: config.golden_seed,
+        limit: options.prove_limit,
+    };
+    let proof = prove::prove(&question).await?;
+    let description = metadata::describe(&model_digest, preflight.opset, &proof, metrics);
+    metadata::write(&folder, &description, &proof.golden)?;
+    let written = [DESCRIPTION_FILE, GOLDEN_FILE].map(|name| format!("{METADATA_DIRECTORY}/{name}"));
+    let mut files = pack::hash(&folder, written)?;
+    files.extend(model_files);
+    let packed = pack::pack(files);
+    let address = push::push(config, options, work.path(), &packed).await?;
+    Ok(fit::fit(PublishReport {
+        model_digest,
+        artifact_uri: address.to_string(),
+        artifact_sha256: packed.sha256.clone(),
+        size_bytes: packed.size(),
+        opset: description.opset,
+        signature: description.signature,
+        signature_truncated: false,
+        golden_count: u32::try_from(proof.golden.samples.len()).unwrap_or(u32::MAX),
+        golden_tolerance: proof.golden.tolerance,
+        golden_source: proof.golden.source,
+        metrics: description.metrics,
+    }))
+}

@@ -1,0 +1,130 @@
+//! What can go wrong while publishing, for people.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    digest::DigestError, network::credentials::CredentialsError, onnx::OnnxError, store::RegistryError,
+};
+
+/// A model that was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The file is refused before it is loaded.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// The file is refused by ONNX Runtime, or by its own golden samples.
+    #[error("{message}")]
+    Refused {
+        /// One word for conditions.
+        reason: Refusal,
+        /// Why.
+        message: String,
+    },
+    /// The artifact's metadata does not belong to its model.
+    #[error(
+        "the artifact's {file} does not belong to its model: {why}; somebody changed one without the other. Publish \
+         it again from where it was trained, or import the bare .onnx file"
+    )]
+    Inconsistent {
+        /// Which file.
+        file: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+    /// The store's address is none.
+    #[error(
+        "{uri:?} is no artifact store: {why}; expected oci://HOST[:PORT]/PREFIX (chart value `store.uri`)"
+    )]
+    InvalidStore {
+        /// As configured.
+        uri: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The store's Secret.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The store.
+    #[error("the artifact store does not take the model: {0}")]
+    Store(#[from] RegistryError),
+    /// The local disk.
+    #[error("{path} cannot be written or read: {source}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The model's files.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// The child process that loads the model.
+    #[error("the process that loads the model cannot be started: {source}")]
+    Prover {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Why ONNX Runtime, or the model's own past, speaks against a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Refusal {
+    /// It does not load.
+    LoadFailed,
+    /// It wants a newer ONNX Runtime.
+    UnsupportedOperatorSet,
+    /// Its inputs or outputs are of a kind that no request can carry.
+    UnsupportedSignature,
+    /// It loads and then fails.
+    RunFailed,
+    /// It does not answer what it answered when it was recorded.
+    GoldenMismatch,
+    /// It took too long or too much.
+    LimitExceeded,
+}
+
+impl Refusal {
+    /// One word for conditions.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::LoadFailed => "LoadFailed",
+            Self::UnsupportedOperatorSet => "UnsupportedOperatorSet",
+            Self::UnsupportedSignature => "UnsupportedSignature",
+            Self::RunFailed => "RunFailed",
+            Self::GoldenMismatch => "GoldenMismatch",
+            Self::LimitExceeded => "LimitExceeded",
+        }
+    }
+}
+
+impl PublishError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Onnx(error) => error.reason(),
+            Self::Refused { reason, .. } => reason.reason(),
+            Self::Inconsistent { .. } => "InconsistentArtifact",
+            Self::InvalidStore { .. } => "InvalidStore",
+            Self::Credentials(error) => error.reason(),
+            Self::Store(error) if error.is_transient() => "StoreFailed",
+            Self::Store(error) => error.reason(),
+            Self::Io { .. } | Self::Digest(_) => "DiskFailed",
+            Self::Prover { .. } => "ProverFailed",
+        }
+    }
+
+    /// Whether publishing the same model may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Onnx(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+            Self::Io { .. } | Self::Digest(_) | Self::Prover { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

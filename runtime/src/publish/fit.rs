@@ -1,0 +1,96 @@
+//! Makes a report fit into a termination message. In goes a whole report; out comes one with as many tensors of the
+//! signature, then as many metrics, as there is room for.
+
+use modelwright_contract::report::{MAX_REPORT_BYTES, PublishReport, Report};
+
+/// Most tensors on each side of a signature that a ModelVersion holds.
+const MAX_TENSORS: usize = 16;
+
+/// Shortens a report until it fits, and marks it if its signature was shortened.
+pub fn fit(mut report: PublishReport) -> PublishReport {
+    let whole = report.signature.inputs.len().max(report.signature.outputs.len()) <= MAX_TENSORS;
+    report.signature.inputs.truncate(MAX_TENSORS);
+    report.signature.outputs.truncate(MAX_TENSORS);
+    report.signature_truncated |= !whole;
+    while length(&report) > MAX_REPORT_BYTES {
+        let signature = &mut report.signature;
+        let longer = if signature.inputs.len() > signature.outputs.len() {
+            &mut signature.inputs
+        } else {
+            &mut signature.outputs
+        };
+        if longer.pop().is_some() {
+            report.signature_truncated = true;
+        } else if report.metrics.pop_last().is_none() {
+            break;
+        }
+    }
+    report
+}
+
+fn length(report: &PublishReport) -> usize {
+    serde_json::to_string(&Report::Succeeded(report)).map_or(usize::MAX, |text| text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use modelwright_contract::{
+        artifact::GoldenSource,
+        signature::{Signature, TensorSpec},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn report(inputs: usize, outputs: usize, name: usize, metrics: usize) -> PublishReport {
+        let tensors = |count| {
+            (0..count)
+                .map(|i| TensorSpec {
+                    name: format!("{i:0name$}"),
+                    datatype: "FP32".to_owned(),
+                    shape: vec![-1, 3, 224, 224],
+                })
+                .collect()
+        };
+        PublishReport {
+            model_digest: "a".repeat(64),
+            artifact_uri: format!("oci://registry.example.com/models/team/digits@sha256:{}", "b".repeat(64)),
+            artifact_sha256: "b".repeat(64),
+            size_bytes: 1,
+            opset: 21,
+            signature: Signature { inputs: tensors(inputs), outputs: tensors(outputs) },
+            signature_truncated: false,
+            golden_count: 8,
+            golden_tolerance: "0.001".to_owned(),
+            golden_source: GoldenSource::Test,
+            metrics: (0..metrics)
+                .map(|i| (format!("metric{i}"), "0.5".to_owned()))
+                .collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    #[test]
+    fn a_small_report_stays_as_it_is() {
+        assert_eq!(fit(report(2, 2, 8, 3)), report(2, 2, 8, 3));
+    }
+
+    #[test]
+    fn a_large_signature_is_shortened_and_marked_and_the_metrics_stay() {
+        let short = fit(report(40, 40, 20, 3));
+        assert!(short.signature_truncated && !short.signature.inputs.is_empty());
+        assert!(!short.signature.outputs.is_empty());
+        assert_eq!(short.metrics.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..300, metrics in 0_usize..60) {
+            let short = fit(report(inputs, outputs, name, metrics));
+            prop_assert!(length(&short) <= MAX_REPORT_BYTES);
+            let kept = (short.signature.inputs.len(), short.signature.outputs.len());
+            prop_assert_eq!(short.signature_truncated, kept != (inputs, outputs));
+        }
+    }
+}

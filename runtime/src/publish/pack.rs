@@ -1,0 +1,172 @@
+//! Turns a model's folder into a manifest, the same one for the same files: no times, no names, sorted. In goes a
+//! folder; out come the files with their digests and the manifest's bytes. Needs no network.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use modelwright_contract::artifact::{METADATA_DIRECTORY, digest_line};
+use sha2::{Digest, Sha256};
+
+use super::error::PublishError;
+use crate::{
+    digest::{self, FileDigest},
+    network::hex,
+    store::manifest::{
+        self, Descriptor, FILE_PATH, MODEL_ARTIFACT, MODEL_CONFIG, MODEL_DIGEST, Manifest, ModelConfig,
+        ModelFiles, ModelFormat, TITLE,
+    },
+};
+
+/// An artifact, ready to be pushed.
+#[derive(Debug)]
+pub struct Packed {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// Its SHA-256 in hex.
+    pub sha256: String,
+    /// The configuration blob.
+    pub config: Vec<u8>,
+    /// Its SHA-256 in hex.
+    pub config_sha256: String,
+    /// The files by relative path.
+    pub files: BTreeMap<String, FileDigest>,
+}
+
+impl Packed {
+    /// Bytes over all files.
+    pub fn size(&self) -> u64 {
+        self.files.values().fold(0, |sum, file| sum.saturating_add(file.size_bytes))
+    }
+
+    /// The tag that keeps a registry's garbage collection off the artifact.
+    pub fn tag(&self) -> String {
+        let short: String = self.sha256.chars().take(32).collect();
+        format!("sha256-{short}")
+    }
+}
+
+/// Hashes the files of a folder, by path relative to it.
+pub fn hash(
+    folder: &Path,
+    paths: impl IntoIterator<Item = String>,
+) -> Result<BTreeMap<String, FileDigest>, PublishError> {
+    paths
+        .into_iter()
+        .map(|path| {
+            let file = digest::hash_file(&folder.join(&path))?;
+            Ok((path, file))
+        })
+        .collect()
+}
+
+/// The digest of a model: of the sorted list of its files, without Modelwright's own.
+pub fn model_digest(files: &BTreeMap<String, FileDigest>) -> String {
+    let mut hash = Sha256::new();
+    for (path, file) in files.iter().filter(|(path, _)| !is_metadata(path)) {
+        hash.update(digest_line(path, &file.sha256));
+    }
+    hex(&hash.finalize())
+}
+
+/// Makes the manifest of hashed files.
+pub fn pack(files: BTreeMap<String, FileDigest>) -> Packed {
+    let sha256 = |file: &FileDigest| format!("sha256:{}", file.sha256);
+    let config = ModelConfig {
+        descriptor: BTreeMap::new(),
+        config: ModelFormat { format: "onnx".to_owned() },
+        modelfs: ModelFiles { kind: "layers".to_owned(), diff_ids: files.values().map(sha256).collect() },
+    };
+    let config = json(&config);
+    let config_sha256 = hex(&Sha256::digest(&config));
+    let layers = files.iter().map(|(path, file)| Descriptor {
+        media_type: if is_metadata(path) { manifest::DOCUMENT } else { manifest::WEIGHT }.to_owned(),
+        digest: sha256(file),
+        size: file.size_bytes,
+        annotations: BTreeMap::from([(FILE_PATH.to_owned(), path.clone()), (TITLE.to_owned(), path.clone())]),
+    });
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(manifest::MANIFEST.to_owned()),
+        artifact_type: Some(MODEL_ARTIFACT.to_owned()),
+        config: Descriptor {
+            media_type: MODEL_CONFIG.to_owned(),
+            digest: format!("sha256:{config_sha256}"),
+            size: config.len() as u64,
+            annotations: BTreeMap::new(),
+        },
+        layers: layers.collect(),
+        annotations: BTreeMap::from([(MODEL_DIGEST.to_owned(), format!("sha256:{}", model_digest(&files)))]),
+    };
+    let manifest = json(&manifest);
+    Packed { sha256: hex(&Sha256::digest(&manifest)), manifest, config, config_sha256, files }
+}
+
+fn is_metadata(path: &str) -> bool {
+    path.split('/').next() == Some(METADATA_DIRECTORY)
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    // All keys are strings, and that is the only thing that could fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Makes a folder to work in beside the model's, so that links between both are possible.
+pub fn work_beside(directory: &Path) -> Result<tempfile::TempDir, PublishError> {
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".publish-").tempdir_in(parent).map_err(PublishError::io(parent))
+}
+
+/// Puts files into a folder of their own without copying their bytes.
+pub fn link(from: &Path, to: &Path, paths: impl IntoIterator<Item = String>) -> Result<(), PublishError> {
+    for path in paths {
+        let (source, target): (PathBuf, PathBuf) = (from.join(&path), to.join(&path));
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(PublishError::io(parent))?;
+        }
+        // The kernel may refuse links to files of another user; those are copied.
+        fs::hard_link(&source, &target)
+            .or_else(|_| fs::copy(&source, &target).map(drop))
+            .map_err(PublishError::io(source))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn file(content: &str) -> FileDigest {
+        FileDigest { sha256: hex(&Sha256::digest(content)), size_bytes: content.len() as u64 }
+    }
+
+    #[test]
+    fn equal_files_give_an_equal_manifest_and_metadata_does_not_touch_the_model_digest() {
+        let bare = BTreeMap::from([("model.onnx".to_owned(), file("m")), ("w.bin".to_owned(), file("w"))]);
+        let mut described = bare.clone();
+        described.insert("modelwright/golden.json".to_owned(), file("g"));
+        assert_eq!(pack(bare.clone()).manifest, pack(bare.clone()).manifest);
+        assert_ne!(pack(bare.clone()).sha256, pack(described.clone()).sha256);
+        assert_eq!(model_digest(&bare), model_digest(&described));
+        // printf '%s  model.onnx\n%s  w.bin\n' $(printf m | sha256sum) $(printf w | sha256sum), hashed once more
+        let list = format!("{}  model.onnx\n{}  w.bin\n", file("m").sha256, file("w").sha256);
+        assert_eq!(model_digest(&bare), hex(&Sha256::digest(list)));
+    }
+
+    #[test]
+    fn the_manifest_of_a_known_folder_never_changes() {
+        let files = BTreeMap::from([
+            ("model.onnx".to_owned(), file("graph")),
+            ("modelwright/description.json".to_owned(), file("{}")),
+        ]);
+        let packed = pack(files);
+        assert_eq!(String::from_utf8(packed.config).unwrap(), include_str!("golden/config.json").trim_end());
+        assert_eq!(
+            String::from_utf8(packed.manifest).unwrap(),
+            include_str!("golden/manifest.json").trim_end()
+        );
+    }
+}

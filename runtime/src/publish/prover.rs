@@ -1,0 +1,204 @@
+//! The child's side of [`super::prove`]: sets its own limits, loads the model, runs it, and writes down how far it got
+//! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use modelwright_contract::{
+    artifact::{GoldenSamples, MODEL_FILE},
+    signature::Signature,
+};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{
+    error::Refusal,
+    metadata,
+    prove::{Progress, Proof},
+};
+use crate::{
+    golden::{self, ReplayError},
+    session::{LoadError, Session, SessionOptions},
+};
+
+/// Most bytes of all recorded samples together, as text.
+const MAX_GOLDEN_BYTES: usize = 16 * 1024 * 1024;
+/// Largest tolerance that samples may ask for: beyond it they prove nothing.
+const MAX_TOLERANCE: f64 = 0.1;
+/// Memory that is left to the parent.
+const HEADROOM_BYTES: u64 = 64 * 1024 * 1024;
+/// Where the kernel says how much memory the container may use.
+const MEMORY_LIMIT_FILE: &str = "/sys/fs/cgroup/memory.max";
+
+/// What the child is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProveArguments {
+    /// Folder with model.onnx.
+    #[arg(long)]
+    pub directory: PathBuf,
+    /// How many golden samples to record if the folder brings none.
+    #[arg(long)]
+    pub samples: u32,
+    /// Seed of recorded samples.
+    #[arg(long)]
+    pub seed: u64,
+    /// Processor time that may be used.
+    #[arg(long)]
+    pub cpu_seconds: u64,
+    /// File for the answer.
+    #[arg(long)]
+    pub answer: PathBuf,
+}
+
+/// A model that is refused.
+type Refused = (Refusal, String);
+
+/// Proves a model under limits and writes the answer.
+pub fn run(arguments: &ProveArguments) -> io::Result<()> {
+    limit(arguments.cpu_seconds)?;
+    // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
+    crate::session::start().map_err(io::Error::other)?;
+    let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
+    write(&Progress::Loading)?;
+    let answer = prove(arguments, &write);
+    write(&match answer {
+        Ok(proof) => Progress::Proven(proof),
+        Err((reason, message)) => Progress::Refused { reason, message },
+    })
+}
+
+fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()>) -> Result<Proof, Refused> {
+    // One thread adds up in one order: the same bytes give the same samples.
+    let options = SessionOptions { intra_op_threads: 1, ..SessionOptions::default() };
+    let path = arguments.directory.join(MODEL_FILE);
+    let session = Session::load(&path, &options).map_err(|error| load_refusal(&error))?;
+    write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
+    let golden = match brought(&arguments.directory, session.signature())? {
+        Some(golden) => {
+            golden::replay(&session, &golden).map_err(replay_refusal)?;
+            golden
+        }
+        None => golden::record_synthetic(&session, arguments.samples.max(1), arguments.seed)
+            .map(shortened)
+            .map_err(|error| (Refusal::RunFailed, error.to_string()))?,
+    };
+    Ok(Proof { signature: session.signature().clone(), golden })
+}
+
+/// The samples that the folder brought, if they can prove anything.
+fn brought(folder: &Path, signature: &Signature) -> Result<Option<GoldenSamples>, Refused> {
+    let refused = |why: String| (Refusal::GoldenMismatch, format!("the artifact's golden samples {why}"));
+    let Some(golden) = metadata::golden(folder).map_err(|error| refused(error.to_string()))? else {
+        return Ok(None);
+    };
+    if golden.samples.is_empty() {
+        return Ok(None);
+    }
+    if !golden.tolerance.parse().is_ok_and(|tolerance: f64| (0.0..=MAX_TOLERANCE).contains(&tolerance)) {
+        return Err(refused(format!(
+            "allow a tolerance of {:?}, and 0 to {MAX_TOLERANCE} was expected",
+            golden.tolerance
+        )));
+    }
+    for (number, sample) in golden.samples.iter().enumerate() {
+        let all = signature
+            .outputs
+            .iter()
+            .all(|output| sample.outputs.iter().any(|tensor| tensor.name == output.name));
+        if !all {
+            return Err(refused(format!(
+                "lack outputs: sample {number} does not hold every output of the model"
+            )));
+        }
+    }
+    Ok(Some(golden))
+}
+
+/// As many samples as fit, and one in any case.
+fn shortened(mut golden: GoldenSamples) -> GoldenSamples {
+    let mut bytes = 0;
+    let mut kept = 0;
+    for sample in &golden.samples {
+        bytes += sample.inputs.iter().chain(&sample.outputs).map(|tensor| tensor.data.len()).sum::<usize>();
+        if kept > 0 && bytes > MAX_GOLDEN_BYTES {
+            break;
+        }
+        kept += 1;
+    }
+    golden.samples.truncate(kept);
+    golden
+}
+
+fn load_refusal(error: &LoadError) -> Refused {
+    let message = error.to_string();
+    let reason = match error {
+        LoadError::UnsupportedValue { .. } => Refusal::UnsupportedSignature,
+        LoadError::Refused { why, .. } if names_version(why) => Refusal::UnsupportedOperatorSet,
+        _ => Refusal::LoadFailed,
+    };
+    (reason, message)
+}
+
+/// Whether ONNX Runtime's words are about a version that it does not know yet.
+fn names_version(why: &str) -> bool {
+    why.contains("is under development") || why.contains("Unsupported model IR version")
+}
+
+fn replay_refusal(error: ReplayError) -> Refused {
+    let reason = match &error {
+        ReplayError::Run { .. } => Refusal::RunFailed,
+        _ => Refusal::GoldenMismatch,
+    };
+    (reason, error.to_string())
+}
+
+/// Bounds this process, so that it ends before the container does.
+fn limit(cpu_seconds: u64) -> io::Result<()> {
+    let at_most = |value| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::Core, at_most(0))?;
+    setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
+    if let Some(bytes) = fs::read_to_string(MEMORY_LIMIT_FILE).ok().and_then(|text| memory_limit(&text)) {
+        setrlimit(Resource::Data, at_most(bytes))?;
+    }
+    Ok(())
+}
+
+/// What is left of the container's memory beside the parent.
+fn memory_limit(text: &str) -> Option<u64> {
+    // Where there is no limit, the file says `max`.
+    let bytes: u64 = text.trim().parse().ok()?;
+    Some(bytes.saturating_sub(HEADROOM_BYTES).max(bytes / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwright_contract::artifact::{GoldenSample, GoldenSource, GoldenTensor};
+
+    use super::*;
+
+    #[test]
+    fn the_containers_limit_leaves_room_for_the_parent() {
+        assert_eq!(memory_limit("max\n"), None);
+        assert_eq!(memory_limit("1073741824\n"), Some(1_006_632_960));
+        assert_eq!(memory_limit("67108864\n"), Some(33_554_432));
+    }
+
+    #[test]
+    fn recorded_samples_stay_within_their_bound_and_one_stays_in_any_case() {
+        let tensor = |bytes| GoldenTensor {
+            name: "x".to_owned(),
+            datatype: "FP32".to_owned(),
+            shape: vec![-1],
+            data: "A".repeat(bytes),
+        };
+        let samples = |bytes| GoldenSamples {
+            source: GoldenSource::Synthetic,
+            tolerance: "0.001".to_owned(),
+            samples: vec![GoldenSample { inputs: vec![tensor(bytes)], outputs: Vec::new() }; 3],
+        };
+        assert_eq!(shortened(samples(10)).samples.len(), 3);
+        assert_eq!(shortened(samples(MAX_GOLDEN_BYTES / 2)).samples.len(), 2);
+        assert_eq!(shortened(samples(MAX_GOLDEN_BYTES + 1)).samples.len(), 1);
+    }
+}

@@ -1,0 +1,138 @@
+use std::{fs, path::Path, process::Output};
+
+use modelwright_contract::{
+    names::{EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PUBLISH_ENV},
+    report::{FetchReport, PublishReport, Report},
+};
+use tokio::process::Command;
+
+use crate::support::{
+    Volume, onnx,
+    programs::Program,
+    server::{Server, file, ok, status},
+};
+
+/// Runs the program with nothing but what a container would give it.
+async fn run(arguments: &[&str], variable: (&str, &str)) -> Output {
+    let library = std::env::var_os(ONNXRUNTIME_ENV).unwrap_or_default();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_modelwright-runtime"));
+    command.args(arguments).env_clear().env(ONNXRUNTIME_ENV, library).env(variable.0, variable.1);
+    command.output().await.unwrap()
+}
+
+fn report<T: serde::Serialize + serde::de::DeserializeOwned>(path: &Path) -> Report<T> {
+    Report::parse(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn fetch_and_publish_end_with_a_report_and_a_code_for_success_bad_input_and_what_may_pass() {
+    let registry = Program::registry("").await;
+    let server = Server::start(|request| match request.path.as_str() {
+        "/m" => file(&onnx::adder()),
+        _ => status(404),
+    })
+    .await;
+    let mut volume = Volume::new(&format!("http://{}/m", server.host()));
+    let log = volume.folder.path().join("log");
+    let arguments = ["fetch", "--allow-loopback", "--termination-log", log.to_str().unwrap()];
+    let config = |volume: &Volume| serde_json::to_string(&volume.config).unwrap();
+
+    let output = run(&arguments, (FETCH_ENV, &config(&volume))).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let Report::<FetchReport>::Succeeded(fetched) = report(&log) else { panic!("{output:?}") };
+    assert_eq!(fetched.size_bytes, onnx::adder().len() as u64);
+
+    let publish = serde_json::json!({
+        "namespace": "team", "model": "digits", "directory": volume.config.destination,
+        "store": {"uri": format!("oci://{}/models", registry.host()), "plainHttp": true},
+        "goldenSamples": 2, "goldenSeed": 1, "storeRetrySeconds": 5,
+    });
+    let arguments_of_publish = ["publish", "--allow-loopback", "--termination-log", log.to_str().unwrap()];
+    let output = run(&arguments_of_publish, (PUBLISH_ENV, &publish.to_string())).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let Report::<PublishReport>::Succeeded(published) = report(&log) else { panic!("{output:?}") };
+    assert_eq!(published.golden_count, 2);
+
+    volume.config.uri = format!("http://{}/missing", server.host());
+    let output = run(&arguments, (FETCH_ENV, &config(&volume))).await;
+    assert_eq!(output.status.code(), Some(EXIT_BAD_INPUT), "{output:?}");
+    let Report::<FetchReport>::Failed(failure) = report(&log) else { panic!("{output:?}") };
+    assert_eq!(failure.reason, "NotFound");
+    assert!(failure.message.contains(&volume.config.uri), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_command_without_its_config_says_which_variable_it_wants() {
+    for (command, variable) in [("fetch", FETCH_ENV), ("publish", PUBLISH_ENV)] {
+        for value in [("OTHER", ""), (variable, "{\"uri\": 1}")] {
+            // Without a kubelet's file, the report is on standard output.
+            let output = run(&[command], value).await;
+            assert_eq!(output.status.code(), Some(EXIT_BAD_INPUT), "{output:?}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            let Report::<FetchReport>::Failed(failure) = Report::parse(&text).unwrap() else {
+                panic!("{text}")
+            };
+            assert_eq!(failure.reason, "InvalidConfig");
+            assert!(failure.message.contains(variable), "{}", failure.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn this_machine_is_out_of_reach_for_a_container() {
+    let server = Server::start(|_| ok("x")).await;
+    let volume = Volume::new(&format!("http://{}/m", server.host()));
+    let output = run(&["fetch"], (FETCH_ENV, &serde_json::to_string(&volume.config).unwrap())).await;
+    assert_eq!(output.status.code(), Some(EXIT_BAD_INPUT), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("AddressRefused"));
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_child_without_onnx_runtime_blames_nobody_but_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let answer = folder.path().join("answer");
+    let directory = folder.path().to_str().unwrap();
+    let arguments = [
+        "prove",
+        "--directory",
+        directory,
+        "--samples",
+        "1",
+        "--seed",
+        "1",
+        "--cpu-seconds",
+        "10",
+        "--answer",
+        answer.to_str().unwrap(),
+    ];
+    let output = run(&arguments, (ONNXRUNTIME_ENV, "/nowhere/libonnxruntime.so")).await;
+    assert_eq!(output.status.code(), Some(EXIT_TRANSIENT), "{output:?}");
+    assert!(!answer.exists());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/libonnxruntime.so"), "{output:?}");
+}
+
+#[tokio::test]
+async fn inspect_prints_what_a_model_is_for_people_and_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adder.onnx");
+    fs::write(&path, onnx::adder()).unwrap();
+    let path = path.to_str().unwrap();
+    let output = run(&["inspect", path], ("OTHER", "")).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let digest = crate::support::sha256(onnx::adder());
+    for part in ["ai.onnx 21", &digest, "x  FP32    [any, 3]", "y  FP32    [any, 3]"] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    let output = run(&["inspect", "--json", path], ("OTHER", "")).await;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["sha256"], digest);
+    assert_eq!(json["operatorSets"]["ai.onnx"], 21);
+    assert_eq!(json["signature"]["inputs"][0]["shape"], serde_json::json!([-1, 3]));
+
+    fs::write(folder.path().join("page.onnx"), "<html>").unwrap();
+    let output = run(&["inspect", folder.path().join("page.onnx").to_str().unwrap()], ("OTHER", "")).await;
+    assert_ne!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no whole ONNX model"), "{output:?}");
+}

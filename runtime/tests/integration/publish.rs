@@ -1,0 +1,325 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use modelwright_contract::{
+    artifact::{Description, GoldenSamples, GoldenSource},
+    fetch::FetchKind,
+    publish::{PublishConfig, Store},
+    report::{MAX_REPORT_BYTES, PublishReport, Report},
+};
+use modelwright_runtime::publish::{self, PublishError, PublishOptions};
+use tempfile::TempDir;
+
+use crate::support::{
+    Volume, files, onnx,
+    programs::{Program, free_address},
+    secret, sha256,
+};
+
+/// A volume with a model in it, and the config to publish it.
+struct Work {
+    folder: TempDir,
+    config: PublishConfig,
+    options: PublishOptions,
+}
+
+impl Work {
+    fn new(host: &str, model: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("data");
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("model.onnx"), model).unwrap();
+        Self::over(host, folder)
+    }
+
+    /// Over the folder `data` that a fetch has filled.
+    fn over(host: &str, folder: TempDir) -> Self {
+        let config = PublishConfig {
+            namespace: "team".to_owned(),
+            model: "digits".to_owned(),
+            directory: folder.path().join("data").to_str().unwrap().to_owned(),
+            store: Store {
+                uri: format!("oci://{host}/models"),
+                plain_http: true,
+                credentials_directory: None,
+            },
+            golden_samples: 4,
+            golden_seed: 7,
+            store_retry_seconds: 0,
+        };
+        let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
+        options.allow_loopback = true;
+        Self { folder, config, options }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data").join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    async fn publish(&self) -> Result<PublishReport, PublishError> {
+        let outcome = publish::run(&self.config, &self.options).await;
+        assert_eq!(fs::read_dir(self.folder.path()).unwrap().count(), 1, "a work folder is left behind");
+        outcome
+    }
+
+    async fn refusal(&self) -> PublishError {
+        let error = self.publish().await.expect_err("the model was expected to be refused");
+        assert!(!error.is_transient(), "{error}");
+        error
+    }
+}
+
+/// Fetches a published artifact, as a source or to be served.
+async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
+    let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
+    volume.config.kind = kind;
+    volume.config.plain_http = true;
+    volume.fetch().await.unwrap();
+    volume
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_bare_model_is_published_with_signature_samples_and_digests_and_comes_back_whole() {
+    let registry = Program::registry("").await;
+    let work = Work::new(&registry.host(), &onnx::adder());
+    work.write("evaluation.npz", "not part of the model");
+    let report = work.publish().await.unwrap();
+    assert_eq!(report.model_digest, sha256(format!("{}  model.onnx\n", sha256(onnx::adder()))));
+    assert_eq!(
+        report.artifact_uri,
+        format!("oci://{}/models/team/digits@sha256:{}", registry.host(), report.artifact_sha256)
+    );
+    let signature = serde_json::to_value(&report.signature).unwrap();
+    let tensor = |name| serde_json::json!([{"name": name, "datatype": "FP32", "shape": [-1, 3]}]);
+    assert_eq!(signature, serde_json::json!({"inputs": tensor("x"), "outputs": tensor("y")}));
+    assert_eq!((report.opset, report.golden_count, report.golden_source), (21, 4, GoldenSource::Synthetic));
+    assert!(report.metrics.is_empty() && !report.signature_truncated);
+    let length = serde_json::to_string(&Report::Succeeded(&report)).unwrap().len();
+    assert!(length <= MAX_REPORT_BYTES, "{length}");
+
+    let served = fetch(FetchKind::Artifact, &report).await;
+    assert_eq!(served.files(), ["model.onnx", "modelwright/description.json", "modelwright/golden.json"]);
+    let data = served.folder.path().join("data");
+    assert_eq!(fs::read(data.join("model.onnx")).unwrap(), onnx::adder());
+    let description: Description = read(&data.join("modelwright/description.json"));
+    assert_eq!((description.model_digest, description.opset), (report.model_digest, 21));
+    let golden: GoldenSamples = read(&data.join("modelwright/golden.json"));
+    assert_eq!(golden.samples.len(), 4);
+}
+
+#[tokio::test]
+async fn the_same_bytes_give_the_same_artifact() {
+    let registry = Program::registry("").await;
+    let first = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    let second = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn external_data_is_part_of_the_model() {
+    let registry = Program::registry("").await;
+    let work = Work::new(&registry.host(), &onnx::adder_with(onnx::elsewhere("w", &[3], "weights/w.bin")));
+    assert_eq!(work.refusal().await.reason(), "ExternalDataMissing");
+    work.write("weights/w.bin", onnx::floats(&[1.0, 2.0, 3.0]));
+    let report = work.publish().await.unwrap();
+    let served = fetch(FetchKind::Artifact, &report).await;
+    assert!(served.files().contains(&"weights/w.bin".to_owned()));
+    work.write("weights/w.bin", onnx::floats(&[1.0, 2.0, 4.0]));
+    assert_ne!(work.publish().await.unwrap().model_digest, report.model_digest);
+}
+
+#[tokio::test]
+async fn an_artifact_that_modelwright_made_keeps_its_samples_and_metrics_wherever_it_goes() {
+    let registry = Program::registry("").await;
+    let bare = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    let work = Work::over(&registry.host(), fetch(FetchKind::Source, &bare).await.folder);
+    let path = work.path("modelwright/description.json");
+    let mut description: Description = read(&path);
+    description.metrics.insert("Accuracy".to_owned(), "0.97".to_owned());
+    fs::write(path, serde_json::to_vec(&description).unwrap()).unwrap();
+    let path = work.path("modelwright/golden.json");
+    let mut golden: GoldenSamples = read(&path);
+    golden.source = GoldenSource::Test;
+    golden.samples.truncate(2);
+    fs::write(path, serde_json::to_vec(&golden).unwrap()).unwrap();
+    let staging = work.publish().await.unwrap();
+
+    let mut work = Work::over(&registry.host(), fetch(FetchKind::Source, &staging).await.folder);
+    work.config.namespace = "production".to_owned();
+    let production = work.publish().await.unwrap();
+    assert_eq!(production.metrics.get("Accuracy").map(String::as_str), Some("0.97"));
+    assert_eq!((production.golden_count, production.golden_source), (2, GoldenSource::Test));
+    assert_eq!(production.model_digest, bare.model_digest);
+    assert_eq!(production.artifact_sha256, staging.artifact_sha256);
+}
+
+#[tokio::test]
+async fn samples_that_prove_nothing_or_something_else_are_refused() {
+    let registry = Program::registry("").await;
+    let report = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    let changes: [fn(&mut GoldenSamples); 4] = [
+        |golden| {
+            for sample in &mut golden.samples {
+                // Three times 1.0.
+                sample.outputs[0].data = "AACAPwAAgD8AAIA/".to_owned();
+            }
+        },
+        |golden| golden.samples[0].outputs.clear(),
+        |golden| golden.tolerance = "1e9".to_owned(),
+        |golden| golden.samples[0].inputs[0].data = "!".to_owned(),
+    ];
+    for change in changes {
+        let work = Work::over(&registry.host(), fetch(FetchKind::Source, &report).await.folder);
+        let path = work.path("modelwright/golden.json");
+        let mut golden: GoldenSamples = read(&path);
+        change(&mut golden);
+        fs::write(path, serde_json::to_vec(&golden).unwrap()).unwrap();
+        let error = work.refusal().await;
+        assert_eq!(error.reason(), "GoldenMismatch", "{error}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_of_another_model_is_refused() {
+    let registry = Program::registry("").await;
+    let report = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    let work = Work::over(&registry.host(), fetch(FetchKind::Source, &report).await.folder);
+    let other = onnx::constant("w", onnx::FLOAT, &[3], &onnx::floats(&[1.0, 2.0, 3.1]));
+    work.write("model.onnx", onnx::adder_with(other));
+    let error = work.refusal().await;
+    assert_eq!(error.reason(), "InconsistentArtifact");
+    assert!(error.to_string().contains(&report.model_digest), "{error}");
+}
+
+#[tokio::test]
+async fn what_does_not_load_or_run_is_refused_with_its_reason() {
+    let adder = onnx::adder();
+    let unconnected = onnx::model(&[
+        onnx::node("Add", &["x", "nowhere"], &["y"], &[]),
+        onnx::value(11, "x", onnx::FLOAT, &[0, 3]),
+        onnx::value(12, "y", onnx::FLOAT, &[0, 3]),
+    ]);
+    let unknown = onnx::model(&[
+        onnx::node("Conjure", &["x"], &["y"], &[]),
+        onnx::value(11, "x", onnx::FLOAT, &[0, 3]),
+        onnx::value(12, "y", onnx::FLOAT, &[0, 3]),
+    ]);
+    let new = onnx::model_of_opset(
+        999,
+        &[
+            onnx::node("Add", &["x", "x"], &["y"], &[]),
+            onnx::value(11, "x", onnx::FLOAT, &[0, 3]),
+            onnx::value(12, "y", onnx::FLOAT, &[0, 3]),
+        ],
+    );
+    let domain = onnx::bytes(7, "com.example");
+    let custom = onnx::model(&[onnx::node("Steal", &["x"], &["y"], &domain)]);
+    for (model, reason) in [
+        (b"<html>log in first</html>".to_vec(), "NotOnnx"),
+        (adder[..adder.len() - 1].to_vec(), "NotOnnx"),
+        (custom, "CustomOperators"),
+        (unconnected, "LoadFailed"),
+        (unknown, "LoadFailed"),
+        (new, "UnsupportedOperatorSet"),
+        (onnx::out_of_range(), "RunFailed"),
+    ] {
+        // Nothing listens there: a refused model never reaches the store.
+        let error = Work::new("127.0.0.1:1", &model).refusal().await;
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().len() < 1000, "{error}");
+    }
+    let work = Work::new("127.0.0.1:1", &adder);
+    fs::remove_file(work.path("model.onnx")).unwrap();
+    assert_eq!(work.refusal().await.reason(), "NoModel");
+}
+
+#[tokio::test]
+async fn a_model_that_never_ends_is_stopped_and_refused() {
+    let mut work = Work::new("127.0.0.1:1", &onnx::endless());
+    work.options.prove_limit = Duration::from_secs(2);
+    let started = Instant::now();
+    let error = work.refusal().await;
+    assert_eq!(error.reason(), "LimitExceeded", "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_model_that_crashes_its_process_is_refused_and_a_process_that_does_not_start_is_no_fault_of_it() {
+    // Stands for an ONNX Runtime that a model brings down: says where it is, and is gone.
+    let script = "#!/bin/sh\nwhile [ \"$1\" != --answer ]; do shift; done\nprintf '\"Running\"' > \"$2\"\n\
+                  echo 'last words' >&2\nkill -SEGV $$\n";
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("crashes");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut work = Work::new("127.0.0.1:1", &onnx::adder());
+    work.options.program = program;
+    let error = work.refusal().await;
+    assert_eq!(error.reason(), "RunFailed");
+    assert!(error.to_string().contains("signal 11") && error.to_string().contains("last words"), "{error}");
+
+    for program in ["/bin/false", "/nowhere"] {
+        work.options.program = PathBuf::from(program);
+        let error = work.publish().await.unwrap_err();
+        assert_eq!((error.reason(), error.is_transient()), ("ProverFailed", true), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_in_time_gets_the_model_and_one_that_does_not_is_a_failure_that_may_pass() {
+    let address = free_address();
+    let mut work = Work::new(&address.to_string(), &onnx::adder());
+    let error = work.publish().await.unwrap_err();
+    assert_eq!((error.reason(), error.is_transient()), ("StoreFailed", true), "{error}");
+
+    work.config.store_retry_seconds = 60;
+    let (report, _registry) = tokio::join!(work.publish(), async {
+        // Long enough for the first tries to fail.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Program::registry_at(address, "").await
+    });
+    report.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_wants_a_password_gets_it_and_without_it_the_failure_is_final() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = Program::password_file(folder.path());
+    let registry = Program::registry(&more).await;
+    let mut work = Work::new(&registry.host(), &onnx::adder());
+    assert_eq!(work.refusal().await.reason(), "Unauthorized");
+    let keys = secret(&[("host", &registry.host()), ("username", "ada"), ("password", "pw")]);
+    work.config.store.credentials_directory = Some(keys.path().to_str().unwrap().to_owned());
+    work.publish().await.unwrap();
+    let elsewhere = secret(&[("host", "example.com"), ("username", "ada"), ("password", "pw")]);
+    work.config.store.credentials_directory = Some(elsewhere.path().to_str().unwrap().to_owned());
+    assert_eq!(work.refusal().await.reason(), "CredentialsHostMismatch");
+}
+
+#[tokio::test]
+async fn every_artifact_keeps_a_tag_of_its_own_so_that_garbage_collection_spares_it() {
+    let registry = Program::registry("").await;
+    let mut work = Work::new(&registry.host(), &onnx::adder());
+    let first = work.publish().await.unwrap();
+    work.config.golden_seed = 8;
+    let second = work.publish().await.unwrap();
+    assert_eq!(first.model_digest, second.model_digest);
+    assert_ne!(first.artifact_sha256, second.artifact_sha256);
+    let stored = files(&registry.folder.path().join("registry"));
+    for report in [first, second] {
+        let tag = format!("_manifests/tags/sha256-{}/current/link", &report.artifact_sha256[..32]);
+        assert!(stored.iter().any(|path| path.ends_with(&tag)), "{tag} is missing");
+    }
+}

@@ -1,0 +1,121 @@
+//! Small ONNX models, built byte by byte, so that each can be wrong in one place.
+
+/// A field with a number.
+pub fn number(field: u64, value: u64) -> Vec<u8> {
+    [varint(field << 3), varint(value)].concat()
+}
+
+/// A field with bytes, text or a message.
+pub fn bytes(field: u64, value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
+        number >>= 7;
+    }
+    bytes.push(u8::try_from(number).unwrap());
+    bytes
+}
+
+pub const FLOAT: u64 = 1;
+pub const INT64: u64 = 7;
+pub const BOOL: u64 = 9;
+
+/// A node of the default domain.
+pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[u8]) -> Vec<u8> {
+    let names =
+        |field, names: &[&str]| names.iter().map(|name| bytes(field, name)).collect::<Vec<_>>().concat();
+    bytes(1, [names(1, inputs), names(2, outputs), bytes(4, operator), attributes.to_vec()].concat())
+}
+
+/// An initializer with its elements in place.
+pub fn constant(name: &str, kind: u64, dims: &[u64], data: &[u8]) -> Vec<u8> {
+    bytes(5, [tensor(name, kind, dims), bytes(9, data)].concat())
+}
+
+/// An initializer with its elements in another file.
+pub fn elsewhere(name: &str, dims: &[u64], location: &str) -> Vec<u8> {
+    let place = bytes(13, [bytes(1, "location"), bytes(2, location)].concat());
+    bytes(5, [tensor(name, FLOAT, dims), place, number(14, 1)].concat())
+}
+
+fn tensor(name: &str, kind: u64, dims: &[u64]) -> Vec<u8> {
+    let dims = dims.iter().map(|size| number(1, *size)).collect::<Vec<_>>().concat();
+    [dims, number(2, kind), bytes(8, name)].concat()
+}
+
+/// An input (field 11) or output (field 12) of a graph; a size of 0 is free.
+pub fn value(field: u64, name: &str, kind: u64, shape: &[u64]) -> Vec<u8> {
+    let sizes = shape.iter().map(|size| bytes(1, if *size == 0 { bytes(2, "n") } else { number(1, *size) }));
+    let shape = bytes(2, sizes.collect::<Vec<_>>().concat());
+    bytes(field, [bytes(1, name), bytes(2, bytes(1, [number(1, kind), shape].concat()))].concat())
+}
+
+/// A graph as an attribute.
+pub fn subgraph(name: &str, graph: &[u8]) -> Vec<u8> {
+    bytes(5, [bytes(1, name), bytes(6, graph), number(20, 5)].concat())
+}
+
+/// A model of operator set 21.
+pub fn model(graph: &[Vec<u8>]) -> Vec<u8> {
+    model_of_opset(21, graph)
+}
+
+pub fn model_of_opset(version: u64, graph: &[Vec<u8>]) -> Vec<u8> {
+    let graph = [graph.concat(), bytes(2, "a test")].concat();
+    [number(1, 10), bytes(7, graph), bytes(8, [bytes(1, ""), number(2, version)].concat())].concat()
+}
+
+pub fn floats(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// y = x + 1, 2, 3 for any number of rows.
+pub fn adder() -> Vec<u8> {
+    adder_with(constant("w", FLOAT, &[3], &floats(&[1.0, 2.0, 3.0])))
+}
+
+/// The same with its weights given from outside.
+pub fn adder_with(weights: Vec<u8>) -> Vec<u8> {
+    model(&[
+        node("Add", &["x", "w"], &["y"], &[]),
+        weights,
+        value(11, "x", FLOAT, &[0, 3]),
+        value(12, "y", FLOAT, &[0, 3]),
+    ])
+}
+
+/// Loads, and has no answer: takes the millionth row of whatever comes.
+pub fn out_of_range() -> Vec<u8> {
+    model(&[
+        node("Gather", &["x", "at"], &["y"], &[]),
+        constant("at", INT64, &[1], &1_000_000_i64.to_le_bytes()),
+        value(11, "x", FLOAT, &[0, 3]),
+        value(12, "y", FLOAT, &[1, 3]),
+    ])
+}
+
+/// Loads, and never ends.
+pub fn endless() -> Vec<u8> {
+    let body = [
+        node("Identity", &["go"], &["goes"], &[]),
+        node("Add", &["v", "v"], &["w"], &[]),
+        bytes(2, "body"),
+        value(11, "i", INT64, &[]),
+        value(11, "go", BOOL, &[]),
+        value(11, "v", FLOAT, &[0, 3]),
+        value(12, "goes", BOOL, &[]),
+        value(12, "w", FLOAT, &[0, 3]),
+    ];
+    model(&[
+        node("Loop", &["count", "start", "x"], &["y"], &subgraph("body", &body.concat())),
+        constant("count", INT64, &[], &i64::MAX.to_le_bytes()),
+        constant("start", BOOL, &[], &[1]),
+        value(11, "x", FLOAT, &[0, 3]),
+        value(12, "y", FLOAT, &[0, 3]),
+    ])
+}
