@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use kube::{
     Resource, ResourceExt as _,
     runtime::{
@@ -16,7 +16,7 @@ use kube::{
 };
 use tokio::{sync::watch, time::Instant};
 
-use crate::{cache::kind_name, metrics::Metrics};
+use crate::{cache::kind_name, context::Context};
 
 /// Reconciles of one kind at the same time.
 const CONCURRENCY: u16 = 16;
@@ -43,13 +43,14 @@ enum Failed {
     Timeout,
 }
 
-/// Reconciles what `triggers` names until `shutdown` says so; the running ones are finished.
+/// Reconciles everything in `store` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
+/// running ones are finished. Nothing is decided from caches that are filled in part.
 pub async fn run<K, F, E>(
-    metrics: Arc<Metrics>,
+    context: Arc<Context>,
     store: Store<K>,
     triggers: impl Stream<Item = ObjectRef<K>> + Send + 'static,
     mut shutdown: watch::Receiver<bool>,
-    reconcile: impl Fn(Arc<K>) -> F,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
@@ -61,14 +62,21 @@ pub async fn run<K, F, E>(
         // an error means that the sender is gone, which is a shutdown too
         let _ = shutdown.wait_for(|stop| *stop).await;
     };
-    let queue = triggers.map(Ok::<_, std::convert::Infallible>).take_until(stop);
+    let (filled, all) = (Arc::clone(&context), store.clone());
+    let first = async move {
+        filled.caches.synced().await;
+        stream::iter(all.state().into_iter().map(|object| ObjectRef::from_obj(object.as_ref())))
+    };
+    let queue =
+        stream::once(first).flatten().chain(triggers).map(Ok::<_, std::convert::Infallible>).take_until(stop);
     let counts = Arc::clone(&failures);
     let outcomes = applier(
-        move |object: Arc<K>, metrics: Arc<Metrics>| {
+        move |object: Arc<K>, context: Arc<Context>| {
+            let metrics = Arc::clone(&context.metrics);
             let started = Instant::now();
             let key = ObjectRef::from_obj(object.as_ref());
             let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-            let work = reconcile(object);
+            let work = reconcile(object, context);
             let counts = Arc::clone(&counts);
             Box::pin(async move {
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
@@ -101,7 +109,7 @@ pub async fn run<K, F, E>(
             *count = count.saturating_add(1);
             Action::requeue(wait)
         },
-        metrics,
+        context,
         store,
         queue,
         Config::default().concurrency(CONCURRENCY),

@@ -71,11 +71,9 @@ impl ReconcileError for ModelError {
 
 /// Reconciles the Models of a scope until `shutdown` says so.
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
-    let metrics = Arc::clone(&context.metrics);
     let store = context.caches.models.store();
     let triggers = triggers(&context);
-    let reconcile = move |model| reconcile(model, Arc::clone(&context));
-    controller::run(metrics, store, triggers, shutdown, reconcile).await;
+    controller::run(context, store, triggers, shutdown, reconcile).await;
 }
 
 /// Models whose own state, or that of something around them, changed.

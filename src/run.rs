@@ -48,6 +48,8 @@ pub fn describe(error: &RunError) -> String {
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub fn run(arguments: RunArguments) -> Result<(), RunError> {
+    // fails only where the process has chosen one before
+    let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(operate(arguments))
 }
 

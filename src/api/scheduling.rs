@@ -5,12 +5,17 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where pods run and how they are labelled.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.podLabels) || self.podLabels.all(key, !key.startsWith('modelwright.dev/') && !key.startsWith('app.kubernetes.io/') && !key.startsWith('argocd.argoproj.io/'))").message("scheduling.podLabels must not set keys of modelwright.dev/, app.kubernetes.io/ or argocd.argoproj.io/; remove them"),
+    validation = Rule::new("!has(self.podAnnotations) || self.podAnnotations.all(key, !key.startsWith('modelwright.dev/') && !key.startsWith('argocd.argoproj.io/'))").message("scheduling.podAnnotations must not set keys of modelwright.dev/ or argocd.argoproj.io/; remove them")
+)]
 pub struct Scheduling {
     /// Labels that a node must have. Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

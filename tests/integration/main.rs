@@ -1,6 +1,8 @@
 //! Everything that crosses the crate's modules without a cluster.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+// the pages for people name what the code says
+mod documentation;
 // objects as a cluster would hold them
 mod fixtures;
 // Model → Job and run → ModelVersion, against committed files

@@ -302,3 +302,36 @@ async fn a_restored_version_gets_its_owner_back() {
     .await
     .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_before_every_cache_is_filled() {
+    let (mut context, mut server) = context();
+    let model = model("s3://b/a", 1);
+    context.caches.models = Cache::fixed(vec![model.clone()]);
+    // versions are not yet listed: a run that was done long ago would start again
+    let (versions, driver) = Cache::new(
+        context.api(NAMESPACE),
+        kube::runtime::watcher::Config::default(),
+        |_| {},
+        Arc::clone(&context.metrics),
+    );
+    context.caches.versions = versions;
+    let (shutdown, stopping) = tokio::sync::watch::channel(false);
+    let controller = tokio::spawn(modelwright::model::run(Arc::new(context), stopping));
+    let watch = tokio::spawn(driver);
+    let list = server.expect("GET", VERSIONS).await;
+    server.quiet_for(std::time::Duration::from_secs(5)).await;
+    list.object(
+        &json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}),
+    );
+    loop {
+        let call = server.next().await;
+        if call.path == JOBS {
+            break;
+        }
+        assert_eq!(call.path, VERSIONS, "the watch goes on after the list");
+    }
+    shutdown.send_replace(true);
+    watch.abort();
+    controller.abort();
+}

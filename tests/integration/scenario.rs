@@ -28,6 +28,8 @@ pub struct ApiServer {
 
 /// A request that waits for its answer.
 pub struct Call {
+    pub method: String,
+    pub path: String,
     pub query: String,
     pub body: Value,
     answer: SendResponse<Response<Body>>,
@@ -74,27 +76,38 @@ fn empty_caches() -> Caches {
 impl ApiServer {
     /// The next request, which must be this one.
     pub async fn expect(&mut self, method: &str, path: &str) -> Call {
-        let (request, answer) = tokio::time::timeout(self.limit, self.handle.next_request())
+        let call = tokio::time::timeout(self.limit, self.next())
             .await
-            .unwrap_or_else(|_| panic!("{method} {path} did not come"))
-            .unwrap_or_else(|| panic!("the client is gone before {method} {path}"));
+            .unwrap_or_else(|_| panic!("{method} {path} did not come"));
+        assert_eq!(format!("{} {}", call.method, call.path), format!("{method} {path}"));
+        call
+    }
+
+    /// The next request.
+    pub async fn next(&mut self) -> Call {
+        let (request, answer) = self.handle.next_request().await.expect("the client is gone");
         let (parts, body) = request.into_parts();
-        let found = format!("{} {}", parts.method, parts.uri.path());
-        assert_eq!(found, format!("{method} {path}"));
         let bytes = body.collect_bytes().await.unwrap();
         Call {
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
             answer,
         }
     }
 
-    /// No request comes any more.
-    pub async fn nothing_more(mut self) {
-        let late = tokio::time::timeout(Duration::from_millis(50), self.handle.next_request()).await;
+    /// No request comes for this long.
+    pub async fn quiet_for(&mut self, time: Duration) {
+        let late = tokio::time::timeout(time, self.handle.next_request()).await;
         if let Ok(Some((request, _))) = late {
             panic!("unexpected: {} {}", request.method(), request.uri());
         }
+    }
+
+    /// No request comes any more.
+    pub async fn nothing_more(mut self) {
+        self.quiet_for(Duration::from_millis(50)).await;
     }
 }
 

@@ -1,0 +1,35 @@
+//! The pages for people name what the code says.
+
+use std::{collections::BTreeSet, fs};
+
+/// Reasons that stand as string constants in the Model's sources, in the places where reasons are made.
+fn reasons_in_the_code() -> BTreeSet<String> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+    let mut reasons = BTreeSet::new();
+    for file in ["model.rs", "model/status.rs", "model/job.rs", "model/problem.rs"] {
+        let code = fs::read_to_string(format!("{root}{file}")).unwrap();
+        for marker in [
+            "problem(\"",
+            "problem(\n        \"",
+            "problem(\n            \"",
+            "reason: \"",
+            "failure(\n            \"",
+            "normal(\"",
+            "warning(\"",
+        ] {
+            for tail in code.split(marker).skip(1) {
+                reasons.insert(tail.split('"').next().unwrap().to_owned());
+            }
+        }
+    }
+    reasons
+}
+
+#[test]
+fn every_reason_of_a_model_is_documented() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conditions.md")).unwrap();
+    let reasons = reasons_in_the_code();
+    assert!(reasons.len() > 12, "the search finds too little: {reasons:?}");
+    let missing: Vec<_> = reasons.iter().filter(|reason| !page.contains(&format!("`{reason}`"))).collect();
+    assert!(missing.is_empty(), "docs/conditions.md lacks {missing:?}");
+}
