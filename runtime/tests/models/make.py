@@ -1,43 +1,62 @@
-"""Makes the ONNX files beside it: `pip install onnx==1.23.2 numpy && python make.py`. The files are committed, so tests
-need no Python."""
+"""Makes the ONNX files beside it: `pip install onnx==1.23.2 numpy && python make.py`.
+
+The files are committed, so tests need no Python.
+"""
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto as T
+from onnx import TensorProto
 from onnx import helper as h
 
 HERE = pathlib.Path(__file__).parent
 DATATYPES = {
-    "bool": T.BOOL, "uint8": T.UINT8, "uint16": T.UINT16, "uint32": T.UINT32, "uint64": T.UINT64, "int8": T.INT8,
-    "int16": T.INT16, "int32": T.INT32, "int64": T.INT64, "fp16": T.FLOAT16, "bf16": T.BFLOAT16, "fp32": T.FLOAT,
-    "fp64": T.DOUBLE, "bytes": T.STRING,
+    "bool": TensorProto.BOOL,
+    "uint8": TensorProto.UINT8,
+    "uint16": TensorProto.UINT16,
+    "uint32": TensorProto.UINT32,
+    "uint64": TensorProto.UINT64,
+    "int8": TensorProto.INT8,
+    "int16": TensorProto.INT16,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "fp16": TensorProto.FLOAT16,
+    "bf16": TensorProto.BFLOAT16,
+    "fp32": TensorProto.FLOAT,
+    "fp64": TensorProto.DOUBLE,
+    "bytes": TensorProto.STRING,
 }
 
 
-def save(name, nodes, inputs, outputs, initializers=()):
+def save(name: str, nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers: Sequence[Any] = ()) -> None:
+    """Check one graph and write it."""
     graph = h.make_graph(nodes, name, inputs, outputs, list(initializers))
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8, producer_name="modelwright-tests")
     onnx.checker.check_model(model)
     onnx.save(model, HERE / f"{name}.onnx")
 
 
-def tensor(name, kind, shape):
+def tensor(name: str, kind: int, shape: list[int | str]) -> Any:  # noqa: ANN401, onnx has no types
+    """Describe one input or output."""
     return h.make_tensor_value_info(name, kind, shape)
 
 
-def constant(name, array):
+def constant(name: str, array: Any) -> Any:  # noqa: ANN401, onnx has no types
+    """Put an array into the graph."""
     return onnx.numpy_helper.from_array(np.asarray(array), name)
 
 
-def main():
+def main() -> None:
+    """Make every file."""
     weight = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
     save(
         "linear",
         [h.make_node("MatMul", ["x", "w"], ["xw"]), h.make_node("Add", ["xw", "b"], ["y"])],
-        [tensor("x", T.FLOAT, ["batch", 4])],
-        [tensor("y", T.FLOAT, ["batch", 3])],
+        [tensor("x", TensorProto.FLOAT, ["batch", 4])],
+        [tensor("y", TensorProto.FLOAT, ["batch", 3])],
         [constant("w", weight), constant("b", np.array([0.5, -1, 2], dtype=np.float32))],
     )
     for name, kind in DATATYPES.items():
@@ -50,20 +69,20 @@ def main():
     save(
         "two_in_two_out",
         [h.make_node("Add", ["a", "b"], ["sum"]), h.make_node("ArgMax", ["sum"], ["label"], axis=1, keepdims=0)],
-        [tensor("a", T.FLOAT, ["n", 3]), tensor("b", T.FLOAT, ["n", 3])],
-        [tensor("sum", T.FLOAT, ["n", 3]), tensor("label", T.INT64, ["n"])],
+        [tensor("a", TensorProto.FLOAT, ["n", 3]), tensor("b", TensorProto.FLOAT, ["n", 3])],
+        [tensor("sum", TensorProto.FLOAT, ["n", 3]), tensor("label", TensorProto.INT64, ["n"])],
     )
     save(
         "divide",
         [h.make_node("Div", ["a", "b"], ["y"])],
-        [tensor("a", T.FLOAT, ["n"]), tensor("b", T.FLOAT, ["n"])],
-        [tensor("y", T.FLOAT, ["n"])],
+        [tensor("a", TensorProto.FLOAT, ["n"]), tensor("b", TensorProto.FLOAT, ["n"])],
+        [tensor("y", TensorProto.FLOAT, ["n"])],
     )
     save(
         "lookup",
         [h.make_node("Gather", ["table", "index"], ["y"])],
-        [tensor("index", T.INT64, ["n"])],
-        [tensor("y", T.FLOAT, ["n"])],
+        [tensor("index", TensorProto.INT64, ["n"])],
+        [tensor("y", TensorProto.FLOAT, ["n"])],
         [constant("table", np.array([1, 2, 3], dtype=np.float32))],
     )
     # The sine of a huge multiple: one unit in the last place of the input decides the answer.
@@ -73,8 +92,8 @@ def main():
             h.make_node("Mul", ["x", "huge"], ["large"]),
             h.make_node("Sin", ["large"], ["y"]),
         ],
-        [tensor("x", T.FLOAT, ["n"])],
-        [tensor("y", T.FLOAT, ["n"])],
+        [tensor("x", TensorProto.FLOAT, ["n"])],
+        [tensor("y", TensorProto.FLOAT, ["n"])],
         [constant("huge", np.float32(1e12))],
     )
     body = h.make_graph(
@@ -83,8 +102,12 @@ def main():
             h.make_node("MatMul", ["state_in", "matrix"], ["state_out"]),
         ],
         "body",
-        [tensor("i", T.INT64, []), tensor("continue_in", T.BOOL, []), tensor("state_in", T.FLOAT, [64, 64])],
-        [tensor("continue_out", T.BOOL, []), tensor("state_out", T.FLOAT, [64, 64])],
+        [
+            tensor("i", TensorProto.INT64, []),
+            tensor("continue_in", TensorProto.BOOL, []),
+            tensor("state_in", TensorProto.FLOAT, [64, 64]),
+        ],
+        [tensor("continue_out", TensorProto.BOOL, []), tensor("state_out", TensorProto.FLOAT, [64, 64])],
     )
     save(
         "slow",
@@ -93,18 +116,18 @@ def main():
             h.make_node("Loop", ["rounds", "", "start"], ["end"], body=body),
             h.make_node("ReduceSum", ["end"], ["y"], keepdims=0),
         ],
-        [tensor("rounds", T.INT64, []), tensor("x", T.FLOAT, [])],
-        [tensor("y", T.FLOAT, [])],
+        [tensor("rounds", TensorProto.INT64, []), tensor("x", TensorProto.FLOAT, [])],
+        [tensor("y", TensorProto.FLOAT, [])],
         [
             constant("zero", np.zeros((64, 64), dtype=np.float32)),
             constant("matrix", np.eye(64, dtype=np.float32)),
         ],
     )
-    element = h.make_tensor_type_proto(T.FLOAT, ["n"])
+    element = h.make_tensor_type_proto(TensorProto.FLOAT, ["n"])
     save(
         "sequence",
         [h.make_node("SequenceConstruct", ["x", "x"], ["pair"])],
-        [tensor("x", T.FLOAT, ["n"])],
+        [tensor("x", TensorProto.FLOAT, ["n"])],
         [h.make_value_info("pair", h.make_sequence_type_proto(element))],
     )
 
