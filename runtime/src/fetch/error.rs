@@ -45,7 +45,7 @@ pub enum FetchError {
     },
     /// Too many bytes.
     #[error(
-        "{uri} has {found}, and at most {limit} bytes are accepted; the operator's chart value for the limit is `imports.maxBytes`"
+        "{uri} has {found}, and at most {limit} bytes are accepted; name a smaller model, or one file instead of a folder"
     )]
     TooLarge {
         /// What was fetched.

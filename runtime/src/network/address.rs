@@ -69,7 +69,7 @@ fn advice(class: AddressClass) -> &'static str {
     match class {
         AddressClass::Private => {
             "private addresses are refused unless the operator allows private networks (chart value \
-             `imports.allowPrivateNetworks`)"
+             `fetch.allowPrivateNetworks`)"
         }
         _ => "such addresses are never connected to; use a host that other machines can reach",
     }
