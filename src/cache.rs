@@ -16,6 +16,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 
@@ -23,7 +24,12 @@ use crate::metrics::Metrics;
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<K>,
     subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Arc<K>>>>>,
+    // the store's own `wait_until_ready` wakes only the last of several waiters
+    filled: watch::Receiver<bool>,
 }
+
+/// The code of an ordinary end of a watch: its resource version is too old.
+const GONE: u16 = 410;
 
 /// What keeps a cache up to date; poll it until shutdown.
 pub type Driver = BoxFuture<'static, ()>;
@@ -41,7 +47,8 @@ where
     ) -> (Self, Driver) {
         let (store, mut writer) = store();
         let subscribers = Arc::new(Mutex::new(Vec::new()));
-        let cache = Self { store: store.clone(), subscribers: Arc::clone(&subscribers) };
+        let (fill, filled) = watch::channel(false);
+        let cache = Self { store: store.clone(), subscribers: Arc::clone(&subscribers), filled };
         let kind: &'static str = kind_name::<K>();
         let driver = async move {
             let events = watcher::watcher(api, config)
@@ -69,10 +76,14 @@ where
                                 let mut changed = std::mem::take(&mut before_list);
                                 changed.retain(|old| store.get(&ObjectRef::from_obj(old.as_ref())).is_none());
                                 changed.extend(store.state());
+                                fill.send_replace(true);
                                 changed
                             }
                         };
                         announce(&subscribers, changed);
+                    }
+                    Err(watcher::Error::WatchError(status)) if status.code == GONE => {
+                        tracing::debug!(kind, "the watch is too old and starts again from a list");
                     }
                     Err(error) => {
                         metrics.watch_failed(kind);
@@ -92,7 +103,7 @@ where
             writer.apply_watcher_event(&watcher::Event::InitApply(object));
         }
         writer.apply_watcher_event(&watcher::Event::InitDone);
-        Self { store, subscribers: Arc::default() }
+        Self { store, subscribers: Arc::default(), filled: watch::channel(true).1 }
     }
 
     /// The objects that change from now on; subscribe before the driver is polled to see all of them.
@@ -128,8 +139,8 @@ where
 
     /// Waits for the first list.
     pub async fn synced(&self) {
-        // an error means that the driver was dropped: the process is shutting down
-        if self.store.wait_until_ready().await.is_err() {
+        // an error before that means that the driver was dropped: the process is shutting down
+        if self.filled.clone().wait_for(|filled| *filled).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

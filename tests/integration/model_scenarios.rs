@@ -335,3 +335,29 @@ async fn nothing_is_decided_before_every_cache_is_filled() {
     watch.abort();
     controller.abort();
 }
+
+#[tokio::test]
+async fn every_waiter_learns_that_a_cache_is_filled() {
+    let (context, mut server) = context();
+    let (versions, driver) = Cache::<modelwright::api::ModelVersion>::new(
+        context.api(NAMESPACE),
+        kube::runtime::watcher::Config::default(),
+        |_| {},
+        Arc::clone(&context.metrics),
+    );
+    let versions = Arc::new(versions);
+    let waiters: Vec<_> = (0..3)
+        .map(|_| {
+            let versions = Arc::clone(&versions);
+            tokio::spawn(async move { versions.synced().await })
+        })
+        .collect();
+    let watch = tokio::spawn(driver);
+    let list = server.expect("GET", VERSIONS).await;
+    list.object(
+        &json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}),
+    );
+    let all = futures::future::join_all(waiters);
+    tokio::time::timeout(std::time::Duration::from_secs(1), all).await.unwrap();
+    watch.abort();
+}
