@@ -239,7 +239,8 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         destination: names::SOURCE_DIRECTORY.into(),
         credentials_directory: credentials.map(Into::into),
         max_bytes: MAX_MODEL_BYTES,
-        allow_private_networks: settings.allow_private_networks,
+        // the store is the administrator's own, whatever range it is in
+        allow_private_networks: from_store || settings.allow_private_networks,
         plain_http: from_store && settings.store_plain_http,
     };
     let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
