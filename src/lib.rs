@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`api`] | the resources that users write and read |
 //! | [`model`] | the driver of Models and its steps |
+//! | [`deployment`] | the driver of ModelDeployments and its steps; the state machine of a rollout |
 //! | [`objects`], [`apply`] | what the operator makes, and how it is written |
 //! | [`context`], [`cache`] | what every reconcile needs; watched objects |
 //! | [`controller`], [`lease`], [`run`] | triggers, backoff, leader election, start and shutdown |
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod context;
 pub mod controller;
 pub mod crds;
+pub mod deployment;
 pub mod duration;
 pub mod events;
 pub mod hash;

@@ -1,0 +1,4 @@
+//! The driver of ModelDeployments.
+
+pub mod record;
+pub mod rollout;

@@ -1,0 +1,241 @@
+//! The state machine of a rollout: in go what the spec asks for, what is observed, and the time; out comes what to write
+//! next. Pure: no client, no clock, no randomness, no memory, so a restart at any point decides the same again.
+//!
+//! The writes of a [`Decision`] are made in this order, and a crash between any two is safe: records, then the list of
+//! draining pods, then labels of pods, then replicas, then what is retired and forgotten. A record is thus written before
+//! the traffic change that it justifies.
+//!
+//! A pod leaves in three steps, never fewer: it is told (its name on the list, its traffic label off), it drains, and only
+//! then the replicas of its revision fall. So whatever the ReplicaSet deletes was out of service before.
+
+mod capacity;
+mod outcome;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::record::Record;
+use crate::api::model_deployment::ActionRequest;
+
+/// How soon a draining or unverified pod is looked at again.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What the spec asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The revision that the spec resolves to; `None` while it resolves to none.
+    pub target: Option<String>,
+    /// Pods that take traffic.
+    pub replicas: u32,
+    /// Pods above `replicas` during a rollout.
+    pub max_surge: u32,
+    /// How long a rollout may go without a further ready pod.
+    pub progress_deadline: Duration,
+    /// Whether a rollout past its deadline goes back.
+    pub auto_rollback: bool,
+    /// Whether the rollout stands still.
+    pub paused: bool,
+    /// Revisions without pods to keep.
+    pub keep: usize,
+}
+
+/// What there is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Revisions by name (the digits of their hash that names carry).
+    pub revisions: BTreeMap<String, Revision>,
+    /// Names on the list of draining pods.
+    pub draining: BTreeSet<String>,
+    /// A person's action.
+    pub request: Option<ActionRequest>,
+}
+
+/// One revision with what runs of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Revision {
+    /// What is recorded on it.
+    pub record: Record,
+    /// Its Deployment, if it has one.
+    pub scale: Option<Scale>,
+    /// How long its pods may drain.
+    pub drain_timeout: Duration,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+}
+
+/// Replicas of a Deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Asked for.
+    pub replicas: u32,
+    /// Whether the controllers have acted on it.
+    pub settled: bool,
+}
+
+/// One pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether its server passed its start once in this life.
+    pub started: bool,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether it carries the traffic label.
+    pub labelled: bool,
+    /// When it was told to leave.
+    pub leaving_since: Option<Timestamp>,
+    /// Whether its own answer names the digest and a provider that were asked for.
+    pub verified: bool,
+    /// Whether its own answer says that no client is left.
+    pub drained: bool,
+    /// What keeps it from being ready.
+    pub problem: Option<Problem>,
+}
+
+/// What is wrong, for conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One CamelCase word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What to write next. Everything in it differs from what was observed, but for `draining`, `stable` and `goal`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Records to write.
+    pub records: BTreeMap<String, Record>,
+    /// The action that is done with.
+    pub request_done: Option<String>,
+    /// The list of draining pods as it should be.
+    pub draining: BTreeSet<String>,
+    /// Pods whose traffic label comes off.
+    pub tell: BTreeSet<String>,
+    /// Pods whose traffic label comes back.
+    pub recall: BTreeSet<String>,
+    /// Replicas of Deployments; one that is not there is made.
+    pub replicas: BTreeMap<String, u32>,
+    /// Revisions whose Deployment goes.
+    pub retire: BTreeSet<String>,
+    /// Revisions that are forgotten.
+    pub forget: BTreeSet<String>,
+    /// The stable revision, after `records`.
+    pub stable: Option<String>,
+    /// The revision that pods are moved to.
+    pub goal: Option<String>,
+    /// Whether the rollout is past its deadline and goes on trying.
+    pub overdue: bool,
+    /// When to look again, if nothing happens before.
+    pub again: Option<Duration>,
+}
+
+impl Decision {
+    /// Whether it asks for no write.
+    pub fn is_settled(&self, observed: &Observed) -> bool {
+        self.records.is_empty()
+            && self.request_done.is_none()
+            && self.draining == observed.draining
+            && self.tell.is_empty()
+            && self.recall.is_empty()
+            && self.replicas.is_empty()
+            && self.retire.is_empty()
+            && self.forget.is_empty()
+    }
+}
+
+/// The revision that was promoted last.
+pub fn stable_of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Record)>) -> Option<&'a str> {
+    records
+        .into_iter()
+        .filter_map(|(name, record)| Some((record.promoted?, name.as_str())))
+        .max()
+        .map(|(_, name)| name)
+}
+
+/// What to write next.
+pub fn decide(intent: &Intent, observed: &Observed, now: Timestamp) -> Decision {
+    let verdict = outcome::judge(intent, observed, now);
+    let mut decision = capacity::share(intent, observed, &verdict, now);
+    for (name, record) in &verdict.records {
+        let is_new = |revision: &Revision| revision.record != *record;
+        if observed.revisions.get(name).is_none_or(is_new) {
+            decision.records.insert(name.clone(), record.clone());
+        }
+    }
+    decision.request_done = observed.request.as_ref().map(|request| request.id.clone());
+    decision.overdue = verdict.overdue;
+    decision.forget = forgettable(intent, observed, &verdict);
+    decision.again = [decision.again, verdict.deadline_in].into_iter().flatten().min();
+    decision.stable = verdict.stable;
+    decision.goal = verdict.goal;
+    decision
+}
+
+/// R1: a revision that serves, that the spec asks for, or that has pods, is never forgotten.
+fn forgettable(intent: &Intent, observed: &Observed, verdict: &outcome::Verdict) -> BTreeSet<String> {
+    let mut idle: Vec<_> = observed
+        .revisions
+        .iter()
+        .filter(|(name, revision)| {
+            let needed = [&intent.target, &verdict.stable, &verdict.goal];
+            !needed.contains(&&Some((*name).clone())) && revision.scale.is_none() && revision.pods.is_empty()
+        })
+        .map(|(name, revision)| (std::cmp::Reverse(revision.record.number), name))
+        .collect();
+    idle.sort();
+    idle.into_iter().skip(intent.keep).map(|(_, name)| name.clone()).collect()
+}
+
+impl Revision {
+    /// Replicas asked for; none without a Deployment.
+    fn asked(&self) -> u32 {
+        self.scale.map_or(0, |scale| scale.replicas)
+    }
+
+    /// Its pods that are not being deleted.
+    fn alive(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| !pod.terminating)
+    }
+}
+
+impl Pod {
+    /// Whether the Service may send it new connections, now or as soon as it is ready.
+    fn stays(&self, draining: &BTreeSet<String>) -> bool {
+        !self.terminating && self.labelled && !draining.contains(&self.name)
+    }
+
+    /// Whether it takes traffic.
+    pub fn in_service(&self, draining: &BTreeSet<String>) -> bool {
+        self.ready && self.stays(draining)
+    }
+
+    /// Whether it was told in full, and nobody needs it any more.
+    fn removable(&self, draining: &BTreeSet<String>, timeout: Duration, now: Timestamp) -> bool {
+        let told = !self.labelled && draining.contains(&self.name);
+        let Some(since) = self.leaving_since else { return false };
+        told && (self.drained || !self.started || elapsed(since, now) >= timeout)
+    }
+}
+
+/// Time since; none for a time to come, after a step of the clock.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

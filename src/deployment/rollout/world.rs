@@ -1,0 +1,600 @@
+//! A small world for the property tests: Deployments and the ReplicaSet's choice of victims, pods that start, crash and
+//! drain, a kubelet and a kube-proxy that lag, a clock that steps, users, and an operator that reads old snapshots,
+//! writes under resourceVersions, and dies between two writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{Decision, Intent, Observed, Pod, Problem, Revision, Scale, decide, stable_of};
+use crate::{
+    api::model_deployment::{Action, ActionRequest},
+    deployment::record::Record,
+};
+
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How the pods of a revision turn out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    Good,
+    /// Its server never starts.
+    Broken,
+    /// It starts, but its own answer names another digest.
+    Impostor,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimPod {
+    pub name: String,
+    pub revision: String,
+    pub version: u64,
+    pub created: i64,
+    pub started: bool,
+    pub ready: bool,
+    pub terminating: bool,
+    pub labelled: bool,
+    pub leaving_since: Option<Timestamp>,
+    /// What the kubelet has delivered to the pod.
+    pub heard: bool,
+    pub drained: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object<T> {
+    pub version: u64,
+    pub value: T,
+}
+
+/// What the operator can read, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub deployments: BTreeMap<String, Object<u32>>,
+    pub records: BTreeMap<String, Object<Record>>,
+    pub list: Object<BTreeSet<String>>,
+    pub pods: Vec<SimPod>,
+    pub intent: Intent,
+    pub request: Option<ActionRequest>,
+}
+
+impl Snapshot {
+    fn alive<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a SimPod> + Clone {
+        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: Snapshot,
+    pub clock: i64,
+    /// Names that kube-proxy sends connections to.
+    pub proxy: BTreeSet<String>,
+    pub natures: BTreeMap<String, Nature>,
+    pub store_up: bool,
+    /// Snapshots since the operator's last write.
+    pub past: Vec<Snapshot>,
+    next: u64,
+    pub broken: Option<String>,
+    /// Revisions that a person asked for since they were quarantined.
+    pub wanted_again: BTreeSet<String>,
+}
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Reconcile { age: usize, dies_after: Option<usize> },
+    ReplicaSets,
+    Pods,
+    Kubelet,
+    Proxy,
+    Crash(usize),
+    NodeLoss(usize),
+    Pass(u16),
+    ClockSteps(i32),
+    Target(usize),
+    NoTarget,
+    Replicas(u32),
+    Surge(u32),
+    Pause(bool),
+    Ask(Action),
+    StatusDeleted,
+    Nature(usize, Nature),
+    Store(bool),
+    UserScales(usize, u32),
+    UserDeletesPod(usize),
+    UserDeletesDeployment(usize),
+}
+
+pub const REVISIONS: [&str; 4] = ["a", "b", "c", "d"];
+
+impl World {
+    pub fn new(replicas: u32) -> Self {
+        let now = Snapshot {
+            deployments: BTreeMap::new(),
+            records: BTreeMap::new(),
+            list: Object { version: 0, value: BTreeSet::new() },
+            pods: Vec::new(),
+            intent: Intent {
+                target: Some("a".into()),
+                replicas,
+                max_surge: 1,
+                progress_deadline: Duration::from_mins(10),
+                auto_rollback: true,
+                paused: false,
+                keep: 1,
+            },
+            request: None,
+        };
+        Self {
+            past: vec![now.clone()],
+            now,
+            clock: 1_800_000_000,
+            proxy: BTreeSet::new(),
+            natures: REVISIONS.iter().map(|name| ((*name).to_owned(), Nature::Good)).collect(),
+            store_up: true,
+            next: 1,
+            broken: None,
+            wanted_again: BTreeSet::new(),
+        }
+    }
+
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_second(self.clock).unwrap_or_default()
+    }
+
+    fn fail(&mut self, rule: &str, what: impl std::fmt::Display) {
+        self.broken.get_or_insert_with(|| format!("{rule}: {what}"));
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub fn observe(&self, snapshot: &Snapshot) -> Observed {
+        let mut revisions: BTreeMap<String, Revision> = BTreeMap::new();
+        for (name, record) in &snapshot.records {
+            revisions.entry(name.clone()).or_default().record = record.value.clone();
+        }
+        for (name, replicas) in &snapshot.deployments {
+            let alive = snapshot.pods.iter().filter(|pod| pod.revision == *name && !pod.terminating).count();
+            revisions.entry(name.clone()).or_default().scale =
+                Some(Scale { replicas: replicas.value, settled: alive == replicas.value as usize });
+        }
+        for pod in &snapshot.pods {
+            revisions.entry(pod.revision.clone()).or_default().pods.push(self.reported(pod));
+        }
+        for revision in revisions.values_mut() {
+            revision.drain_timeout = DRAIN;
+        }
+        Observed { revisions, draining: snapshot.list.value.clone(), request: snapshot.request.clone() }
+    }
+
+    fn reported(&self, pod: &SimPod) -> Pod {
+        Pod {
+            name: pod.name.clone(),
+            created: Timestamp::from_second(pod.created).ok(),
+            terminating: pod.terminating,
+            started: pod.started,
+            ready: pod.ready,
+            labelled: pod.labelled,
+            leaving_since: pod.leaving_since,
+            verified: pod.ready && self.nature(&pod.revision) != Nature::Impostor,
+            drained: pod.drained,
+            problem: (!pod.ready).then(|| Problem { reason: "Unready".into(), message: "not yet".into() }),
+        }
+    }
+
+    fn nature(&self, revision: &str) -> Nature {
+        self.natures.get(revision).copied().unwrap_or(Nature::Good)
+    }
+
+    fn serves(snapshot: &Snapshot, pod: &SimPod) -> bool {
+        pod.ready && pod.labelled && !pod.terminating && !snapshot.list.value.contains(&pod.name)
+    }
+
+    pub fn serving_of(&self, revision: &str) -> usize {
+        self.now.pods.iter().filter(|pod| pod.revision == revision && Self::serves(&self.now, pod)).count()
+    }
+
+    pub fn stable(&self) -> Option<String> {
+        stable_of(self.now.records.iter().map(|(name, record)| (name, &record.value))).map(str::to_owned)
+    }
+
+    pub fn step(&mut self, step: &Step) {
+        match step {
+            Step::Reconcile { age, dies_after } => self.reconcile(*age, *dies_after),
+            Step::ReplicaSets => self.replica_sets(),
+            Step::Pods => self.pods(),
+            Step::Kubelet => self.kubelet(),
+            Step::Proxy => {
+                self.proxy = self
+                    .now
+                    .pods
+                    .iter()
+                    .filter(|pod| pod.ready && pod.labelled && !pod.terminating)
+                    .map(|pod| pod.name.clone())
+                    .collect();
+            }
+            Step::Crash(index) => self.change_pod(*index, |pod| {
+                (pod.ready, pod.started) = (false, false);
+                true
+            }),
+            Step::NodeLoss(index) | Step::UserDeletesPod(index) => self.change_pod(*index, |_| false),
+            Step::Pass(seconds) => self.clock += i64::from(*seconds),
+            Step::ClockSteps(seconds) => self.clock += i64::from(*seconds),
+            Step::Target(index) => {
+                let name = REVISIONS[index % REVISIONS.len()].to_owned();
+                if self.now.intent.target.as_ref() != Some(&name) {
+                    self.wanted_again.insert(name.clone());
+                }
+                self.now.intent.target = Some(name);
+            }
+            Step::NoTarget => self.now.intent.target = None,
+            Step::Replicas(replicas) => self.now.intent.replicas = *replicas,
+            Step::Surge(surge) => self.now.intent.max_surge = *surge,
+            Step::Pause(paused) => self.now.intent.paused = *paused,
+            Step::Ask(action) => {
+                let id = self.fresh().to_string();
+                if let Some(revision) = self.now.intent.target.clone() {
+                    if *action == Action::Retry {
+                        self.wanted_again.insert(revision.clone());
+                    }
+                    self.now.request = Some(ActionRequest { id, action: *action, revision });
+                }
+            }
+            Step::StatusDeleted => self.now.request = None,
+            Step::Nature(index, nature) => {
+                self.natures.insert(REVISIONS[index % REVISIONS.len()].to_owned(), *nature);
+            }
+            Step::Store(up) => self.store_up = *up,
+            Step::UserScales(index, replicas) => {
+                let version = self.fresh();
+                if let Some(found) = self.now.deployments.values_mut().nth(*index) {
+                    *found = Object { version, value: *replicas };
+                }
+            }
+            Step::UserDeletesDeployment(index) => {
+                if let Some(name) = self.now.deployments.keys().nth(*index).cloned() {
+                    self.now.deployments.remove(&name);
+                    self.now.pods.retain(|pod| pod.revision != name);
+                }
+            }
+        }
+        self.deployments_notice();
+        self.past.push(self.now.clone());
+    }
+
+    /// The status of a Deployment counts its pods, so its resourceVersion moves with them.
+    fn deployments_notice(&mut self) {
+        let counts = |snapshot: &Snapshot, name: &str| {
+            let ready = snapshot.alive(name).filter(|pod| pod.ready).count();
+            (snapshot.alive(name).count(), ready)
+        };
+        let Some(before) = self.past.last().cloned() else { return };
+        for name in before.deployments.keys() {
+            let version = self.fresh();
+            if counts(&before, name) != counts(&self.now, name)
+                && let Some(deployment) = self.now.deployments.get_mut(name)
+            {
+                deployment.version = version;
+            }
+        }
+    }
+
+    fn change_pod(&mut self, index: usize, change: impl Fn(&mut SimPod) -> bool) {
+        if self.now.pods.is_empty() {
+            return;
+        }
+        let index = index % self.now.pods.len();
+        let version = self.fresh();
+        let mut pod = self.now.pods.remove(index);
+        if change(&mut pod) {
+            pod.version = version;
+            self.now.pods.insert(index, pod);
+        }
+    }
+
+    /// Every ReplicaSet makes or deletes pods until it has what its Deployment asks for.
+    fn replica_sets(&mut self) {
+        for (revision, replicas) in self.now.deployments.clone() {
+            loop {
+                let alive: Vec<_> = self
+                    .now
+                    .pods
+                    .iter()
+                    .filter(|pod| pod.revision == revision && !pod.terminating)
+                    .cloned()
+                    .collect();
+                if alive.len() < replicas.value as usize {
+                    let version = self.fresh();
+                    self.now.pods.push(SimPod {
+                        name: format!("{revision}-{version}"),
+                        revision: revision.clone(),
+                        version,
+                        created: self.clock,
+                        started: false,
+                        ready: false,
+                        terminating: false,
+                        labelled: true,
+                        leaving_since: None,
+                        heard: false,
+                        drained: false,
+                    });
+                } else if alive.len() > replicas.value as usize {
+                    // pending before started, unready before ready, then by deletion cost, then the youngest
+                    let victim = alive
+                        .iter()
+                        .min_by_key(|pod| {
+                            (pod.started, pod.ready, pod.labelled, std::cmp::Reverse(pod.version))
+                        })
+                        .cloned();
+                    let Some(victim) = victim else { break };
+                    if Self::serves(&self.now, &victim) {
+                        self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
+                    }
+                    if victim.drained && self.proxy.contains(&victim.name) {
+                        self.fail("R4", format!("{} was deleted while kube-proxy knew it", victim.name));
+                    }
+                    let version = self.fresh();
+                    for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
+                        (pod.terminating, pod.version) = (true, version);
+                    }
+                } else {
+                    break;
+                }
+            }
+        }
+        // garbage collection of what has no Deployment
+        let deployments = &self.now.deployments;
+        self.now.pods.retain(|pod| deployments.contains_key(&pod.revision));
+    }
+
+    /// Pods start, finish their drain, and end.
+    fn pods(&mut self) {
+        let version = self.fresh();
+        let (natures, store_up, proxy) = (self.natures.clone(), self.store_up, self.proxy.clone());
+        for pod in self.now.pods.iter_mut().filter(|pod| !pod.terminating) {
+            let nature = natures.get(&pod.revision).copied().unwrap_or(Nature::Good);
+            let before = pod.clone();
+            if pod.started {
+                pod.ready = !pod.heard;
+                pod.drained = pod.heard && !proxy.contains(&pod.name);
+            } else if nature != Nature::Broken && store_up {
+                (pod.started, pod.ready) = (true, !pod.heard);
+            }
+            if *pod != before {
+                pod.version = version;
+            }
+        }
+        self.now.pods.retain(|pod| !pod.terminating || proxy.contains(&pod.name));
+    }
+
+    /// The list of draining pods reaches the pods.
+    fn kubelet(&mut self) {
+        let list = &self.now.list.value;
+        for pod in &mut self.now.pods {
+            pod.heard = list.contains(&pod.name);
+            pod.drained = pod.drained && pod.heard;
+        }
+    }
+
+    /// The operator decides on a snapshot and writes until a conflict or its death.
+    fn reconcile(&mut self, age: usize, dies_after: Option<usize>) {
+        let index = self.past.len().saturating_sub(1 + age);
+        let Some(seen) = self.past.get(index).cloned() else { return };
+        let observed = self.observe(&seen);
+        let decision = decide(&seen.intent, &observed, self.time());
+        self.check(&seen, &observed, &decision);
+        let mut left = dies_after.unwrap_or(usize::MAX);
+        let mut wrote = false;
+        // whatever `apply` reports, the next reconcile begins with a new look
+        let _ = self.apply(&seen, &decision, &mut left, &mut wrote);
+        if wrote {
+            self.past = vec![self.now.clone()];
+        }
+    }
+
+    fn apply(
+        &mut self,
+        seen: &Snapshot,
+        decision: &Decision,
+        left: &mut usize,
+        wrote: &mut bool,
+    ) -> Option<()> {
+        let mut write = |wrote: &mut bool| {
+            *left = left.checked_sub(1)?;
+            *wrote = true;
+            Some(())
+        };
+        for (name, record) in &decision.records {
+            let known = seen.records.get(name).map(|object| object.version);
+            if self.now.records.get(name).map(|object| object.version) != known {
+                return None;
+            }
+            write(wrote)?;
+            let version = self.fresh();
+            self.now.records.insert(name.clone(), Object { version, value: record.clone() });
+            let asked = self.now.request.as_ref().is_some_and(|request| request.action == Action::Retry);
+            if record.quarantine.is_some() && !asked {
+                self.wanted_again.remove(name);
+            }
+        }
+        if let Some(id) = &decision.request_done
+            && self.now.request.as_ref().is_some_and(|request| request.id == *id)
+        {
+            write(wrote)?;
+            self.now.request = None;
+        }
+        if decision.draining != seen.list.value {
+            if self.now.list.version != seen.list.version {
+                return None;
+            }
+            write(wrote)?;
+            self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
+        }
+        let time = self.time();
+        for (name, tell) in decision
+            .tell
+            .iter()
+            .map(|name| (name, true))
+            .chain(decision.recall.iter().map(|name| (name, false)))
+        {
+            let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
+            let version = self.fresh();
+            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
+            if Some(pod.version) != known {
+                return None;
+            }
+            write(wrote)?;
+            pod.labelled = !tell;
+            pod.leaving_since = tell.then_some(time);
+            pod.version = version;
+        }
+        for (name, replicas) in &decision.replicas {
+            let known = seen.deployments.get(name).map(|object| object.version);
+            if self.now.deployments.get(name).map(|object| object.version) != known {
+                return None;
+            }
+            write(wrote)?;
+            let version = self.fresh();
+            self.now.deployments.insert(name.clone(), Object { version, value: *replicas });
+        }
+        for name in &decision.retire {
+            if self.now.deployments.get(name) != seen.deployments.get(name) {
+                return None;
+            }
+            write(wrote)?;
+            self.now.deployments.remove(name);
+        }
+        for name in &decision.forget {
+            if self.now.records.get(name) != seen.records.get(name) {
+                return None;
+            }
+            write(wrote)?;
+            self.now.records.remove(name);
+        }
+        Some(())
+    }
+
+    /// The rules that a single decision must keep.
+    fn check(&mut self, seen: &Snapshot, observed: &Observed, decision: &Decision) {
+        let intent = &seen.intent;
+        let replicas = intent.replicas as usize;
+        let serving = |told: bool| {
+            seen.pods
+                .iter()
+                .filter(|pod| Self::serves(seen, pod) && !(told && decision.draining.contains(&pod.name)))
+                .count()
+        };
+        let (before, after) = (serving(false), serving(true));
+        if after < before.min(replicas) {
+            self.fail("R3", format!("{before} pods in service became {after} of {replicas}"));
+        }
+        let stable_before =
+            stable_of(seen.records.iter().map(|(name, record)| (name, &record.value))).map(str::to_owned);
+        if let (Some(stable), Some(goal)) = (stable_before.as_deref(), decision.goal.as_deref())
+            && stable != goal
+        {
+            if !seen.alive(goal).any(|pod| Self::serves(seen, pod)) {
+                let untold =
+                    seen.alive(stable).filter(|pod| pod.labelled && !seen.list.value.contains(&pod.name));
+                let spare = untold.clone().count().saturating_sub(replicas);
+                let others = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
+                let told = untold.filter(|pod| decision.draining.contains(&pod.name)).count();
+                if told > spare && !others {
+                    self.fail(
+                        "R8",
+                        format!("{told} pods of {stable} give way to {goal}, which never served"),
+                    );
+                }
+            }
+            let asked = seen.deployments.get(stable).map_or(0, |object| object.value);
+            let left = decision.replicas.get(stable).copied().unwrap_or(asked);
+            let promoted = decision.stable.as_deref() == Some(goal);
+            let alive = seen.alive(stable).any(|pod| pod.started);
+            if asked > 0 && left == 0 && alive && !promoted {
+                self.fail("R9", format!("the last pod of {stable} goes before {goal} is promoted"));
+            }
+        }
+        if let Some(stable) = decision.stable.as_deref()
+            && stable_before.as_deref() != Some(stable)
+        {
+            let good = seen
+                .alive(stable)
+                .filter(|pod| Self::serves(seen, pod) && self.nature(&pod.revision) != Nature::Impostor)
+                .count();
+            let strays = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
+            if good < replicas || strays || intent.target.as_deref() != Some(stable) || intent.paused {
+                self.fail(
+                    "R4",
+                    format!("{stable} is promoted with {good} of {replicas} pods, strays: {strays}"),
+                );
+            }
+        }
+        for (name, object) in &seen.records {
+            let asked = seen.deployments.get(name).map_or(0, |deployment| deployment.value);
+            let record = decision.records.get(name).unwrap_or(&object.value);
+            let raised = decision.replicas.get(name).is_some_and(|replicas| *replicas > asked);
+            if record.quarantine.is_some() && raised {
+                self.fail("R5", format!("{name} is quarantined and grows"));
+            }
+            let lifted = object.value.quarantine.is_some() && record.quarantine.is_none();
+            let moved_on = intent.target.as_ref() != Some(name);
+            if lifted && !moved_on && !self.wanted_again.contains(name) {
+                self.fail("R5", format!("{name} left its quarantine by itself"));
+            }
+        }
+        for name in &decision.forget {
+            let needed =
+                [decision.stable.as_deref(), intent.target.as_deref()].contains(&Some(name.as_str()));
+            if needed
+                || seen.pods.iter().any(|pod| pod.revision == *name)
+                || seen.deployments.contains_key(name)
+            {
+                self.fail("R1", format!("{name} is needed and forgotten"));
+            }
+        }
+        if let Some(request) = observed.request.as_ref().filter(|request| request.action == Action::Abort)
+            && intent.target == stable_before
+        {
+            let without = decide(intent, &Observed { request: None, ..observed.clone() }, self.time());
+            let with = Decision { request_done: None, ..decision.clone() };
+            let quarantined =
+                seen.records.get(&request.revision).is_some_and(|r| r.value.quarantine.is_some());
+            if without != with && !quarantined {
+                self.fail("R2", "an abort without a rollout changes something");
+            }
+        }
+    }
+
+    /// Everything works from now on: the operator and the machinery take turns, until nothing changes even after the
+    /// deadline. Out comes the number of rounds.
+    pub fn settle(&mut self) -> Option<usize> {
+        self.store_up = true;
+        self.now.intent.paused = false;
+        self.now.request = None;
+        self.past = vec![self.now.clone()];
+        let mut quiet = 0;
+        for round in 0..400 {
+            let before = self.now.clone();
+            self.step(&Step::Reconcile { age: 0, dies_after: None });
+            for step in [Step::ReplicaSets, Step::Proxy, Step::Kubelet, Step::Pods, Step::Pods, Step::Proxy] {
+                self.step(&step);
+            }
+            let same = before.deployments == self.now.deployments
+                && before.list == self.now.list
+                && before.pods.len() == self.now.pods.len()
+                && before.records.len() == self.now.records.len();
+            quiet = if same { quiet + 1 } else { 0 };
+            if quiet == 4 {
+                return Some(round);
+            }
+            self.clock += if same { 700 } else { 20 };
+        }
+        None
+    }
+}
