@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 
 use super::record::Record;
 use crate::api::model_deployment::ActionRequest;

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 
 use super::{Decision, Intent, Observed, POLL, Pod, Revision, count, outcome::Verdict};
 

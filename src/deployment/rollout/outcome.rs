@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 
 use super::{Intent, Observed, Problem, count, elapsed, stable_of};
 use crate::{

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use k8s_openapi::jiff::Timestamp;
 
 use super::{Decision, Intent, Observed, Pod, Problem, Revision, Scale, decide, stable_of};
 use crate::{
