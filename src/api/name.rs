@@ -26,7 +26,7 @@ pub const MODEL_FINALIZER: &str = "modelwright.dev/protection";
 pub const SELECTED_GENERATION_ANNOTATION: &str = "modelwright.dev/selected-generation";
 /// Label with the name of the ModelDeployment that an object belongs to.
 pub const DEPLOYMENT_LABEL: &str = "modelwright.dev/deployment";
-/// Label with the hash of the revision that an object belongs to.
+/// Label with the revision that an object belongs to, as [`short_revision`] says.
 pub const REVISION_LABEL: &str = "modelwright.dev/revision";
 /// Label of serving pods: `serve` while the Service may select the pod. The operator takes it off before a pod leaves.
 pub const TRAFFIC_LABEL: &str = "modelwright.dev/traffic";
@@ -45,6 +45,13 @@ pub const WORKLOAD_SERVICE_ACCOUNT: &str = "modelwright-workload";
 /// Secret with the credentials of the artifact store, in the user's namespace.
 pub const STORE_SECRET: &str = "modelwright-store";
 
+/// Annotation of a ControllerRevision: the whole hash of what the user asked for.
+pub const REVISION_HASH_ANNOTATION: &str = "modelwright.dev/revision-hash";
+/// Annotation of a serving pod: since when it leaves service, RFC 3339.
+pub const LEAVING_ANNOTATION: &str = "modelwright.dev/leaving-since";
+/// Annotation of a pod: the ReplicaSet deletes the lowest first.
+pub const DELETION_COST_ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// Longest name of a Model or ModelDeployment: derived names and label values must fit into 63 characters.
 pub const MAX_NAME_LENGTH: usize = 40;
 
@@ -58,10 +65,14 @@ pub fn run_job(model: &str, spec_hash: &str) -> String {
     format!("{model}-{}", crate::hash::short(spec_hash, 10))
 }
 
-/// `<deployment>-<first 10 hex digits of the revision's hash>`, the name of a revision's ControllerRevision and
-/// Deployment.
+/// The first 10 hex digits of a revision's hash: how labels, names and the status call it.
+pub fn short_revision(hash: &str) -> &str {
+    crate::hash::short(hash, 10)
+}
+
+/// `<deployment>-<short revision>`, the name of a revision's ControllerRevision and Deployment.
 pub fn revision(deployment: &str, hash: &str) -> String {
-    format!("{deployment}-{}", hash.get(..10).unwrap_or(hash))
+    format!("{deployment}-{}", short_revision(hash))
 }
 
 /// `<deployment>-traffic`, the name of the traffic ConfigMap.

@@ -1,0 +1,85 @@
+//! What is around the pods: the Service, the PodDisruptionBudget, the traffic ConfigMap. Pure.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::{
+        core::v1::{ConfigMap, Service, ServicePort, ServiceSpec},
+        policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use modelwright_contract::{names, traffic::Traffic};
+
+use super::Owner;
+use crate::{
+    api::name::{DEPLOYMENT_LABEL, TRAFFIC_LABEL, TRAFFIC_SERVE, traffic},
+    objects::owned_metadata,
+};
+
+/// The Service that clients use: it selects the pods that carry the traffic label.
+pub fn build_service(owner: &Owner<'_>) -> Service {
+    Service {
+        metadata: metadata(owner, owner.name.to_owned()),
+        spec: Some(ServiceSpec {
+            ports: Some(vec![ServicePort {
+                name: Some("http".into()),
+                app_protocol: Some("http".into()),
+                port: names::HTTP_PORT.into(),
+                protocol: Some("TCP".into()),
+                target_port: Some(IntOrString::String("http".into())),
+                ..ServicePort::default()
+            }]),
+            selector: Some(
+                [
+                    (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
+                    (TRAFFIC_LABEL.to_owned(), TRAFFIC_SERVE.to_owned()),
+                ]
+                .into(),
+            ),
+            type_: Some("ClusterIP".into()),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// One budget over the pods of all revisions; a pod that is not ready can always be evicted.
+pub fn build_disruption_budget(owner: &Owner<'_>) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: metadata(owner, owner.name.to_owned()),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector {
+                match_labels: Some([(DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned())].into()),
+                ..LabelSelector::default()
+            }),
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The ConfigMap through which pods are told to leave, at first with nobody on its list.
+pub fn build_traffic(owner: &Owner<'_>) -> ConfigMap {
+    ConfigMap {
+        metadata: metadata(owner, traffic(owner.name)),
+        data: Some([(names::TRAFFIC_KEY.to_owned(), traffic_text(&BTreeSet::new()))].into()),
+        ..ConfigMap::default()
+    }
+}
+
+/// The content of the traffic ConfigMap's key.
+pub fn traffic_text(draining: &BTreeSet<String>) -> String {
+    serde_json::to_string(&Traffic { drain: draining.clone() }).expect("a set of strings is JSON")
+}
+
+fn metadata(owner: &Owner<'_>, name: String) -> kube::api::ObjectMeta {
+    owned_metadata(
+        name,
+        owner.namespace,
+        Some(owner.reference.clone()),
+        [(DEPLOYMENT_LABEL, owner.name.to_owned())],
+    )
+}

@@ -1,0 +1,375 @@
+//! A serving pod: `fetch` (init container), then `serve`, over one bounded volume. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+        EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec,
+        PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
+        Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity as Amount,
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+use modelwright_contract::{
+    fetch::{FetchConfig, FetchKind},
+    names,
+    serving::ServingConfig,
+};
+
+use super::Owner;
+use crate::{
+    api::{
+        Scheduling,
+        name::{
+            DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL, STORE_SECRET,
+            TRAFFIC_LABEL, TRAFFIC_SERVE, VERSION_LABEL, WORKLOAD_SERVICE_ACCOUNT, short_revision, traffic,
+        },
+        scheduling::{TaintEffect, TolerationOperator, WhenUnsatisfiable},
+    },
+    context::Settings,
+    deployment::{identity::Asked, revision::Facts},
+    quantity::Quantity,
+};
+
+/// Name of the init container.
+pub const FETCH: &str = "fetch";
+/// Name of the serving container.
+pub const SERVE: &str = "serve";
+
+const DEFAULT_MEMORY_LIMIT: &str = "1Gi";
+const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
+const FETCH_LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
+/// Room beside the artifact, for its manifest and for what is unpacked beside it.
+const VOLUME_MARGIN: u64 = 64 * 1024 * 1024;
+const TEMPORARY_SIZE: &str = "64Mi";
+/// From the end of a drain to the kill.
+const GRACE_MARGIN_SECONDS: u64 = 15;
+/// Longest start, in probes: half an hour.
+const STARTUP_PROBES: i32 = 1800;
+/// User and group of every container.
+const USER: i64 = 65532;
+/// `r--r-----`: readable through the group.
+const SECRET_MODE: i32 = 0o440;
+
+pub(super) fn pod_template(
+    owner: &Owner<'_>,
+    hash: &str,
+    asked: &Asked,
+    facts: &Facts,
+    settings: &Settings,
+    workload_account: bool,
+) -> PodTemplateSpec {
+    let image = asked.runtime.as_ref().unwrap_or(&settings.runtime_image);
+    let scheduling = &asked.scheduling;
+    let drain_seconds = asked.limits.drain_timeout_milliseconds.div_ceil(1000);
+    PodTemplateSpec {
+        metadata: Some(pod_metadata(owner, hash, scheduling, facts)),
+        spec: Some(PodSpec {
+            automount_service_account_token: Some(false),
+            containers: vec![serve_container(image, hash, asked, facts)],
+            enable_service_links: Some(false),
+            image_pull_secrets: some_list(
+                scheduling
+                    .image_pull_secrets
+                    .iter()
+                    .map(|name| LocalObjectReference { name: name.clone() })
+                    .collect(),
+            ),
+            init_containers: Some(vec![fetch_container(image, facts, settings)]),
+            node_selector: some_map(
+                scheduling.node_selector.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect(),
+            ),
+            priority_class_name: scheduling.priority_class_name.clone(),
+            security_context: Some(PodSecurityContext {
+                fs_group: Some(USER),
+                run_as_group: Some(USER),
+                run_as_non_root: Some(true),
+                run_as_user: Some(USER),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".into(),
+                    ..SeccompProfile::default()
+                }),
+                ..PodSecurityContext::default()
+            }),
+            service_account_name: workload_account.then(|| WORKLOAD_SERVICE_ACCOUNT.into()),
+            termination_grace_period_seconds: i64::try_from(drain_seconds + GRACE_MARGIN_SECONDS).ok(),
+            tolerations: some_list(tolerations(scheduling)),
+            topology_spread_constraints: some_list(topology_spread(owner, hash, scheduling)),
+            volumes: Some(volumes(owner, facts)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn pod_metadata(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling, facts: &Facts) -> ObjectMeta {
+    let mut labels: BTreeMap<String, String> =
+        scheduling.pod_labels.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    for (key, value) in [
+        (MANAGED_BY_LABEL, MANAGED_BY),
+        (MODEL_LABEL, &facts.model),
+        (VERSION_LABEL, &facts.version.to_string()),
+        (DEPLOYMENT_LABEL, owner.name),
+        (REVISION_LABEL, short_revision(hash)),
+        (TRAFFIC_LABEL, TRAFFIC_SERVE),
+    ] {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    ObjectMeta {
+        labels: Some(labels),
+        annotations: some_map(
+            scheduling.pod_annotations.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect(),
+        ),
+        ..ObjectMeta::default()
+    }
+}
+
+fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container {
+    let config = FetchConfig {
+        kind: FetchKind::Artifact,
+        uri: facts.artifact.uri.clone(),
+        sha256: Some(facts.artifact.sha256.clone()),
+        destination: names::MODEL_DIRECTORY.into(),
+        credentials_directory: Some(names::STORE_CREDENTIALS_DIRECTORY.into()),
+        max_bytes: facts.artifact.size_bytes + VOLUME_MARGIN / 2,
+        // the store's address is the operator's own, not a user's
+        allow_private_networks: true,
+        plain_http: settings.store_plain_http,
+    };
+    Container {
+        name: FETCH.into(),
+        image: Some(image.to_owned()),
+        args: Some(vec![FETCH.into()]),
+        env: Some(vec![environment(names::FETCH_ENV, json(&config))]),
+        resources: Some(ResourceRequirements {
+            limits: Some(amounts(FETCH_LIMITS)),
+            requests: Some(amounts(DEFAULT_REQUESTS)),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(confined()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, false),
+            mount("temporary", "/tmp", false),
+            mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Container {
+    let config = ServingConfig {
+        model: facts.model.clone(),
+        version: facts.version,
+        model_digest: facts.model_digest.clone(),
+        revision: short_revision(hash).to_owned(),
+        directory: names::MODEL_DIRECTORY.into(),
+        execution_providers: asked.execution_providers.clone(),
+        allow_fallback: asked.allow_fallback,
+        limits: asked.limits.clone(),
+    };
+    let pod_name = EnvVar {
+        name: names::POD_NAME_ENV.into(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                api_version: Some("v1".into()),
+                field_path: "metadata.name".into(),
+            }),
+            ..EnvVarSource::default()
+        }),
+    };
+    let port = |name: &str, port: u16| ContainerPort {
+        name: Some(name.into()),
+        container_port: port.into(),
+        protocol: Some("TCP".into()),
+        ..ContainerPort::default()
+    };
+    Container {
+        name: SERVE.into(),
+        image: Some(image.to_owned()),
+        args: Some(vec![SERVE.into()]),
+        env: Some(vec![environment(names::SERVING_ENV, json(&config)), pod_name]),
+        ports: Some(vec![port("http", names::HTTP_PORT), port("metrics", names::METRICS_PORT)]),
+        // a server that passed its start has been ready: before, it never had a client
+        startup_probe: Some(probe("/v2/health/ready", 1, STARTUP_PROBES)),
+        readiness_probe: Some(probe("/v2/health/ready", 2, 2)),
+        liveness_probe: Some(probe("/v2/health/live", 10, 3)),
+        resources: Some(serve_resources(asked)),
+        security_context: Some(confined()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, true),
+            mount("temporary", "/tmp", false),
+            mount("traffic", names::TRAFFIC_DIRECTORY, true),
+        ]),
+        ..Container::default()
+    }
+}
+
+/// What the user wrote, and where nothing is written: a memory limit, and small requests within the limits.
+fn serve_resources(asked: &Asked) -> ResourceRequirements {
+    let mut limits = asked.resource_limits.clone();
+    limits.entry("memory".into()).or_insert_with(|| {
+        let least = Quantity::parse(DEFAULT_MEMORY_LIMIT).ok();
+        // a larger request without a limit is its own limit
+        asked
+            .resource_requests
+            .get("memory")
+            .filter(|request| Quantity::parse(request).ok() > least)
+            .cloned()
+            .unwrap_or_else(|| DEFAULT_MEMORY_LIMIT.to_owned())
+    });
+    let mut requests = asked.resource_requests.clone();
+    for (resource, default) in DEFAULT_REQUESTS {
+        requests.entry(resource.into()).or_insert_with(|| {
+            let limit = limits.get(resource).filter(|limit| {
+                matches!((Quantity::parse(limit), Quantity::parse(default)), (Ok(limit), Ok(default)) if limit < default)
+            });
+            limit.cloned().unwrap_or_else(|| default.to_owned())
+        });
+    }
+    let amounts = |all: BTreeMap<String, String>| {
+        Some(all.into_iter().map(|(resource, amount)| (resource, Amount(amount))).collect())
+    };
+    ResourceRequirements { limits: amounts(limits), requests: amounts(requests), ..ResourceRequirements::default() }
+}
+
+fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::String("http".into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(2),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+fn confined() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
+    let empty = |name: &str, size: String| Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit: Some(Amount(size)) }),
+        ..Volume::default()
+    };
+    vec![
+        // the archive and what is unpacked of it may be there at the same time
+        empty("work", (2 * facts.artifact.size_bytes + VOLUME_MARGIN).to_string()),
+        empty("temporary", TEMPORARY_SIZE.into()),
+        Volume {
+            name: "store-credentials".into(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(STORE_SECRET.into()),
+                default_mode: Some(SECRET_MODE),
+                optional: Some(true),
+                items: None,
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "traffic".into(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: traffic(owner.name),
+                optional: Some(true),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    ]
+}
+
+fn tolerations(scheduling: &Scheduling) -> Vec<Toleration> {
+    let operator = |operator| match operator {
+        TolerationOperator::Exists => "Exists".to_owned(),
+        TolerationOperator::Equal => "Equal".to_owned(),
+    };
+    let effect = |effect| match effect {
+        TaintEffect::NoSchedule => "NoSchedule".to_owned(),
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule".to_owned(),
+        TaintEffect::NoExecute => "NoExecute".to_owned(),
+    };
+    scheduling
+        .tolerations
+        .iter()
+        .map(|toleration| Toleration {
+            key: toleration.key.clone(),
+            operator: toleration.operator.map(operator),
+            value: toleration.value.clone(),
+            effect: toleration.effect.map(effect),
+            toleration_seconds: toleration.toleration_seconds,
+        })
+        .collect()
+}
+
+/// A revision's pods spread among themselves: an old revision's pods are about to leave.
+fn topology_spread(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling) -> Vec<TopologySpreadConstraint> {
+    let selector = LabelSelector {
+        match_labels: Some(
+            [
+                (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
+                (REVISION_LABEL.to_owned(), short_revision(hash).to_owned()),
+            ]
+            .into(),
+        ),
+        ..LabelSelector::default()
+    };
+    scheduling
+        .topology_spread
+        .iter()
+        .map(|spread| TopologySpreadConstraint {
+            label_selector: Some(selector.clone()),
+            max_skew: spread.max_skew,
+            topology_key: spread.topology_key.clone(),
+            when_unsatisfiable: match spread.when_unsatisfiable {
+                Some(WhenUnsatisfiable::DoNotSchedule) => "DoNotSchedule".into(),
+                Some(WhenUnsatisfiable::ScheduleAnyway) | None => "ScheduleAnyway".into(),
+            },
+            ..TopologySpreadConstraint::default()
+        })
+        .collect()
+}
+
+fn environment(name: &str, value: String) -> EnvVar {
+    EnvVar { name: name.into(), value: Some(value), value_from: None }
+}
+
+fn json(config: &impl serde::Serialize) -> String {
+    serde_json::to_string(config).expect("the contract's types are JSON")
+}
+
+fn amounts(all: [(&str, &str); 2]) -> BTreeMap<String, Amount> {
+    all.into_iter().map(|(resource, amount)| (resource.to_owned(), Amount(amount.into()))).collect()
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn some_list<T>(items: Vec<T>) -> Option<Vec<T>> {
+    Some(items).filter(|items| !items.is_empty())
+}
+
+fn some_map(items: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+    Some(items).filter(|items| !items.is_empty())
+}

@@ -1,0 +1,64 @@
+//! A revision: everything that its pods were rendered from, immutable, in the data of a ControllerRevision. Pure.
+
+use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::PodTemplateSpec};
+use modelwright_contract::serving::ExecutionProvider;
+use serde::{Deserialize, Serialize};
+
+use crate::api::model_version::{Artifact, Signature};
+
+/// What a revision serves and how its pods are made. A missing ModelVersion or a newer operator changes nothing of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionData {
+    /// What it serves.
+    #[serde(flatten)]
+    pub version: Facts,
+    /// Execution providers, in order of preference.
+    pub execution_providers: Vec<ExecutionProvider>,
+    /// Whether another provider than the first may serve.
+    pub allow_fallback: bool,
+    /// How long a pod may drain.
+    pub drain_timeout_milliseconds: u64,
+    /// The pods, whole.
+    pub pod_template: PodTemplateSpec,
+}
+
+/// One version of a Model, as far as serving it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// Name of the Model.
+    pub model: String,
+    /// Number of the version.
+    pub version: u64,
+    /// Digest of the model's files.
+    pub model_digest: String,
+    /// Where the bytes are.
+    pub artifact: Artifact,
+    /// What the model takes and gives.
+    pub signature: Signature,
+}
+
+/// The data of a ControllerRevision; `None` where somebody else wrote it.
+pub fn read(revision: &ControllerRevision) -> Option<RevisionData> {
+    serde_json::from_value(revision.data.as_ref()?.0.clone()).ok()
+}
+
+impl RevisionData {
+    /// Whether a pod's own answer is what was asked for; if not, why.
+    pub fn check(&self, digest: &str, provider: &str) -> Result<(), String> {
+        if digest != self.version.model_digest {
+            return Err(format!(
+                "the pod says that it serves the digest {digest}, expected {}",
+                self.version.model_digest
+            ));
+        }
+        let first = self.execution_providers.first().map(ToString::to_string).unwrap_or_default();
+        if !self.allow_fallback && provider != first {
+            return Err(format!(
+                "the pod says that it runs on {provider}, expected {first}; set spec.accelerator.allowFallback to allow that"
+            ));
+        }
+        Ok(())
+    }
+}
