@@ -7,6 +7,7 @@ mod pod;
 mod revision;
 
 pub use around::{build_disruption_budget, build_service, build_traffic, traffic_text};
+pub use pod::{FETCH, SERVE};
 pub use revision::{build_deployment, build_revision};
 
 /// What the objects of one ModelDeployment have in common.

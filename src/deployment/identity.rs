@@ -135,7 +135,12 @@ mod tests {
     #[test]
     fn spellings_of_the_same_thing_have_one_hash() {
         for group in [
-            vec![json!({}), json!({"serving": {}}), json!({"resources": {"limits": {}}}), json!({"scheduling": {}})],
+            vec![
+                json!({}),
+                json!({"serving": {}}),
+                json!({"resources": {"limits": {}}}),
+                json!({"scheduling": {}}),
+            ],
             vec![json!({"serving": {"timeout": "60s"}}), json!({"serving": {"timeout": "1m"}})],
             vec![
                 json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}),

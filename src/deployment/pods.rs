@@ -12,6 +12,7 @@ use kube::ResourceExt as _;
 use modelwright_contract::{report::Report, status::ServeStatus};
 
 use super::{
+    build::SERVE,
     revision::RevisionData,
     rollout::{self, Problem, Scale},
 };
@@ -22,8 +23,6 @@ use crate::{
 
 /// Longest message of a problem, in bytes: it is kept in an annotation and in conditions.
 const MAX_MESSAGE: usize = 1000;
-/// Name of the container that serves.
-const SERVE: &str = "serve";
 
 /// What a pod said of itself, if it was asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +41,9 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
     });
     let ready = condition(pod, "Ready").is_some_and(|condition| condition.status == "True");
     let checked = match (answer, data) {
-        (Some(Answer::Said(said)), Some(data)) => Some(data.check(&said.model_digest, &said.execution_provider)),
+        (Some(Answer::Said(said)), Some(data)) => {
+            Some(data.check(&said.model_digest, &said.execution_provider))
+        }
         _ => None,
     };
     let drained = match answer {
@@ -90,8 +91,9 @@ pub fn observe_scale(deployment: &Deployment) -> Scale {
 /// Why the cluster makes no pods for a Deployment: a quota, a policy.
 pub fn refusal(deployment: &Deployment) -> Option<Problem> {
     let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let failure =
-        conditions.into_iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let failure = conditions
+        .into_iter()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     Some(problem(
         "PodsRefused",
         format!("no pod can be made: {}", failure.message.clone().unwrap_or_default()),
@@ -100,7 +102,8 @@ pub fn refusal(deployment: &Deployment) -> Option<Problem> {
 
 /// What keeps a pod from being ready, if more than time.
 fn trouble(pod: &Pod) -> Option<Problem> {
-    if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|condition| condition.status == "False") {
+    if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")
+    {
         let reason = unscheduled.reason.clone().filter(|reason| !reason.is_empty());
         return Some(problem(
             &reason.unwrap_or_else(|| "Unschedulable".into()),
@@ -137,7 +140,11 @@ fn waiting(status: &ContainerStatus) -> Option<Problem> {
     let message = waiting.message.clone().unwrap_or_default();
     match waiting.reason.as_deref()? {
         "ContainerCreating" | "PodInitializing" => None,
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "RegistryUnavailable" => {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "RegistryUnavailable" => {
             // the kubelet's two messages about one failed pull take turns
             let cause = message.split_once(": ErrImagePull: ").map_or(message.as_str(), |(_, cause)| cause);
             let cause = if cause.is_empty() || cause.starts_with("Back-off pulling image") {
@@ -160,10 +167,7 @@ fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     })
 }
 
-fn condition<'a>(
-    pod: &'a Pod,
-    type_: &str,
-) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == type_)
 }

@@ -9,7 +9,7 @@
 //! then the replicas of its revision fall. So whatever the ReplicaSet deletes was out of service before.
 
 mod capacity;
-mod outcome;
+pub mod outcome;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -69,6 +69,8 @@ pub struct Revision {
     pub drain_timeout: Duration,
     /// Its pods.
     pub pods: Vec<Pod>,
+    /// What keeps it from having pods.
+    pub problem: Option<Problem>,
 }
 
 /// Replicas of a Deployment.
@@ -176,7 +178,9 @@ pub fn decide(intent: &Intent, observed: &Observed, now: Timestamp) -> Decision 
             decision.records.insert(name.clone(), record.clone());
         }
     }
-    decision.request_done = observed.request.as_ref().map(|request| request.id.clone());
+    // while the spec means no revision, nobody can say whether the request means it
+    let request = observed.request.as_ref().filter(|_| intent.target.is_some());
+    decision.request_done = request.map(|request| request.id.clone());
     decision.overdue = verdict.overdue;
     decision.forget = forgettable(intent, observed, &verdict);
     decision.again = [decision.again, verdict.deadline_in].into_iter().flatten().min();

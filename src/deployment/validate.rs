@@ -118,12 +118,7 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
     })
 }
 
-fn read_duration(
-    field: &str,
-    text: Option<&str>,
-    default: Duration,
-    problems: &mut Vec<String>,
-) -> Duration {
+fn read_duration(field: &str, text: Option<&str>, default: Duration, problems: &mut Vec<String>) -> Duration {
     let Some(text) = text else { return default };
     match duration::parse(text) {
         Ok(value) if value.is_zero() || value > LONGEST => {
@@ -148,20 +143,23 @@ fn serving_limits(serving: &Serving, problems: &mut Vec<String>) -> ServingLimit
         &serving.drain_timeout,
         defaults.drain_timeout_milliseconds,
     );
-    let max_request_bytes = match serving.max_request_bytes.as_deref().map(|text| (text, Quantity::parse(text))) {
-        None => defaults.max_request_bytes,
-        Some((_, Ok(quantity))) if quantity.units().is_some_and(|bytes| bytes > 0) => {
-            quantity.units().unwrap_or(defaults.max_request_bytes)
-        }
-        Some((text, Ok(_))) => {
-            problems.push(format!("spec.serving.maxRequestBytes `{text}` must be more than 0, for example 64Mi"));
-            defaults.max_request_bytes
-        }
-        Some((_, Err(error))) => {
-            problems.push(format!("spec.serving.maxRequestBytes {error}"));
-            defaults.max_request_bytes
-        }
-    };
+    let max_request_bytes =
+        match serving.max_request_bytes.as_deref().map(|text| (text, Quantity::parse(text))) {
+            None => defaults.max_request_bytes,
+            Some((_, Ok(quantity))) if quantity.units().is_some_and(|bytes| bytes > 0) => {
+                quantity.units().unwrap_or(defaults.max_request_bytes)
+            }
+            Some((text, Ok(_))) => {
+                problems.push(format!(
+                    "spec.serving.maxRequestBytes `{text}` must be more than 0, for example 64Mi"
+                ));
+                defaults.max_request_bytes
+            }
+            Some((_, Err(error))) => {
+                problems.push(format!("spec.serving.maxRequestBytes {error}"));
+                defaults.max_request_bytes
+            }
+        };
     ServingLimits {
         queue: serving.queue.unwrap_or(defaults.queue),
         timeout_milliseconds,
@@ -179,7 +177,8 @@ fn accelerator(accelerator: &Accelerator, problems: &mut Vec<String>) -> (Vec<Ex
             model_deployment::ExecutionProvider::Cuda => ExecutionProvider::Cuda,
         })
         .collect();
-    if providers.iter().enumerate().any(|(at, provider)| providers.iter().skip(at + 1).any(|p| p == provider)) {
+    if providers.iter().enumerate().any(|(at, provider)| providers.iter().skip(at + 1).any(|p| p == provider))
+    {
         problems.push(
             "spec.accelerator.executionProviders names a provider twice; name each once, the preferred first"
                 .into(),
@@ -255,7 +254,9 @@ fn check_amount(field: &str, resource: &str, text: &str, problems: &mut Vec<Stri
             problems.push(format!("{field} is {text}; expected 0 or more"));
         }
         Ok(quantity) if is_extended(resource) && quantity.to_string().ends_with('n') => {
-            problems.push(format!("{field} is {text}; an extended resource comes in whole numbers, for example 1"));
+            problems.push(format!(
+                "{field} is {text}; an extended resource comes in whole numbers, for example 1"
+            ));
         }
         Ok(_) => {}
     }
@@ -282,10 +283,14 @@ fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {
             problems.push(format!("{field}.value does not apply to operator Exists; remove it or use Equal"));
         }
         if toleration.key.as_deref().unwrap_or_default().is_empty() && !exists {
-            problems.push(format!("{field}.key is missing; name the taint, or use operator Exists for every taint"));
+            problems.push(format!(
+                "{field}.key is missing; name the taint, or use operator Exists for every taint"
+            ));
         }
         if toleration.toleration_seconds.is_some() && toleration.effect != Some(TaintEffect::NoExecute) {
-            problems.push(format!("{field}.tolerationSeconds needs effect NoExecute; set it or remove the seconds"));
+            problems.push(format!(
+                "{field}.tolerationSeconds needs effect NoExecute; set it or remove the seconds"
+            ));
         }
     }
 }
@@ -318,23 +323,68 @@ mod tests {
     #[test]
     fn every_refusal_names_the_field_the_value_and_the_way_out() {
         for (spec, parts) in [
-            (json!({"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}), ["spec.resources.requests.cpu is 2", "at most", "1500m"]),
-            (json!({"resources": {"limits": {"memory": "1KB"}}}), ["spec.resources.limits.memory", "`1KB`", "64Mi"]),
-            (json!({"resources": {"limits": {"gpu": 1}}}), ["spec.resources.limits.gpu", "`gpu`", "nvidia.com/gpu"]),
-            (json!({"resources": {"limits": {"nvidia.com/gpu": "500m"}}}), ["nvidia.com/gpu", "500m", "whole numbers"]),
-            (json!({"resources": {"limits": {"cpu": "-1"}}}), ["spec.resources.limits.cpu", "-1", "0 or more"]),
-            (json!({"resources": {"requests": {"nvidia.com/gpu": 1}}}), ["requests.nvidia.com/gpu", "no limit", "spec.resources.limits.nvidia.com/gpu"]),
-            (json!({"resources": {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}}}), ["requests.nvidia.com/gpu is 1", "the same as", "which is 2"]),
+            (
+                json!({"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}),
+                ["spec.resources.requests.cpu is 2", "at most", "1500m"],
+            ),
+            (
+                json!({"resources": {"limits": {"memory": "1KB"}}}),
+                ["spec.resources.limits.memory", "`1KB`", "64Mi"],
+            ),
+            (
+                json!({"resources": {"limits": {"gpu": 1}}}),
+                ["spec.resources.limits.gpu", "`gpu`", "nvidia.com/gpu"],
+            ),
+            (
+                json!({"resources": {"limits": {"nvidia.com/gpu": "500m"}}}),
+                ["nvidia.com/gpu", "500m", "whole numbers"],
+            ),
+            (
+                json!({"resources": {"limits": {"cpu": "-1"}}}),
+                ["spec.resources.limits.cpu", "-1", "0 or more"],
+            ),
+            (
+                json!({"resources": {"requests": {"nvidia.com/gpu": 1}}}),
+                ["requests.nvidia.com/gpu", "no limit", "spec.resources.limits.nvidia.com/gpu"],
+            ),
+            (
+                json!({"resources": {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}}}),
+                ["requests.nvidia.com/gpu is 1", "the same as", "which is 2"],
+            ),
             (json!({"serving": {"timeout": "0s"}}), ["spec.serving.timeout", "`0s`", "24h"]),
-            (json!({"serving": {"drainTimeout": "5 minutes"}}), ["spec.serving.drainTimeout", "`5 minutes`", "1h30m"]),
+            (
+                json!({"serving": {"drainTimeout": "5 minutes"}}),
+                ["spec.serving.drainTimeout", "`5 minutes`", "1h30m"],
+            ),
             (json!({"serving": {"maxRequestBytes": "0"}}), ["spec.serving.maxRequestBytes", "`0`", "64Mi"]),
-            (json!({"strategy": {"rollingUpdate": {"progressDeadline": "30d"}}}), ["progressDeadline", "`30d`", "1h30m"]),
-            (json!({"accelerator": {"executionProviders": ["CPU", "CPU"]}}), ["executionProviders", "twice", "once"]),
-            (json!({"scheduling": {"podLabels": {"modelwright.dev/traffic": "x"}}}), ["podLabels", "`modelwright.dev/traffic`", "remove it"]),
-            (json!({"scheduling": {"podAnnotations": {"argocd.argoproj.io/x": "x"}}}), ["podAnnotations", "Argo CD", "remove it"]),
-            (json!({"scheduling": {"tolerations": [{"operator": "Exists", "value": "x"}]}}), ["tolerations[0].value", "Exists", "Equal"]),
-            (json!({"scheduling": {"tolerations": [{"value": "x"}]}}), ["tolerations[0].key", "missing", "Exists"]),
-            (json!({"scheduling": {"tolerations": [{"key": "a", "tolerationSeconds": 5}]}}), ["tolerationSeconds", "NoExecute", "remove"]),
+            (
+                json!({"strategy": {"rollingUpdate": {"progressDeadline": "30d"}}}),
+                ["progressDeadline", "`30d`", "1h30m"],
+            ),
+            (
+                json!({"accelerator": {"executionProviders": ["CPU", "CPU"]}}),
+                ["executionProviders", "twice", "once"],
+            ),
+            (
+                json!({"scheduling": {"podLabels": {"modelwright.dev/traffic": "x"}}}),
+                ["podLabels", "`modelwright.dev/traffic`", "remove it"],
+            ),
+            (
+                json!({"scheduling": {"podAnnotations": {"argocd.argoproj.io/x": "x"}}}),
+                ["podAnnotations", "Argo CD", "remove it"],
+            ),
+            (
+                json!({"scheduling": {"tolerations": [{"operator": "Exists", "value": "x"}]}}),
+                ["tolerations[0].value", "Exists", "Equal"],
+            ),
+            (
+                json!({"scheduling": {"tolerations": [{"value": "x"}]}}),
+                ["tolerations[0].key", "missing", "Exists"],
+            ),
+            (
+                json!({"scheduling": {"tolerations": [{"key": "a", "tolerationSeconds": 5}]}}),
+                ["tolerationSeconds", "NoExecute", "remove"],
+            ),
         ] {
             let mut spec = spec;
             spec["model"] = "digits".into();
@@ -353,7 +403,8 @@ mod tests {
 
     #[test]
     fn a_cuda_provider_without_a_gpu_resource_is_allowed() {
-        let spec = json!({"model": "m", "accelerator": {"executionProviders": ["CUDA"], "allowFallback": true}});
+        let spec =
+            json!({"model": "m", "accelerator": {"executionProviders": ["CUDA"], "allowFallback": true}});
         let valid = validate_deployment(&deployment(spec)).unwrap();
         assert_eq!(valid.asked.execution_providers, [ExecutionProvider::Cuda]);
         assert!(valid.asked.allow_fallback);

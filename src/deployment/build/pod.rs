@@ -236,7 +236,11 @@ fn serve_resources(asked: &Asked) -> ResourceRequirements {
     let amounts = |all: BTreeMap<String, String>| {
         Some(all.into_iter().map(|(resource, amount)| (resource, Amount(amount))).collect())
     };
-    ResourceRequirements { limits: amounts(limits), requests: amounts(requests), ..ResourceRequirements::default() }
+    ResourceRequirements {
+        limits: amounts(limits),
+        requests: amounts(requests),
+        ..ResourceRequirements::default()
+    }
 }
 
 fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {

@@ -219,9 +219,10 @@ pub fn overdue_message(intent: &Intent, observed: &Observed, target: &str) -> St
     }
 }
 
-/// The first problem among the pods of a revision, the oldest pod first.
+/// What keeps a revision from serving: of its pods, the oldest first, or what keeps it from having pods.
 pub fn problem<'a>(observed: &'a Observed, revision: &str) -> Option<&'a Problem> {
-    let mut pods: Vec<_> = observed.revisions.get(revision)?.alive().collect();
+    let revision = observed.revisions.get(revision)?;
+    let mut pods: Vec<_> = revision.alive().collect();
     pods.sort_by_key(|pod| (pod.created, &pod.name));
-    pods.into_iter().find_map(|pod| pod.problem.as_ref())
+    pods.into_iter().find_map(|pod| pod.problem.as_ref()).or(revision.problem.as_ref())
 }

@@ -1,0 +1,195 @@
+//! What serving pods say of themselves, at `GET :9090/status`. In go pods; out come their answers, each asked for once in
+//! a pod's life, and again only while it drains or stays silent. Needs the pods' network.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use modelwright_contract::{names::METRICS_PORT, status::ServeStatus};
+
+use super::{build::SERVE, pods::Answer};
+use crate::api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE};
+
+/// Longest that a pod may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Largest answer.
+const MAX_BYTES: usize = 64 * 1024;
+/// First and last wait before a silent pod is asked again.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// Answers by pod.
+pub struct Answers {
+    client: Client<HttpConnector, Empty<Bytes>>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+struct Known {
+    life: String,
+    answer: Answer,
+    asked: Instant,
+    silent: u32,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(TIMEOUT));
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Self { client, known: Mutex::default() }
+    }
+}
+
+impl Answers {
+    /// The answers of these pods, by name. Those that have none yet are asked, and those that drain are asked again.
+    pub async fn fetch(&self, pods: &[std::sync::Arc<Pod>]) -> BTreeMap<String, Answer> {
+        let asked = pods.iter().filter_map(|pod| {
+            let (uid, life) = (pod.uid()?, life(pod)?);
+            let address = pod.status.as_ref()?.pod_ip.clone()?;
+            self.is_due(&uid, &life, is_leaving(pod)).then_some((uid, life, address))
+        });
+        let answers = join_all(asked.map(async |(uid, life, address)| {
+            let answer = match tokio::time::timeout(TIMEOUT, self.ask(&address)).await {
+                Ok(Ok(status)) => Answer::Said(status),
+                Ok(Err(error)) => Answer::Silent(error),
+                Err(_) => Answer::Silent(format!("no answer within {TIMEOUT:?}")),
+            };
+            (uid, life, answer)
+        }))
+        .await;
+        let mut known = self.lock();
+        for (uid, life, answer) in answers {
+            let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.silent);
+            let silent = if matches!(answer, Answer::Silent(_)) { before.saturating_add(1) } else { 0 };
+            known.insert(uid, Known { life, answer, asked: Instant::now(), silent });
+        }
+        pods.iter()
+            .filter_map(|pod| {
+                let known = known.get(&pod.uid()?)?;
+                (known.life == life(pod)?).then(|| (pod.name_any(), known.answer.clone()))
+            })
+            .collect()
+    }
+
+    /// Forgets the pods that are gone.
+    pub fn keep(&self, exists: impl Fn(&str) -> bool) {
+        self.lock().retain(|uid, _| exists(uid));
+    }
+
+    fn is_due(&self, uid: &str, life: &str, leaving: bool) -> bool {
+        match self.lock().get(uid).filter(|known| known.life == life) {
+            None => true,
+            Some(known) if known.silent > 0 => {
+                let wait = PATIENCE.0.saturating_mul(2_u32.saturating_pow(known.silent - 1)).min(PATIENCE.1);
+                known.asked.elapsed() >= wait
+            }
+            Some(Known { answer: Answer::Said(said), .. }) => leaving && !said.drained,
+            Some(_) => true,
+        }
+    }
+
+    async fn ask(&self, address: &str) -> Result<ServeStatus, String> {
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let uri = format!("http://{host}:{METRICS_PORT}/status")
+            .parse()
+            .map_err(|_| format!("`{address}` is no address"))?;
+        let response = self.client.get(uri).await.map_err(|error| crate::controller::chain(&error))?;
+        if !response.status().is_success() {
+            return Err(format!("it answered {}", response.status()));
+        }
+        let body = Limited::new(response.into_body(), MAX_BYTES)
+            .collect()
+            .await
+            .map_err(|error| format!("its answer broke off: {error}"))?;
+        serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer is no status: {error}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What changes when the server of a pod starts anew; `None` while it has none.
+fn life(pod: &Pod) -> Option<String> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let serve = statuses.iter().find(|status| status.name == SERVE)?;
+    serve.state.as_ref()?.running.as_ref()?;
+    (serve.started == Some(true)).then(|| serve.container_id.clone())?
+}
+
+fn is_leaving(pod: &Pod) -> bool {
+    pod.labels().get(TRAFFIC_LABEL).is_none_or(|value| value != TRAFFIC_SERVE)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+    use std::sync::Arc;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    fn pod(started: bool, labelled: bool) -> Arc<Pod> {
+        let labels = if labelled { json!({TRAFFIC_LABEL: TRAFFIC_SERVE}) } else { json!({}) };
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": {"name": "p", "uid": "u", "labels": labels},
+                "status": {"podIP": "127.0.0.1", "containerStatuses": [{
+                    "name": "serve", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                    "containerID": "c1", "started": started, "state": {"running": {}}
+                }]}
+            }))
+            .unwrap(),
+        )
+    }
+
+    fn status(drained: bool) -> String {
+        let body = json!({
+            "model": "m", "version": 1, "modelDigest": "d", "executionProvider": "CPU", "onnxruntimeVersion": "1",
+            "ready": true, "draining": drained, "drained": drained, "goldenSamples": 1, "requests": 0,
+        })
+        .to_string();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_asked_once_in_its_life_and_again_only_while_it_drains() {
+        // the port is fixed by the contract: where another process holds it, this proves nothing either way
+        let Ok(listener) = TcpListener::bind(("127.0.0.1", METRICS_PORT)).await else { return };
+        let served = tokio::spawn(async move {
+            for drained in [false, false, true] {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = socket.read(&mut request).await.unwrap();
+                socket.write_all(status(drained).as_bytes()).await.unwrap();
+            }
+        });
+        let answers = Answers::default();
+        assert!(answers.fetch(&[pod(false, true)]).await.is_empty(), "a pod without a server is not asked");
+        for _ in 0..3 {
+            let first = answers.fetch(&[pod(true, true)]).await;
+            assert!(matches!(first.get("p"), Some(Answer::Said(said)) if !said.drained));
+        }
+        assert!(
+            matches!(answers.fetch(&[pod(true, false)]).await.get("p"), Some(Answer::Said(said)) if !said.drained)
+        );
+        for _ in 0..3 {
+            assert!(
+                matches!(answers.fetch(&[pod(true, false)]).await.get("p"), Some(Answer::Said(said)) if said.drained)
+            );
+        }
+        served.await.unwrap();
+        answers.keep(|_| false);
+        assert!(answers.lock().is_empty());
+    }
+}

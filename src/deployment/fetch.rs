@@ -1,0 +1,172 @@
+//! Fetch: what exists around a ModelDeployment. In go the caches, or, before anything is written, the API server itself;
+//! out comes [`Found`]. Needs a client.
+//!
+//! The caches say whether there is something to do; what to do is decided on a fresh look, so that a cache that is behind
+//! leads to another look and never to a write (R7).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{ControllerRevision, Deployment},
+        core::v1::{ConfigMap, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{Resource, ResourceExt as _, api::ListParams};
+use modelwright_contract::{names::TRAFFIC_KEY, traffic::Traffic};
+use serde::de::DeserializeOwned;
+
+use super::{
+    pods::{Answer, observe_pod, observe_scale, refusal},
+    record::Record,
+    revision::{self, RevisionData},
+    rollout::{Observed, Revision},
+};
+use crate::{
+    api::{
+        ModelDeployment,
+        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REVISION_LABEL, traffic},
+    },
+    context::Context,
+};
+
+/// What exists of one ModelDeployment.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Its revisions.
+    pub revisions: Vec<Arc<ControllerRevision>>,
+    /// Their Deployments.
+    pub deployments: Vec<Arc<Deployment>>,
+    /// Their pods.
+    pub pods: Vec<Arc<Pod>>,
+    /// The list of draining pods.
+    pub traffic: Option<Arc<ConfigMap>>,
+}
+
+/// What the caches hold.
+pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
+    let caches = &context.caches;
+    Found {
+        revisions: caches.revisions.labelled(namespace, DEPLOYMENT_LABEL, name),
+        deployments: caches.deployments.labelled(namespace, DEPLOYMENT_LABEL, name),
+        pods: caches.pods.labelled(namespace, DEPLOYMENT_LABEL, name),
+        traffic: caches.config_maps.get(namespace, &traffic(name)),
+    }
+}
+
+/// What the API server holds now.
+pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
+    let traffic_maps = context.api::<ConfigMap>(namespace);
+    let traffic_name = traffic(name);
+    let (revisions, deployments, pods, traffic) = futures::try_join!(
+        list(context, name, namespace),
+        list(context, name, namespace),
+        list(context, name, namespace),
+        traffic_maps.get_opt(&traffic_name),
+    )?;
+    Ok(Found { revisions, deployments, pods, traffic: traffic.map(Arc::new) })
+}
+
+async fn list<K>(context: &Context, name: &str, namespace: &str) -> Result<Vec<Arc<K>>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let parameters =
+        ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{DEPLOYMENT_LABEL}={name}"));
+    Ok(context.api::<K>(namespace).list(&parameters).await?.items.into_iter().map(Arc::new).collect())
+}
+
+impl Found {
+    /// Without what another object controls: one of the same name that was deleted, say, whose remains are on their way
+    /// out.
+    #[must_use]
+    pub fn owned_by(mut self, uid: Option<&str>) -> Self {
+        let ours = |owners: &Option<Vec<OwnerReference>>| {
+            let mut controllers = owners.iter().flatten().filter(|owner| owner.controller == Some(true));
+            controllers.all(|owner| Some(owner.uid.as_str()) == uid)
+        };
+        self.revisions.retain(|object| ours(&object.metadata.owner_references));
+        self.deployments.retain(|object| ours(&object.metadata.owner_references));
+        self.traffic = self.traffic.filter(|object| ours(&object.metadata.owner_references));
+        self
+    }
+
+    /// What the revisions serve.
+    pub fn data(&self) -> BTreeMap<String, RevisionData> {
+        self.revisions
+            .iter()
+            .filter_map(|object| Some((short(object.as_ref())?, revision::read(object)?)))
+            .collect()
+    }
+
+    /// What there is, as the state machine sees it.
+    pub fn observe(
+        &self,
+        deployment: &ModelDeployment,
+        data: &BTreeMap<String, RevisionData>,
+        answers: &BTreeMap<String, Answer>,
+    ) -> Observed {
+        let mut revisions: BTreeMap<String, Revision> = BTreeMap::new();
+        for object in &self.revisions {
+            if let Some(name) = short(object.as_ref()) {
+                revisions.entry(name).or_default().record = Record::read(object.annotations());
+            }
+        }
+        for object in &self.deployments {
+            if let Some(name) = short(object.as_ref()) {
+                let revision = revisions.entry(name).or_default();
+                revision.scale = Some(observe_scale(object));
+                revision.problem = refusal(object);
+            }
+        }
+        for pod in self.pods.iter().filter(|pod| !has_ended(pod)) {
+            if let Some(name) = short(pod.as_ref()) {
+                let observed = observe_pod(pod, data.get(&name), answers.get(&pod.name_any()));
+                revisions.entry(name).or_default().pods.push(observed);
+            }
+        }
+        for (name, revision) in &mut revisions {
+            let milliseconds = data.get(name).map_or(0, |data| data.drain_timeout_milliseconds);
+            revision.drain_timeout = std::time::Duration::from_millis(milliseconds);
+        }
+        Observed {
+            revisions,
+            draining: self.draining().drain,
+            request: deployment.status.as_ref().and_then(|status| status.request.clone()),
+        }
+    }
+
+    /// The list of draining pods; what cannot be read is an empty one.
+    fn draining(&self) -> Traffic {
+        self.traffic
+            .as_ref()
+            .and_then(|map| serde_json::from_str(map.data.as_ref()?.get(TRAFFIC_KEY)?).ok())
+            .unwrap_or_default()
+    }
+
+    /// The ControllerRevision of this short name.
+    pub fn revision(&self, name: &str) -> Option<&Arc<ControllerRevision>> {
+        self.revisions.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
+    }
+
+    /// The Deployment of this revision.
+    pub fn deployment(&self, name: &str) -> Option<&Arc<Deployment>> {
+        self.deployments.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
+    }
+}
+
+/// The revision that an object belongs to.
+fn short<K: Resource>(object: &K) -> Option<String> {
+    object.labels().get(REVISION_LABEL).cloned()
+}
+
+/// An evicted pod stays as an object for a while; the ReplicaSet does not count it, and neither does a rollout.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}

@@ -1,0 +1,351 @@
+//! Status: what the user sees. In go the spec's meaning, what is observed and what was decided; out come a
+//! [`ModelDeploymentStatus`] and the events of its transitions. Pure, and made anew each time: nothing is read from the
+//! previous status but the times of conditions, so deleting it changes nothing (R11).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    pods::Answer,
+    record::{Outcome, Record},
+    revision::RevisionData,
+    rollout::{
+        Decision, Intent, Observed, Problem,
+        outcome::{overdue_message, problem},
+    },
+    version::Missing,
+};
+use crate::{
+    api::{
+        Condition, ConditionStatus, ModelDeployment, ModelDeploymentStatus,
+        condition::{PROMOTED, READY, RECONCILING, STALLED, merge},
+        model_deployment::{HistoryEntry, PodStatus, RevisionStatus},
+        name::DEPLOYMENT_LABEL,
+    },
+    events::{Happening, truncated},
+};
+
+const MAX_MESSAGE: usize = 4096;
+const MAX_REASON: usize = 128;
+const MAX_HISTORY_MESSAGE: usize = 1024;
+const MAX_HISTORY: usize = 60;
+const MAX_PODS: usize = 20;
+
+/// What the status is made from.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The ModelDeployment, with its present status.
+    pub deployment: &'a ModelDeployment,
+    /// What keeps the spec from meaning a revision.
+    pub obstacle: Option<&'a Obstacle>,
+    /// What the spec asks for.
+    pub intent: &'a Intent,
+    /// What is observed.
+    pub observed: &'a Observed,
+    /// What was decided on it.
+    pub decision: &'a Decision,
+    /// What the revisions serve.
+    pub data: &'a BTreeMap<String, RevisionData>,
+    /// What the pods said.
+    pub answers: &'a BTreeMap<String, Answer>,
+    /// DNS domain of the cluster.
+    pub cluster_domain: &'a str,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What keeps a spec from being carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The spec makes no sense.
+    Invalid(String),
+    /// It means no version.
+    Missing(Missing),
+    /// A write was refused, and somebody must act.
+    Refused(Problem),
+    /// A write did not succeed and is tried again.
+    Unwritten(Problem),
+}
+
+/// Where a ModelDeployment stands.
+struct Standing {
+    ready: bool,
+    ready_word: Problem,
+    /// Reconciling or Stalled, if any.
+    further: Option<&'static str>,
+    promoted: bool,
+    phase: &'static str,
+    /// Why, in one word and for people.
+    word: Problem,
+}
+
+/// The status after a reconcile.
+pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
+    let (observed, decision) = (inputs.observed, inputs.decision);
+    let previous = inputs.deployment.status.clone().unwrap_or_default();
+    let metadata = &inputs.deployment.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
+    let standing = standing(inputs);
+    let pods =
+        || observed.revisions.values().flat_map(|revision| &revision.pods).filter(|pod| !pod.terminating);
+    ModelDeploymentStatus {
+        observed_generation: metadata.generation,
+        conditions: merge(&previous.conditions, conditions(inputs, &standing)),
+        phase: Some(standing.phase.into()),
+        message: Some(truncated(&standing.word.message, MAX_MESSAGE)),
+        stable: decision.stable.as_deref().and_then(|name| revision_status(inputs, name)),
+        target: inputs.intent.target.as_deref().and_then(|name| revision_status(inputs, name)),
+        history: history(inputs),
+        pods: said(inputs),
+        replicas: Some(number(pods().count())),
+        ready_replicas: Some(number(pods().filter(|pod| pod.ready).count())),
+        selector: Some(format!("{DEPLOYMENT_LABEL}={name}")),
+        url: Some(format!(
+            "http://{name}.{}.svc.{}:{}",
+            metadata.namespace.clone().unwrap_or_default(),
+            inputs.cluster_domain,
+            modelwright_contract::names::HTTP_PORT
+        )),
+        // a person's field: never applied, so never owned
+        request: None,
+    }
+}
+
+fn standing(inputs: &Inputs<'_>) -> Standing {
+    let (intent, observed, decision) = (inputs.intent, inputs.observed, inputs.decision);
+    let stable = decision.stable.as_deref();
+    let target = intent.target.as_deref();
+    let serving = observed
+        .revisions
+        .values()
+        .flat_map(|revision| &revision.pods)
+        .filter(|pod| pod.in_service(&observed.draining))
+        .count();
+    let promoted = target.is_some() && target == stable && inputs.obstacle.is_none();
+    let serves = stable.is_some() && (serving > 0 || (intent.replicas == 0 && promoted));
+    let (further, phase, word) = if let Some(obstacle) = inputs.obstacle {
+        obstructed(obstacle)
+    } else if promoted {
+        settled(inputs, number(serving))
+    } else {
+        under_way(inputs)
+    };
+    let ready_word = match (serves, stable) {
+        (true, Some(_)) if serving == 0 => {
+            said_so("ScaledToZero", "spec.replicas is 0: nothing serves, as asked")
+        }
+        (true, Some(stable)) => said_so("Serving", &format!("{} serves", describe(inputs, stable))),
+        _ => word.clone(),
+    };
+    Standing { ready: serves, ready_word, further, promoted, phase, word }
+}
+
+type Course = (Option<&'static str>, &'static str, Problem);
+
+fn obstructed(obstacle: &Obstacle) -> Course {
+    match obstacle {
+        Obstacle::Invalid(message) => (Some(STALLED), "Degraded", said_so("InvalidSpec", message)),
+        Obstacle::Refused(problem) => (Some(STALLED), "Degraded", problem.clone()),
+        Obstacle::Missing(missing) if !missing.waits => (Some(STALLED), "Degraded", missing.problem.clone()),
+        Obstacle::Missing(Missing { problem, .. }) | Obstacle::Unwritten(problem) => {
+            (Some(RECONCILING), "Progressing", problem.clone())
+        }
+    }
+}
+
+/// The target is stable; pods may be missing.
+fn settled(inputs: &Inputs<'_>, serving: u32) -> Course {
+    let (intent, stable) = (inputs.intent, inputs.decision.stable.as_deref().unwrap_or_default());
+    let count = format!("{serving} of {} pods take traffic", intent.replicas);
+    if serving >= intent.replicas {
+        return (
+            None,
+            "Healthy",
+            said_so("Promoted", &format!("{} serves: {count}", describe(inputs, stable))),
+        );
+    }
+    let why = problem(inputs.observed, stable);
+    let reason = why.map_or("PodsNotReady", |why| &why.reason);
+    let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
+    (Some(RECONCILING), "Progressing", said_so(reason, &message))
+}
+
+/// The target is another than the stable revision.
+fn under_way(inputs: &Inputs<'_>) -> Course {
+    let (intent, observed, decision) = (inputs.intent, inputs.observed, inputs.decision);
+    let Some(target) = intent.target.as_deref() else {
+        return (
+            Some(RECONCILING),
+            "Progressing",
+            said_so("Resolving", "the spec's revision is not known yet"),
+        );
+    };
+    let empty = Record::default();
+    let record = record(inputs, target).unwrap_or(&empty);
+    let described = describe(inputs, target);
+    let stable = decision.stable.as_deref().map(|stable| format!("; {} serves on", describe(inputs, stable)));
+    let stable = stable.unwrap_or_default();
+    if let Some(reason) = &record.quarantine {
+        let why = record.message.clone().unwrap_or_default();
+        let message = format!(
+            "{described} was rolled back: {why}{stable}; change the spec, or ask for a retry of revision {target}"
+        );
+        return (Some(STALLED), "Degraded", said_so(reason, &message));
+    }
+    let ready = observed.revisions.get(target).map_or(0, |revision| {
+        revision.pods.iter().filter(|pod| pod.verified && pod.in_service(&observed.draining)).count()
+    });
+    let count = format!("{ready} of {} pods of {described} take traffic{stable}", intent.replicas);
+    if intent.paused {
+        return (Some(RECONCILING), "Paused", said_so("Paused", &format!("spec.paused is true: {count}")));
+    }
+    let why = problem(observed, target);
+    if decision.overdue {
+        let message = format!("{}; {count}", overdue_message(intent, observed, target));
+        let reason = why.map_or(super::rollout::outcome::DEADLINE_EXCEEDED, |why| &why.reason);
+        return (Some(STALLED), "Degraded", said_so(reason, &message));
+    }
+    let reason = why.map_or(if stable.is_empty() { "Starting" } else { "RollingOut" }, |why| &why.reason);
+    let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
+    (Some(RECONCILING), "Progressing", said_so(reason, &message))
+}
+
+fn conditions(inputs: &Inputs<'_>, standing: &Standing) -> Vec<Condition> {
+    let condition = |type_: &str, status: bool, word: &Problem| Condition {
+        type_: type_.into(),
+        status: if status { ConditionStatus::True } else { ConditionStatus::False },
+        observed_generation: inputs.deployment.metadata.generation,
+        last_transition_time: inputs.now.to_string(),
+        reason: truncated(&word.reason, MAX_REASON),
+        message: truncated(&word.message, MAX_MESSAGE),
+    };
+    [
+        condition(READY, standing.ready, &standing.ready_word),
+        condition(PROMOTED, standing.promoted, &standing.word),
+    ]
+    .into_iter()
+    .chain(standing.further.map(|type_| condition(type_, true, &standing.word)))
+    .collect()
+}
+
+fn record<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a Record> {
+    inputs
+        .decision
+        .records
+        .get(name)
+        .or_else(|| inputs.observed.revisions.get(name).map(|revision| &revision.record))
+}
+
+fn describe(inputs: &Inputs<'_>, name: &str) -> String {
+    match inputs.data.get(name) {
+        Some(data) => format!("version {} (revision {name})", data.version.version),
+        None => format!("revision {name}"),
+    }
+}
+
+fn revision_status(inputs: &Inputs<'_>, name: &str) -> Option<RevisionStatus> {
+    let data = inputs.data.get(name)?;
+    let pods = || {
+        let revision = inputs.observed.revisions.get(name);
+        revision.into_iter().flat_map(|revision| &revision.pods).filter(|pod| !pod.terminating)
+    };
+    Some(RevisionStatus {
+        revision: name.to_owned(),
+        version: data.version.version,
+        model_digest: data.version.model_digest.clone(),
+        replicas: number(pods().count()),
+        ready_replicas: number(pods().filter(|pod| pod.ready).count()),
+    })
+}
+
+fn history(inputs: &Inputs<'_>) -> Vec<HistoryEntry> {
+    let mut records: Vec<_> = inputs
+        .data
+        .iter()
+        .filter(|(name, _)| !inputs.decision.forget.contains(*name))
+        .filter_map(|(name, data)| Some((record(inputs, name)?, name, data)))
+        .filter(|(record, ..)| record.outcome.is_some())
+        .collect();
+    records.sort_by_key(|(record, name, _)| (std::cmp::Reverse(record.number), *name));
+    records
+        .into_iter()
+        .take(MAX_HISTORY)
+        .map(|(record, name, data)| HistoryEntry {
+            revision: name.clone(),
+            version: data.version.version,
+            outcome: record.outcome.map(Outcome::word).unwrap_or_default().into(),
+            message: record.message.as_ref().map(|message| truncated(message, MAX_HISTORY_MESSAGE)),
+            time: record.time.map(|time| time.to_string()),
+        })
+        .collect()
+}
+
+/// What the pods that take traffic say of themselves.
+fn said(inputs: &Inputs<'_>) -> Vec<PodStatus> {
+    let observed = inputs.observed;
+    let pods = observed.revisions.values().flat_map(|revision| &revision.pods);
+    let mut said: Vec<_> = pods
+        .filter(|pod| pod.in_service(&observed.draining))
+        .filter_map(|pod| match inputs.answers.get(&pod.name)? {
+            Answer::Said(said) => Some(PodStatus {
+                name: pod.name.clone(),
+                model_digest: truncated(&said.model_digest, 64),
+                execution_provider: truncated(&said.execution_provider, 32),
+            }),
+            Answer::Silent(_) => None,
+        })
+        .collect();
+    said.sort_by(|one, other| one.name.cmp(&other.name));
+    said.truncate(MAX_PODS);
+    said
+}
+
+/// What happened, for people: told after it was written.
+pub fn happenings(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Vec<Happening> {
+    let mut happenings = Vec::new();
+    for (name, record) in &inputs.decision.records {
+        let before =
+            inputs.observed.revisions.get(name).map(|revision| revision.record.clone()).unwrap_or_default();
+        if before.outcome == record.outcome {
+            continue;
+        }
+        let described = describe(inputs, name);
+        let because = record.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        let (warning, reason, message) = match record.outcome {
+            Some(Outcome::Progressing) => (false, "RolloutStarted", format!("{described} rolls out")),
+            Some(Outcome::Promoted) => (false, "Promoted", format!("{described} takes all traffic")),
+            Some(Outcome::RolledBack) => (true, "RolledBack", format!("{described} failed{because}")),
+            Some(Outcome::Aborted) => (true, "Aborted", format!("{described} was stopped{because}")),
+            Some(Outcome::Superseded) => (false, "Superseded", format!("{described} is no longer asked for")),
+            None => continue,
+        };
+        happenings.push(Happening { warning, reason, message });
+    }
+    let previous = inputs.deployment.status.clone().unwrap_or_default();
+    let told = |status: &ModelDeploymentStatus| {
+        let further = status
+            .conditions
+            .iter()
+            .find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
+        further.map(|condition| condition.reason.clone())
+    };
+    const ORDINARY: [&str; 6] =
+        ["Starting", "RollingOut", "Paused", "PodsNotReady", "Resolving", "Unwritten"];
+    if let Some(reason) = told(next).filter(|reason| Some(reason) != told(&previous).as_ref())
+        && !ORDINARY.contains(&reason.as_str())
+        && happenings.iter().all(|happening| !happening.warning)
+    {
+        let message = format!("{reason}: {}", next.message.clone().unwrap_or_default());
+        happenings.push(Happening { warning: true, reason: "Blocked", message });
+    }
+    happenings
+}
+
+fn said_so(reason: &str, message: &str) -> Problem {
+    Problem { reason: reason.to_owned(), message: message.to_owned() }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,197 @@
+//! Which version a spec means. In go the spec, the Model, its ModelVersions and the revisions; out come the version's
+//! facts, or why there is none and whether waiting helps. Pure.
+
+use crate::{
+    api::{
+        ConditionStatus, Model, ModelVersion,
+        condition::{READY, STALLED},
+        name,
+    },
+    deployment::{
+        revision::{Facts, RevisionData},
+        rollout::Problem,
+        validate::ValidDeployment,
+    },
+};
+
+/// Why a spec means no version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Reason and message.
+    pub problem: Problem,
+    /// Whether it may come by itself.
+    pub waits: bool,
+}
+
+/// The version that the spec means.
+pub fn resolve_version<'a>(
+    valid: &ValidDeployment,
+    model: Option<&Model>,
+    version: impl Fn(&str) -> Option<&'a ModelVersion>,
+    revisions: impl Iterator<Item = &'a RevisionData>,
+) -> Result<Facts, Missing> {
+    let name = &valid.asked.model;
+    let number = match valid.version {
+        Some(number) => number,
+        None => followed(name, model)?,
+    };
+    let found = version(&name::model_version(name, number))
+        .filter(|version| version.spec.model == *name && version.spec.version == number);
+    if let Some(found) = found {
+        return Ok(Facts {
+            model: name.clone(),
+            version: number,
+            model_digest: found.spec.model_digest.clone(),
+            artifact: found.spec.artifact.clone(),
+            signature: found.spec.signature.clone(),
+        });
+    }
+    // a revision carries what it serves, so that a ModelVersion that is gone stops nothing
+    let mut revisions = revisions;
+    if let Some(data) = revisions.find(|data| data.version.model == *name && data.version.version == number) {
+        return Ok(data.version.clone());
+    }
+    let working = model.is_some_and(is_working);
+    Err(match (valid.version, model) {
+        (_, None) => not_found(name),
+        (None, Some(_)) => missing(
+            "VersionNotFound",
+            format!(
+                "ModelVersion {} of Model {name} is not there; it was deleted, or is about to appear",
+                name::model_version(name, number)
+            ),
+            true,
+        ),
+        (Some(_), Some(model)) => {
+            let latest = model.status.as_ref().and_then(|status| status.latest_version);
+            let latest = latest.map_or("none yet".to_owned(), |latest| latest.to_string());
+            missing(
+                "VersionNotFound",
+                format!(
+                    "spec.version is {number}, but Model {name} has no such version (its latest: {latest}); set spec.version to one that `kubectl get modelversions` lists, or remove it to follow the Model"
+                ),
+                working,
+            )
+        }
+    })
+}
+
+/// The version that the Model resolves to.
+fn followed(name: &str, model: Option<&Model>) -> Result<u64, Missing> {
+    let Some(model) = model else { return Err(not_found(name)) };
+    if let Some(version) = model.status.as_ref().and_then(|status| status.current_version) {
+        return Ok(version);
+    }
+    let words = model
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .find(|condition| condition.type_ == READY)
+        .map(|condition| format!("{}: {}", condition.reason, condition.message));
+    Err(missing(
+        "VersionNotReady",
+        format!(
+            "Model {name} has no version yet: {}",
+            words.unwrap_or_else(|| "it was not looked at yet".into())
+        ),
+        is_working(model),
+    ))
+}
+
+/// Whether the Model may still come to a version by itself.
+fn is_working(model: &Model) -> bool {
+    let Some(status) = &model.status else { return true };
+    status.observed_generation != model.metadata.generation
+        || !status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == STALLED && condition.status == ConditionStatus::True)
+}
+
+fn not_found(name: &str) -> Missing {
+    missing(
+        "ModelNotFound",
+        format!("Model {name} does not exist in this namespace; create it, or correct spec.model"),
+        true,
+    )
+}
+
+fn missing(reason: &str, message: String, waits: bool) -> Missing {
+    Missing { problem: Problem { reason: reason.into(), message }, waits }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::deployment::validate::validate_deployment;
+
+    fn valid(version: Option<u64>) -> ValidDeployment {
+        let deployment = json!({
+            "apiVersion": "modelwright.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "d"},
+            "spec": {"model": "digits", "version": version},
+        });
+        validate_deployment(&serde_json::from_value(deployment).unwrap()).unwrap()
+    }
+
+    fn model(status: Value) -> Model {
+        let model = json!({
+            "apiVersion": "modelwright.dev/v1alpha1", "kind": "Model", "metadata": {"name": "digits", "generation": 2},
+            "spec": {"source": {"uri": "s3://bucket/digits.onnx"}}, "status": status,
+        });
+        serde_json::from_value(model).unwrap()
+    }
+
+    fn version(number: u64) -> ModelVersion {
+        serde_json::from_value(json!({
+            "apiVersion": "modelwright.dev/v1alpha1", "kind": "ModelVersion",
+            "metadata": {"name": format!("digits-v{number}")},
+            "spec": {
+                "model": "digits", "version": number, "specHash": "v1-0", "modelDigest": "d".repeat(64),
+                "artifact": {"uri": "oci://store/x", "sha256": "e".repeat(64), "sizeBytes": 1, "opset": 17},
+                "signature": {"inputs": [], "outputs": []},
+                "goldenSamples": {"count": 1, "tolerance": "0.001", "source": "Synthetic"},
+                "provenance": {"dataSha256": "", "images": {}, "job": "", "startedAt": "", "finishedAt": ""},
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pinned_version_is_found_and_a_followed_one_is_the_models() {
+        let (one, two) = (version(1), version(2));
+        let find = |name: &str| match name {
+            "digits-v1" => Some(&one),
+            "digits-v2" => Some(&two),
+            _ => None,
+        };
+        let model = model(json!({"currentVersion": 2}));
+        let resolve = |pin| resolve_version(&valid(pin), Some(&model), find, std::iter::empty());
+        assert_eq!(resolve(Some(1)).unwrap().version, 1);
+        assert_eq!(resolve(None).unwrap().version, 2);
+        assert_eq!(resolve_version(&valid(Some(1)), None, find, std::iter::empty()).unwrap().version, 1);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_says_whether_waiting_helps() {
+        let stalled = json!({"observedGeneration": 2, "conditions": [
+            {"type": "Ready", "status": "False", "reason": "RunFailed", "message": "not ONNX", "lastTransitionTime": ""},
+            {"type": "Stalled", "status": "True", "reason": "RunFailed", "message": "not ONNX", "lastTransitionTime": ""},
+        ]});
+        for (pin, found, reason, waits, part) in [
+            (None, None, "ModelNotFound", true, "spec.model"),
+            (None, Some(model(json!({}))), "VersionNotReady", true, "not looked at"),
+            (None, Some(model(stalled.clone())), "VersionNotReady", false, "not ONNX"),
+            (None, Some(model(json!({"currentVersion": 4}))), "VersionNotFound", true, "digits-v4"),
+            (Some(7), Some(model(stalled)), "VersionNotFound", false, "spec.version is 7"),
+            (Some(7), Some(model(json!({"latestVersion": 3}))), "VersionNotFound", true, "latest: 3"),
+        ] {
+            let missing =
+                resolve_version(&valid(pin), found.as_ref(), |_| None, std::iter::empty()).unwrap_err();
+            assert_eq!((missing.problem.reason.as_str(), missing.waits), (reason, waits));
+            assert!(missing.problem.message.contains(part), "{}", missing.problem.message);
+        }
+    }
+}
