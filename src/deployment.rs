@@ -99,12 +99,11 @@ impl ReconcileError for DeploymentError {
 
 /// Reconciles the ModelDeployments of a scope until `shutdown` says so.
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
-    let metrics = Arc::clone(&context.metrics);
     let store = context.caches.model_deployments.store();
     let triggers = triggers(&context);
     let answers = Arc::new(Answers::default());
-    let reconcile = move |deployment| reconcile(deployment, Arc::clone(&context), Arc::clone(&answers));
-    controller::run(metrics, store, triggers, shutdown, reconcile).await;
+    let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&answers));
+    controller::run(context, store, triggers, shutdown, reconcile).await;
 }
 
 /// ModelDeployments whose own state, or that of something around them, changed.

@@ -15,6 +15,7 @@ use crate::{
     cli::RunArguments,
     context::{self, Caches, Context, Settings},
     controller::chain,
+    deployment,
     events::Events,
     lease::{Elector, Leadership},
     metrics::Metrics,
@@ -136,7 +137,12 @@ async fn lead(
     let (shutdown, stopping) = watch::channel(false);
     let mut controllers: Vec<_> = contexts
         .iter()
-        .flat_map(|context| [tokio::spawn(model::run(Arc::clone(context), stopping.clone()))])
+        .flat_map(|context| {
+            [
+                tokio::spawn(model::run(Arc::clone(context), stopping.clone())),
+                tokio::spawn(deployment::run(Arc::clone(context), stopping.clone())),
+            ]
+        })
         .collect();
     let synced = async {
         join_all(contexts.iter().map(|context| context.caches.synced())).await;

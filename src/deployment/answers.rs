@@ -85,13 +85,12 @@ impl Answers {
 
     fn is_due(&self, uid: &str, life: &str, leaving: bool) -> bool {
         match self.lock().get(uid).filter(|known| known.life == life) {
-            None => true,
             Some(known) if known.silent > 0 => {
                 let wait = PATIENCE.0.saturating_mul(2_u32.saturating_pow(known.silent - 1)).min(PATIENCE.1);
                 known.asked.elapsed() >= wait
             }
             Some(Known { answer: Answer::Said(said), .. }) => leaving && !said.drained,
-            Some(_) => true,
+            None | Some(_) => true,
         }
     }
 

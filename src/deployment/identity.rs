@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn golden_hashes_never_change() {
-        assert_eq!(hash_of(json!({})), "GOLDEN_EMPTY");
+        assert_eq!(hash_of(json!({})), "v1-f3f64c013679c7dda1fcb3bb9e252eb077643d2d89e699a94238f1882779befd");
         assert_eq!(
             hash_of(json!({
                 "serving": {"queue": 8, "timeout": "1m", "maxRequestBytes": "64Mi", "drainTimeout": "30s",
@@ -128,7 +128,7 @@ mod tests {
                 "scheduling": {"nodeSelector": {"zone": "a"}, "tolerations": [{"key": "gpu", "operator": "Exists"}],
                                "topologySpread": [{"maxSkew": 1, "topologyKey": "zone"}], "podLabels": {"team": "a"}},
             })),
-            "GOLDEN_FULL"
+            "v1-ccd5cf597f51c4c01b62c0d62debdd047cd355936794d6a95a1f1994d7895227"
         );
     }
 

@@ -83,6 +83,7 @@ pub struct Scale {
 }
 
 /// One pod.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
     /// Its name.

@@ -31,6 +31,8 @@ const MAX_REASON: usize = 128;
 const MAX_HISTORY_MESSAGE: usize = 1024;
 const MAX_HISTORY: usize = 60;
 const MAX_PODS: usize = 20;
+/// Reasons that need no event.
+const ORDINARY: [&str; 6] = ["Starting", "RollingOut", "Paused", "PodsNotReady", "Resolving", "Unwritten"];
 
 /// What the status is made from.
 #[derive(Clone, Debug)]
@@ -330,8 +332,6 @@ pub fn happenings(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Vec<Happ
             .find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
         further.map(|condition| condition.reason.clone())
     };
-    const ORDINARY: [&str; 6] =
-        ["Starting", "RollingOut", "Paused", "PodsNotReady", "Resolving", "Unwritten"];
     if let Some(reason) = told(next).filter(|reason| Some(reason) != told(&previous).as_ref())
         && !ORDINARY.contains(&reason.as_str())
         && happenings.iter().all(|happening| !happening.warning)

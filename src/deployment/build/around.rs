@@ -72,7 +72,7 @@ pub fn build_traffic(owner: &Owner<'_>) -> ConfigMap {
 
 /// The content of the traffic ConfigMap's key.
 pub fn traffic_text(draining: &BTreeSet<String>) -> String {
-    serde_json::to_string(&Traffic { drain: draining.clone() }).expect("a set of strings is JSON")
+    super::pod::json(&Traffic { drain: draining.clone() })
 }
 
 fn metadata(owner: &Owner<'_>, name: String) -> kube::api::ObjectMeta {

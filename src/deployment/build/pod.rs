@@ -353,7 +353,8 @@ fn environment(name: &str, value: String) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value), value_from: None }
 }
 
-fn json(config: &impl serde::Serialize) -> String {
+/// JSON of one of the contract's types.
+pub(super) fn json(config: &impl serde::Serialize) -> String {
     serde_json::to_string(config).expect("the contract's types are JSON")
 }
 

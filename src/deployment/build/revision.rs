@@ -44,7 +44,7 @@ pub fn build_revision(
     metadata.annotations = Some([(REVISION_HASH_ANNOTATION.to_owned(), hash.to_owned())].into());
     ControllerRevision {
         metadata,
-        data: Some(RawExtension(serde_json::to_value(data).expect("a revision's data is JSON"))),
+        data: Some(raw(&data)),
         // the order among revisions is an annotation, since it changes when the spec returns to one
         revision: 1,
     }
@@ -77,6 +77,10 @@ pub fn build_deployment(owner: &Owner<'_>, short: &str, data: &RevisionData, rep
         }),
         status: None,
     }
+}
+
+fn raw(data: &RevisionData) -> RawExtension {
+    RawExtension(serde_json::to_value(data).expect("strings, numbers and maps with string keys are JSON"))
 }
 
 fn labels(owner: &Owner<'_>, short: &str, facts: &Facts) -> [(&'static str, String); 4] {

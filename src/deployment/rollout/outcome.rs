@@ -39,27 +39,26 @@ pub(super) fn judge(intent: &Intent, observed: &Observed, now: Timestamp) -> Ver
         deadline_in: None,
         records: BTreeMap::new(),
     };
-    match &intent.target {
-        Some(target) => {
-            leave_others(&mut records, target, verdict.stable.as_deref(), now);
-            obey(&mut records, observed, target, verdict.stable.as_deref(), now);
-            judge_target(&mut records, intent, observed, target, &mut verdict, now);
-        }
+    if let Some(target) = &intent.target {
+        leave_others(&mut records, target, verdict.stable.as_deref(), now);
+        obey(&mut records, observed, target, verdict.stable.as_deref(), now);
+        judge_target(&mut records, intent, observed, target, &mut verdict, now);
+    } else if let Some((name, record)) = half_way(&mut records) {
         // what serves goes on serving, and what is half-way stays there
-        None => {
-            let progressing = records
-                .iter_mut()
-                .filter(|(_, record)| record.outcome == Some(Outcome::Progressing))
-                .max_by_key(|(_, record)| record.number);
-            if let Some((name, record)) = progressing {
-                record.progress = None;
-                verdict.goal = Some(name.clone());
-                verdict.held = true;
-            }
-        }
+        record.progress = None;
+        verdict.goal = Some(name.clone());
+        verdict.held = true;
     }
     verdict.records = records;
     verdict
+}
+
+/// The revision whose rollout is under way.
+fn half_way(records: &mut BTreeMap<String, Record>) -> Option<(&String, &mut Record)> {
+    records
+        .iter_mut()
+        .filter(|(_, record)| record.outcome == Some(Outcome::Progressing))
+        .max_by_key(|(_, record)| record.number)
 }
 
 /// The spec moved on: what it no longer asks for is superseded, and may be tried again when the spec returns to it.

@@ -3,6 +3,7 @@
 //! writes under resourceVersions, and dies between two writes.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -27,6 +28,7 @@ pub enum Nature {
     Impostor,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimPod {
     pub name: String,
@@ -309,48 +311,49 @@ impl World {
                     .filter(|pod| pod.revision == revision && !pod.terminating)
                     .cloned()
                     .collect();
-                if alive.len() < replicas.value as usize {
-                    let version = self.fresh();
-                    self.now.pods.push(SimPod {
-                        name: format!("{revision}-{version}"),
-                        revision: revision.clone(),
-                        version,
-                        created: self.clock,
-                        started: false,
-                        ready: false,
-                        terminating: false,
-                        labelled: true,
-                        leaving_since: None,
-                        heard: false,
-                        drained: false,
-                    });
-                } else if alive.len() > replicas.value as usize {
-                    // pending before started, unready before ready, then by deletion cost, then the youngest
-                    let victim = alive
-                        .iter()
-                        .min_by_key(|pod| {
-                            (pod.started, pod.ready, pod.labelled, std::cmp::Reverse(pod.version))
-                        })
-                        .cloned();
-                    let Some(victim) = victim else { break };
-                    if Self::serves(&self.now, &victim) {
-                        self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
-                    }
-                    if victim.drained && self.proxy.contains(&victim.name) {
-                        self.fail("R4", format!("{} was deleted while kube-proxy knew it", victim.name));
-                    }
-                    let version = self.fresh();
-                    for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
-                        (pod.terminating, pod.version) = (true, version);
-                    }
-                } else {
-                    break;
+                match alive.len().cmp(&(replicas.value as usize)) {
+                    Ordering::Less => self.make_pod(&revision),
+                    Ordering::Greater => self.delete_pod(&alive),
+                    Ordering::Equal => break,
                 }
             }
         }
         // garbage collection of what has no Deployment
         let deployments = &self.now.deployments;
         self.now.pods.retain(|pod| deployments.contains_key(&pod.revision));
+    }
+
+    fn make_pod(&mut self, revision: &str) {
+        let version = self.fresh();
+        self.now.pods.push(SimPod {
+            name: format!("{revision}-{version}"),
+            revision: revision.to_owned(),
+            version,
+            created: self.clock,
+            started: false,
+            ready: false,
+            terminating: false,
+            labelled: true,
+            leaving_since: None,
+            heard: false,
+            drained: false,
+        });
+    }
+
+    /// Pending before started, unready before ready, then by deletion cost, then the youngest.
+    fn delete_pod(&mut self, alive: &[SimPod]) {
+        let order = |pod: &&SimPod| (pod.started, pod.ready, pod.labelled, std::cmp::Reverse(pod.version));
+        let Some(victim) = alive.iter().min_by_key(order) else { return };
+        if Self::serves(&self.now, victim) {
+            self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
+        }
+        if victim.drained && self.proxy.contains(&victim.name) {
+            self.fail("R4", format!("{} was deleted while kube-proxy knew it", victim.name));
+        }
+        let version = self.fresh();
+        for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
+            (pod.terminating, pod.version) = (true, version);
+        }
     }
 
     /// Pods start, finish their drain, and end.
@@ -405,7 +408,7 @@ impl World {
         left: &mut usize,
         wrote: &mut bool,
     ) -> Option<()> {
-        let mut write = |wrote: &mut bool| {
+        let mut spend = |wrote: &mut bool| {
             *left = left.checked_sub(1)?;
             *wrote = true;
             Some(())
@@ -415,7 +418,7 @@ impl World {
             if self.now.records.get(name).map(|object| object.version) != known {
                 return None;
             }
-            write(wrote)?;
+            spend(wrote)?;
             let version = self.fresh();
             self.now.records.insert(name.clone(), Object { version, value: record.clone() });
             let asked = self.now.request.as_ref().is_some_and(|request| request.action == Action::Retry);
@@ -426,14 +429,14 @@ impl World {
         if let Some(id) = &decision.request_done
             && self.now.request.as_ref().is_some_and(|request| request.id == *id)
         {
-            write(wrote)?;
+            spend(wrote)?;
             self.now.request = None;
         }
         if decision.draining != seen.list.value {
             if self.now.list.version != seen.list.version {
                 return None;
             }
-            write(wrote)?;
+            spend(wrote)?;
             self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
         }
         let time = self.time();
@@ -449,7 +452,7 @@ impl World {
             if Some(pod.version) != known {
                 return None;
             }
-            write(wrote)?;
+            spend(wrote)?;
             pod.labelled = !tell;
             pod.leaving_since = tell.then_some(time);
             pod.version = version;
@@ -459,7 +462,7 @@ impl World {
             if self.now.deployments.get(name).map(|object| object.version) != known {
                 return None;
             }
-            write(wrote)?;
+            spend(wrote)?;
             let version = self.fresh();
             self.now.deployments.insert(name.clone(), Object { version, value: *replicas });
         }
@@ -467,14 +470,14 @@ impl World {
             if self.now.deployments.get(name) != seen.deployments.get(name) {
                 return None;
             }
-            write(wrote)?;
+            spend(wrote)?;
             self.now.deployments.remove(name);
         }
         for name in &decision.forget {
             if self.now.records.get(name) != seen.records.get(name) {
                 return None;
             }
-            write(wrote)?;
+            spend(wrote)?;
             self.now.records.remove(name);
         }
         Some(())
