@@ -1,5 +1,6 @@
 //! Conditions, as the Kubernetes API conventions define them.
 
+use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,11 @@ pub enum ConditionStatus {
     Unknown,
 }
 
+/// A time in whole seconds, as the API server writes its own.
+pub fn timestamp(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// The conditions that hold, with `lastTransitionTime` kept from `previous` where the status did not flip.
 pub fn merge(previous: &[Condition], mut current: Vec<Condition>) -> Vec<Condition> {
     for condition in &mut current {
@@ -72,6 +78,12 @@ mod tests {
             reason: "Test".into(),
             message: String::new(),
         }
+    }
+
+    #[test]
+    fn times_are_in_whole_seconds() {
+        let time = Timestamp::new(1_795_514_400, 999_999_999).unwrap_or_default();
+        assert_eq!(timestamp(time), "2026-11-24T10:00:00Z");
     }
 
     #[test]

@@ -14,7 +14,10 @@ use modelwright_contract::report::{Failure, FetchReport, PublishReport, Report};
 
 use super::{fetch::Observed, problem};
 use crate::{
-    api::model::{RunFailure, RunStatus},
+    api::{
+        condition::timestamp,
+        model::{RunFailure, RunStatus},
+    },
     events::truncated,
 };
 
@@ -158,8 +161,8 @@ fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Report
     Ok(Reports {
         fetch,
         publish,
-        started_at: started_at.map(timestamp).unwrap_or_default(),
-        finished_at: ended.as_ref().or(completed).map(timestamp).unwrap_or_default(),
+        started_at: started_at.map(time_of).unwrap_or_default(),
+        finished_at: ended.as_ref().or(completed).map(time_of).unwrap_or_default(),
     })
 }
 
@@ -174,7 +177,7 @@ where
         reason: reason.into(),
         message: truncated(&message, MAX_MESSAGE),
         phase: container.into(),
-        time: time.as_ref().map(timestamp).unwrap_or_default(),
+        time: time.as_ref().map(time_of).unwrap_or_default(),
     };
     match Report::<T>::parse(message) {
         Ok(Report::Succeeded(report)) => Ok((report, time)),
@@ -206,7 +209,7 @@ fn pod_failure(pod: &Pod) -> Option<RunFailure> {
         reason: truncated(&failure.reason, 128),
         message: truncated(&failure.message, MAX_MESSAGE),
         phase: container.into(),
-        time: state.finished_at.as_ref().map(timestamp).unwrap_or_default(),
+        time: state.finished_at.as_ref().map(time_of).unwrap_or_default(),
     })
 }
 
@@ -243,7 +246,7 @@ fn job_failure(
         reason: if reason.is_empty() { "JobFailed".into() } else { reason.into() },
         message: truncated(&message, MAX_MESSAGE),
         phase: if phase { PUBLISH } else { FETCH }.into(),
-        time: time.map(timestamp).unwrap_or_default(),
+        time: time.map(time_of).unwrap_or_default(),
     }
 }
 
@@ -273,6 +276,6 @@ pub fn phase_of(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
 }
 
-fn timestamp(time: &Time) -> String {
-    time.0.to_string()
+fn time_of(time: &Time) -> String {
+    timestamp(time.0)
 }

@@ -7,7 +7,7 @@ use super::{job::Problem, plan::Plan};
 use crate::{
     api::{
         Condition, ConditionStatus, Model, ModelStatus,
-        condition::{READY, RECONCILING, STALLED, merge},
+        condition::{READY, RECONCILING, STALLED, merge, timestamp},
         model::{RunFailure, RunStatus},
     },
     events::{Happening, truncated},
@@ -117,7 +117,7 @@ fn conditions(
         type_: type_.into(),
         status,
         observed_generation: inputs.model.metadata.generation,
-        last_transition_time: inputs.now.to_string(),
+        last_transition_time: timestamp(inputs.now),
         reason: truncated(&told.reason, MAX_REASON),
         message: truncated(message, MAX_MESSAGE),
     };

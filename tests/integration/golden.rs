@@ -55,3 +55,16 @@ fn a_run_renders_the_committed_version() {
     reports.publish.metrics = [("accuracy".to_owned(), "0.98".to_owned())].into();
     compare("model-version", &build_version(&model, 3, &reports, &job, 5));
 }
+
+#[test]
+fn the_containers_of_a_run_are_told_what_the_contract_has_committed() {
+    let model = validate_model(&input("model-s3-credentials")).unwrap();
+    let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+    for (containers, file) in [(pod.init_containers.unwrap(), "fetch"), (pod.containers, "publish")] {
+        let told = containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+        let path = format!("{}/runtime/contract/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        let committed = fs::read_to_string(path).unwrap();
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&told), read(&committed), "{file}");
+    }
+}
