@@ -1,0 +1,65 @@
+//! The images: those under test come from the environment, that of the servers is built here.
+
+use std::{env, path::PathBuf, process::Stdio};
+
+use tokio::process::Command;
+
+/// The images under test.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// The operator.
+    pub operator: String,
+    /// The runtime.
+    pub runtime: String,
+    /// The bundled store.
+    pub store: String,
+}
+
+impl Images {
+    /// Reads the environment.
+    pub fn from_environment() -> Result<Self, String> {
+        let read = |name: &str| match env::var(name) {
+            Ok(image) if !image.is_empty() => Ok(image),
+            _ => Err(format!("{name} is not set; run `make test`")),
+        };
+        Ok(Self {
+            operator: read("MODELWRIGHT_OPERATOR_IMAGE")?,
+            runtime: read("MODELWRIGHT_RUNTIME_IMAGE")?,
+            store: read("MODELWRIGHT_STORE_IMAGE")?,
+        })
+    }
+}
+
+/// The top folder of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Builds and pushes the image of the servers: the fixture server, versitygw and the registry.
+pub async fn fixtures() -> Result<String, String> {
+    let script = r#"
+set -euo pipefail
+staged="$(mktemp -d)"
+trap 'rm -rf "$staged"' EXIT
+mkdir "$staged/root"
+strip -o "$staged/fixture-server" "$FIXTURE_SERVER"
+versitygw="$(readlink -f "$(command -v versitygw)")"
+registry="$(readlink -f "$(command -v registry)")"
+tests/cluster/stage-rootfs "$staged/root" "$staged/fixture-server" "$versitygw" "$registry"
+printf 'FROM scratch\nCOPY . /\nUSER 65532:65532\n' >"$staged/Containerfile"
+tests/cluster/image tests/e2e-fixtures "$staged/Containerfile" "$staged/root"
+"#;
+    let output = Command::new("bash")
+        .args(["-c", script])
+        .env("FIXTURE_SERVER", env!("CARGO_BIN_EXE_fixture-server"))
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        Err(format!("the servers' image was not built: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+}

@@ -1,0 +1,20 @@
+//! What every test stands on: the cluster, the operator under test, servers to import from, namespaces, waiting.
+
+pub mod certificates;
+pub mod diagnostics;
+pub mod fixtures;
+pub mod images;
+pub mod kubectl;
+pub mod load;
+pub mod onnx;
+pub mod predict;
+pub mod registry;
+pub mod release;
+pub mod resources;
+pub mod run;
+pub mod space;
+pub mod wait;
+pub mod world;
+
+pub use space::Space;
+pub use world::World;

@@ -1,0 +1,95 @@
+//! Tiny ONNX models, written byte by byte. In go a factor and a summand; out comes a file whose predictions tell which
+//! model answered.
+
+/// `y = factor · x + summand` over `x: [N, 4]` of FP32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// What each element is multiplied by.
+    pub factor: f32,
+    /// What is added to it.
+    pub summand: f32,
+}
+
+impl Affine {
+    /// What the model answers.
+    pub fn predict(self, x: [f32; 4]) -> [f32; 4] {
+        x.map(|x| self.factor.mul_add(x, self.summand))
+    }
+
+    /// The ONNX file.
+    pub fn bytes(self) -> Vec<u8> {
+        let mut graph = Vec::new();
+        message(&mut graph, 1, &node("Mul", ["x", "factor"], "scaled"));
+        message(&mut graph, 1, &node("Add", ["scaled", "summand"], "y"));
+        message(&mut graph, 2, b"affine");
+        message(&mut graph, 5, &scalar("factor", self.factor));
+        message(&mut graph, 5, &scalar("summand", self.summand));
+        message(&mut graph, 11, &matrix("x"));
+        message(&mut graph, 12, &matrix("y"));
+        let mut opset = Vec::new();
+        varint(&mut opset, 2, 17);
+        let mut model = Vec::new();
+        varint(&mut model, 1, 8); // IR version
+        message(&mut model, 2, b"modelwright-e2e");
+        message(&mut model, 7, &graph);
+        message(&mut model, 8, &opset);
+        model
+    }
+}
+
+fn node(operator: &str, inputs: [&str; 2], output: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for input in inputs {
+        message(&mut bytes, 1, input.as_bytes());
+    }
+    message(&mut bytes, 2, output.as_bytes());
+    message(&mut bytes, 4, operator.as_bytes());
+    bytes
+}
+
+/// A TensorProto of one float.
+fn scalar(name: &str, value: f32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    varint(&mut bytes, 1, 1); // dims
+    varint(&mut bytes, 2, 1); // FLOAT
+    message(&mut bytes, 8, name.as_bytes());
+    message(&mut bytes, 9, &value.to_le_bytes());
+    bytes
+}
+
+/// A ValueInfoProto of `float[N, 4]`.
+fn matrix(name: &str) -> Vec<u8> {
+    let (mut rows, mut columns, mut shape, mut tensor, mut kind, mut value) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    message(&mut rows, 2, b"N");
+    varint(&mut columns, 1, 4);
+    message(&mut shape, 1, &rows);
+    message(&mut shape, 1, &columns);
+    varint(&mut tensor, 1, 1); // FLOAT
+    message(&mut tensor, 2, &shape);
+    message(&mut kind, 1, &tensor);
+    message(&mut value, 1, name.as_bytes());
+    message(&mut value, 2, &kind);
+    value
+}
+
+/// A field of wire type 2.
+fn message(bytes: &mut Vec<u8>, field: u8, content: &[u8]) {
+    bytes.push(field << 3 | 2);
+    number(bytes, content.len() as u64);
+    bytes.extend_from_slice(content);
+}
+
+/// A field of wire type 0.
+fn varint(bytes: &mut Vec<u8>, field: u8, value: u64) {
+    bytes.push(field << 3);
+    number(bytes, value);
+}
+
+fn number(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}

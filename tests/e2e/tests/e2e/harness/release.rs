@@ -1,0 +1,54 @@
+//! The operator under test, installed by Helm. In go the images and values; the release is that of the demo, so that two
+//! operators never share a cluster.
+
+use super::{
+    images::Images,
+    kubectl::{Output, kubectl, run},
+};
+
+/// Name of the release and of its objects.
+pub const NAME: &str = "modelwright";
+/// Its namespace.
+pub const NAMESPACE: &str = "modelwright-system";
+
+/// Installs or upgrades the release, and waits until it runs; `values` are further `--set` arguments.
+pub async fn install(images: &Images, values: &[&str]) -> Result<(), String> {
+    let namespace = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  labels:\n    \
+         pod-security.kubernetes.io/enforce: restricted\n"
+    );
+    succeeded(run("kubectl", &["apply", "-f", "-"], &namespace).await)?;
+    let operator = format!("images.operator={}", images.operator);
+    let runtime = format!("images.runtime={}", images.runtime);
+    let store = format!("images.store={}", images.store);
+    let mut set = vec![
+        operator.as_str(),
+        &runtime,
+        &store,
+        "fetch.allowPrivateNetworks=true",
+        "store.bundled.persistence.size=1Gi",
+    ];
+    set.extend(values);
+    let mut arguments =
+        vec!["upgrade", "--install", NAME, "charts/modelwright", "--namespace", NAMESPACE, "--reset-values"];
+    for value in set {
+        arguments.extend(["--set", value]);
+    }
+    arguments.extend(["--wait", "--timeout", "180s"]);
+    if let Err(error) = succeeded(run("helm", &arguments, "").await) {
+        let pods = kubectl(&["describe", "pods", "--namespace", NAMESPACE]).await.stdout;
+        return Err(format!("{error}\n{pods}"));
+    }
+    Ok(())
+}
+
+/// Removes the release; what it keeps stays.
+pub async fn uninstall() -> Result<(), String> {
+    succeeded(
+        run("helm", &["uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "").await,
+    )
+}
+
+fn succeeded(output: Output) -> Result<(), String> {
+    if output.success { Ok(()) } else { Err(format!("{}{}", output.stdout, output.stderr)) }
+}
