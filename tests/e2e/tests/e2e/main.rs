@@ -8,8 +8,17 @@
 
 mod harness;
 
+mod capacity;
+mod chart;
+mod failover;
 mod imports;
+mod kinds;
+mod operator;
+mod rollbacks;
+mod rollouts;
 mod servers;
+mod serving;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -18,8 +27,52 @@ use harness::run::{alone, side_by_side};
 fn main() -> ExitCode {
     let mut cases = side_by_side![
         servers::the_servers_to_import_from_serve_and_fail_as_asked,
+        kinds::explain_prints_every_field_with_its_default,
+        kinds::mistakes_are_refused_at_admission_with_what_to_do,
+        kinds::the_spec_of_a_model_version_cannot_be_changed,
+        kinds::get_wait_scale_and_describe_work_as_for_built_in_kinds,
         imports::a_model_is_imported_served_and_answers,
+        imports::the_same_model_comes_in_from_every_kind_of_source,
+        imports::bytes_that_miss_their_pin_make_no_version,
+        imports::a_source_that_cannot_be_had_says_so_at_once,
+        imports::a_connection_that_breaks_makes_no_version,
+        imports::credentials_go_to_the_host_that_their_secret_names_only,
+        imports::a_missing_secret_is_told_within_thirty_seconds_and_heals,
+        versions::equal_bytes_from_two_addresses_are_one_version,
+        versions::a_spec_that_returns_resolves_to_its_old_version_without_a_run,
+        versions::an_artifact_of_modelwright_keeps_its_samples_in_another_namespace,
+        versions::an_artifact_with_an_evaluation_brings_its_metrics_and_test_rows,
+        serving::a_served_model_speaks_the_open_inference_protocol,
+        serving::deleting_a_serving_pod_under_load_loses_no_request,
+        rollouts::a_new_version_and_its_revert_lose_no_request,
+        rollouts::a_pinned_version_stays_until_the_pin_is_removed,
+        rollouts::a_paused_deployment_rolls_out_when_it_is_resumed,
+        rollouts::scaling_up_and_down_loses_no_request,
+        rollouts::a_deployment_made_before_its_model_starts_when_the_model_is_there,
+        rollouts::a_model_in_use_is_kept_until_its_deployment_goes,
+        rollbacks::a_revision_without_an_image_is_rolled_back_and_retried_on_request_only,
+        rollbacks::a_spec_reverted_after_a_rollback_is_healthy_and_the_bad_one_stays_refused,
+        rollbacks::a_first_revision_that_cannot_start_is_degraded_and_a_better_spec_mends_it,
+        rollbacks::an_aborted_rollout_goes_back_and_is_not_tried_again,
+        rollbacks::a_status_deleted_in_the_middle_of_a_rollout_promotes_nothing,
+        capacity::one_gpu_is_given_and_three_are_said_to_be_too_many,
+        capacity::cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu,
+        capacity::evictions_take_one_ready_pod_at_a_time,
+        operator::the_operator_reports_its_health_and_its_counters,
+        operator::the_operator_has_no_right_on_secrets,
+        operator::objects_restored_without_owners_are_adopted_without_a_run,
+        operator::every_pod_passes_the_restricted_standard,
+        chart::the_roles_for_people_allow_what_their_names_say,
+        chart::network_policies_select_the_pods_of_the_release,
     ];
-    cases.extend(alone![]);
+    cases.extend(alone![
+        operator::a_steady_state_is_not_written_to,
+        failover::a_killed_operator_ends_its_run_and_its_rollout,
+        failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,
+        operator::an_operator_of_one_namespace_sees_no_other,
+        chart::artifacts_go_to_a_store_of_ones_own,
+        chart::a_rollout_without_the_store_goes_back_and_later_forward,
+        chart::upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serves,
+    ]);
     harness::run::all(cases)
 }

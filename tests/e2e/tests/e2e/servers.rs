@@ -38,7 +38,12 @@ pub async fn the_servers_to_import_from_serve_and_fail_as_asked(space: Space) {
         let registry = fixtures.registry(closed);
         let digest = registry.push(&space.name, "v1", &content).await;
         let url = format!("http://{}/v2/{}/manifests/sha256:{digest}", registry.address, space.name);
-        let anonymous = http.get(url).header("accept", "application/vnd.oci.image.manifest.v1+json").send().await.expect("it answers");
+        let anonymous = http
+            .get(url)
+            .header("accept", "application/vnd.oci.image.manifest.v1+json")
+            .send()
+            .await
+            .expect("it answers");
         assert_eq!(anonymous.status().as_u16(), if closed { 401 } else { 200 });
     }
 }

@@ -29,6 +29,8 @@ pub struct Fixtures {
     pub authority: String,
     /// The image that they run from.
     pub image: String,
+    certificate: String,
+    key: String,
     host: String,
     address: String,
     http: reqwest::Client,
@@ -48,7 +50,7 @@ impl Fixtures {
         let files = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "fixtures"},
             "stringData": {
-                "tls.crt": certificates.certificate, "tls.key": certificates.key, "htpasswd": HTPASSWD,
+                "tls.crt": &certificates.certificate, "tls.key": &certificates.key, "htpasswd": HTPASSWD,
                 "open.yml": registry_configuration(OPEN_REGISTRY, false),
                 "closed.yml": registry_configuration(CLOSED_REGISTRY, true),
             }
@@ -67,7 +69,15 @@ impl Fixtures {
             .and_then(|spec| spec.cluster_ip)
             .ok_or("the servers' Service has no address")?;
         let http = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
-        Ok(Self { authority: certificates.authority, image, host, address, http })
+        Ok(Self {
+            authority: certificates.authority,
+            certificate: certificates.certificate,
+            key: certificates.key,
+            image,
+            host,
+            address,
+            http,
+        })
     }
 
     /// Puts a file where HTTP, HTTPS and S3 serve it; its first folder is the bucket.
@@ -122,6 +132,11 @@ impl Fixtures {
         }
     }
 
+    /// What a file server of a test's own needs in `/etc/fixtures`.
+    pub fn server_files(&self) -> [(&str, &str); 2] {
+        [("tls.crt", &self.certificate), ("tls.key", &self.key)]
+    }
+
     /// A path of the file server, as it is reached from here.
     pub fn reachable(&self, path: &str) -> String {
         format!("http://{}:{HTTP}/{path}", self.address)
@@ -162,7 +177,8 @@ where
     api.create(&PostParams::default(), &object).await
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Whether a pod takes traffic.
+pub fn is_ready(pod: &Pod) -> bool {
     pod.status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())

@@ -4,6 +4,8 @@ use std::{env, path::PathBuf, process::Stdio};
 
 use tokio::process::Command;
 
+use super::kubectl::run;
+
 /// The images under test.
 #[derive(Clone, Debug)]
 pub struct Images {
@@ -62,4 +64,12 @@ tests/cluster/image tests/e2e-fixtures "$staged/Containerfile" "$staged/root"
     } else {
         Err(format!("the servers' image was not built: {}", String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// Gives an image a further reference in its registry.
+pub async fn copy_image(from: &str, to: &str) {
+    let verify = std::env::var("IMAGES_TLS_VERIFY").unwrap_or_else(|_| "false".to_owned());
+    let (source, target) = (format!("--src-tls-verify={verify}"), format!("--dest-tls-verify={verify}"));
+    let (from, to) = (format!("docker://{from}"), format!("docker://{to}"));
+    run("skopeo", &["copy", "--quiet", &source, &target, &from, &to], "").await.expect_success();
 }

@@ -7,6 +7,7 @@ pub mod images;
 pub mod kubectl;
 pub mod load;
 pub mod onnx;
+pub mod operator;
 pub mod predict;
 pub mod registry;
 pub mod release;

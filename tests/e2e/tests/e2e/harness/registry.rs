@@ -19,17 +19,26 @@ pub struct Registry {
 impl Registry {
     /// Pushes a model as an artifact of one file; gives the manifest's digest, 64 hex digits.
     pub async fn push(&self, repository: &str, tag: &str, model: &[u8]) -> String {
+        self.push_files(repository, tag, &[("model.onnx", model.to_vec())]).await
+    }
+
+    /// Pushes an artifact of several files; gives the manifest's digest, 64 hex digits.
+    pub async fn push_files(&self, repository: &str, tag: &str, files: &[(&str, Vec<u8>)]) -> String {
         let empty = self.push_blob(repository, b"{}").await;
-        let layer = self.push_blob(repository, model).await;
+        let mut layers = Vec::new();
+        for (path, content) in files {
+            layers.push(json!({
+                "mediaType": "application/vnd.cncf.model.weight.v1.raw",
+                "digest": self.push_blob(repository, content).await, "size": content.len(),
+                "annotations": {"org.cncf.model.filepath": path},
+            }));
+        }
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "artifactType": "application/vnd.cncf.model.manifest.v1+json",
             "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2},
-            "layers": [{
-                "mediaType": "application/vnd.cncf.model.weight.v1.raw", "digest": layer, "size": model.len(),
-                "annotations": {"org.cncf.model.filepath": "model.onnx"},
-            }],
+            "layers": layers,
         })
         .to_string();
         let digest = hex(&manifest);
@@ -67,4 +76,9 @@ impl Registry {
 /// SHA-256 in hex.
 pub fn hex(content: impl AsRef<[u8]>) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Base64.
+pub fn base64(content: &[u8]) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, content)
 }

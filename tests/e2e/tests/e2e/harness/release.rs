@@ -1,7 +1,10 @@
 //! The operator under test, installed by Helm. In go the images and values; the release is that of the demo, so that two
 //! operators never share a cluster.
 
+use tokio::sync::Mutex;
+
 use super::{
+    World,
     images::Images,
     kubectl::{Output, kubectl, run},
 };
@@ -11,8 +14,32 @@ pub const NAME: &str = "modelwright";
 /// Its namespace.
 pub const NAMESPACE: &str = "modelwright-system";
 
-/// Installs or upgrades the release, and waits until it runs; `values` are further `--set` arguments.
+/// The values that the release has, besides those that every test wants.
+static PRESENT: Mutex<Option<Vec<String>>> = Mutex::const_new(None);
+
+impl World {
+    /// Gives the release these values, if it does not have them yet.
+    pub async fn release(&self, values: &[&str]) {
+        if let Err(error) = install(&self.images, values).await {
+            panic!("the release cannot be changed to {values:?}: {error}");
+        }
+    }
+}
+
+/// [`install_chart`] for the repository's chart, unless the release is just so.
 pub async fn install(images: &Images, values: &[&str]) -> Result<(), String> {
+    let mut present = PRESENT.lock().await;
+    if present.as_ref().is_some_and(|present| present == values) {
+        return Ok(());
+    }
+    *present = None;
+    install_chart("charts/modelwright", images, values).await?;
+    *present = Some(values.iter().map(|value| (*value).to_owned()).collect());
+    Ok(())
+}
+
+/// Installs or upgrades the release, and waits until it runs; `values` are further `--set` arguments.
+pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Result<(), String> {
     let namespace = format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  labels:\n    \
          pod-security.kubernetes.io/enforce: restricted\n"
@@ -29,8 +56,7 @@ pub async fn install(images: &Images, values: &[&str]) -> Result<(), String> {
         "store.bundled.persistence.size=1Gi",
     ];
     set.extend(values);
-    let mut arguments =
-        vec!["upgrade", "--install", NAME, "charts/modelwright", "--namespace", NAMESPACE, "--reset-values"];
+    let mut arguments = vec!["upgrade", "--install", NAME, chart, "--namespace", NAMESPACE, "--reset-values"];
     for value in set {
         arguments.extend(["--set", value]);
     }
@@ -42,8 +68,14 @@ pub async fn install(images: &Images, values: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// The release is not what [`install`] made of it any more.
+pub async fn forget() {
+    *PRESENT.lock().await = None;
+}
+
 /// Removes the release; what it keeps stays.
 pub async fn uninstall() -> Result<(), String> {
+    forget().await;
     succeeded(
         run("helm", &["uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "").await,
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::{apps::v1::ControllerRevision, batch::v1::Job, core::v1::Pod};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use modelwright::api::{
-    condition::{Condition, ConditionStatus, PROMOTED, READY, STALLED},
+    condition::{Condition, ConditionStatus, PROMOTED, READY, RECONCILING, STALLED},
     model::Model,
     model_deployment::ModelDeployment,
     name,
@@ -36,6 +36,46 @@ pub trait Observed {
             .find(|condition| condition.type_ == kind)
             .map(|condition| format!("{}: {}", condition.reason, condition.message))
             .unwrap_or_default()
+    }
+}
+
+/// A row of the health table: Ready, Reconciling, Stalled, Promoted, and the phases that go with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Health(bool, bool, bool, bool, &'static [&'static str]);
+
+impl Health {
+    /// No revision was ever ready.
+    pub const FIRST_START: Self = Self(false, true, false, false, &["Progressing"]);
+    /// The stable revision serves while the target starts.
+    pub const ROLLING: Self = Self(true, true, false, false, &["Progressing", "Paused"]);
+    /// All is as the spec says.
+    pub const TARGET_IS_STABLE: Self = Self(true, false, false, true, &["Healthy"]);
+    /// The target was given up, the stable revision serves.
+    pub const ROLLED_BACK: Self = Self(true, false, true, false, &["Degraded"]);
+    /// Nothing serves, and waiting will not help.
+    pub const NOTHING_SERVES: Self = Self(false, false, true, false, &["Degraded"]);
+}
+
+/// Conditions and phase of a ModelDeployment.
+pub trait HealthOf {
+    /// Checks that they are a row of the health table.
+    fn assert_health(&self, expected: Health);
+}
+
+impl HealthOf for ModelDeployment {
+    #[track_caller]
+    fn assert_health(&self, expected: Health) {
+        let Health(ready, reconciling, stalled, promoted, phases) = expected;
+        let seen = (self.is(READY), self.is(RECONCILING), self.is(STALLED), self.is(PROMOTED));
+        let status = self.status.clone().unwrap_or_default();
+        assert_eq!(seen, (ready, reconciling, stalled, promoted), "{:#?}", status.conditions);
+        let phase = status.phase.unwrap_or_default();
+        assert!(phases.contains(&phase.as_str()), "the phase is {phase}, not one of {phases:?}");
+        let generation = self.metadata.generation;
+        assert!(status.conditions.iter().all(|condition| condition.observed_generation == generation));
+        for kind in [READY, PROMOTED] {
+            assert!(status.conditions.iter().any(|condition| condition.type_ == kind), "{kind} is not there");
+        }
     }
 }
 
@@ -120,7 +160,7 @@ impl Space {
     pub async fn ready_model(&self, name: &str) -> Model {
         self.until(name, "Ready", 120, |model: &Model| {
             assert!(!model.is(STALLED), "the import stalled: {}", model.says(STALLED));
-            model.is(READY)
+            model.is(READY) && !model.is(RECONCILING)
         })
         .await
     }

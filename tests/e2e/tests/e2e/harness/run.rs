@@ -9,7 +9,7 @@ use tokio::{
     sync::{OnceCell, RwLock},
 };
 
-use super::{Space, World, diagnostics};
+use super::{Space, World, diagnostics, release};
 
 /// A test's body.
 pub type Body = fn(Space) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,7 +65,10 @@ pub fn all(cases: Vec<Case>) -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     let clean = RUNTIME.block_on(async {
         match WORLD.get() {
-            Some(Ok(world)) => world.clean_up().await,
+            Some(Ok(world)) => {
+                let restored = release::install(&world.images, &[]).await;
+                world.clean_up().await.and(restored)
+            }
             _ => Ok(()),
         }
     });
@@ -82,6 +85,8 @@ async fn one(case: Case) -> Result<(), Failed> {
     let world = WORLD.get_or_init(World::prepare).await.as_ref()?;
     let _together =
         if case.alone { (None, Some(OPERATOR.write().await)) } else { (Some(OPERATOR.read().await), None) };
+    // Whatever a test that ran alone left behind.
+    release::install(&world.images, &[]).await?;
     let space = Space::create(world, case.name).await?;
     let outcome = tokio::spawn((case.body)(space.clone())).await;
     let result = match outcome {

@@ -35,6 +35,10 @@ impl Space {
             .collect();
         let short = short.replace("--", "-");
         let name = format!("e2e-{}-{}", world.run, short.get(..45).unwrap_or(&short).trim_end_matches('-'));
+        Self::named(world, name).await
+    }
+
+    async fn named(world: &'static World, name: String) -> Result<Self, String> {
         fixtures::create::<Namespace>(
             &Api::all(world.client.clone()),
             fixtures::restricted_namespace(&name, &world.run),
@@ -42,6 +46,13 @@ impl Space {
         .await
         .map_err(|error| format!("{name}: {error}"))?;
         Ok(Self { name, world })
+    }
+
+    /// A further namespace of the same test; the test deletes it.
+    pub async fn another(&self, purpose: &str) -> Self {
+        let short = self.name.get(..self.name.len().min(63 - 1 - purpose.len())).unwrap_or(&self.name);
+        let name = format!("{}-{purpose}", short.trim_end_matches('-'));
+        Self::named(self.world, name).await.expect("a further namespace can be made")
     }
 
     /// Begins to delete the namespace; the run's end waits for it.

@@ -1,0 +1,230 @@
+//! A7: the chart: upgrades, uninstalling, stores, roles.
+
+use std::{fs, path::Path, time::Duration};
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod, networking::v1::NetworkPolicy, rbac::v1::RoleBinding},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+};
+use modelwright::api::{
+    condition::{READY, STALLED},
+    model_deployment::ModelDeployment,
+};
+use serde_json::json;
+
+use crate::harness::{
+    Space,
+    fixtures::{PASSWORD, USER},
+    images::repository,
+    kubectl::run,
+    load::Load,
+    onnx::Affine,
+    operator::may,
+    release::{self, NAME, NAMESPACE},
+    resources::{Health, HealthOf as _, Observed as _},
+    wait,
+};
+
+const FIRST: Affine = Affine { factor: 2.0, summand: 1.0 };
+const SECOND: Affine = Affine { factor: -1.0, summand: 0.5 };
+
+/// What each of the chart's roles for people may do.
+pub async fn the_roles_for_people_allow_what_their_names_say(space: Space) {
+    for role in ["viewer", "editor", "rollout-operator"] {
+        space
+            .create_object::<RoleBinding>(json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("{NAME}-{role}"),
+                },
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": format!("e2e-{role}")}],
+            }))
+            .await;
+    }
+    let group = "modelwright.dev";
+    for (verb, resource, viewer, editor, rollout_operator) in [
+        ("get", "models", true, true, false),
+        ("watch", "modelversions", true, true, false),
+        ("list", "modeldeployments", true, true, true),
+        ("create", "models", false, true, false),
+        ("delete", "modeldeployments", false, true, false),
+        ("create", "modelversions", false, false, false),
+        ("patch", "modelversions", false, false, false),
+        ("patch", "modeldeployments", false, true, false),
+    ] {
+        for (role, allowed) in
+            [("viewer", viewer), ("editor", editor), ("rollout-operator", rollout_operator)]
+        {
+            let what = [verb, &format!("{resource}.{group}"), "--namespace", &space.name];
+            assert_eq!(may(&format!("e2e-{role}"), &what).await, allowed, "{role}: {verb} {resource}");
+        }
+    }
+    for (role, scale, act) in
+        [("viewer", false, false), ("editor", true, false), ("rollout-operator", false, true)]
+    {
+        let user = format!("e2e-{role}");
+        let subresource = async |verb: &str, subresource: &str| {
+            let subresource = format!("--subresource={subresource}");
+            let what = [verb, "modeldeployments.modelwright.dev", &subresource, "--namespace", &space.name];
+            may(&user, &what).await
+        };
+        assert_eq!(subresource("patch", "scale").await, scale, "{role} scales");
+        assert_eq!(subresource("patch", "status").await, act, "{role} acts on rollouts");
+        assert!(!may(&user, &["get", "secrets", "--namespace", &space.name]).await, "{role} reads Secrets");
+    }
+}
+
+/// Policies are there for what the chart runs.
+pub async fn network_policies_select_the_pods_of_the_release(space: Space) {
+    let policies: Api<NetworkPolicy> = Api::namespaced(space.world.client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(space.world.client.clone(), NAMESPACE);
+    for (policy, port) in [(NAME.to_owned(), "admin"), (format!("{NAME}-store"), "registry")] {
+        let spec = policies.get(&policy).await.expect("the policy is there").spec.expect("it has a spec");
+        let selector = spec.pod_selector.and_then(|selector| selector.match_labels).unwrap_or_default();
+        let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let selected = pods.list(&ListParams::default().labels(&labels.join(","))).await.expect("a list");
+        assert!(!selected.items.is_empty(), "{policy} selects no pod");
+        let allowed = json!(spec.ingress);
+        assert_eq!(allowed[0]["ports"], json!([{"port": port, "protocol": "TCP"}]), "{policy}");
+    }
+}
+
+/// Alone: an older chart's definitions are upgraded; uninstalling keeps them, and what serves goes on.
+pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serves(space: Space) {
+    space.import("digits", FIRST).await;
+    let before = space.serve("digits", "digits", json!({})).await;
+    let pods: Vec<_> = uids(&space).await;
+    let endpoint = space.endpoint(&before).await;
+    let mut load = Load::start(&endpoint);
+    load.answers(50).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(space.world.client.clone());
+    let shortnames = async || {
+        let definition = definitions.get("models.modelwright.dev").await.expect("the CRD is there");
+        definition.spec.names.short_names.unwrap_or_default()
+    };
+    assert_eq!(shortnames().await, ["mdl"]);
+
+    let older = std::env::temp_dir().join(format!("modelwright-chart-{}", space.world.run));
+    let files = copy_chart(&older).await;
+    let path = files.join("models.modelwright.dev.yaml");
+    let path = if path.exists() { path } else { files.join("models.yaml") };
+    let text = fs::read_to_string(&path).expect("the chart holds the CRD");
+    let changed = text.replace("- mdl", "- mdlold");
+    assert_ne!(changed, text, "the definition names its short name");
+    fs::write(&path, changed).expect("the copy can be changed");
+    let images = &space.world.images;
+    release::forget().await;
+    release::install_chart(&older.to_string_lossy(), images, &[]).await.expect("the older chart installs");
+    fs::remove_dir_all(&older).expect("the copy can be removed");
+    assert_eq!(shortnames().await, ["mdlold"], "the older definitions are in place");
+    release::install(images, &[]).await.expect("the chart upgrades");
+    assert_eq!(shortnames().await, ["mdl"], "the definitions are upgraded with the chart");
+
+    release::uninstall().await.expect("the chart can be uninstalled");
+    assert_eq!(shortnames().await, ["mdl"], "the definitions stay");
+    let operators: Api<Deployment> = Api::namespaced(space.world.client.clone(), NAMESPACE);
+    wait::until_gone(&operators, NAME, Duration::from_secs(60)).await.expect("the operator is gone");
+    assert!(space.model("digits").await.is(READY), "Models stay");
+    load.answers(50).await;
+    release::install(images, &[]).await.expect("the chart installs again");
+    // A further Model is imported, so the new operator has looked around.
+    space.import("letters", SECOND).await;
+    let after = space.promoted("digits").await;
+    after.assert_health(Health::TARGET_IS_STABLE);
+    assert_eq!(pods, uids(&space).await, "no pod was restarted");
+    assert_eq!(space.jobs().await.len(), 2, "nothing was imported again");
+    load.stop().await.assert_nothing_lost(100);
+}
+
+async fn uids(space: &Space) -> Vec<Option<String>> {
+    space.pods("digits").await.into_iter().map(|pod| pod.metadata.uid).collect()
+}
+
+/// Copies the chart with its links resolved; gives the folder of its CRDs.
+async fn copy_chart(target: &Path) -> std::path::PathBuf {
+    let chart = repository().join("charts/modelwright");
+    let arguments = ["-rL", &chart.to_string_lossy(), &target.to_string_lossy()];
+    run("cp", &arguments, "").await.expect_success();
+    target.join("files/crds")
+}
+
+/// Alone: a registry of one's own, with a password, instead of the bundled store.
+pub async fn artifacts_go_to_a_store_of_ones_own(space: Space) {
+    let registry = space.world.fixtures.registry(true);
+    let uri = format!("store.uri=oci://{}/artifacts", registry.host);
+    space.world.release(&["store.bundled.enabled=false", &uri, "store.plainHttp=true"]).await;
+    space
+        .secret(
+            "modelwright-store",
+            &[("host", &registry.host), ("username", USER), ("password", PASSWORD), ("plainHttp", "true")],
+        )
+        .await;
+    space.import("digits", FIRST).await;
+    let artifact = space.version("digits-v1").await.spec.artifact;
+    let expected =
+        format!("oci://{}/artifacts/{}/digits@sha256:{}", registry.host, space.name, artifact.sha256);
+    assert_eq!(artifact.uri, expected);
+    let deployment = space.serve("digits", "digits", json!({})).await;
+    space.predict(&deployment, FIRST).await;
+    let stores: Api<Deployment> = Api::namespaced(space.world.client.clone(), NAMESPACE);
+    assert!(stores.get_opt(&format!("{NAME}-store")).await.expect("it can be asked for").is_none());
+}
+
+/// Alone, R9: the store is down, a rollout cannot start its pods, and goes back without it.
+pub async fn a_rollout_without_the_store_goes_back_and_later_forward(space: Space) {
+    space.import("digits", FIRST).await;
+    space.import_next("digits", "second.onnx", SECOND).await;
+    let spec = json!({
+        "version": 1, "replicas": 2, "strategy": {"rollingUpdate": {"progressDeadline": "10s"}},
+    });
+    let before = space.serve("digits", "digits", spec).await;
+    let mut load = Load::start(&space.endpoint(&before).await);
+    load.answers(50).await;
+    scale_store(&space, 0).await;
+    space.patch::<ModelDeployment>("digits", json!({"spec": {"version": 2}})).await;
+    let back = space.until("digits", "rolled back", 90, |md: &ModelDeployment| md.is(STALLED)).await;
+    back.assert_health(Health::ROLLED_BACK);
+    space.predict(&back, FIRST).await;
+    load.answers(50).await;
+    scale_store(&space, 1).await;
+
+    let target = back.status.as_ref().and_then(|status| status.target.clone()).expect("it has a target");
+    let request =
+        json!({"status": {"request": {"id": "e2e", "action": "Retry", "revision": target.revision}}});
+    space
+        .api::<ModelDeployment>()
+        .patch_status("digits", &PatchParams::default(), &Patch::Merge(request))
+        .await
+        .expect("a person may write a request");
+    let forward = space.promoted_version("digits", 2).await;
+    space.predict(&forward, SECOND).await;
+    load.stop().await.assert_nothing_lost(100);
+}
+
+async fn scale_store(space: &Space, replicas: i32) {
+    let stores: Api<Deployment> = Api::namespaced(space.world.client.clone(), NAMESPACE);
+    let name = format!("{NAME}-store");
+    let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    stores.patch(&name, &PatchParams::default(), &change).await.expect("the store can be scaled");
+    wait::until(&stores, &name, "scaled", Duration::from_secs(60), |store: &Deployment| {
+        store.status.as_ref().is_some_and(|status| {
+            status.observed_generation == store.metadata.generation
+                && status.replicas.unwrap_or(0) == replicas
+                && status.ready_replicas.unwrap_or(0) == replicas
+        })
+    })
+    .await;
+    let pods: Api<Pod> = Api::namespaced(space.world.client.clone(), NAMESPACE);
+    let selector = ListParams::default().labels("app.kubernetes.io/component=store");
+    if replicas == 0 {
+        for pod in pods.list(&selector).await.expect("pods can be listed") {
+            wait::until_gone(&pods, &pod.name_any(), Duration::from_secs(60))
+                .await
+                .expect("the store is down");
+        }
+    }
+}
