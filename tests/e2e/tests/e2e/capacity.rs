@@ -103,7 +103,7 @@ pub async fn evictions_take_one_ready_pod_at_a_time(space: Space) {
     let mut load = Load::start(&space.endpoint(&md).await);
     load.answers(100).await;
     let pods = space.api::<Pod>();
-    let names: Vec<String> = space.pods("digits").await.iter().map(|pod| pod.name_any()).collect();
+    let names: Vec<String> = space.pods("digits").await.iter().map(kube::ResourceExt::name_any).collect();
     let evict = async |name: &str| pods.evict(name, &EvictParams::default()).await;
     evict(&names[0]).await.expect("the first pod may go");
     let refused = evict(&names[1]).await.expect_err("the second may not go before another is ready");

@@ -127,7 +127,7 @@ pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serv
     release::uninstall().await.expect("the chart can be uninstalled");
     assert_eq!(shortnames().await, ["mdl"], "the definitions stay");
     let operators: Api<Deployment> = Api::namespaced(space.world.client.clone(), NAMESPACE);
-    wait::until_gone(&operators, NAME, Duration::from_secs(60)).await.expect("the operator is gone");
+    wait::until_gone(&operators, NAME, Duration::from_mins(1)).await.expect("the operator is gone");
     assert!(space.model("digits").await.is(READY), "Models stay");
     load.answers(50).await;
     release::install(images, &[]).await.expect("the chart installs again");
@@ -210,7 +210,7 @@ async fn scale_store(space: &Space, replicas: i32) {
     let name = format!("{NAME}-store");
     let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     stores.patch(&name, &PatchParams::default(), &change).await.expect("the store can be scaled");
-    wait::until(&stores, &name, "scaled", Duration::from_secs(60), |store: &Deployment| {
+    wait::until(&stores, &name, "scaled", Duration::from_mins(1), |store: &Deployment| {
         store.status.as_ref().is_some_and(|status| {
             status.observed_generation == store.metadata.generation
                 && status.replicas.unwrap_or(0) == replicas
@@ -222,7 +222,7 @@ async fn scale_store(space: &Space, replicas: i32) {
     let selector = ListParams::default().labels("app.kubernetes.io/component=store");
     if replicas == 0 {
         for pod in pods.list(&selector).await.expect("pods can be listed") {
-            wait::until_gone(&pods, &pod.name_any(), Duration::from_secs(60))
+            wait::until_gone(&pods, &pod.name_any(), Duration::from_mins(1))
                 .await
                 .expect("the store is down");
         }

@@ -4,7 +4,13 @@
 //! `MODELWRIGHT_STORE_IMAGE`; without them every test is reported as ignored. Pods and Services must be reachable from
 //! here, as they are with `tests/cluster`. Tests run side by side, each in a namespace of its own; those that change the
 //! operator itself run alone.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::too_many_lines)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    clippy::large_futures
+)]
 
 mod harness;
 

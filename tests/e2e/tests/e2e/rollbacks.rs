@@ -7,7 +7,7 @@ use kube::{
 };
 use modelwright::api::{
     condition::{PROMOTED, READY, STALLED},
-    model_deployment::{ModelDeployment, RevisionStatus},
+    model_deployment::{ModelDeployment, ModelDeploymentStatus, RevisionStatus},
     name,
 };
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ pub async fn a_status_deleted_in_the_middle_of_a_rollout_promotes_nothing(space:
         }
     }
     let emptied = emptied.expect("the status can be deleted");
-    assert!(emptied.status.is_none_or(|status| status == Default::default()));
+    assert!(emptied.status.is_none_or(|status| status == ModelDeploymentStatus::default()));
     let restored = space
         .until("digits", "described again", 30, |md: &ModelDeployment| {
             md.status.as_ref().is_some_and(|status| status.target.is_some() && status.stable.is_some())

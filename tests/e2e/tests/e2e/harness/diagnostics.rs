@@ -1,5 +1,7 @@
 //! What a failed test's namespace looks like. In goes the namespace; out comes text for people.
 
+use std::fmt::Write as _;
+
 use super::{Space, kubectl::kubectl, release};
 
 /// Resources, pods, events and logs of the namespace, and what the operator said about it.
@@ -24,12 +26,7 @@ pub async fn collect(space: &Space) -> String {
         let mut all = vec!["--namespace", namespace];
         all.extend(arguments);
         let output = kubectl(&all).await;
-        text.push_str(&format!(
-            "----- kubectl {}\n{}{}\n",
-            arguments.join(" "),
-            output.stdout,
-            output.stderr
-        ));
+        let _ = writeln!(text, "----- kubectl {}\n{}{}", arguments.join(" "), output.stdout, output.stderr);
     }
     let logs = kubectl(&[
         "--namespace",
@@ -44,6 +41,6 @@ pub async fn collect(space: &Space) -> String {
     .await;
     let about: Vec<&str> = logs.stdout.lines().filter(|line| line.contains(namespace)).collect();
     let last = about.len().saturating_sub(60);
-    text.push_str(&format!("----- the operator's log\n{}\n", about[last..].join("\n")));
+    let _ = writeln!(text, "----- the operator's log\n{}", about[last..].join("\n"));
     text
 }

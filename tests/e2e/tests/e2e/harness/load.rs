@@ -65,10 +65,9 @@ impl Load {
     async fn reaches(&mut self, what: &str, holds: impl Fn(&Seen, &Seen) -> bool) {
         let start = self.progress.borrow().clone();
         let reached =
-            tokio::time::timeout(Duration::from_secs(60), self.progress.wait_for(|now| holds(&start, now)));
-        if reached.await.is_err() {
-            panic!("no {what} within a minute: {:?}", *self.progress.borrow());
-        }
+            tokio::time::timeout(Duration::from_mins(1), self.progress.wait_for(|now| holds(&start, now)));
+        let in_time = reached.await.is_ok();
+        assert!(in_time, "no {what} within a minute: {:?}", *self.progress.borrow());
     }
 
     /// Ends the load, and gives what it saw.

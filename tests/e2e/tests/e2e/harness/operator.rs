@@ -93,7 +93,7 @@ impl Operator {
 
     /// Waits until a pod's container was started more often than `before`.
     pub async fn until_restarted(&self, pod: &str, before: i32) {
-        wait::until(&self.api::<Pod>(), pod, "started anew", Duration::from_secs(60), |pod: &Pod| {
+        wait::until(&self.api::<Pod>(), pod, "started anew", Duration::from_mins(1), |pod: &Pod| {
             let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
             statuses.is_some_and(|all| all.iter().map(|status| status.restart_count).sum::<i32>() > before)
         })
@@ -112,7 +112,7 @@ impl Operator {
 
     /// Waits until this many pods are ready, and no other is left.
     pub async fn until_ready(&self, replicas: i32) {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         wait::until(&self.api::<Deployment>(), NAME, "ready", limit, |deployment: &Deployment| {
             deployment.status.as_ref().is_some_and(|status| {
                 status.observed_generation == deployment.metadata.generation

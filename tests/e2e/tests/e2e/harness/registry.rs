@@ -1,5 +1,7 @@
 //! Pushes artifacts into a registry, as `oras push` does. In goes a file; out comes its address.
 
+use std::fmt::Write as _;
+
 use reqwest::{Method, Response, header::LOCATION};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -75,7 +77,10 @@ impl Registry {
 
 /// SHA-256 in hex.
 pub fn hex(content: impl AsRef<[u8]>) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Base64.

@@ -48,13 +48,7 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     let operator = format!("images.operator={}", images.operator);
     let runtime = format!("images.runtime={}", images.runtime);
     let store = format!("images.store={}", images.store);
-    let mut set = vec![
-        operator.as_str(),
-        &runtime,
-        &store,
-        "fetch.allowPrivateNetworks=true",
-        "store.bundled.persistence.size=1Gi",
-    ];
+    let mut set = vec![operator.as_str(), &runtime, &store, "fetch.allowPrivateNetworks=true"];
     set.extend(values);
     let mut arguments = vec!["upgrade", "--install", NAME, chart, "--namespace", NAMESPACE, "--reset-values"];
     for value in set {

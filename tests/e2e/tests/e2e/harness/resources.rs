@@ -41,19 +41,19 @@ pub trait Observed {
 
 /// A row of the health table: Ready, Reconciling, Stalled, Promoted, and the phases that go with it.
 #[derive(Clone, Copy, Debug)]
-pub struct Health(bool, bool, bool, bool, &'static [&'static str]);
+pub struct Health([bool; 4], &'static [&'static str]);
 
 impl Health {
     /// No revision was ever ready.
-    pub const FIRST_START: Self = Self(false, true, false, false, &["Progressing"]);
+    pub const FIRST_START: Self = Self([false, true, false, false], &["Progressing"]);
     /// The stable revision serves while the target starts.
-    pub const ROLLING: Self = Self(true, true, false, false, &["Progressing", "Paused"]);
+    pub const ROLLING: Self = Self([true, true, false, false], &["Progressing", "Paused"]);
     /// All is as the spec says.
-    pub const TARGET_IS_STABLE: Self = Self(true, false, false, true, &["Healthy"]);
+    pub const TARGET_IS_STABLE: Self = Self([true, false, false, true], &["Healthy"]);
     /// The target was given up, the stable revision serves.
-    pub const ROLLED_BACK: Self = Self(true, false, true, false, &["Degraded"]);
+    pub const ROLLED_BACK: Self = Self([true, false, true, false], &["Degraded"]);
     /// Nothing serves, and waiting will not help.
-    pub const NOTHING_SERVES: Self = Self(false, false, true, false, &["Degraded"]);
+    pub const NOTHING_SERVES: Self = Self([false, false, true, false], &["Degraded"]);
 }
 
 /// Conditions and phase of a ModelDeployment.
@@ -65,10 +65,10 @@ pub trait HealthOf {
 impl HealthOf for ModelDeployment {
     #[track_caller]
     fn assert_health(&self, expected: Health) {
-        let Health(ready, reconciling, stalled, promoted, phases) = expected;
-        let seen = (self.is(READY), self.is(RECONCILING), self.is(STALLED), self.is(PROMOTED));
+        let Health(row, phases) = expected;
+        let seen = [READY, RECONCILING, STALLED, PROMOTED].map(|kind| self.is(kind));
         let status = self.status.clone().unwrap_or_default();
-        assert_eq!(seen, (ready, reconciling, stalled, promoted), "{:#?}", status.conditions);
+        assert_eq!(seen, row, "{:#?}", status.conditions);
         let phase = status.phase.unwrap_or_default();
         assert!(phases.contains(&phase.as_str()), "the phase is {phase}, not one of {phases:?}");
         let generation = self.metadata.generation;

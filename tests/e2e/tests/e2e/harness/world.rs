@@ -63,7 +63,7 @@ impl World {
                 // Gone in the meantime is as good.
                 let _ = namespaces.delete(&name, &DeleteParams::default()).await;
             }
-            wait::until_gone(&namespaces, &name, Duration::from_secs(120)).await?;
+            wait::until_gone(&namespaces, &name, Duration::from_mins(2)).await?;
         }
         Ok(())
     }
