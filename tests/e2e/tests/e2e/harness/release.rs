@@ -48,7 +48,14 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     let operator = format!("images.operator={}", images.operator);
     let runtime = format!("images.runtime={}", images.runtime);
     let store = format!("images.store={}", images.store);
-    let mut set = vec![operator.as_str(), &runtime, &store, "fetch.allowPrivateNetworks=true"];
+    // As `tests/install` does, so that each may follow the other.
+    let mut set = vec![
+        operator.as_str(),
+        &runtime,
+        &store,
+        "fetch.allowPrivateNetworks=true",
+        "store.bundled.persistence.size=1Gi",
+    ];
     set.extend(values);
     let mut arguments = vec!["upgrade", "--install", NAME, chart, "--namespace", NAMESPACE, "--reset-values"];
     for value in set {
