@@ -1,7 +1,7 @@
 //! Runs the tests. In goes a list of cases; out comes an exit code. A test's namespace goes when the test ends, also when
 //! it fails, and the servers go at the end of the run.
 
-use std::{any::Any, future::Future, pin::Pin, process::ExitCode, sync::LazyLock};
+use std::{any::Any, future::Future, pin::Pin, process::ExitCode, sync::LazyLock, time::Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::{
@@ -87,6 +87,7 @@ async fn one(case: Case) -> Result<(), Failed> {
         if case.alone { (None, Some(OPERATOR.write().await)) } else { (Some(OPERATOR.read().await), None) };
     // Whatever a test that ran alone left behind.
     release::install(&world.images, &[]).await?;
+    let started = Instant::now();
     let space = Space::create(world, case.name).await?;
     let outcome = tokio::spawn((case.body)(space.clone())).await;
     let result = match outcome {
@@ -97,6 +98,7 @@ async fn one(case: Case) -> Result<(), Failed> {
         }
     };
     space.delete().await?;
+    eprintln!("{:>7.1} s  {}", started.elapsed().as_secs_f64(), case.name);
     result
 }
 

@@ -43,30 +43,40 @@ impl World {
         let run = run_name();
         let (installed, fixtures) =
             tokio::join!(release::install(&images, &[]), Fixtures::start(client.clone(), &run));
-        installed?;
+        let fixtures = match (installed, fixtures) {
+            (Ok(()), Ok(fixtures)) => fixtures,
+            (installed, fixtures) => {
+                remove_namespaces(&client, &run).await?;
+                return Err(installed.and(fixtures.map(|_| ())).err().unwrap_or_default());
+            }
+        };
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(20))
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { client, http, fixtures: fixtures?, images, run })
+        Ok(Self { client, http, fixtures, images, run })
     }
 
     /// Deletes the servers, and waits until every namespace of the run is gone.
     pub async fn clean_up(&self) -> Result<(), String> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let ours = ListParams::default().labels(&format!("{RUN_LABEL}={}", self.run));
-        let left = namespaces.list(&ours).await.map_err(|error| error.to_string())?;
-        for namespace in left {
-            let name = namespace.metadata.name.unwrap_or_default();
-            if namespace.metadata.deletion_timestamp.is_none() {
-                // Gone in the meantime is as good.
-                let _ = namespaces.delete(&name, &DeleteParams::default()).await;
-            }
-            wait::until_gone(&namespaces, &name, Duration::from_mins(2)).await?;
-        }
-        Ok(())
+        remove_namespaces(&self.client, &self.run).await
     }
+}
+
+async fn remove_namespaces(client: &Client, run: &str) -> Result<(), String> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
+    let left = namespaces.list(&ours).await.map_err(|error| error.to_string())?;
+    for namespace in left {
+        let name = namespace.metadata.name.unwrap_or_default();
+        if namespace.metadata.deletion_timestamp.is_none() {
+            // Gone in the meantime is as good.
+            let _ = namespaces.delete(&name, &DeleteParams::default()).await;
+        }
+        wait::until_gone(&namespaces, &name, Duration::from_mins(2)).await?;
+    }
+    Ok(())
 }
 
 /// A client of the cluster that KUBECONFIG names.
