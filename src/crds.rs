@@ -124,14 +124,20 @@ mod tests {
 
     #[test]
     fn the_committed_files_are_what_the_subcommand_writes() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         let rendered = render().unwrap();
-        for (file, content) in &rendered {
-            let committed = fs::read_to_string(directory.join(file)).unwrap_or_default();
-            assert!(committed == *content, "crds/{file} is stale: run `cargo run -- crds`");
-            assert!(content.len() < 200_000, "{file} has {} bytes", content.len());
+        for folder in ["crds", "charts/modelwright/files/crds"] {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            for (file, content) in &rendered {
+                let committed = fs::read_to_string(directory.join(file)).unwrap_or_default();
+                assert!(committed == *content, "{folder}/{file} is stale: run `make generate`");
+                assert!(content.len() < 200_000, "{file} has {} bytes", content.len());
+            }
+            assert_eq!(
+                fs::read_dir(directory).unwrap().count(),
+                rendered.len(),
+                "a file too many in {folder}/"
+            );
         }
-        assert_eq!(fs::read_dir(directory).unwrap().count(), rendered.len(), "a file too many in crds/");
     }
 
     #[test]
