@@ -129,7 +129,7 @@ pub async fn mistakes_are_refused_at_admission_with_what_to_do(space: Space) {
     for (object, message) in cases {
         let refused = run(
             "kubectl",
-            &["apply", "--namespace", &space.name, "--validate", "strict", "--filename", "-"],
+            &["apply", "--namespace", &space.name, "--validate=strict", "--filename", "-"],
             &object.to_string(),
         )
         .await;
