@@ -1,9 +1,9 @@
 //! A5: a revision that does not become ready is rolled back, said so, and left alone until a person acts.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use modelwright::api::{
     condition::{PROMOTED, READY, STALLED},
@@ -101,18 +101,20 @@ pub async fn a_revision_without_an_image_is_rolled_back_and_retried_on_request_o
     load.stop().await.assert_nothing_lost(100);
 }
 
+/// Waits until the pods of a revision are gone.
 async fn until_no_pods(space: &Space, revision: &str) {
-    let deployment = name::revision("digits", revision);
-    if space.api::<Deployment>().get_opt(&deployment).await.expect("it can be asked for").is_none() {
-        return;
+    for pod in pods_of(space, revision).await {
+        space.until_gone::<Pod>(&pod, 60).await;
     }
-    space
-        .until(&deployment, "without pods", 60, |deployment: &Deployment| {
-            let status = deployment.status.clone().unwrap_or_default();
-            deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
-                && status.replicas.unwrap_or(0) == 0
-        })
-        .await;
+    let left = pods_of(space, revision).await;
+    assert!(left.is_empty(), "pods of a refused revision are made again: {left:?}");
+}
+
+async fn pods_of(space: &Space, revision: &str) -> Vec<String> {
+    let pods = space.pods("digits").await;
+    let ours =
+        |pod: &&Pod| pod.labels().get(name::REVISION_LABEL).is_some_and(|label| revision.starts_with(label));
+    pods.iter().filter(ours).map(ResourceExt::name_any).collect()
 }
 
 /// A spec that returns to what serves is healthy at once; the bad one is still known when it comes again.
@@ -216,18 +218,10 @@ pub async fn a_status_deleted_in_the_middle_of_a_rollout_promotes_nothing(space:
     load.answers(100).await;
 
     copy_image(&space.world.images.runtime, &image).await;
-    for pod in space.pods("digits").await {
+    for pod in pods_of(&space, &target(&rolling).revision).await {
         // The kubelet would try the image again only minutes later.
-        if pod
-            .labels()
-            .get(name::REVISION_LABEL)
-            .is_some_and(|hash| target(&rolling).revision.starts_with(hash.as_str()))
-        {
-            let pods = space.api::<k8s_openapi::api::core::v1::Pod>();
-            pods.delete(&pod.name_any(), &kube::api::DeleteParams::default())
-                .await
-                .expect("it can be deleted");
-        }
+        let now = DeleteParams::default();
+        space.api::<Pod>().delete(&pod, &now).await.expect("it can be deleted");
     }
     let promoted = space
         .until("digits", "promoted", 120, |md: &ModelDeployment| {
