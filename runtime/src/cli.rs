@@ -8,6 +8,7 @@ use crate::{
     inspect,
     job::{self, JobArguments},
     publish::prover::ProveArguments,
+    serve::{self, ServeArguments},
 };
 
 /// Fetches, publishes, inspects and serves ONNX models.
@@ -32,6 +33,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Serve a model over the Open Inference Protocol; config in MODELWRIGHT_SERVING, or flags
+    Serve(Box<ServeArguments>),
     /// Load and run a model under limits, for `publish`
     #[command(hide = true)]
     Prove(ProveArguments),
@@ -43,6 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Fetch(arguments) => with_runtime(job::fetch(&arguments)),
         Command::Publish(arguments) => with_runtime(job::publish(&arguments)),
         Command::Inspect { path, json } => run_inspect(&path, json),
+        Command::Serve(arguments) => exit_code(serve::run(*arguments)),
         Command::Prove(arguments) => exit_code(job::prove(&arguments)),
     }
 }

@@ -6,6 +6,7 @@
 //! | bytes come in | [`fetch`] through [`network`], judged by [`onnx`] before ONNX Runtime sees them |
 //! | a model is loaded and run | [`session`], the only one that names `ort`, with [`tensor`]s in and out |
 //! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers; a person may [`inspect`] it |
+//! | predictions go out | [`serve`], with [`metrics`], until a [`shutdown`] |
 //! | an artifact goes out | [`publish`], into the [`store`] |
 
 pub mod cli;
@@ -14,10 +15,13 @@ pub mod fetch;
 pub mod golden;
 pub mod inspect;
 pub mod job;
+pub mod metrics;
 pub mod network;
 pub mod onnx;
 pub mod publish;
 pub mod report;
+pub mod serve;
 pub mod session;
+pub mod shutdown;
 pub mod store;
 pub mod tensor;

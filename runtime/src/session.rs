@@ -236,6 +236,9 @@ fn load_on(
 ) -> Result<ort::session::Session, LoadError> {
     let refused = |error: &ort::Error| LoadError::refused(path, provider, error.message());
     let builder = ort::session::Session::builder(&runtime.environment).map_err(|error| refused(&error))?;
+    // Left to itself, ONNX Runtime counts the machine's cores and not those of the container.
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = if threads == 0 { cores() } else { threads };
     let builder = builder.with_intra_threads(threads).map_err(|error| refused(&error.into()))?;
     let mut builder = match provider {
         // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.

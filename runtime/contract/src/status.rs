@@ -26,4 +26,7 @@ pub struct ServeStatus {
     pub golden_samples: u32,
     /// Requests answered since the start.
     pub requests: u64,
+    /// Why it will never take traffic, for people: it does not reproduce its golden samples here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

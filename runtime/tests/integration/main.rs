@@ -7,6 +7,8 @@
 
 // The commands as a container runs them: environment in, report and exit code out.
 mod commands;
+// Leaving service under load.
+mod drain;
 // `http` and `https` sources against a web server that behaves and misbehaves.
 mod fetch_http;
 // `oci` sources against a real registry.
@@ -17,6 +19,8 @@ mod fetch_pvc;
 mod fetch_s3;
 // From a fetched folder to an artifact in a real registry, by real inference.
 mod publish;
+// The protocol, its limits, and how a serving process starts.
+mod serve;
 // Models in ONNX Runtime, and their golden samples.
 mod session;
 // What the modules share.

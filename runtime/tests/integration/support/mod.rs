@@ -3,6 +3,7 @@
 pub mod onnx;
 pub mod programs;
 pub mod server;
+pub mod serving;
 
 use std::{
     fs,

@@ -1,0 +1,206 @@
+//! `serve`: answers requests for predictions until it is told to stop. In go arguments and the environment; out comes an
+//! exit code.
+//!
+//! One pipeline: [`admit`] → [`decode`] → run ([`worker`]) → [`encode`], put together in [`infer`] behind [`http`]. It
+//! listens from the start, so that liveness can be asked while [`start`] checks, loads and tries the model. It leaves
+//! service when [`traffic`] or a signal says so, as [`drain`] decides.
+
+pub mod admin;
+pub mod admit;
+pub mod decode;
+pub mod drain;
+pub mod encode;
+pub mod error;
+pub mod http;
+pub mod infer;
+pub mod metadata;
+pub mod settings;
+pub mod start;
+pub mod state;
+pub mod traffic;
+pub mod worker;
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+pub use self::settings::ServeArguments;
+use self::{
+    drain::{Stop, plan_stop},
+    settings::{Environment, Settings, SettingsError},
+    start::StartError,
+    state::{Phase, Served, State},
+};
+use crate::{
+    report::{self, Ending},
+    shutdown::Signals,
+};
+
+/// How often a drain looks who is left.
+const LOOK: Duration = Duration::from_millis(100);
+/// Exit code after a second signal.
+const EXIT_INTERRUPTED: i32 = 1;
+
+/// An end that is none of the model's.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("{address} cannot be listened on: {source}")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    #[error("signals cannot be received: {0}")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the thread that loads the model ended without a result; see the log")]
+    Loader,
+}
+
+impl Ending for ServeError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "InvalidConfig",
+            Self::Listen { .. } => "AddressUnavailable",
+            Self::Signals(_) | Self::Loader => "Internal",
+            Self::Start(error) => error.reason(),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Settings(_) => false,
+            Self::Start(error) => error.is_transient(),
+            Self::Listen { .. } | Self::Signals(_) | Self::Loader => true,
+        }
+    }
+}
+
+/// Serves until it is told to stop.
+pub fn run(arguments: ServeArguments) -> i32 {
+    let log = arguments.termination_log.clone();
+    let outcome = settings::settings(arguments, Environment::of_process())
+        .map_err(ServeError::from)
+        .and_then(|settings| actix_web::rt::System::new().block_on(serve(settings)));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => report::finish(Err::<(), _>(error), log.as_deref()),
+    }
+}
+
+async fn serve(settings: Settings) -> Result<i32, ServeError> {
+    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+    let state = Arc::new(State::new(settings));
+    let listen = |address| move |source| ServeError::Listen { address, source };
+    let (server, address) = http::listen(&state).map_err(listen(state.settings.http))?;
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    let metrics = match state.settings.metrics {
+        Some(address) => {
+            let (server, address) = admin::listen(&state, address).map_err(listen(address))?;
+            actix_web::rt::spawn(server);
+            Some(address)
+        }
+        None => None,
+    };
+    let settings = &state.settings;
+    tracing::info!(
+        outcome = "listening",
+        http = %address,
+        metrics = metrics.map(|address| address.to_string()),
+        model = settings.model,
+        version = settings.version,
+        revision = settings.revision,
+    );
+    actix_web::rt::spawn(traffic::follow(Arc::clone(&state)));
+    let starting = start_aside(&state)?;
+    tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(outcome = "stopped", signal, "before the model was ready");
+            return Ok(0);
+        }
+        started = starting => settle(&state, started.map_err(|_| ServeError::Loader)?)?,
+    }
+    let signal = signals.next().await;
+    let code = tokio::select! {
+        _ = signals.next() => EXIT_INTERRUPTED,
+        () = leave(&state, signal) => 0,
+    };
+    handle.stop(code == 0).await;
+    tracing::info!(outcome = "stopped", requests = state.metrics.requests());
+    Ok(code)
+}
+
+/// Loads the model on a thread of its own: it may take minutes, and must not keep the process from ending.
+fn start_aside(state: &Arc<State>) -> Result<oneshot::Receiver<Result<Served, StartError>>, ServeError> {
+    let (sender, receiver) = oneshot::channel();
+    let state = Arc::clone(state);
+    let load = move || {
+        let started = start::check_digest(&state.settings).and_then(|digest| {
+            state.set_digest(digest);
+            start::start(&state.settings)
+        });
+        // Nobody waits any more if the process is ending.
+        let _ = sender.send(started);
+    };
+    std::thread::Builder::new().name("loader".to_owned()).spawn(load).map_err(StartError::Thread)?;
+    Ok(receiver)
+}
+
+/// Takes traffic; or stays up without it if the model does not answer here as it was recorded, so that the reason can be
+/// asked for; or ends.
+fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), ServeError> {
+    match started {
+        Ok(served) => {
+            let facts = served.facts.clone();
+            state.set_phase(Phase::Serving(Arc::new(served)));
+            tracing::info!(
+                outcome = "ready",
+                digest = state.digest(),
+                execution_provider = facts.execution_provider,
+                onnxruntime_version = facts.onnxruntime_version,
+                golden_samples = facts.golden_samples,
+            );
+            Ok(())
+        }
+        Err(error) => {
+            let StartError::Replay(differs) = &error else { return Err(error.into()) };
+            state.set_phase(Phase::Refused { message: error.to_string(), facts: differs.facts.clone() });
+            // The report is for the kubelet; the exit code is not used, since the process stays.
+            report::finish(Err::<(), _>(error), state.settings.termination_log.as_deref());
+            Ok(())
+        }
+    }
+}
+
+/// Serves on until no client is left, or until time is over.
+async fn leave(state: &State, signal: &'static str) {
+    let begun = Instant::now();
+    let drained_before = state.is_draining() && state.activity.observe().is_drained();
+    state.drain_by_signal();
+    tracing::info!(outcome = "draining", by = signal);
+    let timeout = Duration::from_millis(state.settings.limits.drain_timeout_milliseconds);
+    let mut interval = tokio::time::interval(LOOK);
+    loop {
+        interval.tick().await;
+        let observed = state.activity.observe();
+        match plan_stop(observed, begun.elapsed(), drained_before, timeout) {
+            Stop::Wait => {}
+            Stop::Drained => {
+                tracing::info!(outcome = "drained", connections = observed.connections);
+                return;
+            }
+            Stop::TimedOut => {
+                tracing::warn!(
+                    outcome = "drain timed out",
+                    in_flight = observed.in_flight,
+                    connections = observed.connections
+                );
+                return;
+            }
+        }
+    }
+}

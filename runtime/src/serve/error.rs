@@ -1,0 +1,94 @@
+//! Every answer other than 200: a status and `{"error": "..."}` for people, without the server's internals.
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: &str = "1";
+
+/// A request that gets no prediction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// 400: the body, or what is in it.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 404: another model, version or path.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405: another method.
+    #[error("method {method} is not allowed here; expected {expected}")]
+    MethodNotAllowed {
+        /// As it came.
+        method: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// 408: the body came too slowly.
+    #[error(
+        "the request's body did not arrive within {milliseconds} ms; send it faster, or set serving.timeout higher"
+    )]
+    SlowBody {
+        /// The limit.
+        milliseconds: u64,
+    },
+    /// 413: the body is too large.
+    #[error(
+        "the request's body is larger than {limit} bytes; send fewer rows, or set serving.maxRequestBytes higher"
+    )]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// 415: the body is compressed.
+    #[error("the request's body has Content-Encoding {encoding:?}; expected it without one")]
+    Encoding {
+        /// As it came.
+        encoding: String,
+    },
+    /// 500: the model failed.
+    #[error("{0}")]
+    Failed(String),
+    /// 503: no room in the queue.
+    #[error("all {queue} places in the queue are taken; try again in a second, or add replicas")]
+    Overloaded {
+        /// Its length.
+        queue: u32,
+    },
+    /// 503: not loaded, or refused.
+    #[error("{0}")]
+    Unavailable(String),
+    /// 504: no answer in time.
+    #[error(
+        "no answer within {milliseconds} ms; send fewer rows, add replicas, or set serving.timeout higher"
+    )]
+    Timeout {
+        /// The limit.
+        milliseconds: u64,
+    },
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded { .. } | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if matches!(self, Self::Overloaded { .. } | Self::Unavailable(_)) {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        if let Self::MethodNotAllowed { expected, .. } = self {
+            response.insert_header((header::ALLOW, *expected));
+        }
+        response.json(serde_json::json!({ "error": self.to_string() }))
+    }
+}

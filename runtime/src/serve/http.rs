@@ -1,0 +1,109 @@
+//! The Open Inference Protocol over HTTP: paths, and the headers that every answer carries. In goes the shared state; out
+//! comes a running server.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, Error, HttpRequest, HttpServer,
+    body::MessageBody,
+    dev::{Server, ServiceRequest, ServiceResponse},
+    http::{
+        ConnectionType,
+        header::{HeaderName, HeaderValue},
+    },
+    middleware::{Next, from_fn},
+    web,
+};
+use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
+
+use super::{
+    error::ApiError,
+    infer, metadata,
+    state::{Connection, InFlight, State},
+};
+
+/// Longer than the idle time of common clients and proxies, so that they close and the server does not.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Seconds that the end waits for answers that are being written.
+const SHUTDOWN_SECONDS: u64 = 5;
+
+/// Starts the server on an address; port 0 takes any. Gives the address that it got.
+pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
+    let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 8);
+    let (for_apps, for_connections) = (Arc::clone(state), Arc::clone(state));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::from(Arc::clone(&for_apps)))
+            .wrap(from_fn(mark))
+            .configure(routes)
+            .default_service(web::to(no_such_path))
+    })
+    .on_connect(move |_, extensions| {
+        extensions.insert(Connection::open(Arc::clone(&for_connections)));
+    })
+    .workers(workers)
+    .keep_alive(KEEP_ALIVE)
+    // Clients open connections ahead of their first request; these are idle too.
+    .client_request_timeout(KEEP_ALIVE)
+    // Otherwise a client that left is noticed only when its answer is written.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .bind(state.settings.http)?;
+    let address = server.addrs().first().copied().unwrap_or(state.settings.http);
+    Ok((server.run(), address))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let get = |path: &str| web::resource(path).default_service(web::to(only_get));
+    config
+        .service(get("/v2").route(web::get().to(metadata::server)))
+        .service(get("/v2/health/live").route(web::get().to(metadata::live)))
+        .service(get("/v2/health/ready").route(web::get().to(metadata::ready)));
+    for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
+        config
+            .service(get(model).route(web::get().to(metadata::model)))
+            .service(get(&format!("{model}/ready")).route(web::get().to(metadata::model_ready)))
+            .service(
+                web::resource(format!("{model}/infer"))
+                    .route(web::post().to(infer::infer))
+                    .default_service(web::to(only_post)),
+            );
+    }
+}
+
+async fn no_such_path(request: HttpRequest) -> Result<&'static str, ApiError> {
+    let path: String = request.path().chars().take(80).collect();
+    Err(ApiError::NotFound(format!(
+        "there is nothing at {path:?}; see GET /v2/models/NAME and POST /v2/models/NAME/infer"
+    )))
+}
+
+async fn only_get(request: HttpRequest) -> Result<&'static str, ApiError> {
+    Err(ApiError::MethodNotAllowed { method: request.method().to_string(), expected: "GET" })
+}
+
+async fn only_post(request: HttpRequest) -> Result<&'static str, ApiError> {
+    Err(ApiError::MethodNotAllowed { method: request.method().to_string(), expected: "POST" })
+}
+
+/// Says in every answer which version and bytes gave it, and tells clients to leave when this server does.
+async fn mark(
+    state: web::Data<State>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let is_health = request.path().starts_with("/v2/health/");
+    let in_flight = (!is_health).then(|| InFlight::begin(state.clone().into_inner()));
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static(VERSION_HEADER), HeaderValue::from(state.settings.version));
+    if let Some(digest) = state.digest().and_then(|digest| HeaderValue::from_str(&digest).ok()) {
+        headers.insert(HeaderName::from_static(DIGEST_HEADER), digest);
+    }
+    if state.is_draining() {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    drop(in_flight);
+    Ok(response)
+}

@@ -1,0 +1,239 @@
+//! What to serve, from a pod's config or a person's command line. In go arguments and the environment; out come
+//! settings with nothing left open. Needs no client.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use modelwright_contract::{
+    names::{HTTP_PORT, METRICS_PORT, POD_NAME_ENV, SERVING_ENV, TRAFFIC_DIRECTORY, TRAFFIC_KEY},
+    serving::{ExecutionProvider, ServingConfig, ServingLimits},
+};
+
+/// Arguments of `serve`. In a pod, all comes from MODELWRIGHT_SERVING instead.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServeArguments {
+    /// ONNX model, or folder with model.onnx; without it, the config is in MODELWRIGHT_SERVING
+    #[arg(long, value_name = "PATH", requires = "name")]
+    pub model: Option<PathBuf>,
+    /// Model name in the protocol
+    #[arg(long, requires = "model")]
+    pub name: Option<String>,
+    /// Version number in the protocol
+    #[arg(long, default_value_t = 1, requires = "model")]
+    pub version: u64,
+    /// Address of the Open Inference Protocol over HTTP [default: 127.0.0.1:8080 with --model, else [::]:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Address of /metrics, /status and /healthz [default: none with --model, else [::]:9090]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Execution provider, in order of preference if given again: CPU or CUDA
+    #[arg(long, value_name = "PROVIDER", value_parser = provider, default_value = "CPU", requires = "model")]
+    pub execution_provider: Vec<ExecutionProvider>,
+    /// Replace a provider that is missing by the next, and at last by the CPU
+    #[arg(long, requires = "model")]
+    pub allow_fallback: bool,
+    /// Requests that may wait for the model
+    #[arg(long, default_value_t = ServingLimits::default().queue, requires = "model")]
+    pub queue: u32,
+    /// Milliseconds from the head of a request to its answer
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
+    pub timeout: u64,
+    /// Largest request body in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = ServingLimits::default().max_request_bytes, requires = "model")]
+    pub max_request_bytes: u64,
+    /// Milliseconds that a drain waits for clients to leave
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().drain_timeout_milliseconds, requires = "model")]
+    pub drain_timeout: u64,
+    /// Folder of the traffic file, for tests
+    #[arg(long, hide = true, default_value = TRAFFIC_DIRECTORY)]
+    pub traffic_directory: PathBuf,
+    /// File to write the reason of a failure to; the kubelet's own if it is there
+    #[arg(long, hide = true)]
+    pub termination_log: Option<PathBuf>,
+}
+
+fn provider(text: &str) -> Result<ExecutionProvider, String> {
+    [ExecutionProvider::Cpu, ExecutionProvider::Cuda]
+        .into_iter()
+        .find(|provider| provider.to_string() == text)
+        .ok_or_else(|| "expected CPU or CUDA".to_owned())
+}
+
+/// What to serve, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Model name in the protocol.
+    pub model: String,
+    /// Version number in the protocol.
+    pub version: u64,
+    /// The digest that the files must have; none for a person's own file.
+    pub model_digest: Option<String>,
+    /// Hash of the revision; empty outside of a deployment.
+    pub revision: String,
+    /// ONNX model, or folder with `model.onnx`.
+    pub path: PathBuf,
+    /// Execution providers, in order of preference.
+    pub execution_providers: Vec<ExecutionProvider>,
+    /// Whether a provider may be replaced.
+    pub allow_fallback: bool,
+    /// Limits.
+    pub limits: ServingLimits,
+    /// Where the protocol is served.
+    pub http: SocketAddr,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// The traffic file.
+    pub traffic_file: PathBuf,
+    /// This pod's name, if it is one.
+    pub pod_name: Option<String>,
+    /// Where a failure's reason goes.
+    pub termination_log: Option<PathBuf>,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Neither flags nor config.
+    #[error(
+        "nothing to serve: give --model and --name, or set {SERVING_ENV} to the JSON of a serving config (for example: \
+         serve --model digits.onnx --name digits)"
+    )]
+    Nothing,
+    /// The config is none.
+    #[error("{SERVING_ENV} is no serving config: {source}")]
+    Config {
+        /// Why.
+        #[from]
+        source: serde_json::Error,
+    },
+    /// The config is no text.
+    #[error("{SERVING_ENV} is not UTF-8; expected the JSON of a serving config")]
+    NotText,
+}
+
+/// The environment as far as it matters.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// The serving config.
+    pub config: Option<OsString>,
+    /// The pod's name.
+    pub pod_name: Option<OsString>,
+}
+
+impl Environment {
+    /// Of this process.
+    pub fn of_process() -> Self {
+        Self { config: std::env::var_os(SERVING_ENV), pod_name: std::env::var_os(POD_NAME_ENV) }
+    }
+}
+
+/// Puts arguments and environment together; flags win, since a person typed them.
+pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<Settings, SettingsError> {
+    let pod_name =
+        environment.pod_name.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
+    let traffic_file = arguments.traffic_directory.join(TRAFFIC_KEY);
+    if let (Some(path), Some(model)) = (arguments.model, arguments.name) {
+        return Ok(Settings {
+            model,
+            version: arguments.version,
+            model_digest: None,
+            revision: String::new(),
+            path,
+            execution_providers: arguments.execution_provider,
+            allow_fallback: arguments.allow_fallback,
+            limits: ServingLimits {
+                queue: arguments.queue,
+                timeout_milliseconds: arguments.timeout,
+                max_request_bytes: arguments.max_request_bytes,
+                drain_timeout_milliseconds: arguments.drain_timeout,
+            },
+            http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
+            metrics: arguments.metrics,
+            traffic_file,
+            pod_name,
+            termination_log: arguments.termination_log,
+        });
+    }
+    let text = environment.config.ok_or(SettingsError::Nothing)?;
+    let config: ServingConfig = serde_json::from_str(text.to_str().ok_or(SettingsError::NotText)?)?;
+    let every = |port| SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    Ok(Settings {
+        model: config.model,
+        version: config.version,
+        model_digest: Some(config.model_digest),
+        revision: config.revision,
+        path: PathBuf::from(config.directory),
+        execution_providers: config.execution_providers,
+        allow_fallback: config.allow_fallback,
+        limits: config.limits,
+        http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
+        metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
+        traffic_file,
+        pod_name,
+        termination_log: arguments.termination_log,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: ServeArguments,
+    }
+
+    fn parsed(line: &str) -> ServeArguments {
+        Line::parse_from(std::iter::once("serve").chain(line.split_whitespace())).arguments
+    }
+
+    #[test]
+    fn a_person_needs_a_model_and_a_name() {
+        let settings =
+            settings(parsed("--model digits.onnx --name digits --version 3"), Environment::default())
+                .unwrap();
+        assert_eq!((settings.model.as_str(), settings.version), ("digits", 3));
+        assert_eq!(settings.http.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.metrics, None);
+        assert_eq!(settings.limits, ServingLimits::default());
+        assert!(Line::try_parse_from(["serve", "--model", "x"]).is_err());
+        assert!(Line::try_parse_from(["serve", "--name", "x"]).is_err());
+        let providers = parsed("--model x --name x --execution-provider CUDA --execution-provider CPU");
+        assert_eq!(providers.execution_provider, [ExecutionProvider::Cuda, ExecutionProvider::Cpu]);
+        assert!(
+            Line::try_parse_from(["serve", "--model", "x", "--name", "x", "--execution-provider", "TPU"])
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_pods_config_is_read_from_the_environment() {
+        let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
+            "executionProviders":["CUDA"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
+            "maxRequestBytes":6,"drainTimeoutMilliseconds":7}"#;
+        let environment = Environment { config: Some(config.into()), pod_name: Some("digits-1".into()) };
+        let settings = settings(parsed(""), environment).unwrap();
+        assert_eq!(settings.model_digest.as_deref(), Some("ab"));
+        assert_eq!(settings.limits.queue, 2);
+        assert_eq!(settings.http.to_string(), "[::]:8080");
+        assert_eq!(settings.metrics.unwrap().port(), 9090);
+        assert_eq!(settings.pod_name.as_deref(), Some("digits-1"));
+        assert_eq!(settings.traffic_file, PathBuf::from("/etc/modelwright/traffic/traffic.json"));
+    }
+
+    #[test]
+    fn nothing_and_nonsense_are_refused_with_what_to_do() {
+        let nothing = settings(parsed(""), Environment::default()).unwrap_err().to_string();
+        assert!(nothing.contains("--model") && nothing.contains("MODELWRIGHT_SERVING"), "{nothing}");
+        let environment = Environment { config: Some("{}".into()), pod_name: None };
+        assert!(settings(parsed(""), environment).unwrap_err().to_string().contains("missing field"));
+    }
+}

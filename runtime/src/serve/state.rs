@@ -1,0 +1,260 @@
+//! What all parts of a serving process share: how far it is, who is connected, and whether it is leaving. Needs no client.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+
+use modelwright_contract::{signature::Signature, status::ServeStatus};
+
+use super::{drain::Observed, settings::Settings, worker::Worker};
+use crate::metrics::{Gauges, Metrics};
+
+/// How far a serving process is.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// Files are checked, the model is loaded and tried.
+    Starting,
+    /// It answers.
+    Serving(Arc<Served>),
+    /// It does not reproduce its golden samples, and never answers.
+    Refused {
+        /// Why, for people.
+        message: String,
+        /// What was loaded.
+        facts: Facts,
+    },
+}
+
+/// What is known once a model is loaded.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Execution provider in use.
+    pub execution_provider: String,
+    /// Version of ONNX Runtime.
+    pub onnxruntime_version: String,
+    /// Golden samples that agreed.
+    pub golden_samples: u32,
+}
+
+/// A model that answers.
+#[derive(Debug)]
+pub struct Served {
+    /// Inputs and outputs.
+    pub signature: Signature,
+    /// The thread that runs it.
+    pub worker: Worker,
+    /// What is reported.
+    pub facts: Facts,
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub struct State {
+    /// What to serve.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Who is connected.
+    pub activity: Activity,
+    /// Places for requests: one that runs, and those that wait. A place is taken before the body is read, so that the
+    /// bodies in memory are bounded too.
+    pub places: Arc<Semaphore>,
+    phase: RwLock<Phase>,
+    digest: RwLock<Option<String>>,
+    told_by_traffic: AtomicBool,
+    told_by_signal: AtomicBool,
+}
+
+impl State {
+    /// The state at the start.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            metrics: Metrics::new(&settings.model, settings.version),
+            activity: Activity::default(),
+            places: Arc::new(Semaphore::new((settings.limits.queue as usize).saturating_add(1))),
+            phase: RwLock::new(Phase::Starting),
+            digest: RwLock::new(settings.model_digest.clone()),
+            told_by_traffic: AtomicBool::new(false),
+            told_by_signal: AtomicBool::new(false),
+            settings,
+        }
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on.
+    pub fn set_phase(&self, phase: Phase) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Digest of the model's files: as configured, and checked before anything is served; or as found.
+    pub fn digest(&self) -> Option<String> {
+        self.digest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the digest that was found.
+    pub fn set_digest(&self, digest: String) {
+        *self.digest.write().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+    }
+
+    /// Whether it was told to leave service.
+    pub fn is_draining(&self) -> bool {
+        self.told_by_traffic.load(Ordering::Relaxed) || self.told_by_signal.load(Ordering::Relaxed)
+    }
+
+    /// Leaves service, or comes back, as the traffic file says. Gives whether that is news.
+    pub fn drain_by_traffic(&self, drain: bool) -> bool {
+        let news = self.told_by_traffic.swap(drain, Ordering::Relaxed) != drain;
+        if news && drain {
+            self.activity.touch();
+        }
+        news
+    }
+
+    /// Leaves service for good.
+    pub fn drain_by_signal(&self) {
+        self.told_by_signal.store(true, Ordering::Relaxed);
+    }
+
+    /// Why no traffic should come, or the model that takes it.
+    pub fn ready(&self) -> Result<Arc<Served>, String> {
+        if self.is_draining() {
+            return Err("draining: this server was told to leave service".to_owned());
+        }
+        self.served()
+    }
+
+    /// The model, draining or not.
+    pub fn served(&self) -> Result<Arc<Served>, String> {
+        match self.phase() {
+            Phase::Serving(served) => Ok(served),
+            Phase::Starting => Err("starting: the model is being loaded and tried".to_owned()),
+            Phase::Refused { message, .. } => Err(message),
+        }
+    }
+
+    /// What is reported to the operator.
+    pub fn status(&self) -> ServeStatus {
+        let (facts, message) = match self.phase() {
+            Phase::Starting => (None, None),
+            Phase::Serving(served) => (Some(served.facts.clone()), None),
+            Phase::Refused { message, facts } => (Some(facts), Some(message)),
+        };
+        let facts = facts.unwrap_or_else(|| Facts {
+            execution_provider: String::new(),
+            onnxruntime_version: String::new(),
+            golden_samples: 0,
+        });
+        let draining = self.is_draining();
+        ServeStatus {
+            model: self.settings.model.clone(),
+            version: self.settings.version,
+            model_digest: self.digest().unwrap_or_default(),
+            execution_provider: facts.execution_provider,
+            onnxruntime_version: facts.onnxruntime_version,
+            ready: self.ready().is_ok(),
+            draining,
+            drained: draining && self.activity.observe().is_drained(),
+            golden_samples: facts.golden_samples,
+            requests: self.metrics.requests(),
+            message,
+        }
+    }
+
+    /// The text of `/metrics`.
+    pub fn render_metrics(&self) -> String {
+        let Observed { in_flight, connections, .. } = self.activity.observe();
+        self.metrics.render(Gauges {
+            in_flight,
+            connections,
+            ready: self.ready().is_ok(),
+            draining: self.is_draining(),
+        })
+    }
+}
+
+/// Who is connected, and when something was last heard. Health checks do not count: they go on during a drain.
+#[derive(Debug)]
+pub struct Activity {
+    in_flight: AtomicI64,
+    connections: AtomicI64,
+    last: Mutex<Instant>,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicI64::new(0),
+            connections: AtomicI64::new(0),
+            last: Mutex::new(Instant::now()),
+        }
+    }
+}
+
+impl Activity {
+    fn touch(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// What a drain looks at.
+    pub fn observe(&self) -> Observed {
+        let quiet = self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        Observed {
+            in_flight: self.in_flight.load(Ordering::Acquire),
+            connections: self.connections.load(Ordering::Acquire),
+            quiet,
+        }
+    }
+}
+
+/// One open connection, until it is dropped.
+#[derive(Debug)]
+pub struct Connection(Arc<State>);
+
+impl Connection {
+    /// Counts a connection.
+    pub fn open(state: Arc<State>) -> Self {
+        state.activity.connections.fetch_add(1, Ordering::AcqRel);
+        Self(state)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.activity.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One request without an answer, until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(Arc<State>);
+
+impl InFlight {
+    /// Counts a request.
+    pub fn begin(state: Arc<State>) -> Self {
+        state.activity.in_flight.fetch_add(1, Ordering::AcqRel);
+        state.activity.touch();
+        Self(state)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.activity.touch();
+        self.0.activity.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Time that is left until a deadline.
+pub fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
