@@ -173,7 +173,8 @@ struct Look {
     decision: Decision,
 }
 
-async fn reconcile(
+/// Brings one ModelDeployment a step further.
+pub async fn reconcile(
     deployment: Arc<ModelDeployment>,
     context: Arc<Context>,
     answers: Arc<Answers>,

@@ -1,6 +1,16 @@
 //! Everything that crosses the crate's modules without a cluster.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+// ModelDeployments and what runs of them, as a cluster would hold them
+mod deployment_fixtures;
+// ModelDeployment → its objects, against committed files
+mod deployment_golden;
+// what a serving pod looks like to a rollout
+mod deployment_pods;
+// whole reconciles of a ModelDeployment against a mock API server
+mod deployment_scenarios;
+// what a user sees of a ModelDeployment: the health table, and which events
+mod deployment_status;
 // the pages for people name what the code says
 mod documentation;
 // objects as a cluster would hold them

@@ -26,6 +26,7 @@ fn crosses<T: Serialize + DeserializeOwned>(file: &str) {
 #[test]
 fn what_the_operator_tells_containers_is_understood() {
     crosses::<FetchConfig>("fetch");
+    crosses::<FetchConfig>("fetch-artifact");
     crosses::<PublishConfig>("publish");
     crosses::<ServingConfig>("serving");
     crosses::<Traffic>("traffic");

@@ -1,0 +1,128 @@
+//! ModelDeployments and what runs of them, as a cluster would hold them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use modelwright::{
+    api::{
+        ModelDeployment,
+        model_version::{Artifact, Signature},
+    },
+    deployment::{
+        build::{Owner, build_revision},
+        identity::revision_hash,
+        pods::Answer,
+        revision::{Facts, RevisionData, read},
+        rollout::{self, Intent, Observed, Pod, Problem, Revision, Scale},
+        validate::{ValidDeployment, validate_deployment},
+    },
+};
+use modelwright_contract::status::ServeStatus;
+use serde_json::{Value, json};
+
+use crate::fixtures::{NAMESPACE, settings};
+
+pub fn deployment(spec: Value) -> ModelDeployment {
+    serde_json::from_value(json!({
+        "apiVersion": "modelwright.dev/v1alpha1", "kind": "ModelDeployment",
+        "metadata": {"name": "digits", "namespace": NAMESPACE, "uid": "uid-of-md", "generation": 2, "resourceVersion": "100"},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+pub fn valid(deployment: &ModelDeployment) -> ValidDeployment {
+    validate_deployment(deployment).unwrap()
+}
+
+pub fn facts(version: u64, digest: char) -> Facts {
+    Facts {
+        model: "digits".into(),
+        version,
+        model_digest: String::from(digest).repeat(64),
+        artifact: Artifact {
+            uri: format!("oci://store.example:5000/modelwright/{NAMESPACE}/digits@sha256:{}", "f".repeat(64)),
+            sha256: "f".repeat(64),
+            size_bytes: 1_000_000,
+            opset: 17,
+        },
+        signature: Signature::default(),
+    }
+}
+
+/// What a revision of this version serves; its name is the version as ten digits.
+pub fn data(version: u64) -> RevisionData {
+    let valid = valid(&deployment(json!({"model": "digits"})));
+    let facts = facts(version, 'c');
+    let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
+    let hash = revision_hash(&valid.asked, &facts.model_digest);
+    read(&build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false)).unwrap()
+}
+
+pub fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+pub fn pod(name: &str, ready: bool) -> Pod {
+    Pod {
+        name: name.into(),
+        created: Some(time(0)),
+        terminating: false,
+        started: ready,
+        ready,
+        labelled: true,
+        leaving_since: None,
+        verified: ready,
+        drained: false,
+        problem: None,
+    }
+}
+
+pub fn broken(name: &str, reason: &str, message: &str) -> Pod {
+    Pod { problem: Some(Problem { reason: reason.into(), message: message.into() }), ..pod(name, false) }
+}
+
+pub fn revision(record: modelwright::deployment::record::Record, replicas: u32, pods: Vec<Pod>) -> Revision {
+    Revision {
+        record,
+        scale: Some(Scale { replicas, settled: true }),
+        drain_timeout: Duration::from_secs(30),
+        pods,
+        problem: None,
+    }
+}
+
+pub fn intent(target: Option<&str>, replicas: u32) -> Intent {
+    Intent {
+        target: target.map(Into::into),
+        replicas,
+        max_surge: 1,
+        progress_deadline: Duration::from_mins(10),
+        auto_rollback: true,
+        paused: false,
+        keep: 10,
+    }
+}
+
+pub fn observed(revisions: impl IntoIterator<Item = (&'static str, Revision)>) -> Observed {
+    Observed {
+        revisions: revisions.into_iter().map(|(name, revision)| (name.to_owned(), revision)).collect(),
+        ..rollout::Observed::default()
+    }
+}
+
+pub fn said(pod: &str, digest: &str, provider: &str) -> BTreeMap<String, Answer> {
+    let said = ServeStatus {
+        model: "digits".into(),
+        version: 1,
+        model_digest: digest.into(),
+        execution_provider: provider.into(),
+        onnxruntime_version: "1".into(),
+        ready: true,
+        draining: false,
+        drained: false,
+        golden_samples: 8,
+        requests: 0,
+    };
+    [(pod.to_owned(), Answer::Said(said))].into()
+}

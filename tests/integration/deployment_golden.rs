@@ -1,0 +1,83 @@
+//! ModelDeployment → ControllerRevision, Deployment, Service, PodDisruptionBudget, ConfigMap, against committed files.
+
+use std::{collections::BTreeSet, fs};
+
+use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::Container};
+use modelwright::{
+    api::{ModelDeployment, name::short_revision},
+    deployment::{
+        build::{
+            Owner, build_deployment, build_disruption_budget, build_revision, build_service, build_traffic,
+            traffic_text,
+        },
+        identity::revision_hash,
+        revision::read,
+        validate::{ValidDeployment, validate_deployment},
+    },
+};
+use serde_json::Value;
+
+use crate::{deployment_fixtures::facts, fixtures::settings, golden::compare};
+
+fn input(case: &str) -> ValidDeployment {
+    let path = format!("{}/tests/golden/{case}/in.yaml", env!("CARGO_MANIFEST_DIR"));
+    let mut deployment: ModelDeployment = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    deployment.metadata.uid = Some("00000000-0000-0000-0000-000000000001".into());
+    validate_deployment(&deployment).unwrap()
+}
+
+fn owner(valid: &ValidDeployment) -> Owner<'_> {
+    Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner }
+}
+
+fn rendered(valid: &ValidDeployment) -> (String, ControllerRevision) {
+    let facts = facts(3, 'c');
+    let hash = revision_hash(&valid.asked, &facts.model_digest);
+    let revision = build_revision(&owner(valid), &hash, &valid.asked, &facts, &settings(), false);
+    (short_revision(&hash).to_owned(), revision)
+}
+
+#[test]
+fn every_object_is_rendered_as_committed() {
+    for case in ["rollout-revision-plain", "rollout-revision-full"] {
+        compare(case, &rendered(&input(case)).1);
+    }
+    let valid = input("rollout-deployment");
+    let (short, revision) = rendered(&valid);
+    compare("rollout-deployment", &build_deployment(&owner(&valid), &short, &read(&revision).unwrap(), 2));
+    compare("rollout-service", &build_service(&owner(&valid)));
+    compare("rollout-budget", &build_disruption_budget(&owner(&valid)));
+    compare("rollout-traffic", &build_traffic(&owner(&valid)));
+}
+
+#[test]
+fn a_revision_of_the_longest_name_fits_into_names_and_labels() {
+    let mut valid = input("rollout-deployment");
+    valid.name = "a".repeat(40);
+    let (short, revision) = rendered(&valid);
+    let deployment = build_deployment(&owner(&valid), &short, &read(&revision).unwrap(), 1);
+    // a pod's name ends with the hash of its ReplicaSet and five letters
+    assert!(deployment.metadata.name.unwrap().len() + 17 <= 72);
+    let labels = read(&revision).unwrap().pod_template.metadata.unwrap().labels.unwrap();
+    assert!(labels.values().all(|value| value.len() <= 63), "{labels:?}");
+}
+
+fn told(container: &Container) -> Value {
+    let text = container.env.as_ref().unwrap()[0].value.clone().unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn committed(file: &str) -> Value {
+    let path = format!("{}/runtime/contract/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_containers_of_a_serving_pod_are_told_what_the_contract_has_committed() {
+    let (_, revision) = rendered(&input("rollout-revision-full"));
+    let pod = read(&revision).unwrap().pod_template.spec.unwrap();
+    assert_eq!(told(&pod.containers[0]), committed("serving"));
+    assert_eq!(told(&pod.init_containers.unwrap()[0]), committed("fetch-artifact"));
+    let list = BTreeSet::from(["digits-0123456789-abcde".to_owned()]);
+    assert_eq!(serde_json::from_str::<Value>(&traffic_text(&list)).unwrap(), committed("traffic"));
+}

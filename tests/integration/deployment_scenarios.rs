@@ -1,0 +1,239 @@
+//! Whole reconciles of a ModelDeployment against a mock API server: which requests, in which order.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube::runtime::controller::Action;
+use modelwright::{
+    api::{ModelDeployment, ModelVersion},
+    cache::Cache,
+    context::Context,
+    deployment::{
+        DeploymentError,
+        answers::Answers,
+        build::{
+            Owner, build_deployment, build_disruption_budget, build_revision, build_service, build_traffic,
+        },
+        identity::revision_hash,
+        reconcile,
+        record::PROMOTED,
+        revision::read,
+    },
+    objects::{Objects, Write},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    deployment_fixtures::{deployment, valid},
+    fixtures::{model, settings, version},
+    scenario::{ApiServer, context, play},
+};
+
+const SPACE: &str = "/namespaces/space";
+
+fn path(group: &str, kind: &str, name: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!("/{name}") };
+    format!("/{group}{SPACE}/{kind}{name}")
+}
+
+async fn reconciled(object: &ModelDeployment, context: Context) -> Result<Action, DeploymentError> {
+    reconcile(Arc::new(object.clone()), Arc::new(context), Arc::new(Answers::default())).await
+}
+
+fn one_version() -> ModelVersion {
+    version(&model("s3://b/a", 1), 1, 'c', 1)
+}
+
+/// Objects as the API server stores them: with the hash that a push adds, a UID and a resourceVersion.
+fn stored<K>(object: K) -> K
+where
+    K: kube::Resource<DynamicType = ()> + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let mut objects = Objects::default();
+    objects.push(Write::Apply, object, None).unwrap();
+    let mut value = objects.items()[0].value.clone();
+    value["metadata"]["uid"] = "stored".into();
+    value["metadata"]["resourceVersion"] = "999".into();
+    serde_json::from_value(value).unwrap()
+}
+
+struct World {
+    revision: ControllerRevision,
+    short: String,
+}
+
+/// What a first reconcile made, in the caches.
+fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> World {
+    let valid = valid(object);
+    let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
+    let version = one_version();
+    let facts = modelwright::deployment::revision::Facts {
+        model: "digits".into(),
+        version: 1,
+        model_digest: version.spec.model_digest.clone(),
+        artifact: version.spec.artifact.clone(),
+        signature: version.spec.signature.clone(),
+    };
+    let hash = revision_hash(&valid.asked, &facts.model_digest);
+    let mut revision = stored(build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false));
+    if promoted {
+        let annotations = revision.metadata.annotations.get_or_insert_default();
+        for (key, value) in [
+            (PROMOTED, "1"),
+            (modelwright::deployment::record::OUTCOME, "Promoted"),
+            (modelwright::deployment::record::NUMBER, "1"),
+        ] {
+            annotations.insert(key.into(), value.into());
+        }
+    }
+    let short = modelwright::api::name::short_revision(&hash).to_owned();
+    let mut running = stored(build_deployment(&owner, &short, &read(&revision).unwrap(), 0));
+    running.status = serde_json::from_value(json!({"replicas": 0})).unwrap();
+    context.caches.versions = Cache::fixed(vec![version]);
+    context.caches.revisions = Cache::fixed(vec![revision.clone()]);
+    context.caches.deployments = Cache::fixed(vec![running]);
+    context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
+    context.caches.disruption_budgets = Cache::fixed(vec![stored(build_disruption_budget(&owner))]);
+    context.caches.config_maps = Cache::fixed(vec![stored(build_traffic(&owner))]);
+    World { revision, short }
+}
+
+fn list(items: Vec<Value>) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
+}
+
+/// Answers the fresh look at the API server.
+async fn fresh_look(server: &mut ApiServer, revisions: Vec<Value>, deployments: Vec<Value>, traffic: &Value) {
+    for _ in 0..4 {
+        let call = server.next().await;
+        assert_eq!(call.method, "GET");
+        let kind = call.path.rsplit('/').next().unwrap().to_owned();
+        match kind.as_str() {
+            "controllerrevisions" => call.object(&list(revisions.clone())),
+            "deployments" => call.object(&list(deployments.clone())),
+            "pods" => call.object(&list(vec![])),
+            _ => call.object(traffic),
+        }
+    }
+}
+
+fn paused() -> ModelDeployment {
+    deployment(json!({"model": "digits", "version": 1, "replicas": 0}))
+}
+
+#[tokio::test]
+async fn a_settled_deployment_reads_and_writes_nothing() {
+    let object = paused();
+    let status = {
+        let (mut context, mut server) = context();
+        made(&object, &mut context, true);
+        let mut status = Value::Null;
+        play(async { reconciled(&object, context).await.map(drop) }, async {
+            let call = server
+                .expect("PATCH", &path("apis/modelwright.dev/v1alpha1", "modeldeployments", "digits/status"))
+                .await;
+            status = call.body["status"].clone();
+            call.object(&object);
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap();
+        status
+    };
+    assert_eq!(status["phase"], "Healthy");
+    let (mut context, server) = context();
+    made(&object, &mut context, true);
+    let mut settled = object;
+    settled.status = serde_json::from_value(status).unwrap();
+    play(async { reconciled(&settled, context).await.map(drop) }, server.nothing_more()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_on() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let world = made(&object, &mut context, false);
+    let found = serde_json::to_value(&world.revision).unwrap();
+    let name = format!("digits-{}", world.short);
+    play(async { reconciled(&object, context).await.map(drop) }, async {
+        fresh_look(
+            &mut server,
+            vec![found],
+            vec![],
+            &json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
+        )
+        .await;
+        let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
+        assert_eq!(call.body["metadata"]["resourceVersion"], "999");
+        assert_eq!(call.body["metadata"]["uid"], "stored");
+        assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
+        call.object(&world.revision);
+        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        assert_eq!(call.body["metadata"]["name"], name);
+        call.echo();
+        let call = server.next().await;
+        assert!(call.path.ends_with("/status"));
+        call.object(&object);
+        let call = server.next().await;
+        assert_eq!(call.body["reason"], "Promoted");
+        call.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_cache_that_is_behind_leads_to_another_look_and_to_no_deployment() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let world = made(&object, &mut context, false);
+    let found = serde_json::to_value(&world.revision).unwrap();
+    let action = play(reconciled(&object, context), async {
+        fresh_look(
+            &mut server,
+            vec![found],
+            vec![],
+            &json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
+        )
+        .await;
+        let call = server.next().await;
+        assert_eq!(call.method, "PATCH");
+        call.error(409, "Conflict", "the object has been modified");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+    assert_ne!(action, Action::await_change(), "it is looked at again");
+}
+
+#[tokio::test]
+async fn a_deployment_on_its_way_out_is_left_to_garbage_collection() {
+    let (context, server) = context();
+    let mut object = paused();
+    object.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-11-24T10:00:00Z")).unwrap());
+    let action = play(reconciled(&object, context), server.nothing_more()).await.unwrap();
+    assert_eq!(action, Action::await_change());
+}
+
+#[tokio::test]
+async fn a_service_of_somebody_else_is_never_overwritten() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    context.caches.versions = Cache::fixed(vec![one_version()]);
+    let outcome = play(reconciled(&object, context), async {
+        let call = server.expect("GET", &path("api/v1", "services", "digits")).await;
+        call.object(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "digits"}}));
+        let call = server.next().await;
+        assert!(call.path.ends_with("/modeldeployments/digits/status"), "{}", call.path);
+        let conditions = call.body["status"]["conditions"].as_array().unwrap().clone();
+        assert!(conditions.iter().any(|c| c["type"] == "Stalled" && c["reason"] == "NameTaken"));
+        call.object(&object);
+        server.next().await.echo();
+        server.nothing_more().await;
+    })
+    .await;
+    assert!(outcome.is_err(), "it is tried again with backoff");
+}
