@@ -123,6 +123,7 @@ pub fn said(pod: &str, digest: &str, provider: &str) -> BTreeMap<String, Answer>
         drained: false,
         golden_samples: 8,
         requests: 0,
+        message: None,
     };
     [(pod.to_owned(), Answer::Said(said))].into()
 }
