@@ -42,6 +42,8 @@ use crate::{
 
 /// How often a drain looks who is left.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the end waits for a run that was told to stop.
+const HALT: Duration = Duration::from_secs(2);
 /// Exit code after a second signal.
 const EXIT_INTERRUPTED: i32 = 1;
 
@@ -116,20 +118,28 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
         revision = settings.revision,
     );
     actix_web::rt::spawn(traffic::follow(Arc::clone(&state)));
-    let starting = start_aside(&state)?;
+    let mut starting = start_aside(&state)?;
     tokio::select! {
         signal = signals.next() => {
+            // As for a run: ONNX Runtime should not be taken down while it loads. A long load is not waited for.
+            let _ = tokio::time::timeout(HALT, starting).await;
             tracing::info!(outcome = "stopped", signal, "before the model was ready");
             return Ok(0);
         }
-        started = starting => settle(&state, started.map_err(|_| ServeError::Loader)?)?,
+        started = &mut starting => settle(&state, started.map_err(|_| ServeError::Loader)?)?,
     }
     let signal = signals.next().await;
-    let code = tokio::select! {
-        _ = signals.next() => EXIT_INTERRUPTED,
-        () = leave(&state, signal) => 0,
+    let (code, drained) = tokio::select! {
+        _ = signals.next() => (EXIT_INTERRUPTED, false),
+        drained = leave(&state, signal) => (0, drained),
     };
-    handle.stop(code == 0).await;
+    // With grace, an answer that is still being written gets its time.
+    handle.stop(drained).await;
+    if let Ok(served) = state.served()
+        && !served.worker.halt(HALT)
+    {
+        tracing::warn!(outcome = "the model still runs", waited = ?HALT);
+    }
     tracing::info!(outcome = "stopped", requests = state.metrics.requests());
     Ok(code)
 }
@@ -176,8 +186,8 @@ fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), Serv
     }
 }
 
-/// Serves on until no client is left, or until time is over.
-async fn leave(state: &State, signal: &'static str) {
+/// Serves on until no client is left, or until time is over; gives whether no client is left.
+async fn leave(state: &State, signal: &'static str) -> bool {
     let begun = Instant::now();
     let drained_before = state.is_draining() && state.activity.observe().is_drained();
     state.drain_by_signal();
@@ -191,7 +201,7 @@ async fn leave(state: &State, signal: &'static str) {
             Stop::Wait => {}
             Stop::Drained => {
                 tracing::info!(outcome = "drained", connections = observed.connections);
-                return;
+                return true;
             }
             Stop::TimedOut => {
                 tracing::warn!(
@@ -199,7 +209,7 @@ async fn leave(state: &State, signal: &'static str) {
                     in_flight = observed.in_flight,
                     connections = observed.connections
                 );
-                return;
+                return false;
             }
         }
     }

@@ -5,7 +5,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     time::{Duration, Instant},
@@ -51,6 +51,62 @@ struct Job {
 #[derive(Clone, Debug)]
 pub struct Worker {
     queue: SyncSender<Job>,
+    run: Arc<CurrentRun>,
+}
+
+/// What the thread is doing.
+#[derive(Debug, Default)]
+struct CurrentRun {
+    doing: Mutex<Doing>,
+    done: Condvar,
+}
+
+#[derive(Default)]
+enum Doing {
+    #[default]
+    Nothing,
+    Running(Cancellation),
+    Halted,
+}
+
+impl std::fmt::Debug for Doing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Running(_) => "Running",
+            Self::Halted => "Halted",
+        })
+    }
+}
+
+impl CurrentRun {
+    /// Whether a run may begin.
+    fn begin(&self, cancellation: &Cancellation) -> bool {
+        let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = !matches!(*doing, Doing::Halted);
+        if may {
+            *doing = Doing::Running(cancellation.clone());
+        }
+        may
+    }
+
+    fn end(&self) {
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Doing::Nothing;
+        self.done.notify_all();
+    }
+
+    fn halt(&self, patience: Duration) -> bool {
+        let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Doing::Running(cancellation) = &*doing {
+            cancellation.cancel();
+            let runs = |doing: &mut Doing| matches!(doing, Doing::Running(_));
+            (doing, _) =
+                self.done.wait_timeout_while(doing, patience, runs).unwrap_or_else(PoisonError::into_inner);
+        }
+        let halted = !matches!(*doing, Doing::Running(_));
+        *doing = Doing::Halted;
+        halted
+    }
 }
 
 /// A request on its way; dropping it stops the run.
@@ -77,8 +133,18 @@ impl Worker {
     pub fn start(session: Arc<Session>, queue: u32) -> io::Result<Self> {
         // One more, for the request that is to be run but that the thread has not taken yet.
         let (sender, receiver) = sync_channel((queue as usize).saturating_add(1));
-        std::thread::Builder::new().name("model".to_owned()).spawn(move || work(&session, &receiver))?;
-        Ok(Self { queue: sender })
+        let run = Arc::<CurrentRun>::default();
+        let of_thread = Arc::clone(&run);
+        std::thread::Builder::new()
+            .name("model".to_owned())
+            .spawn(move || work(&session, &receiver, &of_thread))?;
+        Ok(Self { queue: sender, run })
+    }
+
+    /// Stops the present run and begins no other, since a process must not end while ONNX Runtime computes: its library
+    /// is taken down under the run. Gives whether the run ended in time.
+    pub fn halt(&self, patience: Duration) -> bool {
+        self.run.halt(patience)
     }
 
     /// Puts a request into the queue.
@@ -99,13 +165,14 @@ impl Worker {
     }
 }
 
-fn work(session: &Session, queue: &Receiver<Job>) {
+fn work(session: &Session, queue: &Receiver<Job>, run: &CurrentRun) {
     while let Ok(job) = queue.recv() {
         let begun = Instant::now();
-        if job.reply.is_closed() || begun >= job.deadline {
+        if job.reply.is_closed() || begun >= job.deadline || !run.begin(&job.cancellation) {
             continue;
         }
         let outputs = session.run_cancellable(&job.request.inputs, &job.request.outputs, &job.cancellation);
+        run.end();
         let answer = Answer { outputs, queued: begun - job.queued_at, computed: begun.elapsed() };
         // Whoever waited may have left meanwhile.
         let _ = job.reply.send(answer);

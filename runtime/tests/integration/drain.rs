@@ -208,10 +208,11 @@ fn a_drain_that_takes_too_long_ends_at_its_timeout() {
     let mut client = serving.client();
     let body = r#"{"inputs":[{"name":"rounds","shape":[],"datatype":"INT64","data":[100000000]},
         {"name":"x","shape":[],"datatype":"FP32","data":[1]}]}"#;
-    let waiting = std::thread::spawn(move || client.send("POST", "/v2/models/slow/infer", "", body).is_err());
+    let waiting = std::thread::spawn(move || client.send("POST", "/v2/models/slow/infer", "", body));
     serving.wait_for_metric("modelwright_requests_in_flight", 1.0);
     serving.terminate();
     assert_eq!(serving.exit_code(), 0);
     serving.wait_for("drain timed out");
-    assert!(waiting.join().unwrap());
+    let answer = waiting.join().unwrap();
+    assert!(answer.is_err(), "{answer:?}");
 }
