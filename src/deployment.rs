@@ -420,6 +420,9 @@ async fn write_status(
 }
 
 fn next_look(look: &Look) -> Duration {
-    let waits = look.meaning.obstacle.is_some().then_some(WAITING);
+    let pods = || look.observed.revisions.values().flat_map(|revision| &revision.pods);
+    // a server that is at work without getting ready may say why, and nothing announces that
+    let wordless = pods().any(|pod| !pod.ready && !pod.terminating && pod.labelled && pod.problem.is_none());
+    let waits = (look.meaning.obstacle.is_some() || wordless).then_some(WAITING);
     [look.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }

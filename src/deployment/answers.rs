@@ -1,5 +1,6 @@
-//! What serving pods say of themselves, at `GET :9090/status`. In go pods; out come their answers, each asked for once in
-//! a pod's life, and again only while it drains or stays silent. Needs the pods' network.
+//! What serving pods say of themselves, at `GET :9090/status`. In go pods; out come their answers, each asked for once
+//! when the pod has started, and again only while it drains, or now and then while it is not ready or stays silent. Needs
+//! the pods' network.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,7 +36,8 @@ struct Known {
     life: String,
     answer: Answer,
     asked: Instant,
-    silent: u32,
+    /// How often in a row it was silent or not ready.
+    unready: u32,
 }
 
 impl Default for Answers {
@@ -66,9 +68,10 @@ impl Answers {
         .await;
         let mut known = self.lock();
         for (uid, life, answer) in answers {
-            let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.silent);
-            let silent = if matches!(answer, Answer::Silent(_)) { before.saturating_add(1) } else { 0 };
-            known.insert(uid, Known { life, answer, asked: Instant::now(), silent });
+            let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.unready);
+            let ready = matches!(&answer, Answer::Said(said) if said.ready || said.draining);
+            let unready = if ready { 0 } else { before.saturating_add(1) };
+            known.insert(uid, Known { life, answer, asked: Instant::now(), unready });
         }
         pods.iter()
             .filter_map(|pod| {
@@ -85,8 +88,8 @@ impl Answers {
 
     fn is_due(&self, uid: &str, life: &str, leaving: bool) -> bool {
         match self.lock().get(uid).filter(|known| known.life == life) {
-            Some(known) if known.silent > 0 => {
-                let wait = PATIENCE.0.saturating_mul(2_u32.saturating_pow(known.silent - 1)).min(PATIENCE.1);
+            Some(known) if known.unready > 0 => {
+                let wait = PATIENCE.0.saturating_mul(2_u32.saturating_pow(known.unready - 1)).min(PATIENCE.1);
                 known.asked.elapsed() >= wait
             }
             Some(Known { answer: Answer::Said(said), .. }) => leaving && !said.drained,
@@ -115,12 +118,12 @@ impl Answers {
     }
 }
 
-/// What changes when the server of a pod starts anew; `None` while it has none.
+/// What changes when the server of a pod starts anew, or has started; `None` while it has none.
 fn life(pod: &Pod) -> Option<String> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let serve = statuses.iter().find(|status| status.name == SERVE)?;
     serve.state.as_ref()?.running.as_ref()?;
-    (serve.started == Some(true)).then(|| serve.container_id.clone())?
+    Some(format!("{}/{}", serve.container_id.as_ref()?, serve.started == Some(true)))
 }
 
 fn is_leaving(pod: &Pod) -> bool {
@@ -138,14 +141,14 @@ mod tests {
         net::TcpListener,
     };
 
-    fn pod(started: bool, labelled: bool) -> Arc<Pod> {
+    fn pod(labelled: bool) -> Arc<Pod> {
         let labels = if labelled { json!({TRAFFIC_LABEL: TRAFFIC_SERVE}) } else { json!({}) };
         Arc::new(
             serde_json::from_value(json!({
                 "metadata": {"name": "p", "uid": "u", "labels": labels},
                 "status": {"podIP": "127.0.0.1", "containerStatuses": [{
                     "name": "serve", "image": "", "imageID": "", "ready": true, "restartCount": 0,
-                    "containerID": "c1", "started": started, "state": {"running": {}}
+                    "containerID": "c1", "started": true, "state": {"running": {}}
                 }]}
             }))
             .unwrap(),
@@ -174,17 +177,19 @@ mod tests {
             }
         });
         let answers = Answers::default();
-        assert!(answers.fetch(&[pod(false, true)]).await.is_empty(), "a pod without a server is not asked");
+        let mut unborn = pod(true).as_ref().clone();
+        unborn.status.as_mut().unwrap().container_statuses = None;
+        assert!(answers.fetch(&[Arc::new(unborn)]).await.is_empty(), "a pod without a server is not asked");
         for _ in 0..3 {
-            let first = answers.fetch(&[pod(true, true)]).await;
+            let first = answers.fetch(&[pod(true)]).await;
             assert!(matches!(first.get("p"), Some(Answer::Said(said)) if !said.drained));
         }
         assert!(
-            matches!(answers.fetch(&[pod(true, false)]).await.get("p"), Some(Answer::Said(said)) if !said.drained)
+            matches!(answers.fetch(&[pod(false)]).await.get("p"), Some(Answer::Said(said)) if !said.drained)
         );
         for _ in 0..3 {
             assert!(
-                matches!(answers.fetch(&[pod(true, false)]).await.get("p"), Some(Answer::Said(said)) if said.drained)
+                matches!(answers.fetch(&[pod(false)]).await.get("p"), Some(Answer::Said(said)) if said.drained)
             );
         }
         served.await.unwrap();

@@ -61,18 +61,21 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
         leaving_since: annotation(LEAVING_ANNOTATION).and_then(|text| text.parse::<Timestamp>().ok()),
         verified: matches!(checked, Some(Ok(()))),
         drained,
-        problem: match checked {
-            Some(Err(message)) => Some(problem("WrongAnswer", message)),
-            _ if ready => match answer {
-                Some(Answer::Silent(why)) => Some(problem(
-                    "NoAnswer",
-                    format!(
-                        "pod {} is ready but does not answer the operator on port 9090: {why}; check NetworkPolicies",
-                        pod.name_any()
-                    ),
-                )),
-                _ => None,
-            },
+        problem: match (checked, answer) {
+            (Some(Err(message)), _) => Some(problem("WrongAnswer", message)),
+            (_, Some(Answer::Silent(why))) if ready => Some(problem(
+                "NoAnswer",
+                format!(
+                    "pod {} is ready but does not answer the operator on port 9090: {why}; check NetworkPolicies",
+                    pod.name_any()
+                ),
+            )),
+            (_, Some(Answer::Said(said))) if !ready => said
+                .message
+                .as_ref()
+                .map(|message| problem("NotReproducible", format!("pod {}: {message}", pod.name_any())))
+                .or_else(|| trouble(pod)),
+            _ if ready => None,
             _ => trouble(pod),
         },
     }

@@ -129,6 +129,7 @@ fn letters(status: &ModelDeploymentStatus) -> String {
         .collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a row for each state")]
 #[test]
 fn every_state_has_the_conditions_and_the_phase_of_the_health_table() {
     let starting = || observed([(OLD, revision(rolling(90), 1, vec![pod("a", false)]))]);

@@ -33,3 +33,39 @@ fn every_reason_of_a_model_is_documented() {
     let missing: Vec<_> = reasons.iter().filter(|reason| !page.contains(&format!("`{reason}`"))).collect();
     assert!(missing.is_empty(), "docs/conditions.md lacks {missing:?}");
 }
+
+/// Reasons that stand as string constants in the ModelDeployment's sources.
+fn reasons_of_deployments() -> BTreeSet<String> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+    let mut reasons = BTreeSet::new();
+    for file in [
+        "deployment.rs",
+        "deployment/status.rs",
+        "deployment/pods.rs",
+        "deployment/version.rs",
+        "deployment/rollout/outcome.rs",
+    ] {
+        let code = fs::read_to_string(format!("{root}{file}")).unwrap();
+        for marker in ["problem(", "said_so(", "missing(", "map_or(", "&str = ", "(true, ", "(false, "] {
+            for tail in code.split(marker).skip(1) {
+                let Some(word) = tail.trim_start().strip_prefix('"').and_then(|tail| tail.split('"').next()) else {
+                    continue;
+                };
+                let is_word = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphanumeric);
+                if is_word {
+                    reasons.insert(word.to_owned());
+                }
+            }
+        }
+    }
+    reasons
+}
+
+#[test]
+fn every_reason_of_a_model_deployment_is_documented() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conditions.md")).unwrap();
+    let reasons = reasons_of_deployments();
+    assert!(reasons.len() > 20, "the search finds too little: {reasons:?}");
+    let missing: Vec<_> = reasons.iter().filter(|reason| !page.contains(&format!("`{reason}`"))).collect();
+    assert!(missing.is_empty(), "docs/conditions.md lacks {missing:?}");
+}
