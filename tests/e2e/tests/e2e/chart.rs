@@ -110,8 +110,7 @@ pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serv
 
     let older = std::env::temp_dir().join(format!("modelwright-chart-{}", space.world.run));
     let files = copy_chart(&older).await;
-    let path = files.join("models.modelwright.dev.yaml");
-    let path = if path.exists() { path } else { files.join("models.yaml") };
+    let path = files.join("modelwright.dev_models.yaml");
     let text = fs::read_to_string(&path).expect("the chart holds the CRD");
     let changed = text.replace("- mdl", "- mdlold");
     assert_ne!(changed, text, "the definition names its short name");

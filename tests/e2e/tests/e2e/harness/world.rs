@@ -52,6 +52,8 @@ impl World {
         };
         let http = reqwest::Client::builder()
             .no_proxy()
+            // Each request is a connection of its own: an old one may go on to a pod that leaves service.
+            .pool_max_idle_per_host(0)
             .timeout(Duration::from_secs(20))
             .build()
             .map_err(|error| error.to_string())?;
@@ -81,7 +83,9 @@ async fn remove_namespaces(client: &Client, run: &str) -> Result<(), String> {
 
 /// A client of the cluster that KUBECONFIG names.
 async fn client() -> Result<Client, String> {
-    let config = Config::infer().await.map_err(|error| error.to_string())?;
+    let mut config = Config::infer().await.map_err(|error| error.to_string())?;
+    // An eviction that is refused must not be asked for again behind the test's back.
+    config.default_retry = false;
     Client::try_from(config).map_err(|error| error.to_string())
 }
 
