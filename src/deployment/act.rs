@@ -117,12 +117,13 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Takes a pod out of the Service, and lets the ReplicaSet delete it before its siblings. The write also makes the
-    /// kubelet look at the pod, and so at the list.
+    /// Takes a pod out of the Service, and lets the ReplicaSet delete it before its siblings, what was told first before
+    /// all. The write also makes the kubelet look at the pod, and so at the list.
     async fn tell(&self, pod: &Pod) -> Result<(), DeploymentError> {
+        let cost = (self.now.as_second() - i64::from(i32::MAX)).clamp(i64::from(i32::MIN), -1);
         let patch = json!({"metadata": {
             "labels": {TRAFFIC_LABEL: null},
-            "annotations": {LEAVING_ANNOTATION: self.now.to_string(), DELETION_COST_ANNOTATION: "-1"},
+            "annotations": {LEAVING_ANNOTATION: self.now.to_string(), DELETION_COST_ANNOTATION: cost.to_string()},
         }});
         Ok(apply::patch_observed(self.context, pod, patch).await.map(drop)?)
     }

@@ -48,7 +48,8 @@ fn reasons_of_deployments() -> BTreeSet<String> {
         let code = fs::read_to_string(format!("{root}{file}")).unwrap();
         for marker in ["problem(", "said_so(", "missing(", "map_or(", "&str = ", "(true, ", "(false, "] {
             for tail in code.split(marker).skip(1) {
-                let Some(word) = tail.trim_start().strip_prefix('"').and_then(|tail| tail.split('"').next()) else {
+                let Some(word) = tail.trim_start().strip_prefix('"').and_then(|tail| tail.split('"').next())
+                else {
                     continue;
                 };
                 let is_word = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphanumeric);

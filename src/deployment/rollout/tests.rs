@@ -8,7 +8,7 @@ use super::{
     world::{Nature, Step, World},
     *,
 };
-use crate::api::model_deployment::Action;
+use crate::{api::model_deployment::Action, deployment::record::Outcome};
 
 fn nature() -> impl Strategy<Value = Nature> {
     prop_oneof![4 => Just(Nature::Good), 2 => Just(Nature::Broken), 1 => Just(Nature::Impostor)]
@@ -68,6 +68,11 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
         prop_assert_eq!(now.pods.len(), replicas, "{:?}", now);
         prop_assert_eq!(world.serving_of(stable), replicas, "{:?}", now);
     }
+    let half_way = now
+        .records
+        .iter()
+        .find(|(name, record)| **name != target && record.value.outcome == Some(Outcome::Progressing));
+    prop_assert!(half_way.is_none(), "a revision stays half-way: {now:?}");
     let idle = now.records.keys().filter(|name| {
         !now.deployments.contains_key(*name) && **name != target && stable.as_ref() != Some(*name)
     });
@@ -127,4 +132,42 @@ proptest! {
             prop_assert!(decision.is_settled(&observed), "{decision:#?}");
         }
     }
+}
+
+fn pod(name: &str, leaving: bool) -> Pod {
+    Pod {
+        name: name.into(),
+        created: None,
+        terminating: false,
+        started: true,
+        ready: !leaving,
+        labelled: !leaving,
+        leaving_since: leaving.then_some(Timestamp::UNIX_EPOCH),
+        verified: !leaving,
+        drained: leaving,
+        problem: None,
+    }
+}
+
+#[test]
+fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
+    let intent = Intent { replicas: 1, ..World::new(1).now.intent };
+    let decided = |settled: bool| {
+        let record =
+            Record { number: 1, promoted: Some(1), outcome: Some(Outcome::Promoted), ..Record::default() };
+        let revision = Revision {
+            record,
+            scale: Some(Scale { replicas: 2, settled }),
+            pods: vec![pod("one", false), pod("two", true)],
+            ..Revision::default()
+        };
+        let observed = Observed {
+            revisions: [("a".to_owned(), revision)].into(),
+            draining: ["two".to_owned()].into(),
+            request: None,
+        };
+        decide(&intent, &observed, Timestamp::UNIX_EPOCH).replicas
+    };
+    assert_eq!(decided(true), [("a".to_owned(), 1)].into());
+    assert_eq!(decided(false), BTreeMap::new());
 }

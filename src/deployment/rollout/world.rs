@@ -2,6 +2,9 @@
 //! drain, a kubelet and a kube-proxy that lag, a clock that steps, users, and an operator that reads old snapshots,
 //! writes under resourceVersions, and dies between two writes.
 
+mod operator;
+mod rules;
+
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +13,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Decision, Intent, Observed, Pod, Problem, Revision, Scale, decide, stable_of};
+use super::{Intent, Observed, Pod, Problem, Revision, Scale, stable_of};
 use crate::{
     api::model_deployment::{Action, ActionRequest},
     deployment::record::Record,
@@ -382,195 +385,6 @@ impl World {
         for pod in &mut self.now.pods {
             pod.heard = list.contains(&pod.name);
             pod.drained = pod.drained && pod.heard;
-        }
-    }
-
-    /// The operator decides on a snapshot and writes until a conflict or its death.
-    fn reconcile(&mut self, age: usize, dies_after: Option<usize>) {
-        let index = self.past.len().saturating_sub(1 + age);
-        let Some(seen) = self.past.get(index).cloned() else { return };
-        let observed = self.observe(&seen);
-        let decision = decide(&seen.intent, &observed, self.time());
-        self.check(&seen, &observed, &decision);
-        let mut left = dies_after.unwrap_or(usize::MAX);
-        let mut wrote = false;
-        // whatever `apply` reports, the next reconcile begins with a new look
-        let _ = self.apply(&seen, &decision, &mut left, &mut wrote);
-        if wrote {
-            self.past = vec![self.now.clone()];
-        }
-    }
-
-    fn apply(
-        &mut self,
-        seen: &Snapshot,
-        decision: &Decision,
-        left: &mut usize,
-        wrote: &mut bool,
-    ) -> Option<()> {
-        let mut spend = |wrote: &mut bool| {
-            *left = left.checked_sub(1)?;
-            *wrote = true;
-            Some(())
-        };
-        for (name, record) in &decision.records {
-            let known = seen.records.get(name).map(|object| object.version);
-            if self.now.records.get(name).map(|object| object.version) != known {
-                return None;
-            }
-            spend(wrote)?;
-            let version = self.fresh();
-            self.now.records.insert(name.clone(), Object { version, value: record.clone() });
-            let asked = self.now.request.as_ref().is_some_and(|request| request.action == Action::Retry);
-            if record.quarantine.is_some() && !asked {
-                self.wanted_again.remove(name);
-            }
-        }
-        if let Some(id) = &decision.request_done
-            && self.now.request.as_ref().is_some_and(|request| request.id == *id)
-        {
-            spend(wrote)?;
-            self.now.request = None;
-        }
-        if decision.draining != seen.list.value {
-            if self.now.list.version != seen.list.version {
-                return None;
-            }
-            spend(wrote)?;
-            self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
-        }
-        let time = self.time();
-        for (name, tell) in decision
-            .tell
-            .iter()
-            .map(|name| (name, true))
-            .chain(decision.recall.iter().map(|name| (name, false)))
-        {
-            let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
-            let version = self.fresh();
-            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
-            if Some(pod.version) != known {
-                return None;
-            }
-            spend(wrote)?;
-            pod.labelled = !tell;
-            pod.leaving_since = tell.then_some(time);
-            pod.version = version;
-        }
-        for (name, replicas) in &decision.replicas {
-            let known = seen.deployments.get(name).map(|object| object.version);
-            if self.now.deployments.get(name).map(|object| object.version) != known {
-                return None;
-            }
-            spend(wrote)?;
-            let version = self.fresh();
-            self.now.deployments.insert(name.clone(), Object { version, value: *replicas });
-        }
-        for name in &decision.retire {
-            if self.now.deployments.get(name) != seen.deployments.get(name) {
-                return None;
-            }
-            spend(wrote)?;
-            self.now.deployments.remove(name);
-        }
-        for name in &decision.forget {
-            if self.now.records.get(name) != seen.records.get(name) {
-                return None;
-            }
-            spend(wrote)?;
-            self.now.records.remove(name);
-        }
-        Some(())
-    }
-
-    /// The rules that a single decision must keep.
-    fn check(&mut self, seen: &Snapshot, observed: &Observed, decision: &Decision) {
-        let intent = &seen.intent;
-        let replicas = intent.replicas as usize;
-        let serving = |told: bool| {
-            seen.pods
-                .iter()
-                .filter(|pod| Self::serves(seen, pod) && !(told && decision.draining.contains(&pod.name)))
-                .count()
-        };
-        let (before, after) = (serving(false), serving(true));
-        if after < before.min(replicas) {
-            self.fail("R3", format!("{before} pods in service became {after} of {replicas}"));
-        }
-        let stable_before =
-            stable_of(seen.records.iter().map(|(name, record)| (name, &record.value))).map(str::to_owned);
-        if let (Some(stable), Some(goal)) = (stable_before.as_deref(), decision.goal.as_deref())
-            && stable != goal
-        {
-            if !seen.alive(goal).any(|pod| Self::serves(seen, pod)) {
-                let untold =
-                    seen.alive(stable).filter(|pod| pod.labelled && !seen.list.value.contains(&pod.name));
-                let spare = untold.clone().count().saturating_sub(replicas);
-                let others = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
-                let told = untold.filter(|pod| decision.draining.contains(&pod.name)).count();
-                if told > spare && !others {
-                    self.fail(
-                        "R8",
-                        format!("{told} pods of {stable} give way to {goal}, which never served"),
-                    );
-                }
-            }
-            let asked = seen.deployments.get(stable).map_or(0, |object| object.value);
-            let left = decision.replicas.get(stable).copied().unwrap_or(asked);
-            let promoted = decision.stable.as_deref() == Some(goal);
-            let alive = seen.alive(stable).any(|pod| pod.started);
-            if asked > 0 && left == 0 && alive && !promoted {
-                self.fail("R9", format!("the last pod of {stable} goes before {goal} is promoted"));
-            }
-        }
-        if let Some(stable) = decision.stable.as_deref()
-            && stable_before.as_deref() != Some(stable)
-        {
-            let good = seen
-                .alive(stable)
-                .filter(|pod| Self::serves(seen, pod) && self.nature(&pod.revision) != Nature::Impostor)
-                .count();
-            let strays = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
-            if good < replicas || strays || intent.target.as_deref() != Some(stable) || intent.paused {
-                self.fail(
-                    "R4",
-                    format!("{stable} is promoted with {good} of {replicas} pods, strays: {strays}"),
-                );
-            }
-        }
-        for (name, object) in &seen.records {
-            let asked = seen.deployments.get(name).map_or(0, |deployment| deployment.value);
-            let record = decision.records.get(name).unwrap_or(&object.value);
-            let raised = decision.replicas.get(name).is_some_and(|replicas| *replicas > asked);
-            if record.quarantine.is_some() && raised {
-                self.fail("R5", format!("{name} is quarantined and grows"));
-            }
-            let lifted = object.value.quarantine.is_some() && record.quarantine.is_none();
-            let moved_on = intent.target.as_ref() != Some(name);
-            if lifted && !moved_on && !self.wanted_again.contains(name) {
-                self.fail("R5", format!("{name} left its quarantine by itself"));
-            }
-        }
-        for name in &decision.forget {
-            let needed =
-                [decision.stable.as_deref(), intent.target.as_deref()].contains(&Some(name.as_str()));
-            if needed
-                || seen.pods.iter().any(|pod| pod.revision == *name)
-                || seen.deployments.contains_key(name)
-            {
-                self.fail("R1", format!("{name} is needed and forgotten"));
-            }
-        }
-        if let Some(request) = observed.request.as_ref().filter(|request| request.action == Action::Abort)
-            && intent.target == stable_before
-        {
-            let without = decide(intent, &Observed { request: None, ..observed.clone() }, self.time());
-            let with = Decision { request_done: None, ..decision.clone() };
-            let quarantined =
-                seen.records.get(&request.revision).is_some_and(|r| r.value.quarantine.is_some());
-            if without != with && !quarantined {
-                self.fail("R2", "an abort without a rollout changes something");
-            }
         }
     }
 

@@ -1,0 +1,106 @@
+//! The operator of the small world: decides on an old snapshot, writes under resourceVersions, and may die between two
+//! writes.
+
+use crate::deployment::rollout::{Decision, decide};
+
+use super::{Action, Object, Snapshot, World};
+
+impl World {
+    /// The operator decides on a snapshot and writes until a conflict or its death.
+    pub(super) fn reconcile(&mut self, age: usize, dies_after: Option<usize>) {
+        let index = self.past.len().saturating_sub(1 + age);
+        let Some(seen) = self.past.get(index).cloned() else { return };
+        let observed = self.observe(&seen);
+        let decision = decide(&seen.intent, &observed, self.time());
+        self.check(&seen, &observed, &decision);
+        let mut left = dies_after.unwrap_or(usize::MAX);
+        let mut wrote = false;
+        // whatever `apply` reports, the next reconcile begins with a new look
+        let _ = self.apply(&seen, &decision, &mut left, &mut wrote);
+        if wrote {
+            self.past = vec![self.now.clone()];
+        }
+    }
+
+    fn apply(
+        &mut self,
+        seen: &Snapshot,
+        decision: &Decision,
+        left: &mut usize,
+        wrote: &mut bool,
+    ) -> Option<()> {
+        let mut spend = |wrote: &mut bool| {
+            *left = left.checked_sub(1)?;
+            *wrote = true;
+            Some(())
+        };
+        for (name, record) in &decision.records {
+            let known = seen.records.get(name).map(|object| object.version);
+            if self.now.records.get(name).map(|object| object.version) != known {
+                return None;
+            }
+            spend(wrote)?;
+            let version = self.fresh();
+            self.now.records.insert(name.clone(), Object { version, value: record.clone() });
+            let asked = self.now.request.as_ref().is_some_and(|request| request.action == Action::Retry);
+            if record.quarantine.is_some() && !asked {
+                self.wanted_again.remove(name);
+            }
+        }
+        if let Some(id) = &decision.request_done
+            && self.now.request.as_ref().is_some_and(|request| request.id == *id)
+        {
+            spend(wrote)?;
+            self.now.request = None;
+        }
+        if decision.draining != seen.list.value {
+            if self.now.list.version != seen.list.version {
+                return None;
+            }
+            spend(wrote)?;
+            self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
+        }
+        let time = self.time();
+        for (name, tell) in decision
+            .tell
+            .iter()
+            .map(|name| (name, true))
+            .chain(decision.recall.iter().map(|name| (name, false)))
+        {
+            let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
+            let version = self.fresh();
+            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
+            if Some(pod.version) != known {
+                return None;
+            }
+            spend(wrote)?;
+            pod.labelled = !tell;
+            pod.leaving_since = tell.then_some(time);
+            pod.version = version;
+        }
+        for (name, replicas) in &decision.replicas {
+            let known = seen.deployments.get(name).map(|object| object.version);
+            if self.now.deployments.get(name).map(|object| object.version) != known {
+                return None;
+            }
+            spend(wrote)?;
+            let version = self.fresh();
+            self.now.deployments.insert(name.clone(), Object { version, value: *replicas });
+        }
+        for name in &decision.retire {
+            if self.now.deployments.get(name) != seen.deployments.get(name) {
+                return None;
+            }
+            spend(wrote)?;
+            self.now.deployments.remove(name);
+        }
+        for name in &decision.forget {
+            if self.now.records.get(name) != seen.records.get(name) {
+                return None;
+            }
+            spend(wrote)?;
+            self.now.records.remove(name);
+        }
+        Some(())
+    }
+}
