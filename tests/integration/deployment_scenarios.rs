@@ -241,3 +241,27 @@ async fn a_service_of_somebody_else_is_never_overwritten() {
     .await;
     assert!(outcome.is_err(), "it is tried again with backoff");
 }
+
+#[tokio::test]
+async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let mut world = made(&object, &mut context, true);
+    world.revision.metadata.owner_references = None;
+    context.caches.revisions = Cache::fixed(vec![world.revision.clone()]);
+    let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
+        "data": {"traffic.json": "{\"drain\":[]}"}});
+    let found = serde_json::to_value(&world.revision).unwrap();
+    let action = play(reconciled(&object, context), async {
+        fresh_look(&mut server, vec![found], vec![], &traffic).await;
+        let name = format!("digits-{}", world.short);
+        let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
+        assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");
+        assert_eq!(call.body["metadata"]["resourceVersion"], "999");
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+    assert_ne!(action, Action::await_change(), "it is looked at again");
+}
