@@ -1,7 +1,7 @@
 use std::{fs, path::Path, process::Output};
 
 use modelwright_contract::{
-    names::{EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PUBLISH_ENV},
+    names::{EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PUBLISH_ENV, SERVING_ENV},
     report::{FetchReport, PublishReport, Report},
 };
 use tokio::process::Command;
@@ -135,4 +135,29 @@ async fn inspect_prints_what_a_model_is_for_people_and_as_json() {
     let output = run(&["inspect", folder.path().join("page.onnx").to_str().unwrap()], ("OTHER", "")).await;
     assert_ne!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no whole ONNX model"), "{output:?}");
+}
+
+#[tokio::test]
+async fn the_commands_understand_the_very_settings_that_the_operator_is_tested_to_render() {
+    let golden = |file: &str| {
+        fs::read_to_string(format!("{}/contract/golden/{file}.json", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let reason = async |arguments: &[&str], variable: &str, config: &str| {
+        let end = ["--termination-log", log.to_str().unwrap()];
+        let output = run(&[arguments, &end].concat(), (variable, config)).await;
+        let Report::<FetchReport>::Failed(failure) = report(&log) else { panic!("{output:?}") };
+        failure
+    };
+    // The folders of the settings are those of a container: here each command gets as far as finding them missing.
+    let serve = ["serve", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
+    let failure = reason(&serve, SERVING_ENV, &golden("serving")).await;
+    assert!(failure.message.contains("/modelwright/model"), "{failure:?}");
+    let failure = reason(&["publish"], PUBLISH_ENV, &golden("publish")).await;
+    assert!(failure.message.contains("/modelwright/data"), "{failure:?}");
+    for (variable, command) in [(SERVING_ENV, "serve"), (PUBLISH_ENV, "publish")] {
+        let stranger = golden(if command == "serve" { "publish" } else { "serving" });
+        assert_eq!(reason(&[command], variable, &stranger).await.reason, "InvalidConfig");
+    }
 }
