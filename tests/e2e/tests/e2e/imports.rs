@@ -7,6 +7,7 @@ use modelwright::api::{
     condition::{READY, RECONCILING, STALLED},
     model::Model,
 };
+use modelwright_contract::artifact::digest_line;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -38,6 +39,7 @@ pub async fn the_same_model_comes_in_from_every_kind_of_source(space: Space) {
     let bytes = AFFINE.bytes();
     let http = space.serve_file("model.onnx", AFFINE).await;
     let file = format!("{}/model.onnx", space.name);
+    fixtures.put_model(&format!("{}/folder/model.onnx", space.name), AFFINE).await;
 
     let registry = fixtures.registry(true);
     let manifest = registry.push(&space.name, "v1", &bytes).await;
@@ -59,7 +61,8 @@ pub async fn the_same_model_comes_in_from_every_kind_of_source(space: Space) {
 
     let data = hex(&bytes);
     let redirected = http.replace("/files/", "/redirect/3/");
-    let cases: [(&str, String, Value, &str); 7] = [
+    let folder = hex(digest_line("model.onnx", &data));
+    let cases: [(&str, String, Value, &str); 9] = [
         ("http", http, json!({"sha256": data}), &data),
         ("redirected", redirected, json!({}), &data),
         (
@@ -82,6 +85,13 @@ pub async fn the_same_model_comes_in_from_every_kind_of_source(space: Space) {
             &manifest,
         ),
         ("pvc", "pvc://models/folder/model.onnx".to_owned(), json!({"sha256": data}), &data),
+        ("pvc-folder", "pvc://models/folder/".to_owned(), json!({"sha256": folder}), &folder),
+        (
+            "s3-folder",
+            format!("s3://{}/folder/", space.name),
+            json!({"credentialsSecret": "modelwright-s3"}),
+            &folder,
+        ),
     ];
     for (name, uri, source, _) in &cases {
         space.create_object::<Model>(model(name, uri, source.clone())).await;

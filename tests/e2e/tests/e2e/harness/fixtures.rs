@@ -68,7 +68,12 @@ impl Fixtures {
             .spec
             .and_then(|spec| spec.cluster_ip)
             .ok_or("the servers' Service has no address")?;
-        let http = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            // The server closes what is idle, at any moment.
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|error| error.to_string())?;
         Ok(Self {
             authority: certificates.authority,
             certificate: certificates.certificate,
