@@ -53,8 +53,8 @@ pub struct ModelSource {
     /// `pvc://claim/path`.
     #[schemars(length(min = 1, max = 2048))]
     pub uri: String,
-    /// The expected SHA-256, 64 hex digits, of the file (`sha256sum`), of the OCI manifest, or, for a folder, of the sorted
-    /// `sha256sum` lines of its files. A mismatch fails the import. Default: not checked, but recorded.
+    /// The expected SHA-256, 64 hex digits, of the one file (`sha256sum`), of the OCI manifest, or, for a folder of several
+    /// files, of their sorted `sha256sum` lines. A mismatch fails the import. Default: not checked, but recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
