@@ -71,7 +71,7 @@ async fn answer(
     let (id, inference) = read(body, Arc::clone(&served)).await?;
     let answer = run(state, &served, inference, deadline).await?;
     state.metrics.computed(answer.queued, answer.computed);
-    let outputs = answer.outputs.map_err(|error| run_error(&error, limits.timeout_milliseconds))?;
+    let outputs = answer.outputs.map_err(|error| run_error(&error))?;
     write(state, id, outputs).await
 }
 
@@ -93,7 +93,7 @@ async fn run(
     deadline: Instant,
 ) -> Result<Answer, ApiError> {
     let limits = &state.settings.limits;
-    let cancellation = Cancellation::new().map_err(|error| run_error(&error, limits.timeout_milliseconds))?;
+    let cancellation = Cancellation::new().map_err(|error| run_error(&error))?;
     let ticket =
         served.worker.submit(inference, cancellation, deadline).map_err(|refused| match refused {
             Refused::Full => ApiError::Overloaded { queue: limits.queue },
@@ -101,17 +101,23 @@ async fn run(
                 ApiError::Failed("the model's thread has ended; see the server's log".to_owned())
             }
         })?;
-    tokio::time::timeout(left(deadline), ticket.answer())
-        .await
-        .ok()
-        .flatten()
-        .ok_or(ApiError::Timeout { milliseconds: limits.timeout_milliseconds })
+    match tokio::time::timeout(left(deadline), ticket.answer()).await {
+        Ok(Some(answer)) => Ok(answer),
+        // dropped with time left: nothing is begun any more
+        Ok(None) if Instant::now() < deadline => Err(stopping()),
+        Ok(None) | Err(_) => Err(ApiError::Timeout { milliseconds: limits.timeout_milliseconds }),
+    }
 }
 
-fn run_error(error: &RunError, milliseconds: u64) -> ApiError {
+fn stopping() -> ApiError {
+    ApiError::Unavailable("the server is stopping; send the request again".to_owned())
+}
+
+fn run_error(error: &RunError) -> ApiError {
     match error {
         RunError::Input(_) | RunError::Refused { .. } => ApiError::BadRequest(error.to_string()),
-        RunError::Cancelled => ApiError::Timeout { milliseconds },
+        // A client that left or ran out of time does not wait for this: the server stopped the run.
+        RunError::Cancelled => stopping(),
         RunError::Failed { .. } | RunError::NoOutput { .. } | RunError::NotTensor { .. } => {
             tracing::warn!(outcome = "failed", %error);
             ApiError::Failed("the model failed on these inputs; the server's log says why".to_owned())
