@@ -41,7 +41,8 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
     });
     let ready = condition(pod, "Ready").is_some_and(|condition| condition.status == "True");
     let checked = match (answer, data) {
-        (Some(Answer::Said(said)), Some(data)) => {
+        // before its model is loaded a pod names no provider, which is no wrong answer
+        (Some(Answer::Said(said)), Some(data)) if !said.execution_provider.is_empty() => {
             Some(data.check(&said.model_digest, &said.execution_provider))
         }
         _ => None,

@@ -99,6 +99,7 @@ fn only_a_pod_that_names_the_digest_and_the_provider_is_verified() {
     assert_eq!(check(said("p", digest, "CPU").get("p")), (true, None));
     assert_eq!(check(said("p", &"d".repeat(64), "CPU").get("p")), (false, Some("WrongAnswer".into())));
     assert_eq!(check(said("p", digest, "CUDA").get("p")), (false, Some("WrongAnswer".into())));
+    assert_eq!(check(said("p", digest, "").get("p")), (false, None), "its model is not loaded yet");
     assert_eq!(check(Some(&Answer::Silent("no route".into()))), (false, Some("NoAnswer".into())));
     assert_eq!(check(None), (false, None));
 }
