@@ -106,7 +106,7 @@ fn validate<'a>(config: &'a FetchConfig, options: &FetchOptions) -> Result<Valid
         });
     }
     let label = match config.kind {
-        FetchKind::Source => "the source's Secret (credentialsSecret)",
+        FetchKind::Source | FetchKind::Data => "the source's Secret (credentialsSecret)",
         FetchKind::Artifact => "the store's Secret (modelwright-store)",
     };
     let secret = Secret::read(config.credentials_directory.as_deref(), label)?;

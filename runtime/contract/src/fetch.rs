@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::training::RunConfig;
+
 /// Fetch one thing into one folder, and prove its digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FetchConfig {
     /// Whether a user's source is imported, or a published artifact is fetched to be served.
@@ -27,6 +29,9 @@ pub struct FetchConfig {
     /// Whether an `oci` host is spoken to by plain HTTP when no Secret says so (the bundled store).
     #[serde(default)]
     pub plain_http: bool,
+    /// With [`FetchKind::Data`]: what is written to [`crate::training::RUN_FILE`] for `train`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<RunConfig>>,
 }
 
 /// What is fetched.
@@ -36,4 +41,6 @@ pub enum FetchKind {
     Source,
     /// An artifact of the store, by digest.
     Artifact,
+    /// Training data: any files, kept by the names that they have at the source.
+    Data,
 }

@@ -6,11 +6,14 @@
 //! | [`names`] | both: environment variables, ports, paths, exit codes |
 //! | [`fetch`], [`publish`], [`serving`] | operator → container, as one JSON environment variable each |
 //! | [`traffic`] | operator → serving pods, through an optional ConfigMap that is re-read while they run |
+//! | [`training`] | operator → `train` and `publish`; `train` → `publish`, as files; `train` → operator |
+//! | [`algorithms`] | what the built-in trainers know, and the parameters of each |
 //! | [`report`] | run container → operator, through the termination message |
 //! | [`status`] | serving pod → operator, at `GET :9090/status` |
 //! | [`signature`] | inputs and outputs of a model, in the words of the Open Inference Protocol |
 //! | [`artifact`] | names and shapes of the files inside a published artifact |
 
+pub mod algorithms;
 pub mod artifact;
 pub mod fetch;
 pub mod names;
@@ -20,3 +23,4 @@ pub mod serving;
 pub mod signature;
 pub mod status;
 pub mod traffic;
+pub mod training;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::training::Judgement;
+
 /// Prove a fetched or trained model by real inference, then store it as an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -20,6 +22,9 @@ pub struct PublishConfig {
     pub golden_seed: u64,
     /// For how many seconds a store that does not answer is retried.
     pub store_retry_seconds: u32,
+    /// After `train`: how its model is judged, on [`crate::training::EVALUATION_FILE`] of the folder. Absent for an import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judgement: Option<Judgement>,
 }
 
 /// The artifact store.

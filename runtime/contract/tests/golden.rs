@@ -11,6 +11,7 @@ use modelwright_contract::{
     serving::ServingConfig,
     status::ServeStatus,
     traffic::Traffic,
+    training::{Progress, TrainReport, TrainingReport},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -27,7 +28,9 @@ fn crosses<T: Serialize + DeserializeOwned>(file: &str) {
 fn what_the_operator_tells_containers_is_understood() {
     crosses::<FetchConfig>("fetch");
     crosses::<FetchConfig>("fetch-artifact");
+    crosses::<FetchConfig>("fetch-data");
     crosses::<PublishConfig>("publish");
+    crosses::<PublishConfig>("publish-training");
     crosses::<ServingConfig>("serving");
     crosses::<Traffic>("traffic");
 }
@@ -39,6 +42,9 @@ fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<FetchReport>>("failed");
     crosses::<Report<PublishReport>>("failed");
     crosses::<ServeStatus>("status");
+    crosses::<Report<TrainReport>>("train-succeeded");
+    crosses::<TrainingReport>("report");
+    crosses::<Progress>("progress");
 }
 
 #[test]

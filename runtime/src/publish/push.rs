@@ -95,6 +95,7 @@ mod tests {
             golden_samples: 1,
             golden_seed: 1,
             store_retry_seconds: 1,
+            judgement: None,
         };
         repository(&config).map(|reference| reference.to_string()).map_err(|error| error.reason())
     }

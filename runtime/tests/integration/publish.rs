@@ -49,6 +49,7 @@ impl Work {
             golden_samples: 4,
             golden_seed: 7,
             store_retry_seconds: 0,
+            judgement: None,
         };
         let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
         options.allow_loopback = true;

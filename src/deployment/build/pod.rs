@@ -139,6 +139,7 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
         // the store's address is the operator's own, not a user's
         allow_private_networks: true,
         plain_http: settings.store_plain_http,
+        run: None,
     };
     Container {
         name: FETCH.into(),

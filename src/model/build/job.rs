@@ -242,6 +242,7 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         // the store is the administrator's own, whatever range it is in
         allow_private_networks: from_store || settings.allow_private_networks,
         plain_http: from_store && settings.store_plain_http,
+        run: None,
     };
     let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
     if model.source.credentials_secret.is_some() {
@@ -271,6 +272,7 @@ fn publish_container(model: &ValidModel, settings: &Settings) -> Container {
         golden_samples: GOLDEN_SAMPLES,
         golden_seed: GOLDEN_SEED,
         store_retry_seconds: STORE_RETRY_SECONDS,
+        judgement: None,
     };
     Container {
         volume_mounts: Some(vec![

@@ -43,6 +43,7 @@ impl Volume {
             max_bytes: 1_000_000,
             allow_private_networks: false,
             plain_http: false,
+            run: None,
         };
         Self { folder, config, options: options(), secret: None }
     }

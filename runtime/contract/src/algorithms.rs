@@ -1,0 +1,42 @@
+//! What the built-in trainers know: algorithms by task, and the parameters of each by the library's own names. The table
+//! is `algorithms.json`; the trainer's tests compare it with the library itself.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+
+use crate::training::Task;
+
+static SCIKIT_LEARN: LazyLock<BTreeMap<Task, BTreeMap<String, Algorithm>>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("algorithms.json")).expect("a committed table, read by a test")
+});
+
+/// One algorithm for one task.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Algorithm {
+    /// The library's class, with its module.
+    pub class: String,
+    /// Its parameters.
+    pub parameters: Vec<String>,
+}
+
+/// Algorithms of scikit-learn for a task, by name.
+pub fn scikit_learn(task: Task) -> &'static BTreeMap<String, Algorithm> {
+    static NONE: BTreeMap<String, Algorithm> = BTreeMap::new();
+    SCIKIT_LEARN.get(&task).unwrap_or(&NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_tasks_have_algorithms_with_parameters() {
+        for task in [Task::Classification, Task::Regression] {
+            let known = scikit_learn(task);
+            for name in ["RandomForest", "DecisionTree", "SVM", "MLP", "SGD"] {
+                assert!(known.get(name).is_some_and(|one| !one.parameters.is_empty()), "{task:?} {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! What a training run is told, and what its `train` container leaves behind.
+//!
+//! The `fetch` container writes the [`RunConfig`] to [`RUN_FILE`], for the built-in trainer and for a user's own image
+//! alike. `train` reads the data from [`RunData::directory`] and writes into [`RunConfig::output`]:
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | [`MODEL_FILE`](crate::artifact::MODEL_FILE) | the chosen model with its preparation; external data beside it by relative name |
+//! | [`EVALUATION_FILE`] | the test part, as the graph takes it, its labels, and the trainer's own answers |
+//! | [`CALIBRATION_FILE`] | optional: at most 512 rows of the training part, as the graph takes them |
+//! | [`REPORT_FILE`] | optional: a [`TrainingReport`], shown and never believed |
+//!
+//! `publish` computes every metric and gate itself, by ONNX Runtime, from the published bytes on [`EVALUATION_FILE`].
+//!
+//! Arrays of [`EVALUATION_FILE`] and [`CALIBRATION_FILE`] (NumPy `.npz`, without pickled objects; text as `<U…`):
+//!
+//! | array | shape | what it is |
+//! | --- | --- | --- |
+//! | `inputs/NAME` | (rows, …) | one for each input of the graph |
+//! | `labels` | (rows,) | the truth: integers or text for a classification, floats for a regression |
+//! | `classes` | (classes,) | classification: the labels in the order of the columns of `probabilities` |
+//! | `outputs/NAME` | (rows, …) | optional: the trainer's own answers, compared with those of the published bytes |
+//!
+//! Outputs of the graph: a classification gives `label` (rows,), `probabilities` (rows, classes), or both; a regression
+//! gives `prediction` (rows,) or (rows, 1). A graph with a single output may name it as it likes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where the [`RunConfig`] is, for `train`.
+pub const RUN_FILE: &str = "/modelwright/run.json";
+/// Where `train` writes.
+pub const OUTPUT_DIRECTORY: &str = "/modelwright/out";
+/// The test part, in the output folder.
+pub const EVALUATION_FILE: &str = "evaluation.npz";
+/// Rows of the training part, in the output folder.
+pub const CALIBRATION_FILE: &str = "calibration.npz";
+/// The [`TrainingReport`], in the output folder.
+pub const REPORT_FILE: &str = "report.json";
+/// Path of the [`Progress`], on port [`METRICS_PORT`](crate::names::METRICS_PORT) of the pod while `train` runs.
+pub const PROGRESS_PATH: &str = "/progress";
+
+/// A training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the Model.
+    pub model: String,
+    /// What is learned.
+    pub task: Task,
+    /// What is learned from.
+    pub data: RunData,
+    /// What must hold of the data before a run starts.
+    #[serde(default)]
+    pub checks: Checks,
+    /// Preparation of columns, in order; part of the exported graph.
+    #[serde(default)]
+    pub preprocess: Vec<Preparation>,
+    /// How rows are parted.
+    pub split: Split,
+    /// What is trained and compared; may be empty for a user's own image.
+    #[serde(default)]
+    pub candidates: Vec<Candidate>,
+    /// How one of them is chosen, on the validation part.
+    pub selection: Selection,
+    /// The folder to write into.
+    pub output: String,
+}
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Task {
+    /// One of several labels.
+    Classification,
+    /// A number.
+    Regression,
+}
+
+/// Training data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunData {
+    /// The folder with the fetched files, as they came.
+    pub directory: String,
+    /// How they are written.
+    pub format: DataFormat,
+    /// CSV and Parquet: the column with the truth. NPZ: the array with it; the other array holds the features.
+    pub label: String,
+}
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataFormat {
+    /// Comma-separated values (RFC 4180) in UTF-8 with a line of names; one file, or several with the same columns.
+    #[serde(rename = "CSV")]
+    Csv,
+    /// One NumPy `.npz` of two arrays: features (rows, …) and labels (rows,).
+    #[serde(rename = "NPZ")]
+    Npz,
+    /// Apache Parquet; one file, or several with the same columns.
+    Parquet,
+}
+
+/// What must hold of the data; what is absent is not checked. Shares are decimal strings from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Checks {
+    /// Fewest rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_rows: Option<u64>,
+    /// Most rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u64>,
+    /// Largest share of missing values in any one feature column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_missing_fraction: Option<String>,
+    /// Largest share of rows that repeat an earlier row, label included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duplicate_fraction: Option<String>,
+    /// Classification: smallest share of rows of any one label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_class_fraction: Option<String>,
+    /// Single columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnCheck>,
+}
+
+/// What must hold of one column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ColumnCheck {
+    /// Its name.
+    pub name: String,
+    /// What its values are.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ColumnType>,
+    /// Smallest number, a decimal string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<String>,
+    /// Largest number, a decimal string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+    /// The only values that may occur, as text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
+    /// Largest share of missing values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_missing_fraction: Option<String>,
+}
+
+/// What the values of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ColumnType {
+    /// Any number.
+    Number,
+    /// Whole numbers.
+    Integer,
+    /// Text.
+    Text,
+}
+
+/// One step of preparation. A step without `columns` applies to every feature column of the kind that it can take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Preparation {
+    /// Fills in missing values.
+    Impute {
+        /// With what.
+        strategy: ImputeStrategy,
+        /// The value of [`ImputeStrategy::Constant`], as text.
+        #[serde(default, rename = "fillValue", skip_serializing_if = "Option::is_none")]
+        fill_value: Option<String>,
+        /// Columns; default: every column that the strategy can fill.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<String>,
+    },
+    /// Scales numbers.
+    Scale {
+        /// How.
+        method: ScaleMethod,
+        /// Columns; default: every numeric column.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<String>,
+    },
+    /// One column of 0 and 1 for each value that the training part has; other values give 0 in all of them.
+    OneHot {
+        /// Columns; default: every text column.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<String>,
+    },
+    /// The number of a value among those of the training part, sorted; other values give -1.
+    Ordinal {
+        /// Columns; default: every text column.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<String>,
+    },
+}
+
+/// What missing values are filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImputeStrategy {
+    /// The mean of the training part.
+    Mean,
+    /// Its median.
+    Median,
+    /// Its most frequent value.
+    MostFrequent,
+    /// A given value.
+    Constant,
+}
+
+/// How numbers are scaled, by figures of the training part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScaleMethod {
+    /// To mean 0 and variance 1.
+    Standard,
+    /// To 0 … 1.
+    MinMax,
+    /// By median and interquartile range.
+    Robust,
+}
+
+/// How rows are parted into training, validation and test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Split {
+    /// Share of the validation part, a decimal string.
+    pub validation: String,
+    /// Share of the test part, a decimal string.
+    pub test: String,
+    /// Seed of the shuffle, and of every candidate that takes a `random_state` and is given none.
+    pub seed: u32,
+    /// Whether each part has the labels in the same shares.
+    pub stratify: bool,
+}
+
+/// One model to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Candidate {
+    /// Its name, unique among the candidates.
+    pub name: String,
+    /// One of [`crate::algorithms`], or for a user's own image any word.
+    pub algorithm: String,
+    /// Parameters by scikit-learn's own names.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Value>,
+}
+
+/// How a candidate is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Selection {
+    /// The metric, on the validation part.
+    pub metric: Metric,
+    /// Whether more is better.
+    pub goal: Goal,
+}
+
+/// Which direction is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// More.
+    Maximize,
+    /// Less.
+    Minimize,
+}
+
+/// How good a model is. Formulas are scikit-learn's of the same names; macro and weighted averages are over all labels that
+/// occur in the truth or in the answers, and a share without cases is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Metric {
+    /// Share of right answers.
+    Accuracy,
+    /// Mean precision of the labels.
+    PrecisionMacro,
+    /// Mean recall of the labels.
+    RecallMacro,
+    /// Mean F1 of the labels.
+    F1Macro,
+    /// Precision weighted by the labels' cases.
+    PrecisionWeighted,
+    /// Recall weighted by the labels' cases.
+    RecallWeighted,
+    /// F1 weighted by the labels' cases.
+    F1Weighted,
+    /// Mean negative logarithm of the probability given to the truth (natural; probabilities clipped to the type's epsilon).
+    LogLoss,
+    /// Mean squared error.
+    MeanSquaredError,
+    /// Mean absolute error.
+    MeanAbsoluteError,
+    /// Coefficient of determination.
+    R2,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 11] = [
+        Self::Accuracy,
+        Self::PrecisionMacro,
+        Self::RecallMacro,
+        Self::F1Macro,
+        Self::PrecisionWeighted,
+        Self::RecallWeighted,
+        Self::F1Weighted,
+        Self::LogLoss,
+        Self::MeanSquaredError,
+        Self::MeanAbsoluteError,
+        Self::R2,
+    ];
+
+    /// Its name, as in specs and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "Accuracy",
+            Self::PrecisionMacro => "PrecisionMacro",
+            Self::RecallMacro => "RecallMacro",
+            Self::F1Macro => "F1Macro",
+            Self::PrecisionWeighted => "PrecisionWeighted",
+            Self::RecallWeighted => "RecallWeighted",
+            Self::F1Weighted => "F1Weighted",
+            Self::LogLoss => "LogLoss",
+            Self::MeanSquaredError => "MeanSquaredError",
+            Self::MeanAbsoluteError => "MeanAbsoluteError",
+            Self::R2 => "R2",
+        }
+    }
+
+    /// The task that it measures.
+    pub fn task(self) -> Task {
+        match self {
+            Self::MeanSquaredError | Self::MeanAbsoluteError | Self::R2 => Task::Regression,
+            _ => Task::Classification,
+        }
+    }
+
+    /// Which direction is better.
+    pub fn goal(self) -> Goal {
+        match self {
+            Self::LogLoss | Self::MeanSquaredError | Self::MeanAbsoluteError => Goal::Minimize,
+            _ => Goal::Maximize,
+        }
+    }
+}
+
+/// What a model must reach on the test part. At least one bound is given; both are decimal strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gate {
+    /// The metric.
+    pub metric: Metric,
+    /// Smallest value that passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<String>,
+    /// Largest value that passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
+}
+
+/// What `publish` judges a trained model by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Judgement {
+    /// What was learned.
+    pub task: Task,
+    /// What it must reach.
+    #[serde(default)]
+    pub gates: Vec<Gate>,
+}
+
+/// The end of `train`, in its termination message as [`Report`](crate::report::Report); a user's own image may leave none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainReport {
+    /// Name of the candidate that was exported.
+    pub chosen: String,
+    /// The selection's metric.
+    pub metric: Metric,
+    /// Candidates and their value of it on the validation part, the best first, as many as there is room for.
+    pub candidates: Vec<CandidateScore>,
+    /// Rows by part.
+    pub rows: PartRows,
+}
+
+/// How one candidate did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateScore {
+    /// Its name.
+    pub name: String,
+    /// The selection's metric on the validation part, a decimal string; absent where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<String>,
+}
+
+/// Rows of each part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartRows {
+    /// Of the training part.
+    pub train: u64,
+    /// Of the validation part.
+    pub validation: u64,
+    /// Of the test part.
+    pub test: u64,
+}
+
+/// [`REPORT_FILE`]: all that `train` has to say, kept in the artifact for people to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainingReport {
+    /// Name of the candidate that was exported.
+    pub chosen: String,
+    /// All candidates, in the order of the spec.
+    pub candidates: Vec<CandidateReport>,
+    /// The chosen candidate's metrics on the test part, as the trainer measured them; `publish` measures its own.
+    pub metrics: BTreeMap<String, f64>,
+    /// Rows by part.
+    pub rows: PartRows,
+    /// Names of the features, in the order of the data.
+    pub features: Vec<String>,
+    /// Versions of the libraries at work.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// One candidate of a [`TrainingReport`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateReport {
+    /// Its name.
+    pub name: String,
+    /// Its algorithm.
+    pub algorithm: String,
+    /// Metrics on the validation part.
+    pub metrics: BTreeMap<String, f64>,
+    /// Seconds that the training took.
+    pub seconds: f64,
+    /// Why it could not be trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How far `train` is: the answer of [`PROGRESS_PATH`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Name of the candidate at work, or `reading`, `checking`, `exporting`.
+    pub activity: String,
+    /// Candidates, folds or epochs that are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+    /// Name of the metric of `best`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// The best value so far, a decimal string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<String>,
+}
