@@ -48,3 +48,14 @@ python_environment() { # REQUIREMENTS
   fi
   printf '%s\n' "$made/bin"
 }
+
+# Exports where the runtime's tests find ONNX Runtime, a registry and an S3 server.
+provide_servers() {
+  local programs="$top/target/test-programs" name
+  ORT_DYLIB_PATH="$("$top/images/onnxruntime")"
+  export ORT_DYLIB_PATH MODELWRIGHT_BIN="$programs"
+  mkdir -p "$programs"
+  for name in registry versitygw; do
+    ln -sfn "$("$top/tests/cluster/program" "$name")" "$programs/$name"
+  done
+}

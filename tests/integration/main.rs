@@ -25,6 +25,8 @@ mod model_plan;
 mod model_scenarios;
 // what a user sees of a Model, and which events
 mod model_status;
+// the page with every field, made from the definitions
+mod reference;
 // writes and the Lease against a mock API server
 mod apply_scenarios;
 mod lease_scenarios;
