@@ -23,7 +23,9 @@ use modelwright_contract::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::{labels::LabelAnswers, numbers::NumberAnswers, part::TestPart, reproduce::Comparison, roles::Roles};
+use self::{
+    labels::LabelAnswers, numbers::NumberAnswers, part::TestPart, reproduce::Comparison, roles::Roles,
+};
 use crate::{
     npz::NpzError,
     session::{RunError, Session},

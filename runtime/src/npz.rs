@@ -51,7 +51,9 @@ pub enum NpzError {
         bytes: u64,
     },
     /// More than there is memory for.
-    #[error("its array {array:?} needs {bytes} bytes of memory, more than is left; write fewer rows, or give the run more")]
+    #[error(
+        "its array {array:?} needs {bytes} bytes of memory, more than is left; write fewer rows, or give the run more"
+    )]
     Memory {
         /// Which.
         array: String,

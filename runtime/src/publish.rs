@@ -19,11 +19,7 @@ use std::{
     time::Duration,
 };
 
-use modelwright_contract::{
-    artifact::METADATA_DIRECTORY,
-    publish::PublishConfig,
-    report::PublishReport,
-};
+use modelwright_contract::{artifact::METADATA_DIRECTORY, publish::PublishConfig, report::PublishReport};
 
 pub use error::{PublishError, Refusal};
 
@@ -59,7 +55,8 @@ impl PublishOptions {
 pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
     push::repository(config)?;
     let directory = Path::new(&config.directory);
-    let training = config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
+    let training =
+        config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
     let preflight = onnx::preflight(directory)?;
     let work = pack::work_beside(directory)?;
     let folder = work.path().join("files");

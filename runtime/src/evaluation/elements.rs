@@ -32,10 +32,8 @@ impl Elements {
             let texts = tensor.strings().map_err(|error| error.to_string())?;
             return Ok(Self::Texts(texts.into_iter().map(str::to_owned).collect()));
         };
-        let signed = matches!(
-            tensor.datatype,
-            Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64
-        );
+        let signed =
+            matches!(tensor.datatype, Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64);
         let integer = |bytes: &[u8]| {
             let unsigned = bytes.iter().rev().fold(0_i128, |sum, byte| (sum << 8) | i128::from(*byte));
             let bits = size * 8;

@@ -27,7 +27,11 @@ fn bounds(gate: &Gate, judgement: &Judgement) -> Result<Bounds, String> {
     let metric = gate.metric;
     let name = metric.name();
     if metric.task() != judgement.task {
-        return Err(format!("{name} is a metric of a {:?}, and the task is {:?}", metric.task(), judgement.task));
+        return Err(format!(
+            "{name} is a metric of a {:?}, and the task is {:?}",
+            metric.task(),
+            judgement.task
+        ));
     }
     let read = |bound: &str, text: &Option<String>| match text {
         None => Ok(None),

@@ -111,7 +111,11 @@ impl LabelAnswers {
     }
 
     /// Adds up the loss, and gives the labels with the largest probabilities.
-    fn add_probabilities(&mut self, rows: &Range<usize>, output: &Tensor) -> Result<Vec<u32>, EvaluationError> {
+    fn add_probabilities(
+        &mut self,
+        rows: &Range<usize>,
+        output: &Tensor,
+    ) -> Result<Vec<u32>, EvaluationError> {
         let columns = self.columns(rows, output)?;
         let epsilon = epsilon(output.datatype);
         let numbers = floats(output);
@@ -210,8 +214,7 @@ impl LabelAnswers {
         let mut places = vec![0; occurs.len()];
         let mut labels = Vec::new();
         for (label, number) in &self.numbers.0 {
-            let (Some(true), Some(place)) =
-                (occurs.get(*number as usize), places.get_mut(*number as usize))
+            let (Some(true), Some(place)) = (occurs.get(*number as usize), places.get_mut(*number as usize))
             else {
                 continue;
             };

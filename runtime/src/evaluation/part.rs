@@ -155,7 +155,9 @@ fn check_labels(labels: &Array, task: Task) -> Result<usize, EvaluationError> {
         return Err(refused("has no rows; a test part of at least one row is needed to judge a model"));
     }
     if rows > MAX_ROWS {
-        return Err(refused(format!("has {rows} rows, and at most {MAX_ROWS} are judged; write a part of them")));
+        return Err(refused(format!(
+            "has {rows} rows, and at most {MAX_ROWS} are judged; write a part of them"
+        )));
     }
     let datatype = labels.kind().datatype();
     match task {
@@ -173,7 +175,8 @@ fn check_labels(labels: &Array, task: Task) -> Result<usize, EvaluationError> {
 }
 
 fn check_input(array: &Array, expected: &TensorSpec, rows: usize) -> Result<(), EvaluationError> {
-    let found = || format!("holds \"inputs/{}\" as {} of shape {:?}", expected.name, array.kind(), array.shape());
+    let found =
+        || format!("holds \"inputs/{}\" as {} of shape {:?}", expected.name, array.kind(), array.shape());
     let takes = || format!("the graph takes {} there", described(expected));
     if array.kind().datatype().name() != expected.datatype {
         return Err(refused(format!("{}, and {}; convert it by array.astype", found(), takes())));

@@ -34,15 +34,14 @@ impl Comparison {
     ) -> Result<(), EvaluationError> {
         let mut differs = vec![false; rows.len()];
         for (name, array) in part.answers() {
-            let refused =
-                |why: String| EvaluationError::Part(format!("is refused: its array \"outputs/{name}\" {why}"));
+            let refused = |why: String| {
+                EvaluationError::Part(format!("is refused: its array \"outputs/{name}\" {why}"))
+            };
             let expected = array.tensor(name, rows.clone()).map_err(refused)?;
             let got = output(outputs, name)?;
             let pairs = pairs(&expected, got).map_err(refused)?;
             let width = pairs.len() / rows.len().max(1);
-            for ((row, elements), differs) in
-                rows.clone().zip(pairs.chunks(width.max(1))).zip(&mut differs)
-            {
+            for ((row, elements), differs) in rows.clone().zip(pairs.chunks(width.max(1))).zip(&mut differs) {
                 let Some(element) = elements.iter().position(|pair| !pair.same) else { continue };
                 *differs = true;
                 if self.first.is_none() {

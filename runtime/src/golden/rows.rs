@@ -12,15 +12,14 @@ use super::{
 use crate::{session::Session, tensor::Tensor};
 
 /// Records up to `count` samples of rows, in their order; none if no answer is stable.
-pub fn record_rows(
-    session: &Session,
-    rows: impl Iterator<Item = Vec<Tensor>>,
-    count: u32,
-) -> GoldenSamples {
+pub fn record_rows(session: &Session, rows: impl Iterator<Item = Vec<Tensor>>, count: u32) -> GoldenSamples {
     let tolerance = tolerance(session.signature());
     let tries = count.saturating_mul(DRAWS) as usize;
-    let samples =
-        rows.take(tries).filter_map(|inputs| sample(session, &inputs, tolerance)).take(count as usize).collect();
+    let samples = rows
+        .take(tries)
+        .filter_map(|inputs| sample(session, &inputs, tolerance))
+        .take(count as usize)
+        .collect();
     GoldenSamples { source: GoldenSource::Test, tolerance: tolerance.to_string(), samples }
 }
 

@@ -61,7 +61,9 @@ impl Kind {
             ('S', width) if text(width).is_some() => return Ok(Self::ByteText(text(width).unwrap_or(1))),
             ('U' | 'S', _) => return refused(&format!("expected a width of 1 to {MAX_WIDTH} characters")),
             _ => {
-                return refused("expected truth values (b1), integers (i1 to u8), floats (f2, f4, f8) or text (U, S)");
+                return refused(
+                    "expected truth values (b1), integers (i1 to u8), floats (f2, f4, f8) or text (U, S)",
+                );
             }
         };
         Ok(Self::Plain(plain))
@@ -108,7 +110,10 @@ impl Array {
         let Header { kind, fortran_order, shape } = header;
         let expected = shape.iter().try_fold(kind.size(), |bytes, size| bytes.checked_mul(*size));
         if expected != Some(data.len()) {
-            return Err(format!("has {} bytes of elements, which do not fill its shape {shape:?}", data.len()));
+            return Err(format!(
+                "has {} bytes of elements, which do not fill its shape {shape:?}",
+                data.len()
+            ));
         }
         if shape.iter().skip(1).any(|size| *size == 0) {
             return Err(format!("has the shape {shape:?}, and so nothing in a row"));
@@ -150,8 +155,10 @@ impl Array {
         let data = match self.kind {
             Kind::Plain(_) => data,
             Kind::Text(_) | Kind::ByteText(_) => {
-                let texts: Vec<String> =
-                    data.chunks_exact(self.kind.size()).map(|bytes| text(self.kind, bytes)).collect::<Result<_, _>>()?;
+                let texts: Vec<String> = data
+                    .chunks_exact(self.kind.size())
+                    .map(|bytes| text(self.kind, bytes))
+                    .collect::<Result<_, _>>()?;
                 encode_strings(texts).ok_or("has a text that is too long")?
             }
         };

@@ -108,7 +108,9 @@ fn dictionary(text: &str) -> Result<Header, String> {
         cursor.expect(":")?;
         let twice = match key {
             "descr" if cursor.take("[") => {
-                return Err("has elements of several fields; expected numbers, truth values or text".to_owned());
+                return Err(
+                    "has elements of several fields; expected numbers, truth values or text".to_owned()
+                );
             }
             "descr" => kind.replace(Kind::parse(cursor.quoted()?)?).is_some(),
             "fortran_order" => {

@@ -17,6 +17,8 @@ const MAX_DIRECTORY_BYTES: u64 = 4 * 1024 * 1024;
 /// The directory's end: its size without a comment, and the longest comment.
 const END_BYTES: usize = 22;
 const MAX_COMMENT_BYTES: u64 = 65_535;
+/// Most bytes that deflate makes of one.
+const MAX_RATIO: u64 = 1032;
 /// What stands in a field whose value is in the ZIP64 extension.
 const ELSEWHERE: u64 = 0xffff_ffff;
 
@@ -169,6 +171,7 @@ fn member(fields: &mut Fields<'_>, file_size: u64) -> Result<Member, NpzError> {
     let deflated = match method {
         0 if size != compressed => return Err(refused("is stored with two sizes")),
         0 => false,
+        8 if size / MAX_RATIO > compressed => return Err(refused("claims more than deflate can hold")),
         8 => true,
         _ => return Err(refused("is compressed by another method than deflate")),
     };

@@ -41,7 +41,9 @@ pub struct Quality {
 /// model is refused.
 pub fn bring(from: &Path, to: &Path, model_digest: &str) -> Result<Quality, PublishError> {
     let target = metadata(to, GOLDEN_FILE);
-    let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else { return Ok(Quality::default()) };
+    let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else {
+        return Ok(Quality::default());
+    };
     let inconsistent = |why: String| PublishError::Inconsistent { file: DESCRIPTION_FILE, why };
     if description.model_digest != model_digest {
         return Err(inconsistent(format!(
@@ -97,12 +99,7 @@ pub fn files(folder: &Path) -> Vec<String> {
 }
 
 /// Describes a proven model.
-pub fn describe(
-    model_digest: &str,
-    opset: i64,
-    proof: &Proof,
-    quality: Quality,
-) -> Description {
+pub fn describe(model_digest: &str, opset: i64, proof: &Proof, quality: Quality) -> Description {
     Description {
         model_digest: model_digest.to_owned(),
         opset,

@@ -81,7 +81,11 @@ impl Training {
     /// Holds the model against its gates, and gives its quality.
     pub fn judge(&self, evaluation: &Evaluation) -> Result<Quality, PublishError> {
         if evaluation.differing > 0 {
-            tracing::warn!(rows = evaluation.differing, of = evaluation.rows, "train had other answers to some rows");
+            tracing::warn!(
+                rows = evaluation.differing,
+                of = evaluation.rows,
+                "train had other answers to some rows"
+            );
         }
         for (metric, why) in &evaluation.without {
             tracing::warn!(metric = metric.name(), why, "a metric cannot be computed");
@@ -119,7 +123,11 @@ impl Training {
         if size <= MAX_EVALUATION_BYTES {
             metadata::keep(&self.evaluation, folder, EVALUATION_FILE)?;
         } else {
-            tracing::info!(size, most = MAX_EVALUATION_BYTES, "the test part is too large to stay with the model");
+            tracing::info!(
+                size,
+                most = MAX_EVALUATION_BYTES,
+                "the test part is too large to stay with the model"
+            );
         }
         Ok(())
     }
