@@ -1,6 +1,9 @@
 //! The answers to a classification. In go the outputs of each batch; out come metrics and the confusion matrix.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use modelwright_contract::{
     artifact::Confusion,
@@ -205,27 +208,18 @@ impl LabelAnswers {
 
     /// The matrix over the labels that occur, in their order, unless they are too many.
     fn confusion(&self) -> Option<Confusion> {
-        let mut occurs = vec![false; self.numbers.0.len()];
-        for number in self.truth.iter().chain(&self.answers) {
-            if let Some(occurs) = occurs.get_mut(*number as usize) {
-                *occurs = true;
-            }
-        }
-        let mut places = vec![0; occurs.len()];
-        let mut labels = Vec::new();
-        for (label, number) in &self.numbers.0 {
-            let (Some(true), Some(place)) = (occurs.get(*number as usize), places.get_mut(*number as usize))
-            else {
-                continue;
-            };
-            *place = u32::try_from(labels.len()).unwrap_or(u32::MAX);
-            labels.push(label.shown());
-        }
-        if labels.len() > MAX_CONFUSION {
+        let used: BTreeSet<u32> = self.truth.iter().chain(&self.answers).copied().collect();
+        if used.len() > MAX_CONFUSION {
             return None;
         }
+        let mut labels = Vec::with_capacity(used.len());
+        let mut columns: BTreeMap<u32, u32> = BTreeMap::new();
+        for (label, number) in self.numbers.0.iter().filter(|(_, number)| used.contains(number)) {
+            columns.insert(*number, u32::try_from(labels.len()).unwrap_or(u32::MAX));
+            labels.push(label.shown());
+        }
         let placed = |numbers: &[u32]| -> Vec<u32> {
-            numbers.iter().filter_map(|number| places.get(*number as usize).copied()).collect()
+            numbers.iter().filter_map(|number| columns.get(number).copied()).collect()
         };
         let counts = metrics::confusion(&placed(&self.truth), &placed(&self.answers), labels.len());
         Some(Confusion { labels, counts })

@@ -60,8 +60,8 @@ impl<'a> Fields<'a> {
         Ok(self.bytes(bytes)?.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
     }
 
-    fn expect(&mut self, signature: &[u8; 4], what: &str) -> Result<(), NpzError> {
-        if self.bytes(4)? == signature { Ok(()) } else { Err(broken(&format!("{what} is missing"))) }
+    fn expect(&mut self, signature: [u8; 4], what: &str) -> Result<(), NpzError> {
+        if *self.bytes(4)? == signature { Ok(()) } else { Err(broken(&format!("{what} is missing"))) }
     }
 }
 
@@ -123,7 +123,7 @@ fn find(file: &mut File, size: u64) -> Result<Place, NpzError> {
     }
     let locator = start.checked_sub(20).and_then(|at| tail.get(at..start));
     let mut fields = Fields(locator.ok_or_else(|| broken("its ZIP64 directory is missing"))?);
-    fields.expect(b"PK\x06\x07", "its ZIP64 directory")?;
+    fields.expect(*b"PK\x06\x07", "its ZIP64 directory")?;
     fields.number(4)?;
     let offset = fields.number(8)?;
     if offset.checked_add(56).is_none_or(|end| end > size) {
@@ -131,14 +131,14 @@ fn find(file: &mut File, size: u64) -> Result<Place, NpzError> {
     }
     let record = read_at(file, offset, 56)?;
     let mut fields = Fields(&record);
-    fields.expect(b"PK\x06\x06", "its ZIP64 directory")?;
+    fields.expect(*b"PK\x06\x06", "its ZIP64 directory")?;
     fields.bytes(28)?;
     Ok(Place { members: fields.number(8)?, size: fields.number(8)?, offset: fields.number(8)? })
 }
 
 /// Reads the next member of the directory. `file_size` bounds what it may claim.
 fn member(fields: &mut Fields<'_>, file_size: u64) -> Result<Member, NpzError> {
-    fields.expect(b"PK\x01\x02", "a member of its directory")?;
+    fields.expect(*b"PK\x01\x02", "a member of its directory")?;
     fields.number(4)?;
     let flags = fields.number(2)?;
     let method = fields.number(2)?;
@@ -187,7 +187,7 @@ pub fn content(file: &mut File, member: &Member, array: &str) -> Result<Vec<u8>,
     let refused = |why: &str| NpzError::Member { member: member.name.clone(), why: why.to_owned() };
     let local = read_at(file, member.offset, 30).map_err(|_| refused("is cut"))?;
     let mut fields = Fields(&local);
-    fields.expect(b"PK\x03\x04", "the head of a member")?;
+    fields.expect(*b"PK\x03\x04", "the head of a member")?;
     fields.bytes(22)?;
     let (name, extra) = (fields.number(2)?, fields.number(2)?);
     file.seek(SeekFrom::Start(member.offset.saturating_add(30 + name + extra)))?;

@@ -5,6 +5,7 @@ use std::{
 };
 
 use modelwright_contract::{
+    artifact::digest_line,
     fetch::{FetchConfig, FetchKind},
     training::RunConfig,
 };
@@ -140,7 +141,7 @@ async fn files_and_folders_of_a_claim_come_as_they_are() {
     let report = all.fetch().await.unwrap();
     assert_eq!(all.files(), ["1.csv", "2.csv", "model.onnx"]);
     let list = [("1.csv", CSV), ("2.csv", "a,b\n3,4\n"), ("model.onnx", "x")];
-    let list: String = list.iter().map(|(name, text)| format!("{}  {name}\n", sha256(text))).collect();
+    let list = list.map(|(name, text)| digest_line(name, &sha256(text))).concat();
     assert_eq!(report.sha256, sha256(list));
     for (uri, why) in [
         ("pvc://claim/empty/", "the folder is empty"),

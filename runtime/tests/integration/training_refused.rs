@@ -1,8 +1,13 @@
 use std::fs;
 
-use modelwright_contract::training::{Metric, Task};
+use modelwright_contract::{
+    names::{EXIT_BAD_INPUT, PUBLISH_ENV},
+    report::{PublishReport, Report},
+    training::{Metric, Task},
+};
 
 use crate::{
+    commands,
     session::model,
     support::{
         files,
@@ -26,6 +31,31 @@ async fn a_report_that_lies_changes_nothing() {
         "GateMissed",
         "Accuracy is 0.5, and at least 0.9 was asked for (missed by 0.4) on the 4 rows of the test part",
     );
+}
+
+#[tokio::test]
+async fn a_report_that_lies_is_named_in_the_log_with_both_numbers() {
+    let arrays = [inputs(), ("labels", i64s(&[4], &[10, 20, 20, 30])), classes()];
+    let run = Run::of(NOWHERE, Task::Classification, "classifier", &arrays).gated(
+        Metric::Accuracy,
+        Some("0.9"),
+        None,
+    );
+    run.write("report.json", REPORT);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let arguments = ["publish", "--allow-loopback", "--termination-log", log.to_str().unwrap()];
+    let config = serde_json::to_string(&run.config).unwrap();
+    let output = commands::run(&arguments, (PUBLISH_ENV, &config)).await;
+    assert_eq!(output.status.code(), Some(EXIT_BAD_INPUT), "{output:?}");
+    let Report::<PublishReport>::Failed(failure) = commands::report(&log) else { panic!("{output:?}") };
+    assert_eq!(failure.reason, "GateMissed");
+    let words = String::from_utf8(output.stderr).unwrap();
+    for part in
+        ["the trainer's report differs", r#""metric":"Accuracy""#, r#""claimed":1.0"#, r#""measured":0.5"#]
+    {
+        assert!(words.contains(part), "{part} is missing in:\n{words}");
+    }
 }
 
 #[tokio::test]

@@ -55,9 +55,7 @@ def references() -> None:
             # A label that is never answered, and one that is never true.
             classification([0, 0, 1, 2], [0, 0, 0, 3]),
             classification(truth.tolist(), answers.tolist()),
-            classification(
-                random.integers(0, 4, 40).tolist(), shares.argmax(axis=1).tolist(), shares.tolist()
-            ),
+            classification(random.integers(0, 4, 40).tolist(), shares.argmax(axis=1).tolist(), shares.tolist()),
             # Certain and wrong; rows that do not add up to 1; a class without a row.
             classification([0, 1, 1], [0, 0, 1], [[1, 0, 0], [1, 0, 0], [0, 1, 0]]),
             classification([0, 1], [0, 1], [[0.2, 0.1], [0.3, 0.9]]),

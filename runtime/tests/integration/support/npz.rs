@@ -2,8 +2,8 @@
 
 /// The head and elements of one array.
 pub fn array(descr: &str, shape: &[usize], elements: &[u8]) -> Vec<u8> {
-    let sizes: String = shape.iter().map(|size| format!("{size},")).collect();
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
+    let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({},), }}", sizes.join(", "));
     with_head(&text, elements)
 }
 
