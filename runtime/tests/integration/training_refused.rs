@@ -11,7 +11,7 @@ use crate::{
     session::model,
     support::{
         files,
-        npz::{f32s, f64s, i64s, npz, texts, with_head},
+        npz::{array, f32s, f64s, i64s, npz, texts, with_head},
         onnx,
         training::{NOWHERE, REPORT, Run, classes, digits, inputs, numbers, says},
     },
@@ -189,6 +189,10 @@ async fn a_test_part_that_cannot_be_read_or_does_not_fit_the_graph_is_refused() 
         let run = Run::of(NOWHERE, Task::Classification, "classifier", &arrays);
         says(&run.refused().await, "InvalidEvaluation", part);
     }
+    let many = 10_000_001;
+    let many = ("labels", array("|u1", &[many], &vec![1; many]));
+    let run = Run::of(NOWHERE, Task::Classification, "classifier", &[inputs(), many, classes()]);
+    says(&run.refused().await, "InvalidEvaluation", "has 10000001 rows, and at most 10000000 are judged");
     let run = Run::of(NOWHERE, Task::Classification, "classifier", &digits());
     run.write("evaluation.npz", "a page");
     says(&run.refused().await, "InvalidEvaluation", "evaluation.npz is refused: it is no whole .npz file");
