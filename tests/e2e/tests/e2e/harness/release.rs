@@ -61,7 +61,8 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     for value in set {
         arguments.extend(["--set", value]);
     }
-    arguments.extend(["--wait", "--timeout", "180s"]);
+    // A test that failed may have left a field to somebody else, and must not take the others along.
+    arguments.extend(["--force-conflicts", "--wait", "--timeout", "180s"]);
     if let Err(error) = succeeded(run("helm", &arguments, "").await) {
         let pods = kubectl(&["describe", "pods", "--namespace", NAMESPACE]).await.stdout;
         return Err(format!("{error}\n{pods}"));
