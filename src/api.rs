@@ -9,12 +9,14 @@ pub mod model_deployment;
 pub mod model_version;
 pub mod name;
 pub mod scheduling;
+pub mod training;
 
 pub use condition::{Condition, ConditionStatus};
 pub use model::{Model, ModelSource, ModelSpec, ModelStatus};
 pub use model_deployment::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
 pub use model_version::{ModelVersion, ModelVersionSpec};
 pub use scheduling::Scheduling;
+pub use training::Training;
 
 /// API group of all kinds.
 pub const GROUP: &str = "modelwright.dev";

@@ -39,6 +39,9 @@ pub struct RunArguments {
     /// Image of the runtime, for the pods that import and serve models.
     #[arg(long, env = "MODELWRIGHT_RUNTIME_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub runtime_image: String,
+    /// Image of the built-in trainer, for the pods that train models.
+    #[arg(long, env = "MODELWRIGHT_TRAINER_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub trainer_image: String,
     /// Artifact store, for example `oci://registry.example.com/modelwright`.
     #[arg(long, env = "MODELWRIGHT_STORE_URI", value_parser = store_uri)]
     pub store_uri: String,

@@ -30,6 +30,7 @@ use crate::{
     events::Events,
     lease::Leadership,
     metrics::Metrics,
+    pod_http::PodClient,
 };
 
 /// Requests that wait for the client's worker.
@@ -42,6 +43,8 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Settings {
     /// Image of the runtime.
     pub runtime_image: String,
+    /// Image of the built-in trainer.
+    pub trainer_image: String,
     /// Artifact store: `oci://host[:port]/prefix`.
     pub store_uri: String,
     /// Whether the store is spoken to by plain HTTP.
@@ -56,6 +59,7 @@ impl From<&RunArguments> for Settings {
     fn from(arguments: &RunArguments) -> Self {
         Self {
             runtime_image: arguments.runtime_image.clone(),
+            trainer_image: arguments.trainer_image.clone(),
             store_uri: arguments.store_uri.clone(),
             store_plain_http: arguments.store_plain_http,
             allow_private_networks: arguments.allow_private_networks,
@@ -78,6 +82,8 @@ pub struct Context {
     pub events: Events,
     /// Whether this process may write.
     pub leadership: Leadership,
+    /// Asks the pods of runs.
+    pub pods: PodClient,
 }
 
 impl Context {

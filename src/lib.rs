@@ -14,7 +14,9 @@
 //! | [`context`], [`cache`] | what every reconcile needs; watched objects |
 //! | [`controller`], [`lease`], [`run`] | triggers, backoff, leader election, start and shutdown |
 //! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
-//! | [`hash`], [`quantity`], [`duration`] | canonical forms of what users write |
+//! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
+//! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
+//! | [`pod_http`] | questions to pods |
 //! | [`cli`], [`crds`] | arguments; the `crds` subcommand |
 
 pub mod admin;
@@ -25,6 +27,7 @@ pub mod cli;
 pub mod context;
 pub mod controller;
 pub mod crds;
+pub mod decimal;
 pub mod deployment;
 pub mod duration;
 pub mod events;
@@ -33,6 +36,9 @@ pub mod lease;
 pub mod metrics;
 pub mod model;
 pub mod objects;
+pub mod pod_http;
 pub mod quantity;
+pub mod resources;
 pub mod run;
+pub mod suggestion;
 pub mod telemetry;

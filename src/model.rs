@@ -5,13 +5,15 @@ pub mod fetch;
 pub mod job;
 pub mod plan;
 pub mod problem;
+pub mod report;
+pub mod spec_hash;
 pub mod status;
 pub mod validate;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
 use kube::{
     Resource, ResourceExt as _,
     runtime::{controller::Action, reflector::ObjectRef},
@@ -22,16 +24,19 @@ use tokio::sync::watch;
 use crate::{
     api::{
         Model, ModelVersion,
-        name::{MODEL_FINALIZER, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION},
+        name::{
+            MODEL_FINALIZER, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION,
+            SUSPENDED_ANNOTATION,
+        },
     },
     apply::{self, ApplyError},
     context::Context,
     controller::{self, ReconcileError, chain},
     model::{
         fetch::Observed,
-        job::{Problem, RunState},
+        job::{Problem, RunState, TRAINING_PHASE},
         plan::{Plan, Step},
-        status::{Inputs, Outcome},
+        status::{Inputs, Outcome, Score},
         validate::ValidModel,
     },
     objects::{Objects, Unrenderable, Write},
@@ -41,6 +46,8 @@ use crate::{
 const RESYNC: Duration = Duration::from_mins(10);
 /// A look at a run that waits: the reason may be in events, which are not watched.
 const WAITING: Duration = Duration::from_secs(5);
+/// A look at how far a training is.
+const TRAINING: Duration = Duration::from_secs(10);
 
 /// Why a Model was not reconciled.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +137,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
             plan: plan.as_ref(),
             outcome: &outcome,
             current_version: plan::current_version(&model, &observed),
+            score: plan::current(&model, &observed).and_then(|version| Score::of(&version)),
             latest_version: plan::latest_version(&model, &observed),
             now,
         },
@@ -161,13 +169,14 @@ async fn act(
             if let Some(stamp) = stamp {
                 select(context, version, *stamp, None).await?;
             }
-            Outcome::Resolved { version: version.spec.version, made: false }
+            Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
         }
         Step::Start => {
             let job = build::build_job(valid, &context.settings, observed.workload_account);
             let started = Some(job.name_any());
             create(context, job).await?;
-            Outcome::Running { problem: None, started }
+            let suspended = valid.training().is_some_and(|training| training.suspend);
+            Outcome::Running { problem: suspended.then(problem::suspended_by_spec), started }
         }
         Step::Restart { job, why } => {
             apply::delete(context, job.as_ref()).await?;
@@ -175,14 +184,19 @@ async fn act(
             Outcome::Running { problem: None, started: None }
         }
         Step::Follow { problem } => Outcome::Running { problem: problem.clone(), started: None },
+        Step::Suspend { job, suspend } => {
+            suspend_run(context, job, *suspend).await?;
+            Outcome::Running { problem: suspend.then(problem::suspended_by_spec), started: None }
+        }
         Step::Record { number, reports, job, stamp } => {
             let version = build::build_version(valid, *number, reports, job, *stamp);
+            let score = Score::of(&version);
             create(context, version).await?;
-            Outcome::Resolved { version: *number, made: true }
+            Outcome::Resolved { version: *number, made: true, score }
         }
         Step::Link { version, hashes, stamp } => {
             select(context, version, *stamp, Some(hashes)).await?;
-            Outcome::Resolved { version: version.spec.version, made: false }
+            Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
         }
         Step::GiveUp(failure) => Outcome::Failed(failure.clone()),
     })
@@ -211,6 +225,17 @@ async fn select(
         annotations.insert(SPEC_HASHES_ANNOTATION.into(), hashes.into());
     }
     apply::patch_observed(context, version, json!({"metadata": {"annotations": annotations}})).await?;
+    Ok(())
+}
+
+/// Halts a run's Job, or lets it go on: of its spec nothing but this field.
+async fn suspend_run(context: &Context, job: &Job, suspend: bool) -> Result<(), ModelError> {
+    let ours = suspend.then_some("true");
+    let patch = json!({
+        "metadata": {"annotations": {SUSPENDED_ANNOTATION: ours}},
+        "spec": {"suspend": suspend},
+    });
+    apply::patch_observed(context, job, patch).await?;
     Ok(())
 }
 
@@ -248,6 +273,7 @@ async fn release(
             plan: None,
             outcome: &Outcome::Held(observed.holders.clone()),
             current_version: plan::current_version(model, observed),
+            score: plan::current(model, observed).and_then(|version| Score::of(&version)),
             latest_version: plan::latest_version(model, observed),
             now,
         },
@@ -286,9 +312,18 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
 }
 
 fn next_look(plan: Option<&Plan>) -> Action {
-    let waits = plan.is_some_and(|plan| {
-        let run = plan.run.as_ref().map(|run| &run.state);
-        matches!(plan.step, Step::Start) || matches!(run, Some(RunState::Active { started: false, .. }))
-    });
-    Action::requeue(if waits { WAITING } else { RESYNC })
+    let run = plan.and_then(|plan| plan.run.as_ref());
+    let wait = match (plan.map(|plan| &plan.step), run.map(|run| &run.state)) {
+        (Some(Step::Start), _) => WAITING,
+        // a change of its Job tells when it goes on
+        (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
+            RESYNC
+        }
+        (_, Some(RunState::Active { started: false, .. })) => WAITING,
+        (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == TRAINING_PHASE) => {
+            TRAINING
+        }
+        _ => RESYNC,
+    };
+    Action::requeue(wait)
 }

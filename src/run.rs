@@ -20,6 +20,7 @@ use crate::{
     lease::{Elector, Leadership},
     metrics::Metrics,
     model,
+    pod_http::PodClient,
 };
 
 /// Why the operator stopped other than by request.
@@ -129,6 +130,7 @@ async fn lead(
             metrics: Arc::clone(metrics),
             events: Events::new(client.clone(), &arguments.identity),
             leadership: leadership.clone(),
+            pods: PodClient::default(),
         }));
         for driver in drivers {
             watches.spawn(driver);

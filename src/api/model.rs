@@ -1,14 +1,14 @@
-//! `Model`: what you want. Today: an ONNX model imported from a source.
+//! `Model`: what you want: an ONNX model imported from a source, or one trained from data.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{condition::Condition, scheduling::Scheduling};
+use super::{condition::Condition, scheduling::Scheduling, training::Training};
 
-/// A Model is imported into immutable ModelVersions. A spec that returns to earlier content resolves to the version that
-/// it had then.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+/// A Model is imported or trained into immutable ModelVersions. A spec that returns to earlier content resolves to the
+/// version that it had then.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "modelwright.dev",
     version = "v1alpha1",
@@ -23,17 +23,27 @@ use super::{condition::Condition, scheduling::Scheduling};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Version", type_ = "integer", json_path = ".status.currentVersion"),
+    printcolumn(name = "Metric", type_ = "string", json_path = ".status.metric"),
+    printcolumn(name = "Score", type_ = "string", json_path = ".status.score"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.run.phase", priority = 1),
+    printcolumn(name = "Activity", type_ = "string", json_path = ".status.run.progress.activity", priority = 1),
+    printcolumn(name = "Best", type_ = "string", json_path = ".status.run.progress.best", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.source) != has(self.training)").message("spec takes exactly one of source (import an ONNX model) and training (train one from data); remove one or add the missing one"))]
 pub struct ModelSpec {
-    /// Any string. It is part of what decides a version, so changing it imports again: use it to take in new bytes behind
-    /// an unchanged URI. Default: none.
+    /// Any string. It is part of what decides a version, so changing it imports or trains again: use it to take in new
+    /// bytes behind an unchanged URI. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub rerun: Option<String>,
-    /// An existing ONNX model to import.
-    pub source: ModelSource,
+    /// An existing ONNX model to import. Default: none, `training` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ModelSource>,
+    /// How the model is trained from data. Default: none, `source` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
     /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
@@ -82,6 +92,14 @@ pub struct ModelStatus {
     /// Highest version number so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_version: Option<u64>,
+    /// The metric by which the current version was selected among its candidates; absent for an import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub metric: Option<String>,
+    /// The current version's value of that metric on the test part, a decimal string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub score: Option<String>,
     /// The run under way or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
@@ -99,9 +117,36 @@ pub struct RunStatus {
     pub job: String,
     /// Number of pods that were tried, the present one included.
     pub attempt: u32,
-    /// Pending, Fetching, Publishing, Succeeded or Failed.
+    /// Pending, Suspended, Fetching, Training, Publishing, Succeeded or Failed.
     #[schemars(length(max = 32))]
     pub phase: String,
+    /// How far the training is, as its container says; moves at most every 10 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<RunProgress>,
+}
+
+/// How far a training is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunProgress {
+    /// Name of the candidate at work, or reading, checking, exporting.
+    #[schemars(length(max = 64))]
+    pub activity: String,
+    /// Candidates, folds or epochs that are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+    /// Name of the metric of `best`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub metric: Option<String>,
+    /// The best value so far, a decimal string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub best: Option<String>,
+    /// When it said so, RFC 3339.
+    #[schemars(length(max = 64))]
+    pub time: String,
 }
 
 /// Why a run failed.
@@ -114,7 +159,7 @@ pub struct RunFailure {
     /// What was wrong, what was expected, what to do next.
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// The container that failed: fetch or publish.
+    /// The container that failed: fetch, train or publish.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// When, RFC 3339.

@@ -100,9 +100,34 @@ pub struct Tensor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
-    /// Metric by name, as decimal strings.
+    /// Metric by name, as decimal strings: of a training, measured on the test part with the published model.
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub metrics: BTreeMap<String, String>,
+    /// Name of the metric by which the candidates of a training were compared; absent for an import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub metric: Option<String>,
+    /// Name of the candidate that was chosen, as the trainer reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub chosen: Option<String>,
+    /// Candidates and their value of `metric` on the validation part, the best first, as the trainer reported them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub candidates: Vec<CandidateScore>,
+}
+
+/// How one candidate did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateScore {
+    /// Its name.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// Its value, a decimal string; absent where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub score: Option<String>,
 }
 
 /// What is known of the recorded predictions.
@@ -123,7 +148,7 @@ pub struct GoldenSamples {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
-    /// SHA-256 of what was fetched from the source.
+    /// SHA-256 of what was fetched: the source model, or the training data.
     #[schemars(length(max = 64))]
     pub data_sha256: String,
     /// Image by container of the run.

@@ -20,6 +20,12 @@ pub const SPEC_HASH_ANNOTATION: &str = "modelwright.dev/spec-hash";
 pub const GENERATION_ANNOTATION: &str = "modelwright.dev/generation";
 /// Annotation of a Job: hash of the scheduling that its pods were rendered with.
 pub const SCHEDULING_HASH_ANNOTATION: &str = "modelwright.dev/scheduling-hash";
+/// Annotation of a Job: the operator suspended it, and so the operator resumes it.
+pub const SUSPENDED_ANNOTATION: &str = "modelwright.dev/suspended";
+/// Label of a Job: the queue of Kueue that admits it.
+pub const KUEUE_QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+/// Label of a Job: its priority in Kueue.
+pub const KUEUE_PRIORITY_LABEL: &str = "kueue.x-k8s.io/priority-class";
 /// Finalizer of a Model: it stays while a ModelDeployment names it.
 pub const MODEL_FINALIZER: &str = "modelwright.dev/protection";
 /// Annotation of a ModelVersion: the Model's generation that selected it last.

@@ -9,26 +9,24 @@ use std::{
 };
 
 use futures::future::join_all;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use modelwright_contract::{names::METRICS_PORT, status::ServeStatus};
+use modelwright_contract::status::ServeStatus;
 
 use super::{build::SERVE, pods::Answer};
-use crate::api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE};
+use crate::{
+    api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE},
+    pod_http::PodClient,
+};
 
-/// Longest that a pod may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(1);
-/// Largest answer.
-const MAX_BYTES: usize = 64 * 1024;
+const PATH: &str = "/status";
 /// First and last wait before a silent pod is asked again.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Answers by pod.
+#[derive(Default)]
 pub struct Answers {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: PodClient,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -40,15 +38,6 @@ struct Known {
     unready: u32,
 }
 
-impl Default for Answers {
-    fn default() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(TIMEOUT));
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { client, known: Mutex::default() }
-    }
-}
-
 impl Answers {
     /// The answers of these pods, by name. Those that have none yet are asked, and those that drain are asked again.
     pub async fn fetch(&self, pods: &[std::sync::Arc<Pod>]) -> BTreeMap<String, Answer> {
@@ -58,10 +47,9 @@ impl Answers {
             self.is_due(&uid, &life, is_leaving(pod)).then_some((uid, life, address))
         });
         let answers = join_all(asked.map(async |(uid, life, address)| {
-            let answer = match tokio::time::timeout(TIMEOUT, self.ask(&address)).await {
-                Ok(Ok(status)) => Answer::Said(status),
-                Ok(Err(error)) => Answer::Silent(error),
-                Err(_) => Answer::Silent(format!("no answer within {TIMEOUT:?}")),
+            let answer = match self.client.get::<ServeStatus>(&address, PATH).await {
+                Ok(status) => Answer::Said(status),
+                Err(error) => Answer::Silent(error),
             };
             (uid, life, answer)
         }))
@@ -95,22 +83,6 @@ impl Answers {
             Some(Known { answer: Answer::Said(said), .. }) => leaving && !said.drained,
             None | Some(_) => true,
         }
-    }
-
-    async fn ask(&self, address: &str) -> Result<ServeStatus, String> {
-        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        let uri = format!("http://{host}:{METRICS_PORT}/status")
-            .parse()
-            .map_err(|_| format!("`{address}` is no address"))?;
-        let response = self.client.get(uri).await.map_err(|error| crate::controller::chain(&error))?;
-        if !response.status().is_success() {
-            return Err(format!("it answered {}", response.status()));
-        }
-        let body = Limited::new(response.into_body(), MAX_BYTES)
-            .collect()
-            .await
-            .map_err(|error| format!("its answer broke off: {error}"))?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer is no status: {error}"))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
@@ -166,8 +138,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_pod_is_asked_once_in_its_life_and_again_only_while_it_drains() {
-        // the port is fixed by the contract: where another process holds it, this proves nothing either way
-        let Ok(listener) = TcpListener::bind(("127.0.0.1", METRICS_PORT)).await else { return };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
         let served = tokio::spawn(async move {
             for drained in [false, false, true] {
                 let (mut socket, _) = listener.accept().await.unwrap();
@@ -176,7 +148,7 @@ mod tests {
                 socket.write_all(status(drained).as_bytes()).await.unwrap();
             }
         });
-        let answers = Answers::default();
+        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
         let mut unborn = pod(true).as_ref().clone();
         unborn.status.as_mut().unwrap().container_statuses = None;
         assert!(answers.fetch(&[Arc::new(unborn)]).await.is_empty(), "a pod without a server is not asked");

@@ -10,11 +10,11 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use modelwright_contract::serving::{ExecutionProvider, ServingLimits};
 use serde_json::{Map, Value, json};
 
-use super::validate::amount_text;
 use crate::{
     api::{ModelDeploymentSpec, Scheduling},
     duration, hash,
     quantity::Quantity,
+    resources::amount_text,
 };
 
 /// What a user asks a serving pod to be, with defaults resolved.

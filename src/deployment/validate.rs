@@ -1,9 +1,9 @@
 //! Validate: what a user wrote, parsed so that the later steps need not doubt it. In goes a ModelDeployment, out comes a
 //! [`ValidDeployment`] or every reason to refuse it. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::{apis::meta::v1::OwnerReference, util::intstr::IntOrString};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use modelwright_contract::serving::{ExecutionProvider, ServingLimits};
 
@@ -13,10 +13,11 @@ use crate::{
         ModelDeployment, Scheduling,
         model_deployment::{self, Accelerator, RollingUpdate, Serving},
         name::{self, MAX_NAME_LENGTH},
-        scheduling::{Resources, TaintEffect, TolerationOperator},
+        scheduling::{TaintEffect, TolerationOperator},
     },
     duration,
     quantity::Quantity,
+    resources::check_resources,
 };
 
 const DEFAULT_REPLICAS: u32 = 1;
@@ -25,8 +26,6 @@ const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);
 const DEFAULT_KEEP: u32 = 10;
 /// Longest time that is taken: a typing error of days would hold a rollout for ever.
 const LONGEST: Duration = Duration::from_hours(24);
-/// Resources that are not extended ones, and need no domain.
-const PLAIN_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// A ModelDeployment whose spec makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +86,8 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
     let (execution_providers, allow_fallback) =
         accelerator(&spec.accelerator.clone().unwrap_or_default(), &mut problems);
     let resources = spec.resources.clone().unwrap_or_default();
-    let (resource_limits, resource_requests) = check_resources(&resources, &mut problems);
+    let (resource_limits, resource_requests) =
+        check_resources("spec.resources", &resources.limits, &resources.requests, &mut problems);
     let scheduling = spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
     if !problems.is_empty() {
@@ -188,78 +188,6 @@ fn accelerator(accelerator: &Accelerator, problems: &mut Vec<String>) -> (Vec<Ex
         providers.push(ExecutionProvider::Cpu);
     }
     (providers, accelerator.allow_fallback.unwrap_or(false))
-}
-
-type Amounts = BTreeMap<String, String>;
-
-fn check_resources(resources: &Resources, problems: &mut Vec<String>) -> (Amounts, Amounts) {
-    let mut read = |part: &str, amounts: &BTreeMap<String, IntOrString>| -> Amounts {
-        amounts
-            .iter()
-            .map(|(resource, amount)| {
-                let field = format!("spec.resources.{part}.{resource}");
-                let text = amount_text(amount);
-                check_amount(&field, resource, &text, problems);
-                (resource.clone(), text)
-            })
-            .collect()
-    };
-    let limits = read("limits", &resources.limits);
-    let requests = read("requests", &resources.requests);
-    for (resource, request) in &requests {
-        let extended = is_extended(resource);
-        match limits.get(resource) {
-            None if extended => problems.push(format!(
-                "spec.resources.requests.{resource} has no limit; put {request} into spec.resources.limits.{resource} instead"
-            )),
-            Some(limit) => {
-                let pair = (Quantity::parse(request), Quantity::parse(limit));
-                let (Ok(request_value), Ok(limit_value)) = pair else { continue };
-                if request_value > limit_value || (extended && request_value != limit_value) {
-                    let expected = if extended { "the same as" } else { "at most" };
-                    problems.push(format!(
-                        "spec.resources.requests.{resource} is {request}; expected {expected} spec.resources.limits.{resource}, which is {limit}"
-                    ));
-                }
-            }
-            None => {}
-        }
-    }
-    (limits, requests)
-}
-
-/// An amount as users write it, with or without quotes.
-pub fn amount_text(amount: &IntOrString) -> String {
-    match amount {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(text) => text.clone(),
-    }
-}
-
-fn is_extended(resource: &str) -> bool {
-    resource.contains('/')
-}
-
-fn check_amount(field: &str, resource: &str, text: &str, problems: &mut Vec<String>) {
-    let plain = PLAIN_RESOURCES.contains(&resource) || resource.starts_with("hugepages-");
-    if !plain && !is_extended(resource) {
-        problems.push(format!(
-            "{field}: `{resource}` is no resource; expected cpu, memory, ephemeral-storage or an extended resource with its domain, for example nvidia.com/gpu"
-        ));
-        return;
-    }
-    match Quantity::parse(text) {
-        Err(error) => problems.push(format!("{field} {error}")),
-        Ok(quantity) if quantity.units().is_none() => {
-            problems.push(format!("{field} is {text}; expected 0 or more"));
-        }
-        Ok(quantity) if is_extended(resource) && quantity.to_string().ends_with('n') => {
-            problems.push(format!(
-                "{field} is {text}; an extended resource comes in whole numbers, for example 1"
-            ));
-        }
-        Ok(_) => {}
-    }
 }
 
 fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {

@@ -1,8 +1,11 @@
 //! Build: the objects that a plan asks for. In go a valid Model, settings and what a run reported; out come a Job or a
 //! ModelVersion. Pure.
 
+mod containers;
 mod job;
+mod pod;
 mod version;
+mod volumes;
 
 pub use job::build_job;
 pub use version::build_version;

@@ -1,24 +1,36 @@
-//! Fetch: what exists around a Model. In go the caches, and, for pods that wait, their warnings from the API server; out
-//! comes [`Observed`]. Needs a client.
+//! Fetch: what exists around a Model. In go the caches, for pods that wait their warnings from the API server, and for a
+//! pod that trains its own word; out comes [`Observed`]. Needs a client.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Event, Pod},
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{Event, Pod},
+    },
+    jiff::Timestamp,
 };
 use kube::{ResourceExt as _, api::ListParams};
+use modelwright_contract::training::{PROGRESS_PATH, Progress};
 
+use super::job::{TRAIN, container_statuses};
 use crate::{
     api::{
         Model, ModelVersion,
+        condition::timestamp,
+        model::RunProgress,
         name::{DEPLOYMENT_LABEL, MODEL_LABEL, VERSION_LABEL},
     },
     context::Context,
+    events::truncated,
 };
 
 /// Most warnings that are read of one object.
 const MAX_WARNINGS: u32 = 50;
+/// Longest word of a pod's progress, in bytes.
+const MAX_WORD: usize = 64;
+/// Largest count of a pod's progress: the resource's numbers are signed.
+const MAX_COUNT: u64 = i64::MAX as u64;
 
 /// What exists around a Model.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +47,8 @@ pub struct Observed {
     pub holders: Vec<String>,
     /// Whether the namespace has the ServiceAccount of workloads.
     pub workload_account: bool,
+    /// How far the pod that trains is, as it says.
+    pub progress: Option<RunProgress>,
     /// Warnings about Jobs without pods and pods that wait, newest last.
     pub warnings: Vec<Warning>,
 }
@@ -63,6 +77,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     for uid in waiting(&jobs, &pods) {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
+    let progress = fetch_progress(context, &pods).await;
     Observed {
         versions: caches.versions.select(&namespace, |version| version.spec.model == name),
         jobs,
@@ -83,8 +98,40 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
             .map(|deployment| deployment.name_any())
             .collect(),
         workload_account: caches.has_workload_account(&namespace),
+        progress,
         warnings,
     }
+}
+
+/// What the pod whose `train` runs says of itself. An image of a user's own may say nothing.
+async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgress> {
+    let training = |pod: &&Arc<Pod>| {
+        container_statuses(pod).any(|status| {
+            status.name == TRAIN && status.state.as_ref().is_some_and(|state| state.running.is_some())
+        })
+    };
+    let pod = pods.iter().filter(training).max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))?;
+    let address = pod.status.as_ref()?.pod_ip.as_deref()?;
+    match context.pods.get::<Progress>(address, PROGRESS_PATH).await {
+        Ok(progress) => Some(RunProgress {
+            activity: word(&progress.activity),
+            done: progress.done.min(MAX_COUNT),
+            total: progress.total.min(MAX_COUNT),
+            metric: progress.metric.as_deref().map(word),
+            best: progress.best.as_deref().map(word),
+            time: timestamp(Timestamp::now()),
+        }),
+        Err(error) => {
+            tracing::debug!(pod = pod.name_any(), error, "no progress");
+            None
+        }
+    }
+}
+
+/// A word of a pod that may run anybody's code.
+fn word(text: &str) -> String {
+    let plain: String = text.chars().filter(|c| !c.is_control()).take(MAX_WORD).collect();
+    truncated(&plain, MAX_WORD)
 }
 
 /// UIDs of what waits for something that its own status does not tell.

@@ -7,15 +7,17 @@ use kube::{Resource, ResourceExt as _};
 
 use super::{
     fetch::Observed,
-    job::{Problem, Reports, Run, RunState, read_run},
+    job::{Problem, Run, RunState, is_suspended, read_run},
+    report::Reports,
     validate::ValidModel,
 };
 use crate::api::{
     Model, ModelVersion,
     model::RunFailure,
     name::{
-        GENERATION_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, SCHEDULING_HASH_ANNOTATION,
-        SELECTED_GENERATION_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASHES_ANNOTATION, model_version, run_job,
+        GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL,
+        SCHEDULING_HASH_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_ANNOTATION,
+        SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION, model_version, run_job,
     },
 };
 use crate::objects::APPLIED_HASH_ANNOTATION;
@@ -61,6 +63,13 @@ pub enum Step {
     Follow {
         /// What it waits for.
         problem: Option<Problem>,
+    },
+    /// Halt the run, or let it go on: `spec.training.run.suspend` changed.
+    Suspend {
+        /// The run's Job.
+        job: Arc<Job>,
+        /// Whether it shall stand still.
+        suspend: bool,
     },
     /// The run made bytes that no kept version has: make a version.
     Record {
@@ -122,9 +131,12 @@ fn plan_step(
         RunState::Active { started: false, .. }
             if annotation(job.as_ref(), SCHEDULING_HASH_ANNOTATION) != Some(&valid.scheduling_hash) =>
         {
-            Step::Restart { job: Arc::clone(job), why: "spec.scheduling changed before it started" }
+            Step::Restart { job: Arc::clone(job), why: "how it is to be run changed before it started" }
         }
-        RunState::Active { problem, .. } => Step::Follow { problem: problem.clone() },
+        RunState::Active { problem, .. } => match wanted_suspension(job, valid) {
+            Some(suspend) => Step::Suspend { job: Arc::clone(job), suspend },
+            None => Step::Follow { problem: problem.clone() },
+        },
         RunState::Failed(failure) => {
             let tried = annotation(job.as_ref(), GENERATION_ANNOTATION).and_then(|text| text.parse().ok());
             if tried == Some(valid.generation) {
@@ -154,12 +166,28 @@ fn plan_step(
     }
 }
 
+/// What to set `suspend` of a Job to, if that is the operator's to say: a queued Job is Kueue's, and what somebody else
+/// suspended stays so.
+fn wanted_suspension(job: &Job, valid: &ValidModel) -> Option<bool> {
+    let training = valid.training()?;
+    if training.queue.is_some() || job.labels().contains_key(KUEUE_QUEUE_LABEL) {
+        return None;
+    }
+    match (training.suspend, is_suspended(job)) {
+        (true, false) => Some(true),
+        (false, true) => annotation(job, SUSPENDED_ANNOTATION).map(|_| false),
+        _ => None,
+    }
+}
+
 /// The version that the Model resolves to: the highest stamp, then the highest number.
+pub fn current(model: &Model, observed: &Observed) -> Option<Arc<ModelVersion>> {
+    own_versions(model, observed).into_iter().max_by_key(rank)
+}
+
+/// Its number.
 pub fn current_version(model: &Model, observed: &Observed) -> Option<u64> {
-    own_versions(model, observed)
-        .iter()
-        .max_by_key(|version| rank(version))
-        .map(|version| version.spec.version)
+    current(model, observed).map(|version| version.spec.version)
 }
 
 /// The highest version number.

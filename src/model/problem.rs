@@ -8,7 +8,10 @@ use super::{
     fetch::{Observed, Warning},
     job::{MAX_MESSAGE, Problem, container_statuses, phase_of},
 };
-use crate::events::truncated;
+use crate::{
+    api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
+    events::truncated,
+};
 
 /// What keeps a Job from having a pod.
 pub fn of_job(job: &Job, observed: &Observed) -> Option<Problem> {
@@ -21,6 +24,37 @@ pub fn of_job(job: &Job, observed: &Observed) -> Option<Problem> {
             warning.message
         ),
     ))
+}
+
+/// Who makes a suspended Job wait.
+pub fn of_suspended(job: &Job) -> Problem {
+    if let Some(queue) = job.labels().get(KUEUE_QUEUE_LABEL) {
+        return problem(
+            "Suspended",
+            format!(
+                "the run waits in Kueue's queue {queue} until it is admitted; `kubectl describe workloads` says what it waits for"
+            ),
+        );
+    }
+    if job.annotations().contains_key(SUSPENDED_ANNOTATION) {
+        return suspended_by_spec();
+    }
+    problem(
+        "Suspended",
+        format!(
+            "Job {} was suspended by somebody else than the operator; set its spec.suspend to false, and the run goes on",
+            job.name_any()
+        ),
+    )
+}
+
+/// The spec makes the run wait.
+pub fn suspended_by_spec() -> Problem {
+    problem(
+        "Suspended",
+        "spec.training.run.suspend is true; set it to false or remove it, and the run starts from its beginning"
+            .into(),
+    )
 }
 
 /// What keeps a pod from running.
@@ -47,7 +81,7 @@ fn unscheduled(pod: &Pod) -> Option<Problem> {
     if message.contains("persistentvolumeclaim") && message.contains("not found") {
         return Some(problem(
             "ClaimNotFound",
-            format!("{message}; create the claim that spec.source.uri names, and the run goes on"),
+            format!("{message}; create the claim that the Model's uri names, and the run goes on"),
         ));
     }
     let reason = match condition.reason.as_deref() {

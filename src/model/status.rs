@@ -1,14 +1,17 @@
 //! Status: what the user sees. In go what was planned and what came of it, and the time; out come a [`ModelStatus`] and
 //! the events of its transitions. Pure.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{job::Problem, plan::Plan};
+use super::{
+    job::{Problem, TRAINING_PHASE},
+    plan::Plan,
+};
 use crate::{
     api::{
-        Condition, ConditionStatus, Model, ModelStatus,
+        Condition, ConditionStatus, Model, ModelStatus, ModelVersion,
         condition::{READY, RECONCILING, STALLED, merge, timestamp},
-        model::{RunFailure, RunStatus},
+        model::{RunFailure, RunProgress, RunStatus},
     },
     events::{Happening, truncated},
 };
@@ -17,6 +20,11 @@ use crate::{
 const MAX_MESSAGE: usize = 4096;
 /// Longest reason of a condition, in bytes.
 const MAX_REASON: usize = 128;
+/// Progress alone is not written more often.
+const PROGRESS_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+/// Reason of a run that stands still because somebody wants it to.
+const SUSPENDED: &str = "Suspended";
 
 /// What came of a reconcile.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +35,8 @@ pub enum Outcome {
         version: u64,
         /// Whether this reconcile made it.
         made: bool,
+        /// How good it is.
+        score: Option<Score>,
     },
     /// A run is under way.
     Running {
@@ -45,6 +55,24 @@ pub enum Outcome {
     Held(Vec<String>),
 }
 
+/// How good a version is, by the metric that it was selected by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// Name of the metric.
+    pub metric: String,
+    /// Its value on the test part, a decimal string.
+    pub value: Option<String>,
+}
+
+impl Score {
+    /// The score of a version that was trained.
+    pub fn of(version: &ModelVersion) -> Option<Self> {
+        let evaluation = version.spec.evaluation.as_ref()?;
+        let metric = evaluation.metric.clone()?;
+        Some(Self { value: evaluation.metrics.get(&metric).cloned(), metric })
+    }
+}
+
 /// What the status is made from.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
@@ -56,6 +84,8 @@ pub struct Inputs<'a> {
     pub outcome: &'a Outcome,
     /// The version that it resolves to apart from this reconcile.
     pub current_version: Option<u64>,
+    /// How good that one is.
+    pub score: Option<Score>,
     /// The highest version apart from this reconcile.
     pub latest_version: Option<u64>,
     /// The time.
@@ -70,17 +100,28 @@ pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
         _ => None,
     };
     let current_version = resolved.or(inputs.current_version);
+    let score = match inputs.outcome {
+        Outcome::Resolved { score, .. } => score.clone(),
+        _ => inputs.score.clone(),
+    };
     let latest_version =
         [inputs.latest_version, resolved, previous.latest_version].into_iter().flatten().max();
     let run = match (inputs.outcome, inputs.plan) {
         (Outcome::Running { started: Some(job), .. }, _) => {
-            Some(RunStatus { job: job.clone(), attempt: 1, phase: "Pending".into() })
+            Some(RunStatus { job: job.clone(), attempt: 1, phase: "Pending".into(), progress: None })
         }
-        (_, Some(plan)) => plan.run.as_ref().map(|run| run.status.clone()),
+        (_, Some(plan)) => plan
+            .run
+            .as_ref()
+            .map(|run| with_settled_progress(run.status.clone(), previous.run.as_ref(), inputs.now)),
         (_, None) => previous.run.clone(),
     };
     let last_failure = match inputs.outcome {
-        Outcome::Failed(failure) => Some(kept(previous.last_failure.as_ref(), failure)),
+        Outcome::Failed(failure) => {
+            let job = |run: &Option<RunStatus>| run.as_ref().map(|run| run.job.clone());
+            let same_run = job(&previous.run) == job(&run);
+            Some(kept(previous.last_failure.as_ref().filter(|_| same_run), failure))
+        }
         Outcome::Resolved { .. } => None,
         _ => previous.last_failure.clone(),
     };
@@ -89,20 +130,37 @@ pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
         conditions: merge(&previous.conditions, conditions(inputs, current_version, last_failure.as_ref())),
         current_version,
         latest_version,
+        metric: score.as_ref().map(|score| score.metric.clone()),
+        score: score.and_then(|score| score.value),
         run,
         last_failure,
     }
+}
+
+/// Progress that says nothing new, comes too soon, or is missing leaves what was told of the same run.
+fn with_settled_progress(mut next: RunStatus, previous: Option<&RunStatus>, now: Timestamp) -> RunStatus {
+    let same_attempt = |previous: &&RunStatus| {
+        previous.phase == TRAINING_PHASE
+            && next.phase == TRAINING_PHASE
+            && (&previous.job, previous.attempt) == (&next.job, next.attempt)
+    };
+    let Some(told) = previous.filter(same_attempt).and_then(|previous| previous.progress.clone()) else {
+        return next;
+    };
+    let is_due = |progress: &RunProgress| {
+        let is_new = RunProgress { time: told.time.clone(), ..progress.clone() } != told;
+        let waited = told.time.parse::<Timestamp>().map(|time| now.duration_since(time));
+        is_new && waited.map_or(true, |waited| waited >= PROGRESS_INTERVAL)
+    };
+    next.progress = next.progress.filter(is_due).or(Some(told));
+    next
 }
 
 /// A failure that was told in detail stays as it was told when the pods that told it are gone.
 fn kept(previous: Option<&RunFailure>, failure: &RunFailure) -> RunFailure {
     const OF_THE_JOB: [&str; 2] = ["BackoffLimitExceeded", "PodFailurePolicy"];
     match previous {
-        Some(previous)
-            if OF_THE_JOB.contains(&failure.reason.as_str()) && previous.phase == failure.phase =>
-        {
-            previous.clone()
-        }
+        Some(previous) if OF_THE_JOB.contains(&failure.reason.as_str()) => previous.clone(),
         _ => failure.clone(),
     }
 }
@@ -112,7 +170,7 @@ fn conditions(
     current_version: Option<u64>,
     last_failure: Option<&RunFailure>,
 ) -> Vec<Condition> {
-    let told = told(inputs.outcome, last_failure);
+    let told = told(inputs, last_failure);
     let condition = |type_: &str, status, message: &str| Condition {
         type_: type_.into(),
         status,
@@ -141,23 +199,29 @@ fn conditions(
 }
 
 /// Reason and message of an outcome.
-fn told(outcome: &Outcome, last_failure: Option<&RunFailure>) -> Problem {
+fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
     let problem = |reason: &str, message: String| Problem { reason: reason.into(), message };
-    match outcome {
+    let is_training = inputs.model.spec.training.is_some();
+    match inputs.outcome {
         Outcome::Resolved { version, .. } => {
             problem("VersionReady", format!("version {version} is what the spec resolves to"))
         }
         Outcome::Running { problem: Some(problem), .. }
         | Outcome::Blocked(problem)
         | Outcome::Unwritten(problem) => problem.clone(),
+        Outcome::Running { problem: None, .. } if is_training => {
+            problem("Training", "the model is being trained".into())
+        }
         Outcome::Running { problem: None, .. } => problem("Importing", "the model is being imported".into()),
         Outcome::Failed(failure) => {
             let failure = last_failure.unwrap_or(failure);
             problem(
                 &failure.reason,
                 format!(
-                    "{} failed: {}; change the spec to try again (for the same source, set spec.rerun to another value)",
-                    failure.phase, failure.message
+                    "{} failed: {}; change the spec to try again (for the same {}, set spec.rerun to another value)",
+                    failure.phase,
+                    failure.message,
+                    if is_training { "training" } else { "source" }
                 ),
             )
         }
@@ -187,17 +251,20 @@ pub fn happenings(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome)
         .map(|condition| format!("{}: {}", condition.reason, condition.message))
         .unwrap_or_default();
     match outcome {
-        Outcome::Resolved { version, made: true } => {
+        Outcome::Resolved { version, made: true, .. } => {
             vec![normal("VersionCreated", format!("version {version} was made"))]
         }
-        Outcome::Resolved { version, made: false } if previous.current_version != Some(*version) => {
+        Outcome::Resolved { version, made: false, .. } if previous.current_version != Some(*version) => {
             vec![normal(
                 "VersionSelected",
                 format!("the spec resolves to version {version}, which is kept: no run"),
             )]
         }
         Outcome::Running { started: Some(job), .. } => {
-            vec![normal("RunStarted", format!("Job {job} imports the model"))]
+            vec![normal("RunStarted", format!("Job {job} was made: {message}"))]
+        }
+        Outcome::Running { problem: Some(problem), .. } if is_new && problem.reason == SUSPENDED => {
+            vec![normal("RunSuspended", message)]
         }
         Outcome::Running { problem: Some(_), .. } if is_new => vec![warning("RunWaiting", message)],
         Outcome::Failed(_) if is_new => vec![warning("RunFailed", message)],

@@ -4,16 +4,25 @@
 //! The CRD's schema and CEL rules refuse most of this at admission; objects from before a rule, and what CEL cannot say,
 //! are refused here.
 
+mod candidates;
+mod data;
+mod source;
+mod training;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use serde_json::{Map, Value};
+use serde_json::json;
+
+pub use source::{Place, ValidSource};
+pub use training::{Queue, Trainer, ValidTraining};
 
 use crate::{
     api::{
-        Model, ModelSource, Scheduling,
+        Model, Scheduling,
         name::{self, MAX_NAME_LENGTH},
     },
     hash,
+    model::spec_hash::spec_hash,
 };
 
 /// A Model whose spec makes sense.
@@ -29,8 +38,8 @@ pub struct ValidModel {
     pub generation: i64,
     /// Reference for what it owns.
     pub owner: OwnerReference,
-    /// Where the bytes come from.
-    pub source: ValidSource,
+    /// What a run does.
+    pub work: Work,
     /// Where pods may run.
     pub scheduling: Scheduling,
     /// What decides a version.
@@ -39,26 +48,31 @@ pub struct ValidModel {
     pub scheduling_hash: String,
 }
 
-/// Where a model's bytes come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ValidSource {
-    /// As written.
-    pub uri: String,
-    /// The expected digest.
-    pub sha256: Option<String>,
-    /// Secret with the credentials.
-    pub credentials_secret: Option<String>,
-    /// What is read.
-    pub place: Place,
+/// What a run does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// It imports an ONNX model.
+    Import(ValidSource),
+    /// It trains one from data.
+    Train(Box<ValidTraining>),
 }
 
-/// What a source reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A PersistentVolumeClaim of the namespace.
-    Claim(String),
-    /// A host (with port), or the bucket of an object store.
-    Remote(String),
+impl ValidModel {
+    /// What a run fetches: the model, or the data.
+    pub fn source(&self) -> &ValidSource {
+        match &self.work {
+            Work::Import(source) => source,
+            Work::Train(training) => &training.source,
+        }
+    }
+
+    /// What is trained, if this is no import.
+    pub fn training(&self) -> Option<&ValidTraining> {
+        match &self.work {
+            Work::Import(_) => None,
+            Work::Train(training) => Some(training),
+        }
+    }
 }
 
 /// Every reason to refuse a Model.
@@ -79,102 +93,71 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             name.len()
         ));
     }
-    let place = match parse_place(&model.spec.source.uri) {
-        Ok(place) => Some(place),
-        Err(problem) => {
-            problems.push(format!("spec.source.uri `{}` {problem}", model.spec.source.uri));
-            None
-        }
-    };
-    check_source(&model.spec.source, &mut problems);
+    let work = validate_work(model, &name, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
-    match place {
-        Some(place) if problems.is_empty() => Ok(ValidModel {
+    match work {
+        Some(work) if problems.is_empty() => Ok(ValidModel {
             name,
             namespace: model.namespace().unwrap_or_default(),
             uid: model.uid().unwrap_or_default(),
             generation: model.metadata.generation.unwrap_or(0),
             owner: model.controller_owner_ref(&()).unwrap_or_default(),
-            source: ValidSource {
-                uri: model.spec.source.uri.clone(),
-                sha256: model.spec.source.sha256.clone(),
-                credentials_secret: model.spec.source.credentials_secret.clone(),
-                place,
-            },
             spec_hash: spec_hash(model),
-            scheduling_hash: hash::canonical(&to_value(&scheduling)),
+            scheduling_hash: scheduling_hash(&scheduling, &work),
+            work,
             scheduling,
         }),
         _ => Err(InvalidModel { problems }),
     }
 }
 
-/// What decides a version: what the user wrote in `source` and `rerun`, and nothing that the operator adds.
-pub fn spec_hash(model: &Model) -> String {
-    let mut decided = Map::new();
-    decided.insert("source".into(), to_value(&model.spec.source));
-    decided.insert("rerun".into(), to_value(&model.spec.rerun));
-    hash::canonical(&Value::Object(decided))
-}
-
-fn to_value(part: &impl serde::Serialize) -> Value {
-    serde_json::to_value(part).expect("strings, numbers and maps with string keys are JSON")
-}
-
-fn check_source(source: &ModelSource, problems: &mut Vec<String>) {
-    let hex =
-        |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if let Some(sha256) = source.sha256.as_deref().filter(|sha256| !hex(sha256)) {
-        problems.push(format!("spec.source.sha256 `{sha256}` is not 64 lower-case hex digits"));
-    }
-    if let Some(secret) = &source.credentials_secret {
-        if !secret.starts_with("modelwright-") {
-            problems.push(format!(
-                "spec.source.credentialsSecret `{secret}` must start with modelwright-, so that no other Secret can be sent out"
-            ));
+fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Option<Work> {
+    match (&model.spec.source, &model.spec.training) {
+        (Some(source), None) => source::validate_source(
+            "spec.source",
+            [&source.uri, "digits.onnx"],
+            source.sha256.as_ref(),
+            source.credentials_secret.as_ref(),
+            problems,
+        )
+        .map(Work::Import),
+        (None, Some(training)) => {
+            training::validate_training(name, training, problems).map(|valid| Work::Train(Box::new(valid)))
         }
-        if source.uri.starts_with("pvc://") {
-            problems
-                .push("spec.source.credentialsSecret does not apply to a pvc:// source; remove it".into());
+        (Some(_), Some(_)) => {
+            problems.push(
+                "spec.source and spec.training are both set; a Model is either imported or trained: remove one"
+                    .into(),
+            );
+            None
+        }
+        (None, None) => {
+            problems.push(
+                "spec has neither source nor training; set spec.source to import an ONNX model, or spec.training to train one from data"
+                    .into(),
+            );
+            None
         }
     }
 }
 
-fn parse_place(uri: &str) -> Result<Place, String> {
-    let expected = "is none of oci://, s3://, https://, http:// and pvc:// with a host, bucket or claim";
-    let (scheme, rest) = uri.split_once("://").ok_or(expected)?;
-    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if place.is_empty() {
-        return Err(expected.into());
+/// A run that has not started is made anew when this changes. Of an import it is the scheduling alone.
+fn scheduling_hash(scheduling: &Scheduling, work: &Work) -> String {
+    let scheduling =
+        serde_json::to_value(scheduling).expect("strings, numbers and maps with string keys are JSON");
+    match work {
+        Work::Import(_) => hash::canonical(&scheduling),
+        Work::Train(training) => hash::canonical(&json!({
+            "scheduling": scheduling,
+            "limits": training.limits,
+            "requests": training.requests,
+            "backoffLimit": training.backoff_limit,
+            "activeDeadlineSeconds": training.deadline_seconds,
+            "queueName": training.queue.as_ref().map(|queue| &queue.name),
+            "priorityClass": training.queue.as_ref().and_then(|queue| queue.priority_class.as_ref()),
+        })),
     }
-    if uri.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err("has white space; encode it as %20".into());
-    }
-    if place.contains('@') {
-        return Err(
-            "carries credentials; put them into a Secret and name it in spec.source.credentialsSecret".into(),
-        );
-    }
-    match scheme {
-        "oci" | "https" | "http" => Ok(Place::Remote(place.into())),
-        "s3" if !path.is_empty() => Ok(Place::Remote(place.into())),
-        "pvc" if path.is_empty() || path.split('/').any(|part| part == "..") => {
-            Err("must name a path inside the claim, for example pvc://claim/digits.onnx, without `..`".into())
-        }
-        "pvc" if is_dns_name(place) => Ok(Place::Claim(place.into())),
-        "pvc" => Err(format!("names the claim `{place}`, which is no Kubernetes name")),
-        "s3" => Err("must name a key inside the bucket, for example s3://bucket/digits.onnx".into()),
-        _ => Err(expected.into()),
-    }
-}
-
-fn is_dns_name(text: &str) -> bool {
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-')
-        })
 }
 
 fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {
@@ -207,22 +190,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::api::{ModelSpec, scheduling::LabelValue};
+    use crate::api::{ModelSource, ModelSpec, scheduling::LabelValue};
 
     fn model(uri: &str) -> Model {
         let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
-        Model::new("digits", ModelSpec { rerun: None, source, scheduling: None })
-    }
-
-    #[test]
-    fn golden_spec_hashes_never_change() {
-        let plain = model("s3://bucket/digits.onnx");
-        let mut full = plain.clone();
-        full.spec.rerun = Some("2026-11".into());
-        full.spec.source.sha256 = Some("a".repeat(64));
-        full.spec.source.credentials_secret = Some("modelwright-s3".into());
-        assert_eq!(spec_hash(&plain), "v1-ae763009bed69eedad147c746dd6d614e8dfb21550e6199cc0ec0d90e2826a5b");
-        assert_eq!(spec_hash(&full), "v1-a0d51fb44cdbd4bece5ce298fa74baf48c59e9ec038252b15979a19016b0af53");
+        Model::new("digits", ModelSpec { source: Some(source), ..ModelSpec::default() })
     }
 
     #[test]
@@ -244,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_source_is_understood() {
-        let place = |uri: &str| validate_model(&model(uri)).unwrap().source.place;
+        let place = |uri: &str| validate_model(&model(uri)).unwrap().source().place.clone();
         assert_eq!(place("oci://registry:5000/models/digits:v1"), Place::Remote("registry:5000".into()));
         assert_eq!(place("https://host/digits.onnx"), Place::Remote("host".into()));
         assert_eq!(place("http://host"), Place::Remote("host".into()));
@@ -274,8 +246,9 @@ mod tests {
     fn all_problems_are_told_at_once() {
         let mut wrong = model("nothing");
         wrong.metadata.name = Some("n".repeat(41));
-        wrong.spec.source.sha256 = Some("ABC".into());
-        wrong.spec.source.credentials_secret = Some("database-password".into());
+        let source = wrong.spec.source.as_mut().unwrap();
+        source.sha256 = Some("ABC".into());
+        source.credentials_secret = Some("database-password".into());
         wrong.spec.scheduling = Some(Scheduling {
             pod_labels: [("argocd.argoproj.io/instance".to_owned(), LabelValue("x".into()))].into(),
             ..Scheduling::default()

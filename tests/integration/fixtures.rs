@@ -12,7 +12,7 @@ use modelwright::{
     model::{
         build::{build_job, build_version},
         fetch::Observed,
-        job::Reports,
+        report::Reports,
         validate::{ValidModel, validate_model},
     },
 };
@@ -20,6 +20,7 @@ use modelwright_contract::{
     artifact::GoldenSource,
     report::{FetchReport, PublishReport, Report},
     signature::{Signature, TensorSpec},
+    training::{CandidateScore, Metric, PartRows, TrainReport},
 };
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ pub const NAMESPACE: &str = "space";
 pub fn settings() -> Settings {
     Settings {
         runtime_image: "registry.example/modelwright-runtime:1".into(),
+        trainer_image: "registry.example/modelwright-trainer:1".into(),
         store_uri: "oci://store.example:5000/modelwright".into(),
         store_plain_http: true,
         allow_private_networks: false,
@@ -38,7 +40,24 @@ pub fn settings() -> Settings {
 /// A Model as the API server stores it.
 pub fn model(uri: &str, generation: i64) -> Model {
     let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
-    let mut model = Model::new("digits", ModelSpec { rerun: None, source, scheduling: None });
+    stored(ModelSpec { source: Some(source), ..ModelSpec::default() }, generation)
+}
+
+/// A Model that is trained, as the API server stores it; `training` is merged into the shortest one.
+pub fn trained_model(training: Value, generation: i64) -> Model {
+    let mut spec = json!({"training": {
+        "task": "Classification",
+        "data": {"uri": "s3://bucket/digits.csv", "format": "CSV", "label": "digit"},
+        "candidates": [{"name": "forest", "algorithm": "RandomForest"}],
+    }});
+    for (name, part) in training.as_object().unwrap() {
+        spec["training"][name] = part.clone();
+    }
+    stored(serde_json::from_value(spec).unwrap(), generation)
+}
+
+fn stored(spec: ModelSpec, generation: i64) -> Model {
+    let mut model = Model::new("digits", spec);
     model.metadata.namespace = Some(NAMESPACE.into());
     model.metadata.uid = Some("uid-of-digits".into());
     model.metadata.resource_version = Some("100".into());
@@ -82,6 +101,7 @@ pub fn fetch_report() -> FetchReport {
 pub fn reports(digest: char) -> Reports {
     Reports {
         fetch: fetch_report(),
+        train: None,
         publish: publish_report(digest),
         started_at: "2026-11-24T10:00:00Z".into(),
         finished_at: "2026-11-24T10:00:20Z".into(),
@@ -173,6 +193,45 @@ pub fn succeeded_pod(job: &Job, digest: char) -> Pod {
             "containerStatuses": [ended("publish", 0, &publish)],
         }),
     )
+}
+
+pub fn train_report() -> TrainReport {
+    let score =
+        |name: &str, score: Option<&str>| CandidateScore { name: name.into(), score: score.map(Into::into) };
+    TrainReport {
+        chosen: "mlp".into(),
+        metric: Metric::F1Macro,
+        candidates: vec![score("mlp", Some("0.9312")), score("forest", Some("0.9127")), score("svm", None)],
+        rows: PartRows { train: 3500, validation: 500, test: 1000 },
+    }
+}
+
+/// What the containers of a training report; publish has measured two metrics.
+pub fn training_reports(digest: char) -> Reports {
+    let mut reports = reports(digest);
+    reports.train = Some(train_report());
+    reports.publish.metrics =
+        [("Accuracy".to_owned(), "0.94".to_owned()), ("F1Macro".to_owned(), "0.9301".to_owned())].into();
+    reports
+}
+
+/// A pod of a training that succeeded; `told` is the message of `train`.
+pub fn trained_pod(job: &Job, digest: char, told: &str) -> Pod {
+    let fetch = serde_json::to_string(&Report::Succeeded(fetch_report())).unwrap();
+    let publish = serde_json::to_string(&Report::Succeeded(training_reports(digest).publish)).unwrap();
+    pod(
+        job,
+        json!({
+            "phase": "Succeeded",
+            "initContainerStatuses": [ended("fetch", 0, &fetch), ended("train", 0, told)],
+            "containerStatuses": [ended("publish", 0, &publish)],
+        }),
+    )
+}
+
+/// Status of a container that runs.
+pub fn runs(container: &str) -> Value {
+    json!({"name": container, "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}})
 }
 
 pub fn failed_pod(job: &Job, exit_code: i32, message: &str) -> Pod {

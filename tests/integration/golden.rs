@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use k8s_openapi::api::core::v1::Container;
 use modelwright::{
     api::Model,
     model::{
@@ -9,8 +10,14 @@ use modelwright::{
         validate::validate_model,
     },
 };
+use modelwright_contract::{
+    fetch::{FetchConfig, FetchKind},
+    names,
+    publish::PublishConfig,
+    training::OUTPUT_DIRECTORY,
+};
 
-use crate::fixtures::{reports, settings};
+use crate::fixtures::{reports, settings, training_reports};
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -48,6 +55,21 @@ fn every_kind_of_source_renders_the_committed_job() {
 }
 
 #[test]
+fn every_kind_of_training_renders_the_committed_job() {
+    for case in ["model-training-full", "model-training-image", "model-training-regression"] {
+        let model = validate_model(&input(case)).unwrap();
+        compare(case, &build_job(&model, &settings(), false));
+    }
+}
+
+#[test]
+fn a_training_renders_the_committed_version() {
+    let model = validate_model(&input("model-training-version")).unwrap();
+    let job = build_job(&model, &settings(), false);
+    compare("model-training-version", &build_version(&model, 3, &training_reports('c'), &job, 5));
+}
+
+#[test]
 fn a_run_renders_the_committed_version() {
     let model = validate_model(&input("model-version")).unwrap();
     let job = build_job(&model, &settings(), false);
@@ -66,5 +88,54 @@ fn the_containers_of_a_run_are_told_what_the_contract_has_committed() {
         let committed = fs::read_to_string(path).unwrap();
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&told), read(&committed), "{file}");
+    }
+}
+
+#[test]
+fn the_containers_of_a_training_are_told_what_the_contract_has_committed() {
+    let model = validate_model(&input("model-training-full")).unwrap();
+    let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+    let told = |container: &Container| container.env.as_ref().unwrap()[0].value.clone().unwrap();
+    let committed = |file: &str| {
+        let path = format!("{}/runtime/contract/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str::<serde_json::Value>(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let init = pod.init_containers.unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&told(&init[0])).unwrap(), committed("fetch-data"),);
+    let mut publish = committed("publish-training");
+    // the contract's example is of a store without credentials
+    publish["store"]["credentialsDirectory"] = names::STORE_CREDENTIALS_DIRECTORY.into();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&told(&pod.containers[0])).unwrap(), publish);
+}
+
+#[test]
+fn what_every_training_is_told_is_read_by_the_contract() {
+    for case in ["model-training-full", "model-training-image", "model-training-regression"] {
+        let model = validate_model(&input(case)).unwrap();
+        let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+        let told = |container: &Container| container.env.as_ref().unwrap()[0].value.clone().unwrap();
+        let init = pod.init_containers.unwrap();
+        let fetch: FetchConfig = serde_json::from_str(&told(&init[0])).unwrap();
+        let run = fetch.run.unwrap();
+        assert_eq!((fetch.kind, run.output.as_str()), (FetchKind::Data, OUTPUT_DIRECTORY), "{case}");
+        let publish: PublishConfig = serde_json::from_str(&told(&pod.containers[0])).unwrap();
+        assert_eq!(publish.judgement.unwrap().task, run.task, "{case}");
+        assert_eq!(publish.directory, run.output, "{case}");
+    }
+}
+
+#[test]
+fn the_container_that_trains_gets_no_credentials_and_no_more_rights_than_the_others() {
+    for case in ["model-training-full", "model-training-image", "model-training-regression"] {
+        let model = validate_model(&input(case)).unwrap();
+        let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+        let init = pod.init_containers.unwrap();
+        let train = &init[1];
+        assert_eq!((init.len(), train.name.as_str()), (2, "train"));
+        let mounts: Vec<_> =
+            train.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
+        assert_eq!(mounts, [names::WORK_DIRECTORY, "/tmp"], "{case}");
+        assert_eq!(train.security_context, init[0].security_context, "{case}");
+        assert!(train.resources.as_ref().unwrap().limits.as_ref().unwrap().contains_key("memory"), "{case}");
     }
 }

@@ -27,6 +27,7 @@ fn status(model: &Model, outcome: &Outcome, current: Option<u64>, second: i8) ->
         plan: Some(&plan),
         outcome,
         current_version: current,
+        score: None,
         latest_version: current,
         now: format!("2026-11-24T10:00:{second:02}Z").parse().unwrap(),
     })
@@ -50,7 +51,11 @@ fn the_health_table_of_the_design_holds() {
         (running.clone(), None, vec![("Ready", False, "Importing"), ("Reconciling", True, "Importing")]),
         (running, Some(1), vec![("Ready", True, "Importing"), ("Reconciling", True, "Importing")]),
         (waiting, None, vec![("Ready", False, "SecretNotFound"), ("Reconciling", True, "SecretNotFound")]),
-        (Outcome::Resolved { version: 2, made: true }, Some(1), vec![("Ready", True, "VersionReady")]),
+        (
+            Outcome::Resolved { version: 2, made: true, score: None },
+            Some(1),
+            vec![("Ready", True, "VersionReady")],
+        ),
         (
             Outcome::Failed(failure()),
             Some(1),
@@ -85,20 +90,28 @@ fn the_same_outcome_gives_the_same_status_at_any_time() {
 fn a_new_version_is_current_and_latest_at_once_and_clears_the_failure() {
     let mut model = model("s3://b/a", 3);
     model.status = Some(status(&model, &Outcome::Failed(failure()), Some(1), 0));
-    let next = status(&model, &Outcome::Resolved { version: 2, made: true }, Some(1), 1);
+    let next = status(&model, &Outcome::Resolved { version: 2, made: true, score: None }, Some(1), 1);
     assert_eq!(
         (next.current_version, next.latest_version, next.last_failure.clone()),
         (Some(2), Some(2), None)
     );
     assert_eq!(next.observed_generation, Some(3));
-    let events =
-        happenings(&model.status.clone().unwrap(), &next, &Outcome::Resolved { version: 2, made: true });
+    let events = happenings(
+        &model.status.clone().unwrap(),
+        &next,
+        &Outcome::Resolved { version: 2, made: true, score: None },
+    );
     assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), ["VersionCreated"]);
 }
 
 #[test]
 fn a_reverted_spec_keeps_the_highest_number_as_latest() {
-    let next = status(&model("s3://b/a", 3), &Outcome::Resolved { version: 1, made: false }, Some(2), 1);
+    let next = status(
+        &model("s3://b/a", 3),
+        &Outcome::Resolved { version: 1, made: false, score: None },
+        Some(2),
+        1,
+    );
     assert_eq!((next.current_version, next.latest_version), (Some(1), Some(2)));
 }
 

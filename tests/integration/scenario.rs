@@ -11,6 +11,7 @@ use modelwright::{
     events::Events,
     lease::Leadership,
     metrics::Metrics,
+    pod_http::PodClient,
 };
 use serde_json::{Value, json};
 use tower_test::mock::{Handle, SendResponse, pair};
@@ -53,6 +54,7 @@ pub fn context() -> (Context, ApiServer) {
         settings: settings(),
         metrics: Arc::new(Metrics::default()),
         leadership,
+        pods: PodClient::default(),
     };
     (context, server)
 }

@@ -33,7 +33,7 @@ use crate::{
     },
     context::Settings,
     deployment::{identity::Asked, revision::Facts},
-    quantity::Quantity,
+    resources::complete_resources,
 };
 
 /// Name of the init container.
@@ -41,7 +41,7 @@ pub const FETCH: &str = "fetch";
 /// Name of the serving container.
 pub const SERVE: &str = "serve";
 
-const DEFAULT_MEMORY_LIMIT: &str = "1Gi";
+const DEFAULT_LIMITS: [(&str, &str); 1] = [("memory", "1Gi")];
 const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
 const FETCH_LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
 /// Room beside the artifact, for its manifest and for what is unpacked beside it.
@@ -200,7 +200,12 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         startup_probe: Some(probe("/v2/health/ready", 1, STARTUP_PROBES)),
         readiness_probe: Some(probe("/v2/health/ready", 2, 2)),
         liveness_probe: Some(probe("/v2/health/live", 10, 3)),
-        resources: Some(serve_resources(asked)),
+        resources: Some(complete_resources(
+            &asked.resource_limits,
+            &asked.resource_requests,
+            &DEFAULT_LIMITS,
+            &DEFAULT_REQUESTS,
+        )),
         security_context: Some(confined()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![
@@ -209,38 +214,6 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
             mount("traffic", names::TRAFFIC_DIRECTORY, true),
         ]),
         ..Container::default()
-    }
-}
-
-/// What the user wrote, and where nothing is written: a memory limit, and small requests within the limits.
-fn serve_resources(asked: &Asked) -> ResourceRequirements {
-    let mut limits = asked.resource_limits.clone();
-    limits.entry("memory".into()).or_insert_with(|| {
-        let least = Quantity::parse(DEFAULT_MEMORY_LIMIT).ok();
-        // a larger request without a limit is its own limit
-        asked
-            .resource_requests
-            .get("memory")
-            .filter(|request| Quantity::parse(request).ok() > least)
-            .cloned()
-            .unwrap_or_else(|| DEFAULT_MEMORY_LIMIT.to_owned())
-    });
-    let mut requests = asked.resource_requests.clone();
-    for (resource, default) in DEFAULT_REQUESTS {
-        requests.entry(resource.into()).or_insert_with(|| {
-            let limit = limits.get(resource).filter(|limit| {
-                matches!((Quantity::parse(limit), Quantity::parse(default)), (Ok(limit), Ok(default)) if limit < default)
-            });
-            limit.cloned().unwrap_or_else(|| default.to_owned())
-        });
-    }
-    let amounts = |all: BTreeMap<String, String>| {
-        Some(all.into_iter().map(|(resource, amount)| (resource, Amount(amount))).collect())
-    };
-    ResourceRequirements {
-        limits: amounts(limits),
-        requests: amounts(requests),
-        ..ResourceRequirements::default()
     }
 }
 

@@ -9,11 +9,12 @@ use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
 use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
-        model_version::{Artifact, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
+        model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
+    events::truncated,
     hash,
-    model::{job::Reports, validate::ValidModel},
+    model::{report::Reports, validate::ValidModel},
     objects::owned_metadata,
 };
 
@@ -21,6 +22,10 @@ use crate::{
 const MAX_TENSORS: usize = 16;
 /// Most metrics in the resource.
 const MAX_METRICS: usize = 32;
+/// Most candidates in the resource.
+const MAX_CANDIDATES: usize = 20;
+/// Longest name or number of an evaluation, in bytes.
+const MAX_WORD: usize = 64;
 
 /// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
 pub fn build_version(
@@ -31,8 +36,6 @@ pub fn build_version(
     stamp: i64,
 ) -> ModelVersion {
     let publish = &reports.publish;
-    let metrics: BTreeMap<_, _> =
-        publish.metrics.iter().take(MAX_METRICS).map(|(name, value)| (name.clone(), value.clone())).collect();
     let spec = ModelVersionSpec {
         model: model.name.clone(),
         version: number,
@@ -48,7 +51,7 @@ pub fn build_version(
             inputs: tensors(&publish.signature.inputs),
             outputs: tensors(&publish.signature.outputs),
         },
-        evaluation: (!metrics.is_empty()).then_some(Evaluation { metrics }),
+        evaluation: evaluation(model, reports),
         golden_samples: GoldenSamples {
             count: publish.golden_count,
             tolerance: publish.golden_tolerance.clone(),
@@ -79,6 +82,36 @@ pub fn build_version(
     version.metadata.annotations =
         Some([(SELECTED_GENERATION_ANNOTATION.to_owned(), stamp.to_string())].into());
     version
+}
+
+/// What `publish` measured, and what `train` says of its candidates. An own image may say nothing.
+fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
+    let word = |text: &String| truncated(text, MAX_WORD);
+    let metrics: BTreeMap<_, _> = reports
+        .publish
+        .metrics
+        .iter()
+        .take(MAX_METRICS)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let Some(training) = model.training() else {
+        return (!metrics.is_empty()).then_some(Evaluation { metrics, ..Evaluation::default() });
+    };
+    let train = reports.train.as_ref();
+    Some(Evaluation {
+        metrics,
+        metric: Some(training.config.selection.metric.name().into()),
+        chosen: train.map(|train| word(&train.chosen)),
+        candidates: train
+            .iter()
+            .flat_map(|train| &train.candidates)
+            .take(MAX_CANDIDATES)
+            .map(|candidate| CandidateScore {
+                name: word(&candidate.name),
+                score: candidate.score.as_ref().map(word),
+            })
+            .collect(),
+    })
 }
 
 fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {

@@ -1,0 +1,430 @@
+//! `training` of a Model: data in, a model out. Words and defaults are those of the trainers' contract.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::KubeSchema;
+use modelwright_contract::training::{
+    ColumnType, DataFormat, Goal, ImputeStrategy, Metric, ScaleMethod, Task,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A decimal string.
+const DECIMAL: &str = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$";
+/// A decimal string from 0 to 1.
+const FRACTION: &str = r"^(0(\.[0-9]{1,15})?|1(\.0{1,15})?)$";
+
+/// How a model is trained: data, checks, preparation, split, candidates, selection, gates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.trainer) && has(self.trainer.image)) || (has(self.candidates) && size(self.candidates) > 0)").message("training.candidates is empty: name at least one algorithm to train, for example {name: forest, algorithm: RandomForest}; only an own trainer.image may do without"),
+    validation = Rule::new("!has(self.gates) || self.gates.all(gate, (gate.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression'))").message("training.gates has a metric of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits training.task"),
+    validation = Rule::new("!has(self.selection) || !has(self.selection.metric) || (self.selection.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression')").message("training.selection.metric is one of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits training.task")
+)]
+pub struct Training {
+    /// What is learned: Classification (one of several labels) or Regression (a number).
+    #[schemars(schema_with = "task_schema")]
+    pub task: Task,
+    /// Who trains. Default: the built-in scikit-learn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<Trainer>,
+    /// What is learned from.
+    pub data: TrainingData,
+    /// What must hold of the data; a run whose data fails a check ends before it trains. Default: nothing is checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Checks>,
+    /// Preparation of columns, in order. It is exported as part of the model, so clients send raw values. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub preprocess: Vec<Preparation>,
+    /// How rows are parted into training, validation and test. Default: as each field says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// What is trained and compared; the best of them on the validation part becomes the version. At least one, unless
+    /// the trainer is an own image. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub candidates: Vec<Candidate>,
+    /// How the best candidate is chosen. Default: as each field says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
+    /// What the chosen model must reach on the test part, measured on the exported model itself. A model that misses a
+    /// gate becomes no version. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 11), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["metric"]))]
+    pub gates: Vec<Gate>,
+    /// Resources of the container that trains. They do not decide a version. Default: as each field says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<TrainingResources>,
+    /// How the run's Job is run. It does not decide a version. Default: as each field says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunSettings>,
+}
+
+/// Who trains: a built-in library, or an image of your own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.library) != has(self.image)").message("training.trainer takes exactly one of library (built in) and image (your own); remove one or add the missing one"),
+    validation = Rule::new("has(self.image) || (!has(self.command) && !has(self.args))").message("training.trainer.command and args apply to an own image only; remove them or set image")
+)]
+pub struct Trainer {
+    /// Default: ScikitLearn, unless `image` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<Library>,
+    /// An image of your own that follows the contract of the train container. Default: none, the library trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// Command of the own image. Default: the image's entrypoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 4096)))]
+    pub command: Vec<String>,
+    /// Arguments of the own image's command. Default: the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub args: Vec<String>,
+}
+
+/// A built-in library. Default: ScikitLearn, unless an image is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Library {
+    /// scikit-learn.
+    ScikitLearn,
+}
+
+/// What is learned from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("training.data.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.csv"),
+    validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("training.data.credentialsSecret does not apply to a pvc:// address; remove it"),
+    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("training.data.uri must name a path behind the bucket or claim, for example s3://bucket/digits.csv or pvc://claim/digits.csv")
+)]
+pub struct TrainingData {
+    /// A file, or, for CSV and Parquet, a folder of files with the same columns (`s3://` and `pvc://` with a trailing
+    /// `/`, or an OCI artifact): `oci://registry/repository[:tag|@sha256:…]`, `s3://bucket/key`, `https://host/path`,
+    /// `http://host/path`, `pvc://claim/path`.
+    #[schemars(length(min = 1, max = 2048))]
+    pub uri: String,
+    /// The expected SHA-256, 64 hex digits, of the one file (`sha256sum`), of the OCI manifest, or, for several files, of
+    /// their sorted `sha256sum` lines. A mismatch fails the run. Default: not checked, but recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
+    /// How the data is written: CSV (UTF-8, with a line of names), NPZ (one NumPy file of two arrays) or Parquet.
+    #[schemars(schema_with = "format_schema")]
+    pub format: DataFormat,
+    /// The column with the truth; with NPZ the array with it, and the other array holds the features.
+    #[schemars(length(min = 1, max = 256))]
+    pub label: String,
+    /// Secret with the credentials, in the same namespace; its name starts with `modelwright-`, and its key `host` names
+    /// the only host that they are sent to. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = r"^modelwright-[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub credentials_secret: Option<String>,
+}
+
+/// What must hold of the data before a run trains. Shares are decimal strings from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Checks {
+    /// Fewest rows. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub min_rows: Option<u64>,
+    /// Most rows. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub max_rows: Option<u64>,
+    /// Largest share of missing values in any one feature column, for example "0.05". Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = FRACTION))]
+    pub max_missing_fraction: Option<String>,
+    /// Largest share of rows that repeat an earlier row, label included. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = FRACTION))]
+    pub max_duplicate_fraction: Option<String>,
+    /// Classification only: smallest share of rows of any one label. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = FRACTION))]
+    pub min_class_fraction: Option<String>,
+    /// Single columns. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub columns: Vec<ColumnCheck>,
+}
+
+/// What must hold of one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ColumnCheck {
+    /// Its name.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// What its values are: Number, Integer or Text. Default: not checked.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "column_type_schema")]
+    pub type_: Option<ColumnType>,
+    /// Smallest number, a decimal string. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40), regex(pattern = DECIMAL))]
+    pub min: Option<String>,
+    /// Largest number, a decimal string. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40), regex(pattern = DECIMAL))]
+    pub max: Option<String>,
+    /// The only values that may occur, as text. Default: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), inner(length(max = 256)))]
+    pub allowed: Vec<String>,
+    /// Largest share of missing values. Default: `maxMissingFraction` of all columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = FRACTION))]
+    pub max_missing_fraction: Option<String>,
+}
+
+/// One step of preparation: exactly one of its fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.impute), has(self.scale), has(self.oneHot), has(self.ordinal)].filter(is, is).size() == 1").message("a step of training.preprocess takes exactly one of impute, scale, oneHot and ordinal; make a step of each"))]
+pub struct Preparation {
+    /// Fill in missing values. Default: another field of the step is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impute: Option<Impute>,
+    /// Scale numbers. Default: another field of the step is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
+    /// One column of 0 and 1 for each value that the training part has; other values give 0 in all of them. Default:
+    /// another field of the step is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_hot: Option<Encode>,
+    /// The number of a value among those of the training part, sorted; other values give -1. Default: another field of
+    /// the step is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordinal: Option<Encode>,
+}
+
+/// Fill in missing values. Default: another field of the step is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.strategy == 'Constant') == has(self.fillValue)").message("impute.fillValue belongs to strategy Constant, which needs it; set both or neither"))]
+pub struct Impute {
+    /// With what: Mean, Median, MostFrequent or Constant.
+    #[schemars(schema_with = "strategy_schema")]
+    pub strategy: ImputeStrategy,
+    /// The value of strategy Constant, as text. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub fill_value: Option<String>,
+    /// Names of columns. Default: every column that the strategy can fill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
+    pub columns: Vec<String>,
+}
+
+/// Scale numbers. Default: another field of the step is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Scale {
+    /// Standard (to mean 0 and variance 1), MinMax (to 0 … 1) or Robust (by median and interquartile range).
+    #[schemars(schema_with = "method_schema")]
+    pub method: ScaleMethod,
+    /// Names of columns. Default: every numeric column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
+    pub columns: Vec<String>,
+}
+
+/// Encode values as numbers. Default: another field of the step is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Encode {
+    /// Names of columns. Default: every text column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
+    pub columns: Vec<String>,
+}
+
+/// How rows are parted. What is neither validation nor test is trained on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Split {
+    /// Share of the validation part, on which candidates are compared. Default: "0.1".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = FRACTION))]
+    pub validation: Option<String>,
+    /// Share of the test part, on which gates are measured. Default: "0.2".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = FRACTION))]
+    pub test: Option<String>,
+    /// Seed of the shuffle, and of every candidate that takes a `random_state` and is given none. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4_294_967_295_u64))]
+    pub seed: Option<u32>,
+    /// Whether each part has the labels in the same shares. Default: true for a Classification, false for a Regression,
+    /// which cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stratify: Option<bool>,
+}
+
+/// One model to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Its name, unique among the candidates.
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// With scikit-learn: DecisionTree, ElasticNet, Lasso, LinearRegression, LogisticRegression, MLP, RandomForest,
+    /// Ridge, SGD or SVM, as far as the task has it. With an own image any word.
+    #[schemars(length(min = 1, max = 64))]
+    pub algorithm: String,
+    /// Parameters by scikit-learn's own names: numbers, strings, booleans, null, or lists of at most 16 of these; at most
+    /// 8 KiB. Kubernetes does not tell 1.0 from 1, so a whole number is an integer. Default: the library's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"x-kubernetes-preserve-unknown-fields": true}))]
+    pub parameters: BTreeMap<String, Value>,
+}
+
+/// How the best candidate is chosen, on the validation part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// Classification: Accuracy, PrecisionMacro, RecallMacro, F1Macro, PrecisionWeighted, RecallWeighted, F1Weighted or
+    /// LogLoss. Regression: MeanSquaredError, MeanAbsoluteError or R2. Default: F1Macro, MeanSquaredError.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "metric_schema")]
+    pub metric: Option<Metric>,
+    /// Maximize or Minimize; the metric knows, and the other one is refused. Default: the metric's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "goal_schema")]
+    pub goal: Option<Goal>,
+}
+
+/// What a model must reach on the test part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.min) || has(self.max)").message("a gate needs min, max or both, as decimal strings, for example {metric: Accuracy, min: \"0.95\"}"))]
+pub struct Gate {
+    /// One of the metrics of `selection.metric`, each once.
+    #[schemars(schema_with = "metric_schema")]
+    pub metric: Metric,
+    /// Smallest value that passes, a decimal string. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40), regex(pattern = DECIMAL))]
+    pub min: Option<String>,
+    /// Largest value that passes, a decimal string. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40), regex(pattern = DECIMAL))]
+    pub max: Option<String>,
+}
+
+/// Resources of the container that trains, as in a pod: quantities by resource name, extended resources included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainingResources {
+    /// Most that it may use, for example `nvidia.com/gpu: 1`. Default: cpu 2, memory 2Gi.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub limits: BTreeMap<String, IntOrString>,
+    /// What the scheduler reserves. Default: cpu 500m, memory 512Mi, at most the limits; extended resources as in limits.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub requests: BTreeMap<String, IntOrString>,
+}
+
+/// How the run's Job is run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.priorityClass) || has(self.queueName)").message("training.run.priorityClass is Kueue's and needs training.run.queueName; set it, or use scheduling.priorityClassName for the pods"),
+    validation = Rule::new("!has(self.suspend) || !self.suspend || !has(self.queueName)").message("training.run.suspend does not go with queueName: Kueue decides when a queued run starts; remove one of both")
+)]
+pub struct RunSettings {
+    /// Pods that may fail before the run does; disruptions do not count, and bad input fails the run at once. Default: 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 20))]
+    pub backoff_limit: Option<i32>,
+    /// Longest that the run may take in seconds, waiting for a node included. Default: 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub active_deadline_seconds: Option<i64>,
+    /// Whether the run stands still: its pod is stopped, and a new one starts from the beginning once this is false.
+    /// Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// Queue of Kueue (a LocalQueue of the namespace) that admits the run. Default: none, the run starts at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub queue_name: Option<String>,
+    /// WorkloadPriorityClass of Kueue, with `queueName`. Default: Kueue's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub priority_class: Option<String>,
+}
+
+// The contract's words have no schema of their own: it knows no Kubernetes.
+
+/// The bound is for the API server, which estimates the cost of rules by it.
+fn one_of<const N: usize>(words: [&str; N]) -> Schema {
+    let longest = words.iter().map(|word| word.len()).max();
+    json_schema!({"type": "string", "enum": words.to_vec(), "maxLength": longest})
+}
+
+fn task_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Classification", "Regression"])
+}
+
+fn format_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["CSV", "NPZ", "Parquet"])
+}
+
+fn column_type_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Number", "Integer", "Text"])
+}
+
+fn strategy_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Mean", "Median", "MostFrequent", "Constant"])
+}
+
+fn method_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Standard", "MinMax", "Robust"])
+}
+
+fn metric_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(Metric::ALL.map(Metric::name))
+}
+
+fn goal_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Maximize", "Minimize"])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    fn all_are_read<T: DeserializeOwned + Serialize>(schema: fn(&mut SchemaGenerator) -> Schema) {
+        let schema = schema(&mut SchemaGenerator::default());
+        for word in schema.get("enum").and_then(Value::as_array).unwrap() {
+            let read: T = serde_json::from_value(word.clone()).unwrap();
+            assert_eq!(&serde_json::to_value(read).unwrap(), word);
+        }
+    }
+
+    #[test]
+    fn every_word_of_the_schema_is_one_of_the_contract() {
+        all_are_read::<Task>(task_schema);
+        all_are_read::<DataFormat>(format_schema);
+        all_are_read::<ColumnType>(column_type_schema);
+        all_are_read::<ImputeStrategy>(strategy_schema);
+        all_are_read::<ScaleMethod>(method_schema);
+        all_are_read::<Metric>(metric_schema);
+        all_are_read::<Goal>(goal_schema);
+    }
+}

@@ -1,0 +1,195 @@
+//! The containers of a run's pod: `fetch`, for a training `train`, then `publish`. Pure.
+
+use k8s_openapi::{
+    api::core::v1::{Capabilities, Container, ContainerPort, EnvVar, ResourceRequirements, SecurityContext},
+    apimachinery::pkg::api::resource::Quantity,
+};
+use modelwright_contract::{
+    fetch::{FetchConfig, FetchKind},
+    names,
+    publish::{PublishConfig, Store},
+    training::{Judgement, OUTPUT_DIRECTORY},
+};
+
+use super::volumes::mount;
+use crate::{
+    context::Settings,
+    model::{
+        job::{FETCH, PUBLISH, TRAIN},
+        validate::{Place, Trainer, ValidModel, ValidTraining, Work},
+    },
+    resources::complete_resources,
+};
+
+/// Largest model that is imported.
+const MAX_MODEL_BYTES: u64 = 10 * GIBI;
+/// Most data that is trained from.
+const MAX_DATA_BYTES: u64 = 8 * GIBI;
+const GIBI: u64 = 1024 * 1024 * 1024;
+/// For how long a store that does not answer is retried inside one pod.
+const STORE_RETRY_SECONDS: u32 = 15 * 60;
+const GOLDEN_SAMPLES: u32 = 8;
+const GOLDEN_SEED: u64 = 7;
+const TRAIN_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "2Gi")];
+const TRAIN_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "512Mi")];
+
+pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
+    let train = model.training().map(|training| train_container(training, settings));
+    std::iter::once(fetch_container(model, settings)).chain(train).collect()
+}
+
+fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
+    let source = model.source();
+    let from_store = is_in_store(model, settings);
+    let credentials = match (&source.credentials_secret, from_store) {
+        (Some(_), _) => Some(names::CREDENTIALS_DIRECTORY),
+        (None, true) => Some(names::STORE_CREDENTIALS_DIRECTORY),
+        (None, false) => None,
+    };
+    let (kind, max_bytes, run) = match &model.work {
+        Work::Import(_) => (FetchKind::Source, MAX_MODEL_BYTES, None),
+        Work::Train(training) => (FetchKind::Data, MAX_DATA_BYTES, Some(Box::new(training.config.clone()))),
+    };
+    let config = FetchConfig {
+        kind,
+        uri: source.uri.clone(),
+        sha256: source.sha256.clone(),
+        destination: names::SOURCE_DIRECTORY.into(),
+        credentials_directory: credentials.map(Into::into),
+        max_bytes,
+        // the store is the administrator's own, whatever range it is in
+        allow_private_networks: from_store || settings.allow_private_networks,
+        plain_http: from_store && settings.store_plain_http,
+        run,
+    };
+    let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
+    if source.credentials_secret.is_some() {
+        mounts.push(mount("credentials", names::CREDENTIALS_DIRECTORY, true));
+    } else if from_store {
+        mounts.push(mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true));
+    }
+    if matches!(source.place, Place::Claim(_)) {
+        mounts.push(mount("claim", names::CLAIM_DIRECTORY, true));
+    }
+    Container {
+        volume_mounts: Some(mounts),
+        ..runtime_container(FETCH, names::FETCH_ENV, &config, settings, ["1", "512Mi"])
+    }
+}
+
+/// Without any credentials: what runs in here may be a user's own.
+fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
+    let (image, command, args) = match &training.trainer {
+        Trainer::ScikitLearn => (&settings.trainer_image, Vec::new(), Vec::new()),
+        Trainer::Image { image, command, args } => (image, command.clone(), args.clone()),
+    };
+    let some = |words: Vec<String>| Some(words).filter(|words| !words.is_empty());
+    Container {
+        name: TRAIN.into(),
+        image: Some(image.clone()),
+        command: some(command),
+        args: some(args),
+        // the user of the pod has no home of its own, and the image's file system is read-only
+        env: Some(vec![EnvVar { name: "HOME".into(), value: Some("/tmp".into()), value_from: None }]),
+        ports: Some(vec![ContainerPort {
+            name: Some("progress".into()),
+            container_port: names::METRICS_PORT.into(),
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(complete_resources(
+            &training.limits,
+            &training.requests,
+            &TRAIN_LIMITS,
+            &TRAIN_REQUESTS,
+        )),
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, false),
+            mount("temporary", "/tmp", false),
+        ]),
+        ..confined()
+    }
+}
+
+pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Container {
+    let (directory, judgement) = match &model.work {
+        Work::Import(_) => (names::SOURCE_DIRECTORY, None),
+        Work::Train(training) => {
+            (OUTPUT_DIRECTORY, Some(Judgement { task: training.config.task, gates: training.gates.clone() }))
+        }
+    };
+    let config = PublishConfig {
+        namespace: model.namespace.clone(),
+        model: model.name.clone(),
+        directory: directory.into(),
+        store: Store {
+            uri: settings.store_uri.clone(),
+            plain_http: settings.store_plain_http,
+            credentials_directory: Some(names::STORE_CREDENTIALS_DIRECTORY.into()),
+        },
+        golden_samples: GOLDEN_SAMPLES,
+        golden_seed: GOLDEN_SEED,
+        store_retry_seconds: STORE_RETRY_SECONDS,
+        judgement,
+    };
+    Container {
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, false),
+            mount("temporary", "/tmp", false),
+            mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+        ]),
+        ..runtime_container(PUBLISH, names::PUBLISH_ENV, &config, settings, ["2", "4Gi"])
+    }
+}
+
+/// Whether the source is on the artifact store's own host: another Model's artifact, say.
+fn is_in_store(model: &ValidModel, settings: &Settings) -> bool {
+    let source = model.source();
+    let store = settings.store_uri.strip_prefix("oci://").and_then(|rest| rest.split('/').next());
+    source.uri.starts_with("oci://")
+        && matches!((&source.place, store), (Place::Remote(host), Some(store)) if host == store)
+}
+
+fn runtime_container(
+    name: &str,
+    environment: &str,
+    config: &impl serde::Serialize,
+    settings: &Settings,
+    [cpu, memory]: [&str; 2],
+) -> Container {
+    let quantities = |cpu: &str, memory: &str| {
+        Some(
+            [("cpu".to_owned(), Quantity(cpu.into())), ("memory".to_owned(), Quantity(memory.into()))].into(),
+        )
+    };
+    Container {
+        name: name.into(),
+        image: Some(settings.runtime_image.clone()),
+        args: Some(vec![name.into()]),
+        env: Some(vec![EnvVar {
+            name: environment.into(),
+            value: Some(serde_json::to_string(config).expect("the contract's types are JSON")),
+            value_from: None,
+        }]),
+        resources: Some(ResourceRequirements {
+            limits: quantities(cpu, memory),
+            requests: quantities("100m", "128Mi"),
+            ..ResourceRequirements::default()
+        }),
+        ..confined()
+    }
+}
+
+/// What every container of a run is under.
+fn confined() -> Container {
+    Container {
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+            read_only_root_filesystem: Some(true),
+            ..SecurityContext::default()
+        }),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
+    }
+}

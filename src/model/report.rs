@@ -1,0 +1,205 @@
+//! How a run ended, in its containers' own words. In go a finished Job and its pods; out come the reports of a success, or
+//! why it failed. Pure.
+
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{Container, ContainerStateTerminated, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::ResourceExt as _;
+use modelwright_contract::{
+    report::{Failure, FetchReport, PublishReport, Report},
+    training::TrainReport,
+};
+
+use super::{
+    fetch::Observed,
+    job::{CONTAINERS, FETCH, MAX_MESSAGE, PUBLISH, TRAIN, container_statuses, has_started, phase_of},
+    problem,
+};
+use crate::{
+    api::{condition::timestamp, model::RunFailure},
+    events::truncated,
+};
+
+/// A Job's own reason for a run that took too long.
+pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+
+/// What the containers of a successful run reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reports {
+    /// Of `fetch`.
+    pub fetch: FetchReport,
+    /// Of `train`, where there is one and it says something.
+    pub train: Option<TrainReport>,
+    /// Of `publish`.
+    pub publish: PublishReport,
+    /// When the Job started, RFC 3339.
+    pub started_at: String,
+    /// When the last container ended, RFC 3339.
+    pub finished_at: String,
+}
+
+/// The reports of a pod that succeeded.
+pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Reports, RunFailure> {
+    let started_at = job.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let (fetch, _) = report_of::<FetchReport>(pod, FETCH)?;
+    let (publish, ended) = report_of::<PublishReport>(pod, PUBLISH)?;
+    Ok(Reports {
+        fetch,
+        train: report_of::<TrainReport>(pod, TRAIN).ok().map(|(train, _)| train),
+        publish,
+        started_at: started_at.map(time_of).unwrap_or_default(),
+        finished_at: ended.as_ref().or(completed).map(time_of).unwrap_or_default(),
+    })
+}
+
+fn report_of<T>(pod: &Pod, container: &str) -> Result<(T, Option<Time>), RunFailure>
+where
+    T: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let terminated = terminated(pod, container);
+    let message = terminated.and_then(|state| state.message.as_deref()).unwrap_or_default();
+    let time = terminated.and_then(|state| state.finished_at.clone());
+    let failure = |reason: &str, message: String| RunFailure {
+        reason: reason.into(),
+        message: truncated(&message, MAX_MESSAGE),
+        phase: container.into(),
+        time: time.as_ref().map(time_of).unwrap_or_default(),
+    };
+    match Report::<T>::parse(message) {
+        Ok(Report::Succeeded(report)) => Ok((report, time)),
+        Ok(Report::Failed(told)) => Err(failure(&told.reason, told.message)),
+        Err(error) => Err(failure(
+            "ReportUnreadable",
+            format!(
+                "{error}; the runtime image and the operator are probably of different releases: set the operator's runtime image to its own release, then change spec.rerun"
+            ),
+        )),
+    }
+}
+
+/// Why a Job failed for good: in the words of its last pod, unless it is the Job that ran out of time.
+pub fn run_failure(
+    job: &Job,
+    (reason, message, time): (&str, &str, Option<&Time>),
+    pods: &[&Arc<Pod>],
+    observed: &Observed,
+) -> RunFailure {
+    let of_a_pod = pods.iter().rev().find_map(|pod| pod_failure(job, pod));
+    match of_a_pod {
+        Some(failure) if reason != DEADLINE_EXCEEDED => failure,
+        of_a_pod => job_failure(job, (reason, message, time), pods, observed, of_a_pod.as_ref()),
+    }
+}
+
+/// Why a pod failed, from the first container that did.
+pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
+    if phase_of(pod) != Some("Failed") {
+        return None;
+    }
+    let (container, state) = CONTAINERS.into_iter().find_map(|container| {
+        let state = terminated(pod, container)?;
+        (state.exit_code != 0).then_some((container, state))
+    })?;
+    let message = state.message.as_deref().unwrap_or_default();
+    let failure = match Report::<serde_json::Value>::parse(message) {
+        Ok(Report::Failed(failure)) => failure,
+        _ => unreported(job, container, state, message),
+    };
+    Some(RunFailure {
+        reason: truncated(&failure.reason, 128),
+        message: truncated(&failure.message, MAX_MESSAGE),
+        phase: container.into(),
+        time: state.finished_at.as_ref().map(time_of).unwrap_or_default(),
+    })
+}
+
+/// The failure of a container that could not report.
+fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
+    if state.reason.as_deref() == Some("OOMKilled") {
+        let message = if container == TRAIN {
+            format!(
+                "the container was killed at its memory limit, {}; raise spec.training.resources.limits.memory",
+                memory_limit(job).unwrap_or("which the namespace sets")
+            )
+        } else {
+            "the container was killed at its memory limit; the model is too large for it".into()
+        };
+        return Failure { reason: "OutOfMemory".into(), message };
+    }
+    let tail = if message.trim().is_empty() { "it left no message" } else { message.trim() };
+    if container == TRAIN {
+        let last = tail.lines().last().unwrap_or(tail).trim();
+        return Failure {
+            reason: "TrainFailed".into(),
+            message: format!(
+                "the container ended with exit code {}, and its last line is: {last}; `kubectl logs job/{} --container {TRAIN}` has the others",
+                state.exit_code,
+                job.name_any()
+            ),
+        };
+    }
+    Failure {
+        reason: "ContainerFailed".into(),
+        message: format!("the container ended with exit code {}: {tail}", state.exit_code),
+    }
+}
+
+fn memory_limit(job: &Job) -> Option<&str> {
+    let limits = train_container(job)?.resources.as_ref()?.limits.as_ref()?;
+    Some(limits.get("memory")?.0.as_str())
+}
+
+/// The container that trains, if the Job is a training.
+pub fn train_container(job: &Job) -> Option<&Container> {
+    let pod = job.spec.as_ref()?.template.spec.as_ref()?;
+    pod.init_containers.iter().flatten().find(|container| container.name == TRAIN)
+}
+
+/// Why a Job failed that stopped its pods itself, or whose pods tell nothing.
+fn job_failure(
+    job: &Job,
+    (reason, message, time): (&str, &str, Option<&Time>),
+    pods: &[&Arc<Pod>],
+    observed: &Observed,
+    before: Option<&RunFailure>,
+) -> RunFailure {
+    let mut message = message.to_owned();
+    if reason == DEADLINE_EXCEEDED
+        && let (Some(_), Some(seconds)) =
+            (train_container(job), job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds))
+    {
+        message = format!(
+            "the run took longer than spec.training.run.activeDeadlineSeconds, which is {seconds}; raise it, or train on less"
+        );
+    }
+    if let Some(problem) = pods.last().and_then(|pod| problem::of_pod(pod, observed)) {
+        message = format!("{message}; the pod was waiting: {}", problem.message);
+    }
+    if let Some(before) = before {
+        message =
+            format!("{message}; before that, {} failed: {}: {}", before.phase, before.reason, before.message);
+    }
+    let last = pods.last().and_then(|pod| CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)));
+    RunFailure {
+        reason: if reason.is_empty() { "JobFailed".into() } else { reason.into() },
+        message: truncated(&message, MAX_MESSAGE),
+        phase: last.unwrap_or(FETCH).into(),
+        time: time.map(time_of).unwrap_or_default(),
+    }
+}
+
+fn terminated<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTerminated> {
+    container_statuses(pod)
+        .find(|status| status.name == container)
+        .and_then(|status| status.state.as_ref()?.terminated.as_ref())
+}
+
+fn time_of(time: &Time) -> String {
+    timestamp(time.0)
+}

@@ -1,0 +1,246 @@
+//! What decides a version: what the user wrote in `source`, `training` (without `run` and `resources`) and `rerun`, and
+//! nothing that the operator adds. In goes a Model, out comes a hash. Pure.
+//!
+//! Only what is written counts: a default that is written out is another spec than one that is left out, so that a later
+//! operator's default makes no new version. Decimal strings count by value (`"0.10"` is `"0.1"`), as do the numbers of
+//! parameters (`1.0` is `1`: the API server itself stores the one as the other), but a parameter that is `null` is
+//! another one than none. Lists count in their order, and an empty part counts as none.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{Model, Training, training::Candidate},
+    decimal::Decimal,
+    hash,
+};
+
+/// Members of a training, wherever they are, whose value is a decimal string.
+const DECIMALS: [&str; 7] =
+    ["validation", "test", "min", "max", "maxMissingFraction", "maxDuplicateFraction", "minClassFraction"];
+/// Parts of a training that are as good as absent when they are empty.
+const PARTS: [&str; 6] = ["checks", "preprocess", "split", "candidates", "selection", "gates"];
+/// Largest whole number that a JSON number holds exactly.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// What decides a version of the Model.
+pub fn spec_hash(model: &Model) -> String {
+    let mut decided = Map::new();
+    decided.insert("source".into(), to_value(&model.spec.source));
+    decided.insert("training".into(), model.spec.training.as_ref().map_or(Value::Null, training_identity));
+    decided.insert("rerun".into(), to_value(&model.spec.rerun));
+    hash::canonical(&Value::Object(decided))
+}
+
+fn training_identity(training: &Training) -> Value {
+    let written = Training { resources: None, run: None, candidates: Vec::new(), ..training.clone() };
+    let mut identity = to_value(&written);
+    by_value(&mut identity);
+    if let Some(members) = identity.as_object_mut() {
+        members.insert("candidates".into(), training.candidates.iter().map(candidate_identity).collect());
+        members.retain(|name, part| !(PARTS.contains(&name.as_str()) && is_empty(part)));
+    }
+    identity
+}
+
+/// Parameters as a list of pairs: a map would lose those that are `null`.
+fn candidate_identity(candidate: &Candidate) -> Value {
+    let parameters: Vec<Value> = candidate
+        .parameters
+        .iter()
+        .map(|(name, value)| Value::Array(vec![name.as_str().into(), number_by_value(value)]))
+        .collect();
+    let mut identity = Map::new();
+    identity.insert("name".into(), candidate.name.as_str().into());
+    identity.insert("algorithm".into(), candidate.algorithm.as_str().into());
+    if !parameters.is_empty() {
+        identity.insert("parameters".into(), parameters.into());
+    }
+    identity.into()
+}
+
+fn number_by_value(value: &Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => match number.as_f64() {
+            #[allow(clippy::cast_possible_truncation)] // whole, and within the bounds of i64
+            Some(float) if float.fract() == 0.0 && float.abs() <= EXACT => Value::from(float as i64),
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(number_by_value).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), number_by_value(member))).collect()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// What cannot be read is refused elsewhere; here it stands for itself.
+fn by_value(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if DECIMALS.contains(&name.as_str()) => {
+                        if let Ok(decimal) = Decimal::parse(text) {
+                            *text = decimal.to_string();
+                        }
+                    }
+                    _ => by_value(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(by_value),
+        _ => {}
+    }
+}
+
+fn is_empty(part: &Value) -> bool {
+    match part {
+        Value::Null => true,
+        Value::Object(members) => members.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+fn to_value(part: &impl serde::Serialize) -> Value {
+    serde_json::to_value(part).expect("strings, numbers and maps with string keys are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{ModelSource, ModelSpec};
+
+    fn model(uri: &str) -> Model {
+        let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
+        Model::new("digits", ModelSpec { source: Some(source), ..ModelSpec::default() })
+    }
+
+    fn trained(changes: &[(&str, Value)]) -> String {
+        let mut training = json!({
+            "task": "Classification",
+            "data": {"uri": "s3://bucket/digits.csv", "format": "CSV", "label": "digit"},
+            "candidates": [{"name": "forest", "algorithm": "RandomForest"}],
+        });
+        for (pointer, value) in changes {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            training.pointer_mut(parent).unwrap()[name] = value.clone();
+        }
+        let training = serde_json::from_value(training).unwrap();
+        spec_hash(&Model::new("digits", ModelSpec { training: Some(training), ..ModelSpec::default() }))
+    }
+
+    fn full() -> Vec<(&'static str, Value)> {
+        vec![
+            ("/trainer", json!({"library": "ScikitLearn"})),
+            ("/data/sha256", "a".repeat(64).into()),
+            ("/data/credentialsSecret", "modelwright-s3".into()),
+            (
+                "/checks",
+                json!({"minRows": 1000, "maxMissingFraction": "0.05",
+                "columns": [{"name": "age", "type": "Number", "min": "0", "max": "130.5"}]}),
+            ),
+            (
+                "/preprocess",
+                json!([{"impute": {"strategy": "Median"}}, {"scale": {"method": "Standard"}}, {"oneHot": {}}]),
+            ),
+            ("/split", json!({"validation": "0.1", "test": "0.2", "seed": 7, "stratify": true})),
+            (
+                "/candidates",
+                json!([
+                    {"name": "forest", "algorithm": "RandomForest", "parameters": {"n_estimators": 200, "max_features": null}},
+                    {"name": "mlp", "algorithm": "MLP", "parameters": {"alpha": 0.0001, "hidden_layer_sizes": [64, 32]}},
+                ]),
+            ),
+            ("/selection", json!({"metric": "F1Macro", "goal": "Maximize"})),
+            ("/gates", json!([{"metric": "Accuracy", "min": "0.95"}])),
+        ]
+    }
+
+    #[test]
+    fn golden_hashes_of_imports_never_change() {
+        let plain = model("s3://bucket/digits.onnx");
+        let mut full = plain.clone();
+        full.spec.rerun = Some("2026-11".into());
+        full.spec.source = Some(ModelSource {
+            uri: "s3://bucket/digits.onnx".into(),
+            sha256: Some("a".repeat(64)),
+            credentials_secret: Some("modelwright-s3".into()),
+        });
+        assert_eq!(spec_hash(&plain), "v1-ae763009bed69eedad147c746dd6d614e8dfb21550e6199cc0ec0d90e2826a5b");
+        assert_eq!(spec_hash(&full), "v1-a0d51fb44cdbd4bece5ce298fa74baf48c59e9ec038252b15979a19016b0af53");
+    }
+
+    #[test]
+    fn golden_hashes_of_trainings_never_change() {
+        assert_eq!(trained(&[]), "v1-e8d47f02738daa762aee85b0701a407a64abcd636409f800c50e111940c63fcb");
+        assert_eq!(trained(&full()), "v1-b35a4fb8f0e1ae3249bb6f00de00e777f98371d3eafcc9fb238a4f89e90334e9");
+    }
+
+    #[test]
+    fn spellings_of_the_same_training_have_one_hash() {
+        for (one, other) in [
+            (vec![("/split", json!({"test": "0.1"}))], vec![("/split", json!({"test": "0.10"}))]),
+            (vec![], vec![("/checks", json!({})), ("/preprocess", json!([])), ("/split", json!({}))]),
+            (vec![], vec![("/selection", json!({})), ("/gates", json!([]))]),
+            (
+                vec![("/gates", json!([{"metric": "Accuracy", "min": "0.950"}]))],
+                vec![("/gates", json!([{"metric": "Accuracy", "min": "0.95"}]))],
+            ),
+            (
+                vec![("/candidates/0/parameters", json!({"n_estimators": 200}))],
+                vec![("/candidates/0/parameters", json!({"n_estimators": 200.0}))],
+            ),
+            (
+                vec![("/checks", json!({"columns": [{"name": "a", "min": "-0"}]}))],
+                vec![("/checks", json!({"columns": [{"name": "a", "min": "0.0"}]}))],
+            ),
+        ] {
+            assert_eq!(trained(&one), trained(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn how_a_run_is_run_decides_no_version_and_everything_else_does() {
+        let plain = trained(&[]);
+        for same in [
+            ("/resources", json!({"limits": {"nvidia.com/gpu": 1}})),
+            ("/run", json!({"suspend": true, "queueName": "team-a", "backoffLimit": 5})),
+        ] {
+            assert_eq!(trained(std::slice::from_ref(&same)), plain, "{same:?}");
+        }
+        let mut all = vec![plain];
+        for other in full().into_iter().chain([
+            ("/task", json!("Regression")),
+            ("/data/uri", json!("s3://bucket/other.csv")),
+            ("/data/label", json!("other")),
+            ("/data/format", json!("Parquet")),
+            ("/trainer", json!({"image": "registry.example/mine:1"})),
+            ("/trainer", json!({"image": "registry.example/mine:1", "args": ["x"]})),
+            ("/preprocess", json!([{"ordinal": {}}])),
+            ("/preprocess", json!([{"oneHot": {}}])),
+            ("/candidates/0/parameters", json!({"max_features": null})),
+            ("/candidates/0/parameters", json!({"max_features": "null"})),
+            ("/candidates/0/parameters", json!({"max_features": 0.5})),
+            ("/candidates", json!([{"name": "b", "algorithm": "SVM"}, {"name": "a", "algorithm": "SVM"}])),
+            ("/candidates", json!([{"name": "a", "algorithm": "SVM"}, {"name": "b", "algorithm": "SVM"}])),
+        ]) {
+            let hash = trained(std::slice::from_ref(&other));
+            assert!(!all.contains(&hash), "{other:?} is no change");
+            all.push(hash);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_decimal_counts_by_value(whole in 0_u32..1000, fraction in "[0-9]{1,8}", zeros in 0_usize..6) {
+            let short = json!([{"metric": "LogLoss", "max": format!("{whole}.{fraction}")}]);
+            let long = json!([{"metric": "LogLoss", "max": format!("{whole}.{fraction}{}", "0".repeat(zeros))}]);
+            prop_assert_eq!(trained(&[("/gates", short)]), trained(&[("/gates", long)]));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What is trained, how the best is chosen, and what it must reach. In goes what a user wrote, out comes what the
+//! containers are told; problems are told by the path of the field. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwright_contract::{
+    algorithms::{Algorithm, scikit_learn},
+    training::{Candidate, Gate, Metric, Selection, Task},
+};
+use serde_json::Value;
+
+use super::data::{check_order, read_decimal};
+use crate::{api::training as written, decimal::Decimal, suggestion::did_you_mean};
+
+/// Most values of a parameter that is a list.
+const MAX_LIST: usize = 16;
+/// Longest string of a parameter, and longest name of one, in bytes.
+const MAX_STRING: usize = 256;
+/// Most bytes of a candidate's parameters as JSON.
+const MAX_PARAMETERS: usize = 8 * 1024;
+/// Longest name of a candidate.
+const MAX_NAME: usize = 40;
+
+/// `built_in`: whether scikit-learn trains, whose algorithms and parameters are known.
+pub(super) fn validate_candidates(
+    candidates: &[written::Candidate],
+    task: Task,
+    built_in: bool,
+    problems: &mut Vec<String>,
+) -> Vec<Candidate> {
+    if candidates.is_empty() && built_in {
+        problems.push(
+            "spec.training.candidates is empty; name at least one algorithm to train, for example {name: forest, algorithm: RandomForest}"
+                .into(),
+        );
+    }
+    let mut names = BTreeSet::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        let field = format!("spec.training.candidates[{at}]");
+        if !is_label(&candidate.name) {
+            problems.push(format!(
+                "{field}.name `{}` is not a name; expected at most {MAX_NAME} lower-case letters, digits and -, for example forest-200",
+                candidate.name
+            ));
+        }
+        if !names.insert(&candidate.name) {
+            problems.push(format!(
+                "{field}.name `{}` is there twice; give each candidate a name of its own",
+                candidate.name
+            ));
+        }
+        check_parameters(&field, &candidate.parameters, problems);
+        if built_in {
+            check_algorithm(&field, candidate, task, problems);
+        } else if candidate.algorithm.is_empty() {
+            problems.push(format!("{field}.algorithm is empty; expected a word that your image knows"));
+        }
+    }
+    candidates
+        .iter()
+        .map(|candidate| Candidate {
+            name: candidate.name.clone(),
+            algorithm: candidate.algorithm.clone(),
+            parameters: candidate.parameters.clone(),
+        })
+        .collect()
+}
+
+fn is_label(name: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= MAX_NAME
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|c| edge(c) || c == '-')
+}
+
+fn check_algorithm(field: &str, candidate: &written::Candidate, task: Task, problems: &mut Vec<String>) {
+    let known = scikit_learn(task);
+    let name = candidate.algorithm.as_str();
+    if let Some(algorithm) = known.get(name) {
+        for parameter in candidate.parameters.keys() {
+            if !algorithm.parameters.contains(parameter) {
+                problems.push(unknown_parameter(field, parameter, name, algorithm));
+            }
+        }
+        return;
+    }
+    let other = match task {
+        Task::Classification => Task::Regression,
+        Task::Regression => Task::Classification,
+    };
+    let all = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let hint = if scikit_learn(other).contains_key(name) {
+        format!(" (it is one for {other:?}, and spec.training.task is {task:?})")
+    } else if let Some((name, _)) = known.iter().find(|(_, known)| is_class(&known.class, name)) {
+        format!(" (did you mean `{name}`?)")
+    } else {
+        did_you_mean(name, known.keys().map(String::as_str))
+    };
+    problems.push(format!(
+        "{field}.algorithm `{name}` is not one of scikit-learn for {task:?}{hint}; expected one of {all}"
+    ));
+}
+
+/// Whether a word is the library's own name for a class, with or without its module.
+fn is_class(class: &str, word: &str) -> bool {
+    class == word || class.rsplit('.').next() == Some(word)
+}
+
+fn unknown_parameter(field: &str, parameter: &str, name: &str, algorithm: &Algorithm) -> String {
+    let known = algorithm.parameters.iter().map(String::as_str);
+    format!(
+        "{field}.parameters.{} is not a parameter of {name}{}; expected one of {}",
+        shortened(parameter),
+        did_you_mean(parameter, known.clone()),
+        known.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn check_parameters(field: &str, parameters: &BTreeMap<String, Value>, problems: &mut Vec<String>) {
+    for (name, value) in parameters {
+        let field = format!("{field}.parameters.{}", shortened(name));
+        if name.is_empty() || name.len() > MAX_STRING {
+            problems.push(format!("{field}: a parameter's name has 1 to {MAX_STRING} bytes"));
+        }
+        match value {
+            Value::Array(items) if items.len() > MAX_LIST => problems
+                .push(format!("{field} has {} values; expected a list of at most {MAX_LIST}", items.len())),
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    check_scalar(&format!("{field}[{at}]"), item, problems);
+                }
+            }
+            scalar => check_scalar(&field, scalar, problems),
+        }
+    }
+    let bytes = serde_json::to_string(parameters).map_or(usize::MAX, |text| text.len());
+    if bytes > MAX_PARAMETERS {
+        problems.push(format!(
+            "{field}.parameters has {bytes} bytes as JSON; at most {MAX_PARAMETERS} are possible: shorten them"
+        ));
+    }
+}
+
+fn check_scalar(field: &str, value: &Value, problems: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.len() > MAX_STRING => problems.push(format!(
+            "{field} is a string of {} bytes; at most {MAX_STRING} are possible: shorten it",
+            text.len()
+        )),
+        Value::Array(_) | Value::Object(_) => problems.push(format!(
+            "{field} is a {}; expected a number, string, boolean, null, or one list of these",
+            if value.is_array() { "list inside a list" } else { "map" }
+        )),
+        _ => {}
+    }
+}
+
+fn shortened(text: &str) -> String {
+    crate::events::truncated(text, 64)
+}
+
+pub(super) fn validate_selection(
+    selection: &written::Selection,
+    task: Task,
+    problems: &mut Vec<String>,
+) -> Selection {
+    let default = match task {
+        Task::Classification => Metric::F1Macro,
+        Task::Regression => Metric::MeanSquaredError,
+    };
+    let metric = selection.metric.unwrap_or(default);
+    check_metric("spec.training.selection.metric", metric, task, problems);
+    if let Some(goal) = selection.goal.filter(|goal| *goal != metric.goal()) {
+        problems.push(format!(
+            "spec.training.selection.goal is {goal:?}; {} is better the {} it is: remove goal, or set it to {:?}",
+            metric.name(),
+            if metric.goal() == modelwright_contract::training::Goal::Maximize { "higher" } else { "lower" },
+            metric.goal()
+        ));
+    }
+    Selection { metric, goal: metric.goal() }
+}
+
+pub(super) fn validate_gates(gates: &[written::Gate], task: Task, problems: &mut Vec<String>) -> Vec<Gate> {
+    let mut metrics = BTreeSet::new();
+    for (at, gate) in gates.iter().enumerate() {
+        let field = format!("spec.training.gates[{at}]");
+        check_metric(&format!("{field}.metric"), gate.metric, task, problems);
+        if !metrics.insert(gate.metric) {
+            problems.push(format!(
+                "{field}.metric {} is there twice; put min and max into one gate",
+                gate.metric.name()
+            ));
+        }
+        if gate.min.is_none() && gate.max.is_none() {
+            problems.push(format!(
+                "{field} has no bound; set min or max, for example {{metric: {}, min: \"0.9\"}}",
+                gate.metric.name()
+            ));
+        }
+        let mut read = |name: &str, text: &Option<String>| {
+            let field = format!("{field}.{name}");
+            let value = read_decimal(&field, text.as_deref()?, problems)?;
+            check_reachable(&field, gate.metric, value, problems);
+            Some(value)
+        };
+        let (min, max) = (read("min", &gate.min), read("max", &gate.max));
+        check_order(&field, min, max, problems);
+    }
+    gates
+        .iter()
+        .map(|gate| Gate { metric: gate.metric, min: gate.min.clone(), max: gate.max.clone() })
+        .collect()
+}
+
+fn check_metric(field: &str, metric: Metric, task: Task, problems: &mut Vec<String>) {
+    if metric.task() != task {
+        let fitting: Vec<_> =
+            Metric::ALL.into_iter().filter(|metric| metric.task() == task).map(Metric::name).collect();
+        problems.push(format!(
+            "{field} {} measures a {:?}, and spec.training.task is {task:?}; expected one of {}",
+            metric.name(),
+            metric.task(),
+            fitting.join(", ")
+        ));
+    }
+}
+
+/// Whether a metric can have this value: a percentage for a share is the usual slip.
+fn check_reachable(field: &str, metric: Metric, value: Decimal, problems: &mut Vec<String>) {
+    let (least, most) = match metric {
+        Metric::LogLoss | Metric::MeanSquaredError | Metric::MeanAbsoluteError => (Some(Decimal::ZERO), None),
+        Metric::R2 => (None, Some(Decimal::ONE)),
+        _ => (Some(Decimal::ZERO), Some(Decimal::ONE)),
+    };
+    if least.is_some_and(|least| value < least) || most.is_some_and(|most| value > most) {
+        let range = match (least, most) {
+            (Some(_), Some(_)) => "lies from 0 to 1",
+            (Some(_), None) => "is never below 0",
+            _ => "is never above 1",
+        };
+        problems
+            .push(format!("{field} is {value}; {} {range}: choose a bound that it can reach", metric.name()));
+    }
+}

@@ -1,0 +1,179 @@
+//! `spec.training`, parsed. In goes what a user wrote, out comes a [`ValidTraining`] with every default resolved; problems
+//! are told by the path of the field. Pure.
+
+use modelwright_contract::{
+    names::SOURCE_DIRECTORY,
+    training::{Gate, OUTPUT_DIRECTORY, RunConfig, RunData},
+};
+
+use super::{
+    candidates::{validate_candidates, validate_gates, validate_selection},
+    data::{validate_checks, validate_preprocess, validate_split},
+    source::{ValidSource, validate_source},
+};
+use crate::{
+    api::training::{self as written, Training},
+    resources::{Amounts, check_resources},
+};
+
+/// Pods that may fail before a training does.
+const DEFAULT_BACKOFF_LIMIT: i32 = 2;
+/// Longest that a training may take, waiting included.
+const DEFAULT_DEADLINE_SECONDS: i64 = 3600;
+const MAX_BACKOFF_LIMIT: i32 = 20;
+
+/// A training that makes sense.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidTraining {
+    /// Where the data comes from.
+    pub source: ValidSource,
+    /// Who trains.
+    pub trainer: Trainer,
+    /// What `train` is told.
+    pub config: RunConfig,
+    /// What the model must reach.
+    pub gates: Vec<Gate>,
+    /// Limits of `train`, as written.
+    pub limits: Amounts,
+    /// Requests of `train`, as written.
+    pub requests: Amounts,
+    /// Pods that may fail before the run does.
+    pub backoff_limit: i32,
+    /// Longest that the run may take.
+    pub deadline_seconds: i64,
+    /// Whether the run stands still.
+    pub suspend: bool,
+    /// Kueue's queue that admits the run.
+    pub queue: Option<Queue>,
+}
+
+/// Who trains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trainer {
+    /// The built-in trainer.
+    ScikitLearn,
+    /// An image of the user's own.
+    Image {
+        /// Its reference.
+        image: String,
+        /// Its command, if not its entrypoint.
+        command: Vec<String>,
+        /// Its arguments, if not its own.
+        args: Vec<String>,
+    },
+}
+
+/// A queue of Kueue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// WorkloadPriorityClass of the run.
+    pub priority_class: Option<String>,
+}
+
+/// Parses the training of the Model `model`.
+pub(super) fn validate_training(
+    model: &str,
+    training: &Training,
+    problems: &mut Vec<String>,
+) -> Option<ValidTraining> {
+    let task = training.task;
+    let data = &training.data;
+    let source = validate_source(
+        "spec.training.data",
+        [&data.uri, "digits.csv"],
+        data.sha256.as_ref(),
+        data.credentials_secret.as_ref(),
+        problems,
+    );
+    if data.label.trim().is_empty() {
+        problems.push(
+            "spec.training.data.label is empty; name the column, or with NPZ the array, that holds the truth"
+                .into(),
+        );
+    }
+    let trainer = validate_trainer(training.trainer.as_ref(), problems);
+    let built_in = trainer == Trainer::ScikitLearn;
+    let resources = training.resources.clone().unwrap_or_default();
+    let (limits, requests) =
+        check_resources("spec.training.resources", &resources.limits, &resources.requests, problems);
+    let run = training.run.clone().unwrap_or_default();
+    check_run(&run, problems);
+    let config = RunConfig {
+        model: model.to_owned(),
+        task,
+        data: RunData { directory: SOURCE_DIRECTORY.into(), format: data.format, label: data.label.clone() },
+        checks: validate_checks(&training.checks.clone().unwrap_or_default(), task, problems),
+        preprocess: validate_preprocess(&training.preprocess, &data.label, problems),
+        split: validate_split(&training.split.clone().unwrap_or_default(), task, problems),
+        candidates: validate_candidates(&training.candidates, task, built_in, problems),
+        selection: validate_selection(&training.selection.clone().unwrap_or_default(), task, problems),
+        output: OUTPUT_DIRECTORY.into(),
+    };
+    Some(ValidTraining {
+        source: source?,
+        trainer,
+        config,
+        gates: validate_gates(&training.gates, task, problems),
+        limits,
+        requests,
+        backoff_limit: run.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT),
+        deadline_seconds: run.active_deadline_seconds.unwrap_or(DEFAULT_DEADLINE_SECONDS),
+        suspend: run.suspend.unwrap_or(false),
+        queue: run.queue_name.map(|name| Queue { name, priority_class: run.priority_class }),
+    })
+}
+
+fn validate_trainer(trainer: Option<&written::Trainer>, problems: &mut Vec<String>) -> Trainer {
+    let Some(trainer) = trainer else { return Trainer::ScikitLearn };
+    let field = "spec.training.trainer";
+    match (&trainer.library, &trainer.image) {
+        (Some(_), Some(image)) => problems.push(format!(
+            "{field}.library and {field}.image `{image}` are both set; either the library trains or your image: remove one"
+        )),
+        (None, None) => problems.push(format!(
+            "{field} has neither library nor image; set library: ScikitLearn, or image to your own"
+        )),
+        (None, Some(image)) if image.trim().is_empty() || image.contains(char::is_whitespace) => {
+            problems.push(format!(
+                "{field}.image `{image}` is no reference of an image; expected one without white space, for example registry.example.com/team/trainer:1"
+            ));
+        }
+        _ => {}
+    }
+    if trainer.image.is_none() {
+        for (name, words) in [("command", &trainer.command), ("args", &trainer.args)] {
+            if !words.is_empty() {
+                problems.push(format!(
+                    "{field}.{name} applies to an own image only; remove it, or set {field}.image"
+                ));
+            }
+        }
+        return Trainer::ScikitLearn;
+    }
+    Trainer::Image {
+        image: trainer.image.clone().unwrap_or_default(),
+        command: trainer.command.clone(),
+        args: trainer.args.clone(),
+    }
+}
+
+fn check_run(run: &written::RunSettings, problems: &mut Vec<String>) {
+    let field = "spec.training.run";
+    if let Some(limit) = run.backoff_limit.filter(|limit| !(0..=MAX_BACKOFF_LIMIT).contains(limit)) {
+        problems.push(format!("{field}.backoffLimit is {limit}; expected 0 to {MAX_BACKOFF_LIMIT}"));
+    }
+    if let Some(seconds) = run.active_deadline_seconds.filter(|seconds| *seconds < 1) {
+        problems.push(format!("{field}.activeDeadlineSeconds is {seconds}; expected 1 or more"));
+    }
+    match (&run.queue_name, &run.priority_class) {
+        (None, Some(class)) => problems.push(format!(
+            "{field}.priorityClass `{class}` is Kueue's and needs {field}.queueName; set it, or use spec.scheduling.priorityClassName for the pods"
+        )),
+        (Some(queue), _) if run.suspend == Some(true) => problems.push(format!(
+            "{field}.suspend is true, and {field}.queueName is `{queue}`: Kueue decides when a queued run starts; remove one of both"
+        )),
+        _ => {}
+    }
+}

@@ -1,0 +1,65 @@
+//! Questions to pods over plain HTTP. In go a pod's address and a path; out comes what it answers as JSON, small and soon,
+//! or why it does not. Needs the pods' network.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use modelwright_contract::names::METRICS_PORT;
+use serde::de::DeserializeOwned;
+
+use crate::controller::chain;
+
+/// Longest that a pod may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Largest answer.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// A client of pods. It follows no redirects: a pod answers for itself only.
+#[derive(Clone)]
+pub struct PodClient {
+    client: Client<HttpConnector, Empty<Bytes>>,
+    port: u16,
+}
+
+impl Default for PodClient {
+    fn default() -> Self {
+        Self::at_port(METRICS_PORT)
+    }
+}
+
+impl PodClient {
+    /// A client that asks at another port than the contract's.
+    pub fn at_port(port: u16) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(TIMEOUT));
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Self { client, port }
+    }
+
+    /// The answer of the pod at `address` to `GET path`.
+    pub async fn get<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, String> {
+        match tokio::time::timeout(TIMEOUT, self.ask(address, path)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, String> {
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let uri = format!("http://{host}:{}{path}", self.port)
+            .parse()
+            .map_err(|_| format!("`{address}` is no address"))?;
+        let response = self.client.get(uri).await.map_err(|error| chain(&error))?;
+        if !response.status().is_success() {
+            return Err(format!("it answered {}", response.status()));
+        }
+        let body = Limited::new(response.into_body(), MAX_BYTES)
+            .collect()
+            .await
+            .map_err(|error| format!("its answer broke off: {error}"))?;
+        serde_json::from_slice(&body.to_bytes())
+            .map_err(|error| format!("its answer at {path} is not readable: {error}"))
+    }
+}
