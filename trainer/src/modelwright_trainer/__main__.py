@@ -54,7 +54,10 @@ def main() -> int:
         else:
             reason, message, code = Reason.FILE_ERROR, f"a file could not be read or written: {error}", EXIT_TRANSIENT
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator must learn of it
-        message, code = f"{type(error).__name__}: {error}; this is a fault of the trainer, its log says more", EXIT_FAILED
+        message, code = (
+            f"{type(error).__name__}: {error}; this is a fault of the trainer, its log says more",
+            EXIT_FAILED,
+        )
         log("internal error", traceback=traceback.format_exc())
     else:
         log("run succeeded", chosen=outcome.chosen.candidate.name, rows=outcome.rows)
@@ -73,8 +76,11 @@ def _read_run(path: Path) -> str:
 
 
 def _end_on_sigterm() -> None:
-    """End at once: as the first process of a container there is no default for the signal, and a handler of Python's waits
-    for the end of whatever library is at work."""
+    """End at once.
+
+    The first process of a container has no default for the signal, and a handler of Python's would wait for the end of
+    whatever library is at work.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:

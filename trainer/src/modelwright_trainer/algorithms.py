@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import (
     ElasticNet,
@@ -25,6 +24,9 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from .config import Candidate, Run, Task
 from .failure import Reason, RunError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 CLASSES: Final[dict[Task, dict[str, type[BaseEstimator]]]] = {
     Task.CLASSIFICATION: {
@@ -65,7 +67,7 @@ def build_estimators(run: Run, processors: int) -> list[Any]:
     ]
 
 
-def build_estimator(candidate: Candidate, path: str, run: Run, processors: int) -> Any:  # noqa: ANN401
+def build_estimator(candidate: Candidate, path: str, run: Run, processors: int) -> Any:
     """Return scikit-learn's estimator for a candidate."""
     known = CLASSES[run.task]
     who = f"candidate {candidate.name!r}"
@@ -102,10 +104,10 @@ def _as_python(name: str, value: object) -> object:
     return tuple(value) if name == "hidden_layer_sizes" and isinstance(value, list) else value
 
 
-def _validate(estimator: Any, candidate: Candidate, path: str) -> None:  # noqa: ANN401
+def _validate(estimator: Any, candidate: Candidate, path: str) -> None:
     """Ask scikit-learn itself whether it takes the values."""
     try:
-        estimator._validate_params()  # noqa: SLF001
+        estimator._validate_params()
     except InvalidParameterError as error:
         words = str(error)
         parts = words.split("'")

@@ -1,4 +1,4 @@
-"""In go a table and the checks that it must pass; what comes out is nothing, or one error that tells all that failed."""
+"""In go a table and its checks; out comes nothing, or one error that tells all that failed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def _label_column(table: Table, run: Run) -> Column:
 def _check_missing(table: Table, name: str, missing: Mask, most: Decimal, path: str) -> Iterator[str]:
     if _share(missing) > most:
         yield (
-            f"{path}.maxMissingFraction is {most}, and column {name!r} misses {_amount(missing)}, in {table.places(missing)}"
+            f"{path}.maxMissingFraction is {most}, and column {name!r} misses {_amount(missing)}, in "
+            f"{table.places(missing)}"
         )
 
 

@@ -177,13 +177,13 @@ class _Object:
     def at(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
-    def take(self, name: str, expected: type | tuple[type, ...], words: str) -> Any:  # noqa: ANN401
+    def take(self, name: str, expected: type | tuple[type, ...], words: str) -> Any:
         """Return a field that must be there."""
         if self.fields.get(name) is None:
             raise RunError(Reason.INVALID_RUN, f"{self.at(name)} is missing; it must be {words}")
         return self.find(name, expected, words)
 
-    def find(self, name: str, expected: type | tuple[type, ...], words: str) -> Any:  # noqa: ANN401
+    def find(self, name: str, expected: type | tuple[type, ...], words: str) -> Any:
         """Return a field, or `None` where it is absent."""
         self.taken.add(name)
         value = self.fields.get(name)

@@ -36,7 +36,7 @@ class Answers:
     prediction: Numbers | None = None
 
 
-def answer(estimator: Any, features: Numbers) -> Answers:  # noqa: ANN401
+def answer(estimator: Any, features: Numbers) -> Answers:
     """Ask an estimator that was trained on numbers of classes, or on numbers."""
     wide = features.astype(np.float64)
     if not hasattr(estimator, "classes_"):
@@ -51,8 +51,10 @@ def is_finite(answers: Answers) -> bool:
     return all(bool(np.isfinite(one).all()) for one in numbers)
 
 
-def measure(answers: Answers, truth: NDArray[Any], known: NDArray[np.int64] | None, classes: int) -> dict[Metric, float]:
-    """Return the metrics; `known` are the classes that the model was trained on. Those that are not defined are left out."""
+def measure(
+    answers: Answers, truth: NDArray[Any], known: NDArray[np.int64] | None, classes: int
+) -> dict[Metric, float]:
+    """Return the metrics that are defined; `known` are the classes that the model was trained on."""
     if answers.prediction is not None:
         found = {
             Metric.MEAN_SQUARED_ERROR: mean_squared_error(truth, answers.prediction),

@@ -1,5 +1,7 @@
-"""In go preparation and the chosen estimator, out come the bytes of `model.onnx`, once ONNX Runtime agrees with Python on
-every row of the test part."""
+"""In go preparation and the chosen estimator, out come the bytes of `model.onnx`.
+
+They come out once ONNX Runtime agrees with Python on every row of the test part.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +37,19 @@ if TYPE_CHECKING:
     from .prepare import Preparer
 
 TOLERANCE: Final = 1e-4
-"""By how much numbers may differ: |a − b| ÷ max(1, |b|)."""
-SMALLEST_MODEL: Final = 2**31 - 1
+"""By how much numbers may differ: |a - b| / max(1, |b|)."""
+LARGEST_MODEL: Final = 2**31 - 1
 """A model in one file cannot be larger."""
 
 Arrays = dict[str, "NDArray[Any]"]
 
 
 def export_model(
-    preparer: Preparer, estimator: Any, classes: NDArray[Any] | None, inputs: Arrays, expected: Arrays  # noqa: ANN401
+    preparer: Preparer,
+    estimator: Any,
+    classes: NDArray[Any] | None,
+    inputs: Arrays,
+    expected: Arrays,
 ) -> bytes:
     """Return the bytes of a model that gives the `expected` outputs for the `inputs`."""
     kinds = ["float64"]
@@ -62,7 +68,7 @@ def export_model(
 
 def build_model(
     preparer: Preparer,
-    estimator: Any,  # noqa: ANN401
+    estimator: Any,
     classes: NDArray[Any] | None,
     *,
     single_input: bool,
@@ -83,15 +89,17 @@ def build_model(
             probabilities = graph.cast(found.probabilities, "float32")
             graph.output("probabilities", probabilities, "float32", (ROWS, len(classes)))
     model = graph.finish()
-    if model.ByteSize() > SMALLEST_MODEL:
-        message = f"the model has {model.ByteSize()} bytes, more than the 2 GiB of one ONNX file: give fewer or smaller trees"
+    if model.ByteSize() > LARGEST_MODEL:
+        message = (
+            f"the model has {model.ByteSize()} bytes, more than the 2 GiB of one ONNX file: give fewer or smaller trees"
+        )
         raise RunError(Reason.NOT_REPRODUCIBLE, message)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _add_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> str:  # noqa: ANN401
+def _add_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> str:
     if isinstance(estimator, ElasticNet | Lasso | LinearRegression | Ridge | SGDRegressor):
         return add_flat(graph, add_linear(graph, features, estimator, kind))
     if isinstance(estimator, MLPRegressor):
@@ -101,7 +109,7 @@ def _add_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> st
     return add_tree_regressor(graph, features, estimator)
 
 
-def _add_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:  # noqa: ANN401
+def _add_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
     if isinstance(estimator, LogisticRegression | RidgeClassifier | SGDClassifier):
         return add_linear_classifier(graph, features, estimator, kind)
     if isinstance(estimator, MLPClassifier):
@@ -132,7 +140,9 @@ def compare(found: Arrays, expected: Arrays) -> str:
             wrong = ~(apart <= TOLERANCE)
             if wrong.any():
                 rows = wrong.reshape(len(truth), -1).any(axis=1).sum()
-                words.append(f"{name} differs in {rows} of {len(truth)} rows of the test part, by up to {np.nanmax(apart):.3g}")
+                words.append(
+                    f"{name} differs in {rows} of {len(truth)} rows of the test part, by up to {np.nanmax(apart):.3g}"
+                )
         elif (other != truth).any():
             words.append(f"{name} differs in {(other != truth).sum()} of {len(truth)} rows of the test part")
     return ", ".join(words)

@@ -1,5 +1,7 @@
-"""In go columns and the steps of preparation, out comes a `Preparer`: what each column goes through, fitted on the training
-part. It computes in FP32 with the very operations of the graph, so that both agree to the last bit."""
+"""In go columns and the steps of preparation, out comes a `Preparer`, fitted on the training part.
+
+It computes in FP32 with the very operations of the graph, so that both agree to the last bit.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,9 @@ class Preparer:
         features = np.concatenate(parts, axis=1)
         if np.isinf(features).any():
             names = [chain.name for chain, part in zip(self.chains, parts, strict=True) if np.isinf(part).any()]
-            message = f"prepared values of column {listed(names, 3)} are beyond FP32: remove outliers, or scale otherwise"
+            message = (
+                f"prepared values of column {listed(names, 3)} are beyond FP32: remove outliers, or scale otherwise"
+            )
             raise RunError(Reason.NOT_FINITE, message)
         return features
 
@@ -236,8 +240,8 @@ def _fit_encoding(work: _Work, step: Preparation, path: str) -> None:
     missing = work.column.missing.any() and not work.filled
     if missing:
         message = (
-            f"column {name!r} misses {work.column.missing.sum()} values, and {path} cannot encode what is not there: put an "
-            "impute step before it (MostFrequent, or Constant with a fillValue)"
+            f"column {name!r} misses {work.column.missing.sum()} values, and {path} cannot encode what is not there: "
+            "put an impute step before it (MostFrequent, or Constant with a fillValue)"
         )
         raise RunError(Reason.MISSING_VALUES, message)
     known = tuple(np.unique(values).tolist())

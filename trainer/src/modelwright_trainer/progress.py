@@ -1,4 +1,7 @@
-"""How far the run is, told over HTTP to whoever asks `GET /progress`. It never stops a run: without its port it is silent."""
+"""How far the run is, told over HTTP to whoever asks `GET /progress`.
+
+It never stops a run: without its port it is silent.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def serve_progress(progress: Progress, port: int) -> ThreadingHTTPServer | None:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Say nothing of requests."""
 
     try:

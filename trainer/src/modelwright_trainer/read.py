@@ -37,7 +37,7 @@ def read_table(run: Run) -> Table:
 
 
 def find_files(directory: Path, data_format: DataFormat) -> list[Path]:
-    """Return the files of a folder in the order of their names; hidden ones and marks such as `_SUCCESS` are no data."""
+    """Return the files of a folder by name; hidden ones and marks such as `_SUCCESS` are no data."""
     if not directory.is_dir():
         raise RunError(Reason.NO_DATA, f"data.directory {directory} is not there")
     found = sorted(
@@ -62,7 +62,9 @@ def build_table(raw: Raw, run: Run) -> Table:
         raise RunError(Reason.NO_LABEL_COLUMN, message)
     features = {name: values for name, values in raw.columns.items() if name != label}
     if not features:
-        raise RunError(Reason.NO_FEATURES, f"there is no column but the label {label!r}; there must be one to learn from")
+        raise RunError(
+            Reason.NO_FEATURES, f"there is no column but the label {label!r}; there must be one to learn from"
+        )
     if not raw.rows:
         raise RunError(Reason.NO_ROWS, f"{raw.files[0][0]} has {len(raw.columns)} columns and no row of data")
     columns = tuple(Column(name, _as_column(name, values, raw), raw.hint(name)) for name, values in features.items())
@@ -92,13 +94,15 @@ def _refuse_inputs(columns: tuple[Column, ...]) -> None:
     if len(columns) > MOST_INPUTS:
         texts = [column.name for column in columns if column.is_text]
         message = (
-            f"there are {len(columns)} columns, of which {len(texts)} are text ({listed(texts, 3)}): with text each column "
-            f"becomes an input of the model, at most {MOST_INPUTS}; turn the text to numbers, or remove columns"
+            f"there are {len(columns)} columns, of which {len(texts)} are text ({listed(texts, 3)}): with text each "
+            f"column becomes an input of the model, at most {MOST_INPUTS}; turn the text to numbers, or remove columns"
         )
         raise RunError(Reason.TOO_MANY_COLUMNS, message)
     for column in columns:
         if column.name in OUTPUT_NAMES:
-            message = f"column {column.name!r} has the name of an output of the model ({listed(OUTPUT_NAMES)}): rename it"
+            message = (
+                f"column {column.name!r} has the name of an output of the model ({listed(OUTPUT_NAMES)}): rename it"
+            )
             raise RunError(Reason.UNSUPPORTED_COLUMN, message)
 
 
@@ -111,7 +115,10 @@ def _as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], 
             raise RunError(Reason.INVALID_LABEL, message)
         numbers = values.astype(np.float64)
         if np.isinf(numbers).any():
-            raise RunError(Reason.NOT_FINITE, f"data.label {name!r} is infinite in {places(np.flatnonzero(np.isinf(numbers)), raw.files)}")
+            raise RunError(
+                Reason.NOT_FINITE,
+                f"data.label {name!r} is infinite in {places(np.flatnonzero(np.isinf(numbers)), raw.files)}",
+            )
         return numbers, np.isnan(numbers)
     if values.dtype == object:
         return values, np.asarray(values == "", dtype=bool)
@@ -122,7 +129,8 @@ def _as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], 
         first = int(np.flatnonzero(broken)[0])
         message = (
             f"data.label {name!r} has {broken.sum()} values that are no whole numbers, such as {numbers[first]:g} in "
-            f"{places(np.flatnonzero(broken), raw.files)}: a Classification needs whole numbers or text; is the task a Regression?"
+            f"{places(np.flatnonzero(broken), raw.files)}: a Classification needs whole numbers or text; is the task a "
+            "Regression?"
         )
         raise RunError(Reason.INVALID_LABEL, message)
     return np.where(missing, 0, numbers).astype(np.int64), missing

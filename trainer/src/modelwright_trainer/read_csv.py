@@ -1,4 +1,7 @@
-"""In go CSV files, out come columns: numbers where every value is one, else text; or the file and line that is broken."""
+"""In go CSV files, out come columns: numbers where every value is one, else text.
+
+What is broken is named by file and line.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ def read_csv(files: list[Path], texts: frozenset[str]) -> Raw:
     for path in files:
         table = _read_file(path)
         if tables and sorted(table.column_names) != sorted(tables[0].column_names):
-            message = f"{path.name} has the columns {listed(table.column_names)}, but {files[0].name} has {listed(tables[0].column_names)}"
+            message = (
+                f"{path.name} has the columns {listed(table.column_names)}, but {files[0].name} has "
+                f"{listed(tables[0].column_names)}"
+            )
             raise RunError(Reason.UNREADABLE_DATA, message)
         tables.append(table.select(tables[0].column_names) if tables else table)
     origin = tuple((path.name, table.num_rows) for path, table in zip(files, tables, strict=True))
@@ -56,7 +62,7 @@ def _read_file(path: Path) -> pa.Table:
     names = _read_names(path)
     broken: list[Any] = []
 
-    def count(row: Any) -> str:  # noqa: ANN401
+    def count(row: Any) -> str:
         broken.append(row)
         return "skip"
 
@@ -126,11 +132,14 @@ def _describe(values: NDArray[Any], origin: tuple[tuple[str, int], ...]) -> str:
     if not first.size:
         return ""
     shown = str(values[first[0]])[:40]
-    return f"{broken.sum()} of its first {len(broken)} values are no numbers, such as {shown!r} in {places(first[:1], origin)}"
+    where = places(first[:1], origin)
+    return f"{broken.sum()} of its first {len(broken)} values are no numbers, such as {shown!r} in {where}"
 
 
 def _unreadable(path: Path, words: str) -> RunError:
-    return RunError(Reason.UNREADABLE_DATA, f"{path.name}: {words}; expected comma-separated values (RFC 4180) in UTF-8")
+    return RunError(
+        Reason.UNREADABLE_DATA, f"{path.name}: {words}; expected comma-separated values (RFC 4180) in UTF-8"
+    )
 
 
 def _refuse_bytes(path: Path) -> None:

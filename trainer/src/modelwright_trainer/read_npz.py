@@ -25,18 +25,24 @@ def read_npz(files: list[Path], label: str) -> Raw:
     path = files[0]
     arrays = _load(path)
     if label not in arrays:
-        message = f"data.label is {label!r}, and there is no such array among {listed(list(arrays))}{did_you_mean(label, arrays)}"
+        hint = did_you_mean(label, arrays)
+        message = f"data.label is {label!r}, and there is no such array among {listed(list(arrays))}{hint}"
         raise RunError(Reason.NO_LABEL_COLUMN, message)
     others = [name for name in arrays if name != label]
     if len(others) != 1:
-        message = f"{path.name} must hold two arrays, the label {label!r} and the features; it holds {listed(list(arrays))}"
+        message = (
+            f"{path.name} must hold two arrays, the label {label!r} and the features; it holds {listed(list(arrays))}"
+        )
         raise RunError(Reason.UNREADABLE_DATA, message)
     features, labels = arrays[others[0]], arrays[label]
-    if features.ndim < 2 or features.dtype.kind not in "biuf":  # noqa: PLR2004
-        message = f"array {others[0]!r} must be numbers of shape (rows, …), and is {features.dtype} of shape {features.shape}"
+    if not features.shape[1:] or features.dtype.kind not in "biuf":
+        message = (
+            f"array {others[0]!r} must be numbers of shape (rows, …), and is {features.dtype} of shape {features.shape}"
+        )
         raise RunError(Reason.UNREADABLE_DATA, message)
     if labels.shape != (len(features),) or labels.dtype.kind not in "biufU":
-        message = f"array {label!r} must be numbers or text of shape ({len(features)},), and is {labels.dtype} of shape {labels.shape}"
+        is_now = f"and is {labels.dtype} of shape {labels.shape}"
+        message = f"array {label!r} must be numbers or text of shape ({len(features)},), {is_now}"
         raise RunError(Reason.UNREADABLE_DATA, message)
     flat = features.reshape(len(features), -1) if len(features) else np.zeros((0, 1))
     columns: dict[str, NDArray[Any]] = {f"x{index}": flat[:, index] for index in range(flat.shape[1])}
@@ -50,8 +56,13 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise RunError(Reason.UNREADABLE_DATA, f"{path.name} is a single array; an NPZ holds two, features and labels")
+                raise RunError(
+                    Reason.UNREADABLE_DATA, f"{path.name} is a single array; an NPZ holds two, features and labels"
+                )
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        message = f"{path.name} is no NPZ file that can be read: {error}; expected arrays of numbers or text, without pickled objects"
+        message = (
+            f"{path.name} is no NPZ file that can be read: {error}; expected arrays of numbers or text, without "
+            "pickled objects"
+        )
         raise RunError(Reason.UNREADABLE_DATA, message) from error

@@ -35,7 +35,10 @@ def read_parquet(files: list[Path]) -> Raw:
         if parts and {name: one.dtype for name, one in columns.items()} != {
             name: one.dtype for name, one in parts[0].items()
         }:
-            message = f"{path.name} has the columns {listed(list(columns))}, and {files[0].name} has others or of other types: {listed(list(parts[0]))}"
+            message = (
+                f"{path.name} has the columns {listed(list(columns))}, and {files[0].name} has others, or of other "
+                f"types: {listed(list(parts[0]))}"
+            )
             raise RunError(Reason.UNREADABLE_DATA, message)
         parts.append(columns)
         origin.append((path.name, table.num_rows))

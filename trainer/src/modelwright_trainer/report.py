@@ -1,4 +1,4 @@
-"""In goes how a run ended, out come its reports: `report.json` for people, and the termination message for the operator."""
+"""In goes how a run ended, out come `report.json` for people and the termination message for the operator."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def _find_truth(table: Table, run: Run) -> Truth:
     classes, values = np.unique(table.labels, return_inverse=True)
     if len(classes) == 1:
         message = (
-            f"data.label {run.data.label!r} is {classes[0]!s:.40} in all {table.rows} rows: a Classification needs at least two "
-            "different labels"
+            f"data.label {run.data.label!r} is {classes[0]!s:.40} in all {table.rows} rows: a Classification needs at "
+            "least two different labels"
         )
         raise RunError(Reason.ONE_CLASS, message)
     return Truth(values, classes)
@@ -116,8 +116,8 @@ def _find_truth(table: Table, run: Run) -> Truth:
 def _refuse_one_class(train: Part, truth: Truth, run: Run) -> None:
     if run.task is Task.CLASSIFICATION and len(np.unique(train.truth)) == 1:
         message = (
-            f"all {len(train.truth)} rows of the training part have the label {truth.classes[train.truth[0]]!s:.40}: make "
-            "split.stratify true, or give more rows"
+            f"all {len(train.truth)} rows of the training part have the label {truth.classes[train.truth[0]]!s:.40}: "
+            "make split.stratify true, or give more rows"
         )
         raise RunError(Reason.ONE_CLASS, message)
 

@@ -33,7 +33,7 @@ def split_rows(labels: NDArray[Any], split: Split) -> Parts:
     rows = len(labels)
     validation, test = _size(rows, split.validation), _size(rows, split.test)
     if validation + test >= rows:
-        message = f"there are {rows} rows: too few for a training, a validation and a test part; at least {FEWEST_PER_CLASS} are needed"
+        message = f"there are {rows} rows: too few for a training, a validation and a test part of the shares in split"
         raise RunError(Reason.TOO_FEW_ROWS, message)
     random = np.random.Generator(np.random.PCG64(split.seed))
     order = random.permutation(rows)
@@ -44,8 +44,8 @@ def split_rows(labels: NDArray[Any], split: Split) -> Parts:
     if counts.min() < FEWEST_PER_CLASS:
         label = classes[counts.argmin()]
         message = (
-            f"label {label!s:.40} has {counts.min()} rows, and split.stratify needs at least {FEWEST_PER_CLASS} of each, one "
-            f"for each part: give more such rows, take them out, or make split.stratify false"
+            f"label {label!s:.40} has {counts.min()} rows, and split.stratify needs at least {FEWEST_PER_CLASS} of "
+            f"each, one for each part: give more such rows, take them out, or make split.stratify false"
         )
         raise RunError(Reason.CLASS_TOO_SMALL, message)
     tests = _allot(counts, test, counts - 2)

@@ -1,4 +1,4 @@
-"""What was read: columns of numbers or text, and the labels. Numbers are such as FP32 holds, as the graph takes them."""
+"""What was read: columns of numbers or text, and the labels. Numbers are such as FP32 holds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 from .failure import listed
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
 
-    Numbers = NDArray[np.float32]
-    Texts = NDArray[np.object_]
-    Mask = NDArray[np.bool_]
-    Indices = NDArray[np.intp]
+    Numbers: TypeAlias = NDArray[np.float32]
+    Texts: TypeAlias = NDArray[np.object_]
+    Mask: TypeAlias = NDArray[np.bool_]
+    Indices: TypeAlias = NDArray[np.intp]
 
 SHOWN_ROWS: Final = 5
 
@@ -32,7 +34,7 @@ class Column:
     @property
     def is_text(self) -> bool:
         """Whether it holds text."""
-        return self.values.dtype == object
+        return bool(self.values.dtype == object)
 
     @property
     def missing(self) -> Mask:

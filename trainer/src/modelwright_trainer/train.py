@@ -1,4 +1,4 @@
-"""In go a table, its parts and the candidates, out comes how each did on the validation part, and which one is chosen."""
+"""In go a table's parts and the candidates, out comes how each did on the validation part, and the choice."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Outcome:
 
 def train_candidates(run: Run, estimators: list[Any], material: Material, progress: Progress) -> list[Trial]:
     """Train and measure all candidates; one that fails does not stop the others."""
-    trials = []
+    trials: list[Trial] = []
     for index, (candidate, estimator) in enumerate(zip(run.candidates, estimators, strict=True)):
         best = rank(run, trials)
         score = best[0].score if best else None
@@ -129,13 +129,13 @@ def _train(run: Run, trial: Trial, path: str, material: Material) -> None:
         raise RunError(Reason.NO_CANDIDATE, message)
 
 
-def _refuse_missing(estimator: Any, trial: Trial, material: Material) -> None:  # noqa: ANN401
+def _refuse_missing(estimator: Any, trial: Trial, material: Material) -> None:
     """Refuse missing numbers where the algorithm cannot take them."""
     missing = [chain.name for chain in material.preparer.chains if chain.may_miss]
     if missing and not estimator.__sklearn_tags__().input_tags.allow_nan:
         message = (
-            f"column {listed([repr(name) for name in missing], 5)} misses values, and {trial.candidate.algorithm} cannot take "
-            "that: add a step impute to preprocess"
+            f"column {listed([repr(name) for name in missing], 5)} misses values, and {trial.candidate.algorithm} "
+            "cannot take that: add a step impute to preprocess"
         )
         raise RunError(Reason.MISSING_VALUES, message)
 
@@ -149,8 +149,8 @@ def _number_classes(trial: Trial, path: str, classes: NDArray[Any]) -> None:
     for label in weights:
         if label not in known:
             message = (
-                f"{path}.parameters.class_weight of candidate {trial.candidate.name!r} names the label {label!r}, which does "
-                f"not occur{did_you_mean(label, known)}; there are {listed(list(known))}"
+                f"{path}.parameters.class_weight of candidate {trial.candidate.name!r} names the label {label!r}, "
+                f"which does not occur{did_you_mean(label, known)}; there are {listed(list(known))}"
             )
             raise RunError(Reason.INVALID_PARAMETER, message)
     trial.estimator.set_params(class_weight={known[label]: weight for label, weight in weights.items()})

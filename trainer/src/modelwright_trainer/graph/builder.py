@@ -1,4 +1,7 @@
-"""In go operators one by one, out comes a graph whose bytes depend on nothing else: names are numbers, nothing is dated."""
+"""In go operators one by one, out comes a graph.
+
+Its bytes depend on nothing else: names are numbers, nothing is dated.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class Graph:
         """Add a list of whole numbers, for axes and shapes."""
         return self.constant(np.array(values, dtype=np.int64))
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:  # noqa: ANN401
+    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add an operator with one output."""
         return self.add_many(operator, inputs, 1, domain=domain, **attributes)[0]
 
@@ -70,7 +73,7 @@ class Graph:
         inputs: tuple[str, ...],
         outputs: int,
         domain: str = "",
-        **attributes: Any,  # noqa: ANN401
+        **attributes: Any,
     ) -> list[str]:
         """Add an operator with several outputs."""
         names = [self._fresh() for _ in range(outputs)]
@@ -85,7 +88,7 @@ class Graph:
         """Start the body of a loop; it sees this graph's tensors."""
         return Graph(self._count)
 
-    def as_body(self, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Any:  # noqa: ANN401
+    def as_body(self, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Any:
         """Finish a body, with names and types of what goes in and out."""
         return helper.make_graph(
             self._nodes,

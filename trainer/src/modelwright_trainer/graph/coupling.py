@@ -1,5 +1,8 @@
-"""In go probabilities for pairs of classes, out come those of all classes: the iteration of libsvm (Wu, Lin and Weng 2004, its
-second method), step by step, as it stops before it has converged."""
+"""In go probabilities for pairs of classes, out come those of all classes.
+
+This is the iteration of libsvm (Wu, Lin and Weng 2004, their second method), step by step, since it stops before it has
+converged.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,11 @@ def _body(outer: Graph, matrix: str, classes: int) -> object:
         energy = graph.add("Div", graph.add("Div", graph.add("Add", energy, graph.add("Mul", step, gain)), size), size)
         product = graph.add("Div", graph.add("Add", product, graph.add("Mul", step, column)), size)
     kept = graph.add("Where", active, now, before)
-    again = graph.add("Greater", graph.add("ReduceMax", graph.cast(active, "float32"), keepdims=0), graph.constant(np.array(0, np.float32)))
+    again = graph.add(
+        "Greater",
+        graph.add("ReduceMax", graph.cast(active, "float32"), keepdims=0),
+        graph.constant(np.array(0, np.float32)),
+    )
     return graph.as_body(
         [("i\tround", "int64"), ("c\tgoing", "bool"), (before, "float64")], [(again, "bool"), (kept, "float64")]
     )

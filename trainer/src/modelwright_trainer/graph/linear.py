@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from .builder import Graph
 
+BINARY: Final = 2
 
-def add_linear(graph: Graph, features: str, estimator: Any, kind: str) -> str:  # noqa: ANN401
+
+def add_linear(graph: Graph, features: str, estimator: Any, kind: str) -> str:
     """Add features times coefficients plus intercept, of shape (rows, scores), in the type `kind`."""
     coefficients = np.atleast_2d(estimator.coef_).astype(kind)
     intercept = np.atleast_1d(np.asarray(estimator.intercept_, dtype=kind))
@@ -26,10 +28,10 @@ def add_affine(graph: Graph, tensor: str, weights: NDArray[Any], bias: NDArray[A
     return graph.add("Gemm", tensor, graph.constant(weights), graph.constant(bias))
 
 
-def add_linear_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:  # noqa: ANN401
+def add_linear_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
     """Add a linear classifier: of two classes by the sign of one score, of more by the highest."""
     scores = add_linear(graph, features, estimator, kind)
-    binary = len(estimator.classes_) == 2  # noqa: PLR2004
+    binary = is_binary(estimator)
     index = add_sign(graph, scores, kind) if binary else add_highest(graph, scores)
     if not hasattr(estimator, "predict_proba"):
         return Answer(index, None)
@@ -45,7 +47,7 @@ def add_linear_classifier(graph: Graph, features: str, estimator: Any, kind: str
     return Answer(index, add_complement(graph, shares, kind) if binary else add_shares(graph, shares, kind))
 
 
-def add_perceptron(graph: Graph, features: str, estimator: Any, kind: str) -> str:  # noqa: ANN401
+def add_perceptron(graph: Graph, features: str, estimator: Any, kind: str) -> str:
     """Add all layers; return the activation of the last, of shape (rows, outputs)."""
     tensor = graph.cast(features, kind)
     last = len(estimator.coefs_) - 1
@@ -60,14 +62,19 @@ def add_perceptron(graph: Graph, features: str, estimator: Any, kind: str) -> st
     return tensor
 
 
-def add_perceptron_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:  # noqa: ANN401
+def add_perceptron_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
     """Add a perceptron that classifies: of two classes by one half, of more by the highest."""
     outputs = add_perceptron(graph, features, estimator, kind)
-    if len(estimator.classes_) > 2:  # noqa: PLR2004
+    if not is_binary(estimator):
         return Answer(add_highest(graph, outputs), outputs)
     half = graph.constant(np.array(0.5, dtype=kind))
     index = add_flat(graph, graph.cast(graph.add("Greater", outputs, half), "int64"))
     return Answer(index, add_complement(graph, outputs, kind))
+
+
+def is_binary(estimator: Any) -> bool:
+    """Whether a classifier knows two classes only."""
+    return len(estimator.classes_) == BINARY
 
 
 def add_flat(graph: Graph, tensor: str) -> str:

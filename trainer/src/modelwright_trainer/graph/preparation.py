@@ -1,5 +1,7 @@
-"""In go fitted chains, out comes the part of the graph from the inputs to the features: columns of numbers with the same
-kinds of steps are worked on together, each other column by itself."""
+"""In go fitted chains, out comes the part of the graph from the inputs to the features.
+
+Columns of numbers with the same kinds of steps are worked on together, each other column by itself.
+"""
 
 from __future__ import annotations
 

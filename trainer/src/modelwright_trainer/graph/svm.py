@@ -9,7 +9,7 @@ import numpy as np
 
 from .answer import Answer
 from .coupling import add_coupling
-from .linear import add_affine, add_flat, add_highest
+from .linear import add_affine, add_flat, add_highest, is_binary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,32 +19,30 @@ if TYPE_CHECKING:
 KIND: Final = "float64"
 
 
-def add_svm_regressor(graph: Graph, features: str, estimator: Any) -> str:  # noqa: ANN401
+def add_svm_regressor(graph: Graph, features: str, estimator: Any) -> str:
     """Add a support vector regression."""
     kernel = _add_kernel(graph, features, estimator)
     return add_flat(graph, add_affine(graph, kernel, estimator.dual_coef_.T.astype(KIND), estimator.intercept_))
 
 
-def add_svm_classifier(graph: Graph, features: str, estimator: Any) -> Answer:  # noqa: ANN401
+def add_svm_classifier(graph: Graph, features: str, estimator: Any) -> Answer:
     """Add one decision for each pair of classes, and count its votes."""
     classes = len(estimator.classes_)
     pairs = list(combinations(range(classes), 2))
+    breaks_ties = estimator.break_ties and not is_binary(estimator)
     kernel = _add_kernel(graph, features, estimator)
-    decisions = add_affine(graph, kernel, _pair_weights(estimator, pairs), estimator._intercept_.astype(KIND))  # noqa: SLF001
+    decisions = add_affine(graph, kernel, _pair_weights(estimator, pairs), estimator._intercept_.astype(KIND))
     first = np.array([[float(one == pair[0]) for one in range(classes)] for pair in pairs])
     second = np.array([[float(one == pair[1]) for one in range(classes)] for pair in pairs])
     zero = graph.constant(np.array(0.0))
-    if estimator.break_ties and classes > 2:  # noqa: PLR2004
-        # A decision of 0 goes to the second class here, and to the first below: as in scikit-learn and libsvm.
-        won = graph.add("Not", graph.add("Less", decisions, zero))
-    else:
-        won = graph.add("Greater", decisions, zero)
+    # A decision of 0 goes to the first class in scikit-learn, which breaks ties, and to the second in libsvm.
+    won = graph.add("GreaterOrEqual" if breaks_ties else "Greater", decisions, zero)
     votes = add_affine(graph, graph.cast(won, KIND), first - second, second.sum(axis=0))
-    if estimator.break_ties and classes > 2:  # noqa: PLR2004
+    if breaks_ties:
         votes = graph.add("Add", votes, _add_confidence(graph, decisions, first - second))
     probabilities = None
     if hasattr(estimator, "predict_proba"):
-        slope, offset = estimator._probA, estimator._probB  # noqa: SLF001
+        slope, offset = estimator._probA, estimator._probB
         exponent = add_affine(graph, decisions, np.diag(-slope), -offset)
         probabilities = add_coupling(graph, graph.add("Sigmoid", exponent), first, second)
     return Answer(add_highest(graph, votes), probabilities)
@@ -57,9 +55,9 @@ def _add_confidence(graph: Graph, decisions: str, signs: NDArray[np.float64]) ->
     return graph.add("Div", sums, graph.add("Mul", size, graph.constant(np.array(3.0))))
 
 
-def _pair_weights(estimator: Any, pairs: list[tuple[int, int]]) -> NDArray[np.float64]:  # noqa: ANN401
+def _pair_weights(estimator: Any, pairs: list[tuple[int, int]]) -> NDArray[np.float64]:
     """Return the weight of each support vector in each pair's decision."""
-    coefficients = estimator._dual_coef_  # noqa: SLF001
+    coefficients = estimator._dual_coef_
     ends = np.cumsum([0, *estimator.n_support_])
     weights = np.zeros((coefficients.shape[1], len(pairs)))
     for index, (first, second) in enumerate(pairs):
@@ -69,14 +67,14 @@ def _pair_weights(estimator: Any, pairs: list[tuple[int, int]]) -> NDArray[np.fl
     return weights
 
 
-def _add_kernel(graph: Graph, features: str, estimator: Any) -> str:  # noqa: ANN401
+def _add_kernel(graph: Graph, features: str, estimator: Any) -> str:
     """Add the kernel of each row with each support vector."""
     vectors = estimator.support_vectors_.astype(KIND)
     tensor = graph.cast(features, KIND)
     products = graph.add("MatMul", tensor, graph.constant(vectors.T))
     if estimator.kernel == "linear":
         return products
-    gamma = graph.constant(np.array(float(estimator._gamma)))  # noqa: SLF001
+    gamma = graph.constant(np.array(float(estimator._gamma)))
     if estimator.kernel == "rbf":
         own = graph.add("ReduceSum", graph.add("Mul", tensor, tensor), graph.whole(1))
         squares = graph.add("Add", own, graph.constant((vectors**2).sum(axis=1)[np.newaxis, :]))

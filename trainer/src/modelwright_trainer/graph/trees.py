@@ -1,8 +1,9 @@
 """In go features and fitted trees, out come their sums, exact whatever the order of adding.
 
-A leaf's value is written as two parts, each a multiple of a power of two so large that the sum over all trees fits the 24 bits
-of FP32. So no sum is ever rounded: neither the number of threads nor the provider changes an answer, and a tie stays a tie.
-Thresholds are rounded down to FP32: for a feature in FP32 that is the same question."""
+A leaf's value is written as two parts, each a multiple of a power of two so large that the sum over all trees fits the
+24 bits of FP32. So no sum is ever rounded: neither the number of threads nor the provider changes an answer, and a tie
+stays a tie. Thresholds are rounded down to FP32: for a feature in FP32 that is the same question.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ MANTISSA_BITS: Final = 24
 LEAF: Final = -1
 
 
-def round_leaves(estimator: Any) -> None:  # noqa: ANN401
+def round_leaves(estimator: Any) -> None:
     """Bring a classifier's leaves to what the graph can hold exactly, so that Python adds the same numbers."""
     trees = trees_of(estimator)
     for tree in trees:
@@ -30,7 +31,7 @@ def round_leaves(estimator: Any) -> None:  # noqa: ANN401
         tree.tree_.value[...] = high + low
 
 
-def trees_of(estimator: Any) -> list[Any]:  # noqa: ANN401
+def trees_of(estimator: Any) -> list[Any]:
     """Return the single trees."""
     return list(getattr(estimator, "estimators_", [estimator]))
 
@@ -49,7 +50,7 @@ def part_values(
     return high, low, bool(low.any())
 
 
-def add_trees(graph: Graph, features: str, estimator: Any) -> str:  # noqa: ANN401
+def add_trees(graph: Graph, features: str, estimator: Any) -> str:
     """Add all trees; return the mean over them, FP64 of shape (rows, values of a leaf)."""
     trees = [tree.tree_ for tree in trees_of(estimator)]
     width = trees[0].value.shape[2]
@@ -57,7 +58,7 @@ def add_trees(graph: Graph, features: str, estimator: Any) -> str:  # noqa: ANN4
     parts = [part_values(tree.value[:, 0, :], len(trees), largest) for tree in trees]
     fine = any(part[2] for part in parts)
     targets = width * 2 if fine else width
-    attributes = _ensemble([_Nodes(tree) for tree in trees], [part[:2] for part in parts], width)
+    attributes = _ensemble([_Nodes(tree) for tree in trees], [part[:2] for part in parts])
     sums = graph.add(
         "TreeEnsembleRegressor",
         features,
@@ -75,13 +76,13 @@ def add_trees(graph: Graph, features: str, estimator: Any) -> str:  # noqa: ANN4
     return graph.add("Div", total, graph.constant(np.array(float(len(trees)))))
 
 
-def add_tree_classifier(graph: Graph, features: str, estimator: Any) -> Answer:  # noqa: ANN401
+def add_tree_classifier(graph: Graph, features: str, estimator: Any) -> Answer:
     """Add trees that classify."""
     shares = add_trees(graph, features, estimator)
     return Answer(add_highest(graph, shares), shares)
 
 
-def add_tree_regressor(graph: Graph, features: str, estimator: Any) -> str:  # noqa: ANN401
+def add_tree_regressor(graph: Graph, features: str, estimator: Any) -> str:
     """Add trees that predict a number."""
     return add_flat(graph, add_trees(graph, features, estimator))
 
@@ -89,7 +90,7 @@ def add_tree_regressor(graph: Graph, features: str, estimator: Any) -> str:  # n
 class _Nodes:
     """The nodes of one tree."""
 
-    def __init__(self, tree: Any) -> None:  # noqa: ANN401
+    def __init__(self, tree: Any) -> None:
         self.left = tree.children_left
         self.right = tree.children_right
         self.feature = tree.feature
@@ -102,14 +103,21 @@ class _Nodes:
         self.leaf = self.left == LEAF
 
 
-def _ensemble(
-    trees: list[_Nodes], parts: list[tuple[NDArray[np.float64], NDArray[np.float64]]], width: int
-) -> dict[str, Any]:
+def _ensemble(trees: list[_Nodes], parts: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> dict[str, Any]:
     """Return the operator's attributes. Values of 0 add nothing and are left out, but each leaf has one."""
     found: dict[str, list[Any]] = {
         f"nodes_{name}": []
         for name in (
-            "treeids nodeids featureids values modes truenodeids falsenodeids missing_value_tracks_true".split()
+            [
+                "treeids",
+                "nodeids",
+                "featureids",
+                "values",
+                "modes",
+                "truenodeids",
+                "falsenodeids",
+                "missing_value_tracks_true",
+            ]
         )
     }
     found |= {f"target_{name}": [] for name in ("treeids", "nodeids", "ids", "weights")}
