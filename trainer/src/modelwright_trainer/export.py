@@ -50,6 +50,8 @@ def export_model(
     classes: NDArray[Any] | None,
     inputs: Arrays,
     expected: Arrays,
+    *,
+    single_input: bool,
 ) -> bytes:
     """Return the bytes of a model that gives the `expected` outputs for the `inputs`."""
     kinds = ["float64"]
@@ -58,11 +60,14 @@ def export_model(
         kinds = ["float32", "float64"]
     difference = ""
     for kind in kinds:
-        content = build_model(preparer, estimator, classes, single_input=list(inputs) == ["x"], kind=kind)
+        content = build_model(preparer, estimator, classes, single_input=single_input, kind=kind)
         difference = compare(run_model(content, inputs, list(expected)), expected)
         if not difference:
             return content
-    message = f"ONNX Runtime does not repeat the answers of Python: {difference}; scale the columns, or choose another algorithm"
+    message = (
+        f"ONNX Runtime does not repeat the answers of Python: {difference}; scale the columns, or choose another "
+        "algorithm"
+    )
     raise RunError(Reason.NOT_REPRODUCIBLE, message)
 
 

@@ -74,7 +74,9 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         labels = None if known is None else truth.classes[known]
         inputs = take_inputs(table, parts.test)
         outputs = _as_outputs(answers, truth.classes)
-        content = export_model(preparer, chosen.estimator, labels, inputs, outputs)
+        content = export_model(
+            preparer, chosen.estimator, labels, inputs, outputs, single_input=table.single_input
+        )
     outcome = Outcome(
         trials=trials,
         ranked=ranked,
