@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Space,
     datasets::{self, training},
-    predict::Question,
-    resources::{Observed as _, deployment},
+    resources::Observed as _,
 };
 
 /// Three kinds of models on the tumours of real patients; the best one serves, and answers as its trainer did.
@@ -191,7 +190,12 @@ pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Sp
     let oom = "x = bytearray(8 << 30); x[::4096] = b'1' * len(x[::4096])";
     let cases = [
         ("label", on(&cancer, "diagnosys", json!({})), "NoLabelColumn", "diagnosis"),
-        ("gaps", on(&gaps, "y", json!({"candidates": [{"name": "svm", "algorithm": "SVM"}]})), "MissingValues", "impute"),
+        (
+            "gaps",
+            on(&gaps, "y", json!({"candidates": [{"name": "svm", "algorithm": "SVM"}]})),
+            "MissingValues",
+            "impute",
+        ),
         ("words", on(&words, "y", json!({})), "TextColumn", "oneHot"),
         ("one", on(&one, "y", json!({})), "OneClass", "y"),
         ("none", on(&none, "y", json!({})), "NoRows", "none.csv"),
@@ -200,8 +204,12 @@ pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Sp
         ("missing", on(&cancer.replace("breast", "beast"), "y", json!({})), "NotFound", "beast_cancer.csv"),
         (
             "parameter",
-            on(&cancer, "diagnosis", json!({"candidates": [
-                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_dept": 3}}]})),
+            on(
+                &cancer,
+                "diagnosis",
+                json!({"candidates": [
+                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_dept": 3}}]}),
+            ),
             "InvalidSpec",
             "max_depth",
         ),
@@ -213,13 +221,22 @@ pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Sp
         ),
         (
             "value",
-            on(&cancer, "diagnosis", json!({"candidates": [
-                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": -3}}]})),
+            on(
+                &cancer,
+                "diagnosis",
+                json!({"candidates": [
+                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": -3}}]}),
+            ),
             "InvalidParameter",
             "max_depth",
         ),
         ("silent", space.own_code(&cancer, "pass", json!({})), "NoModel", "model.onnx"),
-        ("broken", space.own_code(&cancer, "raise SystemExit('no luck today')", json!({})), "TrainFailed", "no luck today"),
+        (
+            "broken",
+            space.own_code(&cancer, "raise SystemExit('no luck today')", json!({})),
+            "TrainFailed",
+            "no luck today",
+        ),
         (
             "memory",
             space.own_code(&cancer, oom, json!({"resources": {"limits": {"memory": "128Mi"}}})),
@@ -283,5 +300,4 @@ pub async fn one_apply_of_forty_lines_trains_and_serves(space: Space) {
         .until("wine", "Promoted", 300, |md: &ModelDeployment| md.is(modelwright::api::condition::PROMOTED))
         .await;
     space.assert_agreement(&md, "wine-v1", 30).await;
-    let _ = (deployment as fn(_, _, _) -> _, Question::from_row as fn(_, _) -> _);
 }

@@ -11,12 +11,7 @@ use modelwright::api::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    Space,
-    images::repository,
-    kubectl::run,
-    resources::Observed as _,
-};
+use super::{Space, images::repository, kubectl::run, resources::Observed as _};
 
 /// A classification of a CSV by small pods, with further fields of `training`.
 pub fn training(more: Value) -> Value {
@@ -81,8 +76,10 @@ pub fn people(rows: u32) -> String {
 impl Space {
     /// Puts one of scikit-learn's data sets on the file server; gives its URI.
     pub async fn serve_data(&self, file: &str) -> String {
-        let folder = env::var("MODELWRIGHT_TEST_DATA").expect("MODELWRIGHT_TEST_DATA names the data; run `make test`");
-        let content = fs::read_to_string(Path::new(&folder).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let folder =
+            env::var("MODELWRIGHT_TEST_DATA").expect("MODELWRIGHT_TEST_DATA names the data; run `make test`");
+        let content = fs::read_to_string(Path::new(&folder).join(file))
+            .unwrap_or_else(|error| panic!("{file}: {error}"));
         self.serve_text(file, &content).await
     }
 

@@ -15,6 +15,8 @@ pub struct Images {
     pub runtime: String,
     /// The bundled store.
     pub store: String,
+    /// The built-in trainer.
+    pub trainer: String,
 }
 
 impl Images {
@@ -28,6 +30,7 @@ impl Images {
             operator: read("MODELWRIGHT_OPERATOR_IMAGE")?,
             runtime: read("MODELWRIGHT_RUNTIME_IMAGE")?,
             store: read("MODELWRIGHT_STORE_IMAGE")?,
+            trainer: read("MODELWRIGHT_TRAINER_IMAGE")?,
         })
     }
 }

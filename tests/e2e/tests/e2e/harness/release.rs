@@ -48,11 +48,13 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     let operator = format!("images.operator={}", images.operator);
     let runtime = format!("images.runtime={}", images.runtime);
     let store = format!("images.store={}", images.store);
+    let trainer = format!("images.trainer={}", images.trainer);
     // As `tests/install` does, so that each may follow the other.
     let mut set = vec![
         operator.as_str(),
         &runtime,
         &store,
+        &trainer,
         "fetch.allowPrivateNetworks=true",
         "store.bundled.persistence.size=1Gi",
     ];
