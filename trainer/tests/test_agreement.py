@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from conftest import Bench, agrees
 from modelwright_trainer.algorithms import CLASSES
-from modelwright_trainer.config import Task
+from modelwright_trainer.config import Metric, Task
+from modelwright_trainer.evaluate import answer
+from modelwright_trainer.export import Fitted, build_model, compare, export_model, run_model
+from modelwright_trainer.prepare import fit_preparation
+from modelwright_trainer.table import Column
+from sklearn.neural_network import MLPClassifier
 
 CLASSIFIERS: list[tuple[str, dict[str, Any]]] = [
     ("DecisionTree", {}),
@@ -44,6 +50,8 @@ REGRESSORS: list[tuple[str, dict[str, Any]]] = [
     ("SVM", {"kernel": "rbf", "C": 10.0}),
     ("MLP", {"hidden_layer_sizes": [16], "max_iter": 60}),
     ("MLP", {"hidden_layer_sizes": [8], "activation": "identity", "max_iter": 60}),
+    ("MLP", {"hidden_layer_sizes": [8], "loss": "poisson", "max_iter": 60}),
+    ("SVM", {"kernel": "poly", "degree": 2}),
 ]
 
 
@@ -108,8 +116,8 @@ def test_a_forest_answers_with_the_same_bits_whatever_the_threads(bench: Bench, 
 
 
 def test_a_tree_asks_the_same_of_numbers_beside_its_thresholds(bench: Bench) -> None:
-    # Neighbours in FP32: the threshold between them is a number that FP32 does not have.
-    low = np.float32(4)
+    # Neighbours in FP32: the threshold between them is a number that FP32 does not have, and rounds up to the higher.
+    low = np.nextafter(np.float32(4), np.float32(5))
     high = np.nextafter(low, np.float32(5))
     bench.write_csv(["a", "target"], [[repr(float(low)), 0], [repr(float(high)), 1]] * 30).train()
     agrees(bench)
@@ -137,6 +145,67 @@ def test_labels_of_text_come_back_as_text(bench: Bench) -> None:
     agrees(bench)
     assert bench.session().get_outputs()[0].type == "tensor(string)"
     assert bench.evaluation()["classes"].tolist() == names
+
+
+def test_weights_are_given_by_label(bench: Bench) -> None:
+    bench.write_csv(["a", "target"], [[index % 7, "no" if index % 7 < 5 else "yes"] for index in range(70)])
+    bench.candidate("LogisticRegression", C=0.01, class_weight={"no": 1, "yes": 1}).train()
+    assert set(bench.served()["label"].tolist()) == {"no"}
+    bench.candidate("LogisticRegression", C=0.01, class_weight={"no": 1, "yes": 50}).train()
+    agrees(bench)
+    assert "yes" in bench.served()["label"].tolist()
+
+
+def test_a_label_that_only_the_test_part_has_is_a_miss(bench: Bench) -> None:
+    bench.run["split"] |= {"stratify": False}
+    bench.run["selection"] = {"metric": "LogLoss", "goal": "Minimize"}
+    for place in range(60):
+        bench.write_csv(["a", "target"], [[index % 2, 9 if index == place else index % 2] for index in range(60)])
+        outcome = bench.candidate("LogisticRegression").train()
+        if 9 in bench.evaluation()["labels"]:
+            break
+    agrees(bench)
+    assert bench.evaluation()["classes"].tolist() == [0, 1]
+    assert bench.served()["probabilities"].shape == (18, 2)
+    assert outcome.metrics[Metric.ACCURACY] == pytest.approx(17 / 18)
+    assert outcome.metrics[Metric.LOG_LOSS] > 0.8
+
+
+def test_a_perceptron_at_the_border_falls_back_to_more_digits(bench: Bench) -> None:
+    bench.write_bundled("iris").candidate("MLP", max_iter=5).train()
+    model = (bench.out / "model.onnx").read_bytes()
+    assert onnx.TensorProto.DOUBLE not in types_of(model)
+    # Products so large that FP32 loses what decides.
+    features = np.array([[1e4], [1e4]], dtype=np.float32).T + np.random.default_rng(1).normal(size=(200, 2)) * 1e-3
+    features = features.astype(np.float32)
+    estimator = MLPClassifier(hidden_layer_sizes=(), max_iter=1).fit(features, np.arange(200) % 2)
+    estimator.coefs_, estimator.intercepts_ = [np.array([[1e4], [-1e4]])], [np.zeros(1)]
+    answers = answer(estimator, features)
+    assert answers.index is not None
+    assert answers.probabilities is not None
+    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(2))
+    fitted = Fitted(fit_preparation(columns, (), np.arange(200)), estimator, np.array([0, 1]), single_input=True)
+    expected = {"label": answers.index, "probabilities": answers.probabilities}
+    assert compare(run_model(build_model(fitted, "float32"), {"x": features}, list(expected)), expected)
+    assert onnx.TensorProto.DOUBLE in types_of(export_model(fitted, {"x": features}, expected))
+
+
+def test_a_model_that_answers_otherwise_than_python_is_refused(bench: Bench) -> None:
+    bench.write_bundled("iris").train()
+    evaluation = bench.evaluation()
+    expected = {
+        "label": evaluation["outputs/label"].copy(),
+        "probabilities": evaluation["outputs/probabilities"].copy(),
+    }
+    expected["label"][:2] = 7
+    expected["probabilities"][3:6, 0] += 0.01
+    served = run_model((bench.out / "model.onnx").read_bytes(), {"x": evaluation["inputs/x"]}, list(expected))
+    words = "label differs in 2 of 45 rows of the test part, probabilities differs in 3 of 45 rows of the test part"
+    assert compare(served, expected).startswith(words)
+
+
+def types_of(model: bytes) -> set[int]:
+    return {one.data_type for one in onnx.load_from_string(model).graph.initializer}
 
 
 def test_a_regression_of_large_and_small_numbers_answers_alike(bench: Bench) -> None:
