@@ -171,6 +171,7 @@ def test_a_label_that_only_the_test_part_has_is_a_miss(bench: Bench) -> None:
     assert outcome.metrics[Metric.LOG_LOSS] > 0.8
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_perceptron_at_the_border_falls_back_to_more_digits(bench: Bench) -> None:
     bench.write_bundled("iris").candidate("MLP", max_iter=5).train()
     model = (bench.out / "model.onnx").read_bytes()

@@ -158,6 +158,7 @@ CASES = {
     "two columns of one name": Case(
         "UnreadableData", ["two columns have the name 'age'"], names=["age", "age", "target"]
     ),
+    "name that cannot be printed": Case("UnsupportedColumn", ["'a\\tb'"], names=["a\tb", "income", "target"]),
     "column without a name": Case("UnreadableData", ["column 2 has no name"], names=["age", "", "target"]),
     # Values
     "label missing": Case("MissingLabel", ["missing in 4 of 40 rows, in rows 3, 13, 23, 33"], rows=replaced(2, "")),

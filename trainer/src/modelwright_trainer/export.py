@@ -30,6 +30,7 @@ from .graph.linear import add_flat, add_linear, add_linear_classifier, add_perce
 from .graph.preparation import add_preparation
 from .graph.svm import add_svm_classifier, add_svm_regressor
 from .graph.trees import add_tree_classifier, add_tree_regressor
+from .processors import count_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,7 +127,7 @@ def run_model(content: bytes, inputs: Arrays, outputs: list[str]) -> Arrays:
     """Have ONNX Runtime answer."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = count_processors()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return dict(zip(outputs, session.run(outputs, inputs), strict=True))
 
