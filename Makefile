@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-runtime test-chart test-cluster mutants images install generate lint
+.PHONY: help demo test test-unit test-trainer test-runtime test-chart test-cluster mutants images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: ## Run every test; sets up all that they need
 
 test-unit: ## Run the operator's tests
 	@tests/run unit
+
+test-trainer: ## Run the trainer's tests: every algorithm, exported and compared row by row
+	@tests/run trainer
 
 test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 server
 	@tests/run runtime

@@ -24,6 +24,8 @@ pub struct InferRequest {
     pub inputs: Vec<Tensor>,
     /// Outputs that are asked for; none means all.
     pub outputs: Vec<String>,
+    /// Whether a number of an input is missing: `null`, which becomes NaN.
+    pub missing: bool,
 }
 
 /// A body that is no request.
@@ -162,16 +164,18 @@ pub fn decode(body: &[u8]) -> Result<InferRequest, DecodeError> {
             return Err(DecodeError::Count { what, got });
         }
     }
-    let inputs = raw.inputs.into_iter().map(decode_input).collect::<Result<_, _>>()?;
+    let mut missing = false;
+    let decoded = raw.inputs.into_iter().map(|input| decode_input(input, &mut missing));
+    let inputs = decoded.collect::<Result<_, _>>()?;
     let mut outputs = Vec::with_capacity(raw.outputs.len());
     for output in raw.outputs {
         output.parameters.refuse_extensions()?;
         outputs.push(output.name);
     }
-    Ok(InferRequest { id: raw.id, inputs, outputs })
+    Ok(InferRequest { id: raw.id, inputs, outputs, missing })
 }
 
-fn decode_input(raw: RawInput<'_>) -> Result<Tensor, DecodeError> {
+fn decode_input(raw: RawInput<'_>, missing: &mut bool) -> Result<Tensor, DecodeError> {
     raw.parameters.refuse_extensions()?;
     let RawInput { name, datatype, shape, data, .. } = raw;
     let Some(datatype) = Datatype::parse(&datatype) else {
@@ -184,7 +188,10 @@ fn decode_input(raw: RawInput<'_>) -> Result<Tensor, DecodeError> {
         return Err(DecodeError::NoData { name });
     };
     match elements::decode(data.get(), datatype, &shape, count) {
-        Ok(data) => Ok(Tensor { name, datatype, shape, data: data.into() }),
+        Ok(elements) => {
+            *missing |= elements.missing;
+            Ok(Tensor { name, datatype, shape, data: elements.data.into() })
+        }
         Err(source) => Err(DecodeError::Element { name, source }),
     }
 }

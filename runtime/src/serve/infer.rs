@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
 use super::{
     admit,
     decode::{self, InferRequest},
-    encode::{self, Envelope},
+    encode::{self, EncodeError, Envelope},
     error::ApiError,
     metadata::check_address,
     state::{Served, State, left},
@@ -69,10 +69,11 @@ async fn answer(
     let _place = admit::take_place(state)?;
     let body = admit::read_body(state, request, payload, deadline).await?;
     let (id, inference) = read(body, Arc::clone(&served)).await?;
+    let missing = inference.missing;
     let answer = run(state, &served, inference, deadline).await?;
     state.metrics.computed(answer.queued, answer.computed);
     let outputs = answer.outputs.map_err(|error| run_error(&error))?;
-    write(state, id, outputs).await
+    write(state, id, outputs, missing).await
 }
 
 async fn read(body: web::Bytes, served: Arc<Served>) -> Result<(Option<String>, InferRequest), ApiError> {
@@ -125,12 +126,23 @@ fn run_error(error: &RunError) -> ApiError {
     }
 }
 
-async fn write(state: &State, id: Option<String>, outputs: Vec<Tensor>) -> Result<String, ApiError> {
+async fn write(
+    state: &State,
+    id: Option<String>,
+    outputs: Vec<Tensor>,
+    missing: bool,
+) -> Result<String, ApiError> {
     let size = outputs.iter().map(|output| output.data.len()).sum();
     let (model, version) = (state.settings.model.clone(), state.settings.version);
     offload(size, move || {
         let envelope = Envelope { model: &model, version, id: id.as_deref() };
-        encode::encode(envelope, &outputs).map_err(|error| ApiError::Failed(error.to_string()))
+        encode::encode(envelope, &outputs).map_err(|error| match error {
+            // The client's fault: it must not count as one of the version.
+            EncodeError::NotFinite { .. } if missing => ApiError::BadRequest(format!(
+                "{error}; the request has null for a missing number, which this model does not fill in"
+            )),
+            _ => ApiError::Failed(error.to_string()),
+        })
     })
     .await
 }

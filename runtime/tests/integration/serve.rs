@@ -151,6 +151,9 @@ fn inputs_that_the_graph_refuses_are_the_clients_fault_and_endless_numbers_the_m
     let answer = serving.client().post("/v2/models/divide/infer", body);
     assert_eq!(answer.status, 500);
     assert!(answer.error().contains("output \"y\" is inf at element 0"), "{}", answer.error());
+    let answer = serving.client().post("/v2/models/divide/infer", &body.replace("[0]", "[null]"));
+    assert_eq!(answer.status, 400, "a number that is missing is the client's");
+    assert!(answer.error().contains("null"), "{}", answer.error());
 }
 
 #[test]

@@ -79,12 +79,16 @@ def _end_on_sigterm() -> None:
     """End at once.
 
     The first process of a container has no default for the signal, and a handler of Python's would wait for the end of
-    whatever library is at work.
+    whatever library is at work: so the handler does nothing, and a thread waits for the byte that the signal writes.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
 
     def wait() -> None:
-        signal.sigwait({signal.SIGTERM})
+        while signal.SIGTERM not in os.read(reader, 64):
+            pass
         log("terminated")
         os._exit(EXIT_TERMINATED)
 

@@ -352,7 +352,7 @@ def _parse_split(fields: _Object) -> Split:
     fields.end()
     for name, share in (("validation", validation), ("test", test)):
         if not share:
-            refuse(f"split.{name}", share and str(share), "must be a share above 0, such as '0.2'")
+            refuse(f"split.{name}", None if share is None else str(share), "must be a share above 0, such as '0.2'")
     if seed is None or seed >= SEED_LIMIT:
         refuse("split.seed", seed, f"must be a whole number below {SEED_LIMIT}")
     if validation is None or test is None or validation + test >= 1:

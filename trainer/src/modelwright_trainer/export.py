@@ -5,6 +5,7 @@ They come out once ONNX Runtime agrees with Python on every row of the test part
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ from .graph.linear import add_flat, add_linear, add_linear_classifier, add_perce
 from .graph.preparation import add_preparation
 from .graph.svm import add_svm_classifier, add_svm_regressor
 from .graph.trees import add_tree_classifier, add_tree_regressor
+from .processors import count_processors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,23 +46,27 @@ LARGEST_MODEL: Final = 2**31 - 1
 Arrays = dict[str, "NDArray[Any]"]
 
 
-def export_model(
-    preparer: Preparer,
-    estimator: Any,
-    classes: NDArray[Any] | None,
-    inputs: Arrays,
-    expected: Arrays,
-    *,
-    single_input: bool,
-) -> bytes:
+@dataclass(frozen=True)
+class Fitted:
+    """All that becomes the graph."""
+
+    preparer: Preparer
+    estimator: Any
+    classes: NDArray[Any] | None
+    """A classifier's labels, int64 or text, in the order of its probabilities."""
+    single_input: bool
+    """Whether all features are one input `x`, or each column is one."""
+
+
+def export_model(fitted: Fitted, inputs: Arrays, expected: Arrays) -> bytes:
     """Return the bytes of a model that gives the `expected` outputs for the `inputs`."""
     kinds = ["float64"]
-    if isinstance(estimator, MLPClassifier | MLPRegressor):
+    if isinstance(fitted.estimator, MLPClassifier | MLPRegressor):
         # A perceptron is fast in FP32; where a row is so near to the border that this changes its label, in FP64.
         kinds = ["float32", "float64"]
     difference = ""
     for kind in kinds:
-        content = build_model(preparer, estimator, classes, single_input=single_input, kind=kind)
+        content = build_model(fitted, kind)
         difference = compare(run_model(content, inputs, list(expected)), expected)
         if not difference:
             return content
@@ -71,25 +77,18 @@ def export_model(
     raise RunError(Reason.NOT_REPRODUCIBLE, message)
 
 
-def build_model(
-    preparer: Preparer,
-    estimator: Any,
-    classes: NDArray[Any] | None,
-    *,
-    single_input: bool,
-    kind: str,
-) -> bytes:
-    """Write the graph. The same arguments give the same bytes."""
+def build_model(fitted: Fitted, kind: str) -> bytes:
+    """Write the graph, with scores computed in the type `kind`. The same arguments give the same bytes."""
     graph = Graph()
-    features = add_preparation(graph, preparer, single_input=single_input)
+    features = add_preparation(graph, fitted.preparer, single_input=fitted.single_input)
+    classes = fitted.classes
     if classes is None:
-        prediction = _add_regressor(graph, features, estimator, kind)
+        prediction = _add_regressor(graph, features, fitted.estimator, kind)
         graph.output("prediction", graph.cast(prediction, "float32"), "float32", (ROWS,))
     else:
-        found = _add_classifier(graph, features, estimator, kind)
-        names = graph.constant(classes)
-        label_kind = "text" if classes.dtype == object else "int64"
-        graph.output("label", graph.add("Gather", names, found.index), label_kind, (ROWS,))
+        found = _add_classifier(graph, features, fitted.estimator, kind)
+        label = graph.add("Gather", graph.constant(classes), found.index)
+        graph.output("label", label, "text" if classes.dtype == object else "int64", (ROWS,))
         if found.probabilities is not None:
             probabilities = graph.cast(found.probabilities, "float32")
             graph.output("probabilities", probabilities, "float32", (ROWS, len(classes)))
@@ -98,7 +97,7 @@ def build_model(
         message = (
             f"the model has {model.ByteSize()} bytes, more than the 2 GiB of one ONNX file: give fewer or smaller trees"
         )
-        raise RunError(Reason.NOT_REPRODUCIBLE, message)
+        raise RunError(Reason.TOO_LARGE, message)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
@@ -128,7 +127,7 @@ def run_model(content: bytes, inputs: Arrays, outputs: list[str]) -> Arrays:
     """Have ONNX Runtime answer."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = count_processors()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return dict(zip(outputs, session.run(outputs, inputs), strict=True))
 

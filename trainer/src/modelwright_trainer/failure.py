@@ -35,6 +35,7 @@ class Reason(StrEnum):
     MISSING_VALUES = "MissingValues"
     NOT_FINITE = "NotFinite"
     NO_CANDIDATE = "NoCandidate"
+    TOO_LARGE = "TooLarge"
     NOT_REPRODUCIBLE = "NotReproducible"
     OUT_OF_MEMORY = "OutOfMemory"
     NO_SPACE = "NoSpace"

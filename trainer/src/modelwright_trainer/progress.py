@@ -6,6 +6,7 @@ It never stops a run: without its port it is silent.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +44,19 @@ class Progress:
             return found
 
 
+class _Server(ThreadingHTTPServer):
+    """Answers on addresses of both kinds, where the machine has both."""
+
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Take the port, for both kinds."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 def serve_progress(progress: Progress, port: int) -> ThreadingHTTPServer | None:
     """Answer on a port from now on; `None` if the port cannot be had."""
 
@@ -67,10 +81,9 @@ def serve_progress(progress: Progress, port: int) -> ThreadingHTTPServer | None:
             """Say nothing of requests."""
 
     try:
-        server = ThreadingHTTPServer(("", port), Handler)
+        server = _Server(("::" if socket.has_dualstack_ipv6() else "", port), Handler)
     except OSError as error:
         log("progress is not served", port=port, error=str(error))
         return None
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True, name="progress").start()
     return server

@@ -60,6 +60,11 @@ def build_table(raw: Raw, run: Run) -> Table:
             hint = "; the file is not separated by commas: write it as comma-separated values"
         message = f"data.label is {label!r}, and there is no such column among {listed(list(raw.columns))}{hint}"
         raise RunError(Reason.NO_LABEL_COLUMN, message)
+    for name in raw.columns:
+        if not name or not name.isprintable():
+            raise RunError(
+                Reason.UNSUPPORTED_COLUMN, f"a column has the name {name!r}, which cannot be printed: rename it"
+            )
     features = {name: values for name, values in raw.columns.items() if name != label}
     if not features:
         raise RunError(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MISSING: Final = ("NA", "N/A", "NaN", "nan", "null", "NULL")
 """What counts as missing in a column of numbers, besides nothing at all."""
 LONGEST_VALUE: Final = 2**30
+BLOCK: Final = 2**24
+"""Bytes that are read at once; no row may be longer."""
 
 
 def read_csv(files: list[Path], texts: frozenset[str]) -> Raw:
@@ -69,7 +71,9 @@ def _read_file(path: Path) -> pa.Table:
     try:
         table = arrow_csv.read_csv(
             str(path),
-            read_options=arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows_after_names=1),
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False, block_size=BLOCK, column_names=names, skip_rows_after_names=1
+            ),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=count),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
@@ -80,7 +84,7 @@ def _read_file(path: Path) -> pa.Table:
         raise _unreadable(path, str(error)) from error
     if broken:
         _refuse_rows(path, len(names), len(broken))
-    if path.read_bytes().count(b'"') % 2:
+    if _count_quotes(path) % 2:
         _refuse_quotes(path)
     return table
 
@@ -100,8 +104,6 @@ def _read_names(path: Path) -> list[str]:
     for index, name in enumerate(names):
         if not name.strip():
             raise _unreadable(path, f"line 1: column {index + 1} has no name")
-        if not name.isprintable():
-            raise _unreadable(path, f"line 1: the name {name!r} has characters that cannot be printed")
         if name in names[:index]:
             raise _unreadable(path, f"line 1: two columns have the name {name!r}")
     return names
@@ -164,6 +166,12 @@ def _refuse_rows(path: Path, expected: int, count: int) -> NoReturn:
                 raise _unreadable(path, words)
             line = reader.line_num + 1
     raise _unreadable(path, f"{count} rows have more or fewer than {expected} values")
+
+
+def _count_quotes(path: Path) -> int:
+    """Count quotes: in a file where all that are opened are closed, their number is even."""
+    with path.open("rb") as file:
+        return sum(block.count(b'"') for block in iter(lambda: file.read(BLOCK), b""))
 
 
 def _refuse_quotes(path: Path) -> None:

@@ -14,7 +14,7 @@ from .algorithms import build_estimators
 from .checks import check_table
 from .config import Run, Task
 from .evaluate import Answers, answer, measure
-from .export import Arrays, export_model
+from .export import Arrays, Fitted, export_model
 from .failure import Reason, RunError
 from .log import log
 from .prepare import fit_preparation
@@ -74,9 +74,8 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         labels = None if known is None else truth.classes[known]
         inputs = take_inputs(table, parts.test)
         outputs = _as_outputs(answers, truth.classes)
-        content = export_model(
-            preparer, chosen.estimator, labels, inputs, outputs, single_input=table.single_input
-        )
+        fitted = Fitted(preparer, chosen.estimator, labels, table.single_input)
+        content = export_model(fitted, inputs, outputs)
     outcome = Outcome(
         trials=trials,
         ranked=ranked,

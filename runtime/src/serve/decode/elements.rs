@@ -13,6 +13,9 @@ const MAX_SHOWN: usize = 40;
 /// Most bytes to reserve before the data are seen: the shape is only a claim.
 const MAX_RESERVED: usize = 1024 * 1024;
 
+/// What stands for NaN, a number that is missing.
+const MISSING: &str = "null";
+
 /// An array that is not the elements of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElementError {
@@ -52,13 +55,23 @@ pub enum ElementError {
     },
 }
 
+/// The elements of an array.
+#[derive(Debug)]
+pub struct Elements {
+    /// In the layout.
+    pub data: Vec<u8>,
+    /// Whether a number is missing.
+    pub missing: bool,
+}
+
 /// Reads an array.
-pub fn decode(text: &str, datatype: Datatype, shape: &[i64], count: usize) -> Result<Vec<u8>, ElementError> {
+pub fn decode(text: &str, datatype: Datatype, shape: &[i64], count: usize) -> Result<Elements, ElementError> {
     if !text.starts_with('[') {
         return Err(ElementError::NoArray { got: shown(text) });
     }
     let reserved = count.saturating_mul(datatype.size().unwrap_or(8)).min(MAX_RESERVED);
-    let mut reader = Reader { datatype, shape, count, seen: 0, data: Vec::with_capacity(reserved) };
+    let data = Vec::with_capacity(reserved);
+    let mut reader = Reader { datatype, shape, count, seen: 0, missing: false, data };
     reader.read(text)?;
     if reader.seen != count {
         return Err(ElementError::Count {
@@ -67,7 +80,7 @@ pub fn decode(text: &str, datatype: Datatype, shape: &[i64], count: usize) -> Re
             shape: shape.to_vec(),
         });
     }
-    Ok(reader.data)
+    Ok(Elements { data: reader.data, missing: reader.missing })
 }
 
 struct Reader<'a> {
@@ -75,6 +88,7 @@ struct Reader<'a> {
     shape: &'a [i64],
     count: usize,
     seen: usize,
+    missing: bool,
     data: Vec<u8>,
 }
 
@@ -139,6 +153,10 @@ impl Reader<'_> {
                 "false" => self.extend(&[0]),
                 _ => None,
             },
+            Datatype::Fp16 if token == MISSING => self.absent(&half::f16::NAN.to_le_bytes()),
+            Datatype::Bf16 if token == MISSING => self.absent(&half::bf16::NAN.to_le_bytes()),
+            Datatype::Fp32 if token == MISSING => self.absent(&f32::NAN.to_le_bytes()),
+            Datatype::Fp64 if token == MISSING => self.absent(&f64::NAN.to_le_bytes()),
             Datatype::Uint8 => self.integer::<u8, 1>(token, u8::to_le_bytes),
             Datatype::Uint16 => self.integer::<u16, 2>(token, u16::to_le_bytes),
             Datatype::Uint32 => self.integer::<u32, 4>(token, u32::to_le_bytes),
@@ -178,6 +196,12 @@ impl Reader<'_> {
     fn extend(&mut self, bytes: &[u8]) -> Option<()> {
         self.data.extend_from_slice(bytes);
         Some(())
+    }
+
+    /// JSON has no NaN, and a model that imputes takes it for a missing number.
+    fn absent(&mut self, nan: &[u8]) -> Option<()> {
+        self.missing = true;
+        self.extend(nan)
     }
 
     fn integer<T: FromStr, const N: usize>(&mut self, token: &str, bytes: fn(T) -> [u8; N]) -> Option<()> {
@@ -220,7 +244,7 @@ fn expected(datatype: Datatype) -> String {
     match datatype {
         Datatype::Bool => "true or false".to_owned(),
         Datatype::Bytes => "a string".to_owned(),
-        datatype if datatype.is_float() => format!("a number that {datatype} can hold"),
+        datatype if datatype.is_float() => format!("a number that {datatype} can hold, or null for NaN"),
         datatype => format!("an integer, without point or exponent, that {datatype} can hold"),
     }
 }

@@ -93,7 +93,26 @@ fn floating_point_numbers_are_rounded_once_and_may_not_overflow() {
     assert_eq!(decoded("FP16", "[1]", "[65504]").unwrap().data.as_ref(), half::f16::MAX.to_le_bytes());
     for (datatype, bad) in [("FP16", "70000"), ("FP32", "1e39"), ("FP64", "1e309"), ("BF16", "-1e39")] {
         let error = refusal(datatype, "[1]", &format!("[{bad}]"));
-        assert!(error.ends_with(&format!("is {bad}, expected a number that {datatype} can hold")), "{error}");
+        assert!(
+            error
+                .ends_with(&format!("is {bad}, expected a number that {datatype} can hold, or null for NaN")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn null_is_a_number_that_is_missing() {
+    let body =
+        |data: &str| format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[2],"data":{data}}}]}}"#);
+    let request = decode(body("[1, null]").as_bytes()).unwrap();
+    assert!(request.missing);
+    assert_eq!(request.inputs[0].data.as_ref(), [1_f32, f32::NAN].map(f32::to_le_bytes).concat());
+    assert!(!decode(body("[1, 2]").as_bytes()).unwrap().missing);
+    for datatype in ["FP16", "BF16", "FP64"] {
+        let tensor = decoded(datatype, "[1]", "[null]").unwrap();
+        let zeros = tensor.data.iter().all(|byte| *byte == 0);
+        assert!(!zeros && tensor.data.len() == tensor.datatype.size().unwrap(), "{datatype}");
     }
 }
 
@@ -102,7 +121,8 @@ fn a_value_of_another_kind_is_refused() {
     for (datatype, bad) in [
         ("FP32", "\"1\""),
         ("FP32", "true"),
-        ("FP32", "null"),
+        ("INT32", "null"),
+        ("FP32", "nul"),
         ("FP32", "{\"a\":[1,2]}"),
         ("BOOL", "1"),
         ("BYTES", "1"),

@@ -11,8 +11,12 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
     from onnx import ModelProto
+
+    Value: TypeAlias = tuple[str, str, tuple[str | int, ...]]
 
 OPSET: Final = 21
 ML_OPSET: Final = 3
@@ -88,13 +92,13 @@ class Graph:
         """Start the body of a loop; it sees this graph's tensors."""
         return Graph(self._count)
 
-    def as_body(self, inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> Any:
-        """Finish a body, with names and types of what goes in and out."""
+    def as_body(self, inputs: list[Value], outputs: list[Value]) -> Any:
+        """Finish a body, with names, types and shapes of what goes in and out."""
         return helper.make_graph(
             self._nodes,
             "body",
-            [helper.make_tensor_value_info(name, TYPES[kind], None) for name, kind in inputs],
-            [helper.make_tensor_value_info(name, TYPES[kind], None) for name, kind in outputs],
+            [helper.make_tensor_value_info(name, TYPES[kind], shape) for name, kind, shape in inputs],
+            [helper.make_tensor_value_info(name, TYPES[kind], shape) for name, kind, shape in outputs],
             self._initializers,
         )
 

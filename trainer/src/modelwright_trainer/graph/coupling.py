@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from .builder import ROWS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -75,6 +77,8 @@ def _body(outer: Graph, matrix: str, classes: int) -> object:
         graph.add("ReduceMax", graph.cast(active, "float32"), keepdims=0),
         graph.constant(np.array(0, np.float32)),
     )
+    shape = (ROWS, classes, 1)
     return graph.as_body(
-        [("i\tround", "int64"), ("c\tgoing", "bool"), (before, "float64")], [(again, "bool"), (kept, "float64")]
+        [("i\tround", "int64", ()), ("c\tgoing", "bool", ()), (before, "float64", shape)],
+        [(again, "bool", ()), (kept, "float64", shape)],
     )
