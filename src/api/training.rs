@@ -190,7 +190,7 @@ pub struct ColumnCheck {
 /// One step of preparation: exactly one of its fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.impute), has(self.scale), has(self.oneHot), has(self.ordinal)].filter(is, is).size() == 1").message("a step of training.preprocess takes exactly one of impute, scale, oneHot and ordinal; make a step of each"))]
+#[x_kube(validation = Rule::new("[has(self.impute), has(self.scale), has(self.oneHot), has(self.ordinal)].filter(given, given).size() == 1").message("a step of training.preprocess takes exactly one of impute, scale, oneHot and ordinal; make a step of each"))]
 pub struct Preparation {
     /// Fill in missing values. Default: another field of the step is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

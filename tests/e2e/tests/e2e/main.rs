@@ -1,7 +1,7 @@
 //! Tests on a real cluster: what is promised to users holds for the parts put together.
 //!
-//! They need `KUBECONFIG` and the images under test in `MODELWRIGHT_OPERATOR_IMAGE`, `MODELWRIGHT_RUNTIME_IMAGE` and
-//! `MODELWRIGHT_STORE_IMAGE`; without them every test is reported as ignored. Pods and Services must be reachable from
+//! They need `KUBECONFIG` and the images under test in `MODELWRIGHT_OPERATOR_IMAGE`, `MODELWRIGHT_RUNTIME_IMAGE`,
+//! `MODELWRIGHT_TRAINER_IMAGE` and `MODELWRIGHT_STORE_IMAGE`; without them every test is reported as ignored. Pods and Services must be reachable from
 //! here, as they are with `tests/cluster`. Tests run side by side, each in a namespace of its own; those that change the
 //! operator itself run alone.
 #![allow(

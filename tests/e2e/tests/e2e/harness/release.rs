@@ -47,11 +47,13 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     succeeded(run("kubectl", &["apply", "-f", "-"], &namespace).await)?;
     let operator = format!("images.operator={}", images.operator);
     let runtime = format!("images.runtime={}", images.runtime);
+    let trainer = format!("images.trainer={}", images.trainer);
     let store = format!("images.store={}", images.store);
     // As `tests/install` does, so that each may follow the other.
     let mut set = vec![
         operator.as_str(),
         &runtime,
+        &trainer,
         &store,
         "fetch.allowPrivateNetworks=true",
         "store.bundled.persistence.size=1Gi",
