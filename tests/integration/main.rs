@@ -29,6 +29,8 @@ mod model_status;
 mod model_training_refusals;
 // what a training's run says of itself, and what is done next
 mod model_training_runs;
+// whole reconciles of a training
+mod model_training_scenarios;
 // writes and the Lease against a mock API server
 mod apply_scenarios;
 mod lease_scenarios;
