@@ -118,7 +118,8 @@ pub struct TrainingData {
     /// How the data is written: CSV (UTF-8, with a line of names), NPZ (one NumPy file of two arrays) or Parquet.
     #[schemars(schema_with = "format_schema")]
     pub format: DataFormat,
-    /// The column with the truth; with NPZ the array with it, and the other array holds the features.
+    /// The column with the truth; with NPZ the array with it, and the other array holds the features. YAML reads a plain
+    /// `y` as true: write "y".
     #[schemars(length(min = 1, max = 256))]
     pub label: String,
     /// Secret with the credentials, in the same namespace; its name starts with `modelwright-`, and its key `host` names

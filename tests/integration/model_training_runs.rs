@@ -96,6 +96,19 @@ fn a_report_of_the_trainer_is_passed_on() {
 }
 
 #[test]
+fn a_full_disk_is_told_in_the_kubelets_words() {
+    let words = "Usage of EmptyDir volume \"work\" exceeds the limit \"21Gi\". ";
+    let job = finished(job(&training()), "Failed", "BackoffLimitExceeded");
+    let status = json!({"phase": "Failed", "reason": "Evicted", "message": words,
+        "initContainerStatuses": [ended("fetch", 0, ""), ended("train", 137, "")]});
+    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+    let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
+    assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("Evicted", "train"));
+    assert!(failure.message.starts_with(words.trim_end_matches(['.', ' '])), "{}", failure.message);
+    assert!(failure.message.contains("make the data smaller"));
+}
+
+#[test]
 fn a_run_out_of_time_says_which_field_to_raise_and_what_failed_before() {
     let spec = json!({"run": {"activeDeadlineSeconds": 60}});
     let failure = failed(spec, ended("train", 1, "boom"), "DeadlineExceeded");
