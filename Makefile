@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-runtime test-chart test-cluster images install generate lint
+.PHONY: help demo test test-unit test-runtime test-chart test-cluster mutants images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-chart: ## Render, check and dry-run the chart and the examples
 
 test-cluster: ## Run the tests on a real Kubernetes
 	@tests/run cluster
+
+mutants: ## Take features out, one at a time, and see their tests fail; ONLY="A5" for those of a line
+	@tests/mutants/run $(ONLY)
 
 images: ## Build the images, and push them to the test cluster's registry or to IMAGES
 	@images/build

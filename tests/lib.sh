@@ -28,12 +28,13 @@ keep_as() {
 }
 
 # Prints the folder of executables of a Python environment with exactly the
-# packages of a requirements file, made once.
-python_environment() { # REQUIREMENTS
-  local made
-  made="$cache/python/$(basename "$1" .txt)-$({ python3 -VV && cat "$1"; } | sha256sum | cut -c1-16)"
+# packages of requirements files, made once. Its name is the last one's.
+python_environment() { # REQUIREMENTS...
+  local made file files=()
+  made="$cache/python/$(basename "${!#}" .txt)-$({ python3 -VV && cat "$@"; } | sha256sum | cut -c1-16)"
+  for file in "$@"; do files+=(--requirement "$file"); done
   if [[ ! -e $made/.complete ]]; then
-    say "installing $(grep -c '==' "$1") Python packages of ${1#"$top"/}"
+    say "installing $(cat "$@" | grep -c '==') Python packages of ${*#"$top"/}"
     # An environment holds its own path, so it is made in place, one at a time.
     mkdir -p "$cache/python"
     (
@@ -41,10 +42,21 @@ python_environment() { # REQUIREMENTS
       [[ ! -e $made/.complete ]] || exit 0
       rm -rf "$made"
       python3 -m venv "$made"
-      "$made/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$1"
+      "$made/bin/pip" install --quiet --disable-pip-version-check --no-deps "${files[@]}"
       "$made/bin/pip" check --quiet
       touch "$made/.complete"
     ) 7>"$made.lock"
   fi
   printf '%s\n' "$made/bin"
+}
+
+# Exports where the runtime's tests find ONNX Runtime, a registry and an S3 server.
+provide_servers() {
+  local programs="$top/target/test-programs" name
+  ORT_DYLIB_PATH="$("$top/images/onnxruntime")"
+  export ORT_DYLIB_PATH MODELWRIGHT_BIN="$programs"
+  mkdir -p "$programs"
+  for name in registry versitygw; do
+    ln -sfn "$("$top/tests/cluster/program" "$name")" "$programs/$name"
+  done
 }

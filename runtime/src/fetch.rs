@@ -1,11 +1,13 @@
-//! `fetch`: brings a model's files into one folder and proves their digest. In goes a [`FetchConfig`]; the folder
-//! appears at its destination complete and verified, or not at all.
+//! `fetch`: brings the files of a model, or of training data, into one folder and proves their digest. In goes a
+//! [`FetchConfig`]; the folder appears at its destination complete and verified, or not at all.
 //!
-//! `source` reads the URI, `oci`, `s3`, `http` and `pvc` fill a staged folder, [`arrange`] finds the model in it, and
-//! the staged folder is renamed. All of the network goes through [`crate::network`].
+//! `source` reads the URI, `oci`, `s3`, `http` and `pvc` fill a staged folder, [`arrange`] finds the model in it (data
+//! stays as it came), and the staged folder is renamed. [`handover`] then tells `train` what to do. All of the network
+//! goes through [`crate::network`].
 
 mod arrange;
 mod error;
+mod handover;
 mod http;
 mod oci;
 mod pvc;
@@ -16,6 +18,7 @@ mod staging;
 use std::path::{Path, PathBuf};
 
 use modelwright_contract::{
+    artifact::MODEL_FILE,
     fetch::{FetchConfig, FetchKind},
     names,
     report::FetchReport,
@@ -76,18 +79,45 @@ pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchRe
             actual: sha256,
         });
     }
-    let names = arrange::arrange(staging.files().keys(), config.kind, &shown(&config.uri))?;
-    staging.keep(&names)?;
+    if config.kind == FetchKind::Data {
+        refuse_nothing(&staging, &config.uri)?;
+    } else {
+        let names = arrange::arrange(staging.files().keys(), config.kind, &shown(&config.uri))?;
+        staging.keep(&names)?;
+    }
     let report = FetchReport {
         sha256,
         size_bytes: staging.size(),
         files: u32::try_from(staging.files().len()).unwrap_or(u32::MAX),
     };
     staging.commit()?;
+    if let Some(run) = &config.run {
+        handover::write(Path::new(&config.destination), run)?;
+    }
     Ok(report)
 }
 
+/// Data that are there and empty are a mistake that `train` would tell less well.
+fn refuse_nothing(staging: &Staging, uri: &str) -> Result<(), FetchError> {
+    let files = staging.files().len();
+    if staging.size() > 0 {
+        return Ok(());
+    }
+    let why = match files {
+        0 => "it has no files".to_owned(),
+        1 => "its file is empty".to_owned(),
+        _ => format!("all of its {files} files are empty"),
+    };
+    Err(FetchError::NoData { uri: shown(uri), why })
+}
+
 fn validate<'a>(config: &'a FetchConfig, options: &FetchOptions) -> Result<Validated<'a>, FetchError> {
+    if config.run.is_some() && config.kind != FetchKind::Data {
+        return Err(FetchError::InvalidConfig {
+            field: "run",
+            why: "it belongs to training data (kind Data), and a model is fetched".to_owned(),
+        });
+    }
     let source = Source::parse(&config.uri)?;
     let expected = config.sha256.as_deref();
     if let Some(value) = expected.filter(|value| !crate::store::is_sha256(value)) {
@@ -130,15 +160,27 @@ async fn fill(
         Source::Oci(reference) => {
             let access =
                 Access { secret, plain_http: config.plain_http, policy: *policy, timeouts: options.timeouts };
-            return oci::fetch(&pinned(reference, *expected), access, *expected, options, staging).await;
+            let wanted = oci::Wanted {
+                reference: &pinned(reference, *expected),
+                kind: config.kind,
+                expected: *expected,
+            };
+            return oci::fetch(wanted, access, options, staging).await;
         }
         Source::S3 { bucket, key, all } => {
             let objects = s3::Objects { bucket, key, all: *all, uri: &uri };
             s3::fetch(objects, secret, *policy, options, staging).await?;
         }
-        Source::Http(url) => http::fetch(url, secret, *policy, options, staging).await?,
+        Source::Http(url) => {
+            let name = match config.kind {
+                FetchKind::Data => http::file_name(url),
+                FetchKind::Source | FetchKind::Artifact => MODEL_FILE.to_owned(),
+            };
+            http::fetch(http::File { url, name: &name }, secret, *policy, options, staging).await?;
+        }
         Source::Claim { path, all } => {
-            pvc::fetch(&options.claim_directory, path, *all, &uri, staging).await?;
+            let wanted = pvc::Wanted { path, all: *all, kind: config.kind, uri: &uri };
+            pvc::fetch(&options.claim_directory, wanted, staging).await?;
         }
     }
     Ok(staging.digest())

@@ -2,6 +2,8 @@
 //! proof that it answers as it did when they were recorded. Needs no client.
 
 mod generate;
+mod random;
+mod rows;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use modelwright_contract::{
@@ -9,7 +11,10 @@ use modelwright_contract::{
     serving::ExecutionProvider,
 };
 
-pub use self::generate::{RecordError, record_synthetic};
+pub use self::{
+    generate::{RecordError, record_synthetic},
+    rows::{record_rows, spread},
+};
 use crate::{
     session::{RunError, Session},
     tensor::{Datatype, LayoutError, Tensor},
@@ -176,7 +181,7 @@ fn compare(expected: &Tensor, got: &Tensor, tolerance: f64) -> Result<f64, Diffe
 }
 
 /// |got − expected| ÷ max(1, |expected|); equal infinities and two NaN do not differ.
-fn difference(expected: f64, got: f64) -> f64 {
+pub(crate) fn difference(expected: f64, got: f64) -> f64 {
     #[expect(clippy::float_cmp, reason = "equal infinities, whose difference is NaN")]
     let same = expected == got || expected.is_nan() && got.is_nan();
     if same { 0.0 } else { (got - expected).abs() / expected.abs().max(1.0) }
@@ -216,7 +221,7 @@ fn integer(datatype: Datatype, bytes: &[u8]) -> String {
 }
 
 /// The elements of a floating-point tensor.
-fn floats(tensor: &Tensor) -> Vec<f64> {
+pub(crate) fn floats(tensor: &Tensor) -> Vec<f64> {
     let data: &[u8] = &tensor.data;
     match tensor.datatype {
         Datatype::Fp16 => {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use modelwright_contract::{
-    artifact::MODEL_FILE,
+    artifact::{DESCRIPTION_FILE, Description, METADATA_DIRECTORY, MODEL_FILE},
     signature::{Signature, TensorSpec},
 };
 use serde::Serialize;
@@ -53,6 +53,9 @@ pub struct Inspection {
     pub external_data: Vec<String>,
     /// Inputs and outputs.
     pub signature: Signature,
+    /// Metrics of its training, if the folder is an artifact that holds them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, String>,
     /// The ONNX Runtime that read it.
     pub onnx_runtime: String,
 }
@@ -67,6 +70,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
     let in_artifact = |file: &String| if file == name { MODEL_FILE.to_owned() } else { file.clone() };
     let listed = preflight.files.iter().map(|file| (in_artifact(file), folder.join(file))).collect();
     let files = digest::listed_files(&listed)?;
+    let metrics = metrics(folder, &files.digest);
     Ok(Inspection {
         path: path.to_owned(),
         sha256: digest::hash_file(&graph)?.sha256,
@@ -76,8 +80,17 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
         operator_sets: preflight.opsets,
         external_data: preflight.files.into_iter().filter(|file| file != name).collect(),
         signature: session.signature().clone(),
+        metrics,
         onnx_runtime: session.onnxruntime_version().to_owned(),
     })
+}
+
+/// The metrics that a folder's description gives to this very model.
+fn metrics(folder: &Path, model_digest: &str) -> BTreeMap<String, String> {
+    let path = folder.join(METADATA_DIRECTORY).join(DESCRIPTION_FILE);
+    let description =
+        std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<Description>(&text).ok());
+    description.filter(|it| it.model_digest == model_digest).map(|it| it.metrics).unwrap_or_default()
 }
 
 impl fmt::Display for Inspection {
@@ -100,6 +113,13 @@ impl fmt::Display for Inspection {
             writeln!(formatter, "{title}")?;
             for tensor in tensors {
                 writeln!(formatter, "  {}", line(tensor, widest.unwrap_or_default())?)?;
+            }
+        }
+        if !self.metrics.is_empty() {
+            writeln!(formatter, "metrics")?;
+            let widest = self.metrics.keys().map(|name| name.chars().count()).max().unwrap_or_default();
+            for (name, value) in &self.metrics {
+                writeln!(formatter, "  {name:widest$}  {value}")?;
             }
         }
         Ok(())
@@ -141,6 +161,10 @@ mod tests {
                 inputs: vec![tensor("image", &[-1, 1, 28, 28])],
                 outputs: vec![tensor("probabilities", &[-1, 10]), tensor("n", &[])],
             },
+            metrics: BTreeMap::from([
+                ("Accuracy".to_owned(), "0.98".to_owned()),
+                ("F1Macro".to_owned(), "0.97".to_owned()),
+            ]),
             onnx_runtime: "1.31.1".to_owned(),
         };
         assert_eq!(
@@ -156,7 +180,10 @@ mod tests {
              \x20 image          FP32    [any, 1, 28, 28]\n\
              outputs\n\
              \x20 probabilities  FP32    [any, 10]\n\
-             \x20 n              FP32    []\n"
+             \x20 n              FP32    []\n\
+             metrics\n\
+             \x20 Accuracy  0.98\n\
+             \x20 F1Macro   0.97\n"
         );
     }
 }

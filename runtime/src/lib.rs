@@ -11,12 +11,14 @@
 
 pub mod cli;
 pub mod digest;
+pub mod evaluation;
 pub mod fetch;
 pub mod golden;
 pub mod inspect;
 pub mod job;
 pub mod metrics;
 pub mod network;
+pub mod npz;
 pub mod onnx;
 pub mod publish;
 pub mod report;

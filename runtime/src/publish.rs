@@ -2,7 +2,7 @@
 //! [`PublishReport`], and the artifact is in the store.
 //!
 //! `crate::onnx` judges the file before native code touches it, [`prove`] has it loaded and run by a child process,
-//! [`pack`] makes a manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
+//! [`training`] holds a trained model against what was asked of it, [`pack`] makes a manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
 
 mod error;
 mod fit;
@@ -11,21 +11,19 @@ mod pack;
 pub mod prove;
 pub mod prover;
 mod push;
+mod training;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use modelwright_contract::{
-    artifact::{DESCRIPTION_FILE, GOLDEN_FILE, METADATA_DIRECTORY},
-    publish::PublishConfig,
-    report::PublishReport,
-};
+use modelwright_contract::{artifact::METADATA_DIRECTORY, publish::PublishConfig, report::PublishReport};
 
 pub use error::{PublishError, Refusal};
 
-use self::prove::Question;
+use self::{metadata::Quality, prove::Question, training::Training};
 use crate::{network::Timeouts, onnx};
 
 /// What the operator does not set.
@@ -57,26 +55,38 @@ impl PublishOptions {
 pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
     push::repository(config)?;
     let directory = Path::new(&config.directory);
+    let training =
+        config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
     let preflight = onnx::preflight(directory)?;
     let work = pack::work_beside(directory)?;
     let folder = work.path().join("files");
     pack::link(directory, &folder, preflight.files.iter().cloned())?;
     let model_files = pack::hash(&folder, preflight.files)?;
     let model_digest = pack::model_digest(&model_files);
-    let metrics = metadata::bring(directory, &folder, &model_digest)?;
+    let metadata_folder = folder.join(METADATA_DIRECTORY);
+    fs::create_dir_all(&metadata_folder).map_err(PublishError::io(&metadata_folder))?;
+    // What a training run says about its own model in an artifact's words is nobody's word.
+    let mut quality = match training {
+        None => metadata::bring(directory, &folder, &model_digest)?,
+        Some(_) => Quality::default(),
+    };
     let question = Question {
         program: options.program.clone(),
         directory: folder.clone(),
         work: work.path().to_owned(),
         samples: config.golden_samples,
         seed: config.golden_seed,
+        test: training.as_ref().map(Training::test),
         limit: options.prove_limit,
     };
     let proof = prove::prove(&question).await?;
-    let description = metadata::describe(&model_digest, preflight.opset, &proof, metrics);
+    if let (Some(training), Some(evaluation)) = (training, &proof.evaluation) {
+        quality = training.judge(evaluation)?;
+        training.keep(&folder)?;
+    }
+    let description = metadata::describe(&model_digest, preflight.opset, &proof, quality);
     metadata::write(&folder, &description, &proof.golden)?;
-    let written = [DESCRIPTION_FILE, GOLDEN_FILE].map(|name| format!("{METADATA_DIRECTORY}/{name}"));
-    let mut files = pack::hash(&folder, written)?;
+    let mut files = pack::hash(&folder, metadata::files(&folder))?;
     files.extend(model_files);
     let packed = pack::pack(files);
     let address = push::push(config, options, work.path(), &packed).await?;

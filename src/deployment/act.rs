@@ -28,6 +28,7 @@ use super::{
 use crate::{
     api::{
         ModelDeployment,
+        model_deployment::ActionRequest,
         name::{DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     },
     apply::{self, ApplyError},
@@ -60,8 +61,8 @@ impl Stage<'_> {
             let annotations = json!({"metadata": {"annotations": record.annotations()}});
             apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
         }
-        if let Some(id) = &decision.request_done {
-            self.remove_request(id).await?;
+        if let Some(request) = &decision.request_done {
+            self.remove_request(request).await?;
         }
         self.write_traffic(decision).await?;
         for pod in &self.found.pods {
@@ -88,10 +89,10 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Removes a person's request, unless it is another by now.
-    async fn remove_request(&self, id: &str) -> Result<(), DeploymentError> {
+    /// Removes a person's request, unless it is another by now: whole, since people repeat identifiers.
+    async fn remove_request(&self, request: &ActionRequest) -> Result<(), DeploymentError> {
         let patch = serde_json::from_value(json!([
-            {"op": "test", "path": "/status/request/id", "value": id},
+            {"op": "test", "path": "/status/request", "value": request},
             {"op": "remove", "path": "/status/request"},
         ]))
         .expect("a JSON patch of a test and a removal");

@@ -123,7 +123,7 @@ pub struct Decision {
     /// Records to write.
     pub records: BTreeMap<String, Record>,
     /// The action that is done with.
-    pub request_done: Option<String>,
+    pub request_done: Option<ActionRequest>,
     /// The list of draining pods as it should be.
     pub draining: BTreeSet<String>,
     /// Pods whose traffic label comes off.
@@ -180,8 +180,7 @@ pub fn decide(intent: &Intent, observed: &Observed, now: Timestamp) -> Decision 
         }
     }
     // while the spec means no revision, nobody can say whether the request means it
-    let request = observed.request.as_ref().filter(|_| intent.target.is_some());
-    decision.request_done = request.map(|request| request.id.clone());
+    decision.request_done = observed.request.clone().filter(|_| intent.target.is_some());
     decision.overdue = verdict.overdue;
     decision.forget = forgettable(intent, observed, &verdict);
     decision.again = [decision.again, verdict.deadline_in].into_iter().flatten().min();
@@ -212,7 +211,7 @@ impl Revision {
     }
 
     /// Its pods that are not being deleted.
-    fn alive(&self) -> impl Iterator<Item = &Pod> {
+    pub fn alive(&self) -> impl Iterator<Item = &Pod> {
         self.pods.iter().filter(|pod| !pod.terminating)
     }
 }
@@ -229,7 +228,7 @@ impl Pod {
     }
 
     /// Whether it was told in full, and nobody needs it any more.
-    fn removable(&self, draining: &BTreeSet<String>, timeout: Duration, now: Timestamp) -> bool {
+    pub fn removable(&self, draining: &BTreeSet<String>, timeout: Duration, now: Timestamp) -> bool {
         let told = !self.labelled && draining.contains(&self.name);
         let Some(since) = self.leaving_since else { return false };
         told && (self.drained || !self.started || elapsed(since, now) >= timeout)

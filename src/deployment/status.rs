@@ -11,7 +11,7 @@ use super::{
     record::{Outcome, Record},
     revision::RevisionData,
     rollout::{
-        Decision, Intent, Observed, Problem,
+        self, Decision, Intent, Observed, Problem,
         outcome::{overdue_message, problem},
     },
     version::Missing,
@@ -32,7 +32,8 @@ const MAX_HISTORY_MESSAGE: usize = 1024;
 const MAX_HISTORY: usize = 60;
 const MAX_PODS: usize = 20;
 /// Reasons that need no event.
-const ORDINARY: [&str; 6] = ["Starting", "RollingOut", "Paused", "PodsNotReady", "Resolving", "Unwritten"];
+const ORDINARY: [&str; 7] =
+    ["Starting", "RollingOut", "Draining", "Paused", "PodsNotReady", "Resolving", "Unwritten"];
 
 /// What the status is made from.
 #[derive(Clone, Debug)]
@@ -124,12 +125,16 @@ fn standing(inputs: &Inputs<'_>) -> Standing {
         .flat_map(|revision| &revision.pods)
         .filter(|pod| pod.in_service(&observed.draining))
         .count();
-    let promoted = target.is_some() && target == stable && inputs.obstacle.is_none();
-    let serves = stable.is_some() && (serving > 0 || (intent.replicas == 0 && promoted));
+    let settles = target.is_some() && target == stable && inputs.obstacle.is_none();
+    let drains = number(draining(inputs));
+    let promoted = settles && drains == 0;
+    let serves = stable.is_some() && (serving > 0 || (intent.replicas == 0 && settles));
     let (further, phase, word) = if let Some(obstacle) = inputs.obstacle {
         obstructed(obstacle)
     } else if promoted {
         settled(inputs, number(serving))
+    } else if settles {
+        giving_way(inputs, drains)
     } else {
         under_way(inputs)
     };
@@ -171,6 +176,32 @@ fn settled(inputs: &Inputs<'_>, serving: u32) -> Course {
     let reason = why.map_or("PodsNotReady", |why| &why.reason);
     let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
     (Some(RECONCILING), "Progressing", said_so(reason, &message))
+}
+
+/// Pods of other revisions than the stable one that a client may still reach.
+fn draining(inputs: &Inputs<'_>) -> usize {
+    let observed = inputs.observed;
+    let others = observed
+        .revisions
+        .iter()
+        .filter(|(name, _)| Some(name.as_str()) != inputs.decision.stable.as_deref());
+    others
+        .flat_map(|(_, revision)| {
+            let left =
+                |pod: &rollout::Pod| pod.removable(&observed.draining, revision.drain_timeout, inputs.now);
+            revision.alive().filter(move |pod| pod.started && !left(pod))
+        })
+        .count()
+}
+
+/// The target is stable, as after a revert in the middle of a rollout, and pods of the other revision are leaving.
+fn giving_way(inputs: &Inputs<'_>, drains: u32) -> Course {
+    let stable = inputs.decision.stable.as_deref().unwrap_or_default();
+    let message = format!(
+        "{} serves; {drains} pods of other revisions leave as soon as their clients have left",
+        describe(inputs, stable)
+    );
+    (Some(RECONCILING), "Progressing", said_so("Draining", &message))
 }
 
 /// The target is another than the stable revision.

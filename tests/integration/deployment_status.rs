@@ -199,6 +199,20 @@ fn every_state_has_the_conditions_and_the_phase_of_the_health_table() {
         ),
         ("target is stable", case(Some(OLD), 2, serving(stable())), "T––T", "Healthy", "Promoted"),
         (
+            "reverted in the middle, and clients reach the other revision",
+            case(Some(OLD), 2, rollout(rolling(90), pod("c", true))),
+            "TT–F",
+            "Progressing",
+            "Draining",
+        ),
+        (
+            "reverted in the middle, and the other revision never started",
+            case(Some(OLD), 2, rollout(rolling(90), pod("c", false))),
+            "T––T",
+            "Healthy",
+            "Promoted",
+        ),
+        (
             "stable, a pod is missing",
             case(Some(OLD), 3, serving(stable())),
             "TT–T",

@@ -31,6 +31,8 @@ mod model_training_refusals;
 mod model_training_runs;
 // whole reconciles of a training
 mod model_training_scenarios;
+// the page with every field, made from the definitions
+mod reference;
 // writes and the Lease against a mock API server
 mod apply_scenarios;
 mod lease_scenarios;

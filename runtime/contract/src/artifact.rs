@@ -35,6 +35,19 @@ pub struct Description {
     /// Metrics by name, as decimal strings; empty for an import of a bare ONNX file.
     #[serde(default)]
     pub metrics: std::collections::BTreeMap<String, String>,
+    /// What a classification answered to which truth, on the test part; absent for an import of a bare ONNX file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Confusion>,
+}
+
+/// A confusion matrix over the labels that occur in the truth or in the answers (at most 100).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Confusion {
+    /// Labels in their order.
+    pub labels: Vec<String>,
+    /// Cases: a row for each truth, a column for each answer.
+    pub counts: Vec<Vec<u64>>,
 }
 
 /// Recorded inputs and outputs that every serving pod replays before it is ready.

@@ -18,7 +18,7 @@
 //! | --- | --- | --- |
 //! | `inputs/NAME` | (rows, …) | one for each input of the graph |
 //! | `labels` | (rows,) | the truth: integers or text for a classification, floats for a regression |
-//! | `classes` | (classes,) | classification: the labels in the order of the columns of `probabilities` |
+//! | `classes` | (classes,) | with an output `probabilities`: the labels in the order of its columns, of the kind of `labels` |
 //! | `outputs/NAME` | (rows, …) | optional: the trainer's own answers, compared with those of the published bytes |
 //!
 //! Outputs of the graph: a classification gives `label` (rows,), `probabilities` (rows, classes), or both; a regression

@@ -5,6 +5,7 @@
 use std::fs;
 
 use modelwright_contract::{
+    artifact::Description,
     fetch::FetchConfig,
     publish::PublishConfig,
     report::{FetchReport, PublishReport, Report},
@@ -45,6 +46,15 @@ fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<TrainReport>>("train-succeeded");
     crosses::<TrainingReport>("report");
     crosses::<Progress>("progress");
+}
+
+#[test]
+fn what_an_artifact_says_is_understood_with_and_without_a_training() {
+    crosses::<Description>("description");
+    let import = r#"{"modelDigest":"a","opset":17,"signature":{"inputs":[],"outputs":[]}}"#;
+    let import: Description = serde_json::from_str(import).unwrap();
+    assert!(import.metrics.is_empty() && import.confusion.is_none());
+    assert!(!serde_json::to_string(&import).unwrap().contains("confusion"));
 }
 
 #[test]

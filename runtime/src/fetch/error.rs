@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use modelwright_contract::fetch::FetchKind;
+
 use crate::{
     network::{NetworkError, credentials::CredentialsError},
     store::RegistryError,
@@ -10,6 +12,14 @@ use crate::{
 /// A fetch that did not work out; nothing is left at its destination.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// A config that contradicts itself.
+    #[error("`{field}` of the fetch is wrong: {why}; this is a fault of the operator, not of the spec")]
+    InvalidConfig {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The URI is no source.
     #[error("{uri} is no source: {why}")]
     InvalidUri {
@@ -45,7 +55,7 @@ pub enum FetchError {
     },
     /// Too many bytes.
     #[error(
-        "{uri} has {found}, and at most {limit} bytes are accepted; name a smaller model, or one file instead of a folder"
+        "{uri} has {found}, and at most {limit} bytes are accepted; name something smaller, or one file instead of a folder"
     )]
     TooLarge {
         /// What was fetched.
@@ -56,7 +66,7 @@ pub enum FetchError {
         limit: u64,
     },
     /// Too many files.
-    #[error("{uri} has more than {limit} files; name the model's own folder")]
+    #[error("{uri} has more than {limit} files; name a folder that holds only what is needed")]
     TooManyFiles {
         /// What was fetched.
         uri: String,
@@ -76,6 +86,14 @@ pub enum FetchError {
     /// No model in it.
     #[error("{uri} holds no ONNX model: {why}")]
     NoModel {
+        /// What was fetched.
+        uri: String,
+        /// What is there instead.
+        why: String,
+    },
+    /// No data in it.
+    #[error("{uri} holds no data: {why}; expected at least one file with something in it")]
+    NoData {
         /// What was fetched.
         uri: String,
         /// What is there instead.
@@ -160,6 +178,7 @@ impl FetchError {
     /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::InvalidConfig { .. } => "InvalidConfig",
             Self::InvalidUri { .. } => "InvalidUri",
             Self::InvalidDigest { .. } | Self::DigestMissing { .. } => "InvalidDigest",
             Self::DigestMismatch { .. } => "DigestMismatch",
@@ -167,6 +186,7 @@ impl FetchError {
             Self::TooManyFiles { .. } => "TooManyFiles",
             Self::UnsafePath { .. } => "UnsafePath",
             Self::NoModel { .. } => "NoModel",
+            Self::NoData { .. } => "NoData",
             Self::SeveralModels { .. } => "SeveralModels",
             Self::NotFound { .. } => "NotFound",
             Self::Forbidden { .. } | Self::Escapes { .. } => "Forbidden",
@@ -187,6 +207,15 @@ impl FetchError {
             Self::Network(error) => error.is_transient(),
             Self::Registry(error) => error.is_transient(),
             _ => false,
+        }
+    }
+
+    /// A source without a file that could be what was asked for.
+    pub(super) fn nothing(kind: FetchKind, uri: &str, why: String) -> Self {
+        let uri = uri.to_owned();
+        match kind {
+            FetchKind::Data => Self::NoData { uri, why },
+            FetchKind::Source | FetchKind::Artifact => Self::NoModel { uri, why },
         }
     }
 

@@ -2,6 +2,7 @@
 //! and the manifest's own digest.
 
 use futures::TryStreamExt;
+use modelwright_contract::fetch::FetchKind;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -17,12 +18,21 @@ use crate::{
     },
 };
 
+/// What to fetch.
+pub struct Wanted<'a> {
+    /// Where it is.
+    pub reference: &'a Reference,
+    /// What it is to be, for messages.
+    pub kind: FetchKind,
+    /// The digest that its manifest must have.
+    pub expected: Option<&'a str>,
+}
+
 /// Fetches every layer that names a file; gives the manifest's digest, which was compared with `expected` before the
 /// first layer.
 pub async fn fetch(
-    reference: &Reference,
+    Wanted { reference, kind, expected }: Wanted<'_>,
     access: Access<'_>,
-    expected: Option<&str>,
     options: &FetchOptions,
     staging: &mut Staging,
 ) -> Result<String, FetchError> {
@@ -35,7 +45,7 @@ pub async fn fetch(
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
         return Err(FetchError::DigestMismatch { uri, expected: expected.to_owned(), actual: digest });
     }
-    let layers = named_layers(&bytes, &uri)?;
+    let layers = named_layers(&bytes, kind, &uri)?;
     let total = layers.iter().fold(0_u64, |sum, (_, layer)| sum.saturating_add(layer.size));
     staging.expect_bytes(total)?;
     for (path, layer) in &layers {
@@ -60,7 +70,7 @@ pub async fn fetch(
 }
 
 /// The layers that are files, by path. Archives are left out: nothing is unpacked.
-fn named_layers(bytes: &[u8], uri: &str) -> Result<Vec<(String, Descriptor)>, FetchError> {
+fn named_layers(bytes: &[u8], kind: FetchKind, uri: &str) -> Result<Vec<(String, Descriptor)>, FetchError> {
     let invalid = |why: String| RegistryError::InvalidManifest { uri: uri.to_owned(), why };
     let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| {
         invalid(format!("its manifest cannot be read ({error}); an image index is none either"))
@@ -90,10 +100,10 @@ fn named_layers(bytes: &[u8], uri: &str) -> Result<Vec<(String, Descriptor)>, Fe
                   org.opencontainers.image.title)"
                 .to_owned(),
             count => {
-                format!("its {count} layers are archives, which are not unpacked; push the .onnx file itself")
+                format!("its {count} layers are archives, which are not unpacked; push the files themselves")
             }
         };
-        return Err(FetchError::NoModel { uri: uri.to_owned(), why });
+        return Err(FetchError::nothing(kind, uri, why));
     }
     Ok(layers)
 }

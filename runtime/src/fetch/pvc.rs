@@ -4,6 +4,7 @@
 
 use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 
+use modelwright_contract::fetch::FetchKind;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use tokio_util::io::ReaderStream;
 
@@ -17,12 +18,22 @@ const MAX_DEPTH: usize = 16;
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
+/// What to copy.
+pub struct Wanted<'a> {
+    /// Path within the claim.
+    pub path: &'a str,
+    /// Whether every file below it is meant.
+    pub all: bool,
+    /// What it is to be, for messages.
+    pub kind: FetchKind,
+    /// For messages.
+    pub uri: &'a str,
+}
+
 /// Copies one file, or every file below a folder.
 pub async fn fetch(
     mount: &Path,
-    path: &str,
-    all: bool,
-    uri: &str,
+    Wanted { path, all, kind, uri }: Wanted<'_>,
     staging: &mut Staging,
 ) -> Result<(), FetchError> {
     let root = rustix::fs::open(mount, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -38,7 +49,7 @@ pub async fn fetch(
         claim.copy(&file, relative, staging).await?;
     }
     if staging.files().is_empty() {
-        return Err(FetchError::NoModel { uri: uri.to_owned(), why: "the folder is empty".to_owned() });
+        return Err(FetchError::nothing(kind, uri, "the folder is empty".to_owned()));
     }
     Ok(())
 }

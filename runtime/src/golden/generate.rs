@@ -10,7 +10,7 @@ use modelwright_contract::{
     signature::{Signature, TensorSpec},
 };
 
-use super::{compare, encode, floats};
+use super::{compare, encode, floats, random::SplitMix64};
 use crate::{
     session::{RunError, Session},
     tensor::{Datatype, Shape, Tensor, element_count, encode_strings},
@@ -29,7 +29,7 @@ const RANGES: [(f64, f64); 3] = [(0.0, 1.0), (-1.0, 1.0), (0.0, 16.0)];
 /// Strings, short and of several scripts.
 const STRINGS: [&str; 6] = ["a", "b", "yes", "no", "Ü", ""];
 /// Draws for each sample that is asked for.
-const DRAWS: u32 = 8;
+pub(super) const DRAWS: u32 = 8;
 /// Most bytes of the inputs of one sample.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -70,8 +70,7 @@ pub enum RecordError {
 /// Records up to `count` samples; fewer if most answers are not stable, never none.
 pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<GoldenSamples, RecordError> {
     let signature = session.signature();
-    let half = |tensor: &TensorSpec| matches!(tensor.datatype.as_str(), "FP16" | "BF16");
-    let tolerance = if signature.outputs.iter().any(half) { HALF_TOLERANCE } else { TOLERANCE };
+    let tolerance = tolerance(signature);
     let form = find_form(session, seed)?;
     let mut random = SplitMix64(seed);
     let mut samples = Vec::new();
@@ -79,18 +78,27 @@ pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<Gold
     while samples.len() < count as usize && tried < count.saturating_mul(DRAWS) {
         let inputs = draw(signature, form, &mut random, tried as usize)?;
         tried += 1;
-        if let Some(outputs) = stable_answer(session, &inputs, tolerance / 2.0) {
-            let sample = GoldenSample {
-                inputs: inputs.iter().map(encode).collect(),
-                outputs: outputs.iter().map(encode).collect(),
-            };
-            samples.push(sample);
-        }
+        samples.extend(sample(session, &inputs, tolerance));
     }
     if samples.is_empty() && count > 0 {
         return Err(RecordError::NoneStable { tried });
     }
     Ok(GoldenSamples { source: GoldenSource::Synthetic, tolerance: tolerance.to_string(), samples })
+}
+
+/// The tolerance of a model's samples.
+pub(super) fn tolerance(signature: &Signature) -> f64 {
+    let half = |tensor: &TensorSpec| matches!(tensor.datatype.as_str(), "FP16" | "BF16");
+    if signature.outputs.iter().any(half) { HALF_TOLERANCE } else { TOLERANCE }
+}
+
+/// A sample of inputs and the answer to them, if the answer is stable.
+pub(super) fn sample(session: &Session, inputs: &[Tensor], tolerance: f64) -> Option<GoldenSample> {
+    let outputs = stable_answer(session, inputs, tolerance / 2.0)?;
+    Some(GoldenSample {
+        inputs: inputs.iter().map(encode).collect(),
+        outputs: outputs.iter().map(encode).collect(),
+    })
 }
 
 /// What is not fixed by the signature.
@@ -211,11 +219,21 @@ pub(super) fn step(tensor: &Tensor, up: bool) -> Tensor {
         return tensor.clone();
     };
     let sign = 1_u64 << (size * 8 - 1);
+    let exponent: u64 = match tensor.datatype {
+        Datatype::Fp16 => 0x7c00,
+        Datatype::Bf16 => 0x7f80,
+        Datatype::Fp32 => 0x7f80_0000,
+        _ => 0x7ff0_0000_0000_0000,
+    };
     let moved = tensor
         .data
         .chunks_exact(size)
         .flat_map(|bytes| {
             let bits = bytes.iter().rev().fold(0, |sum: u64, byte| (sum << 8) | u64::from(*byte));
+            // Missing values stay missing: neither NaN nor an infinity has neighbours.
+            if bits & exponent == exponent {
+                return bits.to_le_bytes().into_iter().take(size);
+            }
             // Away from zero is the next number of bits, towards zero the one before; zero has neighbours of both signs.
             let moved = match (bits & !sign == 0, (bits & sign == 0) == up) {
                 (true, _) => {
@@ -234,55 +252,22 @@ pub(super) fn step(tensor: &Tensor, up: bool) -> Tensor {
     Tensor { data: moved, ..tensor.clone() }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every machine and in every release, which a random
-/// number crate does not promise.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Slightly uneven for bounds that are no power of two, which does not matter here.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        low + unit * (high - low)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_random_numbers_are_those_of_the_reference_implementation() {
-        let mut random = SplitMix64(1_234_567);
-        let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
-        assert_eq!(
-            numbers,
-            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
-        );
-    }
 
     #[test]
     fn a_step_goes_to_the_next_number_in_its_direction() {
         let tensor = |numbers: &[f32]| Tensor {
             name: "x".to_owned(),
             datatype: Datatype::Fp32,
-            shape: vec![4],
+            shape: vec![i64::try_from(numbers.len()).unwrap_or_default()],
             data: numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
         };
         let numbers = [1.0, -1.0, 0.0, -0.0];
         assert_eq!(step(&tensor(&numbers), true), tensor(&numbers.map(f32::next_up)));
         assert_eq!(step(&tensor(&numbers), false), tensor(&numbers.map(f32::next_down)));
+        let missing = tensor(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        assert_eq!((step(&missing, true), step(&missing, false)), (missing.clone(), missing.clone()));
     }
 }

@@ -12,7 +12,15 @@ pub enum PublishError {
     /// The file is refused before it is loaded.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    /// The file is refused by ONNX Runtime, or by its own golden samples.
+    /// A config that no model can satisfy.
+    #[error("`{field}` is wrong: {why}")]
+    InvalidConfig {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is refused by ONNX Runtime, by its own golden samples, or by its judge.
     #[error("{message}")]
     Refused {
         /// One word for conditions.
@@ -81,6 +89,16 @@ pub enum Refusal {
     GoldenMismatch,
     /// It took too long or too much.
     LimitExceeded,
+    /// Training left no model.
+    NoModel,
+    /// Training left no test part that fits the model.
+    InvalidEvaluation,
+    /// Its outputs are no answers to the task.
+    InvalidOutputs,
+    /// It does not answer what it answered in training.
+    NotReproducible,
+    /// It is not as good as was asked for.
+    GateMissed,
 }
 
 impl Refusal {
@@ -93,6 +111,11 @@ impl Refusal {
             Self::RunFailed => "RunFailed",
             Self::GoldenMismatch => "GoldenMismatch",
             Self::LimitExceeded => "LimitExceeded",
+            Self::NoModel => "NoModel",
+            Self::InvalidEvaluation => "InvalidEvaluation",
+            Self::InvalidOutputs => "InvalidOutputs",
+            Self::NotReproducible => "NotReproducible",
+            Self::GateMissed => "GateMissed",
         }
     }
 }
@@ -102,6 +125,7 @@ impl PublishError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Onnx(error) => error.reason(),
+            Self::InvalidConfig { .. } => "InvalidConfig",
             Self::Refused { reason, .. } => reason.reason(),
             Self::Inconsistent { .. } => "InconsistentArtifact",
             Self::InvalidStore { .. } => "InvalidStore",
@@ -121,6 +145,10 @@ impl PublishError {
             Self::Io { .. } | Self::Digest(_) | Self::Prover { .. } => true,
             _ => false,
         }
+    }
+
+    pub(super) fn refused(reason: Refusal, message: impl Into<String>) -> Self {
+        Self::Refused { reason, message: message.into() }
     }
 
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -8,8 +8,9 @@ use std::{
 };
 
 use modelwright_contract::artifact::{
-    DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY,
+    Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY,
 };
+use modelwright_contract::training::{EVALUATION_FILE, REPORT_FILE};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{error::PublishError, prove::Proof};
@@ -19,13 +20,30 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Most metrics, and the longest name and value, that an import brings along.
 const MAX_METRICS: usize = 64;
 const MAX_METRIC_BYTES: usize = 64;
+/// Most labels of a confusion matrix that an import brings along, and the longest.
+const MAX_LABELS: usize = 100;
+const MAX_LABEL_BYTES: usize = 512;
+/// Most bytes of a trainer's report.
+pub const MAX_TRAINING_REPORT_BYTES: u64 = 1024 * 1024;
+/// Most bytes of a test part that stays with its model.
+pub const MAX_EVALUATION_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Brings the samples of an earlier artifact along, to be replayed, and gives its metrics. Metadata of another model
-/// is refused.
-pub fn bring(from: &Path, to: &Path, model_digest: &str) -> Result<BTreeMap<String, String>, PublishError> {
+/// What is known of how good a model is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// Metrics by name, as decimal strings.
+    pub metrics: BTreeMap<String, String>,
+    /// What was answered to which truth.
+    pub confusion: Option<Confusion>,
+}
+
+/// Brings along what an earlier artifact says about its training, and its samples, to be replayed. Metadata of another
+/// model is refused.
+pub fn bring(from: &Path, to: &Path, model_digest: &str) -> Result<Quality, PublishError> {
     let target = metadata(to, GOLDEN_FILE);
-    fs::create_dir_all(to.join(METADATA_DIRECTORY)).map_err(PublishError::io(&target))?;
-    let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else { return Ok(BTreeMap::new()) };
+    let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else {
+        return Ok(Quality::default());
+    };
     let inconsistent = |why: String| PublishError::Inconsistent { file: DESCRIPTION_FILE, why };
     if description.model_digest != model_digest {
         return Err(inconsistent(format!(
@@ -41,20 +59,54 @@ pub fn bring(from: &Path, to: &Path, model_digest: &str) -> Result<BTreeMap<Stri
             "expected at most {MAX_METRICS} metrics with names of at most {MAX_METRIC_BYTES} bytes and decimal values"
         )));
     }
+    let square = |confusion: &Confusion| {
+        let labels = confusion.labels.len();
+        labels <= MAX_LABELS
+            && confusion.labels.iter().all(|label| label.len() <= MAX_LABEL_BYTES)
+            && confusion.counts.len() == labels
+            && confusion.counts.iter().all(|row| row.len() == labels)
+    };
+    if !description.confusion.as_ref().is_none_or(square) {
+        return Err(inconsistent(format!("expected a confusion matrix of at most {MAX_LABELS} labels")));
+    }
     if let Some(golden) = read::<GoldenSamples>(from, GOLDEN_FILE)? {
         write_json(&target, &golden)?;
     }
-    Ok(metrics)
+    let limits = [(REPORT_FILE, MAX_TRAINING_REPORT_BYTES), (EVALUATION_FILE, MAX_EVALUATION_BYTES)];
+    for (name, most) in limits {
+        if present(&metadata(from, name), name, most)? {
+            keep(&metadata(from, name), to, name)?;
+        }
+    }
+    Ok(Quality { metrics, confusion: description.confusion })
+}
+
+/// Puts a file of the training among the metadata, as it is.
+pub fn keep(file: &Path, folder: &Path, name: &str) -> Result<(), PublishError> {
+    let target = metadata(folder, name);
+    fs::hard_link(file, &target)
+        .or_else(|_| fs::copy(file, &target).map(drop))
+        .map_err(PublishError::io(target))
+}
+
+/// The metadata files that a folder holds, by path.
+pub fn files(folder: &Path) -> Vec<String> {
+    [DESCRIPTION_FILE, GOLDEN_FILE, REPORT_FILE, EVALUATION_FILE]
+        .into_iter()
+        .filter(|name| metadata(folder, name).is_file())
+        .map(|name| format!("{METADATA_DIRECTORY}/{name}"))
+        .collect()
 }
 
 /// Describes a proven model.
-pub fn describe(
-    model_digest: &str,
-    opset: i64,
-    proof: &Proof,
-    metrics: BTreeMap<String, String>,
-) -> Description {
-    Description { model_digest: model_digest.to_owned(), opset, signature: proof.signature.clone(), metrics }
+pub fn describe(model_digest: &str, opset: i64, proof: &Proof, quality: Quality) -> Description {
+    Description {
+        model_digest: model_digest.to_owned(),
+        opset,
+        signature: proof.signature.clone(),
+        metrics: quality.metrics,
+        confusion: quality.confusion,
+    }
 }
 
 /// Writes what is known about a model into its folder.
@@ -75,20 +127,25 @@ fn metadata(folder: &Path, name: &str) -> PathBuf {
 fn read<T: DeserializeOwned>(folder: &Path, name: &'static str) -> Result<Option<T>, PublishError> {
     let path = metadata(folder, name);
     let inconsistent = |why: String| PublishError::Inconsistent { file: name, why };
-    match fs::symlink_metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(PublishError::io(path)(error)),
-        Ok(metadata) if !metadata.is_file() => return Err(inconsistent("it is no regular file".to_owned())),
-        Ok(metadata) if metadata.len() > MAX_BYTES => {
-            return Err(inconsistent(format!(
-                "it has {} bytes, at most {MAX_BYTES} are read",
-                metadata.len()
-            )));
-        }
-        Ok(_) => {}
+    if !present(&path, name, MAX_BYTES)? {
+        return Ok(None);
     }
     let text = fs::read(&path).map_err(PublishError::io(path))?;
     serde_json::from_slice(&text).map(Some).map_err(|error| inconsistent(error.to_string()))
+}
+
+/// Whether a file is there; one that is something else or too large is refused.
+fn present(path: &Path, name: &'static str, most: u64) -> Result<bool, PublishError> {
+    let inconsistent = |why: String| PublishError::Inconsistent { file: name, why };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(PublishError::io(path)(error)),
+        Ok(metadata) if !metadata.is_file() => Err(inconsistent("it is no regular file".to_owned())),
+        Ok(metadata) if metadata.len() > most => {
+            Err(inconsistent(format!("it has {} bytes, at most {most} are read", metadata.len())))
+        }
+        Ok(_) => Ok(true),
+    }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PublishError> {
@@ -106,7 +163,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn brought(description: &str) -> Result<BTreeMap<String, String>, PublishError> {
+    fn brought(description: &str) -> Result<Quality, PublishError> {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(from.path().join("modelwright")).unwrap();
         fs::write(from.path().join("modelwright/description.json"), description).unwrap();
@@ -122,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_metrics_of_an_artifact_are_kept() {
-        let metrics = brought(&description("abc", r#"{"Accuracy": "0.97"}"#)).unwrap();
+        let metrics = brought(&description("abc", r#"{"Accuracy": "0.97"}"#)).unwrap().metrics;
         assert_eq!(metrics, BTreeMap::from([("Accuracy".to_owned(), "0.97".to_owned())]));
     }
 
@@ -141,7 +198,7 @@ mod tests {
     #[test]
     fn a_bare_model_brings_nothing() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        assert!(bring(from.path(), to.path(), "abc").unwrap().is_empty());
+        assert_eq!(bring(from.path(), to.path(), "abc").unwrap(), Quality::default());
         assert!(golden(to.path()).unwrap().is_none());
     }
 }

@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
-use modelwright_contract::{artifact::GoldenSamples, signature::Signature};
+use modelwright_contract::{artifact::GoldenSamples, signature::Signature, training::Task};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use super::error::{PublishError, Refusal};
+use crate::evaluation::Evaluation;
 
 /// Most bytes of the child's last words that are shown.
 const MAX_WORDS: u64 = 400;
@@ -33,6 +34,8 @@ pub struct Question {
     pub samples: u32,
     /// Seed of recorded samples.
     pub seed: u64,
+    /// The test part to judge the model on, and the task that it was trained for.
+    pub test: Option<(PathBuf, Task)>,
     /// For how long the child may run.
     pub limit: Duration,
 }
@@ -62,6 +65,8 @@ pub struct Proof {
     pub signature: Signature,
     /// Recorded samples, or those that the folder brought, now replayed.
     pub golden: GoldenSamples,
+    /// What came of the test part.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Starts the child and waits for it.
@@ -70,14 +75,19 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
     let answer = tempfile::NamedTempFile::new_in(work).map_err(PublishError::io(work))?;
     let words = tempfile::tempfile_in(work).map_err(PublishError::io(work))?;
     let started = |source| PublishError::Prover { source };
-    let mut child = Command::new(&question.program)
+    let mut command = Command::new(&question.program);
+    command
         .arg("prove")
         .arg("--directory")
         .arg(&question.directory)
         .args(["--samples", &question.samples.to_string(), "--seed", &question.seed.to_string()])
         .args(["--cpu-seconds", &cpu_seconds(question.limit).to_string()])
         .arg("--answer")
-        .arg(answer.path())
+        .arg(answer.path());
+    if let Some((evaluation, task)) = &question.test {
+        command.arg("--evaluation").arg(evaluation).args(["--task", &format!("{task:?}")]);
+    }
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(words.try_clone().map_err(started)?)
@@ -86,13 +96,11 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
         .map_err(started)?;
     let Ok(status) = tokio::time::timeout(question.limit, child.wait()).await else {
         child.kill().await.map_err(started)?;
-        return Err(refused(
+        let what = if question.test.is_some() { "the test part" } else { "its samples" };
+        let limit = question.limit.as_secs();
+        return Err(PublishError::refused(
             Refusal::LimitExceeded,
-            format!(
-                "the model did not load and answer {} samples within {} s",
-                question.samples,
-                question.limit.as_secs()
-            ),
+            format!("the model did not load and answer {what} within {limit} s"),
         ));
     };
     judge(status.map_err(started)?, answer.path(), words)
@@ -110,7 +118,7 @@ fn judge(status: ExitStatus, answer: &Path, words: File) -> Result<Proof, Publis
     let progress = serde_json::from_slice(&text).ok();
     let (reason, step) = match progress {
         Some(Progress::Proven(proof)) if status.success() => return Ok(proof),
-        Some(Progress::Refused { reason, message }) => return Err(refused(reason, message)),
+        Some(Progress::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
         Some(Progress::Loading) => (Refusal::LoadFailed, "while it loaded"),
         Some(Progress::Running | Progress::Proven(_)) => (Refusal::RunFailed, "while it ran"),
         None => {
@@ -121,7 +129,7 @@ fn judge(status: ExitStatus, answer: &Path, words: File) -> Result<Proof, Publis
     let how = match status.signal() {
         Some(9) => "was killed, most likely for want of memory; give the Job more".to_owned(),
         Some(24) => {
-            return Err(refused(
+            return Err(PublishError::refused(
                 Refusal::LimitExceeded,
                 format!("the model used up its processor time {step}"),
             ));
@@ -129,14 +137,10 @@ fn judge(status: ExitStatus, answer: &Path, words: File) -> Result<Proof, Publis
         Some(signal) => format!("crashed with signal {signal}"),
         None => format!("ended with {status}"),
     };
-    Err(refused(
+    Err(PublishError::refused(
         reason,
         format!("the model brought ONNX Runtime down {step}: it {how}: {}", last_words(words)),
     ))
-}
-
-fn refused(reason: Refusal, message: String) -> PublishError {
-    PublishError::Refused { reason, message }
 }
 
 /// The end of what the child wrote to its standard error.

@@ -2,6 +2,7 @@
 //! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -9,6 +10,7 @@ use std::{
 use modelwright_contract::{
     artifact::{GoldenSamples, MODEL_FILE},
     signature::Signature,
+    training::Task,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -18,6 +20,7 @@ use super::{
     prove::{Progress, Proof},
 };
 use crate::{
+    evaluation::{self, EvaluationError, Judged},
     golden::{self, ReplayError},
     session::{LoadError, Session, SessionOptions},
 };
@@ -43,12 +46,22 @@ pub struct ProveArguments {
     /// Seed of recorded samples.
     #[arg(long)]
     pub seed: u64,
+    /// The test part, as training left it.
+    #[arg(long, requires = "task")]
+    pub evaluation: Option<PathBuf>,
+    /// What the model was trained for: Classification or Regression.
+    #[arg(long, value_parser = task)]
+    pub task: Option<Task>,
     /// Processor time that may be used.
     #[arg(long)]
     pub cpu_seconds: u64,
     /// File for the answer.
     #[arg(long)]
     pub answer: PathBuf,
+}
+
+fn task(name: &str) -> Result<Task, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// A model that is refused.
@@ -74,16 +87,47 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
     let path = arguments.directory.join(MODEL_FILE);
     let session = Session::load(&path, &options).map_err(|error| load_refusal(&error))?;
     write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
-    let golden = match brought(&arguments.directory, session.signature())? {
-        Some(golden) => {
-            golden::replay(&session, &golden).map_err(replay_refusal)?;
-            golden
+    let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
+        (Some(file), Some(task)) => {
+            let judged = evaluation::evaluate(&session, file, task).map_err(evaluation_refusal)?;
+            (recorded(&session, &judged, arguments)?, Some(judged.evaluation))
         }
-        None => golden::record_synthetic(&session, arguments.samples.max(1), arguments.seed)
-            .map(shortened)
-            .map_err(|error| (Refusal::RunFailed, error.to_string()))?,
+        _ => (replayed(&session, arguments)?, None),
     };
-    Ok(Proof { signature: session.signature().clone(), golden })
+    Ok(Proof { signature: session.signature().clone(), golden, evaluation })
+}
+
+/// Samples of the test part; synthetic ones, where no row of it has a stable answer.
+fn recorded(
+    session: &Session,
+    judged: &Judged,
+    arguments: &ProveArguments,
+) -> Result<GoldenSamples, Refused> {
+    let mut blocks = BTreeSet::new();
+    let rows = golden::spread(&judged.groups, arguments.seed)
+        .map(|row| judged.part.sample(row))
+        // Where a graph takes several rows at once, one sample shows several rows.
+        .filter(|rows| blocks.insert(rows.start))
+        .map_while(|rows| judged.part.inputs(&rows).ok());
+    let golden = golden::record_rows(session, rows, arguments.samples.max(1));
+    if golden.samples.is_empty() { synthetic(session, arguments) } else { Ok(shortened(golden)) }
+}
+
+/// The samples that the folder brought, replayed; synthetic ones, where it brought none.
+fn replayed(session: &Session, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
+    match brought(&arguments.directory, session.signature())? {
+        Some(golden) => {
+            golden::replay(session, &golden).map_err(replay_refusal)?;
+            Ok(golden)
+        }
+        None => synthetic(session, arguments),
+    }
+}
+
+fn synthetic(session: &Session, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
+    golden::record_synthetic(session, arguments.samples.max(1), arguments.seed)
+        .map(shortened)
+        .map_err(|error| (Refusal::RunFailed, error.to_string()))
 }
 
 /// The samples that the folder brought, if they can prove anything.
@@ -143,6 +187,16 @@ fn load_refusal(error: &LoadError) -> Refused {
 /// Whether ONNX Runtime's words are about a version that it does not know yet.
 fn names_version(why: &str) -> bool {
     why.contains("is under development") || why.contains("Unsupported model IR version")
+}
+
+fn evaluation_refusal(error: EvaluationError) -> Refused {
+    let reason = match &error {
+        EvaluationError::Part(_) | EvaluationError::Npz(_) => Refusal::InvalidEvaluation,
+        EvaluationError::Outputs(_) => Refusal::InvalidOutputs,
+        EvaluationError::Run { .. } => Refusal::RunFailed,
+        EvaluationError::NotReproducible(_) => Refusal::NotReproducible,
+    };
+    (reason, error.to_string())
 }
 
 fn replay_refusal(error: ReplayError) -> Refused {

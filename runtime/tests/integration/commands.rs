@@ -13,14 +13,14 @@ use crate::support::{
 };
 
 /// Runs the program with nothing but what a container would give it.
-async fn run(arguments: &[&str], variable: (&str, &str)) -> Output {
+pub async fn run(arguments: &[&str], variable: (&str, &str)) -> Output {
     let library = std::env::var_os(ONNXRUNTIME_ENV).unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelwright-runtime"));
     command.args(arguments).env_clear().env(ONNXRUNTIME_ENV, library).env(variable.0, variable.1);
     command.output().await.unwrap()
 }
 
-fn report<T: serde::Serialize + serde::de::DeserializeOwned>(path: &Path) -> Report<T> {
+pub fn report<T: serde::Serialize + serde::de::DeserializeOwned>(path: &Path) -> Report<T> {
     Report::parse(&fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -18,9 +18,9 @@ use crate::support::{
 };
 
 /// A layer to push: its path, content, media type and the annotation that holds the path.
-type Layer<'a> = (&'a str, &'a str, &'a str, &'a str);
+pub type Layer<'a> = (&'a str, &'a str, &'a str, &'a str);
 
-fn file<'a>(path: &'a str, content: &'a str) -> Layer<'a> {
+pub fn file<'a>(path: &'a str, content: &'a str) -> Layer<'a> {
     (path, content, "application/octet-stream", manifest::TITLE)
 }
 
@@ -49,7 +49,7 @@ fn manifest_of(layers: &[Layer<'_>]) -> Vec<u8> {
     serde_json::to_vec(&manifest).unwrap()
 }
 
-fn registry(host: &str, keys: Option<&[(&str, &str)]>) -> Registry {
+pub fn registry(host: &str, keys: Option<&[(&str, &str)]>) -> Registry {
     let folder = keys.map(secret);
     let directory = folder.as_ref().map(|folder| folder.path().to_str().unwrap());
     let secret = Secret::read(directory, "the Secret").unwrap();
@@ -63,7 +63,7 @@ fn registry(host: &str, keys: Option<&[(&str, &str)]>) -> Registry {
 }
 
 /// Pushes an artifact under a tag and gives its digest.
-async fn push(registry: &Registry, tag: &str, layers: &[Layer<'_>]) -> String {
+pub async fn push(registry: &Registry, tag: &str, layers: &[Layer<'_>]) -> String {
     let folder = tempfile::tempdir().unwrap();
     for content in layers.iter().map(|layer| layer.1).chain(["{}"]) {
         let path = folder.path().join("blob");
@@ -76,7 +76,7 @@ async fn push(registry: &Registry, tag: &str, layers: &[Layer<'_>]) -> String {
     sha256(manifest)
 }
 
-fn volume(host: &str, rest: &str) -> Volume {
+pub fn volume(host: &str, rest: &str) -> Volume {
     let mut volume = Volume::new(&format!("oci://{host}/models/digits{rest}"));
     volume.config.plain_http = true;
     volume

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 /// A store with the bucket `models`.
-async fn store(authority: Option<&Authority>) -> Program {
+pub async fn store(authority: Option<&Authority>) -> Program {
     let folder = tempfile::tempdir().unwrap();
     let bucket = folder.path().join("buckets/models");
     fs::create_dir_all(bucket.join("digits/weights")).unwrap();
@@ -31,7 +31,7 @@ async fn store(authority: Option<&Authority>) -> Program {
 const KEYS: [(&str, &str); 3] =
     [("accessKeyId", "ada"), ("secretAccessKey", "lovelace"), ("plainHttp", "true")];
 
-fn volume(host: &str, uri: &str) -> Volume {
+pub fn volume(host: &str, uri: &str) -> Volume {
     Volume::new(uri).with_secret(&[KEYS.as_slice(), &[("host", host)]].concat())
 }
 

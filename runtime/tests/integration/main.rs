@@ -9,6 +9,8 @@
 mod commands;
 // Leaving service under load.
 mod drain;
+// Training data from every kind of source, and the config that `train` gets.
+mod fetch_data;
 // `http` and `https` sources against a web server that behaves and misbehaves.
 mod fetch_http;
 // `oci` sources against a real registry.
@@ -23,5 +25,9 @@ mod publish;
 mod serve;
 // Models in ONNX Runtime, and their golden samples.
 mod session;
+// From what a training left to an artifact.
+mod training;
+// What of a training is refused, and with which words.
+mod training_refused;
 // What the modules share.
 mod support;

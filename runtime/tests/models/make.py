@@ -130,6 +130,52 @@ def main() -> None:
         [tensor("x", TensorProto.FLOAT, ["n"])],
         [h.make_value_info("pair", h.make_sequence_type_proto(element))],
     )
+    trained()
+
+
+def trained() -> None:
+    """Make the files that stand for trained models."""
+    weight = constant("w", np.array([[2, 0, -2], [0, 2, -2]], dtype=np.float32))
+    scores = h.make_node("MatMul", ["x", "w"], ["scores"])
+    features = tensor("x", TensorProto.FLOAT, ["n", 2])
+    shares = tensor("probabilities", TensorProto.FLOAT, ["n", 3])
+    best = [
+        scores,
+        h.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+        h.make_node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+        h.make_node("Gather", ["classes", "best"], ["label"]),
+    ]
+    integers = constant("classes", np.array([10, 20, 30]))
+    label = tensor("label", TensorProto.INT64, ["n"])
+    save("classifier", best, [features], [label, shares], [weight, integers])
+    texts = constant("classes", np.array(["ant", "bee", "cow"], dtype=object))
+    save("classifier_text", best, [features], [tensor("label", TensorProto.STRING, ["n"]), shares], [weight, texts])
+    softmax = h.make_node("Softmax", ["scores"], ["dense"], axis=1)
+    save("probabilities", [scores, softmax], [features], [tensor("dense", TensorProto.FLOAT, ["n", 3])], [weight])
+    save("scores", [scores], [features], [tensor("scores", TensorProto.FLOAT, ["n", 3])], [weight])
+    pair = [tensor("x", TensorProto.FLOAT, [2, 2])], [tensor("scores", TensorProto.FLOAT, [2, 3])]
+    save("two_at_once", [scores], *pair, [weight])
+    save(
+        "sigmoid",
+        [h.make_node("Sigmoid", ["x"], ["probabilities"])],
+        [tensor("x", TensorProto.FLOAT, ["n", 1])],
+        [tensor("probabilities", TensorProto.FLOAT, ["n", 1])],
+    )
+    save(
+        "regression",
+        [h.make_node("MatMul", ["x", "w"], ["xw"]), h.make_node("Add", ["xw", "b"], ["prediction"])],
+        [features],
+        [tensor("prediction", TensorProto.FLOAT, ["n", 1])],
+        [constant("w", np.array([[1], [2]], dtype=np.float32)), constant("b", np.array([0.5], dtype=np.float32))],
+    )
+    # One unit in the last place of 0.5 decides the answer.
+    save(
+        "threshold",
+        [h.make_node("GreaterOrEqual", ["x", "half"], ["over"]), h.make_node("Cast", ["over"], ["label"], to=7)],
+        [tensor("x", TensorProto.FLOAT, ["n"])],
+        [tensor("label", TensorProto.INT64, ["n"])],
+        [constant("half", np.float32(0.5))],
+    )
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ fn judge_target(
         return;
     }
     let serving = serving(observed, target);
-    if serving >= intent.replicas && others_left(observed, target) {
+    if serving >= intent.replicas && others_left(observed, target, now) {
         *record = Record {
             outcome: Some(Outcome::Promoted),
             time: Some(now),
@@ -198,13 +198,12 @@ fn serving(observed: &Observed, target: &str) -> u32 {
     })
 }
 
-/// Whether no pod of another revision can get a new connection.
-fn others_left(observed: &Observed, target: &str) -> bool {
-    observed
-        .revisions
-        .iter()
-        .filter(|(name, _)| *name != target)
-        .all(|(_, revision)| !revision.pods.iter().any(|pod| pod.stays(&observed.draining)))
+/// Whether no pod of another revision has a client or can get one: the Service still sends connections to a pod for a
+/// moment after it was told to leave, so its own word that it is drained counts.
+fn others_left(observed: &Observed, target: &str, now: Timestamp) -> bool {
+    observed.revisions.iter().filter(|(name, _)| *name != target).all(|(_, revision)| {
+        revision.alive().all(|pod| pod.removable(&observed.draining, revision.drain_timeout, now))
+    })
 }
 
 /// Why a rollout is overdue, in the words of its pods.

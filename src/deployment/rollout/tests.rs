@@ -150,6 +150,40 @@ fn pod(name: &str, leaving: bool) -> Pod {
 }
 
 #[test]
+fn a_target_is_promoted_when_the_pods_of_the_old_revision_say_that_no_client_is_left() {
+    let intent = Intent { target: Some("b".into()), replicas: 1, ..World::new(1).now.intent };
+    let promoted = |drained: bool, seconds: i64| {
+        let old = Revision {
+            record: Record {
+                number: 1,
+                promoted: Some(1),
+                outcome: Some(Outcome::Promoted),
+                ..Record::default()
+            },
+            scale: Some(Scale { replicas: 1, settled: true }),
+            drain_timeout: Duration::from_secs(30),
+            pods: vec![Pod { drained, ..pod("old", true) }],
+            ..Revision::default()
+        };
+        let new = Revision {
+            record: Record { number: 2, outcome: Some(Outcome::Progressing), ..Record::default() },
+            scale: Some(Scale { replicas: 1, settled: true }),
+            pods: vec![pod("new", false)],
+            ..Revision::default()
+        };
+        let observed = Observed {
+            revisions: [("a".to_owned(), old), ("b".to_owned(), new)].into(),
+            draining: ["old".to_owned()].into(),
+            request: None,
+        };
+        decide(&intent, &observed, Timestamp::from_second(seconds).unwrap()).stable
+    };
+    assert_eq!(promoted(false, 29).as_deref(), Some("a"));
+    assert_eq!(promoted(true, 1).as_deref(), Some("b"));
+    assert_eq!(promoted(false, 30).as_deref(), Some("b"), "a client that stays is not waited for for ever");
+}
+
+#[test]
 fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
     let intent = Intent { replicas: 1, ..World::new(1).now.intent };
     let decided = |settled: bool| {

@@ -1,9 +1,11 @@
 //! What the topics share: configs, Secrets, a web server of our own, and the programs of others.
 
+pub mod npz;
 pub mod onnx;
 pub mod programs;
 pub mod server;
 pub mod serving;
+pub mod training;
 
 use std::{
     fs,

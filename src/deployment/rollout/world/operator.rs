@@ -47,9 +47,7 @@ impl World {
                 self.wanted_again.remove(name);
             }
         }
-        if let Some(id) = &decision.request_done
-            && self.now.request.as_ref().is_some_and(|request| request.id == *id)
-        {
+        if decision.request_done.is_some() && self.now.request == decision.request_done {
             spend(wrote)?;
             self.now.request = None;
         }

@@ -52,7 +52,10 @@ impl World {
                 .alive(stable)
                 .filter(|pod| Self::serves(seen, pod) && self.nature(&pod.revision) != Nature::Impostor)
                 .count();
-            let strays = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
+            let strays = seen
+                .pods
+                .iter()
+                .any(|pod| pod.revision != stable && !pod.terminating && !self.has_left(seen, pod));
             if good < replicas || strays || intent.target.as_deref() != Some(stable) || intent.paused {
                 self.fail(
                     "R4",
@@ -97,17 +100,20 @@ impl World {
         }
     }
 
+    /// Whether a pod was told to leave, and has no client any more.
+    fn has_left(&self, seen: &Snapshot, pod: &SimPod) -> bool {
+        let told = !pod.labelled && seen.list.value.contains(&pod.name);
+        let waited = pod.leaving_since.is_some_and(|since| self.time() >= since + DRAIN);
+        told && (pod.drained || !pod.started || waited)
+    }
+
     /// Replicas fall by what has left service, and rise within the surge.
     fn check_replicas(&mut self, seen: &Snapshot, decision: &Decision) {
         let intent = &seen.intent;
         let asked = |name: &String| seen.deployments.get(name).map_or(0, |deployment| deployment.value);
         for (name, replicas) in &decision.replicas {
             if *replicas < asked(name) {
-                let gone = |pod: &&SimPod| {
-                    let told = !pod.labelled && seen.list.value.contains(&pod.name);
-                    let waited = pod.leaving_since.is_some_and(|since| self.time() >= since + DRAIN);
-                    told && (pod.drained || !pod.started || waited)
-                };
+                let gone = |pod: &&SimPod| self.has_left(seen, pod);
                 let (alive, gone) = (seen.alive(name).count(), seen.alive(name).filter(gone).count());
                 if alive.saturating_sub(*replicas as usize) > gone {
                     self.fail(

@@ -55,14 +55,14 @@ fn gpus_patch(count: u32) -> serde_json::Value {
 /// A provider that was asked for and is not there.
 pub async fn cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu(space: Space) {
     space.import("digits", AFFINE).await;
-    let cuda = |fallback: bool| {
+    let cuda = |fallback: bool, deadline: &str| {
         json!({
             "accelerator": {"executionProviders": ["CUDA"], "allowFallback": fallback},
-            "strategy": {"rollingUpdate": {"progressDeadline": "15s"}},
+            "strategy": {"rollingUpdate": {"progressDeadline": deadline}},
         })
     };
-    space.create_object::<ModelDeployment>(deployment("strict", "digits", cuda(false))).await;
-    space.create_object::<ModelDeployment>(deployment("lenient", "digits", cuda(true))).await;
+    space.create_object::<ModelDeployment>(deployment("strict", "digits", cuda(false, "15s"))).await;
+    space.create_object::<ModelDeployment>(deployment("lenient", "digits", cuda(true, "2m"))).await;
     let served = space.promoted("lenient").await;
     space.predict(&served, AFFINE).await;
     let pods = space

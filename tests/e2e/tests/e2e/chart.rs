@@ -177,19 +177,20 @@ pub async fn artifacts_go_to_a_store_of_ones_own(space: Space) {
 pub async fn a_rollout_without_the_store_goes_back_and_later_forward(space: Space) {
     space.import("digits", FIRST).await;
     space.import_next("digits", "second.onnx", SECOND).await;
-    let spec = json!({
-        "version": 1, "replicas": 2, "strategy": {"rollingUpdate": {"progressDeadline": "10s"}},
-    });
-    let before = space.serve("digits", "digits", spec).await;
+    let before = space.serve("digits", "digits", json!({"version": 1, "replicas": 2})).await;
     let mut load = Load::start(&space.endpoint(&before).await);
     load.answers(50).await;
     scale_store(&space, 0).await;
-    space.patch::<ModelDeployment>("digits", json!({"spec": {"version": 2}})).await;
+    let deadline = |deadline: &str| json!({"rollingUpdate": {"progressDeadline": deadline}});
+    let change = json!({"spec": {"version": 2, "strategy": deadline("10s")}});
+    space.patch::<ModelDeployment>("digits", change).await;
     let back = space.until("digits", "rolled back", 90, |md: &ModelDeployment| md.is(STALLED)).await;
     back.assert_health(Health::ROLLED_BACK);
     space.predict(&back, FIRST).await;
     load.answers(50).await;
     scale_store(&space, 1).await;
+    // What can start gets all the time that it needs.
+    space.patch::<ModelDeployment>("digits", json!({"spec": {"strategy": deadline("2m")}})).await;
 
     let target = back.status.as_ref().and_then(|status| status.target.clone()).expect("it has a target");
     let request =

@@ -1,7 +1,7 @@
 //! Tests on a real cluster: what is promised to users holds for the parts put together.
 //!
-//! They need `KUBECONFIG` and the images under test in `MODELWRIGHT_OPERATOR_IMAGE`, `MODELWRIGHT_RUNTIME_IMAGE`,
-//! `MODELWRIGHT_TRAINER_IMAGE` and `MODELWRIGHT_STORE_IMAGE`; without them every test is reported as ignored. Pods and Services must be reachable from
+//! They need `KUBECONFIG` and the images under test in `MODELWRIGHT_OPERATOR_IMAGE`, `MODELWRIGHT_RUNTIME_IMAGE`, `MODELWRIGHT_TRAINER_IMAGE` and
+//! `MODELWRIGHT_STORE_IMAGE`, and data to train on in the folder `MODELWRIGHT_TEST_DATA`; without them every test is reported as ignored. Pods and Services must be reachable from
 //! here, as they are with `tests/cluster`. Tests run side by side, each in a namespace of its own; those that change the
 //! operator itself run alone.
 #![allow(
@@ -24,6 +24,7 @@ mod rollbacks;
 mod rollouts;
 mod servers;
 mod serving;
+mod training;
 mod versions;
 
 use std::process::ExitCode;
@@ -48,6 +49,14 @@ fn main() -> ExitCode {
         versions::a_spec_that_returns_resolves_to_its_old_version_without_a_run,
         versions::an_artifact_of_modelwright_keeps_its_samples_in_another_namespace,
         versions::an_artifact_with_an_evaluation_brings_its_metrics_and_test_rows,
+        training::a_csv_of_real_patients_becomes_a_served_model,
+        training::a_client_sends_raw_values_of_text_and_numbers,
+        training::a_regression_is_trained_and_judged_by_its_error,
+        training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
+        training::a_trainer_that_lies_in_its_report_is_caught,
+        training::what_a_run_cannot_train_on_is_said_with_field_and_way_out,
+        training::a_run_is_suspended_and_its_progress_is_seen,
+        training::one_apply_of_forty_lines_trains_and_serves,
         serving::a_served_model_speaks_the_open_inference_protocol,
         serving::deleting_a_serving_pod_under_load_loses_no_request,
         rollouts::a_new_version_and_its_revert_lose_no_request,

@@ -38,6 +38,11 @@ fn runtime(image: &str, deadline: &str) -> Value {
     }})
 }
 
+/// A patch to the deadline: what can start gets all the time that it needs on a busy machine.
+fn deadline(deadline: &str) -> Value {
+    json!({"spec": {"strategy": {"rollingUpdate": {"progressDeadline": deadline}}}})
+}
+
 /// Writes `status.request`, as the plugin does.
 async fn ask(space: &Space, action: &str, revision: &str) {
     let request = json!({"status": {"request": {"id": "e2e", "action": action, "revision": revision}}});
@@ -89,6 +94,7 @@ pub async fn a_revision_without_an_image_is_rolled_back_and_retried_on_request_o
 
     // The image appears, and a person asks.
     copy_image(&space.world.images.runtime, &image).await;
+    space.patch::<ModelDeployment>("digits", deadline("2m")).await;
     ask(&space, "Retry", &bad).await;
     let promoted = space
         .until("digits", "promoted on request", 120, |md: &ModelDeployment| {
@@ -144,6 +150,7 @@ pub async fn a_first_revision_that_cannot_start_is_degraded_and_a_better_spec_me
     space.create_object::<ModelDeployment>(deployment("digits", "digits", spec)).await;
     let stalled = space.until("digits", "stalled", 60, |md: &ModelDeployment| md.is(STALLED)).await;
     stalled.assert_health(Health::NOTHING_SERVES);
+    space.patch::<ModelDeployment>("digits", deadline("2m")).await;
     space.patch::<ModelDeployment>("digits", json!({"spec": {"serving": {"runtime": null}}})).await;
     let mended = space.promoted("digits").await;
     space.predict(&mended, AFFINE).await;

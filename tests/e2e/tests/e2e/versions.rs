@@ -130,6 +130,7 @@ async fn push_evaluated(registry: &Registry, repository: &str) -> String {
         opset: 17,
         signature: Signature { inputs: vec![specification("x")], outputs: vec![specification("y")] },
         metrics: [("Accuracy".to_owned(), "0.97".to_owned())].into(),
+        confusion: None,
     };
     let files = [
         ("model.onnx", model),

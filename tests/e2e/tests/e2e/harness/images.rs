@@ -13,10 +13,10 @@ pub struct Images {
     pub operator: String,
     /// The runtime.
     pub runtime: String,
-    /// The built-in trainer.
-    pub trainer: String,
     /// The bundled store.
     pub store: String,
+    /// The built-in trainer.
+    pub trainer: String,
 }
 
 impl Images {
@@ -29,8 +29,8 @@ impl Images {
         Ok(Self {
             operator: read("MODELWRIGHT_OPERATOR_IMAGE")?,
             runtime: read("MODELWRIGHT_RUNTIME_IMAGE")?,
-            trainer: read("MODELWRIGHT_TRAINER_IMAGE")?,
             store: read("MODELWRIGHT_STORE_IMAGE")?,
+            trainer: read("MODELWRIGHT_TRAINER_IMAGE")?,
         })
     }
 }

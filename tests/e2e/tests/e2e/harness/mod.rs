@@ -1,6 +1,8 @@
 //! What every test stands on: the cluster, the operator under test, servers to import from, namespaces, waiting.
 
+pub mod agreement;
 pub mod certificates;
+pub mod datasets;
 pub mod diagnostics;
 pub mod fixtures;
 pub mod images;

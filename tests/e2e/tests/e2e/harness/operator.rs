@@ -112,7 +112,7 @@ impl Operator {
 
     /// Waits until this many pods are ready, and no other is left.
     pub async fn until_ready(&self, replicas: i32) {
-        let limit = Duration::from_mins(1);
+        let limit = Duration::from_mins(3);
         wait::until(&self.api::<Deployment>(), NAME, "ready", limit, |deployment: &Deployment| {
             deployment.status.as_ref().is_some_and(|status| {
                 status.observed_generation == deployment.metadata.generation

@@ -47,14 +47,14 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     succeeded(run("kubectl", &["apply", "-f", "-"], &namespace).await)?;
     let operator = format!("images.operator={}", images.operator);
     let runtime = format!("images.runtime={}", images.runtime);
-    let trainer = format!("images.trainer={}", images.trainer);
     let store = format!("images.store={}", images.store);
+    let trainer = format!("images.trainer={}", images.trainer);
     // As `tests/install` does, so that each may follow the other.
     let mut set = vec![
         operator.as_str(),
         &runtime,
-        &trainer,
         &store,
+        &trainer,
         "fetch.allowPrivateNetworks=true",
         "store.bundled.persistence.size=1Gi",
     ];
@@ -63,7 +63,8 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     for value in set {
         arguments.extend(["--set", value]);
     }
-    arguments.extend(["--wait", "--timeout", "180s"]);
+    // A test that failed may have left a field to somebody else, and must not take the others along.
+    arguments.extend(["--force-conflicts", "--wait", "--timeout", "180s"]);
     if let Err(error) = succeeded(run("helm", &arguments, "").await) {
         let pods = kubectl(&["describe", "pods", "--namespace", NAMESPACE]).await.stdout;
         return Err(format!("{error}\n{pods}"));

@@ -90,13 +90,17 @@ async fn one(case: Case) -> Result<(), Failed> {
     let started = Instant::now();
     let space = Space::create(world, case.name).await?;
     let outcome = tokio::spawn((case.body)(space.clone())).await;
-    let result = match outcome {
+    let result: Result<(), Failed> = match outcome {
         Ok(()) => Ok(()),
         Err(failed) => {
             let said = failed.try_into_panic().map_or_else(|error| error.to_string(), |panic| said(&*panic));
             Err(format!("{said}\n{}", diagnostics::collect(&space).await).into())
         }
     };
+    if let Err(failed) = &result {
+        // At once, and not only at the end of the run, which may be cut short.
+        eprintln!("{} failed: {}", case.name, failed.message().unwrap_or_default());
+    }
     space.delete().await?;
     eprintln!("{:>7.1} s  {}", started.elapsed().as_secs_f64(), case.name);
     result

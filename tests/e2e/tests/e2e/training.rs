@@ -1,0 +1,303 @@
+//! B1, B2: a CSV becomes a served model; what misses its gate, lies or fails makes no version and takes nothing down.
+
+use modelwright::api::{
+    condition::{READY, RECONCILING, STALLED},
+    model::Model,
+    model_deployment::ModelDeployment,
+};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Space,
+    datasets::{self, training},
+    resources::Observed as _,
+};
+
+/// Three kinds of models on the tumours of real patients; the best one serves, and answers as its trainer did.
+pub async fn a_csv_of_real_patients_becomes_a_served_model(space: Space) {
+    let uri = space.serve_data("breast_cancer.csv").await;
+    let spec = training(json!({
+        "data": {"uri": uri, "label": "diagnosis"},
+        "preprocess": [{"scale": {"method": "Standard"}}],
+        "candidates": [
+            {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": 4}},
+            {"name": "forest", "algorithm": "RandomForest", "parameters": {"n_estimators": 30}},
+            {"name": "svm", "algorithm": "SVM", "parameters": {"kernel": "rbf", "C": 1.0}},
+        ],
+        "gates": [{"metric": "Accuracy", "min": "0.85"}],
+    }));
+    space.create_object::<Model>(datasets::model("tumours", spec)).await;
+    let model = space.trained_model("tumours").await;
+    let version = space.version("tumours-v1").await.spec;
+    let evaluation = version.evaluation.expect("a training has an evaluation");
+    let names: Vec<_> = evaluation.candidates.iter().map(|candidate| candidate.name.as_str()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(evaluation.candidates.iter().all(|candidate| candidate.score.is_some()), "{evaluation:?}");
+    assert_eq!(evaluation.chosen.as_deref(), Some(names[0]), "the best one comes first and is chosen");
+    let accuracy: f64 = evaluation.metrics["Accuracy"].parse().expect("metrics are decimal numbers");
+    assert!((0.85..=1.0).contains(&accuracy), "{accuracy}");
+    assert_eq!(version.golden_samples.source, "Test");
+    let status = model.status.expect("it has a status");
+    assert_eq!(status.metric.as_deref(), Some("F1Macro"));
+    assert_eq!(status.score.as_deref(), Some(evaluation.metrics["F1Macro"].as_str()));
+
+    let md = space.serve("tumours", "tumours", json!({})).await;
+    space.assert_agreement(&md, "tumours-v1", 100).await;
+}
+
+/// Text and numbers, with gaps, prepared inside the graph: the client sends raw values.
+pub async fn a_client_sends_raw_values_of_text_and_numbers(space: Space) {
+    let uri = space.serve_text("people.csv", &datasets::people(400)).await;
+    let spec = training(json!({
+        "data": {"uri": uri, "label": "buys"},
+        "preprocess": [
+            {"impute": {"strategy": "Median"}},
+            {"impute": {"strategy": "Constant", "fillValue": "unknown", "columns": ["city"]}},
+            {"scale": {"method": "Robust", "columns": ["age", "income"]}},
+            {"oneHot": {"columns": ["city"]}},
+            {"ordinal": {"columns": ["plan"]}},
+        ],
+        "candidates": [{"name": "logistic", "algorithm": "LogisticRegression", "parameters": {"max_iter": 500}}],
+        "gates": [{"metric": "Accuracy", "min": "0.7"}],
+    }));
+    space.create_object::<Model>(datasets::model("buyers", spec)).await;
+    space.trained_model("buyers").await;
+    let md = space.serve("buyers", "buyers", json!({})).await;
+    space.assert_agreement(&md, "buyers-v1", 60).await;
+}
+
+/// A number is predicted.
+pub async fn a_regression_is_trained_and_judged_by_its_error(space: Space) {
+    let uri = space.serve_data("diabetes.csv").await;
+    let spec = training(json!({
+        "task": "Regression",
+        "data": {"uri": uri, "label": "progression"},
+        "split": {"seed": 3},
+        "candidates": [
+            {"name": "ridge", "algorithm": "Ridge", "parameters": {"alpha": 0.1}},
+            {"name": "lasso", "algorithm": "Lasso", "parameters": {"alpha": 0.1}},
+            {"name": "forest", "algorithm": "RandomForest", "parameters": {"n_estimators": 30, "max_depth": 6}},
+        ],
+        "selection": {"metric": "MeanSquaredError"},
+        "gates": [{"metric": "R2", "min": "0.2"}, {"metric": "MeanSquaredError", "max": "6000"}],
+    }));
+    space.create_object::<Model>(datasets::model("diabetes", spec)).await;
+    space.trained_model("diabetes").await;
+    let metrics = space.version("diabetes-v1").await.spec.evaluation.expect("it was evaluated").metrics;
+    for metric in ["MeanSquaredError", "MeanAbsoluteError", "R2"] {
+        assert!(metrics.contains_key(metric), "{metrics:?}");
+    }
+    let md = space.serve("diabetes", "diabetes", json!({})).await;
+    space.assert_agreement(&md, "diabetes-v1", 80).await;
+}
+
+/// A gate that is missed makes no version; a spec that returns starts no Job; `rerun` does.
+pub async fn a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job(space: Space) {
+    let uri = space.serve_data("iris.csv").await;
+    let spec = training(json!({
+        "data": {"uri": uri, "label": "species"},
+        "candidates": [{"name": "tree", "algorithm": "DecisionTree"}],
+        "gates": [{"metric": "Accuracy", "min": "0.8"}],
+    }));
+    space.create_object::<Model>(datasets::model("iris", spec)).await;
+    space.trained_model("iris").await;
+    let md = space.serve("iris", "iris", json!({})).await;
+    let gates = |min: &str| json!({"spec": {"training": {"gates": [{"metric": "Accuracy", "min": min}]}}});
+
+    space.patch::<Model>("iris", gates("0.999999")).await;
+    let missed = space.stalled_model("iris", 180).await;
+    let said = missed.says(STALLED);
+    assert!(said.starts_with("GateMissed"), "{said}");
+    for part in ["Accuracy", "0.999999", "30 rows"] {
+        assert!(said.contains(part), "{part} is missing in: {said}");
+    }
+    assert!(missed.is(READY), "{}", missed.says(READY));
+    assert_eq!(missed.status.as_ref().and_then(|status| status.current_version), Some(1));
+    assert_eq!(space.list::<modelwright::api::ModelVersion>().await.len(), 1);
+    space.assert_agreement(&md, "iris-v1", 30).await;
+
+    // Other data lies behind the URI by now, and still the spec means what it meant.
+    let jobs = space.jobs().await;
+    space.serve_text("iris.csv", "species,a\nx,1\n").await;
+    space.patch::<Model>("iris", gates("0.8")).await;
+    let back = space.ready_model("iris").await;
+    assert_eq!(back.status.as_ref().and_then(|status| status.current_version), Some(1));
+    assert_eq!(space.jobs().await, jobs, "no Job was started");
+
+    space.patch::<Model>("iris", json!({"spec": {"rerun": "other-data"}})).await;
+    let refused = space.stalled_model("iris", 180).await;
+    assert!(refused.says(STALLED).contains("train failed"), "{}", refused.says(STALLED));
+    assert_eq!(space.jobs().await.len(), jobs.len() + 1, "rerun trains again");
+    assert!(refused.is(READY));
+    space.assert_agreement(&md, "iris-v1", 30).await;
+}
+
+/// Code of one's own whose report says what is not so.
+const LIAR: &str = r#"
+import json, pathlib, numpy, onnx
+from onnx import TensorProto, helper
+out = pathlib.Path("/modelwright/out"); out.mkdir(parents=True, exist_ok=True)
+x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
+label = helper.make_tensor_value_info("label", TensorProto.INT64, [None])
+nodes = [
+    helper.make_node("ReduceMax", ["x"], ["m"], axes=[1], keepdims=0),
+    helper.make_node("Cast", ["m"], ["i"], to=TensorProto.INT64),
+    helper.make_node("Mul", ["i", "zero"], ["label"]),
+]
+zero = helper.make_tensor("zero", TensorProto.INT64, [], [0])
+graph = helper.make_graph(nodes, "liar", [x], [label], [zero])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), out / "model.onnx")
+rows = numpy.arange(80, dtype=numpy.float32).reshape(40, 2)
+numpy.savez(out / "evaluation.npz", **{"inputs/x": rows, "labels": numpy.arange(40) % 2, "classes": numpy.array([0, 1])})
+(out / "report.json").write_text(json.dumps({
+    "chosen": "liar", "candidates": [], "metrics": {"Accuracy": 1.0}, "features": ["a", "b"], "versions": {},
+    "rows": {"train": 10, "validation": 10, "test": 40},
+}))
+"#;
+
+/// What a trainer says of itself is shown, and never believed.
+pub async fn a_trainer_that_lies_in_its_report_is_caught(space: Space) {
+    let uri = space.serve_text("data.csv", "a,b,label\n1,2,0\n3,4,1\n").await;
+    let spec = space.own_code(&uri, LIAR, json!({"gates": [{"metric": "Accuracy", "min": "0.9"}]}));
+    space.create_object::<Model>(datasets::model("liar", spec)).await;
+    let caught = space.stalled_model("liar", 180).await.says(STALLED);
+    assert!(caught.starts_with("GateMissed") && caught.contains("0.5"), "{caught}");
+    // The same code, judged by what it can do.
+    let gates = json!({"spec": {"training": {"gates": [{"metric": "Accuracy", "min": "0.5"}]}}});
+    space.patch::<Model>("liar", gates).await;
+    space.trained_model("liar").await;
+    let evaluation = space.version("liar-v1").await.spec.evaluation.expect("it was evaluated");
+    let accuracy: f64 = evaluation.metrics["Accuracy"].parse().expect("a number");
+    assert!((accuracy - 0.5).abs() < 1e-9, "{accuracy}");
+}
+
+/// Every way in which a run can go wrong is a condition that says what to do, and nothing else.
+pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Space) {
+    let cancer = space.serve_data("breast_cancer.csv").await;
+    let text = async |name: &str, content: &str| space.serve_text(name, content).await;
+    let tree = json!([{"name": "tree", "algorithm": "DecisionTree"}]);
+    let on = |uri: &str, label: &str, more: Value| {
+        let mut spec = json!({"data": {"uri": uri, "label": label}, "candidates": tree});
+        datasets::merge(&mut spec, more);
+        training(spec)
+    };
+    let rows = |value: &dyn Fn(usize) -> String| (0..60).map(value).collect::<Vec<_>>().join("\n");
+    let gaps = text("gaps.csv", &format!("a,b,y\n{}", rows(&|i| format!("{i},,{}", i % 2)))).await;
+    let words = text("words.csv", &format!("a,b,y\n{}", rows(&|i| format!("{i},w{i},{}", i % 2)))).await;
+    let one = text("one.csv", &format!("a,y\n{}", rows(&|i| format!("{i},1")))).await;
+    let none = text("none.csv", "a,y\n").await;
+    let binary = text("binary.csv", "\u{0}\u{1}\u{2}").await;
+    let oom = "x = bytearray(8 << 30); x[::4096] = b'1' * len(x[::4096])";
+    let cases = [
+        ("label", on(&cancer, "diagnosys", json!({})), "NoLabelColumn", "diagnosis"),
+        (
+            "gaps",
+            on(&gaps, "y", json!({"candidates": [{"name": "svm", "algorithm": "SVM"}]})),
+            "MissingValues",
+            "impute",
+        ),
+        ("words", on(&words, "y", json!({})), "TextColumn", "oneHot"),
+        ("one", on(&one, "y", json!({})), "OneClass", "y"),
+        ("none", on(&none, "y", json!({})), "NoRows", "none.csv"),
+        ("binary", on(&binary, "y", json!({})), "UnreadableData", "binary.csv"),
+        ("checks", on(&cancer, "diagnosis", json!({"checks": {"minRows": 5000}})), "ChecksFailed", "5000"),
+        ("missing", on(&cancer.replace("breast", "beast"), "y", json!({})), "NotFound", "beast_cancer.csv"),
+        (
+            "parameter",
+            on(
+                &cancer,
+                "diagnosis",
+                json!({"candidates": [
+                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_dept": 3}}]}),
+            ),
+            "InvalidSpec",
+            "max_depth",
+        ),
+        (
+            "algorithm",
+            on(&cancer, "diagnosis", json!({"candidates": [{"name": "tree", "algorithm": "DecisionTre"}]})),
+            "InvalidSpec",
+            "DecisionTree",
+        ),
+        (
+            "value",
+            on(
+                &cancer,
+                "diagnosis",
+                json!({"candidates": [
+                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": -3}}]}),
+            ),
+            "InvalidParameter",
+            "max_depth",
+        ),
+        ("silent", space.own_code(&cancer, "pass", json!({})), "NoModel", "model.onnx"),
+        (
+            "broken",
+            space.own_code(&cancer, "raise SystemExit('no luck today')", json!({})),
+            "TrainFailed",
+            "no luck today",
+        ),
+        (
+            "memory",
+            space.own_code(&cancer, oom, json!({"resources": {"limits": {"memory": "128Mi"}}})),
+            "OutOfMemory",
+            "spec.training.resources",
+        ),
+    ];
+    for (name, spec, ..) in &cases {
+        space.create_object::<Model>(datasets::model(name, spec.clone())).await;
+    }
+    let mut wrong = Vec::new();
+    for (name, _, reason, word) in &cases {
+        let said = space.stalled_model(name, 300).await.says(STALLED);
+        if !said.starts_with(&format!("{reason}:")) || !said.contains(word) {
+            wrong.push(format!("{name}: {reason} with {word} was expected: {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(space.list::<modelwright::api::ModelVersion>().await.is_empty());
+}
+
+/// The status follows the run, and a suspended run waits.
+pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
+    let uri = space.serve_data("digits.csv").await;
+    let spec = training(json!({
+        "data": {"uri": uri, "label": "digit"},
+        "candidates": (0..6).map(|number| json!({
+            "name": format!("forest-{number}"), "algorithm": "RandomForest",
+            "parameters": {"n_estimators": 600, "random_state": number},
+        })).collect::<Vec<_>>(),
+        "run": {"suspend": true},
+    }));
+    space.create_object::<Model>(datasets::model("digits", spec)).await;
+    let suspended = space
+        .until("digits", "suspended", 30, |model: &Model| {
+            model.is(RECONCILING) && model.says(RECONCILING).starts_with("Suspended")
+        })
+        .await;
+    assert!(space.runs("digits").await.is_empty(), "a suspended run has no pod");
+    assert_eq!(suspended.status.and_then(|status| status.current_version), None);
+    space.patch::<Model>("digits", json!({"spec": {"training": {"run": {"suspend": false}}}})).await;
+    let seen = space
+        .until("digits", "seen at work", 180, |model: &Model| {
+            let progress = model.status.as_ref().and_then(|status| status.run.as_ref()?.progress.clone());
+            progress.is_some_and(|progress| progress.done > 0 && progress.best.is_some())
+        })
+        .await;
+    let run = seen.status.and_then(|status| status.run).expect("a run");
+    let progress = run.progress.expect("its progress");
+    assert_eq!((run.phase.as_str(), progress.total), ("Training", 6), "{progress:?}");
+    space.trained_model("digits").await;
+}
+
+/// A deployment of a Model that is trained while the deployment waits.
+pub async fn one_apply_of_forty_lines_trains_and_serves(space: Space) {
+    let uri = space.serve_data("wine.csv").await;
+    let manifest = datasets::example("training/wine.yaml").replace("s3://datasets/wine.csv", &uri);
+    assert!(manifest.lines().count() <= 40, "{} lines", manifest.lines().count());
+    space.apply(&manifest).await;
+    let md = space
+        .until("wine", "Promoted", 300, |md: &ModelDeployment| md.is(modelwright::api::condition::PROMOTED))
+        .await;
+    space.assert_agreement(&md, "wine-v1", 30).await;
+}

@@ -1,0 +1,179 @@
+"""In go CSV files, out come columns: numbers where every value is one, else text.
+
+What is broken is named by file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from .failure import Reason, RunError, listed
+from .raw import Raw
+from .table import places
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MISSING: Final = ("NA", "N/A", "NaN", "nan", "null", "NULL")
+"""What counts as missing in a column of numbers, besides nothing at all."""
+LONGEST_VALUE: Final = 2**30
+
+
+def read_csv(files: list[Path], texts: frozenset[str]) -> Raw:
+    """Read files with the same columns; those named in `texts` stay text whatever they look like."""
+    tables: list[pa.Table] = []
+    for path in files:
+        table = _read_file(path)
+        if tables and sorted(table.column_names) != sorted(tables[0].column_names):
+            message = (
+                f"{path.name} has the columns {listed(table.column_names)}, but {files[0].name} has "
+                f"{listed(tables[0].column_names)}"
+            )
+            raise RunError(Reason.UNREADABLE_DATA, message)
+        tables.append(table.select(tables[0].column_names) if tables else table)
+    origin = tuple((path.name, table.num_rows) for path, table in zip(files, tables, strict=True))
+    whole = pa.concat_tables(tables)
+    columns: dict[str, NDArray[Any]] = {}
+    hints: dict[str, str] = {}
+    for name in whole.column_names:
+        text = whole.column(name)
+        numbers = None if name in texts else _as_numbers(text)
+        if numbers is not None:
+            columns[name] = numbers
+            continue
+        columns[name] = text.to_numpy()
+        if name not in texts:
+            hint = _describe(columns[name], origin)
+            if hint:
+                hints[name] = hint
+    return Raw(columns, origin, hints)
+
+
+def _read_file(path: Path) -> pa.Table:
+    names = _read_names(path)
+    broken: list[Any] = []
+
+    def count(row: Any) -> str:
+        broken.append(row)
+        return "skip"
+
+    try:
+        table = arrow_csv.read_csv(
+            str(path),
+            read_options=arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows_after_names=1),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=count),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        _refuse_bytes(path)
+        raise _unreadable(path, str(error)) from error
+    if broken:
+        _refuse_rows(path, len(names), len(broken))
+    if path.read_bytes().count(b'"') % 2:
+        _refuse_quotes(path)
+    return table
+
+
+def _read_names(path: Path) -> list[str]:
+    """Return the first line's names; each must be there once."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = next(csv.reader(file), [])
+    except UnicodeDecodeError:
+        _refuse_bytes(path)
+        raise
+    except csv.Error as error:
+        raise _unreadable(path, f"line 1: {error}") from error
+    if not names:
+        raise RunError(Reason.NO_ROWS, f"{path.name} is empty; expected a line of names and rows of data")
+    for index, name in enumerate(names):
+        if not name.strip():
+            raise _unreadable(path, f"line 1: column {index + 1} has no name")
+        if not name.isprintable():
+            raise _unreadable(path, f"line 1: the name {name!r} has characters that cannot be printed")
+        if name in names[:index]:
+            raise _unreadable(path, f"line 1: two columns have the name {name!r}")
+    return names
+
+
+def _as_numbers(text: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    """Return a column's numbers, NaN where one is missing, or `None` if it holds anything else."""
+    trimmed = pc.utf8_trim_whitespace(text)
+    missing = pc.is_in(trimmed, value_set=pa.array(["", *MISSING], pa.large_string()))
+    try:
+        numbers = pc.cast(pc.if_else(missing, pa.scalar(None, pa.large_string()), trimmed), pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    found: NDArray[np.float64] = np.asarray(numbers.to_numpy(), dtype=np.float64)
+    return found
+
+
+def _is_number(value: str) -> bool:
+    return _as_numbers(pa.chunked_array([pa.array([value], pa.large_string())])) is not None
+
+
+def _describe(values: NDArray[Any], origin: tuple[tuple[str, int], ...]) -> str:
+    """Say what keeps a column from being numbers, if most of it is."""
+    broken = np.array([not _is_number(value) for value in values[:10_000]], dtype=bool)
+    if broken.mean() >= 1 / 2:
+        return ""
+    first = np.flatnonzero(broken)
+    if not first.size:
+        return ""
+    shown = str(values[first[0]])[:40]
+    where = places(first[:1], origin)
+    return f"{broken.sum()} of its first {len(broken)} values are no numbers, such as {shown!r} in {where}"
+
+
+def _unreadable(path: Path, words: str) -> RunError:
+    return RunError(
+        Reason.UNREADABLE_DATA, f"{path.name}: {words}; expected comma-separated values (RFC 4180) in UTF-8"
+    )
+
+
+def _refuse_bytes(path: Path) -> None:
+    """Name the first line that is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                words = f"line {number}, byte {error.start + 1} is not UTF-8"
+                raise _unreadable(path, words) from error
+
+
+def _refuse_rows(path: Path, expected: int, count: int) -> NoReturn:
+    """Name the first row with another number of values."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        line = 1
+        for row in reader:
+            if row and len(row) != expected:
+                words = f"line {line} has {len(row)} values for {expected} columns ({count} such rows)"
+                raise _unreadable(path, words)
+            line = reader.line_num + 1
+    raise _unreadable(path, f"{count} rows have more or fewer than {expected} values")
+
+
+def _refuse_quotes(path: Path) -> None:
+    """Name the line where a quoted value begins that never ends."""
+    csv.field_size_limit(LONGEST_VALUE)
+    with io.TextIOWrapper(path.open("rb"), encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        line = 1
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise _unreadable(path, f"line {line}: {error}") from error

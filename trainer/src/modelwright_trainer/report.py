@@ -1,0 +1,90 @@
+"""In goes how a run ended, out come `report.json` for people and the termination message for the operator."""
+
+from __future__ import annotations
+
+import json
+import sys
+from decimal import Decimal
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .failure import Reason
+    from .train import Outcome
+
+MOST_BYTES: Final = 1500
+LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "scipy")
+
+
+def as_decimal(value: float) -> str:
+    """Write a number with six digits and no exponent."""
+    return format(Decimal(f"{value:.6g}"), "f")
+
+
+def build_success(outcome: Outcome) -> dict[str, Any]:
+    """Return the termination message of a run that made a model, with as many candidates as it has room for."""
+    candidates = [
+        {"name": trial.candidate.name} | ({} if trial.score is None else {"score": as_decimal(trial.score)})
+        for trial in outcome.ranked
+    ]
+    report: dict[str, Any] = {
+        "chosen": outcome.chosen.candidate.name,
+        "metric": str(outcome.metric),
+        "candidates": candidates,
+        "rows": outcome.rows,
+    }
+    while len(_encode({"succeeded": report})) > MOST_BYTES and candidates:
+        candidates.pop()
+    return {"succeeded": report}
+
+
+def build_failure(reason: Reason, message: str) -> dict[str, Any]:
+    """Return the termination message of a run that failed; what is too long is cut."""
+    report = {"failed": {"reason": str(reason), "message": message}}
+    if len(_encode(report)) <= MOST_BYTES:
+        return report
+    low, high = 0, len(message)
+    while low < high:
+        middle = (low + high + 1) // 2
+        report["failed"]["message"] = message[:middle] + "…"
+        low, high = (middle, high) if len(_encode(report)) <= MOST_BYTES else (low, middle - 1)
+    report["failed"]["message"] = message[:low] + "…"
+    return report
+
+
+def build_training_report(outcome: Outcome) -> dict[str, Any]:
+    """Return `report.json`."""
+    candidates = []
+    for trial in outcome.trials:
+        entry: dict[str, Any] = {
+            "name": trial.candidate.name,
+            "algorithm": trial.candidate.algorithm,
+            "metrics": {str(metric): value for metric, value in trial.metrics.items()},
+            "seconds": round(trial.seconds, 3),
+        }
+        if trial.error:
+            entry["error"] = trial.error
+        candidates.append(entry)
+    return {
+        "chosen": outcome.chosen.candidate.name,
+        "candidates": candidates,
+        "metrics": {str(metric): value for metric, value in outcome.metrics.items()},
+        "rows": outcome.rows,
+        "features": outcome.features,
+        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
+    }
+
+
+def write_termination(report: dict[str, Any], path: Path) -> None:
+    """Leave a report where the kubelet reads it, or on standard output where there is no such file."""
+    content = _encode(report)
+    if path.exists():
+        path.write_bytes(content)
+    else:
+        print(content.decode(), flush=True)
+
+
+def _encode(report: dict[str, Any]) -> bytes:
+    return json.dumps(report, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
