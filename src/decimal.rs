@@ -33,6 +33,7 @@ impl Decimal {
     }
 
     /// The sum of two.
+    #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self { scaled: self.scaled.saturating_add(other.scaled) }
     }

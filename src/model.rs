@@ -8,6 +8,7 @@ pub mod problem;
 pub mod report;
 pub mod spec_hash;
 pub mod status;
+pub mod unknown;
 pub mod validate;
 
 use std::{sync::Arc, time::Duration};

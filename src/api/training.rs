@@ -118,7 +118,8 @@ pub struct TrainingData {
     /// How the data is written: CSV (UTF-8, with a line of names), NPZ (one NumPy file of two arrays) or Parquet.
     #[schemars(schema_with = "format_schema")]
     pub format: DataFormat,
-    /// The column with the truth; with NPZ the array with it, and the other array holds the features.
+    /// The column with the truth; with NPZ the array with it, and the other array holds the features. YAML reads a plain
+    /// `y` as true: write "y".
     #[schemars(length(min = 1, max = 256))]
     pub label: String,
     /// Secret with the credentials, in the same namespace; its name starts with `modelwright-`, and its key `host` names
@@ -190,7 +191,7 @@ pub struct ColumnCheck {
 /// One step of preparation: exactly one of its fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.impute), has(self.scale), has(self.oneHot), has(self.ordinal)].filter(is, is).size() == 1").message("a step of training.preprocess takes exactly one of impute, scale, oneHot and ordinal; make a step of each"))]
+#[x_kube(validation = Rule::new("[has(self.impute), has(self.scale), has(self.oneHot), has(self.ordinal)].filter(given, given).size() == 1").message("a step of training.preprocess takes exactly one of impute, scale, oneHot and ordinal; make a step of each"))]
 pub struct Preparation {
     /// Fill in missing values. Default: another field of the step is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

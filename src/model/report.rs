@@ -102,6 +102,9 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
     if phase_of(pod) != Some("Failed") {
         return None;
     }
+    if let Some(failure) = evicted(pod) {
+        return Some(failure);
+    }
     let (container, state) = CONTAINERS.into_iter().find_map(|container| {
         let state = terminated(pod, container)?;
         (state.exit_code != 0).then_some((container, state))
@@ -116,6 +119,26 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
         message: truncated(&failure.message, MAX_MESSAGE),
         phase: container.into(),
         time: state.finished_at.as_ref().map(time_of).unwrap_or_default(),
+    })
+}
+
+/// Why the kubelet stopped a pod: a full volume, or a node short of something.
+fn evicted(pod: &Pod) -> Option<RunFailure> {
+    let status = pod.status.as_ref().filter(|status| status.reason.as_deref() == Some("Evicted"))?;
+    let last = CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)).unwrap_or(FETCH);
+    let ended = terminated(pod, last).and_then(|state| state.finished_at.as_ref());
+    let message =
+        status.message.as_deref().unwrap_or("the kubelet does not say why").trim_end_matches(['.', ' ']);
+    Some(RunFailure {
+        reason: "Evicted".into(),
+        message: truncated(
+            &format!(
+                "{message}; a run has 21Gi for its files and 1Gi in /tmp, and the node's own memory and disk: make the data smaller, or free the node"
+            ),
+            MAX_MESSAGE,
+        ),
+        phase: last.into(),
+        time: ended.map(time_of).unwrap_or_default(),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::{
         name::{self, MAX_NAME_LENGTH},
     },
     hash,
-    model::spec_hash::spec_hash,
+    model::{spec_hash::spec_hash, unknown::unknown_fields},
 };
 
 /// A Model whose spec makes sense.
@@ -93,6 +93,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             name.len()
         ));
     }
+    problems.extend(unknown_fields(model));
     let work = validate_work(model, &name, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);

@@ -70,3 +70,27 @@ fn every_reason_of_a_model_deployment_is_documented() {
     let missing: Vec<_> = reasons.iter().filter(|reason| !page.contains(&format!("`{reason}`"))).collect();
     assert!(missing.is_empty(), "docs/conditions.md lacks {missing:?}");
 }
+
+#[test]
+fn every_example_of_a_model_is_valid_and_short() {
+    let mut seen = 0;
+    for folder in ["quickstart", "training"] {
+        let path = format!("{}/examples/{folder}", env!("CARGO_MANIFEST_DIR"));
+        for entry in fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.lines().count() <= 40, "{} is long", path.display());
+            let Some(text) = text.split("\n---\n").find(|text| text.contains("kind: Model\n")) else {
+                continue;
+            };
+            let model: modelwright::api::Model = serde_yaml::from_str(text).unwrap();
+            let told = modelwright::model::validate::validate_model(&model);
+            assert!(told.is_ok(), "{}: {}", path.display(), told.unwrap_err());
+            // what the API server would prune or misread comes back otherwise
+            let written: serde_json::Value = serde_yaml::from_str(text).unwrap();
+            assert_eq!(serde_json::to_value(&model.spec).unwrap(), written["spec"], "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "only {seen} examples of Models");
+}

@@ -25,6 +25,12 @@ mod model_plan;
 mod model_scenarios;
 // what a user sees of a Model, and which events
 mod model_status;
+// what is refused of a training before any pod
+mod model_training_refusals;
+// what a training's run says of itself, and what is done next
+mod model_training_runs;
+// whole reconciles of a training
+mod model_training_scenarios;
 // the page with every field, made from the definitions
 mod reference;
 // writes and the Lease against a mock API server

@@ -18,17 +18,17 @@ use crate::{
 };
 
 const MODEL: &str = "/apis/modelwright.dev/v1alpha1/namespaces/space/models/digits";
-const STATUS: &str = "/apis/modelwright.dev/v1alpha1/namespaces/space/models/digits/status";
-const VERSIONS: &str = "/apis/modelwright.dev/v1alpha1/namespaces/space/modelversions";
-const JOBS: &str = "/apis/batch/v1/namespaces/space/jobs";
-const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/space/events";
+pub const STATUS: &str = "/apis/modelwright.dev/v1alpha1/namespaces/space/models/digits/status";
+pub const VERSIONS: &str = "/apis/modelwright.dev/v1alpha1/namespaces/space/modelversions";
+pub const JOBS: &str = "/apis/batch/v1/namespaces/space/jobs";
+pub const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/space/events";
 
-fn reconciled(model: &Model, context: Context) -> BoxFuture<'static, Result<(), ModelError>> {
+pub fn reconciled(model: &Model, context: Context) -> BoxFuture<'static, Result<(), ModelError>> {
     let reconcile = reconcile(Arc::new(model.clone()), Arc::new(context));
     Box::pin(async { reconcile.await.map(drop) })
 }
 
-fn condition<'a>(status: &'a Value, type_: &str) -> &'a Value {
+pub fn condition<'a>(status: &'a Value, type_: &str) -> &'a Value {
     let conditions = status["status"]["conditions"].as_array().unwrap();
     conditions.iter().find(|condition| condition["type"] == type_).unwrap_or(&Value::Null)
 }

@@ -111,11 +111,13 @@ pub(super) fn validate_training(
         selection: validate_selection(&training.selection.clone().unwrap_or_default(), task, problems),
         output: OUTPUT_DIRECTORY.into(),
     };
+    let gates = validate_gates(&training.gates, task, problems);
+    // every problem is told before this can end
     Some(ValidTraining {
         source: source?,
         trainer,
         config,
-        gates: validate_gates(&training.gates, task, problems),
+        gates,
         limits,
         requests,
         backoff_limit: run.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT),

@@ -1,0 +1,139 @@
+//! Whole reconciles of a Model that is trained, against a mock API server.
+
+use kube::ResourceExt as _;
+use modelwright::{api::name::SUSPENDED_ANNOTATION, cache::Cache, pod_http::PodClient};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use crate::{
+    fixtures::{finished, job, pod, runs, settings, train_report, trained_model, trained_pod},
+    model_scenarios::{EVENTS, JOBS, STATUS, VERSIONS, condition, reconciled},
+    scenario::{context, play},
+};
+
+const WARNINGS: &str = "/api/v1/namespaces/space/events";
+
+fn no_warnings() -> Value {
+    json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": []})
+}
+
+#[tokio::test]
+async fn a_training_starts_a_job_of_three_containers() {
+    let (context, mut server) = context();
+    let model = trained_model(json!({}), 1);
+    play(reconciled(&model, context), async {
+        let call = server.expect("POST", JOBS).await;
+        let pod = &call.body["spec"]["template"]["spec"];
+        assert_eq!(pod["initContainers"][1]["image"], settings().trainer_image);
+        assert_eq!(call.body["spec"]["suspend"], Value::Null, "Kueue's to set");
+        call.echo();
+        let call = server.expect("PATCH", STATUS).await;
+        assert_eq!(condition(&call.body, "Reconciling")["reason"], "Training");
+        call.echo_model(&model);
+        let call = server.expect("POST", EVENTS).await;
+        assert!(call.body["note"].as_str().unwrap().contains("is being trained"), "{}", call.body);
+        call.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_finished_training_becomes_a_version_with_its_score() {
+    let (mut context, mut server) = context();
+    let model = trained_model(json!({}), 1);
+    let job = finished(job(&model), "Complete", "CompletionsReached");
+    let told = serde_json::to_string(&json!({"succeeded": train_report()})).unwrap();
+    context.caches.pods = Cache::fixed(vec![trained_pod(&job, 'c', &told)]);
+    context.caches.jobs = Cache::fixed(vec![job]);
+    play(reconciled(&model, context), async {
+        let call = server.expect("POST", VERSIONS).await;
+        assert_eq!(call.body["spec"]["evaluation"]["chosen"], "mlp");
+        assert_eq!(call.body["spec"]["provenance"]["images"]["train"], settings().trainer_image);
+        call.echo();
+        let call = server.expect("PATCH", STATUS).await;
+        assert_eq!(
+            (&call.body["status"]["metric"], &call.body["status"]["score"]),
+            (&json!("F1Macro"), &json!("0.9301"))
+        );
+        call.echo_model(&model);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn toggling_suspend_patches_that_field_of_the_job_and_no_other() {
+    let (before, after) = (trained_model(json!({}), 1), trained_model(json!({"run": {"suspend": true}}), 2));
+    for (old, new, mark, suspend) in
+        [(&before, &after, json!("true"), true), (&after, &before, Value::Null, false)]
+    {
+        let (mut context, mut server) = context();
+        let run = job(old);
+        context.caches.jobs = Cache::fixed(vec![run.clone()]);
+        play(reconciled(new, context), async {
+            // a Job without a pod: the reason may be in a warning
+            server.expect("GET", WARNINGS).await.object(&no_warnings());
+            let call = server.expect("PATCH", &format!("{JOBS}/{}", run.name_any())).await;
+            assert_eq!(call.body["spec"], json!({"suspend": suspend}));
+            assert_eq!(call.body["metadata"]["annotations"], json!({SUSPENDED_ANNOTATION: mark}));
+            assert_eq!(call.body["metadata"]["resourceVersion"], "300");
+            call.object(&run);
+            let call = server.expect("PATCH", STATUS).await;
+            let reason = if suspend { "Suspended" } else { "Training" };
+            assert_eq!(condition(&call.body, "Reconciling")["reason"], reason);
+            call.echo_model(new);
+            if suspend {
+                server.expect("POST", EVENTS).await.echo();
+            }
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_trains_is_asked_how_far_it_is() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (mut context, mut server) = context();
+    context.pods = PodClient::at_port(listener.local_addr().unwrap().port());
+    let model = trained_model(json!({}), 1);
+    let job = job(&model);
+    let status = json!({"phase": "Pending", "podIP": "127.0.0.1", "initContainerStatuses": [runs("train")]});
+    context.caches.pods = Cache::fixed(vec![pod(&job, status)]);
+    context.caches.jobs = Cache::fixed(vec![job]);
+    let answered = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        let read = socket.read(&mut request).await.unwrap();
+        assert!(request[..read].starts_with(b"GET /progress "));
+        let body =
+            json!({"activity": "mlp\u{7}", "done": 1, "total": 3, "metric": "F1Macro", "best": "0.9127"})
+                .to_string();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    };
+    play(reconciled(&model, context), async {
+        let asked = async {
+            server.expect("GET", WARNINGS).await.object(&no_warnings());
+            server.expect("PATCH", STATUS).await
+        };
+        let (call, ()) = futures::future::join(asked, answered).await;
+        let progress = &call.body["status"]["run"]["progress"];
+        assert_eq!(
+            (&progress["activity"], &progress["done"], &progress["best"]),
+            (&json!("mlp"), &json!(1), &json!("0.9127"))
+        );
+        call.echo_model(&model);
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
