@@ -74,7 +74,7 @@ impl Fixtures {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self {
+        let made = Self {
             authority: certificates.authority,
             certificate: certificates.certificate,
             key: certificates.key,
@@ -82,7 +82,23 @@ impl Fixtures {
             host,
             address,
             http,
-        })
+        };
+        made.until_reachable().await?;
+        Ok(made)
+    }
+
+    /// Waits until the Service's address leads to the pod, which the node's proxy arranges some time after the pod is ready
+    /// and announces nowhere.
+    async fn until_reachable(&self) -> Result<(), String> {
+        let url = self.reachable("healthz");
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.http.get(&url).send().await {
+                Ok(_) => return Ok(()),
+                Err(error) if tokio::time::Instant::now() > limit => return Err(format!("{url}: {error}")),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 
     /// Puts a file where HTTP, HTTPS and S3 serve it; its first folder is the bucket.

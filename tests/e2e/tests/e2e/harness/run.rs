@@ -94,13 +94,11 @@ async fn one(case: Case) -> Result<(), Failed> {
         Ok(()) => Ok(()),
         Err(failed) => {
             let said = failed.try_into_panic().map_or_else(|error| error.to_string(), |panic| said(&*panic));
+            // At once, and not only at the end of the run, which may be cut short.
+            eprintln!("{} failed: {said}", case.name);
             Err(format!("{said}\n{}", diagnostics::collect(&space).await).into())
         }
     };
-    if let Err(failed) = &result {
-        // At once, and not only at the end of the run, which may be cut short.
-        eprintln!("{} failed: {}", case.name, failed.message().unwrap_or_default());
-    }
     space.delete().await?;
     eprintln!("{:>7.1} s  {}", started.elapsed().as_secs_f64(), case.name);
     result
