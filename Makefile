@@ -10,7 +10,7 @@ export CLUSTER IMAGES IMAGES_TLS_VERIFY
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Show the whole chain on a real Kubernetes: import, serve, predict, roll out under load, roll back
+demo: ## Show the whole chain on a real Kubernetes: train, serve, predict, roll out under load, roll back
 	@tests/demo/run
 
 test: ## Run every test; sets up all that they need
