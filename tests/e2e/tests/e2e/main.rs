@@ -16,6 +16,7 @@ mod harness;
 
 mod capacity;
 mod chart;
+mod deleting;
 mod failover;
 mod imports;
 mod kinds;
@@ -70,6 +71,8 @@ fn main() -> ExitCode {
         rollbacks::a_first_revision_that_cannot_start_is_degraded_and_a_better_spec_mends_it,
         rollbacks::an_aborted_rollout_goes_back_and_is_not_tried_again,
         rollbacks::a_status_deleted_in_the_middle_of_a_rollout_promotes_nothing,
+        deleting::each_kind_in_each_phase_leaves_nothing,
+        deleting::a_namespace_in_the_middle_of_everything_goes,
         capacity::one_gpu_is_given_and_three_are_said_to_be_too_many,
         capacity::cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu,
         capacity::evictions_take_one_ready_pod_at_a_time,
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         chart::network_policies_select_the_pods_of_the_release,
     ];
     cases.extend(alone![
+        training::an_upgrade_with_another_trainer_trains_nothing_again,
         operator::a_steady_state_is_not_written_to,
         failover::a_killed_operator_ends_its_run_and_its_rollout,
         failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,

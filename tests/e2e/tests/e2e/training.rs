@@ -4,12 +4,14 @@ use modelwright::api::{
     condition::{READY, RECONCILING, STALLED},
     model::Model,
     model_deployment::ModelDeployment,
+    model_version::ModelVersion,
 };
 use serde_json::{Value, json};
 
 use crate::harness::{
     Space,
     datasets::{self, training},
+    images::copy_image,
     resources::Observed as _,
 };
 
@@ -113,7 +115,7 @@ pub async fn a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job(
     }
     assert!(missed.is(READY), "{}", missed.says(READY));
     assert_eq!(missed.status.as_ref().and_then(|status| status.current_version), Some(1));
-    assert_eq!(space.list::<modelwright::api::ModelVersion>().await.len(), 1);
+    assert_eq!(space.list::<ModelVersion>().await.len(), 1);
     space.assert_agreement(&md, "iris-v1", 30).await;
 
     // Other data lies behind the URI by now, and still the spec means what it meant.
@@ -255,7 +257,7 @@ pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Sp
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(space.list::<modelwright::api::ModelVersion>().await.is_empty());
+    assert!(space.list::<ModelVersion>().await.is_empty());
 }
 
 /// The status follows the run, and a suspended run waits.
@@ -300,4 +302,41 @@ pub async fn one_apply_of_forty_lines_trains_and_serves(space: Space) {
         .until("wine", "Promoted", 300, |md: &ModelDeployment| md.is(modelwright::api::condition::PROMOTED))
         .await;
     space.assert_agreement(&md, "wine-v1", 30).await;
+}
+
+/// Alone: another trainer image with an upgrade of the operator, and other data behind the URI, train nothing again.
+pub async fn an_upgrade_with_another_trainer_trains_nothing_again(space: Space) {
+    let uri = space.serve_data("iris.csv").await;
+    let depth = |depth: u32| json!([{"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": depth}}]);
+    let spec = training(json!({"data": {"uri": uri, "label": "species"}, "candidates": depth(1)}));
+    space.create_object::<Model>(datasets::model("iris", spec)).await;
+    space.trained_model("iris").await;
+    space.patch::<Model>("iris", json!({"spec": {"training": {"candidates": depth(3)}}})).await;
+    let second = space.trained_model("iris").await;
+    assert_eq!(second.status.as_ref().and_then(|status| status.current_version), Some(2));
+    let (jobs, versions) = (space.jobs().await, space.list::<ModelVersion>().await.len());
+    assert_eq!((jobs.len(), versions), (2, 2));
+
+    let other = format!("{}-next", space.world.images.trainer);
+    copy_image(&space.world.images.trainer, &other).await;
+    space.world.release(&[&format!("images.trainer={other}")]).await;
+    space.serve_text("iris.csv", "species,a\nx,1\n").await;
+    space.patch::<Model>("iris", json!({"spec": {"training": {"candidates": depth(1)}}})).await;
+    let back = space.ready_model("iris").await;
+    assert_eq!(back.status.as_ref().and_then(|status| status.current_version), Some(1));
+    assert_eq!(space.jobs().await, jobs, "no Job was started");
+
+    // What is trained from now on is trained by the new image.
+    space.serve_data("iris.csv").await;
+    space.patch::<Model>("iris", json!({"spec": {"rerun": "next-trainer"}})).await;
+    space.trained_model("iris").await;
+    let made: Vec<_> = space.list::<k8s_openapi::api::batch::v1::Job>().await;
+    let trained_by = |job: &k8s_openapi::api::batch::v1::Job| {
+        let containers = job.spec.as_ref()?.template.spec.as_ref()?.init_containers.clone()?;
+        containers.into_iter().find(|container| container.name == "train")?.image
+    };
+    assert!(
+        made.iter().any(|job| trained_by(job).as_deref() == Some(other.as_str())),
+        "{other} was not used"
+    );
 }
