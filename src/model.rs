@@ -6,6 +6,7 @@ pub mod job;
 pub mod plan;
 pub mod problem;
 pub mod report;
+pub mod retention;
 pub mod spec_hash;
 pub mod status;
 pub mod unknown;
@@ -59,6 +60,13 @@ pub enum ModelError {
     /// An object cannot be rendered.
     #[error(transparent)]
     Render(#[from] Unrenderable),
+    /// The API server did not tell which versions are in use.
+    #[error("the versions and who uses them cannot be listed")]
+    Fetch {
+        /// What the client says.
+        #[source]
+        source: Box<kube::Error>,
+    },
 }
 
 impl ModelError {
@@ -73,6 +81,7 @@ impl ReconcileError for ModelError {
         match self {
             Self::Apply(error) => error.label(),
             Self::Render(_) => "render",
+            Self::Fetch { .. } => "fetch",
         }
     }
 }
@@ -92,6 +101,8 @@ fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Model>> + Send + 
         caches.jobs.changes().filter_map(|job| async move { labelled(job.as_ref()) }).boxed(),
         caches.pods.changes().filter_map(|pod| async move { labelled(pod.as_ref()) }).boxed(),
         caches.versions.changes().map(|version| named(&version.spec.model, version.as_ref())).boxed(),
+        // a revision that is gone may have been the last user of a version
+        caches.revisions.changes().filter_map(|revision| async move { labelled(revision.as_ref()) }).boxed(),
         caches
             .model_deployments
             .changes()
@@ -116,6 +127,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         return release(&context, &model, &observed, now).await;
     }
     let model = protect(&context, model).await?;
+    let mut removed = Vec::new();
     let (plan, outcome, error) = match validate::validate_model(&model) {
         Err(invalid) => {
             let problem = Problem { reason: "InvalidSpec".into(), message: invalid.to_string() };
@@ -124,7 +136,11 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         Ok(valid) => {
             let plan = plan::plan_model(&model, &valid, &observed);
             match act(&context, &valid, &plan, &observed).await {
-                Ok(outcome) => (Some(plan), outcome, None),
+                Ok(outcome) => {
+                    // what the spec asks for stands, whether old versions can be removed or not
+                    let error = remove_versions(&context, &model, &valid, &plan, &mut removed).await.err();
+                    (Some(plan), outcome, error)
+                }
                 // what was read is not what is there: neither is a status made from it
                 Err(error) if error.is_out_of_date() => return Err(error),
                 Err(error) => (Some(plan), failed_write(&error), Some(error)),
@@ -144,6 +160,8 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         },
     )
     .await?;
+    let happenings: Vec<_> = status::removal(&removed).into_iter().collect();
+    context.events.publish(&model.object_ref(&()), &happenings).await;
     match error {
         Some(error) => Err(error),
         None => Ok(next_look(plan.as_ref())),
@@ -201,6 +219,34 @@ async fn act(
         }
         Step::GiveUp(failure) => Outcome::Failed(failure.clone()),
     })
+}
+
+/// Deletes the versions that are not kept any longer. The caches say whether there may be any, a fresh look says which:
+/// somebody may just have begun to use one. One that changed since is left for the next look.
+async fn remove_versions(
+    context: &Context,
+    model: &Model,
+    valid: &ValidModel,
+    plan: &Plan,
+    removed: &mut Vec<u64>,
+) -> Result<(), ModelError> {
+    if plan.remove.is_empty() {
+        return Ok(());
+    }
+    let (versions, in_use) = fetch::fetch_live(context, model)
+        .await
+        .map_err(|source| ModelError::Fetch { source: Box::new(source) })?;
+    for version in retention::plan_removal(model, valid, &versions, &in_use) {
+        match apply::delete(context, version.as_ref()).await {
+            Ok(()) => {
+                tracing::info!(namespace = valid.namespace, version = version.name_any(), "removed");
+                removed.push(version.spec.version);
+            }
+            Err(ApplyError::Stale { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 async fn create<K>(context: &Context, object: K) -> Result<(), ModelError>

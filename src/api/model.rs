@@ -47,6 +47,21 @@ pub struct ModelSpec {
     /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
+    /// How many versions to keep. It does not decide a version. Default: as its field says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<VersionHistory>,
+}
+
+/// How many versions to keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionHistory {
+    /// ModelVersions to keep, the newest; older ones are deleted, but never the current one, one that a ModelDeployment or a
+    /// revision of one uses, or one with the annotation `modelwright.dev/keep: "true"`. A spec that returns to a deleted
+    /// version imports or trains again. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub keep: Option<u32>,
 }
 
 /// Where a model's bytes come from.

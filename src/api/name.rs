@@ -30,6 +30,8 @@ pub const KUEUE_PRIORITY_LABEL: &str = "kueue.x-k8s.io/priority-class";
 pub const MODEL_FINALIZER: &str = "modelwright.dev/protection";
 /// Annotation of a ModelVersion: the Model's generation that selected it last.
 pub const SELECTED_GENERATION_ANNOTATION: &str = "modelwright.dev/selected-generation";
+/// Annotation of a ModelVersion that a person sets: `true` keeps it, however old it is. The operator never writes it.
+pub const KEEP_ANNOTATION: &str = "modelwright.dev/keep";
 /// Label with the name of the ModelDeployment that an object belongs to.
 pub const DEPLOYMENT_LABEL: &str = "modelwright.dev/deployment";
 /// Label with the revision that an object belongs to, as [`short_revision`] says.

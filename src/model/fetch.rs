@@ -4,22 +4,29 @@
 use std::sync::Arc;
 
 use k8s_openapi::{
+    NamespaceResourceScope,
     api::{
+        apps::v1::ControllerRevision,
         batch::v1::Job,
         core::v1::{Event, Pod},
     },
     jiff::Timestamp,
 };
-use kube::{ResourceExt as _, api::ListParams};
+use kube::{Resource, ResourceExt as _, api::ListParams};
 use modelwright_contract::training::{PROGRESS_PATH, Progress};
 
-use super::job::{TRAIN, container_statuses};
+use serde::de::DeserializeOwned;
+
+use super::{
+    job::{TRAIN, container_statuses},
+    retention::InUse,
+};
 use crate::{
     api::{
-        Model, ModelVersion,
+        Model, ModelDeployment, ModelVersion,
         condition::timestamp,
         model::RunProgress,
-        name::{DEPLOYMENT_LABEL, MODEL_LABEL, VERSION_LABEL},
+        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
     },
     context::Context,
     events::truncated,
@@ -45,6 +52,8 @@ pub struct Observed {
     pub highest_revision: u64,
     /// ModelDeployments that name it and are not being deleted.
     pub holders: Vec<String>,
+    /// Versions that ModelDeployments or their revisions use.
+    pub in_use: InUse,
     /// Whether the namespace has the ServiceAccount of workloads.
     pub workload_account: bool,
     /// How far the pod that trains is, as it says.
@@ -78,29 +87,67 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
     let progress = fetch_progress(context, &pods).await;
+    let revisions = caches.revisions.labelled(&namespace, MODEL_LABEL, &name);
+    let deployments = caches.model_deployments.select(&namespace, |_| true);
     Observed {
         versions: caches.versions.select(&namespace, |version| version.spec.model == name),
         jobs,
         pods,
-        highest_revision: caches
-            .revisions
-            .labelled(&namespace, MODEL_LABEL, &name)
+        in_use: InUse::read(
+            &name,
+            deployments.iter().map(AsRef::as_ref),
+            revisions.iter().map(AsRef::as_ref),
+        ),
+        highest_revision: revisions
             .iter()
             .filter_map(|revision| revision.labels().get(VERSION_LABEL)?.parse().ok())
             .max()
             .unwrap_or(0),
-        holders: caches
-            .model_deployments
-            .select(&namespace, |deployment| {
-                deployment.spec.model == name && deployment.metadata.deletion_timestamp.is_none()
-            })
-            .iter()
-            .map(|deployment| deployment.name_any())
-            .collect(),
+        holders: holders(&name, &deployments),
         workload_account: caches.has_workload_account(&namespace),
         progress,
         warnings,
     }
+}
+
+/// ModelDeployments that name the Model and live on. In a namespace that is going away none does: the namespace controller
+/// deletes them all, and admits no new ones.
+fn holders(model: &str, deployments: &[Arc<ModelDeployment>]) -> Vec<String> {
+    deployments
+        .iter()
+        .filter(|deployment| {
+            deployment.spec.model == model && deployment.metadata.deletion_timestamp.is_none()
+        })
+        .map(|deployment| deployment.name_any())
+        .collect()
+}
+
+/// A Model's versions and who uses them as the API server has them now: a version is not deleted on the word of caches that
+/// may be behind.
+pub async fn fetch_live(
+    context: &Context,
+    model: &Model,
+) -> Result<(Vec<Arc<ModelVersion>>, InUse), kube::Error> {
+    let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
+    let of_model =
+        ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{MODEL_LABEL}={name}"));
+    let all = ListParams::default();
+    let (versions, deployments, revisions) = futures::try_join!(
+        list::<ModelVersion>(context, &namespace, &of_model),
+        list::<ModelDeployment>(context, &namespace, &all),
+        list::<ControllerRevision>(context, &namespace, &of_model),
+    )?;
+    Ok((versions.into_iter().map(Arc::new).collect(), InUse::read(&name, &deployments, &revisions)))
+}
+
+async fn list<K>(context: &Context, namespace: &str, parameters: &ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    Ok(context.api::<K>(namespace).list(parameters).await?.items)
 }
 
 /// What the pod whose `train` runs says of itself. An image of a user's own may say nothing.

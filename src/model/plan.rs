@@ -9,6 +9,7 @@ use super::{
     fetch::Observed,
     job::{Problem, Run, RunState, is_suspended, read_run},
     report::Reports,
+    retention::plan_removal,
     validate::ValidModel,
 };
 use crate::api::{
@@ -38,6 +39,8 @@ pub struct Plan {
     pub delete: Vec<Arc<Job>>,
     /// ModelVersions that nobody controls and that are ours: restored from a backup.
     pub adopt: Vec<Arc<ModelVersion>>,
+    /// ModelVersions that are not kept any longer, as far as the caches know.
+    pub remove: Vec<Arc<ModelVersion>>,
 }
 
 /// The next step towards the spec.
@@ -97,15 +100,17 @@ pub enum Step {
 
 /// Decides.
 pub fn plan_model(model: &Model, valid: &ValidModel, observed: &Observed) -> Plan {
-    let (own, adopt): (Vec<_>, Vec<_>) = own_versions(model, observed).into_iter().partition(|version| {
-        version.metadata.owner_references.iter().flatten().any(|owner| owner.uid == valid.uid)
-    });
+    let (own, adopt): (Vec<_>, Vec<_>) =
+        own_versions(model, &observed.versions).into_iter().partition(|version| {
+            version.metadata.owner_references.iter().flatten().any(|owner| owner.uid == valid.uid)
+        });
     let versions: Vec<_> = own.into_iter().chain(adopt.iter().cloned()).collect();
     let job = current_job(valid, observed);
     let run = job.as_ref().map(|job| read_run(job, observed));
     let step = plan_step(model, valid, observed, &versions, job.as_ref().zip(run.as_ref()));
     let delete = superseded_jobs(valid, observed, job.as_ref());
-    Plan { step, run, delete, adopt }
+    let remove = plan_removal(model, valid, &observed.versions, &observed.in_use);
+    Plan { step, run, delete, adopt, remove }
 }
 
 fn plan_step(
@@ -115,7 +120,7 @@ fn plan_step(
     versions: &[Arc<ModelVersion>],
     current: Option<(&Arc<Job>, &Run)>,
 ) -> Step {
-    let carrying = |version: &&Arc<ModelVersion>| hashes(version).any(|hash| hash == valid.spec_hash);
+    let carrying = |version: &&Arc<ModelVersion>| carries(version, &valid.spec_hash);
     if let Some(version) = versions.iter().filter(carrying).max_by_key(|version| rank(version)) {
         return Step::Use {
             version: Arc::clone(version),
@@ -182,7 +187,7 @@ fn wanted_suspension(job: &Job, valid: &ValidModel) -> Option<bool> {
 
 /// The version that the Model resolves to: the highest stamp, then the highest number.
 pub fn current(model: &Model, observed: &Observed) -> Option<Arc<ModelVersion>> {
-    own_versions(model, observed).into_iter().max_by_key(rank)
+    own_versions(model, &observed.versions).into_iter().max_by_key(rank)
 }
 
 /// Its number.
@@ -192,12 +197,12 @@ pub fn current_version(model: &Model, observed: &Observed) -> Option<u64> {
 
 /// The highest version number.
 pub fn latest_version(model: &Model, observed: &Observed) -> Option<u64> {
-    own_versions(model, observed).iter().map(|version| version.spec.version).max()
+    own_versions(model, &observed.versions).iter().map(|version| version.spec.version).max()
 }
 
 /// Versions that the Model controls, or that nobody does and that carry our labels.
-fn own_versions(model: &Model, observed: &Observed) -> Vec<Arc<ModelVersion>> {
-    observed.versions.iter().filter(|version| is_ours(version, model)).cloned().collect()
+pub(super) fn own_versions(model: &Model, versions: &[Arc<ModelVersion>]) -> Vec<Arc<ModelVersion>> {
+    versions.iter().filter(|version| is_ours(version, model)).cloned().collect()
 }
 
 fn is_ours(version: &ModelVersion, model: &Model) -> bool {
@@ -270,7 +275,8 @@ fn stamp_of(version: &ModelVersion) -> i64 {
     annotation(version, SELECTED_GENERATION_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn rank(version: &Arc<ModelVersion>) -> (i64, u64) {
+/// Order of versions: the one with the highest is current.
+pub(super) fn rank(version: &Arc<ModelVersion>) -> (i64, u64) {
     (stamp_of(version), version.spec.version)
 }
 
@@ -287,6 +293,11 @@ fn missing_stamp(version: &ModelVersion, versions: &[Arc<ModelVersion>], generat
         .max()
         .unwrap_or(0);
     (stamp_of(version) <= others).then(|| generation.max(others.saturating_add(1)))
+}
+
+/// Whether the specHash resolves to the version.
+pub(super) fn carries(version: &ModelVersion, spec_hash: &str) -> bool {
+    hashes(version).any(|hash| hash == spec_hash)
 }
 
 /// Every specHash that resolves to a version.

@@ -235,6 +235,18 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
     }
 }
 
+/// That versions were removed, for people.
+pub fn removal(versions: &[u64]) -> Option<Happening> {
+    let numbers: Vec<_> = versions.iter().map(u64::to_string).collect();
+    let (noun, verb) = if versions.len() == 1 { ("version", "was") } else { ("versions", "were") };
+    let message = format!(
+        "{noun} {} {verb} removed: spec.history.keep newer ones are kept, and nothing uses {}; the bytes stay in the store",
+        numbers.join(", "),
+        if versions.len() == 1 { "it" } else { "them" }
+    );
+    (!versions.is_empty()).then_some(Happening { warning: false, reason: "VersionRemoved", message })
+}
+
 /// What happened between two statuses, for people.
 pub fn happenings(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome) -> Vec<Happening> {
     let normal = |reason, message| Happening { warning: false, reason, message };

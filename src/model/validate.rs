@@ -19,11 +19,15 @@ pub use training::{Queue, Trainer, ValidTraining};
 use crate::{
     api::{
         Model, Scheduling,
+        model::VersionHistory,
         name::{self, MAX_NAME_LENGTH},
     },
     hash,
     model::{spec_hash::spec_hash, unknown::unknown_fields},
 };
+
+const DEFAULT_KEEP: u32 = 10;
+const MAX_KEEP: u32 = 100;
 
 /// A Model whose spec makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +46,8 @@ pub struct ValidModel {
     pub work: Work,
     /// Where pods may run.
     pub scheduling: Scheduling,
+    /// Versions to keep, at least 1.
+    pub keep: usize,
     /// What decides a version.
     pub spec_hash: String,
     /// What decides how a run's pods are scheduled.
@@ -97,6 +103,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
     let work = validate_work(model, &name, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
+    let keep = validate_keep(model.spec.history.as_ref(), &mut problems);
     match work {
         Some(work) if problems.is_empty() => Ok(ValidModel {
             name,
@@ -108,6 +115,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             scheduling_hash: scheduling_hash(&scheduling, &work),
             work,
             scheduling,
+            keep,
         }),
         _ => Err(InvalidModel { problems }),
     }
@@ -141,6 +149,14 @@ fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Optio
             None
         }
     }
+}
+
+fn validate_keep(history: Option<&VersionHistory>, problems: &mut Vec<String>) -> usize {
+    let keep = history.and_then(|history| history.keep).unwrap_or(DEFAULT_KEEP);
+    if !(1..=MAX_KEEP).contains(&keep) {
+        problems.push(format!("spec.history.keep is {keep}; expected 1 to {MAX_KEEP}"));
+    }
+    keep as usize
 }
 
 /// A run that has not started is made anew when this changes. Of an import it is the scheduling alone.
@@ -255,6 +271,27 @@ mod tests {
             ..Scheduling::default()
         });
         assert_eq!(validate_model(&wrong).unwrap_err().problems.len(), 5);
+    }
+
+    #[test]
+    fn how_many_versions_are_kept_is_bounded_and_decides_no_version() {
+        let keeping = |keep| {
+            let mut model = model("s3://bucket/digits.onnx");
+            model.spec.history = Some(VersionHistory { keep });
+            model
+        };
+        let plain = validate_model(&model("s3://bucket/digits.onnx")).unwrap();
+        for (keep, expected) in [(None, 10), (Some(1), 1), (Some(100), 100)] {
+            let valid = validate_model(&keeping(keep)).unwrap();
+            assert_eq!(valid, ValidModel { keep: expected, ..plain.clone() }, "nothing else differs");
+        }
+        for keep in [0, 101] {
+            let message = validate_model(&keeping(Some(keep))).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("spec.history.keep is {keep}; expected 1 to 100")),
+                "{message}"
+            );
+        }
     }
 
     proptest! {

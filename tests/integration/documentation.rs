@@ -72,6 +72,27 @@ fn every_reason_of_a_model_deployment_is_documented() {
 }
 
 #[test]
+fn the_command_for_a_model_without_the_operator_removes_our_finalizer_and_no_other() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install.md")).unwrap();
+    let patches: Vec<_> = page
+        .split("--patch '")
+        .skip(1)
+        .map(|tail| serde_json::from_str::<serde_json::Value>(tail.split('\'').next().unwrap()).unwrap())
+        .collect();
+    assert_eq!(patches.len(), 2, "one Model, and all of a namespace");
+    let finalizer = "/metadata/finalizers/0";
+    for patch in patches {
+        assert_eq!(
+            patch,
+            serde_json::json!([
+                {"op": "test", "path": finalizer, "value": modelwright::api::name::MODEL_FINALIZER},
+                {"op": "remove", "path": finalizer},
+            ])
+        );
+    }
+}
+
+#[test]
 fn every_example_of_a_model_is_valid_and_short() {
     let mut seen = 0;
     for folder in ["quickstart", "training"] {

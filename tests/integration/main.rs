@@ -19,8 +19,12 @@ mod fixtures;
 mod golden;
 // what a Model's run says of itself, from Jobs, pods and warnings
 mod model_job;
+// whole reconciles of a Model that removes old versions, or is being deleted
+mod model_clean_up_scenarios;
 // what is done next for a Model: every branch
 mod model_plan;
+// which versions of a Model are not kept any longer
+mod model_retention;
 // whole reconciles of a Model against a mock API server: which requests, in which order
 mod model_scenarios;
 // what a user sees of a Model, and which events
