@@ -234,7 +234,7 @@ def check_candidate(index: int, candidate: dict[str, Any]) -> None:
 def train_booster(
     run: dict[str, Any], parameters: dict[str, Any], features: NDArray[Any], truth: NDArray[Any], progress: Progress
 ) -> lightgbm.Booster:
-    """Train one candidate; the number of threads changes nothing of it."""
+    """Train one candidate; on one thread, the same run makes the same trees."""
     kind = lightgbm.LGBMClassifier if run["task"] == "Classification" else lightgbm.LGBMRegressor
     fixed = {"n_jobs": progress.threads, "verbosity": -1, "deterministic": True, "force_row_wise": True}
     estimator = kind(**({"random_state": run["split"]["seed"]} | parameters | fixed))
@@ -289,7 +289,9 @@ def measure(answers: dict[str, NDArray[Any]], truth: NDArray[Any], classes: NDAr
         suffix = average.capitalize()
         found |= {f"Precision{suffix}": precision, f"Recall{suffix}": recall, f"F1{suffix}": f1}
     if np.isin(truth, classes).all():
-        found["LogLoss"] = metrics.log_loss(truth, answers["probabilities"].astype(np.float64), labels=classes)
+        shares = answers["probabilities"].astype(np.float64)
+        shares /= shares.sum(axis=1, keepdims=True)
+        found["LogLoss"] = metrics.log_loss(truth, shares, labels=classes)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -464,7 +466,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, default="/modelwright/run.json", help="the run (%(default)s)")
     parser.add_argument("--termination-log", type=Path, default="/dev/termination-log", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=9090, help="of /progress (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="as many as resources.limits has cpu (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="more are faster, and not sure to repeat (%(default)s)")
     arguments = parser.parse_args()
     # A container's first process has no default for the signal.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
