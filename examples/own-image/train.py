@@ -320,6 +320,8 @@ def convert(booster: lightgbm.Booster, columns: int, classes: NDArray[Any] | Non
     del graph.input[:], graph.output[:]
     graph.input.append(onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["rows", columns]))
     graph.output.extend(onnx.helper.make_tensor_value_info(*output) for output in outputs)
+    # The converter's order of operator sets is that of a Python set.
+    model.opset_import.sort(key=lambda one: one.domain)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
