@@ -1,6 +1,7 @@
 """Write scikit-learn's own data sets as CSV, for the tests on a cluster.
 
-In: a folder to fill. Out, in that folder: a file for each data set, with a line of names and the truth in the last column.
+In: a folder to fill. Out, in that folder: a file for each data set, with a line of names, and the truth in the last
+column.
 """
 
 from __future__ import annotations

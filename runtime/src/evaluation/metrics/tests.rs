@@ -1,4 +1,4 @@
-//! Values computed by hand, and scikit-learn's own (made by tests/reference/make.py).
+//! Values computed by hand, and scikit-learn's own (made by tests/reference/metrics.py).
 #![allow(clippy::unwrap_used)]
 use serde_json::Value;
 

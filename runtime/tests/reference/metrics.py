@@ -1,4 +1,4 @@
-"""Makes the files beside it: `pip install numpy==2.4.6 scikit-learn==1.9.1 && python make.py`.
+"""Makes the files beside it: `pip install numpy==2.4.6 scikit-learn==1.9.1 && python metrics.py`.
 
 `metrics.json` holds scikit-learn's own values, and the `.npz` files are NumPy's own. They are committed, so tests need
 no Python.
