@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::store::validate_store_uri;
+
 /// Modelwright's operator.
 #[derive(Debug, Parser)]
 #[command(name = "modelwright", version, about, long_about = None)]
@@ -42,10 +44,10 @@ pub struct RunArguments {
     /// Image of the built-in trainer, for the pods that train models.
     #[arg(long, env = "MODELWRIGHT_TRAINER_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub trainer_image: String,
-    /// Artifact store, for example `oci://registry.example.com/modelwright`.
-    #[arg(long, env = "MODELWRIGHT_STORE_URI", value_parser = store_uri)]
+    /// Artifact store: `oci://host[:port]/prefix`, `s3://bucket/prefix` or `pvc://claim/prefix`.
+    #[arg(long, env = "MODELWRIGHT_STORE_URI", value_parser = validate_store_uri)]
     pub store_uri: String,
-    /// Speak plain HTTP to the artifact store.
+    /// Speak plain HTTP to an `oci` store; for `s3`, the Secret says so.
     #[arg(long, env = "MODELWRIGHT_STORE_PLAIN_HTTP")]
     pub store_plain_http: bool,
     /// Let imports connect to addresses in private ranges (a store or source inside the cluster or the company).
@@ -77,27 +79,9 @@ pub enum LogFormat {
     Text,
 }
 
-fn store_uri(text: &str) -> Result<String, String> {
-    match text.strip_prefix("oci://").and_then(|rest| rest.split_once('/')) {
-        Some((host, prefix)) if !host.is_empty() && !prefix.trim_end_matches('/').is_empty() => {
-            Ok(text.trim_end_matches('/').to_owned())
-        }
-        _ => Err(format!("`{text}` is not oci://host[:port]/prefix")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_store_needs_a_host_and_a_prefix() {
-        assert_eq!(store_uri("oci://store:5000/models/").unwrap(), "oci://store:5000/models");
-        for bad in ["", "s3://bucket/models", "oci://store:5000", "oci://store:5000/", "oci:///models"] {
-            assert!(store_uri(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn the_definition_of_the_arguments_is_consistent() {

@@ -45,9 +45,9 @@ pub struct Settings {
     pub runtime_image: String,
     /// Image of the built-in trainer.
     pub trainer_image: String,
-    /// Artifact store: `oci://host[:port]/prefix`.
+    /// Artifact store: `oci://host[:port]/prefix`, `s3://bucket/prefix` or `pvc://claim/prefix`.
     pub store_uri: String,
-    /// Whether the store is spoken to by plain HTTP.
+    /// Whether an `oci` store is spoken to by plain HTTP.
     pub store_plain_http: bool,
     /// Whether imports may connect to private addresses.
     pub allow_private_networks: bool,

@@ -16,6 +16,7 @@
 //! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
 //! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
+//! | [`store`] | the artifact store's address |
 //! | [`pod_http`] | questions to pods |
 //! | [`cli`], [`crds`] | arguments; the `crds` subcommand |
 
@@ -40,5 +41,6 @@ pub mod pod_http;
 pub mod quantity;
 pub mod resources;
 pub mod run;
+pub mod store;
 pub mod suggestion;
 pub mod telemetry;

@@ -30,7 +30,7 @@ pub use staging::check_path;
 
 use self::staging::Staging;
 use crate::{
-    network::{RetryPolicy, Timeouts, address::AddressPolicy, credentials::Secret},
+    network::{RetryPolicy, Timeouts, address::AddressPolicy, credentials::Secret, host::HostPort},
     store::{Access, Reference},
 };
 
@@ -139,12 +139,26 @@ fn validate<'a>(config: &'a FetchConfig, options: &FetchOptions) -> Result<Valid
         FetchKind::Source | FetchKind::Data => "the source's Secret (credentialsSecret)",
         FetchKind::Artifact => "the store's Secret (modelwright-store)",
     };
-    let secret = Secret::read(config.credentials_directory.as_deref(), label)?;
+    let secret = Secret::read(config.credentials_directory.as_deref(), label)?
+        .filter(|secret| config.kind != FetchKind::Artifact || concerns(secret, &source));
     let policy = AddressPolicy {
         allow_private: config.allow_private_networks,
         allow_loopback: options.allow_loopback,
     };
     Ok(Validated { config, source, expected, secret, policy })
+}
+
+/// Whether the store's Secret is for the place of an artifact. After a change of the store it is for the new one, and an
+/// earlier one that asks for no credentials goes on without.
+fn concerns(secret: &Secret, source: &Source) -> bool {
+    let Source::Oci(reference) = source else { return true };
+    let port = if secret.plain_http() { 80 } else { 443 };
+    let elsewhere = HostPort::parse(reference.host(), port)
+        .is_some_and(|host| secret.host_or("", port).is_ok_and(|own| !own.matches(&host)));
+    if elsewhere {
+        tracing::warn!(%reference, "the store's Secret is for another host and is not used");
+    }
+    !elsewhere
 }
 
 /// Fills the staged folder and gives the digest that the contract defines for the source.

@@ -2,7 +2,8 @@
 //! [`PublishReport`], and the artifact is in the store.
 //!
 //! `crate::onnx` judges the file before native code touches it, [`prove`] has it loaded and run by a child process,
-//! [`training`] holds a trained model against what was asked of it, [`pack`] makes a manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
+//! [`training`] holds a trained model against what was asked of it, [`pack`] makes a
+//! manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
 
 mod error;
 mod fit;
@@ -19,11 +20,14 @@ use std::{
     time::Duration,
 };
 
-use modelwright_contract::{artifact::METADATA_DIRECTORY, publish::PublishConfig, report::PublishReport};
+use modelwright_contract::{
+    artifact::METADATA_DIRECTORY, names, publish::PublishConfig, report::PublishReport,
+};
 
 pub use error::{PublishError, Refusal};
+pub use push::FolderError;
 
-use self::{metadata::Quality, prove::Question, training::Training};
+use self::{metadata::Quality, prove::Question, push::Destination, training::Training};
 use crate::{network::Timeouts, onnx};
 
 /// What the operator does not set.
@@ -31,6 +35,8 @@ use crate::{network::Timeouts, onnx};
 pub struct PublishOptions {
     /// Whether the store may be at a loopback address: for tests on one machine.
     pub allow_loopback: bool,
+    /// Where the claim of a `pvc` store is mounted.
+    pub claim_directory: PathBuf,
     /// How long to wait for an answer of the store.
     pub timeouts: Timeouts,
     /// The program that has the subcommand `prove`.
@@ -44,6 +50,7 @@ impl PublishOptions {
     pub fn new(program: PathBuf) -> Self {
         Self {
             allow_loopback: false,
+            claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
             timeouts: Timeouts::default(),
             program,
             prove_limit: Duration::from_mins(10),
@@ -53,7 +60,7 @@ impl PublishOptions {
 
 /// Publishes what the config says.
 pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
-    push::repository(config)?;
+    let destination = Destination::parse(config)?;
     let directory = Path::new(&config.directory);
     let training =
         config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
@@ -89,11 +96,11 @@ pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<Pub
     let mut files = pack::hash(&folder, metadata::files(&folder))?;
     files.extend(model_files);
     let packed = pack::pack(files);
-    let address = push::push(config, options, work.path(), &packed).await?;
+    let stored = push::push(config, &destination, options, work.path(), &packed).await?;
     Ok(fit::fit(PublishReport {
         model_digest,
-        artifact_uri: address.to_string(),
-        artifact_sha256: packed.sha256.clone(),
+        artifact_uri: stored.uri,
+        artifact_sha256: stored.sha256,
         size_bytes: packed.size(),
         opset: description.opset,
         signature: description.signature,

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs};
 use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::Container};
 use modelwright::{
     api::{ModelDeployment, name::short_revision},
+    context::Settings,
     deployment::{
         build::{
             Owner, build_deployment, build_disruption_budget, build_revision, build_service, build_traffic,
@@ -48,6 +49,22 @@ fn every_object_is_rendered_as_committed() {
     compare("rollout-service", &build_service(&owner(&valid)));
     compare("rollout-budget", &build_disruption_budget(&owner(&valid)));
     compare("rollout-traffic", &build_traffic(&owner(&valid)));
+}
+
+#[test]
+fn the_address_of_a_version_decides_what_its_pods_mount_whatever_the_store_is_now() {
+    let valid = input("rollout-revision-plain");
+    let usual = facts(3, 'c');
+    let hash = revision_hash(&valid.asked, &usual.model_digest);
+    for (case, scheme) in [("rollout-revision-s3", "s3"), ("rollout-revision-pvc", "pvc")] {
+        let mut facts = usual.clone();
+        facts.artifact.uri = format!("{scheme}://models/kept/space/digits/{}/", "f".repeat(64));
+        compare(case, &build_revision(&owner(&valid), &hash, &valid.asked, &facts, &settings(), false));
+    }
+    // The other way round: a version in a registry, and a claim as the store by now.
+    let now = Settings { store_uri: "pvc://models/kept".into(), ..settings() };
+    let revision = build_revision(&owner(&valid), &hash, &valid.asked, &usual, &now, false);
+    compare("rollout-revision-plain", &revision);
 }
 
 #[test]

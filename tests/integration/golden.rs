@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use k8s_openapi::api::core::v1::Container;
 use modelwright::{
     api::Model,
+    context::Settings,
     model::{
         build::{build_job, build_version},
         validate::validate_model,
@@ -51,6 +52,19 @@ fn every_kind_of_source_renders_the_committed_job() {
     for case in ["model-http", "model-store", "model-s3-credentials", "model-pvc-scheduling"] {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), case == "model-pvc-scheduling"));
+    }
+}
+
+#[test]
+fn every_kind_of_store_renders_the_committed_job() {
+    for (case, uri) in [
+        ("model-store-s3", "s3://models/kept"),
+        ("model-store-pvc", "pvc://models/kept"),
+        ("model-store-pvc-same-claim", "pvc://models/kept"),
+    ] {
+        let model = validate_model(&input(case)).unwrap();
+        let settings = Settings { store_uri: uri.into(), store_plain_http: false, ..settings() };
+        compare(case, &build_job(&model, &settings, false));
     }
 }
 

@@ -26,11 +26,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- define "modelwright.storeUri" -}}
 {{- if .Values.store.bundled.enabled -}}
 {{- if .Values.store.uri -}}
-{{- fail "store.uri is set, and store.bundled.enabled is true: set store.bundled.enabled=false to use a registry of your own, or leave store.uri empty" -}}
+{{- fail "store.uri is set, and store.bundled.enabled is true: set store.bundled.enabled=false to use a store of your own, or leave store.uri empty" -}}
 {{- end -}}
 oci://{{ include "modelwright.fullname" . }}-store.{{ .Release.Namespace }}.svc:5000/modelwright
 {{- else -}}
-{{- required "store.uri is empty, and store.bundled.enabled is false: set store.uri to oci://host[:port]/prefix of your registry" .Values.store.uri -}}
+{{- required "store.uri is empty, and store.bundled.enabled is false: set store.uri to oci://host[:port]/prefix of your registry, to s3://bucket/prefix, or to pvc://claim/prefix" .Values.store.uri -}}
 {{- end -}}
 {{- end -}}
 

@@ -2,6 +2,10 @@
 //!
 //! An artifact is a folder: `model.onnx`, its external data by relative name, and `modelwright/` with what Modelwright
 //! knows about it. The model digest covers everything outside `modelwright/`.
+//!
+//! A registry keeps it as one manifest with a layer a file, and its digest is the manifest's. An object store and a claim
+//! keep the folder itself at `<prefix>/<namespace>/<model>/<sha256>/`, and its digest is that of the list of all its files
+//! ([`digest_line`]), Modelwright's own included.
 
 use serde::{Deserialize, Serialize};
 

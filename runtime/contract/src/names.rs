@@ -24,7 +24,7 @@ pub const WORK_DIRECTORY: &str = "/modelwright";
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
 /// Where `fetch` puts the artifact in a serving pod.
 pub const MODEL_DIRECTORY: &str = "/modelwright/model";
-/// Where the claim of a `pvc://` source is mounted, read-only.
+/// Where the claim of a `pvc://` source or store is mounted: into `fetch` read-only, into `publish` for writing.
 pub const CLAIM_DIRECTORY: &str = "/modelwright-claim";
 /// Where the Secret of a source is mounted, one file a key.
 pub const CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/credentials";

@@ -14,7 +14,7 @@ pub struct PublishConfig {
     pub model: String,
     /// Folder with the model's files.
     pub directory: String,
-    /// Where artifacts are stored: `oci://host[:port]/prefix`.
+    /// Where artifacts are stored.
     pub store: Store,
     /// How many golden samples to record when the source brings none.
     pub golden_samples: u32,
@@ -31,9 +31,10 @@ pub struct PublishConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Store {
-    /// `oci://host[:port]/prefix`.
+    /// `oci://host[:port]/prefix`, `s3://bucket/prefix`, or `pvc://claim/prefix` of a claim that is mounted for writing at
+    /// [`crate::names::CLAIM_DIRECTORY`].
     pub uri: String,
-    /// Whether the host is spoken to by plain HTTP.
+    /// Whether an `oci` host is spoken to by plain HTTP. For `s3`, the Secret says so.
     #[serde(default)]
     pub plain_http: bool,
     /// Folder with the store's credentials, one file a key.

@@ -6,7 +6,7 @@ use modelwright_contract::fetch::FetchKind;
 
 use crate::{
     network::{NetworkError, credentials::CredentialsError},
-    store::RegistryError,
+    store::{BucketError, RegistryError},
 };
 
 /// A fetch that did not work out; nothing is left at its destination.
@@ -219,8 +219,34 @@ impl FetchError {
         }
     }
 
+    /// An object store without anything at an address.
+    pub(super) fn not_in_store(uri: &str, host: &str) -> Self {
+        Self::NotFound {
+            uri: uri.to_owned(),
+            hint: format!(" (asked at {host}; a prefix wants a trailing `/`)"),
+        }
+    }
+
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+}
+
+impl From<BucketError> for FetchError {
+    fn from(error: BucketError) -> Self {
+        match error {
+            BucketError::InvalidAddress { uri, why } => Self::InvalidUri { uri, why },
+            BucketError::BucketMissing { uri, host, .. } | BucketError::NotFound { uri, host, .. } => {
+                Self::not_in_store(&uri, &host)
+            }
+            BucketError::Unauthorized { uri, why } => Self::Unauthorized { uri, why },
+            BucketError::Forbidden { uri, why } => Self::Forbidden { uri, why },
+            BucketError::Unreachable { uri, why } => Self::ObjectStoreUnreachable { uri, why },
+            BucketError::Io { path, source } => Self::Io { path, source },
+            BucketError::Network(error) => error.into(),
+            BucketError::Credentials(error) => error.into(),
+            BucketError::Refused { uri, why } => Self::ObjectStore { uri, why },
+        }
     }
 }

@@ -61,6 +61,14 @@ pub enum CredentialsError {
         /// Where the password would go.
         realm_host: String,
     },
+    /// No Secret at all.
+    #[error("{secret} is not in the namespace, or empty; create it there with the keys {keys}")]
+    Missing {
+        /// Which Secret.
+        secret: String,
+        /// What it is to hold.
+        keys: &'static str,
+    },
     /// One key without its partner, or a key with a wrong value.
     #[error("{secret}: key `{key}` {expected}")]
     KeyMissing {
@@ -90,6 +98,7 @@ impl CredentialsError {
             Self::HostMissing { .. } => "CredentialsHostMissing",
             Self::HostMismatch { .. } | Self::TokenHostMismatch { .. } => "CredentialsHostMismatch",
             Self::HostInvalid { .. } => "CredentialsHostInvalid",
+            Self::Missing { .. } => "CredentialsMissing",
             Self::KeyMissing { .. } => "CredentialsKeyMissing",
             Self::Unreadable { .. } => "CredentialsUnreadable",
         }

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use super::push::FolderError;
 use crate::{
     digest::DigestError, network::credentials::CredentialsError, onnx::OnnxError, store::RegistryError,
 };
@@ -41,7 +42,8 @@ pub enum PublishError {
     },
     /// The store's address is none.
     #[error(
-        "{uri:?} is no artifact store: {why}; expected oci://HOST[:PORT]/PREFIX (chart value `store.uri`)"
+        "{uri:?} is no artifact store: {why}; expected oci://HOST[:PORT]/PREFIX, s3://BUCKET/PREFIX or pvc://CLAIM/PREFIX \
+         (chart value `store.uri`)"
     )]
     InvalidStore {
         /// As configured.
@@ -52,9 +54,12 @@ pub enum PublishError {
     /// The store's Secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The store.
+    /// The store, a registry.
     #[error("the artifact store does not take the model: {0}")]
     Store(#[from] RegistryError),
+    /// The store, an object store or a claim.
+    #[error("the artifact store does not take the model: {0}")]
+    Folder(#[from] FolderError),
     /// The local disk.
     #[error("{path} cannot be written or read: {source}")]
     Io {
@@ -132,6 +137,8 @@ impl PublishError {
             Self::Credentials(error) => error.reason(),
             Self::Store(error) if error.is_transient() => "StoreFailed",
             Self::Store(error) => error.reason(),
+            Self::Folder(error) if error.is_transient() => "StoreFailed",
+            Self::Folder(error) => error.reason(),
             Self::Io { .. } | Self::Digest(_) => "DiskFailed",
             Self::Prover { .. } => "ProverFailed",
         }
@@ -142,6 +149,7 @@ impl PublishError {
         match self {
             Self::Onnx(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
+            Self::Folder(error) => error.is_transient(),
             Self::Io { .. } | Self::Digest(_) | Self::Prover { .. } => true,
             _ => false,
         }

@@ -41,6 +41,12 @@ impl Packed {
         self.files.values().fold(0, |sum, file| sum.saturating_add(file.size_bytes))
     }
 
+    /// The digest of all files as a folder: of their sorted list, Modelwright's own included. It is the artifact's where
+    /// no manifest is kept.
+    pub fn folder_digest(&self) -> String {
+        list_digest(self.files.iter())
+    }
+
     /// The tag that keeps a registry's garbage collection off the artifact.
     pub fn tag(&self) -> String {
         let short: String = self.sha256.chars().take(32).collect();
@@ -64,8 +70,12 @@ pub fn hash(
 
 /// The digest of a model: of the sorted list of its files, without Modelwright's own.
 pub fn model_digest(files: &BTreeMap<String, FileDigest>) -> String {
+    list_digest(files.iter().filter(|(path, _)| !is_metadata(path)))
+}
+
+fn list_digest<'a>(files: impl Iterator<Item = (&'a String, &'a FileDigest)>) -> String {
     let mut hash = Sha256::new();
-    for (path, file) in files.iter().filter(|(path, _)| !is_metadata(path)) {
+    for (path, file) in files {
         hash.update(digest_line(path, &file.sha256));
     }
     hex(&hash.finalize())

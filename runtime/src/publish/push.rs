@@ -1,82 +1,143 @@
 //! Writes an artifact to the store and reads it back. In goes a packed folder; out comes the artifact's address. A store
 //! that does not answer is tried again for as long as the config says; what it already has is not sent twice.
+//!
+//! [`registry`] makes an OCI artifact. [`bucket`] and [`claim`] keep the same files in a folder that is named after the
+//! digest of all of them, so that whoever fetches it by that digest cannot take a part for the whole; and `model.onnx`
+//! comes last, so that without any digest a part is no model.
 
-use std::{fs, path::Path, time::Duration};
+mod bucket;
+mod claim;
+mod error;
+mod registry;
 
-use modelwright_contract::publish::PublishConfig;
-use sha2::{Digest, Sha256};
+use std::{path::Path, time::Duration};
+
+use modelwright_contract::{artifact::MODEL_FILE, publish::PublishConfig};
+
+pub use error::FolderError;
 
 use super::{PublishOptions, error::PublishError, pack::Packed};
 use crate::{
-    network::{RetryPolicy, address::AddressPolicy, credentials::Secret, hex},
-    store::{Access, Reference, Registry, RegistryError},
+    digest::FileDigest,
+    fetch::Source,
+    network::{RetryPolicy, address::AddressPolicy, credentials::Secret},
+    store::Reference,
 };
 
+/// How messages call the Secret of the store.
+const SECRET: &str = "the store's Secret (modelwright-store)";
+
 /// Where a config's artifacts go.
-pub fn repository(config: &PublishConfig) -> Result<Reference, PublishError> {
-    let invalid =
-        |why: &str| PublishError::InvalidStore { uri: config.store.uri.clone(), why: why.to_owned() };
-    let rest = config.store.uri.strip_prefix("oci://").ok_or_else(|| invalid("its scheme is another one"))?;
-    let address = format!("{}/{}/{}", rest.trim_end_matches('/'), config.namespace, config.model);
-    if rest.contains(['@', '?', '#']) || address.matches(':').count() > 1 {
-        return Err(invalid("it has a tag, a digest or a query"));
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A repository of a registry.
+    Registry(Reference),
+    /// A prefix of an object store's bucket.
+    Bucket {
+        /// The whole address.
+        uri: String,
+        /// The bucket.
+        bucket: String,
+        /// The prefix, of this Model.
+        prefix: String,
+    },
+    /// A folder of a mounted claim.
+    Claim {
+        /// The whole address.
+        uri: String,
+        /// The folder within the claim, of this Model.
+        folder: String,
+    },
+}
+
+/// Where an artifact is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its address.
+    pub uri: String,
+    /// What it is fetched by: the digest of the manifest, or of the list of all files.
+    pub sha256: String,
+}
+
+/// What is written, and how.
+struct Task<'a> {
+    folder: &'a Path,
+    packed: &'a Packed,
+    options: &'a PublishOptions,
+    secret: Option<&'a Secret>,
+    plain_http: bool,
+    policy: AddressPolicy,
+    retry: RetryPolicy,
+}
+
+impl Task<'_> {
+    /// The files with their digests, `model.onnx` last.
+    fn files(&self) -> impl Iterator<Item = (&String, &FileDigest)> {
+        let files = &self.packed.files;
+        let others = files.iter().filter(|(path, _)| *path != MODEL_FILE);
+        others.chain(files.get_key_value(MODEL_FILE))
     }
-    Reference::parse(&address).map_err(|why| invalid(&why))
+
+    /// Where a file lies that is written.
+    fn path(&self, file: &str) -> std::path::PathBuf {
+        self.folder.join("files").join(file)
+    }
+}
+
+impl Destination {
+    /// Reads the store's address.
+    pub fn parse(config: &PublishConfig) -> Result<Self, PublishError> {
+        let store = &config.store.uri;
+        let invalid = |why: &str| PublishError::InvalidStore { uri: store.clone(), why: why.to_owned() };
+        let (scheme, rest) = store.split_once("://").ok_or_else(|| invalid("it has no scheme"))?;
+        let rest = rest.trim_end_matches('/');
+        if rest.contains(['@', '?', '#', '%']) {
+            return Err(invalid("it has a digest, a query or an escaped character"));
+        }
+        let address = format!("{rest}/{}/{}", config.namespace, config.model);
+        if scheme == "oci" {
+            if address.matches(':').count() > 1 {
+                return Err(invalid("it has a tag"));
+            }
+            return Reference::parse(&address).map(Self::Registry).map_err(|why| invalid(&why));
+        }
+        if matches!(scheme, "s3" | "pvc") && !rest.contains('/') {
+            return Err(invalid("it has no prefix"));
+        }
+        let uri = format!("{scheme}://{address}");
+        match Source::parse(&format!("{uri}/")) {
+            Ok(Source::S3 { bucket, key, .. }) => Ok(Self::Bucket { uri, bucket, prefix: key }),
+            Ok(Source::Claim { path, .. }) => Ok(Self::Claim { uri, folder: path }),
+            Ok(Source::Oci(_) | Source::Http(_)) => Err(invalid("its scheme is another one")),
+            Err(error) => Err(invalid(&error.to_string())),
+        }
+    }
 }
 
 /// Pushes an artifact, and gives its address by digest.
 pub async fn push(
     config: &PublishConfig,
+    destination: &Destination,
     options: &PublishOptions,
     folder: &Path,
     packed: &Packed,
-) -> Result<Reference, PublishError> {
-    let repository = repository(config)?;
-    let secret = Secret::read(
-        config.store.credentials_directory.as_deref(),
-        "the store's Secret (modelwright-store)",
-    )?;
-    // Whoever installed Modelwright chose the store, and it is in their own network as a rule.
-    let policy = AddressPolicy { allow_private: true, allow_loopback: options.allow_loopback };
-    let access = Access {
+) -> Result<Stored, PublishError> {
+    let secret = Secret::read(config.store.credentials_directory.as_deref(), SECRET)?;
+    let task = Task {
+        folder,
+        packed,
+        options,
         secret: secret.as_ref(),
         plain_http: config.store.plain_http,
-        policy,
-        timeouts: options.timeouts,
+        // Whoever installed Modelwright chose the store, and it is in their own network as a rule.
+        policy: AddressPolicy { allow_private: true, allow_loopback: options.allow_loopback },
+        retry: RetryPolicy::for_duration(Duration::from_secs(config.store_retry_seconds.into())),
     };
-    let registry = Registry::new(repository.clone(), access)?;
-    let config_file = folder.join("config.json");
-    fs::write(&config_file, &packed.config).map_err(PublishError::io(&config_file))?;
-    let retry = RetryPolicy::for_duration(Duration::from_secs(config.store_retry_seconds.into()));
-    retry.run(|| push_all(&registry, folder, &config_file, packed), RegistryError::is_transient).await?;
-    Ok(repository.at_digest(&packed.sha256))
-}
-
-async fn push_all(
-    registry: &Registry,
-    folder: &Path,
-    config_file: &Path,
-    packed: &Packed,
-) -> Result<(), RegistryError> {
-    for (path, file) in &packed.files {
-        let digest = format!("sha256:{}", file.sha256);
-        registry.push_blob(&folder.join("files").join(path), &digest, file.size_bytes).await?;
+    match destination {
+        Destination::Registry(repository) => registry::push(repository, &task).await,
+        Destination::Bucket { uri, bucket, prefix } => Ok(bucket::push([uri, bucket, prefix], &task).await?),
+        Destination::Claim { uri, folder } => Ok(claim::push(uri, folder, &task).await?),
     }
-    let config_digest = format!("sha256:{}", packed.config_sha256);
-    registry.push_blob(config_file, &config_digest, packed.config.len() as u64).await?;
-    registry.push_manifest(&packed.tag(), &packed.manifest).await?;
-    // By tag, so that what is compared went through the registry's own index.
-    let stored = registry.manifest(&packed.tag()).await?;
-    if stored != packed.manifest {
-        return Err(RegistryError::DigestMismatch {
-            uri: packed.tag(),
-            what: "the manifest that was just written".to_owned(),
-            expected: packed.sha256.clone(),
-            actual: hex(&Sha256::digest(&stored)),
-        });
-    }
-    registry.manifest(&format!("sha256:{}", packed.sha256)).await?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -97,7 +158,11 @@ mod tests {
             store_retry_seconds: 1,
             judgement: None,
         };
-        repository(&config).map(|reference| reference.to_string()).map_err(|error| error.reason())
+        let destination = Destination::parse(&config).map_err(|error| error.reason())?;
+        Ok(match destination {
+            Destination::Registry(reference) => reference.to_string(),
+            Destination::Bucket { uri, .. } | Destination::Claim { uri, .. } => uri,
+        })
     }
 
     #[test]
@@ -105,13 +170,28 @@ mod tests {
         assert_eq!(address("oci://store:5000/models").unwrap(), "oci://store:5000/models/team/digits");
         assert_eq!(address("oci://store/a/b/").unwrap(), "oci://store/a/b/team/digits");
         assert_eq!(address("oci://store").unwrap(), "oci://store/team/digits");
+        assert_eq!(address("s3://bucket/models/").unwrap(), "s3://bucket/models/team/digits");
+        assert_eq!(address("pvc://claim/a/b").unwrap(), "pvc://claim/a/b/team/digits");
     }
 
     #[test]
     fn what_is_no_store_is_refused() {
-        for uri in
-            ["", "https://store/models", "oci://", "oci://store/models:v1", "oci://store/models@sha256:00"]
-        {
+        for uri in [
+            "",
+            "https://store/models",
+            "oci://",
+            "oci://store/models:v1",
+            "oci://store/models@sha256:00",
+            "s3://bucket",
+            "s3://bucket/",
+            "s3://UPPER/models",
+            "s3://bucket/../models",
+            "s3://bucket/models?x",
+            "pvc://claim",
+            "pvc:///models",
+            "pvc://claim/../models",
+            "pvc://claim/a//b",
+        ] {
             assert_eq!(address(uri), Err("InvalidStore"), "{uri}");
         }
     }

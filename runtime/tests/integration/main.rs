@@ -25,6 +25,8 @@ mod publish;
 mod serve;
 // Models in ONNX Runtime, and their golden samples.
 mod session;
+// An object store or a claim as the artifact store: there and back again.
+mod stores;
 // From what a training left to an artifact.
 mod training;
 // What of a training is refused, and with which words.

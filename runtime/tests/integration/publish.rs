@@ -20,14 +20,14 @@ use crate::support::{
 };
 
 /// A volume with a model in it, and the config to publish it.
-struct Work {
-    folder: TempDir,
-    config: PublishConfig,
-    options: PublishOptions,
+pub struct Work {
+    pub folder: TempDir,
+    pub config: PublishConfig,
+    pub options: PublishOptions,
 }
 
 impl Work {
-    fn new(host: &str, model: &[u8]) -> Self {
+    pub fn new(host: &str, model: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("data");
         fs::create_dir(&directory).unwrap();
@@ -36,7 +36,7 @@ impl Work {
     }
 
     /// Over the folder `data` that a fetch has filled.
-    fn over(host: &str, folder: TempDir) -> Self {
+    pub fn over(host: &str, folder: TempDir) -> Self {
         let config = PublishConfig {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
@@ -56,22 +56,22 @@ impl Work {
         Self { folder, config, options }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("data").join(name)
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         fs::write(self.path(name), content).unwrap();
     }
 
-    async fn publish(&self) -> Result<PublishReport, PublishError> {
+    pub async fn publish(&self) -> Result<PublishReport, PublishError> {
         let outcome = publish::run(&self.config, &self.options).await;
         assert_eq!(fs::read_dir(self.folder.path()).unwrap().count(), 1, "a work folder is left behind");
         outcome
     }
 
-    async fn refusal(&self) -> PublishError {
+    pub async fn refusal(&self) -> PublishError {
         let error = self.publish().await.expect_err("the model was expected to be refused");
         assert!(!error.is_transient(), "{error}");
         error

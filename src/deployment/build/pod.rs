@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-        EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec,
-        PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
-        Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+        EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector,
+        PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+        ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
+        TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity as Amount,
@@ -34,6 +35,7 @@ use crate::{
     context::Settings,
     deployment::{identity::Asked, revision::Facts},
     resources::complete_resources,
+    store,
 };
 
 /// Name of the init container.
@@ -129,12 +131,14 @@ fn pod_metadata(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling, facts: &
 }
 
 fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container {
+    // the address of the version says where its bytes are; the store may be another one by now
+    let claim = store::claim(&facts.artifact.uri);
     let config = FetchConfig {
         kind: FetchKind::Artifact,
         uri: facts.artifact.uri.clone(),
         sha256: Some(facts.artifact.sha256.clone()),
         destination: names::MODEL_DIRECTORY.into(),
-        credentials_directory: Some(names::STORE_CREDENTIALS_DIRECTORY.into()),
+        credentials_directory: claim.is_none().then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
         max_bytes: facts.artifact.size_bytes + VOLUME_MARGIN / 2,
         // the store's address is the operator's own, not a user's
         allow_private_networks: true,
@@ -156,7 +160,10 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),
-            mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+            match claim {
+                Some(_) => mount("store", names::CLAIM_DIRECTORY, true),
+                None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+            },
         ]),
         ..Container::default()
     }
@@ -250,16 +257,7 @@ fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
         // the archive and what is unpacked of it may be there at the same time
         empty("work", (2 * facts.artifact.size_bytes + VOLUME_MARGIN).to_string()),
         empty("temporary", TEMPORARY_SIZE.into()),
-        Volume {
-            name: "store-credentials".into(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(STORE_SECRET.into()),
-                default_mode: Some(SECRET_MODE),
-                optional: Some(true),
-                items: None,
-            }),
-            ..Volume::default()
-        },
+        store_volume(facts),
         Volume {
             name: "traffic".into(),
             config_map: Some(ConfigMapVolumeSource {
@@ -270,6 +268,30 @@ fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
             ..Volume::default()
         },
     ]
+}
+
+/// What `fetch` reads the artifact from, or with.
+fn store_volume(facts: &Facts) -> Volume {
+    match store::claim(&facts.artifact.uri) {
+        Some(claim) => Volume {
+            name: "store".into(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.into(),
+                read_only: Some(true),
+            }),
+            ..Volume::default()
+        },
+        None => Volume {
+            name: "store-credentials".into(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(STORE_SECRET.into()),
+                default_mode: Some(SECRET_MODE),
+                optional: Some(true),
+                items: None,
+            }),
+            ..Volume::default()
+        },
+    }
 }
 
 fn tolerations(scheduling: &Scheduling) -> Vec<Toleration> {

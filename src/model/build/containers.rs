@@ -11,7 +11,7 @@ use modelwright_contract::{
     training::{Judgement, OUTPUT_DIRECTORY},
 };
 
-use super::volumes::mount;
+use super::volumes::{mount, store_volume};
 use crate::{
     context::Settings,
     model::{
@@ -19,6 +19,7 @@ use crate::{
         validate::{Place, Trainer, ValidModel, ValidTraining, Work},
     },
     resources::complete_resources,
+    store,
 };
 
 /// Largest model that is imported.
@@ -40,7 +41,7 @@ pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Co
 
 fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
     let source = model.source();
-    let from_store = is_in_store(model, settings);
+    let from_store = store::holds(&settings.store_uri, &source.uri);
     let credentials = match (&source.credentials_secret, from_store) {
         (Some(_), _) => Some(names::CREDENTIALS_DIRECTORY),
         (None, true) => Some(names::STORE_CREDENTIALS_DIRECTORY),
@@ -118,6 +119,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
             (OUTPUT_DIRECTORY, Some(Judgement { task: training.config.task, gates: training.gates.clone() }))
         }
     };
+    let claim = store::claim(&settings.store_uri);
     let config = PublishConfig {
         namespace: model.namespace.clone(),
         model: model.name.clone(),
@@ -125,7 +127,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
         store: Store {
             uri: settings.store_uri.clone(),
             plain_http: settings.store_plain_http,
-            credentials_directory: Some(names::STORE_CREDENTIALS_DIRECTORY.into()),
+            credentials_directory: claim.is_none().then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
         },
         golden_samples: GOLDEN_SAMPLES,
         golden_seed: GOLDEN_SEED,
@@ -136,18 +138,13 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),
-            mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+            match claim {
+                Some(claim) => mount(store_volume(model, claim), names::CLAIM_DIRECTORY, false),
+                None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+            },
         ]),
         ..runtime_container(PUBLISH, names::PUBLISH_ENV, &config, settings, ["2", "4Gi"])
     }
-}
-
-/// Whether the source is on the artifact store's own host: another Model's artifact, say.
-fn is_in_store(model: &ValidModel, settings: &Settings) -> bool {
-    let source = model.source();
-    let store = settings.store_uri.strip_prefix("oci://").and_then(|rest| rest.split('/').next());
-    source.uri.starts_with("oci://")
-        && matches!((&source.place, store), (Place::Remote(host), Some(store)) if host == store)
 }
 
 fn runtime_container(

@@ -91,7 +91,7 @@ fn pod_spec(model: &ValidModel, settings: &Settings, workload_account: bool) -> 
         service_account_name: workload_account.then(|| WORKLOAD_SERVICE_ACCOUNT.into()),
         tolerations: some_list(tolerations(model)),
         topology_spread_constraints: some_list(topology_spread(model)),
-        volumes: Some(volumes(model)),
+        volumes: Some(volumes(model, settings)),
         ..PodSpec::default()
     }
 }

@@ -1,6 +1,8 @@
 //! Where bytes come from: an address, the digest to insist on, the Secret. In goes what a user wrote, out comes a
 //! [`ValidSource`]; problems are told by the path of the field. Pure.
 
+use crate::store::is_dns_name;
+
 /// Where bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidSource {
@@ -87,12 +89,4 @@ fn parse_place(field: &str, uri: &str, example: &str) -> Result<Place, String> {
         "s3" => Err(format!("must name a key inside the bucket, for example s3://bucket/{example}")),
         _ => Err(expected.into()),
     }
-}
-
-fn is_dns_name(text: &str) -> bool {
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-')
-        })
 }

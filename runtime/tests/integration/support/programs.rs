@@ -59,13 +59,20 @@ impl Program {
 
     /// Starts the object store over a folder with one folder a bucket.
     pub async fn object_store(folder: TempDir, tls: Option<(&Path, &Path)>) -> Self {
-        let address = free_address();
+        Self::object_store_at(free_address(), folder, tls).await
+    }
+
+    /// Starts the object store at an address that something may wait for already.
+    pub async fn object_store_at(address: SocketAddr, folder: TempDir, tls: Option<(&Path, &Path)>) -> Self {
         let mut command = Command::new(find("versitygw"));
         command.args(["--access", "ada", "--secret", "lovelace", "--port", &address.to_string(), "--quiet"]);
         if let Some((certificate, key)) = tls {
             command.arg("--cert").arg(certificate).arg("--key").arg(key);
         }
-        command.arg("posix").arg("--nometa").arg(folder.path().join("buckets"));
+        // Beside the buckets, so that no file system of a test needs extended attributes.
+        let sidecar = folder.path().join("sidecar");
+        fs::create_dir_all(&sidecar).unwrap();
+        command.arg("posix").arg("--sidecar").arg(sidecar).arg(folder.path().join("buckets"));
         Self::start(command, folder, address).await
     }
 

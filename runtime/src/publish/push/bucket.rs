@@ -1,0 +1,101 @@
+//! An object store as the store: one object a file, read back whole. An object that is there already with the right
+//! bytes is left as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use modelwright_contract::names;
+use tokio::sync::Mutex;
+
+use super::{FolderError, SECRET, Stored, Task};
+use crate::{
+    network::credentials::{CredentialsError, Secret},
+    store::{Bucket, BucketAccess},
+};
+
+/// Writes an artifact below the prefix of its Model.
+pub async fn push([uri, bucket, prefix]: [&str; 3], task: &Task<'_>) -> Result<Stored, FolderError> {
+    require_keys(task.secret)?;
+    let sha256 = task.packed.folder_digest();
+    let uri = format!("{uri}/{sha256}/");
+    let access = BucketAccess { secret: task.secret, policy: task.policy, timeouts: task.options.timeouts };
+    let bucket = Bucket::open(bucket, &uri, access)?;
+    let folder = Folder { bucket, prefix: format!("{prefix}/{sha256}"), uri: &uri, task };
+    // What a failed try has proven to be there is not read again by the next one.
+    let proven = Mutex::new(BTreeSet::new());
+    let attempt = || async { folder.write(&mut *proven.lock().await).await };
+    task.retry.run(attempt, FolderError::is_brief).await?;
+    Ok(Stored { uri, sha256 })
+}
+
+/// Nobody may write to an object store without keys, and the store's own words about that are no help.
+fn require_keys(secret: Option<&Secret>) -> Result<(), CredentialsError> {
+    let label = SECRET.to_owned();
+    match secret {
+        None => Err(CredentialsError::Missing {
+            secret: label,
+            keys: "host, accessKeyId and secretAccessKey (and plainHttp, region or ca.crt where needed)",
+        }),
+        Some(secret) if secret.s3().access.is_none() => Err(CredentialsError::KeyMissing {
+            secret: label,
+            key: names::SECRET_ACCESS_KEY_ID,
+            expected: "is missing, and `secretAccessKey`: an object store is written to with both",
+        }),
+        Some(_) => Ok(()),
+    }
+}
+
+struct Folder<'a> {
+    bucket: Bucket,
+    prefix: String,
+    uri: &'a str,
+    task: &'a Task<'a>,
+}
+
+impl Folder<'_> {
+    async fn write(&self, proven: &mut BTreeSet<String>) -> Result<(), FolderError> {
+        let stored = self.stored().await?;
+        for (file, digest) in self.task.files() {
+            if proven.contains(file) {
+                continue;
+            }
+            let key = self.bucket.key(&format!("{}/{file}", self.prefix))?;
+            let same = stored.get(file) == Some(&digest.size_bytes)
+                && self.bucket.sha256(&key).await? == digest.sha256;
+            if !same {
+                self.bucket.put(&key, &self.task.path(file)).await?;
+                let actual = self.bucket.sha256(&key).await?;
+                if actual != digest.sha256 {
+                    return Err(FolderError::DigestMismatch {
+                        uri: self.uri.to_owned(),
+                        file: file.clone(),
+                        expected: digest.sha256.clone(),
+                        actual,
+                    });
+                }
+            }
+            proven.insert(file.clone());
+        }
+        // Whoever fetches it lists it.
+        let stored = self.stored().await?;
+        match self.task.files().find(|(file, _)| !stored.contains_key(*file)) {
+            Some((file, _)) => Err(FolderError::Gone { uri: self.uri.to_owned(), file: file.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is there, with sizes; anything but the artifact's own files is refused.
+    async fn stored(&self) -> Result<BTreeMap<String, u64>, FolderError> {
+        let prefix = self.bucket.key(&self.prefix)?;
+        let objects = self.bucket.list(&prefix, self.task.packed.files.len()).await?;
+        let mut stored = BTreeMap::new();
+        for (key, size) in objects {
+            let parts = key.prefix_match(&prefix).into_iter().flatten();
+            let file = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+            if !self.task.packed.files.contains_key(&file) {
+                return Err(FolderError::Foreign { uri: self.uri.to_owned(), file });
+            }
+            stored.insert(file, size);
+        }
+        Ok(stored)
+    }
+}

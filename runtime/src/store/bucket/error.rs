@@ -1,0 +1,108 @@
+//! What can go wrong with an object store, for people.
+
+use crate::network::{NetworkError, credentials::CredentialsError};
+
+/// An object store that did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// The address.
+    #[error("{uri} is no address in an object store: {why}")]
+    InvalidAddress {
+        /// As it was written.
+        uri: String,
+        /// What was expected.
+        why: String,
+    },
+    /// No bucket.
+    #[error("{uri}: there is no bucket `{bucket}` at {host}; create it, or correct the address")]
+    BucketMissing {
+        /// What was asked for.
+        uri: String,
+        /// The bucket.
+        bucket: String,
+        /// Where it was asked for.
+        host: String,
+    },
+    /// No object.
+    #[error("{uri}: there is no object `{key}` at {host}")]
+    NotFound {
+        /// What was asked for.
+        uri: String,
+        /// The object.
+        key: String,
+        /// Where it was asked for.
+        host: String,
+    },
+    /// 401.
+    #[error("{uri}: the store does not accept these credentials: {why}")]
+    Unauthorized {
+        /// What was asked for.
+        uri: String,
+        /// What it says.
+        why: String,
+    },
+    /// 403.
+    #[error("{uri} may not be read or written: {why}")]
+    Forbidden {
+        /// What was asked for.
+        uri: String,
+        /// What it says, and what to do.
+        why: String,
+    },
+    /// Another status that a retry will not change.
+    #[error("{uri}: the object store refuses the request: {why}")]
+    Refused {
+        /// What was asked for.
+        uri: String,
+        /// What it says.
+        why: String,
+    },
+    /// No answer, or one that may pass.
+    #[error("{uri}: the object store cannot be reached: {why}")]
+    Unreachable {
+        /// What was asked for.
+        uri: String,
+        /// Why.
+        why: String,
+    },
+    /// A local file that is written to the store.
+    #[error("{path} cannot be read: {source}")]
+    Io {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A Secret.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
+
+impl BucketError {
+    /// One word for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidAddress { .. } => "InvalidUri",
+            Self::BucketMissing { .. } | Self::NotFound { .. } => "NotFound",
+            Self::Unauthorized { .. } => "Unauthorized",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::Refused { .. } => "StoreRefused",
+            Self::Unreachable { .. } => "Unreachable",
+            Self::Io { .. } => "DiskFailed",
+            Self::Network(error) => error.reason(),
+            Self::Credentials(error) => error.reason(),
+        }
+    }
+
+    /// Whether the same request may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Io { .. } => true,
+            Self::Network(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
