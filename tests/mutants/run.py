@@ -1,8 +1,8 @@
 """Take features out of the code, one at a time, and see the test fail that is there for each.
 
 In: the table `mutants.toml`, and what the runtime's tests need, as `tests/run` provides it. Arguments select mutants by
-a part of their line or feature. Out: a line for each, and success only if every one was noticed by its test. The code is
-changed in a copy of the checkout.
+a part of their line or feature. Out: a line for each, and success only if every one was noticed by its test. What is
+changed is a copy of the checkout.
 """
 
 from __future__ import annotations

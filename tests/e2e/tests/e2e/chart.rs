@@ -3,7 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::Pod, networking::v1::NetworkPolicy, rbac::v1::RoleBinding},
+    api::{
+        apps::v1::Deployment,
+        core::v1::{PersistentVolumeClaim, Pod},
+        networking::v1::NetworkPolicy,
+        rbac::v1::RoleBinding,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -171,6 +176,56 @@ pub async fn artifacts_go_to_a_store_of_ones_own(space: Space) {
     space.predict(&deployment, FIRST).await;
     let stores: Api<Deployment> = Api::namespaced(space.world.client.clone(), NAMESPACE);
     assert!(stores.get_opt(&format!("{NAME}-store")).await.expect("it can be asked for").is_none());
+}
+
+/// Alone, B6: an object store, and a claim, instead of a registry; equal bytes have equal digests everywhere.
+pub async fn artifacts_go_to_an_object_store_or_a_claim(space: Space) {
+    space.import("registry", FIRST).await;
+    let digest = space.version("registry-v1").await.spec.model_digest;
+
+    let fixtures = &space.world.fixtures;
+    let bucket = format!("{}-artifacts", space.name.trim_start_matches("e2e-"));
+    // The server's buckets are its folders.
+    fixtures.put(&format!("{bucket}/made"), Vec::new()).await;
+    let host = fixtures.s3_host();
+    let keys = [
+        ("host", host.as_str()),
+        ("accessKeyId", USER),
+        ("secretAccessKey", PASSWORD),
+        ("plainHttp", "true"),
+    ];
+    space.secret("modelwright-store", &keys).await;
+    let bucket_uri = format!("store.uri=s3://{bucket}/models");
+    space
+        .create_object::<PersistentVolumeClaim>(json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "artifacts"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
+        }))
+        .await;
+    let stores = [
+        ("bucket", bucket_uri.as_str(), format!("s3://{bucket}/models/{}/bucket/", space.name)),
+        (
+            "claim",
+            "store.uri=pvc://artifacts/models",
+            format!("pvc://artifacts/models/{}/claim/", space.name),
+        ),
+    ];
+    let mut served = Vec::new();
+    for (name, uri, prefix) in stores {
+        space.world.release(&["store.bundled.enabled=false", uri]).await;
+        space.import(name, FIRST).await;
+        let made = space.version(&format!("{name}-v1")).await.spec;
+        assert!(made.artifact.uri.starts_with(&prefix), "{} is not below {prefix}", made.artifact.uri);
+        assert!(made.artifact.uri.contains(&made.artifact.sha256), "{}", made.artifact.uri);
+        assert_eq!(made.model_digest, digest);
+        let deployment = space.serve(name, name, json!({})).await;
+        assert_eq!(space.predict(&deployment, FIRST).await.digest, digest);
+        served.push(deployment);
+    }
+    // What was made with one store is served on with another.
+    for deployment in &served {
+        space.predict(deployment, FIRST).await;
+    }
 }
 
 /// Alone, R9: the store is down, a rollout cannot start its pods, and goes back without it.

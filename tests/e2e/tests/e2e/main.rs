@@ -56,6 +56,8 @@ fn main() -> ExitCode {
         training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
         training::a_trainer_that_lies_in_its_report_is_caught,
         training::what_a_run_cannot_train_on_is_said_with_field_and_way_out,
+        training::an_image_of_ones_own_trains_boosted_trees,
+        training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
         training::a_run_is_suspended_and_its_progress_is_seen,
         training::one_apply_of_forty_lines_trains_and_serves,
         serving::a_served_model_speaks_the_open_inference_protocol,
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,
         operator::an_operator_of_one_namespace_sees_no_other,
         chart::artifacts_go_to_a_store_of_ones_own,
+        chart::artifacts_go_to_an_object_store_or_a_claim,
         chart::a_rollout_without_the_store_goes_back_and_later_forward,
         chart::upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serves,
     ]);

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::harness::{
     Space,
     datasets::{self, training},
-    images::copy_image,
+    images::{copy_image, own_image},
+    onnx::Affine,
     resources::Observed as _,
 };
 
@@ -290,6 +291,51 @@ pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
     let progress = run.progress.expect("its progress");
     assert_eq!((run.phase.as_str(), progress.total), ("Training", 6), "{progress:?}");
     space.trained_model("digits").await;
+}
+
+/// B5: the example of an image of one's own, whole.
+pub async fn an_image_of_ones_own_trains_boosted_trees(space: Space) {
+    let image = own_image().await;
+    let uri = space.serve_data("breast_cancer.csv").await;
+    let spec = training(json!({
+        "trainer": {"image": image},
+        "data": {"uri": uri, "label": "diagnosis"},
+        "split": {"validation": "0.2", "test": "0.2", "seed": 7},
+        "candidates": [
+            {"name": "small", "algorithm": "LightGBM", "parameters": {"n_estimators": 50, "num_leaves": 7}},
+            {"name": "large", "algorithm": "LightGBM", "parameters": {"n_estimators": 100, "num_leaves": 31}},
+        ],
+        "gates": [{"metric": "Accuracy", "min": "0.9"}],
+    }));
+    space.create_object::<Model>(datasets::model("tumours", spec)).await;
+    space.trained_model("tumours").await;
+    let version = space.version("tumours-v1").await.spec;
+    assert_eq!(version.provenance.images.get("train"), Some(&image), "{:?}", version.provenance.images);
+    assert_eq!(version.evaluation.map(|evaluation| evaluation.candidates.len()), Some(2));
+    let md = space.serve("tumours", "tumours", json!({})).await;
+    space.assert_agreement(&md, "tumours-v1", 100).await;
+}
+
+/// B6: of seven versions two are kept, besides what serves and what a person keeps.
+pub async fn versions_beyond_the_newest_go_but_never_what_serves_or_is_kept(space: Space) {
+    let affine = |factor: f32| Affine { factor, summand: 0.0 };
+    space.import("digits", affine(1.0)).await;
+    let served = space.serve("pinned", "digits", json!({"version": 1})).await;
+    space.import_next("digits", "2.onnx", affine(2.0)).await;
+    let keep = json!({"metadata": {"annotations": {"modelwright.dev/keep": "true"}}});
+    space.patch::<ModelVersion>("digits-v2", keep).await;
+    space.patch::<Model>("digits", json!({"spec": {"history": {"keep": 2}}})).await;
+    for number in 3_u8..=7 {
+        space.import_next("digits", &format!("{number}.onnx"), affine(f32::from(number))).await;
+    }
+    for gone in ["digits-v3", "digits-v4", "digits-v5"] {
+        space.until_gone::<ModelVersion>(gone, 60).await;
+    }
+    let mut left: Vec<_> =
+        space.list::<ModelVersion>().await.iter().map(|version| version.spec.version).collect();
+    left.sort_unstable();
+    assert_eq!(left, [1, 2, 6, 7]);
+    space.predict(&served, affine(1.0)).await;
 }
 
 /// A deployment of a Model that is trained while the deployment waits.

@@ -69,6 +69,11 @@ tests/cluster/image tests/e2e-fixtures "$staged/Containerfile" "$staged/root"
     }
 }
 
+/// Builds and pushes the image of `examples/own-image`.
+pub async fn own_image() -> String {
+    run("tests/e2e/own-image", &[], "").await.expect_success().trim().to_owned()
+}
+
 /// Gives an image a further reference in its registry.
 pub async fn copy_image(from: &str, to: &str) {
     // make exports its variables also when they are empty
