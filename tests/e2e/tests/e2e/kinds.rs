@@ -6,14 +6,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
 use kube::{Api, api::ListParams};
-use modelwright::api::{model::Model, model_deployment::ModelDeployment};
+use modelwright::api::{condition::STALLED, model::Model, model_deployment::ModelDeployment};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Space,
+    Space, datasets,
     kubectl::{kubectl, run},
     onnx::Affine,
-    resources::{deployment, model},
+    resources::{Observed as _, deployment, model},
 };
 
 const AFFINE: Affine = Affine { factor: 2.0, summand: 1.0 };
@@ -79,6 +79,17 @@ pub async fn mistakes_are_refused_at_admission_with_what_to_do(space: Space) {
     let mut unknown = good();
     unknown["spec"]["source"]["url"] = json!("x");
     let source = |uri: &str, further: Value| model("digits", uri, further);
+    let trained = |change: Value| {
+        let mut spec = datasets::training(json!({
+            "data": {"uri": "s3://bucket/digits.csv", "label": "digit"},
+            "candidates": [{"name": "tree", "algorithm": "DecisionTree"}],
+        }));
+        datasets::merge(&mut spec, change);
+        datasets::model("digits", spec)
+    };
+    let (mut both, mut neither) = (trained(json!({})), good());
+    both["spec"]["source"] = good()["spec"]["source"].clone();
+    neither["spec"] = json!({"rerun": "1"});
     let cases: Vec<(Value, &str)> = vec![
         (
             named,
@@ -113,6 +124,32 @@ pub async fn mistakes_are_refused_at_admission_with_what_to_do(space: Space) {
             "spec.source.credentialsSecret in body should match '^modelwright-",
         ),
         (unknown, "unknown field \"spec.source.url\""),
+        (both, "exactly one of source (import an ONNX model) and training"),
+        (neither, "exactly one of source (import an ONNX model) and training"),
+        (trained(json!({"candidates": []})), "training.candidates is empty: name at least one algorithm"),
+        (
+            trained(json!({"gates": [{"metric": "R2", "min": "0.5"}]})),
+            "training.gates has a metric of the other task",
+        ),
+        (
+            trained(json!({"gates": [{"metric": "Accuracy", "min": "95%"}]})),
+            "spec.training.gates[0].min in body should match",
+        ),
+        (trained(json!({"task": "Clustering"})), "spec.training.task: Unsupported value: \"Clustering\""),
+        (
+            trained(json!({"trainer": {"library": "ScikitLearn", "image": "a/b:1"}})),
+            "training.trainer takes exactly one of library (built in) and image (your own)",
+        ),
+        (
+            trained(json!({"data": {"uri": "gs://b/x.csv"}})),
+            "training.data.uri must start with oci://, s3://",
+        ),
+        (
+            trained(json!({"data": {"format": "TSV"}})),
+            "spec.training.data.format: Unsupported value: \"TSV\"",
+        ),
+        (trained(json!({"preprocess": [{"scale": {"method": "Log"}}]})), "Unsupported value: \"Log\""),
+        (trained(json!({"gate": []})), "unknown field \"spec.training.gate\""),
         (
             deployment("digits", "digits", json!({"serving": {"timeout": "soon"}})),
             "spec.serving.timeout in body should match",
@@ -139,6 +176,27 @@ pub async fn mistakes_are_refused_at_admission_with_what_to_do(space: Space) {
     let none = ListParams::default();
     assert!(space.api::<Model>().list(&none).await.expect("they can be listed").items.is_empty());
     assert!(space.api::<ModelDeployment>().list(&none).await.expect("they can be listed").items.is_empty());
+}
+
+/// A client that does not refuse what nobody knows, and an API server that drops it: the operator tells.
+pub async fn fields_that_nobody_knows_are_told_or_refused_by_whatever_way_they_come(space: Space) {
+    let mut object = model("digits", &space.serve_file("digits.onnx", AFFINE).await, json!({}));
+    object["spec"]["rerunn"] = json!("1");
+    let apply = async |further: &[&str]| {
+        let arguments = [&["apply", "--namespace", &space.name, "--filename", "-"], further].concat();
+        run("kubectl", &arguments, &object.to_string()).await
+    };
+    for strict in [&["--validate=strict"][..], &["--server-side"][..]] {
+        let refused = apply(strict).await;
+        assert!(!refused.success && refused.stderr.contains("spec.rerunn"), "{strict:?}: {}", refused.stderr);
+    }
+    apply(&["--validate=false"]).await.expect_success();
+    let told = space.stalled_model("digits", 30).await.says(STALLED);
+    assert!(told.starts_with("InvalidSpec"), "{told}");
+    for word in ["spec.rerunn", "rerun"] {
+        assert!(told.contains(word), "{word} is not in {told}");
+    }
+    assert!(space.jobs().await.is_empty(), "nothing is run of a spec that is not what was written");
 }
 
 /// What was made stays as it was made.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         servers::the_servers_to_import_from_serve_and_fail_as_asked,
         kinds::explain_prints_every_field_with_its_default,
         kinds::mistakes_are_refused_at_admission_with_what_to_do,
+        kinds::fields_that_nobody_knows_are_told_or_refused_by_whatever_way_they_come,
         kinds::the_spec_of_a_model_version_cannot_be_changed,
         kinds::get_wait_scale_and_describe_work_as_for_built_in_kinds,
         imports::a_model_is_imported_served_and_answers,
