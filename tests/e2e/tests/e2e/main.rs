@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
         training::a_trainer_that_lies_in_its_report_is_caught,
         training::what_a_run_cannot_train_on_is_said_with_field_and_way_out,
+        training::every_example_of_a_training_becomes_a_version,
         training::an_image_of_ones_own_trains_boosted_trees,
         training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
         training::a_run_is_suspended_and_its_progress_is_seen,

@@ -338,6 +338,28 @@ pub async fn versions_beyond_the_newest_go_but_never_what_serves_or_is_kept(spac
     space.predict(&served, affine(1.0)).await;
 }
 
+/// What the examples say holds for the data sets that they name.
+pub async fn every_example_of_a_training_becomes_a_version(space: Space) {
+    let examples = [
+        ("breast-cancer", "breast-cancer.csv"),
+        ("diabetes", "diabetes.parquet"),
+        ("digits", "digits.npz"),
+        ("tree", "iris.csv"),
+    ];
+    for (example, data) in examples {
+        let uri = space.serve_data(data).await;
+        let manifest = datasets::example(&format!("training/{example}.yaml"));
+        let placed = manifest.replace(&format!("s3://datasets/{data}"), &uri);
+        assert_ne!(placed, manifest, "{example} trains on {data}");
+        let public = placed.replace(", credentialsSecret: modelwright-s3", "");
+        space.apply(&public.replace("      credentialsSecret: modelwright-s3\n", "")).await;
+    }
+    for name in ["breast-cancer", "diabetes", "digits", "iris"] {
+        space.trained_model(name).await;
+        assert!(space.version(&format!("{name}-v1")).await.spec.evaluation.is_some());
+    }
+}
+
 /// A deployment of a Model that is trained while the deployment waits.
 pub async fn one_apply_of_forty_lines_trains_and_serves(space: Space) {
     let uri = space.serve_data("wine.csv").await;

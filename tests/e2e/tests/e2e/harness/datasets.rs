@@ -78,14 +78,18 @@ impl Space {
     pub async fn serve_data(&self, file: &str) -> String {
         let folder =
             env::var("MODELWRIGHT_TEST_DATA").expect("MODELWRIGHT_TEST_DATA names the data; run `make test`");
-        let content = fs::read_to_string(Path::new(&folder).join(file))
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
-        self.serve_text(file, &content).await
+        let content =
+            fs::read(Path::new(&folder).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        self.serve_bytes(file, content).await
     }
 
     /// Puts a text on the file server; gives its URI.
     pub async fn serve_text(&self, file: &str, content: &str) -> String {
-        self.world.fixtures.put(&format!("{}/{file}", self.name), content.as_bytes().to_vec()).await;
+        self.serve_bytes(file, content.as_bytes().to_vec()).await
+    }
+
+    async fn serve_bytes(&self, file: &str, content: Vec<u8>) -> String {
+        self.world.fixtures.put(&format!("{}/{file}", self.name), content).await;
         format!("http://{}/files/{}/{file}", self.world.fixtures.http_host(), self.name)
     }
 
