@@ -122,7 +122,7 @@ fn named<K: Resource>(model: &str, neighbour: &K) -> ObjectRef<Model> {
 /// One reconcile of one Model.
 pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
     let now = Timestamp::now();
-    let observed = fetch::fetch_observed(&context, &model).await;
+    let mut observed = fetch::fetch_observed(&context, &model).await;
     if model.metadata.deletion_timestamp.is_some() {
         return release(&context, &model, &observed, now).await;
     }
@@ -134,7 +134,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
             (None, Outcome::Blocked(problem), None)
         }
         Ok(valid) => {
-            let plan = plan::plan_model(&model, &valid, &observed);
+            let plan = decide(&context, &model, &valid, &mut observed).await?;
             match act(&context, &valid, &plan, &observed).await {
                 Ok(outcome) => {
                     // what the spec asks for stands, whether old versions can be removed or not
@@ -166,6 +166,25 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         Some(error) => Err(error),
         None => Ok(next_look(plan.as_ref())),
     }
+}
+
+/// Decides on the caches, unless these know of fewer versions than there were: they may be behind, and a version would be
+/// made twice (R7).
+async fn decide(
+    context: &Context,
+    model: &Model,
+    valid: &ValidModel,
+    observed: &mut Observed,
+) -> Result<Plan, ModelError> {
+    let plan = plan::plan_model(model, valid, observed);
+    if !plan.skips_a_number(observed) {
+        return Ok(plan);
+    }
+    let (versions, _) = fetch::fetch_live(context, model)
+        .await
+        .map_err(|source| ModelError::Fetch { source: Box::new(source) })?;
+    observed.versions = versions;
+    Ok(plan::plan_model(model, valid, observed))
 }
 
 /// Writes what the plan asks for.

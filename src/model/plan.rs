@@ -43,6 +43,15 @@ pub struct Plan {
     pub remove: Vec<Arc<ModelVersion>>,
 }
 
+impl Plan {
+    /// Whether it makes a version whose number does not follow the highest that is there: later ones were deleted, or are
+    /// not seen yet.
+    pub fn skips_a_number(&self, observed: &Observed) -> bool {
+        let highest = observed.versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
+        matches!(self.step, Step::Record { number, .. } if number > highest.saturating_add(1))
+    }
+}
+
 /// The next step towards the spec.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

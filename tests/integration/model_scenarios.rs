@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kube::ResourceExt as _;
 use modelwright::{
-    api::{Model, ModelDeployment, ModelDeploymentSpec, name::MODEL_FINALIZER},
+    api::{Model, ModelDeployment, ModelDeploymentSpec, ModelStatus, name::MODEL_FINALIZER},
     cache::Cache,
     context::Context,
     model::{ModelError, reconcile},
@@ -136,6 +136,34 @@ async fn a_version_that_a_stale_cache_hides_is_not_made_twice() {
         let call = server.expect("PATCH", STATUS).await;
         assert_eq!(call.body["status"]["currentVersion"], 1);
         call.echo_model(&model);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_the_status_knows_and_the_cache_does_not_is_looked_for_and_not_made_twice() {
+    let (mut context, mut server) = context();
+    let mut here = model("s3://b/a", 1);
+    here.status = Some(ModelStatus { latest_version: Some(1), ..ModelStatus::default() });
+    let job = finished(job(&here), "Complete", "CompletionsReached");
+    context.caches.pods = Cache::fixed(vec![succeeded_pod(&job, 'a')]);
+    context.caches.jobs = Cache::fixed(vec![job]);
+    play(reconciled(&here, context), async {
+        let made = version(&here, 1, 'a', 1);
+        let list = json!({"apiVersion": "modelwright.dev/v1alpha1", "kind": "ModelVersionList", "metadata": {}, "items": [made]});
+        server.expect("GET", VERSIONS).await.object(&list);
+        let others = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": []});
+        for _ in 0..2 {
+            let call = server.next().await;
+            assert_eq!(call.method, "GET", "{}", call.path);
+            call.object(&others);
+        }
+        let call = server.expect("PATCH", STATUS).await;
+        assert_eq!(call.body["status"]["currentVersion"], 1);
+        call.echo_model(&here);
         server.expect("POST", EVENTS).await.echo();
         server.nothing_more().await;
     })

@@ -102,6 +102,7 @@ pub async fn objects_restored_without_owners_are_adopted_without_a_run(space: Sp
     let model = space.ready_model("digits").await;
     assert_eq!(model.status.as_ref().and_then(|status| status.current_version), Some(2));
     let restored = space.promoted_version("digits", 2).await;
+    space.until_reachable(&restored).await;
     space.predict(&restored, SECOND).await;
     let revision = |md: &ModelDeployment| {
         md.status.as_ref().and_then(|status| status.stable.as_ref()).map(|stable| stable.revision.clone())

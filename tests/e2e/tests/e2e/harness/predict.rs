@@ -1,5 +1,7 @@
 //! Predictions by HTTP. In goes a ModelDeployment; out come answers, with the version that gave them.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Pod, Service};
 use modelwright::api::model_deployment::ModelDeployment;
 use modelwright_contract::{names, status::ServeStatus};
@@ -86,6 +88,16 @@ impl Space {
         let service: Service = self.api().get(service).await.expect("the URL's Service is there");
         let address = service.spec.and_then(|spec| spec.cluster_ip).expect("the Service has an address");
         Endpoint { base: format!("http://{address}:{port}"), model: deployment.spec.model.clone() }
+    }
+
+    /// Waits until a Service that was just made again leads to its pods, which the node's proxy announces nowhere.
+    pub async fn until_reachable(&self, deployment: &ModelDeployment) {
+        let endpoint = self.endpoint(deployment).await;
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        while let Err(error) = self.world.http.get(format!("{}/v2", endpoint.base)).send().await {
+            assert!(tokio::time::Instant::now() < limit, "{}: {error:?}", endpoint.base);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Predicts through the Service, and checks the numbers.
