@@ -8,7 +8,7 @@ use super::*;
 use crate::tensor::Datatype;
 
 #[path = "../../tests/integration/support/npz.rs"]
-#[allow(dead_code, reason = "the integration tests write more kinds")]
+#[expect(dead_code, reason = "the integration tests write more kinds")]
 mod writer;
 
 fn open(bytes: &[u8]) -> Result<Npz, NpzError> {

@@ -13,7 +13,7 @@ use crate::harness::{
     Space, datasets,
     kubectl::{kubectl, run},
     onnx::Affine,
-    resources::{Observed as _, deployment, model},
+    resources::{Observed as _, deployment, merge, model},
 };
 
 const AFFINE: Affine = Affine { factor: 2.0, summand: 1.0 };
@@ -84,7 +84,7 @@ pub async fn mistakes_are_refused_at_admission_with_what_to_do(space: Space) {
             "data": {"uri": "s3://bucket/digits.csv", "label": "digit"},
             "candidates": [{"name": "tree", "algorithm": "DecisionTree"}],
         }));
-        datasets::merge(&mut spec, change);
+        merge(&mut spec, change);
         datasets::model("digits", spec)
     };
     let (mut both, mut neither) = (trained(json!({})), good());

@@ -13,7 +13,7 @@ use crate::harness::{
     datasets::{self, training},
     images::{copy_image, own_image},
     onnx::Affine,
-    resources::Observed as _,
+    resources::{Observed as _, merge},
 };
 
 /// Three kinds of models on the tumours of real patients; the best one serves, and answers as its trainer did.
@@ -181,7 +181,7 @@ pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Sp
     let tree = json!([{"name": "tree", "algorithm": "DecisionTree"}]);
     let on = |uri: &str, label: &str, more: Value| {
         let mut spec = json!({"data": {"uri": uri, "label": label}, "candidates": tree});
-        datasets::merge(&mut spec, more);
+        merge(&mut spec, more);
         training(spec)
     };
     let rows = |value: &dyn Fn(usize) -> String| (0..60).map(value).collect::<Vec<_>>().join("\n");

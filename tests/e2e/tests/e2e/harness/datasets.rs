@@ -11,7 +11,12 @@ use modelwright::api::{
 };
 use serde_json::{Value, json};
 
-use super::{Space, images::repository, kubectl::run, resources::Observed as _};
+use super::{
+    Space,
+    images::repository,
+    kubectl::run,
+    resources::{Observed as _, merge},
+};
 
 /// A classification of a CSV by small pods, with further fields of `training`.
 pub fn training(more: Value) -> Value {
@@ -30,18 +35,6 @@ pub fn model(name: &str, training: Value) -> Value {
         "apiVersion": "modelwright.dev/v1alpha1", "kind": "Model", "metadata": {"name": name},
         "spec": {"training": training},
     })
-}
-
-/// A merge of objects; lists are replaced.
-pub fn merge(target: &mut Value, change: Value) {
-    match (target, change) {
-        (Value::Object(target), Value::Object(change)) => {
-            for (key, value) in change {
-                merge(target.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (target, change) => *target = change,
-    }
 }
 
 /// A manifest of the folder with examples.

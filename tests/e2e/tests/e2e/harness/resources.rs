@@ -123,7 +123,7 @@ pub fn deployment(name: &str, model: &str, spec: Value) -> Value {
 }
 
 /// A merge patch, without the removal of fields.
-fn merge(target: &mut Value, change: Value) {
+pub fn merge(target: &mut Value, change: Value) {
     match (target, change) {
         (Value::Object(target), Value::Object(change)) => {
             for (key, value) in change {
