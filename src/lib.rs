@@ -17,7 +17,7 @@
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
 //! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
 //! | [`store`] | the artifact store's address |
-//! | [`pod_http`] | questions to pods |
+//! | [`pod`], [`pod_http`] | what the pods of both kinds have in common; questions to pods |
 //! | [`cli`], [`crds`] | arguments; the `crds` subcommand |
 
 pub mod admin;
@@ -37,6 +37,7 @@ pub mod lease;
 pub mod metrics;
 pub mod model;
 pub mod objects;
+pub mod pod;
 pub mod pod_http;
 pub mod quantity;
 pub mod resources;

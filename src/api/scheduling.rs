@@ -60,6 +60,18 @@ pub struct LabelValue(#[schemars(length(max = 63))] pub String);
 #[schemars(inline)]
 pub struct AnnotationValue(#[schemars(length(max = 4096))] pub String);
 
+impl AsRef<str> for LabelValue {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for AnnotationValue {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A taint that pods tolerate, as in a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-        EnvVarSource, HTTPGetAction, LocalObjectReference, ObjectFieldSelector,
-        PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-        ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
-        TopologySpreadConstraint, Volume, VolumeMount,
+        ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
+        ObjectFieldSelector, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, Volume,
     },
     apimachinery::pkg::{
-        api::resource::Quantity as Amount,
-        apis::meta::v1::{LabelSelector, ObjectMeta},
-        util::intstr::IntOrString,
+        api::resource::Quantity as Amount, apis::meta::v1::ObjectMeta, util::intstr::IntOrString,
     },
 };
 use modelwright_contract::{
@@ -28,12 +23,12 @@ use crate::{
         Scheduling,
         name::{
             DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, REVISION_LABEL, STORE_SECRET,
-            TRAFFIC_LABEL, TRAFFIC_SERVE, VERSION_LABEL, WORKLOAD_SERVICE_ACCOUNT, short_revision, traffic,
+            TRAFFIC_LABEL, TRAFFIC_SERVE, VERSION_LABEL, short_revision, traffic,
         },
-        scheduling::{TaintEffect, TolerationOperator, WhenUnsatisfiable},
     },
     context::Settings,
     deployment::{identity::Asked, revision::Facts},
+    pod::{self, claim_volume, confined_container, empty_volume, mount, secret_volume},
     resources::complete_resources,
     store,
 };
@@ -53,10 +48,6 @@ const TEMPORARY_SIZE: &str = "64Mi";
 const GRACE_MARGIN_SECONDS: u64 = 15;
 /// Longest start, in probes: half an hour.
 const STARTUP_PROBES: i32 = 1800;
-/// User and group of every container.
-const USER: i64 = 65532;
-/// `r--r-----`: readable through the group.
-const SECRET_MODE: i32 = 0o440;
 
 pub(super) fn pod_template(
     owner: &Owner<'_>,
@@ -72,45 +63,17 @@ pub(super) fn pod_template(
     PodTemplateSpec {
         metadata: Some(pod_metadata(owner, hash, scheduling, facts)),
         spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
             containers: vec![serve_container(image, hash, asked, facts)],
-            enable_service_links: Some(false),
-            image_pull_secrets: some_list(
-                scheduling
-                    .image_pull_secrets
-                    .iter()
-                    .map(|name| LocalObjectReference { name: name.clone() })
-                    .collect(),
-            ),
             init_containers: Some(vec![fetch_container(image, facts, settings)]),
-            node_selector: some_map(
-                scheduling.node_selector.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect(),
-            ),
-            priority_class_name: scheduling.priority_class_name.clone(),
-            security_context: Some(PodSecurityContext {
-                fs_group: Some(USER),
-                run_as_group: Some(USER),
-                run_as_non_root: Some(true),
-                run_as_user: Some(USER),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".into(),
-                    ..SeccompProfile::default()
-                }),
-                ..PodSecurityContext::default()
-            }),
-            service_account_name: workload_account.then(|| WORKLOAD_SERVICE_ACCOUNT.into()),
             termination_grace_period_seconds: i64::try_from(drain_seconds + GRACE_MARGIN_SECONDS).ok(),
-            tolerations: some_list(tolerations(scheduling)),
-            topology_spread_constraints: some_list(topology_spread(owner, hash, scheduling)),
             volumes: Some(volumes(owner, facts)),
-            ..PodSpec::default()
+            ..pod::confined_pod(scheduling, siblings(owner, hash), workload_account)
         }),
     }
 }
 
 fn pod_metadata(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling, facts: &Facts) -> ObjectMeta {
-    let mut labels: BTreeMap<String, String> =
-        scheduling.pod_labels.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    let mut labels = pod::texts(&scheduling.pod_labels);
     for (key, value) in [
         (MANAGED_BY_LABEL, MANAGED_BY),
         (MODEL_LABEL, &facts.model),
@@ -123,9 +86,7 @@ fn pod_metadata(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling, facts: &
     }
     ObjectMeta {
         labels: Some(labels),
-        annotations: some_map(
-            scheduling.pod_annotations.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect(),
-        ),
+        annotations: pod::some_map(pod::texts(&scheduling.pod_annotations)),
         ..ObjectMeta::default()
     }
 }
@@ -155,7 +116,7 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
             requests: Some(amounts(DEFAULT_REQUESTS)),
             ..ResourceRequirements::default()
         }),
-        security_context: Some(confined()),
+        security_context: Some(confined_container()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
@@ -213,7 +174,7 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
             &DEFAULT_LIMITS,
             &DEFAULT_REQUESTS,
         )),
-        security_context: Some(confined()),
+        security_context: Some(confined_container()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, true),
@@ -238,25 +199,11 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-fn confined() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
-        read_only_root_filesystem: Some(true),
-        ..SecurityContext::default()
-    }
-}
-
 fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
-    let empty = |name: &str, size: String| Volume {
-        name: name.into(),
-        empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit: Some(Amount(size)) }),
-        ..Volume::default()
-    };
     vec![
         // the archive and what is unpacked of it may be there at the same time
-        empty("work", (2 * facts.artifact.size_bytes + VOLUME_MARGIN).to_string()),
-        empty("temporary", TEMPORARY_SIZE.into()),
+        empty_volume("work", (2 * facts.artifact.size_bytes + VOLUME_MARGIN).to_string()),
+        empty_volume("temporary", TEMPORARY_SIZE.into()),
         store_volume(facts),
         Volume {
             name: "traffic".into(),
@@ -273,76 +220,18 @@ fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
 /// What `fetch` reads the artifact from, or with.
 fn store_volume(facts: &Facts) -> Volume {
     match store::claim(&facts.artifact.uri) {
-        Some(claim) => Volume {
-            name: "store".into(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: claim.into(),
-                read_only: Some(true),
-            }),
-            ..Volume::default()
-        },
-        None => Volume {
-            name: "store-credentials".into(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(STORE_SECRET.into()),
-                default_mode: Some(SECRET_MODE),
-                optional: Some(true),
-                items: None,
-            }),
-            ..Volume::default()
-        },
+        Some(claim) => claim_volume("store", claim, true),
+        None => secret_volume("store-credentials", STORE_SECRET, true),
     }
 }
 
-fn tolerations(scheduling: &Scheduling) -> Vec<Toleration> {
-    let operator = |operator| match operator {
-        TolerationOperator::Exists => "Exists".to_owned(),
-        TolerationOperator::Equal => "Equal".to_owned(),
-    };
-    let effect = |effect| match effect {
-        TaintEffect::NoSchedule => "NoSchedule".to_owned(),
-        TaintEffect::PreferNoSchedule => "PreferNoSchedule".to_owned(),
-        TaintEffect::NoExecute => "NoExecute".to_owned(),
-    };
-    scheduling
-        .tolerations
-        .iter()
-        .map(|toleration| Toleration {
-            key: toleration.key.clone(),
-            operator: toleration.operator.map(operator),
-            value: toleration.value.clone(),
-            effect: toleration.effect.map(effect),
-            toleration_seconds: toleration.toleration_seconds,
-        })
-        .collect()
-}
-
 /// A revision's pods spread among themselves: an old revision's pods are about to leave.
-fn topology_spread(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling) -> Vec<TopologySpreadConstraint> {
-    let selector = LabelSelector {
-        match_labels: Some(
-            [
-                (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
-                (REVISION_LABEL.to_owned(), short_revision(hash).to_owned()),
-            ]
-            .into(),
-        ),
-        ..LabelSelector::default()
-    };
-    scheduling
-        .topology_spread
-        .iter()
-        .map(|spread| TopologySpreadConstraint {
-            label_selector: Some(selector.clone()),
-            max_skew: spread.max_skew,
-            topology_key: spread.topology_key.clone(),
-            when_unsatisfiable: match spread.when_unsatisfiable {
-                Some(WhenUnsatisfiable::DoNotSchedule) => "DoNotSchedule".into(),
-                Some(WhenUnsatisfiable::ScheduleAnyway) | None => "ScheduleAnyway".into(),
-            },
-            ..TopologySpreadConstraint::default()
-        })
-        .collect()
+fn siblings(owner: &Owner<'_>, hash: &str) -> BTreeMap<String, String> {
+    [
+        (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
+        (REVISION_LABEL.to_owned(), short_revision(hash).to_owned()),
+    ]
+    .into()
 }
 
 fn environment(name: &str, value: String) -> EnvVar {
@@ -356,21 +245,4 @@ pub(super) fn json(config: &impl serde::Serialize) -> String {
 
 fn amounts(all: [(&str, &str); 2]) -> BTreeMap<String, Amount> {
     all.into_iter().map(|(resource, amount)| (resource.to_owned(), Amount(amount.into()))).collect()
-}
-
-fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount {
-        name: name.into(),
-        mount_path: path.into(),
-        read_only: read_only.then_some(true),
-        ..VolumeMount::default()
-    }
-}
-
-fn some_list<T>(items: Vec<T>) -> Option<Vec<T>> {
-    Some(items).filter(|items| !items.is_empty())
-}
-
-fn some_map(items: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
-    Some(items).filter(|items| !items.is_empty())
 }

@@ -1,7 +1,7 @@
 //! The containers of a run's pod: `fetch`, for a training `train`, then `publish`. Pure.
 
 use k8s_openapi::{
-    api::core::v1::{Capabilities, Container, ContainerPort, EnvVar, ResourceRequirements, SecurityContext},
+    api::core::v1::{Container, ContainerPort, EnvVar, ResourceRequirements},
     apimachinery::pkg::api::resource::Quantity,
 };
 use modelwright_contract::{
@@ -11,13 +11,14 @@ use modelwright_contract::{
     training::{Judgement, OUTPUT_DIRECTORY},
 };
 
-use super::volumes::{mount, store_volume};
+use super::volumes::store_volume;
 use crate::{
     context::Settings,
     model::{
         job::{FETCH, PUBLISH, TRAIN},
         validate::{Place, Trainer, ValidModel, ValidTraining, Work},
     },
+    pod::{confined_container, mount},
     resources::complete_resources,
     store,
 };
@@ -180,12 +181,7 @@ fn runtime_container(
 /// What every container of a run is under.
 fn confined() -> Container {
     Container {
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
-            read_only_root_filesystem: Some(true),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(confined_container()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
     }
