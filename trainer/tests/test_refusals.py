@@ -154,6 +154,7 @@ CASES = {
         "UnreadableData", ["line 3, byte 4 is not UTF-8"], content=b"age,income,target\n1,2,0\n1,2\xff,0\n"
     ),
     "no UTF-8 in the names": Case("UnreadableData", ["line 1, byte 2"], content=b"a\xff,target\n1,0\n"),
+    "no text at all": Case("UnreadableData", ["line 1, byte 1 is 0"], content=b"\0\1\2"),
     "open quotes": Case("UnreadableData", ["line 3"], content=b'age,income,target\n1,2,0\n1,"2,0\n1,2,0\n'),
     "two columns of one name": Case(
         "UnreadableData", ["two columns have the name 'age'"], names=["age", "age", "target"]

@@ -145,7 +145,7 @@ def _unreadable(path: Path, words: str) -> RunError:
 
 
 def _refuse_bytes(path: Path) -> None:
-    """Name the first line that is not UTF-8."""
+    """Name the first line that is no text: not UTF-8, or with a byte 0, which no text has."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -153,6 +153,9 @@ def _refuse_bytes(path: Path) -> None:
             except UnicodeDecodeError as error:
                 words = f"line {number}, byte {error.start + 1} is not UTF-8"
                 raise _unreadable(path, words) from error
+            if b"\0" in line:
+                words = f"line {number}, byte {line.index(0) + 1} is 0, so this is no text"
+                raise _unreadable(path, words)
 
 
 def _refuse_rows(path: Path, expected: int, count: int) -> NoReturn:

@@ -202,7 +202,7 @@ pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Sp
         ("words", on(&words, "y", json!({})), "TextColumn", "oneHot"),
         ("one", on(&one, "y", json!({})), "OneClass", "y"),
         ("none", on(&none, "y", json!({})), "NoRows", "none.csv"),
-        ("binary", on(&binary, "y", json!({})), "UnreadableData", "binary.csv"),
+        ("binary", on(&binary, "y", json!({})), "UnreadableData", "so this is no text"),
         ("checks", on(&cancer, "diagnosis", json!({"checks": {"minRows": 5000}})), "ChecksFailed", "5000"),
         ("missing", on(&cancer.replace("breast", "beast"), "y", json!({})), "NotFound", "beast_cancer.csv"),
         (
