@@ -119,6 +119,7 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
     if let Some(observed) = &item.observed {
         return settle(context, &api, item, observed).await;
     }
+    // the cache holds only what carries our label, and may be behind: what is there is seen when the write conflicts
     match item.write {
         Write::Create => {
             context.leadership.check()?;
@@ -128,20 +129,22 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
             match api.create(&post_parameters(), &object).await {
                 Ok(created) => {
                     context.metrics.wrote(&item.resource.kind, "create");
+                    context.written.present(&item.resource.kind, &created.metadata);
                     return to_value(created).map_err(failed);
                 }
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
                 Err(error) => return Err(failed(error)),
             }
-            let live = api.get(&item.name).await.map_err(failed)?;
-            settle(context, &api, item, &to_value(live).map_err(failed)?).await
         }
-        // the cache holds only what carries our label: a stranger is seen here
-        Write::Apply => match api.get_opt(&item.name).await.map_err(failed)? {
-            Some(live) => settle(context, &api, item, &to_value(live).map_err(failed)?).await,
-            None => patch_applied(context, &api, item, None).await,
+        Write::Apply => match patch_applied(context, &api, item, Expect::Absent).await {
+            Err(ApplyError::Stale { .. }) => {}
+            outcome => return outcome,
         },
     }
+    let (kind, name) = (item.resource.kind.clone(), item.name.clone());
+    let live = api.get_opt(&item.name).await.map_err(failed)?.ok_or(ApplyError::Stale { kind, name })?;
+    context.written.present(&item.resource.kind, &live.metadata);
+    settle(context, &api, item, &to_value(live).map_err(failed)?).await
 }
 
 /// Brings an existing object to what was rendered, if it is ours.
@@ -180,6 +183,7 @@ async fn settle(
             let adopted =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
             context.metrics.wrote(&kind, "adopt");
+            context.written.present(&kind, &adopted.metadata);
             tracing::info!(kind, name, namespace = item.namespace, "adopted");
             to_value(adopted).map_err(failed)
         }
@@ -195,22 +199,36 @@ async fn settle(
             if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
                 return Ok(observed.clone());
             }
-            patch_applied(context, api, item, found.uid).await
+            patch_applied(context, api, item, Expect::Uid(found.uid)).await
         }
     }
 }
+
+/// What a server-side apply is for; anything else is a conflict.
+enum Expect {
+    /// No object of that name.
+    Absent,
+    /// The object with this UID.
+    Uid(Option<String>),
+}
+
+/// A version that no object has: a conflict with whatever there is. Where there is nothing, the object is made all the
+/// same, since a new object has no version to compare.
+const NO_VERSION: &str = "1";
 
 async fn patch_applied(
     context: &Context,
     api: &Api<DynamicObject>,
     item: &Item,
-    uid: Option<String>,
+    expect: Expect,
 ) -> Result<Value, ApplyError> {
     let failed = |error| ApplyError::of(&item.resource.kind, &item.name, error);
     let mut value = item.value.clone();
-    if let (Some(uid), Some(metadata)) = (uid, value.get_mut("metadata").and_then(Value::as_object_mut)) {
-        // another object under this name by now is a conflict, not overwritten
-        metadata.insert("uid".into(), uid.into());
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        match expect {
+            Expect::Absent => metadata.insert("resourceVersion".into(), NO_VERSION.into()),
+            Expect::Uid(uid) => metadata.insert("uid".into(), uid.into()),
+        };
     }
     context.leadership.check()?;
     let applied = api
@@ -218,6 +236,7 @@ async fn patch_applied(
         .await
         .map_err(failed)?;
     context.metrics.wrote(&item.resource.kind, "apply");
+    context.written.present(&item.resource.kind, &applied.metadata);
     to_value(applied).map_err(failed)
 }
 
@@ -234,6 +253,7 @@ where
     match context.api::<K>(&object.namespace().unwrap_or_default()).delete(&name, &parameters).await {
         Ok(_) => {
             context.metrics.wrote(&kind, "delete");
+            context.written.gone(&kind, object.meta());
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -263,6 +283,7 @@ where
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "patch");
+    context.written.present(&kind, patched.meta());
     Ok(patched)
 }
 
@@ -281,12 +302,13 @@ where
             .map_err(|error| ApplyError::of(&kind, &name, kube::Error::SerdeError(error)))?,
     });
     context.leadership.check()?;
-    context
+    let written = context
         .api::<K>(&object.namespace().unwrap_or_default())
         .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch))
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "status");
+    context.written.present(&kind, written.meta());
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! Watched objects, kept in memory. In goes an `Api`; out come the objects as they were last seen, and a stream of
 //! those that changed, vanished ones included. Needs a client.
 
+pub mod index;
+
 use std::{
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future::BoxFuture};
@@ -18,11 +20,14 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use self::index::{Index, Key, Keyed};
 use crate::metrics::Metrics;
 
-/// The last seen state of one kind in one scope.
+/// The last seen state of one kind in one scope; a clone sees the same.
+#[derive(Clone)]
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<K>,
+    index: Arc<RwLock<Index>>,
     subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Arc<K>>>>>,
     // the store's own `wait_until_ready` wakes only the last of several waiters
     filled: watch::Receiver<bool>,
@@ -36,7 +41,7 @@ pub type Driver = BoxFuture<'static, ()>;
 
 impl<K> Cache<K>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K: Keyed + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     /// A cache of what `api` lists under `config`, and what fills it. `reduce` drops what nobody reads.
     pub fn new(
@@ -48,7 +53,13 @@ where
         let (store, mut writer) = store();
         let subscribers = Arc::new(Mutex::new(Vec::new()));
         let (fill, filled) = watch::channel(false);
-        let cache = Self { store: store.clone(), subscribers: Arc::clone(&subscribers), filled };
+        let index: Arc<RwLock<Index>> = Arc::default();
+        let cache = Self {
+            store: store.clone(),
+            index: Arc::clone(&index),
+            subscribers: Arc::clone(&subscribers),
+            filled,
+        };
         let kind: &'static str = kind_name::<K>();
         let driver = async move {
             let events = watcher::watcher(api, config)
@@ -65,6 +76,7 @@ where
                         if matches!(event, watcher::Event::Init) {
                             before_list = store.state();
                         }
+                        keep_index(&index, &store, &event);
                         writer.apply_watcher_event(&event);
                         let changed = match event {
                             watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
@@ -76,6 +88,8 @@ where
                                 let mut changed = std::mem::take(&mut before_list);
                                 changed.retain(|old| store.get(&ObjectRef::from_obj(old.as_ref())).is_none());
                                 changed.extend(store.state());
+                                let all = Index::of(store.state().iter().map(AsRef::as_ref));
+                                *index.write().unwrap_or_else(PoisonError::into_inner) = all;
                                 fill.send_replace(true);
                                 changed
                             }
@@ -98,12 +112,13 @@ where
     /// A cache with fixed content, for tests.
     pub fn fixed(objects: Vec<K>) -> Self {
         let (store, mut writer) = store();
+        let index = Arc::new(RwLock::new(Index::of(&objects)));
         writer.apply_watcher_event(&watcher::Event::Init);
         for object in objects {
             writer.apply_watcher_event(&watcher::Event::InitApply(object));
         }
         writer.apply_watcher_event(&watcher::Event::InitDone);
-        Self { store, subscribers: Arc::default(), filled: watch::channel(true).1 }
+        Self { store, index, subscribers: Arc::default(), filled: watch::channel(true).1 }
     }
 
     /// The objects that change from now on; subscribe before the driver is polled to see all of them.
@@ -123,18 +138,15 @@ where
         self.store.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// The objects of a namespace that `wanted` picks, by name.
-    pub fn select(&self, namespace: &str, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        let mut objects = self
-            .store
-            .state_filter(|object| object.meta().namespace.as_deref() == Some(namespace) && wanted(object));
-        objects.sort_by_key(|object| object.name_any());
-        objects
+    /// The objects of a namespace that belong to something, by name.
+    pub fn of(&self, namespace: &str, key: Key) -> Vec<Arc<K>> {
+        let names = self.index.read().unwrap_or_else(PoisonError::into_inner).names(namespace, key);
+        names.iter().filter_map(|name| self.get(namespace, name)).collect()
     }
 
-    /// The objects of a namespace with this value of a label, by name.
-    pub fn labelled(&self, namespace: &str, label: &str, value: &str) -> Vec<Arc<K>> {
-        self.select(namespace, |object| object.labels().get(label).is_some_and(|found| found == value))
+    /// All objects of a namespace. It walks through those of every other one too.
+    pub fn all(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace))
     }
 
     /// Waits for the first list.
@@ -143,6 +155,21 @@ where
         if self.filled.clone().wait_for(|filled| *filled).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Follows an event of one object; after a list, all is indexed anew.
+fn keep_index<K>(index: &RwLock<Index>, store: &Store<K>, event: &watcher::Event<K>)
+where
+    K: Keyed + Clone + 'static,
+{
+    let (watcher::Event::Apply(object) | watcher::Event::Delete(object)) = event else { return };
+    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(before) = store.get(&ObjectRef::from_obj(object)) {
+        index.remove(before.as_ref());
+    }
+    if matches!(event, watcher::Event::Apply(_)) {
+        index.add(object);
     }
 }
 

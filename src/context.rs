@@ -25,12 +25,13 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
-    cache::{Cache, Driver},
+    cache::{Cache, Driver, index::Keyed},
     cli::RunArguments,
     events::Events,
     lease::Leadership,
     metrics::Metrics,
     pod_http::PodClient,
+    written::Written,
 };
 
 /// Requests that wait for the client's worker.
@@ -84,6 +85,8 @@ pub struct Context {
     pub leadership: Leadership,
     /// Asks the pods of runs.
     pub pods: PodClient,
+    /// Writes that the caches do not show yet.
+    pub written: Written,
 }
 
 impl Context {
@@ -182,6 +185,7 @@ impl Scope<'_> {
     fn cache<K>(&mut self, config: &watcher::Config, reduce: fn(&mut K)) -> Cache<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Keyed
             + Clone
             + DeserializeOwned
             + Debug

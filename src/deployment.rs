@@ -1,51 +1,50 @@
 //! The driver of ModelDeployments: fetch → validate → decide → build → act → status. Needs a client.
+//!
+//! Whether there is something to do is decided on the caches. Until a pod is ready there is nothing to lose, so what to do
+//! is too; afterwards, it is decided on a fresh look at the API server.
 
 pub mod act;
 pub mod answers;
 pub mod build;
 pub mod fetch;
 pub mod identity;
+pub mod look;
 pub mod pods;
 pub mod record;
 pub mod revision;
 pub mod rollout;
 pub mod status;
+pub mod triggers;
 pub mod validate;
 pub mod version;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _, stream};
-use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
-use kube::{
-    Resource, ResourceExt as _,
-    runtime::{
-        controller::Action,
-        reflector::{ObjectRef, Store},
-    },
+use k8s_openapi::{
+    api::{apps::v1::ControllerRevision, core::v1::ConfigMap},
+    jiff::Timestamp,
 };
+use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use tokio::sync::watch;
 
 use crate::{
-    api::{
-        ModelDeployment, ModelDeploymentStatus,
-        name::{self, DEPLOYMENT_LABEL},
-    },
+    api::{ModelDeployment, ModelDeploymentStatus, name},
     apply::{self, ApplyError},
     context::Context,
     controller::{self, ReconcileError, chain},
     deployment::{
-        act::Stage,
         answers::Answers,
         build::Owner,
         fetch::Found,
-        pods::Answer,
-        revision::{Facts, RevisionData},
-        rollout::{Decision, Intent, Observed, Problem},
+        look::{Look, look},
+        record::Record,
+        revision::Facts,
+        rollout::Problem,
         status::{Inputs, Obstacle},
         validate::ValidDeployment,
     },
     objects::{Objects, Unrenderable, Write},
+    written::Sight,
 };
 
 /// A look at everything, in case that something was missed.
@@ -100,77 +99,10 @@ impl ReconcileError for DeploymentError {
 /// Reconciles the ModelDeployments of a scope until `shutdown` says so.
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
     let store = context.caches.model_deployments.store();
-    let triggers = triggers(&context);
+    let triggers = triggers::triggers(&context);
     let answers = Arc::new(Answers::default());
     let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&answers));
     controller::run(context, store, triggers, shutdown, reconcile).await;
-}
-
-/// ModelDeployments whose own state, or that of something around them, changed.
-fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<ModelDeployment>> + Send + use<> {
-    let caches = &context.caches;
-    let (by_model, by_version) = (caches.model_deployments.store(), caches.model_deployments.store());
-    stream::select_all([
-        caches.model_deployments.changes().map(|object| ObjectRef::from_obj(object.as_ref())).boxed(),
-        caches.revisions.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.deployments.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.pods.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.config_maps.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.services.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.disruption_budgets.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches
-            .models
-            .changes()
-            .flat_map(move |model| {
-                stream::iter(followers(&by_model, &model.name_any(), &model.namespace().unwrap_or_default()))
-            })
-            .boxed(),
-        caches
-            .versions
-            .changes()
-            .flat_map(move |version| {
-                stream::iter(followers(
-                    &by_version,
-                    &version.spec.model,
-                    &version.namespace().unwrap_or_default(),
-                ))
-            })
-            .boxed(),
-    ])
-}
-
-fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<ModelDeployment>> {
-    let name = object.labels().get(DEPLOYMENT_LABEL)?;
-    Some(ObjectRef::new(name).within(&object.namespace().unwrap_or_default()))
-}
-
-fn followers(
-    store: &Store<ModelDeployment>,
-    model: &str,
-    namespace: &str,
-) -> Vec<ObjectRef<ModelDeployment>> {
-    let names = |deployment: &ModelDeployment| {
-        deployment.spec.model == model && deployment.metadata.namespace.as_deref() == Some(namespace)
-    };
-    store.state_filter(names).iter().map(|deployment| ObjectRef::from_obj(deployment.as_ref())).collect()
-}
-
-/// What a spec means: its revision, if it means one, and what the state machine needs of it.
-struct Meaning {
-    intent: Intent,
-    /// The whole hash of the target and the version that it serves.
-    target: Option<(String, Facts)>,
-    obstacle: Option<Obstacle>,
-}
-
-/// One look at everything, and what is decided on it.
-struct Look {
-    found: Found,
-    data: BTreeMap<String, RevisionData>,
-    answers: BTreeMap<String, Answer>,
-    observed: Observed,
-    meaning: Meaning,
-    decision: Decision,
 }
 
 /// Brings one ModelDeployment a step further.
@@ -185,7 +117,11 @@ pub async fn reconcile(
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let now = second(Timestamp::now());
     let valid = validate::validate_deployment(&deployment);
-    let found = fetch::fetch_cached(&context, &name, &namespace);
+    let found = match context.written.sight(&context.caches, &namespace, &name) {
+        Sight::Clear => fetch::fetch_cached(&context, &name, &namespace),
+        Sight::Behind => return Ok(Action::requeue(LOOK_AGAIN)),
+        Sight::Overdue => fetch_live(&context, &name, &namespace).await?,
+    };
     let mut look = look(&context, &answers, &deployment, valid.as_ref().ok(), found, now).await;
     let mut failure = None;
     if let Err(invalid) = &valid {
@@ -213,8 +149,9 @@ pub async fn reconcile(
         Err(error) if error.is_out_of_date() || requested => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
-    answers
-        .keep(|uid| context.caches.pods.store().state().iter().any(|pod| pod.uid().as_deref() == Some(uid)));
+    answers.keep(|reference, uid| {
+        context.caches.pods.store().get(reference).is_some_and(|pod| pod.uid().as_deref() == Some(uid))
+    });
     match failure {
         Some(error) => Err(error),
         None => Ok(Action::requeue(next_look(&look))),
@@ -224,65 +161,6 @@ pub async fn reconcile(
 /// A whole second: times are kept in annotations, for people to read.
 fn second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-/// Reads the pods' answers and decides on what was found.
-async fn look(
-    context: &Context,
-    answers: &Answers,
-    deployment: &ModelDeployment,
-    valid: Option<&ValidDeployment>,
-    found: Found,
-    now: Timestamp,
-) -> Look {
-    let found = found.owned_by(deployment.uid().as_deref());
-    let data = found.data();
-    let answers = answers.fetch(&found.pods).await;
-    let observed = found.observe(deployment, &data, &answers);
-    let meaning = meaning(context, deployment, valid, &data);
-    let decision = rollout::decide(&meaning.intent, &observed, now);
-    Look { found, data, answers, observed, meaning, decision }
-}
-
-/// What the spec means, on the versions and revisions that there are.
-fn meaning(
-    context: &Context,
-    deployment: &ModelDeployment,
-    valid: Option<&ValidDeployment>,
-    data: &BTreeMap<String, RevisionData>,
-) -> Meaning {
-    let Some(valid) = valid else {
-        let intent = Intent {
-            target: None,
-            replicas: deployment.spec.replicas.unwrap_or(1),
-            max_surge: 1,
-            progress_deadline: Duration::MAX,
-            auto_rollback: false,
-            paused: true,
-            keep: usize::MAX,
-        };
-        return Meaning { intent, target: None, obstacle: None };
-    };
-    let caches = &context.caches;
-    let model = caches.models.get(&valid.namespace, &valid.asked.model);
-    let versions =
-        caches.versions.select(&valid.namespace, |version| version.spec.model == valid.asked.model);
-    let version = |name: &str| versions.iter().find(|version| version.name_any() == name).map(AsRef::as_ref);
-    let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());
-    let (target, obstacle) = match resolved {
-        Ok(facts) => (Some((identity::revision_hash(&valid.asked, &facts.model_digest), facts)), None),
-        Err(missing) => (None, Some(Obstacle::Missing(missing))),
-    };
-    let intent = Intent {
-        target: target.as_ref().map(|(hash, _)| name::short_revision(hash).to_owned()),
-        replicas: valid.replicas,
-        max_surge: valid.max_surge,
-        progress_deadline: valid.progress_deadline,
-        auto_rollback: valid.auto_rollback,
-        paused: valid.paused,
-        keep: valid.keep,
-    };
-    Meaning { intent, target, obstacle }
 }
 
 type Acted = Result<Look, (Box<Look>, DeploymentError)>;
@@ -310,52 +188,66 @@ async fn act(
     }
     attempt!(apply_around(context, &owner, &present.found).await);
     let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {
-        let found = fetch::fetch_live(context, &name, &namespace)
-            .await
-            .map_err(|source| DeploymentError::Fetch { source: Box::new(source) })?;
+        let found = fetch_live(context, &name, &namespace).await?;
         let mut look = look(context, answers, deployment, valid, found, now).await;
         look.meaning.obstacle = look.meaning.obstacle.or(obstacle);
         Ok(look)
     };
-    let is_new = |look: &Look| {
-        look.meaning
-            .target
-            .as_ref()
-            .is_some_and(|(hash, _)| !look.data.contains_key(name::short_revision(hash)))
-    };
-    if is_new(&present) {
-        if let (Some((hash, facts)), Some(valid)) = (&present.meaning.target, valid) {
-            let account = context.caches.has_workload_account(&namespace);
-            let revision =
-                build::build_revision(&owner, hash, &valid.asked, facts, &context.settings, account);
-            let mut objects = Objects::default();
-            attempt!(objects.push(Write::Create, revision, None));
-            attempt!(apply::apply_objects(context, objects).await);
+    let mut is_known = true;
+    if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
+        let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
+        let made = attempt!(make_revision(context, &owner, valid, &hash, &facts, &record).await);
+        // one that was there before has a past
+        is_known = made.as_ref().is_some_and(|made| Record::read(made.annotations()) == record);
+        if let Some(made) = made.filter(|_| is_known) {
+            present.add(made);
         }
-    } else {
-        let stage = Stage {
-            context,
-            deployment,
-            owner: owner.clone(),
-            found: &present.found,
-            data: &present.data,
-            now,
-        };
-        if present.decision.is_settled(&present.observed) && stage.repairs().is_empty() {
+    }
+    let stage = present.stage(context, deployment, owner.clone(), now);
+    if is_known && stage.repairs().is_empty() {
+        if present.decision.is_settled(&present.observed) {
+            return Ok(present);
+        }
+        if present.decision.is_first_start(&present.observed) {
+            let carried = stage.carry_out(&present.decision).await;
+            attempt!(carried);
             return Ok(present);
         }
     }
     present = attempt!(fresh(present.meaning.obstacle.clone()).await);
-    let stage =
-        Stage { context, deployment, owner: owner.clone(), found: &present.found, data: &present.data, now };
-    let repaired = stage.repair().await;
+    let repaired = present.stage(context, deployment, owner.clone(), now).repair().await;
     if attempt!(repaired) {
         present = attempt!(fresh(present.meaning.obstacle.clone()).await);
     }
-    let stage = Stage { context, deployment, owner, found: &present.found, data: &present.data, now };
-    let carried = stage.carry_out(&present.decision).await;
+    let carried = present.stage(context, deployment, owner, now).carry_out(&present.decision).await;
     attempt!(carried);
     Ok(present)
+}
+
+/// What the API server holds now.
+async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, DeploymentError> {
+    fetch::fetch_live(context, name, namespace)
+        .await
+        .map_err(|source| DeploymentError::Fetch { source: Box::new(source) })
+}
+
+/// Makes the revision of a target, with what is recorded on it.
+async fn make_revision(
+    context: &Context,
+    owner: &Owner<'_>,
+    valid: &ValidDeployment,
+    hash: &str,
+    facts: &Facts,
+    record: &Record,
+) -> Result<Option<ControllerRevision>, DeploymentError> {
+    let account = context.caches.has_workload_account(owner.namespace);
+    let mut revision = build::build_revision(owner, hash, &valid.asked, facts, &context.settings, account);
+    let recorded = record.annotations().into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    revision.annotations_mut().extend(recorded);
+    let name = revision.name_any();
+    let mut objects = Objects::default();
+    objects.push(Write::Create, revision, None)?;
+    Ok(apply::apply_objects(context, objects).await?.get(&name))
 }
 
 /// The Service, the budget and the traffic ConfigMap.

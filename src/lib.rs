@@ -11,7 +11,7 @@
 //! | [`model`] | the driver of Models and its steps |
 //! | [`deployment`] | the driver of ModelDeployments and its steps; the state machine of a rollout |
 //! | [`objects`], [`apply`] | what the operator makes, and how it is written |
-//! | [`context`], [`cache`] | what every reconcile needs; watched objects |
+//! | [`context`], [`cache`], [`written`] | what every reconcile needs; watched objects; writes that they do not show yet |
 //! | [`controller`], [`lease`], [`run`] | triggers, backoff, leader election, start and shutdown |
 //! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
@@ -45,3 +45,4 @@ pub mod run;
 pub mod store;
 pub mod suggestion;
 pub mod telemetry;
+pub mod written;

@@ -21,6 +21,7 @@ use crate::{
     metrics::Metrics,
     model,
     pod_http::PodClient,
+    written::Written,
 };
 
 /// Why the operator stopped other than by request.
@@ -131,6 +132,7 @@ async fn lead(
             events: Events::new(client.clone(), &arguments.identity),
             leadership: leadership.clone(),
             pods: PodClient::default(),
+            written: Written::default(),
         }));
         for driver in drivers {
             watches.spawn(driver);

@@ -22,6 +22,8 @@ use super::{
     DeploymentError,
     build::{Owner, build_deployment, traffic_text},
     fetch::Found,
+    look::Look,
+    record::Record,
     revision::RevisionData,
     rollout::Decision,
 };
@@ -52,12 +54,29 @@ pub struct Stage<'a> {
     pub now: Timestamp,
 }
 
+impl Look {
+    /// Where its decision is written to.
+    pub fn stage<'a>(
+        &'a self,
+        context: &'a Context,
+        deployment: &'a ModelDeployment,
+        owner: Owner<'a>,
+        now: Timestamp,
+    ) -> Stage<'a> {
+        Stage { context, deployment, owner, found: &self.found, data: &self.data, now }
+    }
+}
+
 impl Stage<'_> {
     /// Writes the decision.
     pub async fn carry_out(&self, decision: &Decision) -> Result<(), DeploymentError> {
         for (name, record) in &decision.records {
             // a new target's ControllerRevision was made before; without one there is nothing to record on
             let Some(object) = self.found.revision(name) else { continue };
+            // one that was just made was made with it
+            if Record::read(object.annotations()) == *record {
+                continue;
+            }
             let annotations = json!({"metadata": {"annotations": record.annotations()}});
             apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
         }
@@ -101,7 +120,10 @@ impl Stage<'_> {
         let api = self.context.api::<ModelDeployment>(namespace);
         let patched = api.patch_status(&name, &PatchParams::default(), &Patch::<Value>::Json(patch)).await;
         match patched {
-            Ok(_) => self.context.metrics.wrote("ModelDeployment", "patch"),
+            Ok(patched) => {
+                self.context.metrics.wrote("ModelDeployment", "patch");
+                self.context.written.present("ModelDeployment", &patched.metadata);
+            }
             // the test failed: somebody removed or replaced it
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}
             Err(source) => return Err(DeploymentError::Request { source: Box::new(source) }),

@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
 use modelwright_contract::status::ServeStatus;
 
 use super::{build::SERVE, pods::Answer};
@@ -31,6 +31,7 @@ pub struct Answers {
 }
 
 struct Known {
+    pod: ObjectRef<Pod>,
     life: String,
     answer: Answer,
     asked: Instant,
@@ -44,22 +45,27 @@ impl Answers {
         let asked = pods.iter().filter_map(|pod| {
             let (uid, life) = (pod.uid()?, life(pod)?);
             let address = pod.status.as_ref()?.pod_ip.clone()?;
-            self.is_due(&uid, &life, is_leaving(pod)).then_some((uid, life, address))
+            self.is_due(&uid, &life, is_leaving(pod)).then_some((
+                uid,
+                life,
+                address,
+                ObjectRef::from_obj(pod.as_ref()),
+            ))
         });
-        let answers = join_all(asked.map(async |(uid, life, address)| {
+        let answers = join_all(asked.map(async |(uid, life, address, pod)| {
             let answer = match self.client.get::<ServeStatus>(&address, PATH).await {
                 Ok(status) => Answer::Said(status),
                 Err(error) => Answer::Silent(error),
             };
-            (uid, life, answer)
+            (uid, life, answer, pod)
         }))
         .await;
         let mut known = self.lock();
-        for (uid, life, answer) in answers {
+        for (uid, life, answer, pod) in answers {
             let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.unready);
             let ready = matches!(&answer, Answer::Said(said) if said.ready || said.draining);
             let unready = if ready { 0 } else { before.saturating_add(1) };
-            known.insert(uid, Known { life, answer, asked: Instant::now(), unready });
+            known.insert(uid, Known { pod, life, answer, asked: Instant::now(), unready });
         }
         pods.iter()
             .filter_map(|pod| {
@@ -70,8 +76,8 @@ impl Answers {
     }
 
     /// Forgets the pods that are gone.
-    pub fn keep(&self, exists: impl Fn(&str) -> bool) {
-        self.lock().retain(|uid, _| exists(uid));
+    pub fn keep(&self, exists: impl Fn(&ObjectRef<Pod>, &str) -> bool) {
+        self.lock().retain(|uid, known| exists(&known.pod, uid));
     }
 
     fn is_due(&self, uid: &str, life: &str, leaving: bool) -> bool {
@@ -165,7 +171,7 @@ mod tests {
             );
         }
         served.await.unwrap();
-        answers.keep(|_| false);
+        answers.keep(|_, _| false);
         assert!(answers.lock().is_empty());
     }
 }

@@ -1,8 +1,5 @@
 //! Fetch: what exists around a ModelDeployment. In go the caches, or, before anything is written, the API server itself;
 //! out comes [`Found`]. Needs a client.
-//!
-//! The caches say whether there is something to do; what to do is decided on a fresh look, so that a cache that is behind
-//! leads to another look and never to a write (R7).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +26,7 @@ use crate::{
         ModelDeployment,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REVISION_LABEL, traffic},
     },
+    cache::index::Key,
     context::Context,
 };
 
@@ -48,10 +46,11 @@ pub struct Found {
 /// What the caches hold.
 pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
     let caches = &context.caches;
+    let ours = || Key::Deployment(name.to_owned());
     Found {
-        revisions: caches.revisions.labelled(namespace, DEPLOYMENT_LABEL, name),
-        deployments: caches.deployments.labelled(namespace, DEPLOYMENT_LABEL, name),
-        pods: caches.pods.labelled(namespace, DEPLOYMENT_LABEL, name),
+        revisions: caches.revisions.of(namespace, ours()),
+        deployments: caches.deployments.of(namespace, ours()),
+        pods: caches.pods.of(namespace, ours()),
         traffic: caches.config_maps.get(namespace, &traffic(name)),
     }
 }

@@ -160,6 +160,28 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// Whether it only starts pods where none was ever ready: there is nothing to lose if what it was made on is a moment
+    /// old.
+    pub fn is_first_start(&self, observed: &Observed) -> bool {
+        let never_served = |revision: &Revision| {
+            revision.record.promoted.is_none() && revision.pods.iter().all(|pod| !pod.ready)
+        };
+        let grows = |(name, replicas): (&String, &u32)| {
+            observed.revisions.get(name).is_none_or(|revision| revision.asked() <= *replicas)
+        };
+        observed.revisions.values().all(never_served)
+            && self.stable.is_none()
+            && self.request_done.is_none()
+            && self.draining == observed.draining
+            && self.tell.is_empty()
+            && self.recall.is_empty()
+            && self.replicas.iter().all(grows)
+            && self.retire.is_empty()
+            && self.forget.is_empty()
+    }
+}
+
 /// The revision that was promoted last.
 pub fn stable_of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Record)>) -> Option<&'a str> {
     records

@@ -10,11 +10,11 @@ use k8s_openapi::{
         batch::v1::Job,
         core::v1::{Event, Pod},
     },
-    jiff::Timestamp,
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::{Resource, ResourceExt as _, api::ListParams};
 use modelwright_contract::training::{PROGRESS_PATH, Progress};
-
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -28,10 +28,13 @@ use crate::{
         model::RunProgress,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
     },
+    cache::index::Key,
     context::Context,
     events::truncated,
 };
 
+/// How long something may wait before its warnings are asked for: most waits are over by then.
+const GRACE: SignedDuration = SignedDuration::from_secs(4);
 /// Most warnings that are read of one object.
 const MAX_WARNINGS: u32 = 50;
 /// Longest word of a pod's progress, in bytes.
@@ -77,33 +80,31 @@ pub struct Warning {
 pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
     let caches = &context.caches;
-    let jobs = caches.jobs.labelled(&namespace, MODEL_LABEL, &name);
+    let ours = || Key::Model(name.clone());
+    let jobs = caches.jobs.of(&namespace, ours());
+    let mut pods = caches.pods.of(&namespace, ours());
     // serving pods carry the Model's label too
-    let pods: Vec<_> = caches.pods.select(&namespace, |pod| {
-        pod.labels().get(MODEL_LABEL) == Some(&name) && !pod.labels().contains_key(DEPLOYMENT_LABEL)
-    });
+    pods.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
     let mut warnings = Vec::new();
-    for uid in waiting(&jobs, &pods) {
+    for uid in waiting(&jobs, &pods, Timestamp::now()) {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
     let progress = fetch_progress(context, &pods).await;
-    let revisions = caches.revisions.labelled(&namespace, MODEL_LABEL, &name);
-    let deployments = caches.model_deployments.select(&namespace, |_| true);
+    let revisions = caches.revisions.of(&namespace, ours());
+    let versions = caches.versions.of(&namespace, ours());
+    // one that names another Model by now may still serve this one's bytes; the last version is never removed
+    let users = if versions.len() > 1 { caches.model_deployments.all(&namespace) } else { Vec::new() };
     Observed {
-        versions: caches.versions.select(&namespace, |version| version.spec.model == name),
+        versions,
         jobs,
         pods,
-        in_use: InUse::read(
-            &name,
-            deployments.iter().map(AsRef::as_ref),
-            revisions.iter().map(AsRef::as_ref),
-        ),
+        in_use: InUse::read(&name, users.iter().map(AsRef::as_ref), revisions.iter().map(AsRef::as_ref)),
         highest_revision: revisions
             .iter()
             .filter_map(|revision| revision.labels().get(VERSION_LABEL)?.parse().ok())
             .max()
             .unwrap_or(0),
-        holders: holders(&name, &deployments),
+        holders: holders(&caches.model_deployments.of(&namespace, ours())),
         workload_account: caches.has_workload_account(&namespace),
         progress,
         warnings,
@@ -112,12 +113,10 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
 
 /// ModelDeployments that name the Model and live on. In a namespace that is going away none does: the namespace controller
 /// deletes them all, and admits no new ones.
-fn holders(model: &str, deployments: &[Arc<ModelDeployment>]) -> Vec<String> {
+fn holders(deployments: &[Arc<ModelDeployment>]) -> Vec<String> {
     deployments
         .iter()
-        .filter(|deployment| {
-            deployment.spec.model == model && deployment.metadata.deletion_timestamp.is_none()
-        })
+        .filter(|deployment| deployment.metadata.deletion_timestamp.is_none())
         .map(|deployment| deployment.name_any())
         .collect()
 }
@@ -181,14 +180,16 @@ fn word(text: &str) -> String {
     truncated(&plain, MAX_WORD)
 }
 
-/// UIDs of what waits for something that its own status does not tell.
-fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>]) -> Vec<String> {
+/// UIDs of what has waited for a while for something that its own status does not tell.
+fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<String> {
+    let is_old = |created: Option<Time>| created.is_none_or(|time| now.duration_since(time.0) >= GRACE);
     let pods_waiting = pods
         .iter()
         .filter(|pod| {
             let status = pod.status.as_ref();
             let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-            scheduled && status.and_then(|status| status.phase.as_deref()) == Some("Pending")
+            let pending = status.and_then(|status| status.phase.as_deref()) == Some("Pending");
+            scheduled && pending && is_old(pod.creation_timestamp())
         })
         .filter_map(|pod| pod.uid());
     let jobs_waiting = jobs
@@ -200,6 +201,7 @@ fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>]) -> Vec<String> {
                 .flat_map(|status| status.conditions.iter().flatten())
                 .any(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()));
             !finished
+                && is_old(job.creation_timestamp())
                 && !pods.iter().any(|pod| {
                     pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref())
                 })

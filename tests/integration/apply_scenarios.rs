@@ -1,5 +1,7 @@
 //! Writes against a mock API server: server-side apply, strangers, comparisons.
 
+use std::time::Duration;
+
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use modelwright::{
     apply::{ApplyError, apply_objects, delete},
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     fixtures::NAMESPACE,
-    scenario::{context, play},
+    scenario::{ApiServer, context, play},
 };
 
 const MAP: &str = "/api/v1/namespaces/space/configmaps/map";
@@ -75,11 +77,16 @@ async fn a_difference_is_applied_to_exactly_the_object_that_was_seen() {
 }
 
 #[tokio::test]
-async fn an_unseen_object_is_looked_up_before_it_is_applied() {
+async fn an_object_that_the_cache_does_not_hold_is_applied_only_where_there_is_none() {
     let (context, mut server) = context();
+    let unseen = async |server: &mut ApiServer| {
+        let call = server.expect("PATCH", MAP).await;
+        // no object has it: whatever is there is a conflict
+        assert_eq!(call.body["metadata"]["resourceVersion"], "1");
+        call
+    };
     play(apply_objects(&context, prepared("a", None)), async {
-        server.expect("GET", MAP).await.error(404, "NotFound", "no");
-        server.expect("PATCH", MAP).await.object(&stored("a"));
+        unseen(&mut server).await.object(&stored("a"));
     })
     .await
     .unwrap();
@@ -87,12 +94,24 @@ async fn an_unseen_object_is_looked_up_before_it_is_applied() {
     stranger.metadata.owner_references = None;
     stranger.metadata.labels = None;
     let error = play(apply_objects(&context, prepared("a", None)), async {
+        unseen(&mut server).await.error(409, "Conflict", "the object has been modified");
         server.expect("GET", MAP).await.object(&stranger);
-        server.nothing_more().await;
+        server.quiet_for(Duration::from_millis(50)).await;
     })
     .await
     .unwrap_err();
     assert!(matches!(error, ApplyError::NameTaken { .. }), "{error}");
+    // ours, and not as rendered: the cache was behind
+    play(apply_objects(&context, prepared("b", None)), async {
+        unseen(&mut server).await.error(409, "Conflict", "the object has been modified");
+        server.expect("GET", MAP).await.object(&stored("a"));
+        let call = server.expect("PATCH", MAP).await;
+        assert_eq!(call.body["metadata"]["uid"], "uid-of-map");
+        call.object(&stored("b"));
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

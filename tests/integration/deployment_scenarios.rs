@@ -17,7 +17,7 @@ use modelwright::{
         },
         identity::revision_hash,
         reconcile,
-        record::PROMOTED,
+        record::{Outcome, PROMOTED, Record},
         revision::read,
     },
     objects::{Objects, Write},
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::{
     deployment_fixtures::{deployment, valid},
     fixtures::{model, settings, version},
-    scenario::{ApiServer, context, play},
+    scenario::{ApiServer, Call, context, play},
 };
 
 const SPACE: &str = "/namespaces/space";
@@ -228,6 +228,8 @@ async fn a_service_of_somebody_else_is_never_overwritten() {
     let (mut context, mut server) = context();
     context.caches.versions = Cache::fixed(vec![one_version()]);
     let outcome = play(reconciled(&object, context), async {
+        let call = server.expect("PATCH", &path("api/v1", "services", "digits")).await;
+        call.error(409, "Conflict", "the object has been modified");
         let call = server.expect("GET", &path("api/v1", "services", "digits")).await;
         call.object(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "digits"}}));
         let call = server.next().await;
@@ -263,5 +265,90 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
     })
     .await
     .unwrap();
+    assert_ne!(action, Action::await_change(), "it is looked at again");
+}
+
+/// Answers what is made around the pods, and gives the call for the revision.
+async fn around(server: &mut ApiServer) -> Call {
+    server.expect("PATCH", &path("api/v1", "services", "digits")).await.echo();
+    server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await.echo();
+    server.expect("POST", &path("api/v1", "configmaps", "")).await.echo();
+    server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await
+}
+
+#[tokio::test]
+async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 2}));
+    let (mut context, mut server) = context();
+    context.caches.versions = Cache::fixed(vec![one_version()]);
+    play(reconciled(&object, context), async {
+        let call = around(&mut server).await;
+        let record =
+            Record::read(&serde_json::from_value(call.body["metadata"]["annotations"].clone()).unwrap());
+        assert_eq!((record.number, record.outcome), (1, Some(Outcome::Progressing)));
+        assert_eq!(record.progress.unwrap().wanted, 2, "all pods of a first start are asked for at once");
+        call.echo();
+        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        assert_eq!(call.body["spec"]["replicas"], 2);
+        call.echo();
+        let call = server.next().await;
+        assert!(call.path.ends_with("/status"), "{}", call.path);
+        assert_eq!(call.body["status"]["phase"], "Progressing");
+        call.object(&object);
+        let call = server.next().await;
+        assert_eq!(call.body["kind"], "Event");
+        call.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 2}));
+    let (mut context, mut server) = context();
+    let past = serde_json::to_value(&made(&object, &mut context, true).revision).unwrap();
+    context.caches.revisions = Cache::fixed(vec![]);
+    context.caches.deployments = Cache::fixed(vec![]);
+    let name = past["metadata"]["name"].as_str().unwrap().to_owned();
+    play(reconciled(&object, context), async {
+        let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
+        call.error(409, "AlreadyExists", "already exists");
+        server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&past);
+        let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
+            "data": {"traffic.json": "{\"drain\":[]}"}});
+        fresh_look(&mut server, vec![past.clone()], vec![], &traffic).await;
+        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        call.echo();
+        let call = server.next().await;
+        assert_eq!(
+            call.body["status"]["stable"]["version"], 1,
+            "its promotion is not forgotten: {}",
+            call.body
+        );
+        call.object(&object);
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_was_written_and_is_not_in_the_caches_is_waited_for() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 1}));
+    let (mut context, mut server) = context();
+    context.caches.versions = Cache::fixed(vec![one_version()]);
+    let context = Arc::new(context);
+    let again = || Box::pin(reconcile(Arc::new(object.clone()), Arc::clone(&context), Arc::default()));
+    play(again(), async {
+        around(&mut server).await.echo();
+        server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
+        server.next().await.object(&object);
+        server.next().await.echo();
+    })
+    .await
+    .unwrap();
+    let action = play(again(), server.nothing_more()).await.unwrap();
     assert_ne!(action, Action::await_change(), "it is looked at again");
 }

@@ -42,3 +42,4 @@ mod apply_scenarios;
 mod lease_scenarios;
 // the mock API server
 mod scenario;
+mod written_scenarios;

@@ -12,6 +12,7 @@ use modelwright::{
     lease::Leadership,
     metrics::Metrics,
     pod_http::PodClient,
+    written::Written,
 };
 use serde_json::{Value, json};
 use tower_test::mock::{Handle, SendResponse, pair};
@@ -55,6 +56,7 @@ pub fn context() -> (Context, ApiServer) {
         metrics: Arc::new(Metrics::default()),
         leadership,
         pods: PodClient::default(),
+        written: Written::default(),
     };
     (context, server)
 }

@@ -166,6 +166,10 @@ fn judge_target(
             Progress { since: now, ready: old.ready.max(serving), wanted: old.wanted.max(asked) }
         }
         Some(old) => old,
+        // nothing that serves is in the way of a first start, so all pods are asked for at once
+        None if verdict.stable.is_none() => {
+            Progress { since: now, ready: serving, wanted: asked.max(intent.replicas) }
+        }
         None => Progress { since: now, ready: serving, wanted: asked },
     };
     record.progress = Some(progress);

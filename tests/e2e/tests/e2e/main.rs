@@ -25,6 +25,7 @@ mod rollbacks;
 mod rollouts;
 mod servers;
 mod serving;
+mod steady;
 mod training;
 mod versions;
 
@@ -83,13 +84,14 @@ fn main() -> ExitCode {
         operator::the_operator_reports_its_health_and_its_counters,
         operator::the_operator_has_no_right_on_secrets,
         operator::objects_restored_without_owners_are_adopted_without_a_run,
+        steady::everything_exported_deleted_without_its_dependents_and_applied_again_serves_on,
         operator::every_pod_passes_the_restricted_standard,
         chart::the_roles_for_people_allow_what_their_names_say,
         chart::network_policies_select_the_pods_of_the_release,
     ];
     cases.extend(alone![
         training::an_upgrade_with_another_trainer_trains_nothing_again,
-        operator::a_steady_state_is_not_written_to,
+        steady::twenty_resources_at_rest_are_not_written_to,
         failover::a_killed_operator_ends_its_run_and_its_rollout,
         failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,
         operator::an_operator_of_one_namespace_sees_no_other,

@@ -1,18 +1,11 @@
 //! A6: the operator in operation: what it may do, what it says of itself, and that it writes nothing without cause.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
-    batch::v1::Job,
-    core::v1::{ConfigMap, Event, Pod, Service},
-    policy::v1::PodDisruptionBudget,
-};
-use kube::{Resource, ResourceExt as _, api::DeleteParams};
+use k8s_openapi::api::{apps::v1::ControllerRevision, batch::v1::Job, core::v1::Pod};
+use kube::{ResourceExt as _, api::DeleteParams};
 use modelwright::api::{
     condition::READY, model::Model, model_deployment::ModelDeployment, model_version::ModelVersion,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -167,66 +160,6 @@ pub async fn an_operator_of_one_namespace_sees_no_other(space: Space) {
     other.patch::<Model>("digits", json!({"spec": {"rerun": "all"}})).await;
     assert!(other.ready_model("digits").await.is(READY));
     other.delete().await.expect("the second namespace can be deleted");
-}
-
-/// Alone: nothing changes where nothing happens.
-pub async fn a_steady_state_is_not_written_to(space: Space) {
-    space.import("digits", FIRST).await;
-    space.import_next("digits", "second.onnx", SECOND).await;
-    space.serve("digits", "digits", json!({"replicas": 2})).await;
-    let mut before = everything(&space).await;
-    for _ in 0..20 {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let now = everything(&space).await;
-        if now == before {
-            break;
-        }
-        before = now;
-    }
-    let writes = writes(&space).await;
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    let after = everything(&space).await;
-    let changed: Vec<_> = after.iter().filter(|(name, version)| before.get(*name) != Some(version)).collect();
-    assert_eq!(before, after, "changed within 30 s: {changed:?}");
-    assert_eq!(self::writes(&space).await, writes, "the operator counts its own writes");
-}
-
-/// Counters of writes, but for the Lease.
-async fn writes(space: &Space) -> Vec<String> {
-    let (_, metrics) = space.world.operator().admin("/metrics").await;
-    let is_write = |line: &&str| line.starts_with("modelwright_writes_total") && !line.contains("Lease");
-    let writes: Vec<String> = metrics.lines().filter(is_write).map(str::to_owned).collect();
-    assert!(!writes.is_empty(), "{metrics}");
-    writes
-}
-
-/// The resourceVersion of every object that the operator may write.
-async fn everything(space: &Space) -> BTreeMap<String, Option<String>> {
-    let mut all = BTreeMap::new();
-    versions_of::<Model>(space, &mut all).await;
-    versions_of::<ModelVersion>(space, &mut all).await;
-    versions_of::<ModelDeployment>(space, &mut all).await;
-    versions_of::<ControllerRevision>(space, &mut all).await;
-    versions_of::<Deployment>(space, &mut all).await;
-    versions_of::<Job>(space, &mut all).await;
-    versions_of::<Pod>(space, &mut all).await;
-    versions_of::<Service>(space, &mut all).await;
-    versions_of::<ConfigMap>(space, &mut all).await;
-    versions_of::<PodDisruptionBudget>(space, &mut all).await;
-    versions_of::<Event>(space, &mut all).await;
-    all
-}
-
-async fn versions_of<K>(space: &Space, all: &mut BTreeMap<String, Option<String>>)
-where
-    K: Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
-{
-    for object in space.list::<K>().await {
-        all.insert(format!("{}/{}", K::kind(&()), object.name_any()), object.resource_version());
-    }
 }
 
 /// The release is in a namespace that enforces `restricted`.

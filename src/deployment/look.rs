@@ -1,0 +1,120 @@
+//! One look at everything around a ModelDeployment, and what is decided on it. Needs the pods' network.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::{api::apps::v1::ControllerRevision, jiff::Timestamp};
+use kube::ResourceExt as _;
+
+use super::{
+    answers::Answers,
+    fetch::Found,
+    identity,
+    pods::Answer,
+    revision::{Facts, RevisionData},
+    rollout::{self, Decision, Intent, Observed},
+    status::Obstacle,
+    validate::ValidDeployment,
+    version,
+};
+use crate::{
+    api::{ModelDeployment, name},
+    cache::index::Key,
+    context::Context,
+};
+
+/// What a spec means: its revision, if it means one, and what the state machine needs of it.
+pub struct Meaning {
+    /// What the state machine needs of it.
+    pub intent: Intent,
+    /// The whole hash of the target and the version that it serves.
+    pub target: Option<(String, Facts)>,
+    /// Why it means no revision, or what keeps one from being written.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// One look at everything, and what is decided on it.
+pub struct Look {
+    /// What there is.
+    pub found: Found,
+    /// What the revisions serve.
+    pub data: BTreeMap<String, RevisionData>,
+    /// What the pods say.
+    pub answers: BTreeMap<String, Answer>,
+    /// What there is, as the state machine sees it.
+    pub observed: Observed,
+    /// What the spec means.
+    pub meaning: Meaning,
+    /// What to write.
+    pub decision: Decision,
+}
+
+impl Look {
+    /// The hash and the facts of the target, where it has no revision yet.
+    pub fn new_target(&self) -> Option<&(String, Facts)> {
+        self.meaning.target.as_ref().filter(|(hash, _)| !self.data.contains_key(name::short_revision(hash)))
+    }
+
+    /// Takes in a revision that was just made.
+    pub fn add(&mut self, revision: ControllerRevision) {
+        self.found.revisions.push(Arc::new(revision));
+        self.data = self.found.data();
+    }
+}
+
+/// Reads the pods' answers and decides on what was found.
+pub async fn look(
+    context: &Context,
+    answers: &Answers,
+    deployment: &ModelDeployment,
+    valid: Option<&ValidDeployment>,
+    found: Found,
+    now: Timestamp,
+) -> Look {
+    let found = found.owned_by(deployment.uid().as_deref());
+    let data = found.data();
+    let answers = answers.fetch(&found.pods).await;
+    let observed = found.observe(deployment, &data, &answers);
+    let meaning = meaning(context, deployment, valid, &data);
+    let decision = rollout::decide(&meaning.intent, &observed, now);
+    Look { found, data, answers, observed, meaning, decision }
+}
+
+/// What the spec means, on the versions and revisions that there are.
+fn meaning(
+    context: &Context,
+    deployment: &ModelDeployment,
+    valid: Option<&ValidDeployment>,
+    data: &BTreeMap<String, RevisionData>,
+) -> Meaning {
+    let Some(valid) = valid else {
+        let intent = Intent {
+            target: None,
+            replicas: deployment.spec.replicas.unwrap_or(1),
+            max_surge: 1,
+            progress_deadline: Duration::MAX,
+            auto_rollback: false,
+            paused: true,
+            keep: usize::MAX,
+        };
+        return Meaning { intent, target: None, obstacle: None };
+    };
+    let caches = &context.caches;
+    let model = caches.models.get(&valid.namespace, &valid.asked.model);
+    let versions = caches.versions.of(&valid.namespace, Key::Model(valid.asked.model.clone()));
+    let version = |name: &str| versions.iter().find(|version| version.name_any() == name).map(AsRef::as_ref);
+    let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());
+    let (target, obstacle) = match resolved {
+        Ok(facts) => (Some((identity::revision_hash(&valid.asked, &facts.model_digest), facts)), None),
+        Err(missing) => (None, Some(Obstacle::Missing(missing))),
+    };
+    let intent = Intent {
+        target: target.as_ref().map(|(hash, _)| name::short_revision(hash).to_owned()),
+        replicas: valid.replicas,
+        max_surge: valid.max_surge,
+        progress_deadline: valid.progress_deadline,
+        auto_rollback: valid.auto_rollback,
+        paused: valid.paused,
+        keep: valid.keep,
+    };
+    Meaning { intent, target, obstacle }
+}

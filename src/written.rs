@@ -1,0 +1,134 @@
+//! What this process wrote and its caches do not show yet. A decision on a look that lacks one's own last write would make
+//! that write again, so whoever decides from the caches asks here first (R7). Needs no client.
+//!
+//! Resource versions are compared as numbers, as Kubernetes allows since 1.35.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use tokio::time::Instant;
+
+use crate::{api::name::DEPLOYMENT_LABEL, context::Caches};
+
+/// How long a cache may be behind before the API server is asked instead.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the caches show of a ModelDeployment's objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All that was written.
+    Clear,
+    /// Less than that; an event is on its way.
+    Behind,
+    /// Less than that, for too long: another write came in between, or a watch stands still.
+    Overdue,
+}
+
+/// Writes that are waited for, by namespace and name of the ModelDeployment that they were made for.
+#[derive(Debug, Default)]
+pub struct Written {
+    waiting: Mutex<HashMap<(String, String), Vec<Expected>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Expected {
+    kind: String,
+    name: String,
+    state: State,
+    since: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// It is there, at this version or a later one.
+    Present(u64),
+    /// It is not there, or another took its place.
+    Gone(String),
+}
+
+impl Written {
+    /// An object as the API server gave it back.
+    pub fn present(&self, kind: &str, metadata: &ObjectMeta) {
+        if let Some(version) = version(metadata) {
+            self.expect(kind, metadata, State::Present(version));
+        }
+    }
+
+    /// An object that was deleted.
+    pub fn gone(&self, kind: &str, metadata: &ObjectMeta) {
+        if let Some(uid) = &metadata.uid {
+            self.expect(kind, metadata, State::Gone(uid.clone()));
+        }
+    }
+
+    fn expect(&self, kind: &str, metadata: &ObjectMeta, state: State) {
+        let Some(name) = metadata.name.clone() else { return };
+        let label = metadata.labels.as_ref().and_then(|labels| labels.get(DEPLOYMENT_LABEL));
+        let owner = if kind == "ModelDeployment" { Some(&name) } else { label };
+        let Some(owner) = owner.cloned() else { return };
+        let place = (metadata.namespace.clone().unwrap_or_default(), owner);
+        let expected = Expected { kind: kind.to_owned(), name, state, since: Instant::now() };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let writes = waiting.entry(place).or_default();
+        writes.retain(|write| write.kind != expected.kind || write.name != expected.name);
+        writes.push(expected);
+    }
+
+    /// What the caches show of the ModelDeployment `name`. What is overdue is not waited for again.
+    pub fn sight(&self, caches: &Caches, namespace: &str, name: &str) -> Sight {
+        let place = (namespace.to_owned(), name.to_owned());
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(writes) = waiting.get_mut(&place) else { return Sight::Clear };
+        writes.retain(|write| !write.state.is_shown(cached(caches, namespace, write).as_ref()));
+        let sight = match writes.iter().map(|write| write.since.elapsed()).max() {
+            None => Sight::Clear,
+            Some(age) if age < PATIENCE => return Sight::Behind,
+            Some(_) => Sight::Overdue,
+        };
+        waiting.remove(&place);
+        sight
+    }
+}
+
+impl State {
+    fn is_shown(&self, cached: Option<&ObjectMeta>) -> bool {
+        match self {
+            Self::Present(written) => cached.and_then(version).is_some_and(|cached| cached >= *written),
+            Self::Gone(uid) => cached.is_none_or(|cached| cached.uid.as_ref() != Some(uid)),
+        }
+    }
+}
+
+fn version(metadata: &ObjectMeta) -> Option<u64> {
+    metadata.resource_version.as_ref()?.parse().ok()
+}
+
+fn cached(caches: &Caches, namespace: &str, write: &Expected) -> Option<ObjectMeta> {
+    fn metadata<K: Resource>(object: &K) -> ObjectMeta {
+        let meta = object.meta();
+        ObjectMeta {
+            uid: object.uid(),
+            resource_version: meta.resource_version.clone(),
+            ..ObjectMeta::default()
+        }
+    }
+    let name = write.name.as_str();
+    match write.kind.as_str() {
+        "ConfigMap" => caches.config_maps.get(namespace, name).map(|object| metadata(object.as_ref())),
+        "ControllerRevision" => caches.revisions.get(namespace, name).map(|object| metadata(object.as_ref())),
+        "Deployment" => caches.deployments.get(namespace, name).map(|object| metadata(object.as_ref())),
+        "ModelDeployment" => {
+            caches.model_deployments.get(namespace, name).map(|object| metadata(object.as_ref()))
+        }
+        "Pod" => caches.pods.get(namespace, name).map(|object| metadata(object.as_ref())),
+        "PodDisruptionBudget" => {
+            caches.disruption_budgets.get(namespace, name).map(|object| metadata(object.as_ref()))
+        }
+        "Service" => caches.services.get(namespace, name).map(|object| metadata(object.as_ref())),
+        _ => None,
+    }
+}
