@@ -1,6 +1,7 @@
 //! Watched objects, kept in memory. In goes an `Api`; out come the objects as they were last seen, and a stream of
 //! those that changed, vanished ones included. Needs a client.
 
+pub mod fold;
 pub mod index;
 
 use std::{

@@ -8,7 +8,7 @@ use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment},
         batch::v1::Job,
-        core::v1::{ConfigMap, Pod, PodSpec, Service, ServiceAccount},
+        core::v1::{ConfigMap, Pod, Service, ServiceAccount},
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -25,7 +25,7 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
-    cache::{Cache, Driver, index::Keyed},
+    cache::{Cache, Driver, fold, index::Keyed},
     cli::RunArguments,
     events::Events,
     lease::Leadership,
@@ -36,6 +36,8 @@ use crate::{
 
 /// Requests that wait for the client's worker.
 const CLIENT_BUFFER: usize = 1024;
+/// Objects in one page of a list: what is in memory twice while a list is read.
+const PAGE: u32 = 50;
 /// Longest that the Lease's client waits for an answer.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -109,11 +111,11 @@ pub struct Caches {
     pub model_deployments: Cache<ModelDeployment>,
     /// Our Jobs.
     pub jobs: Cache<Job>,
-    /// Our pods: of their spec only the node's name.
+    /// Our pods, reduced.
     pub pods: Cache<Pod>,
-    /// Our ControllerRevisions.
+    /// Our ControllerRevisions, folded.
     pub revisions: Cache<ControllerRevision>,
-    /// Our Deployments.
+    /// Our Deployments, folded.
     pub deployments: Cache<Deployment>,
     /// Our Services.
     pub services: Cache<Service>,
@@ -129,19 +131,18 @@ impl Caches {
     /// The caches of a scope (`None`: all namespaces), and what fills them.
     pub fn new(client: &Client, namespace: Option<&str>, metrics: &Arc<Metrics>) -> (Self, Vec<Driver>) {
         let mut drivers = Vec::new();
-        let all = watcher::Config::default();
-        let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
-        let workload =
-            watcher::Config::default().fields(&format!("metadata.name={WORKLOAD_SERVICE_ACCOUNT}"));
+        let all = watcher::Config::default().page_size(PAGE);
+        let ours = all.clone().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+        let workload = all.clone().fields(&format!("metadata.name={WORKLOAD_SERVICE_ACCOUNT}"));
         let mut scope = Scope { client, namespace, metrics, drivers: &mut drivers };
         let caches = Self {
             models: scope.cache(&all, keep),
             versions: scope.cache(&all, keep),
             model_deployments: scope.cache(&all, keep),
             jobs: scope.cache(&ours, keep),
-            pods: scope.cache(&ours, reduce_pod),
-            revisions: scope.cache(&ours, keep),
-            deployments: scope.cache(&ours, keep),
+            pods: scope.cache(&ours, fold::reduce_pod),
+            revisions: scope.cache(&ours, fold::fold_revision),
+            deployments: scope.cache(&ours, fold::fold_deployment),
             services: scope.cache(&ours, keep),
             disruption_budgets: scope.cache(&ours, keep),
             config_maps: scope.cache(&ours, keep),
@@ -204,12 +205,6 @@ impl Scope<'_> {
 }
 
 fn keep<K>(_: &mut K) {}
-
-fn reduce_pod(pod: &mut Pod) {
-    if let Some(spec) = pod.spec.take() {
-        pod.spec = Some(PodSpec { node_name: spec.node_name, ..PodSpec::default() });
-    }
-}
 
 /// A client that retries 429, 503 and 504 at most four times within seconds, whatever Retry-After asks for.
 pub fn client(mut config: Config) -> Result<Client, kube::Error> {

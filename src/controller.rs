@@ -20,6 +20,8 @@ use crate::{cache::kind_name, context::Context};
 
 /// Reconciles of one kind at the same time.
 const CONCURRENCY: u16 = 16;
+/// How long an object must be left alone before it is looked at: what changes at once is looked at once.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Longest that one reconcile may take.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// First and last wait of a failing object.
@@ -112,7 +114,7 @@ pub async fn run<K, F, E>(
         context,
         store,
         queue,
-        Config::default().concurrency(CONCURRENCY),
+        Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE),
     );
     outcomes
         .for_each(|outcome| async {

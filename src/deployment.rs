@@ -313,8 +313,12 @@ async fn write_status(
 
 fn next_look(look: &Look) -> Duration {
     let pods = || look.observed.revisions.values().flat_map(|revision| &revision.pods);
+    let at_work = |pod: &rollout::Pod| {
+        look.found.pods.iter().any(|found| found.name_any() == pod.name && answers::is_at_work(found))
+    };
     // a server that is at work without getting ready may say why, and nothing announces that
-    let wordless = pods().any(|pod| !pod.ready && !pod.terminating && pod.labelled && pod.problem.is_none());
+    let wordless = pods()
+        .any(|pod| !pod.ready && !pod.terminating && pod.labelled && pod.problem.is_none() && at_work(pod));
     let waits = (look.meaning.obstacle.is_some() || wordless).then_some(WAITING);
     [look.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }

@@ -14,7 +14,7 @@ pub mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, future::ready, stream};
 use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
 use kube::{
     Resource, ResourceExt as _,
@@ -27,8 +27,8 @@ use crate::{
     api::{
         Model, ModelVersion,
         name::{
-            MODEL_FINALIZER, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION,
-            SUSPENDED_ANNOTATION,
+            DEPLOYMENT_LABEL, MODEL_FINALIZER, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION,
+            SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
     },
     apply::{self, ApplyError},
@@ -99,7 +99,13 @@ fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Model>> + Send + 
     stream::select_all([
         caches.models.changes().map(|model| ObjectRef::from_obj(model.as_ref())).boxed(),
         caches.jobs.changes().filter_map(|job| async move { labelled(job.as_ref()) }).boxed(),
-        caches.pods.changes().filter_map(|pod| async move { labelled(pod.as_ref()) }).boxed(),
+        // a serving pod carries the Model's label too, and says nothing of it
+        caches
+            .pods
+            .changes()
+            .filter(|pod| ready(!pod.labels().contains_key(DEPLOYMENT_LABEL)))
+            .filter_map(|pod| async move { labelled(pod.as_ref()) })
+            .boxed(),
         caches.versions.changes().map(|version| named(&version.spec.model, version.as_ref())).boxed(),
         // a revision that is gone may have been the last user of a version
         caches.revisions.changes().filter_map(|revision| async move { labelled(revision.as_ref()) }).boxed(),

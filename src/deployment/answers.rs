@@ -104,6 +104,11 @@ fn life(pod: &Pod) -> Option<String> {
     Some(format!("{}/{}", serve.container_id.as_ref()?, serve.started == Some(true)))
 }
 
+/// Whether the server of a pod runs, ready or not.
+pub fn is_at_work(pod: &Pod) -> bool {
+    life(pod).is_some()
+}
+
 fn is_leaving(pod: &Pod) -> bool {
     pod.labels().get(TRAFFIC_LABEL).is_none_or(|value| value != TRAFFIC_SERVE)
 }

@@ -4,7 +4,10 @@ use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::PodTemplateSpec};
 use modelwright_contract::serving::ExecutionProvider;
 use serde::{Deserialize, Serialize};
 
-use crate::api::model_version::{Artifact, Signature};
+use crate::{
+    api::model_version::{Artifact, Signature},
+    cache::fold,
+};
 
 /// What a revision serves and how its pods are made. A missing ModelVersion or a newer operator changes nothing of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +44,7 @@ pub struct Facts {
 
 /// The data of a ControllerRevision; `None` where somebody else wrote it.
 pub fn read(revision: &ControllerRevision) -> Option<RevisionData> {
-    serde_json::from_value(revision.data.as_ref()?.0.clone()).ok()
+    fold::read_revision(revision)
 }
 
 impl RevisionData {
