@@ -5,6 +5,7 @@
 //! listens from the start, so that liveness can be asked while [`start`] checks, loads and tries the model. It leaves
 //! service when [`traffic`] or a signal says so, as [`drain`] decides.
 
+pub mod about;
 pub mod admin;
 pub mod admit;
 pub mod decode;
@@ -14,6 +15,8 @@ pub mod error;
 pub mod http;
 pub mod infer;
 pub mod metadata;
+pub mod openapi;
+pub mod page;
 pub mod settings;
 pub mod start;
 pub mod state;

@@ -18,7 +18,7 @@ use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
 
 use super::{
     error::ApiError,
-    infer, metadata,
+    infer, metadata, openapi, page,
     state::{Connection, InFlight, State},
 };
 
@@ -57,6 +57,8 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
 fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(only_get));
     config
+        .service(get("/").route(web::get().to(page::page)))
+        .service(get("/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/v2").route(web::get().to(metadata::server)))
         .service(get("/v2/health/live").route(web::get().to(metadata::live)))
         .service(get("/v2/health/ready").route(web::get().to(metadata::ready)));

@@ -11,6 +11,7 @@ use std::{
 use modelwright_contract::artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY, MODEL_FILE};
 
 use super::{
+    about,
     settings::Settings,
     state::{Facts, Served},
     worker::Worker,
@@ -134,8 +135,9 @@ pub fn start(settings: &Settings) -> Result<Served, StartError> {
         onnxruntime_version: session.onnxruntime_version().to_owned(),
         golden_samples: 0,
     };
-    match read_golden(&settings.path)? {
-        Some(samples) => match golden::replay(&session, &samples) {
+    let golden = read_golden(&settings.path)?;
+    match &golden {
+        Some(samples) => match golden::replay(&session, samples) {
             Ok(replay) => {
                 facts.golden_samples = replay.count;
                 tracing::info!(
@@ -159,7 +161,8 @@ pub fn start(settings: &Settings) -> Result<Served, StartError> {
     let session = Arc::new(session);
     let signature = session.signature().clone();
     let worker = Worker::start(session, settings.limits.queue).map_err(StartError::Thread)?;
-    Ok(Served { signature, worker, facts })
+    let about = about::read(&settings.path, golden.as_ref());
+    Ok(Served { signature, worker, facts, about })
 }
 
 fn read_golden(folder: &Path) -> Result<Option<GoldenSamples>, StartError> {

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use modelwright_contract::{signature::Signature, status::ServeStatus};
 
-use super::{drain::Observed, settings::Settings, worker::Worker};
+use super::{about::About, drain::Observed, settings::Settings, worker::Worker};
 use crate::metrics::{Gauges, Metrics};
 
 /// How far a serving process is.
@@ -51,6 +51,8 @@ pub struct Served {
     pub worker: Worker,
     /// What is reported.
     pub facts: Facts,
+    /// What people are told.
+    pub about: About,
 }
 
 /// The shared state.

@@ -19,6 +19,10 @@ ARGUMENTS = (
 )
 
 
+# As the chart sets it.
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+
+
 class Operator:
     """Starts and ends it, and reads what it used."""
 
@@ -32,7 +36,9 @@ class Operator:
     def start(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([self.executable, *ARGUMENTS], stdout=log, stderr=log)  # noqa: S603
+            self.process = subprocess.Popen(  # noqa: S603
+                [self.executable, *ARGUMENTS], stdout=log, stderr=log, env=os.environ | ENVIRONMENT
+            )
 
     def stop(self) -> None:
         """Ask it to end, and wait."""
