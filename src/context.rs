@@ -109,7 +109,7 @@ pub struct Caches {
     pub versions: Cache<ModelVersion>,
     /// All ModelDeployments.
     pub model_deployments: Cache<ModelDeployment>,
-    /// Our Jobs.
+    /// Our Jobs, folded.
     pub jobs: Cache<Job>,
     /// Our pods, reduced.
     pub pods: Cache<Pod>,
@@ -139,7 +139,7 @@ impl Caches {
             models: scope.cache(&all, keep),
             versions: scope.cache(&all, keep),
             model_deployments: scope.cache(&all, keep),
-            jobs: scope.cache(&ours, keep),
+            jobs: scope.cache(&ours, fold::fold_job),
             pods: scope.cache(&ours, fold::reduce_pod),
             revisions: scope.cache(&ours, fold::fold_revision),
             deployments: scope.cache(&ours, fold::fold_deployment),

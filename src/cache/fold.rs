@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment},
-        core::v1::{Pod, PodSpec, PodTemplateSpec},
+        batch::v1::Job,
+        core::v1::{Container, Pod, PodSpec, PodTemplateSpec},
     },
     apimachinery::pkg::runtime::RawExtension,
 };
@@ -15,7 +16,7 @@ use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Annotation of a folded Deployment; it is in memory only.
+/// Annotation of a folded Deployment or Job; it is in memory only.
 const TEMPLATE: &str = "modelwright.dev/folded-template";
 
 /// Keeps the data as text.
@@ -60,6 +61,25 @@ pub fn template(deployment: &Deployment) -> Option<Value> {
     }
 }
 
+/// Keeps the template of the pods as text.
+pub fn fold_job(job: &mut Job) {
+    let Some(spec) = &mut job.spec else { return };
+    if let Ok(text) = serde_json::to_string(&spec.template) {
+        spec.template = PodTemplateSpec::default();
+        job.annotations_mut().insert(TEMPLATE.into(), text);
+    }
+}
+
+/// The containers of the pods, in the order in which they run, folded or not.
+pub fn job_containers(job: &Job) -> Vec<Container> {
+    let template = match job.annotations().get(TEMPLATE) {
+        Some(text) => serde_json::from_str(text).ok(),
+        None => job.spec.as_ref().map(|spec| spec.template.clone()),
+    };
+    let pod = template.and_then(|template| template.spec).unwrap_or_default();
+    pod.init_containers.into_iter().flatten().chain(pod.containers).collect()
+}
+
 /// Keeps of a pod's spec only where it runs.
 pub fn reduce_pod(pod: &mut Pod) {
     if let Some(spec) = pod.spec.take() {
@@ -94,5 +114,18 @@ mod tests {
         assert_eq!(folded.spec.as_ref().unwrap().template, PodTemplateSpec::default());
         assert_eq!(template(&folded), template(&whole));
         assert!(template(&whole).unwrap().to_string().contains("serve"));
+        let whole: Job = serde_json::from_value(json!({
+            "metadata": {},
+            "spec": {"template": {"spec": {
+                "initContainers": [{"name": "fetch"}], "containers": [{"name": "publish"}],
+            }}},
+        }))
+        .unwrap();
+        let mut folded = whole.clone();
+        fold_job(&mut folded);
+        assert_eq!(folded.spec.as_ref().unwrap().template, PodTemplateSpec::default());
+        assert_eq!(job_containers(&folded), job_containers(&whole));
+        let names: Vec<_> = job_containers(&whole).into_iter().map(|container| container.name).collect();
+        assert_eq!(names, ["fetch", "publish"]);
     }
 }

@@ -35,6 +35,8 @@ use crate::{
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.
 const GRACE: SignedDuration = SignedDuration::from_secs(4);
+/// The same for a Job without pods: a busy controller manager takes a while.
+const POD_GRACE: SignedDuration = SignedDuration::from_secs(15);
 /// Most warnings that are read of one object.
 const MAX_WARNINGS: u32 = 50;
 /// Longest word of a pod's progress, in bytes.
@@ -182,14 +184,14 @@ fn word(text: &str) -> String {
 
 /// UIDs of what has waited for a while for something that its own status does not tell.
 fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<String> {
-    let is_old = |created: Option<Time>| created.is_none_or(|time| now.duration_since(time.0) >= GRACE);
+    let waits = |created: Option<Time>, grace| created.is_none_or(|time| now.duration_since(time.0) >= grace);
     let pods_waiting = pods
         .iter()
         .filter(|pod| {
             let status = pod.status.as_ref();
             let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
             let pending = status.and_then(|status| status.phase.as_deref()) == Some("Pending");
-            scheduled && pending && is_old(pod.creation_timestamp())
+            scheduled && pending && waits(pod.creation_timestamp(), GRACE)
         })
         .filter_map(|pod| pod.uid());
     let jobs_waiting = jobs
@@ -201,7 +203,7 @@ fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<String> 
                 .flat_map(|status| status.conditions.iter().flatten())
                 .any(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()));
             !finished
-                && is_old(job.creation_timestamp())
+                && waits(job.creation_timestamp(), POD_GRACE)
                 && !pods.iter().any(|pod| {
                     pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref())
                 })

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     api::{condition::timestamp, model::RunFailure},
+    cache::fold,
     events::truncated,
 };
 
@@ -148,7 +149,7 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
         let message = if container == TRAIN {
             format!(
                 "the container was killed at its memory limit, {}; raise spec.training.resources.limits.memory",
-                memory_limit(job).unwrap_or("which the namespace sets")
+                memory_limit(job).unwrap_or_else(|| "which the namespace sets".to_owned())
             )
         } else {
             "the container was killed at its memory limit; the model is too large for it".into()
@@ -173,15 +174,13 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
     }
 }
 
-fn memory_limit(job: &Job) -> Option<&str> {
-    let limits = train_container(job)?.resources.as_ref()?.limits.as_ref()?;
-    Some(limits.get("memory")?.0.as_str())
+fn memory_limit(job: &Job) -> Option<String> {
+    Some(train_container(job)?.resources?.limits?.remove("memory")?.0)
 }
 
 /// The container that trains, if the Job is a training.
-pub fn train_container(job: &Job) -> Option<&Container> {
-    let pod = job.spec.as_ref()?.template.spec.as_ref()?;
-    pod.init_containers.iter().flatten().find(|container| container.name == TRAIN)
+pub fn train_container(job: &Job) -> Option<Container> {
+    fold::job_containers(job).into_iter().find(|container| container.name == TRAIN)
 }
 
 /// Why a Job failed that stopped its pods itself, or whose pods tell nothing.

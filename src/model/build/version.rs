@@ -12,6 +12,7 @@ use crate::{
         model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
+    cache::fold,
     events::truncated,
     hash,
     model::{report::Reports, validate::ValidModel},
@@ -127,9 +128,8 @@ fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
 }
 
 fn images(job: &Job) -> BTreeMap<String, String> {
-    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    pod.into_iter()
-        .flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
-        .filter_map(|container| Some((container.name.clone(), container.image.clone()?)))
+    fold::job_containers(job)
+        .into_iter()
+        .filter_map(|container| Some((container.name, container.image?)))
         .collect()
 }
