@@ -11,7 +11,7 @@ use std::{
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future::BoxFuture};
 use kube::{
-    Api, Resource, ResourceExt as _,
+    Api, Resource,
     runtime::{
         WatchStreamExt as _,
         reflector::{ObjectRef, Store, store},
@@ -65,7 +65,7 @@ where
         let driver = async move {
             let events = watcher::watcher(api, config)
                 .modify(move |object| {
-                    object.managed_fields_mut().clear();
+                    fold::trim(object.meta_mut());
                     reduce(object);
                 })
                 .default_backoff();

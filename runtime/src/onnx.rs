@@ -110,6 +110,8 @@ pub struct Preflight {
     pub opsets: BTreeMap<String, i64>,
     /// Version of the file format.
     pub ir_version: i64,
+    /// Whether how long a run takes depends on values, not on shapes alone.
+    pub has_loops: bool,
     /// The model's files by path relative to the folder: the graph, and those that its weights lie in.
     pub files: BTreeSet<String>,
 }
@@ -133,13 +135,14 @@ pub fn judge(folder: &Path, graph: &str) -> Result<Preflight, OnnxError> {
     for external in &facts.external {
         files.insert(check_external(folder, external)?);
     }
+    let has_loops = facts.operators.iter().any(|(_, operator)| matches!(operator.as_str(), "Loop" | "Scan"));
     let mut opsets = BTreeMap::new();
     for (domain, version) in facts.opsets {
         opsets.insert(if domain.is_empty() { "ai.onnx".to_owned() } else { domain }, version);
     }
     // Files without the list are older than the list, and mean the first operator set.
     let opset = opsets.get("ai.onnx").copied().unwrap_or(1);
-    Ok(Preflight { opset, opsets, ir_version: facts.ir_version, files })
+    Ok(Preflight { opset, opsets, ir_version: facts.ir_version, has_loops, files })
 }
 
 fn refuse_custom_operators(facts: &Facts) -> Result<(), OnnxError> {

@@ -1,7 +1,8 @@
 //! `serve`: answers requests for predictions until it is told to stop. In go arguments and the environment; out comes an
 //! exit code.
 //!
-//! One pipeline: [`admit`] → [`decode`] → run ([`worker`]) → [`encode`], put together in [`infer`] behind [`http`]. It
+//! One pipeline: [`admit`] → [`decode`] → run ([`worker`]) → [`encode`]. What no front needs to know of lies in
+//! [`pipeline`]; [`infer`] puts it together behind [`http`]. It
 //! listens from the start, so that liveness can be asked while [`start`] checks, loads and tries the model. It leaves
 //! service when [`traffic`] or a signal says so, as [`drain`] decides.
 
@@ -17,6 +18,8 @@ pub mod infer;
 pub mod metadata;
 pub mod openapi;
 pub mod page;
+pub mod pipeline;
+pub mod request;
 pub mod settings;
 pub mod start;
 pub mod state;
@@ -152,9 +155,9 @@ fn start_aside(state: &Arc<State>) -> Result<oneshot::Receiver<Result<Served, St
     let (sender, receiver) = oneshot::channel();
     let state = Arc::clone(state);
     let load = move || {
-        let started = start::check_digest(&state.settings).and_then(|digest| {
-            state.set_digest(digest);
-            start::start(&state.settings)
+        let started = start::check_files(&state.settings).and_then(|checked| {
+            state.set_digest(checked.digest);
+            start::start(&state.settings, checked.has_loops)
         });
         // Nobody waits any more if the process is ending.
         let _ = sender.send(started);

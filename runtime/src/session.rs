@@ -1,19 +1,20 @@
-//! The only file that names `ort`: loads ONNX Runtime and a model, and runs it. In goes a path; out come a signature and,
-//! from input tensors, output tensors. Needs no client.
+//! The only module that names `ort`: loads ONNX Runtime and a model, and runs it. In goes a path; out come a signature
+//! and, from input tensors, output tensors. Needs no client.
 //!
-//! `ort` takes `&mut` for a run, since ONNX Runtime's own promise of thread safety does not hold for every provider; a
-//! lock per session keeps that, and one run already uses all of the threads it was given.
+//! On the CPU, one session is run by many threads at once; [`shared`] says why that holds. On other providers it does
+//! not, and a lock lets in one run at a time.
 
 mod error;
 pub mod library;
+mod shared;
 pub mod validate;
+mod value;
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use bytes::Bytes;
 use modelwright_contract::{
     serving::ExecutionProvider,
     signature::{Signature, TensorSpec},
@@ -21,15 +22,17 @@ use modelwright_contract::{
 use ort::{
     ep::{self, ExecutionProvider as _},
     session::{RunOptions, SessionInputValue, builder::AutoDevicePolicy},
-    value::{DynValue, Outlet, TensorElementType, ValueType},
+    value::{DynValue, Outlet, ValueType},
 };
 
 pub use self::error::{LoadError, RunError};
 use self::{
     library::LibraryError,
+    shared::SharedSession,
     validate::{validate_inputs, validate_outputs},
+    value::{datatype, from_value, to_value},
 };
-use crate::tensor::{Datatype, Tensor, encode_strings};
+use crate::tensor::Tensor;
 
 /// How a session is loaded.
 #[derive(Clone, Debug)]
@@ -116,10 +119,19 @@ impl Cancellation {
     }
 }
 
+/// Who may run a session.
+#[derive(Debug)]
+enum Runner {
+    /// Any number of threads at once.
+    Shared(SharedSession),
+    /// One at a time.
+    Locked(Mutex<ort::session::Session>),
+}
+
 /// A loaded model.
 #[derive(Debug)]
 pub struct Session {
-    inner: Mutex<ort::session::Session>,
+    runner: Runner,
     signature: Signature,
     execution_provider: ExecutionProvider,
     onnxruntime_version: &'static str,
@@ -137,12 +149,16 @@ impl Session {
             inputs: inner.inputs().iter().map(|tensor| spec("input", tensor)).collect::<Result<_, _>>()?,
             outputs: inner.outputs().iter().map(|tensor| spec("output", tensor)).collect::<Result<_, _>>()?,
         };
-        Ok(Self {
-            inner: Mutex::new(inner),
-            signature,
-            execution_provider,
-            onnxruntime_version: &runtime.version,
-        })
+        let runner = match execution_provider {
+            ExecutionProvider::Cpu => {
+                let shared = SharedSession::new(inner);
+                Runner::Shared(shared.ok_or_else(|| {
+                    LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
+                })?)
+            }
+            ExecutionProvider::Cuda => Runner::Locked(Mutex::new(inner)),
+        };
+        Ok(Self { runner, signature, execution_provider, onnxruntime_version: &runtime.version })
     }
 
     /// Inputs and outputs.
@@ -153,6 +169,11 @@ impl Session {
     /// The execution provider in use.
     pub fn execution_provider(&self) -> ExecutionProvider {
         self.execution_provider
+    }
+
+    /// Whether runs from several threads go on at the same time.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.runner, Runner::Shared(_))
     }
 
     /// Version of ONNX Runtime.
@@ -174,24 +195,53 @@ impl Session {
     ) -> Result<Vec<Tensor>, RunError> {
         validate_inputs(&self.signature, inputs)?;
         validate_outputs(&self.signature, outputs)?;
+        self.run_validated(inputs, outputs, cancellation)
+    }
+
+    /// Runs the model on what [`validate_inputs`] and [`validate_outputs`] let pass.
+    pub fn run_validated(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[String],
+        cancellation: &Cancellation,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let place =
+            |tensors: &[TensorSpec], name: &str| tensors.iter().position(|tensor| tensor.name == name);
         let values = inputs
             .iter()
-            .map(|input| Ok((input.name.as_str(), to_value(input)?)))
-            .collect::<Result<Vec<_>, RunError>>()?;
-        let mut session = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = session.run_with_options(values, &cancellation.0).map_err(|error| run_error(&error))?;
-        let wanted: Vec<&str> = if outputs.is_empty() {
-            self.signature.outputs.iter().map(|output| output.name.as_str()).collect()
-        } else {
-            outputs.iter().map(String::as_str).collect()
-        };
-        wanted
-            .into_iter()
-            .map(|name| {
-                let value = answer.get(name).ok_or_else(|| RunError::NoOutput { name: name.to_owned() })?;
-                from_value(name, value)
+            .map(|input| {
+                Ok((place(&self.signature.inputs, &input.name).unwrap_or(usize::MAX), to_value(input)?))
             })
-            .collect()
+            .collect::<Result<Vec<_>, RunError>>()?;
+        let wanted: Vec<usize> = if outputs.is_empty() {
+            (0..self.signature.outputs.len()).collect()
+        } else {
+            outputs.iter().filter_map(|name| place(&self.signature.outputs, name)).collect()
+        };
+        let answers = match &self.runner {
+            Runner::Shared(session) => session.run(&values, &wanted, &cancellation.0),
+            Runner::Locked(session) => self.run_locked(session, values, &wanted, cancellation),
+        };
+        let answers = answers.map_err(|error| run_error(&error))?;
+        let names = wanted.iter().filter_map(|place| self.signature.outputs.get(*place));
+        let is_input = |name: &str| place(&self.signature.inputs, name).is_some();
+        names.zip(answers).map(|(spec, value)| from_value(&spec.name, value, is_input(&spec.name))).collect()
+    }
+
+    fn run_locked(
+        &self,
+        session: &Mutex<ort::session::Session>,
+        values: Vec<(usize, SessionInputValue<'_>)>,
+        wanted: &[usize],
+        cancellation: &Cancellation,
+    ) -> ort::Result<Vec<DynValue>> {
+        let name = |place: usize| self.signature.inputs.get(place).map_or("", |input| input.name.as_str());
+        let values: Vec<_> = values.into_iter().map(|(place, value)| (name(place), value)).collect();
+        let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answer = session.run_with_options(values, &cancellation.0)?;
+        let missing = || ort::Error::new("a run ended well without one of its outputs");
+        let names = wanted.iter().filter_map(|place| self.signature.outputs.get(*place));
+        names.map(|spec| answer.remove(&spec.name).ok_or_else(missing)).collect()
     }
 }
 
@@ -293,128 +343,6 @@ fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadErro
         datatype: datatype.name().to_owned(),
         shape: shape.iter().map(|size| (*size).max(-1)).collect(),
     })
-}
-
-fn datatype(ty: TensorElementType) -> Option<Datatype> {
-    Some(match ty {
-        TensorElementType::Bool => Datatype::Bool,
-        TensorElementType::Uint8 => Datatype::Uint8,
-        TensorElementType::Uint16 => Datatype::Uint16,
-        TensorElementType::Uint32 => Datatype::Uint32,
-        TensorElementType::Uint64 => Datatype::Uint64,
-        TensorElementType::Int8 => Datatype::Int8,
-        TensorElementType::Int16 => Datatype::Int16,
-        TensorElementType::Int32 => Datatype::Int32,
-        TensorElementType::Int64 => Datatype::Int64,
-        TensorElementType::Float16 => Datatype::Fp16,
-        TensorElementType::Bfloat16 => Datatype::Bf16,
-        TensorElementType::Float32 => Datatype::Fp32,
-        TensorElementType::Float64 => Datatype::Fp64,
-        TensorElementType::String => Datatype::Bytes,
-        _ => return None,
-    })
-}
-
-/// One arm a datatype whose elements have a fixed size.
-macro_rules! with_element {
-    ($datatype:expr, $element:ident => $fixed:expr, bool => $bool:expr, bytes => $bytes:expr) => {
-        match $datatype {
-            Datatype::Bool => $bool,
-            Datatype::Uint8 => {
-                type $element = u8;
-                $fixed
-            }
-            Datatype::Uint16 => {
-                type $element = u16;
-                $fixed
-            }
-            Datatype::Uint32 => {
-                type $element = u32;
-                $fixed
-            }
-            Datatype::Uint64 => {
-                type $element = u64;
-                $fixed
-            }
-            Datatype::Int8 => {
-                type $element = i8;
-                $fixed
-            }
-            Datatype::Int16 => {
-                type $element = i16;
-                $fixed
-            }
-            Datatype::Int32 => {
-                type $element = i32;
-                $fixed
-            }
-            Datatype::Int64 => {
-                type $element = i64;
-                $fixed
-            }
-            Datatype::Fp16 => {
-                type $element = half::f16;
-                $fixed
-            }
-            Datatype::Bf16 => {
-                type $element = half::bf16;
-                $fixed
-            }
-            Datatype::Fp32 => {
-                type $element = f32;
-                $fixed
-            }
-            Datatype::Fp64 => {
-                type $element = f64;
-                $fixed
-            }
-            Datatype::Bytes => $bytes,
-        }
-    };
-}
-
-/// Copies a validated tensor into ONNX Runtime's memory layout.
-fn to_value(tensor: &Tensor) -> Result<SessionInputValue<'static>, RunError> {
-    let shape = tensor.shape.clone();
-    let refused = |error: ort::Error| run_error(&error);
-    with_element!(tensor.datatype,
-        Element => {
-            let data: Vec<Element> = bytemuck::pod_collect_to_vec(&tensor.data);
-            ort::value::Tensor::from_array((shape, data)).map(Into::into).map_err(refused)
-        },
-        bool => {
-            let data: Vec<bool> = tensor.data.iter().map(|byte| *byte != 0).collect();
-            ort::value::Tensor::from_array((shape, data)).map(Into::into).map_err(refused)
-        },
-        bytes => {
-            let layout = |source| validate::InputError::Layout { name: tensor.name.clone(), source };
-            let strings: Vec<String> = tensor.strings().map_err(layout)?.into_iter().map(str::to_owned).collect();
-            ort::value::Tensor::from_string_array((shape, strings.as_slice())).map(Into::into).map_err(refused)
-        }
-    )
-}
-
-fn from_value(name: &str, value: &DynValue) -> Result<Tensor, RunError> {
-    let no_tensor = || RunError::NotTensor { name: name.to_owned() };
-    let ValueType::Tensor { ty, shape, .. } = value.dtype() else { return Err(no_tensor()) };
-    let datatype = datatype(*ty).ok_or_else(no_tensor)?;
-    let refused = |error: ort::Error| run_error(&error);
-    let data = with_element!(datatype,
-        Element => {
-            let (_, data) = value.try_extract_tensor::<Element>().map_err(refused)?;
-            Bytes::copy_from_slice(bytemuck::cast_slice(data))
-        },
-        bool => {
-            let (_, data) = value.try_extract_tensor::<bool>().map_err(refused)?;
-            // A hostile graph may hold other bytes than 0 and 1, so they are never read as `bool`.
-            bytemuck::cast_slice::<bool, u8>(data).iter().map(|byte| u8::from(*byte != 0)).collect()
-        },
-        bytes => {
-            let strings = if shape.contains(&0) { Vec::new() } else { value.try_extract_strings().map_err(refused)?.1 };
-            encode_strings(strings).ok_or_else(no_tensor)?
-        }
-    );
-    Ok(Tensor { name: name.to_owned(), datatype, shape: shape.to_vec(), data })
 }
 
 /// Where a model's graph is: the path itself, or `model.onnx` in a folder.

@@ -12,19 +12,27 @@ use k8s_openapi::{
     },
     apimachinery::pkg::runtime::RawExtension,
 };
-use kube::ResourceExt as _;
+use kube::{ResourceExt as _, api::ObjectMeta};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Annotation of a folded Deployment or Job; it is in memory only.
 const TEMPLATE: &str = "modelwright.dev/folded-template";
 
+/// Drops what nobody reads of any object, and the room that a list of one keeps for more.
+pub fn trim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    if let Some(owners) = &mut metadata.owner_references {
+        owners.shrink_to_fit();
+    }
+}
+
 /// Keeps the data as text.
 pub fn fold_revision(revision: &mut ControllerRevision) {
     if let Some(RawExtension(data)) = &mut revision.data
         && !data.is_string()
     {
-        *data = Value::String(data.to_string());
+        *data = Value::String(data.to_string().into_boxed_str().into_string());
     }
 }
 
@@ -47,9 +55,9 @@ pub fn read_revision<T: DeserializeOwned>(revision: &ControllerRevision) -> Opti
 /// Keeps the template of the pods as text.
 pub fn fold_deployment(deployment: &mut Deployment) {
     let Some(spec) = &mut deployment.spec else { return };
-    if let Ok(text) = serde_json::to_string(&spec.template) {
+    if let Ok(text) = serde_json::to_string(&spec.template).map(String::into_boxed_str) {
         spec.template = PodTemplateSpec::default();
-        deployment.annotations_mut().insert(TEMPLATE.into(), text);
+        deployment.annotations_mut().insert(TEMPLATE.into(), text.into_string());
     }
 }
 
@@ -64,9 +72,9 @@ pub fn template(deployment: &Deployment) -> Option<Value> {
 /// Keeps the template of the pods as text.
 pub fn fold_job(job: &mut Job) {
     let Some(spec) = &mut job.spec else { return };
-    if let Ok(text) = serde_json::to_string(&spec.template) {
+    if let Ok(text) = serde_json::to_string(&spec.template).map(String::into_boxed_str) {
         spec.template = PodTemplateSpec::default();
-        job.annotations_mut().insert(TEMPLATE.into(), text);
+        job.annotations_mut().insert(TEMPLATE.into(), text.into_string());
     }
 }
 

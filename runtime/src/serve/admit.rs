@@ -1,29 +1,34 @@
-//! Lets a request in: a place, and its body within the limits of size and time. In go a request's head and its stream;
-//! out come the bytes, or the refusal.
+//! Lets a request's body in, within the limits of size and time. In go a request's head and its stream; out come the
+//! bytes, or the refusal.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use actix_web::{
     HttpRequest,
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
-    web::{Bytes, BytesMut, Payload},
+    web::{Bytes, Payload},
 };
 use futures::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     error::ApiError,
     state::{State, left},
 };
 
-/// Header of the binary tensor extension.
-const BINARY_HEADER: &str = "inference-header-content-length";
+/// Header of the binary tensor extension: the length of the JSON in front of the data.
+pub const BINARY_HEADER: &str = "inference-header-content-length";
+/// Binary data are laid so that elements of any datatype, and a processor's widest loads, find them aligned.
+const ALIGNMENT: usize = 64;
+/// Most bytes that are reserved on a header's word.
+const MAX_RESERVED: u64 = 1024 * 1024 * 1024;
 
-/// Takes a place; it is free again when the permit is dropped.
-pub fn take_place(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
-    Arc::clone(&state.places)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
+/// A body.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// All of it.
+    pub bytes: Bytes,
+    /// Length of the JSON if binary data stand behind it.
+    pub json_length: Option<usize>,
 }
 
 /// Reads the body.
@@ -32,42 +37,82 @@ pub async fn read_body(
     request: &HttpRequest,
     payload: Payload,
     deadline: Instant,
-) -> Result<Bytes, ApiError> {
+) -> Result<Body, ApiError> {
     let limits = &state.settings.limits;
-    refuse_head(request, limits.max_request_bytes)?;
-    let limit = usize::try_from(limits.max_request_bytes).unwrap_or(usize::MAX);
-    tokio::time::timeout(left(deadline), collect(payload, limit, limits.max_request_bytes))
+    let limit = limits.max_request_bytes;
+    let head = read_head(request, limit)?;
+    let bytes = tokio::time::timeout(left(deadline), collect(payload, limit, head))
         .await
-        .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))
+        .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))?;
+    Ok(Body { bytes, json_length: head.json_length })
 }
 
-fn refuse_head(request: &HttpRequest, limit: u64) -> Result<(), ApiError> {
-    let header = |name| request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    if let Some(encoding) = header(CONTENT_ENCODING).filter(|encoding| encoding != "identity") {
-        return Err(ApiError::Encoding { encoding: encoding.chars().take(40).collect() });
+/// What the head says of the body.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    length: Option<u64>,
+    json_length: Option<usize>,
+}
+
+fn read_head(request: &HttpRequest, limit: u64) -> Result<Head, ApiError> {
+    let headers = request.headers();
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes()).chars().take(40).collect();
+        return Err(ApiError::Encoding { encoding });
     }
-    if request.headers().contains_key(BINARY_HEADER) {
-        return Err(ApiError::BadRequest(
-            "the binary tensor extension is not served here; send and ask for JSON data (binary_data: false)"
-                .to_owned(),
-        ));
-    }
-    let length: Option<u64> = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    let json_length = match headers.get(BINARY_HEADER) {
+        None => None,
+        Some(value) => Some(value.to_str().ok().and_then(|value| value.parse().ok()).ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "{BINARY_HEADER} is {value:?}, expected the length of the request's JSON in bytes"
+            ))
+        })?),
+    };
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|text| text.parse().ok());
     if length.is_some_and(|length| length > limit) {
         return Err(ApiError::TooLarge { limit });
     }
-    Ok(())
+    Ok(Head { length, json_length })
 }
 
-async fn collect(mut payload: Payload, limit: usize, shown: u64) -> Result<Bytes, ApiError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk
-            .map_err(|error| ApiError::BadRequest(format!("the request's body ended early: {error}")))?;
-        if body.len().saturating_add(chunk.len()) > limit {
-            return Err(ApiError::TooLarge { limit: shown });
+/// Puts the pieces of a body together: one piece stays where it is; several are copied once, to a place where binary data
+/// lie aligned.
+async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, ApiError> {
+    let broken = |error| ApiError::BadRequest(format!("the request's body ended early: {error}"));
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(broken)?;
+    if first.len() > most {
+        return Err(ApiError::TooLarge { limit });
+    }
+    if head.length == Some(first.len() as u64) && head.json_length.is_none_or(|json| is_aligned(&first, json))
+    {
+        return Ok(first);
+    }
+    let reserved = head.length.unwrap_or(first.len() as u64).min(MAX_RESERVED);
+    let mut body = Vec::with_capacity(usize::try_from(reserved).unwrap_or(0).saturating_add(ALIGNMENT));
+    let padding = match head.json_length {
+        Some(json) => (body.as_ptr() as usize).wrapping_add(json).wrapping_neg() % ALIGNMENT,
+        None => 0,
+    };
+    body.resize(padding, 0);
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        if (body.len() - padding).saturating_add(chunk.len()) > most {
+            return Err(ApiError::TooLarge { limit });
         }
         body.extend_from_slice(&chunk);
+        next = payload.next().await.transpose().map_err(broken)?;
     }
-    Ok(body.freeze())
+    Ok(Bytes::from(body).slice(padding..))
+}
+
+/// Whether elements of eight bytes may be read behind the JSON.
+fn is_aligned(body: &Bytes, json: usize) -> bool {
+    (body.as_ptr() as usize).wrapping_add(json).is_multiple_of(size_of::<u64>())
 }

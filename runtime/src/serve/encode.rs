@@ -1,11 +1,10 @@
-//! Writes an inference response's JSON. In go output tensors; out comes text whose numbers read back to the same bits.
-//! Needs no client.
+//! Writes an inference response of the REST protocol: JSON, and the binary tensor extension behind it. In go output
+//! tensors; out comes one buffer, whose numbers read back to the same bits. Needs no client.
 //!
 //! JSON has no NaN and no infinity. An output that holds one is an error, and so counts as one in metrics and rollouts:
-//! `null` or a made-up number would pass for a prediction.
+//! `null` or a made-up number would pass for a prediction. Binary outputs carry every number.
 
-use std::fmt::Write;
-
+use super::request::InferRequest;
 use crate::tensor::{Datatype, LayoutError, Tensor};
 
 /// An answer that JSON cannot carry.
@@ -41,49 +40,88 @@ pub struct Envelope<'a> {
     pub model: &'a str,
     /// Version.
     pub version: u64,
-    /// The request's own id.
-    pub id: Option<&'a str>,
+    /// The request's own id, and how it wants the outputs.
+    pub wanted: &'a InferRequest,
 }
 
-/// Writes a response.
-pub fn encode(envelope: Envelope<'_>, outputs: &[Tensor]) -> Result<String, EncodeError> {
-    let bytes: usize = outputs.iter().map(|output| output.data.len()).sum();
-    let mut text = String::with_capacity(256 + bytes.saturating_mul(3));
-    text.push_str("{\"model_name\":");
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// JSON, and binary data behind it.
+    pub body: Vec<u8>,
+    /// Length of the JSON if there are binary data.
+    pub json_length: Option<usize>,
+}
+
+/// Writes a response into one buffer.
+pub fn encode(envelope: Envelope<'_>, outputs: &[Tensor]) -> Result<Encoded, EncodeError> {
+    let is_binary = |place: usize| envelope.wanted.form(place).binary;
+    let bytes = outputs.iter().enumerate().map(|(place, output)| {
+        // Twelve characters hold most numbers, and a comma.
+        let size = output.datatype.size().unwrap_or(1).max(1);
+        if is_binary(place) { output.data.len() } else { (output.data.len() / size).saturating_mul(13) }
+    });
+    let mut text = Vec::with_capacity(bytes.fold(256_usize, usize::saturating_add));
+    text.extend_from_slice(b"{\"model_name\":");
     push_string(&mut text, envelope.model);
-    push(&mut text, format_args!(",\"model_version\":\"{}\"", envelope.version));
-    if let Some(id) = envelope.id {
-        text.push_str(",\"id\":");
+    text.extend_from_slice(b",\"model_version\":\"");
+    push_integer(&mut text, envelope.version);
+    text.push(b'"');
+    if let Some(id) = &envelope.wanted.id {
+        text.extend_from_slice(b",\"id\":");
         push_string(&mut text, id);
     }
-    text.push_str(",\"outputs\":[");
-    for (i, output) in outputs.iter().enumerate() {
-        if i > 0 {
-            text.push(',');
+    text.extend_from_slice(b",\"outputs\":[");
+    for (place, output) in outputs.iter().enumerate() {
+        if place > 0 {
+            text.push(b',');
         }
-        text.push_str("{\"name\":");
-        push_string(&mut text, &output.name);
-        push(&mut text, format_args!(",\"datatype\":\"{}\"", output.datatype));
-        push(&mut text, format_args!(",\"shape\":{},\"data\":[", crate::tensor::Shape(&output.shape)));
-        push_elements(&mut text, output)?;
-        text.push_str("]}");
+        push_output(&mut text, output, is_binary(place))?;
     }
-    text.push_str("]}");
-    Ok(text)
+    text.extend_from_slice(b"]}");
+    let binary = || outputs.iter().enumerate().filter(|(place, _)| is_binary(*place));
+    if binary().next().is_none() {
+        return Ok(Encoded { body: text, json_length: None });
+    }
+    let json_length = Some(text.len());
+    for (_, output) in binary() {
+        text.extend_from_slice(&output.data);
+    }
+    Ok(Encoded { body: text, json_length })
 }
 
-fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("a String takes all that is written to it");
+fn push_output(text: &mut Vec<u8>, output: &Tensor, binary: bool) -> Result<(), EncodeError> {
+    text.extend_from_slice(b"{\"name\":");
+    push_string(text, &output.name);
+    text.extend_from_slice(b",\"datatype\":\"");
+    text.extend_from_slice(output.datatype.name().as_bytes());
+    text.extend_from_slice(b"\",\"shape\":[");
+    for (place, size) in output.shape.iter().enumerate() {
+        if place > 0 {
+            text.push(b',');
+        }
+        push_integer(text, *size);
+    }
+    if binary {
+        text.extend_from_slice(b"],\"parameters\":{\"binary_data_size\":");
+        push_integer(text, output.data.len());
+        text.extend_from_slice(b"}}");
+    } else {
+        text.extend_from_slice(b"],\"data\":[");
+        push_elements(text, output)?;
+        text.extend_from_slice(b"]}");
+    }
+    Ok(())
 }
 
-fn push_string(text: &mut String, string: &str) {
-    text.push_str(&serde_json::to_string(string).expect("every string can be written as JSON"));
+fn push_string(text: &mut Vec<u8>, string: &str) {
+    serde_json::to_writer(text, string).expect("a Vec takes all that is written to it");
 }
 
-fn push_elements(text: &mut String, tensor: &Tensor) -> Result<(), EncodeError> {
+fn push_elements(text: &mut Vec<u8>, tensor: &Tensor) -> Result<(), EncodeError> {
     match tensor.datatype {
         Datatype::Bool => push_all(text, &tensor.data, |text, byte: u8| {
-            text.push_str(if byte == 0 { "false" } else { "true" });
+            text.extend_from_slice(if byte == 0 { b"false" } else { b"true" });
         }),
         Datatype::Uint8 => push_all(text, &tensor.data, push_integer::<u8>),
         Datatype::Uint16 => push_all(text, &tensor.data, push_integer::<u16>),
@@ -101,7 +139,7 @@ fn push_elements(text: &mut String, tensor: &Tensor) -> Result<(), EncodeError> 
             let layout = |source| EncodeError::Layout { name: tensor.name.clone(), source };
             for (i, string) in tensor.strings().map_err(layout)?.into_iter().enumerate() {
                 if i > 0 {
-                    text.push(',');
+                    text.push(b',');
                 }
                 push_string(text, string);
             }
@@ -110,36 +148,36 @@ fn push_elements(text: &mut String, tensor: &Tensor) -> Result<(), EncodeError> 
     Ok(())
 }
 
-fn push_all<T: bytemuck::Pod>(text: &mut String, data: &[u8], push: fn(&mut String, T)) {
+fn push_all<T: bytemuck::Pod>(text: &mut Vec<u8>, data: &[u8], push: impl Fn(&mut Vec<u8>, T)) {
     for (i, chunk) in data.chunks_exact(size_of::<T>()).enumerate() {
         if i > 0 {
-            text.push(',');
+            text.push(b',');
         }
         push(text, bytemuck::pod_read_unaligned(chunk));
     }
 }
 
-fn push_integer<T: std::fmt::Display>(text: &mut String, number: T) {
-    push(text, format_args!("{number}"));
+fn push_integer<T: itoa::Integer>(text: &mut Vec<u8>, number: T) {
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn push_floats<T: bytemuck::Pod, F: ryu::Float>(
-    text: &mut String,
+fn push_floats<T: bytemuck::Pod, F: ryu::Float + Into<f64> + Copy>(
+    text: &mut Vec<u8>,
     tensor: &Tensor,
     widen: fn(T) -> F,
 ) -> Result<(), EncodeError> {
     let mut buffer = ryu::Buffer::new();
     for (element, chunk) in tensor.data.chunks_exact(size_of::<T>()).enumerate() {
         if element > 0 {
-            text.push(',');
+            text.push(b',');
         }
-        // The shortest digits that read back to the same number; `NaN` and `inf` have letters at their start.
-        let digits = buffer.format(widen(bytemuck::pod_read_unaligned(chunk)));
-        if digits.starts_with(['N', 'i']) || digits.starts_with("-i") {
-            let number = digits.to_owned();
+        let number = widen(bytemuck::pod_read_unaligned(chunk));
+        if !number.into().is_finite() {
+            let number = buffer.format(number).to_owned();
             return Err(EncodeError::NotFinite { name: tensor.name.clone(), element, number });
         }
-        text.push_str(digits);
+        // The shortest digits that read back to the same number.
+        text.extend_from_slice(buffer.format_finite(number).as_bytes());
     }
     Ok(())
 }
@@ -150,13 +188,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{serve::decode::decode, tensor::encode_strings};
+    use crate::{
+        serve::{decode::decode, request::Form},
+        tensor::encode_strings,
+    };
 
-    const ENVELOPE: Envelope<'_> = Envelope { model: "m", version: 1, id: None };
+    fn text(wanted: &InferRequest, outputs: &[Tensor]) -> Result<String, EncodeError> {
+        encode(Envelope { model: "m", version: 1, wanted }, outputs)
+            .map(|encoded| String::from_utf8(encoded.body).unwrap())
+    }
 
     /// The outputs of a response are written like the inputs of a request.
-    fn back(text: &str) -> Vec<Tensor> {
-        decode(text.replace("\"outputs\"", "\"inputs\"").as_bytes()).unwrap().inputs
+    fn back(encoded: Encoded) -> Vec<Tensor> {
+        let length = encoded.json_length.unwrap_or(encoded.body.len());
+        let (json, binary) = encoded.body.split_at(length);
+        let mut body = std::str::from_utf8(json).unwrap().replace("\"outputs\"", "\"inputs\"").into_bytes();
+        let json_length = encoded.json_length.map(|_| body.len());
+        body.extend_from_slice(binary);
+        decode(&body.into(), json_length).unwrap().inputs
+    }
+
+    fn round(tensor: &Tensor, binary: bool) -> Vec<Tensor> {
+        let wanted = InferRequest { every: Form { binary, classes: 0 }, ..InferRequest::default() };
+        let envelope = Envelope { model: "m", version: 1, wanted: &wanted };
+        back(encode(envelope, std::slice::from_ref(tensor)).unwrap())
     }
 
     #[test]
@@ -167,10 +222,10 @@ mod tests {
             shape: vec![1, 2],
             data: [1.5_f32, -0.0].iter().flat_map(|x| x.to_le_bytes()).collect(),
         };
-        let envelope = Envelope { model: "digits", version: 3, id: Some("a\"b") };
+        let wanted = InferRequest { id: Some("a\"b".to_owned()), ..InferRequest::default() };
         assert_eq!(
-            encode(envelope, &[output]).unwrap(),
-            "{\"model_name\":\"digits\",\"model_version\":\"3\",\"id\":\"a\\\"b\",\"outputs\":[{\"name\":\"y\",\
+            text(&wanted, &[output]).unwrap(),
+            "{\"model_name\":\"m\",\"model_version\":\"1\",\"id\":\"a\\\"b\",\"outputs\":[{\"name\":\"y\",\
              \"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[1.5,-0.0]}]}"
         );
     }
@@ -184,7 +239,8 @@ mod tests {
                 shape: vec![2],
                 data: [1.0, number].iter().flat_map(|x| x.to_le_bytes()).collect(),
             };
-            let error = encode(ENVELOPE, &[output]).unwrap_err().to_string();
+            assert!(round(&output, true) == [output.clone()], "binary data carry it");
+            let error = text(&InferRequest::default(), &[output]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("output \"y\" is {shown} at element 1")), "{error}");
         }
     }
@@ -208,23 +264,25 @@ mod tests {
         fn every_number_reads_back_to_the_same_bits(
             which in 0..13_usize,
             bits in prop::collection::vec(any::<u64>(), 0..40),
+            binary in any::<bool>(),
         ) {
             let datatype = Datatype::ALL[which];
             let data: Vec<u8> = bits.iter().flat_map(|bits| element(datatype, *bits)).collect();
             let shape = vec![i64::try_from(bits.len()).unwrap()];
             let tensor = Tensor { name: "t".to_owned(), datatype, shape, data: data.into() };
-            let text = encode(ENVELOPE, std::slice::from_ref(&tensor)).unwrap();
-            prop_assert_eq!(back(&text), [tensor]);
+            prop_assert_eq!(round(&tensor, binary), [tensor]);
         }
 
         #[test]
-        fn every_string_reads_back_as_it_was(strings in prop::collection::vec(any::<String>(), 1..8)) {
+        fn every_string_reads_back_as_it_was(
+            strings in prop::collection::vec(any::<String>(), 1..8),
+            binary in any::<bool>(),
+        ) {
             let strings: Vec<String> = strings.into_iter().map(|string| string.replace('\0', "")).collect();
             let shape = vec![i64::try_from(strings.len()).unwrap(), 1];
             let data = encode_strings(&strings).unwrap();
             let tensor = Tensor { name: "t".to_owned(), datatype: Datatype::Bytes, shape, data };
-            let text = encode(ENVELOPE, std::slice::from_ref(&tensor)).unwrap();
-            prop_assert_eq!(back(&text), [tensor]);
+            prop_assert_eq!(round(&tensor, binary), [tensor]);
         }
     }
 
@@ -238,7 +296,6 @@ mod tests {
             shape: vec![8],
             data: numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
         };
-        let text = encode(ENVELOPE, std::slice::from_ref(&tensor)).unwrap();
-        assert_eq!(back(&text), [tensor]);
+        assert_eq!(round(&tensor, false), [tensor]);
     }
 }

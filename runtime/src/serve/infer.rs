@@ -1,52 +1,30 @@
 //! A prediction over HTTP: admit → decode → run → encode. In goes a request; out comes the answer, counted.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{HeaderName, HeaderValue},
+    web,
+};
 
 use super::{
-    admit,
-    decode::{self, InferRequest},
-    encode::{self, EncodeError, Envelope},
+    admit, decode,
+    encode::{self, EncodeError, Encoded, Envelope},
     error::ApiError,
     metadata::check_address,
-    state::{Served, State, left},
-    worker::{Answer, Refused},
+    pipeline::{self, Counted, offload},
+    request::InferRequest,
+    state::{Served, State},
 };
-use crate::{
-    session::{
-        Cancellation, RunError,
-        validate::{validate_inputs, validate_outputs},
-    },
-    tensor::Tensor,
-};
-
-/// Larger texts are read and written on other threads, so that health checks do not wait for them.
-const SMALL: usize = 64 * 1024;
-/// What is counted for a client that left before its answer.
-const CLIENT_LEFT: u16 = 499;
-
-/// Counts the answer when it is dropped.
-struct Counted<'a> {
-    state: &'a State,
-    begun: Instant,
-    code: u16,
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.state.metrics.answered(self.code, self.begun.elapsed());
-    }
-}
+use crate::tensor::Tensor;
 
 /// Answers a request.
 pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let mut counted = Counted { state: &state, begun: Instant::now(), code: CLIENT_LEFT };
-    let response = match answer(&state, &request, payload, counted.begun).await {
-        Ok(text) => HttpResponse::Ok().content_type(ContentType::json()).body(text),
+    let mut counted = Counted::begin(Arc::clone(&state));
+    let deadline = counted.deadline();
+    let response = match answer(&state, &request, payload, deadline).await {
+        Ok(encoded) => respond(encoded),
         Err(error) => {
             tracing::debug!(%error, "refused");
             HttpResponse::from_error(error)
@@ -56,106 +34,58 @@ pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::
     response
 }
 
+fn respond(encoded: Encoded) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    match encoded.json_length {
+        None => response.content_type(HeaderValue::from_static("application/json")),
+        Some(length) => response
+            .content_type(HeaderValue::from_static("application/octet-stream"))
+            .insert_header((HeaderName::from_static(admit::BINARY_HEADER), length)),
+    };
+    response.body(encoded.body)
+}
+
 async fn answer(
     state: &State,
     request: &HttpRequest,
     payload: web::Payload,
-    begun: Instant,
-) -> Result<String, ApiError> {
+    deadline: Instant,
+) -> Result<Encoded, ApiError> {
     check_address(state, request)?;
     let served = state.served().map_err(ApiError::Unavailable)?;
-    let limits = &state.settings.limits;
-    let deadline = begun + Duration::from_millis(limits.timeout_milliseconds);
-    let _place = admit::take_place(state)?;
+    let _place = pipeline::take_place(state)?;
     let body = admit::read_body(state, request, payload, deadline).await?;
-    let (id, inference) = read(body, Arc::clone(&served)).await?;
-    let missing = inference.missing;
-    let answer = run(state, &served, inference, deadline).await?;
-    state.metrics.computed(answer.queued, answer.computed);
-    let outputs = answer.outputs.map_err(|error| run_error(&error))?;
-    write(state, id, outputs, missing).await
+    let request = read(body, Arc::clone(&served)).await?;
+    let InferRequest { id, inputs, outputs, forms, every, missing } = request;
+    let answer = pipeline::run(state, &served, inputs, outputs.clone(), deadline).await?;
+    let wanted = InferRequest { id, inputs: Vec::new(), outputs, forms, every, missing };
+    write(state, wanted, answer).await
 }
 
-async fn read(body: web::Bytes, served: Arc<Served>) -> Result<(Option<String>, InferRequest), ApiError> {
-    offload(body.len(), move || {
-        let bad = |error: &dyn std::fmt::Display| ApiError::BadRequest(error.to_string());
-        let mut request = decode::decode(&body).map_err(|error| bad(&error))?;
-        validate_inputs(&served.signature, &request.inputs).map_err(|error| bad(&error))?;
-        validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))?;
-        Ok((request.id.take(), request))
+async fn read(body: admit::Body, served: Arc<Served>) -> Result<InferRequest, ApiError> {
+    // Binary data behind the text cost nothing to read.
+    let text = body.json_length.unwrap_or(body.bytes.len());
+    offload(text, move || {
+        let request = decode::decode(&body.bytes, body.json_length)
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        pipeline::validate(&served, &request)?;
+        Ok(request)
     })
     .await
 }
 
-async fn run(
-    state: &State,
-    served: &Served,
-    inference: InferRequest,
-    deadline: Instant,
-) -> Result<Answer, ApiError> {
-    let limits = &state.settings.limits;
-    let cancellation = Cancellation::new().map_err(|error| run_error(&error))?;
-    let ticket =
-        served.worker.submit(inference, cancellation, deadline).map_err(|refused| match refused {
-            Refused::Full => ApiError::Overloaded { queue: limits.queue },
-            Refused::Closed => {
-                ApiError::Failed("the model's thread has ended; see the server's log".to_owned())
-            }
-        })?;
-    match tokio::time::timeout(left(deadline), ticket.answer()).await {
-        Ok(Some(answer)) => Ok(answer),
-        // dropped with time left: nothing is begun any more
-        Ok(None) if Instant::now() < deadline => Err(stopping()),
-        Ok(None) | Err(_) => Err(ApiError::Timeout { milliseconds: limits.timeout_milliseconds }),
-    }
-}
-
-fn stopping() -> ApiError {
-    ApiError::Unavailable("the server is stopping; send the request again".to_owned())
-}
-
-fn run_error(error: &RunError) -> ApiError {
-    match error {
-        RunError::Input(_) | RunError::Refused { .. } => ApiError::BadRequest(error.to_string()),
-        // A client that left or ran out of time does not wait for this: the server stopped the run.
-        RunError::Cancelled => stopping(),
-        RunError::Failed { .. } | RunError::NoOutput { .. } | RunError::NotTensor { .. } => {
-            tracing::warn!(outcome = "failed", %error);
-            ApiError::Failed("the model failed on these inputs; the server's log says why".to_owned())
-        }
-    }
-}
-
-async fn write(
-    state: &State,
-    id: Option<String>,
-    outputs: Vec<Tensor>,
-    missing: bool,
-) -> Result<String, ApiError> {
+async fn write(state: &State, wanted: InferRequest, outputs: Vec<Tensor>) -> Result<Encoded, ApiError> {
     let size = outputs.iter().map(|output| output.data.len()).sum();
     let (model, version) = (state.settings.model.clone(), state.settings.version);
     offload(size, move || {
-        let envelope = Envelope { model: &model, version, id: id.as_deref() };
+        let envelope = Envelope { model: &model, version, wanted: &wanted };
         encode::encode(envelope, &outputs).map_err(|error| match error {
             // The client's fault: it must not count as one of the version.
-            EncodeError::NotFinite { .. } if missing => ApiError::BadRequest(format!(
+            EncodeError::NotFinite { .. } if wanted.missing => ApiError::BadRequest(format!(
                 "{error}; the request has null for a missing number, which this model does not fill in"
             )),
             _ => ApiError::Failed(error.to_string()),
         })
     })
     .await
-}
-
-/// Does small work here and large work on a thread for it.
-async fn offload<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    if size <= SMALL {
-        return work();
-    }
-    web::block(work)
-        .await
-        .unwrap_or_else(|_| Err(ApiError::Failed("a thread of the server ended; see its log".to_owned())))
 }

@@ -39,6 +39,9 @@ pub struct ServeArguments {
     /// Requests that may wait for the model
     #[arg(long, default_value_t = ServingLimits::default().queue, requires = "model")]
     pub queue: u32,
+    /// Requests that are run at the same time; 1 gives each run all cores [default: one a core]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true, requires = "model")]
+    pub threads: usize,
     /// Milliseconds from the head of a request to its answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
     pub timeout: u64,
@@ -54,6 +57,11 @@ pub struct ServeArguments {
     /// File to write the reason of a failure to; the kubelet's own if it is there
     #[arg(long, hide = true)]
     pub termination_log: Option<PathBuf>,
+}
+
+/// Cores that this process may use, by the container's limit.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn provider(text: &str) -> Result<ExecutionProvider, String> {
@@ -82,6 +90,8 @@ pub struct Settings {
     pub allow_fallback: bool,
     /// Limits.
     pub limits: ServingLimits,
+    /// Requests that are run at the same time.
+    pub threads: usize,
     /// Where the protocol is served.
     pub http: SocketAddr,
     /// Where metrics are served.
@@ -151,6 +161,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
                 max_request_bytes: arguments.max_request_bytes,
                 drain_timeout_milliseconds: arguments.drain_timeout,
             },
+            threads: if arguments.threads == 0 { cores() } else { arguments.threads },
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             metrics: arguments.metrics,
             traffic_file,
@@ -170,6 +181,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         execution_providers: config.execution_providers,
         allow_fallback: config.allow_fallback,
         limits: config.limits,
+        threads: cores(),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
         traffic_file,

@@ -12,9 +12,9 @@ use modelwright_contract::artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECT
 
 use super::{
     about,
-    settings::Settings,
+    settings::{Settings, cores},
     state::{Facts, Served},
-    worker::Worker,
+    worker::{Worker, WorkerOptions, batch},
 };
 use crate::{
     digest::{self, DigestError},
@@ -62,7 +62,7 @@ pub enum StartError {
     #[error(transparent)]
     Replay(Box<NotReproduced>),
     /// No thread.
-    #[error("the model's thread cannot be started: {0}")]
+    #[error("the model's threads cannot be started: {0}")]
     Thread(io::Error),
 }
 
@@ -96,38 +96,46 @@ impl Ending for StartError {
     }
 }
 
-/// Checks the files' digest, and gives it. A single file counts as the `model.onnx` that it would be in an artifact.
-pub fn check_digest(settings: &Settings) -> Result<String, StartError> {
-    let found = if settings.path.is_dir() {
-        onnx::preflight(&settings.path)?;
-        digest::model_files(&settings.path)?.digest
+/// A model's files, before they are loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Their digest.
+    pub digest: String,
+    /// Whether how long a run takes depends on values, not on shapes alone.
+    pub has_loops: bool,
+}
+
+/// Checks the model's files. A single file counts as the `model.onnx` that it would be in an artifact.
+pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
+    let (found, has_loops) = if settings.path.is_dir() {
+        let has_loops = onnx::preflight(&settings.path)?.has_loops;
+        (digest::model_files(&settings.path)?.digest, has_loops)
     } else {
         let folder = settings.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         let graph = settings.path.file_name().and_then(|name| name.to_str()).unwrap_or(MODEL_FILE);
         let in_artifact = |file: &str| if file == graph { MODEL_FILE.to_owned() } else { file.to_owned() };
-        let files: BTreeMap<String, PathBuf> = onnx::judge(folder, graph)?
-            .files
-            .iter()
-            .map(|file| (in_artifact(file), folder.join(file)))
-            .collect();
-        digest::listed_files(&files)?.digest
+        let preflight = onnx::judge(folder, graph)?;
+        let files: BTreeMap<String, PathBuf> =
+            preflight.files.iter().map(|file| (in_artifact(file), folder.join(file))).collect();
+        (digest::listed_files(&files)?.digest, preflight.has_loops)
     };
     match &settings.model_digest {
         Some(expected) if *expected != found => {
             Err(StartError::DigestMismatch { expected: expected.clone(), found })
         }
-        _ => Ok(found),
+        _ => Ok(Checked { digest: found, has_loops }),
     }
 }
 
 /// Loads and tries the model.
-pub fn start(settings: &Settings) -> Result<Served, StartError> {
+pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError> {
     let graph = crate::session::graph_in(&settings.path);
     let options = SessionOptions {
         execution_providers: settings.execution_providers.clone(),
         allow_fallback: settings.allow_fallback,
-        intra_op_threads: 0,
+        // Requests that run together share the cores.
+        intra_op_threads: (cores() / settings.threads.max(1)).max(1),
     };
     let session = Session::load(&graph, &options)?;
     let mut facts = Facts {
@@ -135,9 +143,9 @@ pub fn start(settings: &Settings) -> Result<Served, StartError> {
         onnxruntime_version: session.onnxruntime_version().to_owned(),
         golden_samples: 0,
     };
-    let golden = read_golden(&settings.path)?;
-    match &golden {
-        Some(samples) => match golden::replay(&session, samples) {
+    // The replay warms up too. Without samples, any input that the model answers does.
+    let samples = match read_golden(&settings.path)? {
+        Some(samples) => match golden::replay(&session, &samples) {
             Ok(replay) => {
                 facts.golden_samples = replay.count;
                 tracing::info!(
@@ -145,24 +153,46 @@ pub fn start(settings: &Settings) -> Result<Served, StartError> {
                     golden_samples = replay.count,
                     max_difference = replay.max_difference
                 );
+                Some(samples)
             }
             Err(source) => {
                 let machine = machine();
                 return Err(StartError::Replay(Box::new(NotReproduced { source, machine, facts })));
             }
         },
-        // The replay warms up too. Without samples, any input that the model answers does.
-        None => {
-            if let Err(error) = golden::record_synthetic(&session, 1, 0) {
+        None => match golden::record_synthetic(&session, 2, 0) {
+            Ok(samples) => Some(samples),
+            Err(error) => {
                 tracing::info!(outcome = "not warmed up", %error);
+                None
             }
-        }
-    }
+        },
+    };
     let session = Arc::new(session);
+    let options = WorkerOptions {
+        queue: settings.limits.queue,
+        threads: if session.is_shared() { settings.threads } else { 1 },
+        batches: samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples)),
+        inline: !has_loops,
+    };
+    tracing::debug!(?options, "the model is run");
     let signature = session.signature().clone();
-    let worker = Worker::start(session, settings.limits.queue).map_err(StartError::Thread)?;
-    let about = about::read(&settings.path, golden.as_ref());
+    let about = about::read(&settings.path, samples.as_ref());
+    let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     Ok(Served { signature, worker, facts, about })
+}
+
+/// Whether requests may share a run; a doubt means that they may not.
+fn answers_rows_together(session: &Session, samples: &GoldenSamples) -> bool {
+    let inputs: Vec<Vec<_>> = samples
+        .samples
+        .iter()
+        .filter_map(|sample| sample.inputs.iter().map(golden::decode).collect::<Result<_, _>>().ok())
+        .collect();
+    batch::prove(session, &inputs).unwrap_or_else(|error| {
+        tracing::debug!(%error, "rows cannot be run together");
+        false
+    })
 }
 
 fn read_golden(folder: &Path) -> Result<Option<GoldenSamples>, StartError> {

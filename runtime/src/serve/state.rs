@@ -47,7 +47,7 @@ pub struct Facts {
 pub struct Served {
     /// Inputs and outputs.
     pub signature: Signature,
-    /// The thread that runs it.
+    /// What runs it.
     pub worker: Worker,
     /// What is reported.
     pub facts: Facts,
@@ -64,7 +64,7 @@ pub struct State {
     pub metrics: Metrics,
     /// Who is connected.
     pub activity: Activity,
-    /// Places for requests: one that runs, and those that wait. A place is taken before the body is read, so that the
+    /// Places for requests: those that run, and those that wait. A place is taken before the body is read, so that the
     /// bodies in memory are bounded too.
     pub places: Arc<Semaphore>,
     phase: RwLock<Phase>,
@@ -79,7 +79,9 @@ impl State {
         Self {
             metrics: Metrics::new(&settings.model, settings.version),
             activity: Activity::default(),
-            places: Arc::new(Semaphore::new((settings.limits.queue as usize).saturating_add(1))),
+            places: Arc::new(Semaphore::new(
+                (settings.limits.queue as usize).saturating_add(settings.threads),
+            )),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),
             told_by_traffic: AtomicBool::new(false),

@@ -1,23 +1,45 @@
-//! The thread that owns the model: requests wait for it in a bounded queue, and are run one after the other. In go
-//! validated requests; out come outputs. A request whose client left, or whose time is over, is dropped before it is run;
-//! one whose client leaves during its run is stopped.
+//! Runs the model: at once on the thread that asks, or on threads of its own behind a bounded queue. In go validated
+//! inputs; out come outputs. A request whose client left, or whose time is over, is dropped before it is run; one whose
+//! client leaves during its run is stopped.
+//!
+//! A hand-over to another thread costs more than a small model's run, so such a model is run where the request is, as long
+//! as nothing waits. A longer run there would keep other connections waiting. Requests that wait together are run together
+//! where [`batch`] proved that it changes no answer.
+
+pub mod batch;
+mod queue;
+mod runs;
 
 use std::{
     io,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
-use super::decode::InferRequest;
+use self::{
+    queue::{Job, Queue},
+    runs::Runs,
+};
 use crate::{
     session::{Cancellation, RunError, Session},
     tensor::Tensor,
 };
+
+/// Longest run, on average, that is made where the request is.
+const QUICK: Duration = Duration::from_micros(20);
+/// Largest inputs of such a run.
+const QUICK_BYTES: usize = 64 * 1024;
+/// Part of the average that a new run is: one in so many.
+const WEIGHT: u64 = 8;
+/// Before anything was run.
+const UNKNOWN: u64 = 1_000_000;
+/// How often runs are looked at whose time may be over.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A run's outcome.
 #[derive(Debug)]
@@ -28,98 +50,65 @@ pub struct Answer {
     pub queued: Duration,
     /// How long the model took.
     pub computed: Duration,
+    /// Requests that shared the run.
+    pub requests: usize,
 }
 
-/// The queue is full, or the thread is gone.
+/// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// No place is left.
     Full,
-    /// Nobody takes requests any more.
-    Closed,
+    /// No run begins any more.
+    Stopping,
+    /// Its time is over.
+    Late,
 }
 
-struct Job {
-    request: InferRequest,
-    cancellation: Cancellation,
-    queued_at: Instant,
-    deadline: Instant,
-    reply: oneshot::Sender<Answer>,
+/// How a model is run.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerOptions {
+    /// Requests that may wait.
+    pub queue: u32,
+    /// Threads that run the model.
+    pub threads: usize,
+    /// Whether requests that wait together may be run together.
+    pub batches: bool,
+    /// Whether small runs may be made where the request is.
+    pub inline: bool,
 }
 
-/// The way into the queue.
+/// The way to the model. Its threads end when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    queue: SyncSender<Job>,
-    run: Arc<CurrentRun>,
+    shared: Arc<Shared>,
+    _end: Arc<End>,
 }
 
-/// What the thread is doing.
-#[derive(Debug, Default)]
-struct CurrentRun {
-    doing: Mutex<Doing>,
-    done: Condvar,
+#[derive(Debug)]
+struct Shared {
+    session: Arc<Session>,
+    queue: Queue,
+    runs: Runs,
+    batches: bool,
+    inline: bool,
+    /// Nanoseconds of a run, on average.
+    average: AtomicU64,
 }
 
-#[derive(Default)]
-enum Doing {
-    #[default]
-    Nothing,
-    Running(Cancellation),
-    Halted,
-}
+#[derive(Debug)]
+struct End(Arc<Shared>);
 
-impl std::fmt::Debug for Doing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => "Nothing",
-            Self::Running(_) => "Running",
-            Self::Halted => "Halted",
-        })
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.queue.close();
     }
 }
 
-impl CurrentRun {
-    /// Whether a run may begin.
-    fn begin(&self, cancellation: &Cancellation) -> bool {
-        let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = !matches!(*doing, Doing::Halted);
-        if may {
-            *doing = Doing::Running(cancellation.clone());
-        }
-        may
-    }
-
-    fn end(&self) {
-        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Doing::Nothing;
-        self.done.notify_all();
-    }
-
-    fn halt(&self, patience: Duration) -> bool {
-        let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Doing::Running(cancellation) = &*doing {
-            cancellation.cancel();
-            let runs = |doing: &mut Doing| matches!(doing, Doing::Running(_));
-            (doing, _) =
-                self.done.wait_timeout_while(doing, patience, runs).unwrap_or_else(PoisonError::into_inner);
-        }
-        let halted = !matches!(*doing, Doing::Running(_));
-        *doing = Doing::Halted;
-        halted
-    }
-}
-
-/// A request on its way; dropping it stops the run.
-pub struct Ticket {
+/// A request on its way; dropping it stops its run.
+struct Ticket {
     answer: oneshot::Receiver<Answer>,
     cancellation: Cancellation,
-}
-
-impl Ticket {
-    /// Waits for the answer; none if the request was dropped because its time was over.
-    pub async fn answer(mut self) -> Option<Answer> {
-        (&mut self.answer).await.ok()
-    }
 }
 
 impl Drop for Ticket {
@@ -129,52 +118,144 @@ impl Drop for Ticket {
 }
 
 impl Worker {
-    /// Starts the thread. It ends when the last handle is dropped.
-    pub fn start(session: Arc<Session>, queue: u32) -> io::Result<Self> {
-        // One more, for the request that is to be run but that the thread has not taken yet.
-        let (sender, receiver) = sync_channel((queue as usize).saturating_add(1));
-        let run = Arc::<CurrentRun>::default();
-        let of_thread = Arc::clone(&run);
-        std::thread::Builder::new()
-            .name("model".to_owned())
-            .spawn(move || work(&session, &receiver, &of_thread))?;
-        Ok(Self { queue: sender, run })
+    /// Starts the threads.
+    pub fn start(session: Arc<Session>, options: WorkerOptions) -> io::Result<Self> {
+        let threads = options.threads.max(1);
+        let shared = Arc::new(Shared {
+            inline: options.inline && session.is_shared(),
+            batches: options.batches,
+            session,
+            // As many more as threads that have not taken them yet.
+            queue: Queue::new((options.queue as usize).saturating_add(threads)),
+            runs: Runs::default(),
+            average: AtomicU64::new(UNKNOWN),
+        });
+        let end = Arc::new(End(Arc::clone(&shared)));
+        for number in 0..threads {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name(format!("model-{number}")).spawn(move || shared.work())?;
+        }
+        let watched = Arc::downgrade(&end);
+        std::thread::Builder::new().name("deadlines".to_owned()).spawn(move || {
+            while let Some(end) = watched.upgrade() {
+                end.0.runs.stop_late(Instant::now());
+                drop(end);
+                std::thread::sleep(LOOK);
+            }
+        })?;
+        Ok(Self { shared, _end: end })
     }
 
-    /// Stops the present run and begins no other, since a process must not end while ONNX Runtime computes: its library
-    /// is taken down under the run. Gives whether the run ended in time.
+    /// Stops the present runs and begins no other, since a process must not end while ONNX Runtime computes: its library
+    /// is taken down under the run. Gives whether the runs ended in time.
     pub fn halt(&self, patience: Duration) -> bool {
-        self.run.halt(patience)
+        self.shared.runs.halt(patience)
     }
 
-    /// Puts a request into the queue.
-    pub fn submit(
+    /// Runs the model. Dropping the future stops the run, if it is on another thread.
+    pub async fn run(
         &self,
-        request: InferRequest,
+        inputs: Vec<Tensor>,
+        outputs: Vec<String>,
         cancellation: Cancellation,
         deadline: Instant,
-    ) -> Result<Ticket, Refused> {
+    ) -> Result<Answer, Refused> {
+        if self.shared.is_quick(&inputs) {
+            let run = self.shared.runs.begin(&cancellation, deadline).ok_or(Refused::Stopping)?;
+            let answer = self.shared.compute(&inputs, &outputs, &cancellation, Duration::ZERO);
+            drop(run);
+            return Ok(answer);
+        }
         let (reply, answer) = oneshot::channel();
-        let job =
-            Job { request, cancellation: cancellation.clone(), queued_at: Instant::now(), deadline, reply };
-        match self.queue.try_send(job) {
-            Ok(()) => Ok(Ticket { answer, cancellation }),
-            Err(TrySendError::Full(_)) => Err(Refused::Full),
-            Err(TrySendError::Disconnected(_)) => Err(Refused::Closed),
+        let queued_at = Instant::now();
+        let job = Job { inputs, outputs, cancellation: cancellation.clone(), queued_at, deadline, reply };
+        self.shared.queue.push(job).map_err(|_| Refused::Full)?;
+        let mut ticket = Ticket { answer, cancellation };
+        match tokio::time::timeout_at(deadline.into(), &mut ticket.answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            // It was dropped with time left: nothing is begun any more.
+            Ok(Err(_)) if Instant::now() < deadline => Err(Refused::Stopping),
+            Ok(Err(_)) | Err(_) => Err(Refused::Late),
         }
     }
 }
 
-fn work(session: &Session, queue: &Receiver<Job>, run: &CurrentRun) {
-    while let Ok(job) = queue.recv() {
+impl Shared {
+    fn is_quick(&self, inputs: &[Tensor]) -> bool {
+        self.inline
+            && u128::from(self.average.load(Ordering::Relaxed)) < QUICK.as_nanos()
+            && self.queue.waiting() == 0
+            && inputs.iter().map(|input| input.data.len()).sum::<usize>() <= QUICK_BYTES
+    }
+
+    fn compute(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[String],
+        cancellation: &Cancellation,
+        queued: Duration,
+    ) -> Answer {
         let begun = Instant::now();
-        if job.reply.is_closed() || begun >= job.deadline || !run.begin(&job.cancellation) {
-            continue;
+        let outputs = self.session.run_validated(inputs, outputs, cancellation);
+        let computed = begun.elapsed();
+        let average = self.average.load(Ordering::Relaxed);
+        let newest = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX / WEIGHT);
+        // Runs that end at the same time may overwrite each other's share, which an average can bear.
+        self.average.store(average - average / WEIGHT + newest / WEIGHT, Ordering::Relaxed);
+        Answer { outputs, queued, computed, requests: 1 }
+    }
+
+    fn work(&self) {
+        let joins = |taken: &[Job], next: &Job| {
+            let so_far: Vec<&[Tensor]> = taken.iter().map(|job| job.inputs.as_slice()).collect();
+            self.batches
+                && taken.first().is_some_and(|first| first.outputs == next.outputs)
+                && batch::joins(&so_far, &next.inputs)
+        };
+        while let Some(jobs) = self.queue.pop(joins) {
+            let jobs = if jobs.len() > 1 { self.run_together(jobs) } else { jobs };
+            for job in jobs {
+                self.run_alone(job);
+            }
         }
-        let outputs = session.run_cancellable(&job.request.inputs, &job.request.outputs, &job.cancellation);
-        run.end();
-        let answer = Answer { outputs, queued: begun - job.queued_at, computed: begun.elapsed() };
+    }
+
+    fn run_alone(&self, job: Job) {
+        let begun = Instant::now();
+        if job.is_over(begun) {
+            return;
+        }
+        let Some(run) = self.runs.begin(&job.cancellation, job.deadline) else { return };
+        let answer = self.compute(&job.inputs, &job.outputs, &job.cancellation, begun - job.queued_at);
+        drop(run);
         // Whoever waited may have left meanwhile.
         let _ = job.reply.send(answer);
+    }
+
+    /// Runs jobs together and answers them. Gives back those that must be run alone, since something is wrong with one of
+    /// them.
+    fn run_together(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let begun = Instant::now();
+        let inputs: Vec<&[Tensor]> = jobs.iter().map(|job| job.inputs.as_slice()).collect();
+        let counts: Option<Vec<i64>> = inputs.iter().map(|inputs| batch::rows(inputs)).collect();
+        let outputs = jobs.first().map(|job| job.outputs.clone()).unwrap_or_default();
+        let (Some(counts), Ok(cancellation), Some(deadline)) =
+            (counts, Cancellation::new(), jobs.iter().map(|job| job.deadline).max())
+        else {
+            return jobs;
+        };
+        let Some(run) = self.runs.begin(&cancellation, deadline) else { return Vec::new() };
+        let answer = self.compute(&batch::join(&inputs), &outputs, &cancellation, Duration::ZERO);
+        drop(run);
+        let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {
+            return jobs;
+        };
+        let requests = jobs.len();
+        for (job, outputs) in jobs.into_iter().zip(parts) {
+            let queued = begun - job.queued_at;
+            let _ =
+                job.reply.send(Answer { outputs: Ok(outputs), queued, computed: answer.computed, requests });
+        }
+        Vec::new()
     }
 }

@@ -99,12 +99,6 @@ pub enum RunError {
         /// ONNX Runtime's words.
         why: String,
     },
-    /// An output that the signature promises did not come.
-    #[error("the model gave no output {name:?}")]
-    NoOutput {
-        /// Its name.
-        name: String,
-    },
     /// An output came as something that the protocol cannot carry.
     #[error("the model gave an output {name:?} that is no tensor of a known datatype")]
     NotTensor {

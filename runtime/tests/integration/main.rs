@@ -33,5 +33,7 @@ mod stores;
 mod training;
 // What of a training is refused, and with which words.
 mod training_refused;
+// Threads, queue and shared runs between the fronts and a model.
+mod worker;
 // What the modules share.
 mod support;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use modelwright_contract::names::{EXIT_BAD_INPUT, POD_NAME_ENV, SERVING_ENV};
+use modelwright_runtime::tensor::{Datatype, encode_strings};
 use serde_json::json;
 
 use crate::support::serving::{Client, Serving, artifact, config, one_input};
@@ -81,12 +82,63 @@ fn every_datatype_is_served_as_json() {
 }
 
 #[test]
+fn every_datatype_is_served_as_binary_data_aligned_or_not() {
+    for datatype in Datatype::ALL {
+        let name = format!("identity_{}", datatype.name().to_lowercase());
+        let serving = Serving::model(&name, &[]);
+        let data = match datatype {
+            Datatype::Bool => vec![1, 0],
+            Datatype::Bytes => encode_strings(["Grüße", ""]).unwrap().to_vec(),
+            other => {
+                (1..=2 * other.size().unwrap()).map(|byte| u8::try_from(byte * 15 % 251).unwrap()).collect()
+            }
+        };
+        // Spaces in the JSON move the data behind it to every alignment.
+        for spaces in 0..9 {
+            let json = format!(
+                r#"{}{{"id":"7","inputs":[{{"name":"x","datatype":"{datatype}","shape":[1,2],"parameters":{{"binary_data_size":{}}}}}],
+                "outputs":[{{"name":"y","parameters":{{"binary_data":true}}}}]}}"#,
+                " ".repeat(spaces),
+                data.len()
+            );
+            let headers = format!("inference-header-content-length: {}\r\n", json.len());
+            let body = [json.as_bytes(), &data].concat();
+            let path = format!("/v2/models/{name}/infer");
+            let answer = serving.client().send_bytes("POST", &path, &headers, &body).unwrap();
+            assert_eq!(answer.status, 200, "{datatype}: {answer:?}");
+            let (json, binary) = answer.binary();
+            let size = data.len();
+            let expected = json!({"model_name": name, "model_version": "1", "id": "7", "outputs": [{"name": "y",
+                "datatype": datatype.name(), "shape": [1, 2], "parameters": {"binary_data_size": size}}]});
+            assert_eq!((json, binary), (expected, data.clone()), "{datatype}");
+        }
+    }
+}
+
+#[test]
+fn a_large_binary_tensor_comes_back_as_it_was_in_many_pieces() {
+    let serving = Serving::model("identity_fp32", &[]);
+    let numbers: Vec<u8> =
+        (0_u32..600_000).flat_map(|i| f32::from_bits(i.wrapping_mul(7919)).to_le_bytes()).collect();
+    let json = format!(
+        r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[600,1000],"parameters":{{"binary_data_size":{}}}}}],
+        "parameters":{{"binary_data_output":true}}}}"#,
+        numbers.len()
+    );
+    let headers = format!("inference-header-content-length: {}\r\n", json.len());
+    let body = [json.as_bytes(), &numbers].concat();
+    let answer =
+        serving.client().send_bytes("POST", "/v2/models/identity_fp32/infer", &headers, &body).unwrap();
+    assert_eq!(answer.binary().1, numbers);
+}
+
+#[test]
 fn refusals_have_the_right_status_and_say_what_was_expected() {
     let serving = Serving::model("linear", &["--max-request-bytes", "1000"]);
     let infer = "/v2/models/linear/infer";
     let large = one_input("x", "FP32", "[1,4]", &format!("[{}1]", "1, ".repeat(1000)));
     for (method, path, headers, body, status, text) in [
-        ("POST", infer, "", "{", 400, "line 1 column 1"),
+        ("POST", infer, "", "{", 400, "line 1 column 2"),
         ("POST", infer, "", &one_input("x", "FP32", "[1,4]", "[1,2,3]"), 400, "has 3 elements, expected 4"),
         (
             "POST",
@@ -106,7 +158,23 @@ fn refusals_have_the_right_status_and_say_what_was_expected() {
         ),
         ("POST", infer, "", &one_input("z", "FP32", "[1,4]", "[1,2,3,4]"), 400, "expected \"x\""),
         ("POST", infer, "", r#"{"inputs":[]}"#, 400, "input \"x\" is missing"),
-        ("POST", infer, "inference-header-content-length: 7\r\n", ONES, 400, "binary tensor extension"),
+        (
+            "POST",
+            infer,
+            "inference-header-content-length: 7\r\n",
+            ONES,
+            400,
+            "line 1 column 8, where it ends",
+        ),
+        (
+            "POST",
+            infer,
+            "inference-header-content-length: x\r\n",
+            ONES,
+            400,
+            "expected the length of the request's JSON",
+        ),
+        ("POST", infer, "inference-header-content-length: 9999\r\n", ONES, 400, "at most the body's"),
         ("POST", infer, "content-encoding: gzip\r\n", ONES, 415, "Content-Encoding \"gzip\""),
         ("POST", infer, "", &large, 413, "larger than 1000 bytes"),
         (
@@ -121,7 +189,7 @@ fn refusals_have_the_right_status_and_say_what_was_expected() {
         ("GET", "/v2/models/linear/versions/x", "", "", 404, "version \"x\""),
         ("GET", infer, "", "", 405, "expected POST"),
         ("POST", "/v2", "", "", 405, "expected GET"),
-        ("GET", "/", "", "", 404, "/v2/models/NAME/infer"),
+        ("GET", "/nothing", "", "", 404, "/v2/models/NAME/infer"),
     ] {
         let answer = serving.client().send(method, path, headers, body).unwrap();
         assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
@@ -158,7 +226,7 @@ fn inputs_that_the_graph_refuses_are_the_clients_fault_and_endless_numbers_the_m
 
 #[test]
 fn a_full_queue_refuses_at_once_and_a_late_answer_is_cut_off() {
-    let serving = Serving::model("slow", &["--queue", "1", "--timeout", "3000"]);
+    let serving = Serving::model("slow", &["--queue", "1", "--threads", "1", "--timeout", "3000"]);
     let infer = "/v2/models/slow/infer";
     let waiting: Vec<_> = (0..2)
         .map(|_| {

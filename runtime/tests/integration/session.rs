@@ -99,6 +99,81 @@ fn inputs_that_the_graph_refuses_are_told_from_a_failure_of_the_model() {
     assert!(matches!(&error, RunError::Input(_)), "{error}");
 }
 
+/// Runs of every shape and datatype that the models here take, from several threads on one session, against the same
+/// runs in series. `SHARED_RUNS` sets how many a thread makes: a million were made when sharing was written.
+#[test]
+fn runs_from_many_threads_are_those_of_one() {
+    let runs: u32 = std::env::var("SHARED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000);
+    let rows = |name: &str, rows: i64, columns: i64, seed: i64| {
+        let numbers: Vec<f32> = (0..rows * columns)
+            .map(|i| f32::from(i16::try_from((i * 37 + seed * 11) % 101).unwrap()) / 7.0 - 6.0)
+            .collect();
+        fp32(name, &[rows, columns], &numbers)
+    };
+    let strings = |count: i64| Tensor {
+        name: "x".to_owned(),
+        datatype: Datatype::Bytes,
+        shape: vec![count, 2],
+        data: encode_strings((0..2 * count).map(|i| "ä".repeat(usize::try_from(i).unwrap() * 9))).unwrap(),
+    };
+    let work: Vec<(Session, Vec<Vec<Tensor>>)> = vec![
+        (load("linear"), (0..12).map(|i| vec![rows("x", 1 + i % 5 * 40, 4, i)]).collect()),
+        (
+            load("two_in_two_out"),
+            (0..6).map(|i| vec![rows("b", 1 + i, 3, i), rows("a", 1 + i, 3, i + 50)]).collect(),
+        ),
+        (load("sigmoid"), (0..6).map(|i| vec![rows("x", 1 + i * 17, 1, i)]).collect()),
+        (load("identity_bytes"), (1..5).map(|i| vec![strings(i)]).collect()),
+        (load("slow"), (1..4).map(|i| vec![int64("rounds", &[], &[i]), fp32("x", &[], &[1.5])]).collect()),
+        (load("lookup"), (0..3).map(|i| vec![int64("index", &[2], &[i, 9 * (i % 2)])]).collect()),
+    ];
+    let once =
+        |session: &Session, inputs: &[Tensor]| session.run(inputs, &[]).map_err(|error| error.to_string());
+    let expected: Vec<Vec<_>> = work
+        .iter()
+        .map(|(session, requests)| requests.iter().map(|inputs| once(session, inputs)).collect())
+        .collect();
+    assert!(expected.iter().flatten().any(Result::is_err), "failed runs are among them");
+    assert!(work.iter().all(|(session, _)| session.is_shared()));
+    std::thread::scope(|scope| {
+        for thread in 0..8_u32 {
+            let (work, expected) = (&work, &expected);
+            scope.spawn(move || {
+                for run in 0..runs {
+                    // `slow` takes long, and is a smaller part for it.
+                    let pick = run.wrapping_mul(2_654_435_761).wrapping_add(thread * 97) as usize >> 3;
+                    let model = if pick.is_multiple_of(64) { 4 } else { [0, 1, 2, 3, 5][pick % 5] };
+                    let (session, requests) = &work[model];
+                    let request = (pick / 5) % requests.len();
+                    assert_eq!(once(session, &requests[request]), expected[model][request], "model {model}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn an_input_that_is_handed_through_is_copied_before_it_is_gone() {
+    use crate::support::onnx::{FLOAT, model, node, value};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let graph = [
+        node("Add", &["x", "x"], &["y"], &[]),
+        value(11, "x", FLOAT, &[0, 4]),
+        value(12, "x", FLOAT, &[0, 4]),
+        value(12, "y", FLOAT, &[0, 4]),
+    ];
+    std::fs::write(&path, model(&graph)).unwrap();
+    let session = Session::load(&path, &SessionOptions::default()).unwrap();
+    let numbers: Vec<f32> = (0..4000_u16).map(f32::from).collect();
+    let input = fp32("x", &[1000, 4], &numbers);
+    let answer = session.run(std::slice::from_ref(&input), &[]).unwrap();
+    drop(input);
+    let other = vec![7.0_f32; 4000];
+    assert_eq!(answer[0], fp32("x", &[1000, 4], &numbers));
+    assert_eq!(other.len(), 4000);
+}
+
 #[test]
 fn a_run_is_cancelled_from_another_thread() {
     let session = load("slow");

@@ -1,20 +1,19 @@
-//! Writes the elements of a JSON array into the binary tensor extension's layout. In go text that is known to be JSON, a
+//! Reads the elements of a JSON array into the binary tensor extension's layout, in one pass. In go a place in a text, a
 //! datatype and a shape; out come bytes.
 //!
-//! Numbers are read from their own digits by the standard library, whose rounding is exact for every type; a general
-//! JSON value would round FP32 twice and 64-bit integers beyond 2^53. Arrays are flat, or nested as the shape says.
+//! Numbers are read from their own digits to the nearest of the datatype (FP16 and BF16 by way of FP64); a general JSON
+//! value would round FP32 twice and 64-bit integers beyond 2^53. Arrays are flat, or nested as the shape says.
 
-use std::str::FromStr;
+use bytes::Bytes;
 
+use super::{
+    number,
+    reader::{Reader, SyntaxError},
+};
 use crate::tensor::{Datatype, Shape};
 
 /// Most characters of a value that an error shows.
 const MAX_SHOWN: usize = 40;
-/// Most bytes to reserve before the data are seen: the shape is only a claim.
-const MAX_RESERVED: usize = 1024 * 1024;
-
-/// What stands for NaN, a number that is missing.
-const MISSING: &str = "null";
 
 /// An array that is not the elements of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,194 +52,243 @@ pub enum ElementError {
         /// The shape.
         shape: Vec<i64>,
     },
+    /// No JSON.
+    #[error("broken JSON")]
+    Syntax(SyntaxError),
+}
+
+impl From<SyntaxError> for ElementError {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
 }
 
 /// The elements of an array.
 #[derive(Debug)]
 pub struct Elements {
     /// In the layout.
-    pub data: Vec<u8>,
+    pub data: Bytes,
     /// Whether a number is missing.
     pub missing: bool,
 }
 
-/// Reads an array.
-pub fn decode(text: &str, datatype: Datatype, shape: &[i64], count: usize) -> Result<Elements, ElementError> {
-    if !text.starts_with('[') {
-        return Err(ElementError::NoArray { got: shown(text) });
-    }
-    let reserved = count.saturating_mul(datatype.size().unwrap_or(8)).min(MAX_RESERVED);
-    let data = Vec::with_capacity(reserved);
-    let mut reader = Reader { datatype, shape, count, seen: 0, missing: false, data };
-    reader.read(text)?;
-    if reader.seen != count {
-        return Err(ElementError::Count {
-            got: reader.seen.to_string(),
-            expected: count,
-            shape: shape.to_vec(),
-        });
-    }
-    Ok(Elements { data: reader.data, missing: reader.missing })
+/// What an array should hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// Datatype of every element.
+    pub datatype: Datatype,
+    /// How it may be nested.
+    pub shape: &'a [i64],
+    /// How many elements the shape has.
+    pub count: usize,
 }
 
-struct Reader<'a> {
-    datatype: Datatype,
-    shape: &'a [i64],
-    count: usize,
-    seen: usize,
-    missing: bool,
-    data: Vec<u8>,
-}
-
-impl Reader<'_> {
-    fn read(&mut self, text: &str) -> Result<(), ElementError> {
-        // How many values each open array has so far. Whether the array is nested is known at its first value.
-        let mut open: Vec<i64> = Vec::new();
-        let mut nested = None;
-        let mut rest = text;
-        loop {
-            rest = rest.trim_start_matches([' ', '\t', '\n', '\r', ',']);
-            let Some(first) = rest.as_bytes().first() else { return Ok(()) };
-            match first {
-                b'[' => {
-                    if let Some(siblings) = open.last_mut() {
-                        *siblings += 1;
-                        if nested == Some(false) || open.len() >= self.shape.len() {
-                            return Err(self.nesting());
-                        }
-                        nested = Some(true);
-                    }
-                    open.push(0);
-                    rest = rest.get(1..).unwrap_or_default();
-                }
-                b']' => {
-                    let values = open.pop().unwrap_or(0);
-                    // A flat array's length is checked as a count; an empty outer array may stand for any empty shape.
-                    let expected = self.shape.get(open.len()).copied();
-                    if nested == Some(true) && expected != Some(values) {
-                        return Err(self.nesting());
-                    }
-                    rest = rest.get(1..).unwrap_or_default();
-                }
-                _ => {
-                    nested = nested.or(Some(false));
-                    if nested == Some(true) && open.len() != self.shape.len() {
-                        return Err(self.nesting());
-                    }
-                    if let Some(siblings) = open.last_mut() {
-                        *siblings += 1;
-                    }
-                    let (token, after) = split_token(rest);
-                    self.push(token)?;
-                    rest = after;
-                }
-            }
-        }
-    }
-
-    fn nesting(&self) -> ElementError {
-        ElementError::Nesting { element: self.seen, shape: self.shape.to_vec() }
-    }
-
-    fn push(&mut self, token: &str) -> Result<(), ElementError> {
-        if self.seen == self.count {
-            let got = format!("more than {}", self.count);
-            return Err(ElementError::Count { got, expected: self.count, shape: self.shape.to_vec() });
-        }
-        let written = match self.datatype {
-            Datatype::Bool => match token {
-                "true" => self.extend(&[1]),
-                "false" => self.extend(&[0]),
-                _ => None,
-            },
-            Datatype::Fp16 if token == MISSING => self.absent(&half::f16::NAN.to_le_bytes()),
-            Datatype::Bf16 if token == MISSING => self.absent(&half::bf16::NAN.to_le_bytes()),
-            Datatype::Fp32 if token == MISSING => self.absent(&f32::NAN.to_le_bytes()),
-            Datatype::Fp64 if token == MISSING => self.absent(&f64::NAN.to_le_bytes()),
-            Datatype::Uint8 => self.integer::<u8, 1>(token, u8::to_le_bytes),
-            Datatype::Uint16 => self.integer::<u16, 2>(token, u16::to_le_bytes),
-            Datatype::Uint32 => self.integer::<u32, 4>(token, u32::to_le_bytes),
-            Datatype::Uint64 => self.integer::<u64, 8>(token, u64::to_le_bytes),
-            Datatype::Int8 => self.integer::<i8, 1>(token, i8::to_le_bytes),
-            Datatype::Int16 => self.integer::<i16, 2>(token, i16::to_le_bytes),
-            Datatype::Int32 => self.integer::<i32, 4>(token, i32::to_le_bytes),
-            Datatype::Int64 => self.integer::<i64, 8>(token, i64::to_le_bytes),
-            Datatype::Fp16 => number::<f64>(token)
-                .map(half::f16::from_f64)
-                .filter(|x| x.is_finite())
-                .and_then(|x| self.extend(&x.to_le_bytes())),
-            Datatype::Bf16 => number::<f64>(token)
-                .map(half::bf16::from_f64)
-                .filter(|x| x.is_finite())
-                .and_then(|x| self.extend(&x.to_le_bytes())),
-            Datatype::Fp32 => {
-                number::<f32>(token).filter(|x| x.is_finite()).and_then(|x| self.extend(&x.to_le_bytes()))
-            }
-            Datatype::Fp64 => {
-                number::<f64>(token).filter(|x| x.is_finite()).and_then(|x| self.extend(&x.to_le_bytes()))
-            }
-            Datatype::Bytes => self.string(token),
-        };
-        if written.is_none() {
-            return Err(ElementError::Value {
-                element: self.seen,
-                got: shown(token),
-                expected: expected(self.datatype),
-            });
-        }
-        self.seen += 1;
-        Ok(())
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "the last link of chains that may break")]
-    fn extend(&mut self, bytes: &[u8]) -> Option<()> {
-        self.data.extend_from_slice(bytes);
-        Some(())
-    }
-
-    /// JSON has no NaN, and a model that imputes takes it for a missing number.
-    fn absent(&mut self, nan: &[u8]) -> Option<()> {
-        self.missing = true;
-        self.extend(nan)
-    }
-
-    fn integer<T: FromStr, const N: usize>(&mut self, token: &str, bytes: fn(T) -> [u8; N]) -> Option<()> {
-        let number = token.parse().ok()?;
-        self.extend(&bytes(number))
-    }
-
-    fn string(&mut self, token: &str) -> Option<()> {
-        let string: String = serde_json::from_str(token).ok()?;
-        let length = u32::try_from(string.len()).ok()?;
-        self.extend(&length.to_le_bytes())?;
-        self.extend(string.as_bytes())
+/// Reads an array, and goes on behind it.
+pub fn read(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Elements, ElementError> {
+    match expected.datatype {
+        Datatype::Bool => read_all(reader, expected, boolean),
+        Datatype::Uint8 => read_all(reader, expected, integer::<u8>),
+        Datatype::Uint16 => read_all(reader, expected, integer::<u16>),
+        Datatype::Uint32 => read_all(reader, expected, integer::<u32>),
+        Datatype::Uint64 => read_all(reader, expected, integer::<u64>),
+        Datatype::Int8 => read_all(reader, expected, integer::<i8>),
+        Datatype::Int16 => read_all(reader, expected, integer::<i16>),
+        Datatype::Int32 => read_all(reader, expected, integer::<i32>),
+        Datatype::Int64 => read_all(reader, expected, integer::<i64>),
+        Datatype::Fp16 => read_all(reader, expected, |reader, missing| {
+            let read = |number: number::Number<'_>| number.to_f64().map(half::f16::from_f64);
+            float(reader, missing, half::f16::NAN, |number| read(number).filter(|x| x.is_finite()))
+        }),
+        Datatype::Bf16 => read_all(reader, expected, |reader, missing| {
+            let read = |number: number::Number<'_>| number.to_f64().map(half::bf16::from_f64);
+            float(reader, missing, half::bf16::NAN, |number| read(number).filter(|x| x.is_finite()))
+        }),
+        Datatype::Fp32 => read_all(reader, expected, |reader, missing| {
+            float(reader, missing, f32::NAN, |number: number::Number<'_>| number.to_f32())
+        }),
+        Datatype::Fp64 => read_all(reader, expected, |reader, missing| {
+            float(reader, missing, f64::NAN, |number: number::Number<'_>| number.to_f64())
+        }),
+        Datatype::Bytes => read_strings(reader, expected),
     }
 }
 
-/// A JSON number; the standard library would also take `inf` and `nan`, which are no JSON and never get here.
-fn number<T: FromStr>(token: &str) -> Option<T> {
-    token.starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| token.parse().ok())?
+fn boolean(reader: &mut Reader<'_>, _missing: &mut bool) -> Option<u8> {
+    reader.boolean().ok().map(u8::from)
 }
 
-/// Splits the first value off. Objects are cut at their first comma, which is enough to refuse them.
-fn split_token(text: &str) -> (&str, &str) {
-    let end = if text.starts_with('"') {
-        let mut escaped = false;
-        text.bytes()
-            .skip(1)
-            .position(|byte| {
-                let ends = byte == b'"' && !escaped;
-                escaped = byte == b'\\' && !escaped;
-                ends
-            })
-            .map_or(text.len(), |end| end + 2)
-    } else {
-        text.find([',', ']', ' ', '\t', '\n', '\r']).unwrap_or(text.len())
+#[inline]
+fn integer<T: std::str::FromStr + TryFrom<i64>>(reader: &mut Reader<'_>, _missing: &mut bool) -> Option<T> {
+    let number = number::scan(reader.rest())?;
+    let integer = number.to_integer()?;
+    reader.advance(number.text.len());
+    Some(integer)
+}
+
+/// JSON has no NaN, and a model that imputes takes it for a missing number, which `null` stands for.
+#[inline]
+fn float<T>(
+    reader: &mut Reader<'_>,
+    missing: &mut bool,
+    nan: T,
+    nearest: impl FnOnce(number::Number<'_>) -> Option<T>,
+) -> Option<T> {
+    let Some(number) = number::scan(reader.rest()) else {
+        let is_null = reader.null();
+        *missing |= is_null;
+        return is_null.then_some(nan);
     };
-    text.split_at_checked(end).unwrap_or((text, ""))
+    let value = nearest(number)?;
+    reader.advance(number.text.len());
+    Some(value)
 }
 
-fn expected(datatype: Datatype) -> String {
+/// Elements of a fixed size, which share their memory as bytes.
+struct Held<T>(Vec<T>);
+
+impl<T: bytemuck::NoUninit> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+#[inline]
+fn read_all<T: bytemuck::NoUninit + Send>(
+    reader: &mut Reader<'_>,
+    expected: Expected<'_>,
+    one: impl Fn(&mut Reader<'_>, &mut bool) -> Option<T>,
+) -> Result<Elements, ElementError> {
+    // The shape is only a claim: each element takes two bytes of text at least.
+    let mut elements = Vec::with_capacity(expected.count.min(reader.left() / 2));
+    let mut missing = false;
+    walk(reader, expected, |reader| {
+        elements.push(one(reader, &mut missing)?);
+        Some(())
+    })?;
+    Ok(Elements { data: Bytes::from_owner(Held(elements)), missing })
+}
+
+fn read_strings(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Elements, ElementError> {
+    let mut data = Vec::with_capacity(expected.count.saturating_mul(8).min(reader.left()));
+    walk(reader, expected, |reader| {
+        let here = *reader;
+        let Ok(string) = reader.string("a string") else {
+            *reader = here;
+            return None;
+        };
+        data.extend_from_slice(&u32::try_from(string.len()).ok()?.to_le_bytes());
+        data.extend_from_slice(string.as_bytes());
+        Some(())
+    })?;
+    Ok(Elements { data: data.into(), missing: false })
+}
+
+/// Walks the array, flat or nested like the shape, and reads each element.
+#[inline]
+fn walk(
+    reader: &mut Reader<'_>,
+    expected: Expected<'_>,
+    mut one: impl FnMut(&mut Reader<'_>) -> Option<()>,
+) -> Result<(), ElementError> {
+    if reader.next_token() != Some(b'[') {
+        return Err(ElementError::NoArray { got: shown(reader)? });
+    }
+    reader.advance(1);
+    let nesting = |element| ElementError::Nesting { element, shape: expected.shape.to_vec() };
+    let mut seen = 0;
+    if reader.next_token() == Some(b'[') {
+        // How many arrays each open one has had so far; the innermost ones hold elements.
+        let mut open = vec![0_i64];
+        while let Some(had) = open.last_mut() {
+            if reader.take_if(b']') {
+                let had = *had;
+                open.pop();
+                if expected.shape.get(open.len()) != Some(&had) {
+                    return Err(nesting(seen));
+                }
+                continue;
+            }
+            if *had > 0 {
+                reader.take(b',', "a comma or the end of the array")?;
+            }
+            if reader.next_token() != Some(b'[') {
+                return Err(nesting(seen));
+            }
+            *had += 1;
+            reader.advance(1);
+            match expected.shape.len().saturating_sub(open.len()) {
+                0 => return Err(nesting(seen)),
+                1 => {
+                    let before = seen;
+                    row(reader, expected, &mut seen, &mut one)?;
+                    if expected.shape.last().copied() != i64::try_from(seen - before).ok() {
+                        return Err(nesting(seen));
+                    }
+                }
+                _ => open.push(0),
+            }
+        }
+    } else {
+        row(reader, expected, &mut seen, &mut one)?;
+    }
+    if seen == expected.count {
+        return Ok(());
+    }
+    Err(ElementError::Count {
+        got: seen.to_string(),
+        expected: expected.count,
+        shape: expected.shape.to_vec(),
+    })
+}
+
+/// Reads elements up to the end of the array that is open.
+#[inline]
+fn row(
+    reader: &mut Reader<'_>,
+    expected: Expected<'_>,
+    seen: &mut usize,
+    one: &mut impl FnMut(&mut Reader<'_>) -> Option<()>,
+) -> Result<(), ElementError> {
+    if reader.take_if(b']') {
+        return Ok(());
+    }
+    loop {
+        reader.next_token();
+        if *seen == expected.count || one(reader).is_none() {
+            return Err(refusal(reader, expected, *seen)?);
+        }
+        *seen += 1;
+        match reader.next_token() {
+            Some(b',') => reader.advance(1),
+            Some(b']') => {
+                reader.advance(1);
+                return Ok(());
+            }
+            _ => return Ok(reader.fault("a comma or the end of the array")?),
+        }
+    }
+}
+
+/// Why the value here is no element: it is no JSON, one too many, an array, or of another kind.
+#[cold]
+fn refusal(
+    reader: &mut Reader<'_>,
+    expected: Expected<'_>,
+    seen: usize,
+) -> Result<ElementError, ElementError> {
+    let is_array = reader.next_token() == Some(b'[');
+    let got = shown(reader)?;
+    Ok(if is_array {
+        ElementError::Nesting { element: seen, shape: expected.shape.to_vec() }
+    } else if seen == expected.count {
+        let got = format!("more than {}", expected.count);
+        ElementError::Count { got, expected: expected.count, shape: expected.shape.to_vec() }
+    } else {
+        ElementError::Value { element: seen, got, expected: takes(expected.datatype) }
+    })
+}
+
+fn takes(datatype: Datatype) -> String {
     match datatype {
         Datatype::Bool => "true or false".to_owned(),
         Datatype::Bytes => "a string".to_owned(),
@@ -249,9 +297,13 @@ fn expected(datatype: Datatype) -> String {
     }
 }
 
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
+/// The value here, cut where it is long.
+fn shown(reader: &mut Reader<'_>) -> Result<String, SyntaxError> {
+    let start = reader.offset();
+    reader.skip()?;
+    let text = String::from_utf8_lossy(reader.since(start));
+    Ok(match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+        None => text.into_owned(),
+    })
 }

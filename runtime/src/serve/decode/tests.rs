@@ -4,12 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn decode_text(text: &str) -> Result<InferRequest, DecodeError> {
+    decode(&Bytes::copy_from_slice(text.as_bytes()), None)
+}
+
 fn body(datatype: &str, shape: &str, data: &str) -> String {
     format!(r#"{{"inputs":[{{"name":"x","shape":{shape},"datatype":"{datatype}","data":{data}}}]}}"#)
 }
 
 fn decoded(datatype: &str, shape: &str, data: &str) -> Result<Tensor, String> {
-    decode(body(datatype, shape, data).as_bytes())
+    decode_text(&body(datatype, shape, data))
         .map(|mut request| request.inputs.remove(0))
         .map_err(|error| error.to_string())
 }
@@ -22,7 +26,7 @@ fn refusal(datatype: &str, shape: &str, data: &str) -> String {
 fn keys_come_in_any_order_and_unknown_ones_are_ignored() {
     let text = r#"{"parameters":{"a":[[{}]]},"outputs":[{"name":"y"}],"extra":1,"id":"7",
         "inputs":[{"data":[1,2],"parameters":{"k":1},"datatype":"UINT8","shape":[2],"name":"x"}]}"#;
-    let request = decode(text.as_bytes()).unwrap();
+    let request = decode_text(text).unwrap();
     assert_eq!(request.id.as_deref(), Some("7"));
     assert_eq!(request.outputs, ["y"]);
     assert_eq!(request.inputs[0].data.as_ref(), [1, 2]);
@@ -105,10 +109,10 @@ fn floating_point_numbers_are_rounded_once_and_may_not_overflow() {
 fn null_is_a_number_that_is_missing() {
     let body =
         |data: &str| format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[2],"data":{data}}}]}}"#);
-    let request = decode(body("[1, null]").as_bytes()).unwrap();
+    let request = decode_text(&body("[1, null]")).unwrap();
     assert!(request.missing);
     assert_eq!(request.inputs[0].data.as_ref(), [1_f32, f32::NAN].map(f32::to_le_bytes).concat());
-    assert!(!decode(body("[1, 2]").as_bytes()).unwrap().missing);
+    assert!(!decode_text(&body("[1, 2]")).unwrap().missing);
     for datatype in ["FP16", "BF16", "FP64"] {
         let tensor = decoded(datatype, "[1]", "[null]").unwrap();
         let zeros = tensor.data.iter().all(|byte| *byte == 0);
@@ -143,42 +147,114 @@ fn strings_keep_their_escapes_commas_and_brackets() {
 
 #[test]
 fn broken_json_is_refused_with_its_position() {
-    let error = decode(b"{\"inputs\": [\n {\"name\": }]}").unwrap_err().to_string();
+    let error = decode_text("{\"inputs\": [\n {\"name\": }]}").unwrap_err().to_string();
     assert!(error.contains("line 2 column"), "{error}");
-    let error = decode(b"{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[NaN]}]}")
-        .unwrap_err();
+    let error =
+        decode_text("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[NaN]}]}")
+            .unwrap_err();
     assert!(error.to_string().contains("line 1 column"), "{error}");
-    let error = decode(b"{}").unwrap_err().to_string();
-    assert!(error.contains("missing field `inputs`"), "{error}");
+    let error = decode_text("{}").unwrap_err().to_string();
+    assert!(error.contains("has no \"inputs\""), "{error}");
+}
+
+#[test]
+fn data_may_come_before_what_says_how_to_read_them() {
+    let text = r#"{"inputs":[{"data":[[1.5,2]],"shape":[1,2],"name":"x","datatype":"FP16"}]}"#;
+    let tensor = decode_text(text).unwrap().inputs.remove(0);
+    assert_eq!(tensor.data.as_ref(), [1.5, 2.0].map(|x| half::f16::from_f64(x).to_le_bytes()).concat());
+    let text = r#"{"inputs":[{"data":["a"],"shape":[1],"name":"x","datatype":"FP16"}]}"#;
+    assert!(decode_text(text).unwrap_err().to_string().contains("input \"x\": element 0 is \"a\""));
+}
+
+fn with_binary(json: &str, binary: &[u8]) -> (Bytes, Option<usize>) {
+    ([json.as_bytes(), binary].concat().into(), Some(json.len()))
+}
+
+#[test]
+fn binary_data_are_views_of_the_body_in_the_order_of_the_inputs() {
+    let json = r#"{"inputs":[
+        {"name":"a","shape":[2],"datatype":"UINT8","parameters":{"binary_data_size":2}},
+        {"name":"b","shape":[1],"datatype":"UINT8","data":[9]},
+        {"name":"c","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":5}}]}"#;
+    let (body, length) = with_binary(json, &[1, 2, 1, 0, 0, 0, b'z']);
+    let request = decode(&body, length).unwrap();
+    assert_eq!(request.inputs[0].data.as_ref(), [1, 2]);
+    assert_eq!(request.inputs[1].data.as_ref(), [9]);
+    assert_eq!(request.inputs[2].strings().unwrap(), ["z"]);
+    let range = body.as_ptr_range();
+    assert!(range.contains(&request.inputs[0].data.as_ptr()), "it was copied");
+}
+
+#[test]
+fn binary_data_of_another_length_than_announced_are_refused() {
+    let input = |size: &str| {
+        format!(
+            r#"{{"inputs":[{{"name":"a","shape":[2],"datatype":"UINT8","parameters":{{"binary_data_size":{size}}}}}]}}"#
+        )
+    };
+    for (size, bytes) in [("3", 2), ("1", 2), ("9223372036854775807", 2)] {
+        let (body, length) = with_binary(&input(size), &vec![0; bytes]);
+        let error = decode(&body, length).unwrap_err().to_string();
+        assert!(error.contains("2 bytes of binary data"), "{error}");
+    }
+    let (body, _) = with_binary(&input("2"), &[0; 2]);
+    assert!(decode(&body, Some(body.len() + 1)).unwrap_err().to_string().contains("at most the body's"));
+    let both = r#"{"inputs":[{"name":"a","shape":[1],"datatype":"UINT8","data":[1],"parameters":{"binary_data_size":1}}]}"#;
+    let (body, length) = with_binary(both, &[0]);
+    assert!(decode(&body, length).unwrap_err().to_string().contains("both data and binary_data_size"));
+}
+
+#[test]
+fn each_output_says_how_it_is_written_and_the_request_says_it_for_the_rest() {
+    let text = r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"binary_data":false}},{"name":"z"}],
+        "parameters":{"binary_data_output":true}}"#;
+    let request = decode_text(text).unwrap();
+    assert_eq!(request.outputs, ["y", "z"]);
+    assert_eq!([request.form(0).binary, request.form(1).binary], [false, true]);
+    let request = decode_text(r#"{"inputs":[],"parameters":{"binary_data_output":true}}"#).unwrap();
+    assert!(request.form(5).binary);
 }
 
 #[test]
 fn extensions_that_are_not_served_are_refused_and_not_ignored() {
-    let text =
-        r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]}"#;
-    assert!(decode(text.as_bytes()).unwrap_err().to_string().contains("binary_data"));
-    let text = r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}"#;
-    assert!(decode(text.as_bytes()).unwrap_err().to_string().contains("binary_data: false"));
-    let text = r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"binary_data":false}}]}"#;
-    assert!(decode(text.as_bytes()).is_ok());
+    let text = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","parameters":{"shared_memory_region":"r"}}]}"#;
+    assert!(decode_text(text).unwrap_err().to_string().contains("shared_memory_region"));
 }
 
 #[test]
-fn deep_nesting_is_refused_without_recursion() {
+fn what_a_request_lacks_is_named() {
+    let error = |text| decode_text(text).unwrap_err().to_string();
+    assert!(
+        error(r#"{"inputs":[{"name":"x","shape":[1],"data":[1]}]}"#)
+            .contains("input 0 of the request has no \"datatype\"")
+    );
+    assert!(error(r#"{"inputs":[],"outputs":[{}]}"#).contains("output 0 of the request has no \"name\""));
+    assert!(error(r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32"}]}"#).contains("has no data"));
+    assert!(error(r#"{"inputs":[{"name":7}]}"#).contains("expected a string at line 1 column 20"));
+    assert!(error(r#"{"inputs":[{"name":"x","shape":[1.5]}]}"#).contains("expected a size: an integer"));
+    assert!(error(r#"{"inputs":[]} x"#).contains("expected nothing after the object"));
+    let many = format!(r#"{{"inputs":[{}]}}"#, vec!["{}"; 1025].join(","));
+    assert!(error(&many).contains("has no \"name\""));
+}
+
+#[test]
+fn deep_nesting_and_endless_shapes_are_refused_without_recursion() {
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
     assert!(refusal("FP32", "[1]", &deep).contains("nested otherwise"));
     let parameters = format!("{{\"inputs\":[],\"parameters\":{{\"x\":{deep}}}}}");
-    assert!(decode(parameters.as_bytes()).is_ok());
+    assert!(decode_text(&parameters).unwrap_err().to_string().contains("nested at most 64 deep"));
+    let shape = format!("[{}]", vec!["1"; 65].join(","));
+    assert!(refusal("FP32", &shape, "[1]").contains("at most 64 sizes"));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode(&bytes);
+        let _ = decode(&bytes.into(), None);
     }
 
     #[test]
     fn any_array_is_judged_without_a_panic(data in "\\[[\\[\\],0-9a\"\\\\{}. eé-]{0,40}\\]", which in 0..14_usize) {
-        let _ = decode(body(Datatype::ALL[which].name(), "[2,2]", &data).as_bytes());
+        let _ = decode_text(&body(Datatype::ALL[which].name(), "[2,2]", &data));
     }
 }

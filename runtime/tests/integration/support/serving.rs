@@ -159,6 +159,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: BTreeMap<String, String>,
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -168,6 +169,13 @@ impl Answer {
 
     pub fn error(&self) -> String {
         self.json()["error"].as_str().unwrap().to_owned()
+    }
+
+    /// The JSON and the binary data behind it.
+    pub fn binary(&self) -> (Value, Vec<u8>) {
+        let length = self.headers["inference-header-content-length"].parse().unwrap();
+        let (json, binary) = self.bytes.split_at(length);
+        (serde_json::from_slice(json).unwrap(), binary.to_vec())
     }
 
     pub fn closes(&self) -> bool {
@@ -202,11 +210,20 @@ impl Client {
 
     /// Sends a request with extra header lines.
     pub fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) -> std::io::Result<Answer> {
+        self.send_bytes(method, path, headers, body.as_bytes())
+    }
+
+    pub fn send_bytes(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
         let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-        );
-        self.stream.get_mut().write_all(head.as_bytes())?;
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n");
+        self.stream.get_mut().write_all(&[head.as_bytes(), body].concat())?;
         self.receive()
     }
 
@@ -226,7 +243,7 @@ impl Client {
             headers.get("content-length").and_then(|length| length.parse().ok()).ok_or_else(ended)?;
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, headers, body: String::from_utf8(body).unwrap() })
+        Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body })
     }
 }
 

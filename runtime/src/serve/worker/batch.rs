@@ -1,0 +1,177 @@
+//! Several requests as one run: their rows are put together and the answers' rows taken apart. In go the inputs of jobs;
+//! out come joint inputs, and each one's outputs. Needs no client and no ONNX Runtime.
+//!
+//! Only of a model whose first axis is free everywhere, and that was seen to answer rows together as it answers them alone
+//! (see [`prove`]): a free axis may as well be time, or rows may be compared with each other.
+
+use bytes::Bytes;
+use modelwright_contract::signature::{Signature, TensorSpec};
+
+use crate::{
+    golden,
+    session::{RunError, Session},
+    tensor::{Tensor, element_count},
+};
+
+/// Most rows of one run.
+const MAX_ROWS: i64 = 64;
+/// Most bytes of one run's inputs: beyond, a run is bound by memory and nothing is gained.
+const MAX_BYTES: usize = 1024 * 1024;
+/// How far an answer may move when its row is run with others, which orders sums anew: as with golden samples.
+const TOLERANCE: f64 = 1e-4;
+
+/// Whether the first axis of every input and output is free.
+pub fn has_rows(signature: &Signature) -> bool {
+    let free = |tensor: &TensorSpec| tensor.shape.first() == Some(&-1);
+    !signature.inputs.is_empty() && signature.inputs.iter().chain(&signature.outputs).all(free)
+}
+
+/// How many rows inputs have: the same in each.
+pub fn rows(inputs: &[Tensor]) -> Option<i64> {
+    let rows = *inputs.first()?.shape.first()?;
+    inputs.iter().all(|input| input.shape.first() == Some(&rows)).then_some(rows).filter(|rows| *rows > 0)
+}
+
+/// Whether inputs can be put behind others: as many rows as there is room for, the same tensors, the same other sizes.
+pub fn joins(so_far: &[&[Tensor]], next: &[Tensor]) -> bool {
+    let Some(first) = so_far.first() else { return true };
+    let fits = |(a, b): (&Tensor, &Tensor)| {
+        a.name == b.name && a.datatype == b.datatype && a.shape.get(1..) == b.shape.get(1..)
+    };
+    let bytes = |inputs: &[Tensor]| inputs.iter().map(|input| input.data.len()).sum::<usize>();
+    let room = |rows: i64| rows <= MAX_ROWS;
+    first.len() == next.len()
+        && first.iter().zip(next).all(fits)
+        && so_far.iter().copied().chain([next]).map(rows).sum::<Option<i64>>().is_some_and(room)
+        && so_far.iter().copied().chain([next]).map(bytes).sum::<usize>() <= MAX_BYTES
+}
+
+/// Puts the rows of several requests together, which [`joins`] let join.
+pub fn join(all: &[&[Tensor]]) -> Vec<Tensor> {
+    let Some(first) = all.first() else { return Vec::new() };
+    let joint = |(place, tensor): (usize, &Tensor)| {
+        let parts = || all.iter().filter_map(|inputs| inputs.get(place));
+        let mut data = Vec::with_capacity(parts().map(|part| part.data.len()).sum());
+        for part in parts() {
+            data.extend_from_slice(&part.data);
+        }
+        let mut shape = tensor.shape.clone();
+        if let Some(rows) = shape.first_mut() {
+            *rows = parts().filter_map(|part| part.shape.first()).sum();
+        }
+        Tensor { name: tensor.name.clone(), datatype: tensor.datatype, shape, data: data.into() }
+    };
+    first.iter().enumerate().map(joint).collect()
+}
+
+/// Takes the rows of outputs apart; none if an output does not have as many.
+pub fn split(outputs: &[Tensor], rows: &[i64]) -> Option<Vec<Vec<Tensor>>> {
+    let mut parts: Vec<Vec<Tensor>> = rows.iter().map(|_| Vec::with_capacity(outputs.len())).collect();
+    for output in outputs {
+        if output.shape.first().copied() != Some(rows.iter().sum()) {
+            return None;
+        }
+        let mut rest: Bytes = output.data.clone();
+        for (rows, part) in rows.iter().zip(&mut parts) {
+            let mut shape = output.shape.clone();
+            *shape.first_mut()? = *rows;
+            let data = if let Some(size) = output.datatype.size() {
+                let bytes = element_count(&shape)?.checked_mul(size).filter(|bytes| *bytes <= rest.len())?;
+                rest.split_to(bytes)
+            } else {
+                let tensor = Tensor { data: rest.clone(), ..output.clone() };
+                let strings = tensor.strings().ok()?;
+                let bytes = strings.iter().take(element_count(&shape)?).map(|string| string.len() + 4).sum();
+                rest.split_to(bytes)
+            };
+            part.push(Tensor { name: output.name.clone(), datatype: output.datatype, shape, data });
+        }
+    }
+    Some(parts)
+}
+
+/// Whether a model answers rows together as it answers them alone.
+pub fn prove(session: &Session, samples: &[Vec<Tensor>]) -> Result<bool, RunError> {
+    if !has_rows(session.signature()) {
+        return Ok(false);
+    }
+    let Some(first) = samples.first() else { return Ok(false) };
+    let Some(second) = samples.iter().skip(1).find(|next| *next != first && joins(&[first], next)) else {
+        return Ok(false);
+    };
+    let trial: [&[Tensor]; 3] = [first, second, first];
+    if !joins(&trial[..2], trial[2]) {
+        return Ok(false);
+    }
+    let Some(counts) = trial.iter().map(|inputs| rows(inputs)).collect::<Option<Vec<_>>>() else {
+        return Ok(false);
+    };
+    let together = session.run(&join(&trial), &[])?;
+    let Some(parts) = split(&together, &counts) else { return Ok(false) };
+    for (inputs, part) in trial.iter().zip(parts) {
+        let alone = session.run(inputs, &[])?;
+        if !alone.iter().zip(&part).all(|(alone, part)| agree(alone, part)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn agree(alone: &Tensor, together: &Tensor) -> bool {
+    if !alone.datatype.is_float() {
+        return alone == together;
+    }
+    let near =
+        |(a, b): (f64, f64)| a.to_bits() == b.to_bits() || (a - b).abs() <= TOLERANCE * a.abs().max(1.0);
+    alone.shape == together.shape && golden::floats(alone).into_iter().zip(golden::floats(together)).all(near)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::tensor::{Datatype, encode_strings};
+
+    fn input(shape: &[i64], data: &[u8]) -> Tensor {
+        Tensor {
+            name: "x".to_owned(),
+            datatype: Datatype::Uint8,
+            shape: shape.to_vec(),
+            data: data.to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn rows_are_put_together_and_taken_apart() {
+        let (a, b) = ([input(&[1, 2], &[1, 2])], [input(&[2, 2], &[3, 4, 5, 6])]);
+        assert!(joins(&[&a], &b));
+        let joint = join(&[&a, &b]);
+        assert_eq!(joint, [input(&[3, 2], &[1, 2, 3, 4, 5, 6])]);
+        assert_eq!(split(&joint, &[1, 2]).unwrap(), [a.to_vec(), b.to_vec()]);
+        assert_eq!(split(&joint, &[1, 1]), None, "an output without as many rows");
+    }
+
+    #[test]
+    fn strings_are_taken_apart_by_their_lengths() {
+        let tensor = |strings: &[&str]| Tensor {
+            name: "y".to_owned(),
+            datatype: Datatype::Bytes,
+            shape: vec![i64::try_from(strings.len()).unwrap()],
+            data: encode_strings(strings).unwrap(),
+        };
+        let parts = split(&[tensor(&["a", "", "long one"])], &[1, 2]).unwrap();
+        assert_eq!(parts, [[tensor(&["a"])], [tensor(&["", "long one"])]]);
+    }
+
+    #[test]
+    fn other_sizes_and_too_many_rows_do_not_join() {
+        let a = [input(&[1, 2], &[1, 2])];
+        assert!(!joins(&[&a], &[input(&[1, 3], &[1, 2, 3])]));
+        assert!(!joins(&[&a], &[input(&[0, 2], &[])]), "no rows");
+        let many = [input(&[64, 2], &[0; 128])];
+        assert!(!joins(&[&a], &many));
+        let mut other = input(&[1, 2], &[1, 2]);
+        other.name = "z".to_owned();
+        assert!(!joins(&[&a], &[other]));
+    }
+}

@@ -1,0 +1,99 @@
+//! Runs one ONNX Runtime session from many threads at once. In go values; out come values. The only file of the workspace
+//! with `unsafe` code.
+//!
+//! `ort` takes `&mut` for a run, so that sharing would need a lock or a session a thread, and each session holds a copy
+//! of the weights. ONNX Runtime documents `Run` as callable from several threads on one session, and `ort` objects that
+//! some execution providers break that promise. Why the promise holds for what is let in here, and nothing else:
+//!
+//! - Only the CPU provider is registered ([`SharedSession::new`] is called for it alone), with the operators that are
+//!   built in. Their kernels are immutable after the session is made; what a run needs lies in an execution frame that
+//!   the run owns. The arena and the thread pool, which runs share, lock by themselves; random operators lock their
+//!   generator.
+//! - Nothing that changes a session is called on one that is shared: no binding, no profiling, no options, no adapters.
+//!   `inner` is private, and this file calls `Run` alone.
+//! - Inputs are borrowed for the run and not written: graphs cannot alias an input with a buffer of theirs that they
+//!   write to, since inputs belong to the caller. Outputs are fresh values that belong to the caller.
+//! - Run options are only read by `Run`; their terminate flag may be set meanwhile by any thread, which is what it is for.
+//!
+//! `runs_from_many_threads_are_those_of_one` in the integration tests holds this against bit-equal answers.
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::{CString, c_char},
+    ptr::{self, NonNull},
+};
+
+use ort::{
+    AsPointer,
+    session::{RunOptions, Session, SessionInputValue},
+    sys,
+    value::DynValue,
+};
+
+/// A session on the CPU provider, for any number of threads.
+#[derive(Debug)]
+pub(super) struct SharedSession {
+    inner: Session,
+    inputs: Vec<CString>,
+    outputs: Vec<CString>,
+}
+
+impl SharedSession {
+    /// Takes over a session that has the CPU provider only. None if a name holds a NUL, which no graph's does.
+    pub fn new(inner: Session) -> Option<Self> {
+        let names = |outlets: &[ort::value::Outlet]| {
+            outlets.iter().map(|outlet| CString::new(outlet.name())).collect::<Result<Vec<_>, _>>().ok()
+        };
+        let (inputs, outputs) = (names(inner.inputs())?, names(inner.outputs())?);
+        Some(Self { inner, inputs, outputs })
+    }
+
+    /// Runs. Inputs and outputs are named by their place in the model; places that it does not have are left out, which
+    /// ONNX Runtime then refuses.
+    pub fn run(
+        &self,
+        inputs: &[(usize, SessionInputValue<'_>)],
+        outputs: &[usize],
+        options: &RunOptions,
+    ) -> ort::Result<Vec<DynValue>> {
+        let mut input_names: Vec<*const c_char> = Vec::with_capacity(inputs.len());
+        let mut input_values: Vec<*const sys::OrtValue> = Vec::with_capacity(inputs.len());
+        for (place, value) in inputs {
+            if let Some(name) = self.inputs.get(*place) {
+                input_names.push(name.as_ptr());
+                input_values.push(value.ptr());
+            }
+        }
+        let output_names: Vec<*const c_char> =
+            outputs.iter().filter_map(|place| self.outputs.get(*place)).map(|name| name.as_ptr()).collect();
+        let mut answers: Vec<*mut sys::OrtValue> = vec![ptr::null_mut(); output_names.len()];
+        // SAFETY: session, options, names and values live until the call returns, since they are borrowed here; each
+        // pair of arrays has the length that is given; `answers` has room for every output and is null, so that ONNX
+        // Runtime makes the values. Other threads may be in the same call: see the top of this file.
+        let status = unsafe {
+            (ort::api().Run)(
+                self.inner.ptr().cast_mut(),
+                options.ptr(),
+                input_names.as_ptr(),
+                input_values.as_ptr(),
+                input_values.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                answers.as_mut_ptr(),
+            )
+        };
+        // SAFETY: each value that is not null was made for this call, and is owned by nothing else. A run that failed may
+        // have made some.
+        let answers: Vec<Option<DynValue>> = answers
+            .into_iter()
+            .map(|value| {
+                NonNull::new(value)
+                    .map(|value| unsafe { DynValue::from_ptr(value, Some(self.inner.allocator())) })
+            })
+            .collect();
+        // SAFETY: the status is the one that ONNX Runtime just returned, and it is taken once.
+        unsafe { ort::Error::result_from_status(status) }?;
+        let missing = || ort::Error::new("a run ended well without one of its outputs");
+        answers.into_iter().map(|value| value.ok_or_else(missing)).collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! The threads and the queue between the fronts and a model, with a real ONNX Runtime.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use modelwright_runtime::{
+    serve::worker::{Refused, Worker, WorkerOptions, batch},
+    session::{Cancellation, RunError, Session, SessionOptions},
+    tensor::{Datatype, Tensor},
+};
+
+use crate::support::onnx::{FLOAT, bytes, model, node, number, value};
+
+const OPTIONS: WorkerOptions = WorkerOptions { queue: 64, threads: 1, batches: true, inline: false };
+
+fn load(name: &str) -> Session {
+    Session::load(&crate::session::model(name), &SessionOptions::default()).unwrap()
+}
+
+fn worker(name: &str, options: WorkerOptions) -> Worker {
+    Worker::start(Arc::new(load(name)), options).unwrap()
+}
+
+fn tensor(name: &str, datatype: Datatype, shape: &[i64], data: Vec<u8>) -> Tensor {
+    Tensor { name: name.to_owned(), datatype, shape: shape.to_vec(), data: data.into() }
+}
+
+fn index(index: i64) -> Vec<Tensor> {
+    vec![tensor("index", Datatype::Int64, &[1], index.to_le_bytes().to_vec())]
+}
+
+fn rounds(rounds: i64) -> Vec<Tensor> {
+    vec![
+        tensor("rounds", Datatype::Int64, &[], rounds.to_le_bytes().to_vec()),
+        tensor("x", Datatype::Fp32, &[], 1_f32.to_le_bytes().to_vec()),
+    ]
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+#[tokio::test]
+async fn requests_that_wait_share_a_run_and_a_poisoned_one_fails_alone() {
+    let worker = worker("lookup", OPTIONS);
+    let mut shared = 0;
+    for round in 0..200_i64 {
+        // `lookup` has rows 0 to 2.
+        let poison = if round % 2 == 0 { 99 } else { 1 };
+        let indexes = [0, 1, poison, 2, 1, 0];
+        let answers = futures::future::join_all(
+            indexes
+                .iter()
+                .map(|which| worker.run(index(*which), Vec::new(), Cancellation::new().unwrap(), soon())),
+        )
+        .await;
+        for (which, answer) in indexes.into_iter().zip(answers) {
+            let answer = answer.unwrap();
+            shared += usize::from(answer.requests > 1);
+            match answer.outputs {
+                Ok(outputs) => {
+                    #[expect(clippy::cast_precision_loss, reason = "small")]
+                    let row = (which + 1) as f32;
+                    assert_eq!(outputs, [tensor("y", Datatype::Fp32, &[1], row.to_le_bytes().to_vec())]);
+                }
+                Err(error) => {
+                    assert_eq!(which, 99, "{error}");
+                    assert!(matches!(error, RunError::Refused { .. }), "{error}");
+                }
+            }
+        }
+    }
+    assert!(shared > 0, "no run was ever shared");
+}
+
+#[tokio::test]
+async fn without_leave_no_run_is_shared() {
+    let worker = worker("lookup", WorkerOptions { batches: false, ..OPTIONS });
+    for _ in 0..50 {
+        let runs = (0..6).map(|_| worker.run(index(1), Vec::new(), Cancellation::new().unwrap(), soon()));
+        for answer in futures::future::join_all(runs).await {
+            assert_eq!(answer.unwrap().requests, 1);
+        }
+    }
+}
+
+#[test]
+fn only_a_model_that_answers_rows_together_as_alone_may_share_runs() {
+    let row = |numbers: [f32; 3]| {
+        let data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        vec![tensor("x", Datatype::Fp32, &[1, 3], data)]
+    };
+    let samples = [row([1.0, 2.0, 3.0]), row([3.0, -1.0, 0.5])];
+    let built = |operator: &str, axis: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        let axis = bytes(5, [bytes(1, "axis"), number(3, axis), number(20, 2)].concat());
+        let graph = [
+            node(operator, &["x"], &["y"], &axis),
+            value(11, "x", FLOAT, &[0, 3]),
+            value(12, "y", FLOAT, &[0, 3]),
+        ];
+        std::fs::write(&path, model(&graph)).unwrap();
+        Session::load(&path, &SessionOptions::default()).unwrap()
+    };
+    assert!(batch::prove(&built("Softmax", 1), &samples).unwrap());
+    assert!(!batch::prove(&built("Softmax", 0), &samples).unwrap(), "rows are compared with each other");
+    assert!(!batch::prove(&built("Softmax", 1), &samples[..1]).unwrap(), "one sample proves nothing");
+    assert!(!batch::prove(&load("slow"), &[rounds(1), rounds(2)]).unwrap(), "there are no rows");
+}
+
+#[tokio::test]
+async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_small() {
+    let worker = worker("lookup", WorkerOptions { inline: true, ..OPTIONS });
+    let mut waited = Vec::new();
+    for _ in 0..400 {
+        let answer = worker.run(index(1), Vec::new(), Cancellation::new().unwrap(), soon()).await.unwrap();
+        waited.push(!answer.queued.is_zero());
+    }
+    assert!(waited[0], "the first run is on a thread");
+    // A debug build on a busy machine may be slower than a small run should be; it must not fail for that.
+    let quick = waited.iter().filter(|waited| !**waited).count();
+    let worker = self::worker("slow", WorkerOptions { inline: true, ..OPTIONS });
+    for _ in 0..40 {
+        let answer = worker.run(rounds(50), Vec::new(), Cancellation::new().unwrap(), soon()).await.unwrap();
+        assert!(
+            !answer.queued.is_zero(),
+            "a long run was made where it was asked for; {quick} of 400 small ones were"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_a_late_request_and_the_end_are_told_apart() {
+    let worker = worker("slow", WorkerOptions { queue: 1, batches: false, ..OPTIONS });
+    let run = |rounds_: i64, patience: u64| {
+        let deadline = Instant::now() + Duration::from_millis(patience);
+        worker.run(rounds(rounds_), Vec::new(), Cancellation::new().unwrap(), deadline)
+    };
+    // One runs, and two wait: one of them in the place of a thread that has not taken its request yet.
+    let all = futures::future::join_all((0..4).map(|_| run(10_000_000, 300))).await;
+    let refused: Vec<Refused> = all.into_iter().map(|answer| answer.unwrap_err()).collect();
+    assert_eq!((refused[0], refused[1], refused[3]), (Refused::Late, Refused::Late, Refused::Full));
+    let stopped = tokio::join!(run(100_000_000, 30_000), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        worker.halt(Duration::from_secs(20))
+    });
+    assert!(stopped.1, "the run was not stopped");
+    assert!(matches!(stopped.0.unwrap().outputs, Err(RunError::Cancelled)));
+    assert_eq!(run(1, 30_000).await.unwrap_err(), Refused::Stopping);
+}
