@@ -60,3 +60,25 @@ provide_servers() {
     ln -sfn "$("$top/tests/cluster/program" "$name")" "$programs/$name"
   done
 }
+
+# Prints the folder of Debian's prometheus and promtool, unpacked and not
+# installed: the package would start a service.
+prometheus_programs() {
+  local version made
+  version="$(apt-cache policy prometheus | awk '/Candidate:/ { print $2 }')"
+  [[ -n $version && $version != "(none)" ]] || fail "Debian's package prometheus is not to be had here"
+  made="$cache/programs/prometheus-$version"
+  if [[ ! -x $made/prometheus ]]; then
+    say "unpacking prometheus $version"
+    rm -rf "$made.part"
+    mkdir -p "$made.part"
+    (
+      cd "$made.part" || exit
+      apt-get download -q "prometheus=$version" >/dev/null 2>&1
+      dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/prometheus ./usr/bin/promtool
+      rm prometheus_*.deb
+    )
+    keep_as "$made.part" "$made"
+  fi
+  printf '%s\n' "$made"
+}

@@ -20,6 +20,7 @@ mod deleting;
 mod failover;
 mod imports;
 mod kinds;
+mod monitoring;
 mod operator;
 mod rollbacks;
 mod rollouts;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         operator::the_operator_reports_its_health_and_its_counters,
         operator::the_operator_has_no_right_on_secrets,
         operator::objects_restored_without_owners_are_adopted_without_a_run,
+        monitoring::alerts_and_dashboard_name_what_is_really_counted,
         steady::everything_exported_deleted_without_its_dependents_and_applied_again_serves_on,
         operator::every_pod_passes_the_restricted_standard,
         chart::the_roles_for_people_allow_what_their_names_say,
