@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::harness::{
     Space,
     fixtures::{PASSWORD, USER},
-    images::repository,
+    images::{copy_image, repository},
     kubectl::run,
     load::Load,
     onnx::Affine,
@@ -120,6 +120,7 @@ pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serv
     let changed = text.replace("- mdl", "- mdlold");
     assert_ne!(changed, text, "the definition names its short name");
     fs::write(&path, changed).expect("the copy can be changed");
+    without_field(&files.join("modelwright.dev_modeldeployments.yaml"), "serving");
     let images = &space.world.images;
     release::forget().await;
     release::install_chart(&older.to_string_lossy(), images, &[]).await.expect("the older chart installs");
@@ -134,7 +135,12 @@ pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serv
     wait::until_gone(&operators, NAME, Duration::from_mins(1)).await.expect("the operator is gone");
     assert!(space.model("digits").await.is(READY), "Models stay");
     load.answers(50).await;
-    release::install(images, &[]).await.expect("the chart installs again");
+    // An upgrade that brings a field and another runtime.
+    let runtime = format!("{}-next", images.runtime);
+    copy_image(&images.runtime, &runtime).await;
+    release::install(images, &[&format!("images.runtime={runtime}")])
+        .await
+        .expect("the chart installs again");
     // A further Model is imported, so the new operator has looked around.
     space.import("letters", SECOND).await;
     let after = space.promoted("digits").await;
@@ -142,6 +148,35 @@ pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serv
     assert_eq!(pods, uids(&space).await, "no pod was restarted");
     assert_eq!(space.jobs().await.len(), 2, "nothing was imported again");
     load.stop().await.assert_nothing_lost(100);
+    // What is asked for from now on is served by the new runtime, with the new field.
+    space.patch::<ModelDeployment>("digits", json!({"spec": {"serving": {"restart": "next"}}})).await;
+    space
+        .until("digits", "a revision with the new runtime", 60, |md: &ModelDeployment| {
+            let status = md.status.as_ref();
+            status.is_some_and(|status| status.stable != after.status.as_ref().and_then(|s| s.stable.clone()))
+        })
+        .await;
+    let images_of = |pod: &Pod| {
+        pod.spec.iter().flat_map(|spec| &spec.containers).filter_map(|c| c.image.clone()).collect::<Vec<_>>()
+    };
+    let pods = space.pods("digits").await;
+    assert!(pods.iter().any(|pod| images_of(pod).contains(&runtime)), "{runtime} is not used");
+    release::install(images, &[]).await.expect("the chart can be set back");
+}
+
+/// Takes a field of the spec out of a CustomResourceDefinition, as it was before the field was there.
+fn without_field(path: &Path, field: &str) {
+    let text = fs::read_to_string(path).expect("the chart holds the CRD");
+    let mut definition: serde_json::Value = serde_yaml::from_str(&text).expect("it is YAML");
+    let spec = definition
+        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
+        .and_then(serde_json::Value::as_object_mut)
+        .expect("the CRD has a spec");
+    let removed = spec["properties"].as_object_mut().and_then(|fields| fields.remove(field));
+    assert!(removed.is_some(), "{field} is a field of the spec");
+    spec.remove("x-kubernetes-validations");
+    fs::write(path, serde_yaml::to_string(&definition).expect("it is YAML"))
+        .expect("the copy can be changed");
 }
 
 async fn uids(space: &Space) -> Vec<Option<String>> {
