@@ -1,7 +1,10 @@
 //! What is counted while serving, in Prometheus' conventions. In go outcomes; out comes the text of `/metrics`. Each
 //! counter is touched in one place.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -25,6 +28,12 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     answered: AtomicU64,
+    last: AtomicU64,
+    executions: AtomicU64,
+    success: Sum,
+    fail: Sum,
+    queue: Sum,
+    compute: Sum,
     request_duration: Histogram,
     queue_duration: Histogram,
     compute_duration: Histogram,
@@ -44,6 +53,12 @@ impl Metrics {
         let metrics = Self {
             requests: Family::default(),
             answered: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            executions: AtomicU64::new(0),
+            success: Sum::default(),
+            fail: Sum::default(),
+            queue: Sum::default(),
+            compute: Sum::default(),
             request_duration: histogram(),
             queue_duration: histogram(),
             compute_duration: histogram(),
@@ -86,19 +101,39 @@ impl Metrics {
     /// Counts an answer.
     pub fn answered(&self, code: u16, duration: Duration) {
         self.requests.get_or_create(&RequestLabels { code }).inc();
-        self.answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.answered.fetch_add(1, Relaxed);
         self.request_duration.observe(duration.as_secs_f64());
+        if code == 200 { &self.success } else { &self.fail }.add(duration);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Notes how long a run waited and took.
-    pub fn computed(&self, queued: Duration, computed: Duration) {
+    /// Notes how long a request waited and its run took, and whether the run is to be counted: once for those that shared
+    /// it.
+    pub fn computed(&self, queued: Duration, computed: Duration, counts: bool) {
+        self.queue.add(queued);
+        self.compute.add(computed);
+        self.executions.fetch_add(u64::from(counts), Relaxed);
         self.queue_duration.observe(queued.as_secs_f64());
         self.compute_duration.observe(computed.as_secs_f64());
     }
 
     /// Answers so far.
     pub fn requests(&self) -> u64 {
-        self.answered.load(std::sync::atomic::Ordering::Relaxed)
+        self.answered.load(Relaxed)
+    }
+
+    /// What was counted so far, in the words of the protocol's statistics.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            last_inference: self.last.load(Relaxed),
+            inference_count: self.success.total().count,
+            execution_count: self.executions.load(Relaxed),
+            success: self.success.total(),
+            fail: self.fail.total(),
+            queue: self.queue.total(),
+            compute_infer: self.compute.total(),
+        }
     }
 
     /// The text of `/metrics`, with the gauges as they are now.
@@ -112,6 +147,52 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("a String takes all that is written to it");
         text
     }
+}
+
+/// How often something was done, and how long it took in all.
+#[derive(Debug, Default)]
+struct Sum {
+    count: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+impl Sum {
+    fn add(&self, duration: Duration) {
+        self.count.fetch_add(1, Relaxed);
+        self.nanoseconds.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(0), Relaxed);
+    }
+
+    fn total(&self) -> Total {
+        Total { count: self.count.load(Relaxed), ns: self.nanoseconds.load(Relaxed) }
+    }
+}
+
+/// How often something was done, and how long it took in all, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Total {
+    /// How often.
+    pub count: u64,
+    /// How long.
+    pub ns: u64,
+}
+
+/// The protocol's statistics of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// When the last request was answered, in milliseconds since 1970.
+    pub last_inference: u64,
+    /// Predictions that were made.
+    pub inference_count: u64,
+    /// Runs of the model that they took.
+    pub execution_count: u64,
+    /// Requests that got a prediction, from their head to their answer.
+    pub success: Total,
+    /// Those that got none.
+    pub fail: Total,
+    /// Waiting for the model.
+    pub queue: Total,
+    /// The model's runs.
+    pub compute_infer: Total,
 }
 
 /// What is measured when it is asked for.
@@ -136,7 +217,7 @@ mod tests {
         let metrics = Metrics::new("digits", 3);
         metrics.answered(200, Duration::from_millis(3));
         metrics.answered(503, Duration::from_millis(1));
-        metrics.computed(Duration::from_millis(1), Duration::from_millis(2));
+        metrics.computed(Duration::from_millis(1), Duration::from_millis(2), true);
         let text = metrics.render(Gauges { in_flight: 2, connections: 4, ready: true, draining: false });
         for line in [
             "modelwright_requests_total{model=\"digits\",version=\"3\",code=\"200\"} 1",
@@ -152,5 +233,8 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
         assert_eq!(metrics.requests(), 2);
+        let statistics = metrics.statistics();
+        assert_eq!(statistics.success, Total { count: 1, ns: 3_000_000 });
+        assert_eq!((statistics.fail.count, statistics.execution_count), (1, 1));
     }
 }

@@ -2,7 +2,7 @@
 //! exit code.
 //!
 //! One pipeline: [`admit`] → [`decode`] → run ([`worker`]) → [`encode`]. What no front needs to know of lies in
-//! [`pipeline`]; [`infer`] puts it together behind [`http`]. It
+//! [`pipeline`]; [`infer`] puts it together behind [`http`], and [`grpc`] is the other front. It
 //! listens from the start, so that liveness can be asked while [`start`] checks, loads and tries the model. It leaves
 //! service when [`traffic`] or a signal says so, as [`drain`] decides.
 
@@ -13,6 +13,7 @@ pub mod decode;
 pub mod drain;
 pub mod encode;
 pub mod error;
+pub mod grpc;
 pub mod http;
 pub mod infer;
 pub mod metadata;
@@ -114,10 +115,15 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
         }
         None => None,
     };
+    let grpc = match state.settings.grpc {
+        Some(address) => Some(grpc::listen(&state, address).map_err(listen(address))?),
+        None => None,
+    };
     let settings = &state.settings;
     tracing::info!(
         outcome = "listening",
         http = %address,
+        grpc = grpc.as_ref().map(|grpc| grpc.address.to_string()),
         metrics = metrics.map(|address| address.to_string()),
         model = settings.model,
         version = settings.version,
@@ -140,7 +146,12 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
         drained = leave(&state, signal) => (0, drained),
     };
     // With grace, an answer that is still being written gets its time.
-    handle.stop(drained).await;
+    let stop_grpc = async {
+        if let Some(grpc) = grpc {
+            grpc.stop(drained).await;
+        }
+    };
+    futures::join!(handle.stop(drained), stop_grpc);
     if let Ok(served) = state.served()
         && !served.worker.halt(HALT)
     {

@@ -61,11 +61,19 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(get("/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/v2").route(web::get().to(metadata::server)))
         .service(get("/v2/health/live").route(web::get().to(metadata::live)))
-        .service(get("/v2/health/ready").route(web::get().to(metadata::ready)));
+        .service(get("/v2/health/ready").route(web::get().to(metadata::ready)))
+        .service(get("/v2/models/stats").route(web::get().to(metadata::statistics)))
+        .service(
+            web::resource("/v2/repository/index")
+                .route(web::post().to(metadata::index))
+                .default_service(web::to(only_post)),
+        );
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         config
             .service(get(model).route(web::get().to(metadata::model)))
             .service(get(&format!("{model}/ready")).route(web::get().to(metadata::model_ready)))
+            .service(get(&format!("{model}/config")).route(web::get().to(metadata::configuration)))
+            .service(get(&format!("{model}/stats")).route(web::get().to(metadata::statistics)))
             .service(
                 web::resource(format!("{model}/infer"))
                     .route(web::post().to(infer::infer))

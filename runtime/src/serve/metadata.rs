@@ -1,19 +1,28 @@
-//! What the server and the model are, and whether they are ready, in the protocol's words.
+//! What the server and the model are, how it does, and whether they are ready, in the protocol's words over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use modelwright_contract::signature::TensorSpec;
 use serde_json::json;
 
 use super::{error::ApiError, state::State};
+use crate::metrics::{Statistics, Total};
 
+/// What the protocol calls a server of this kind.
+pub const SERVER: &str = "modelwright";
 /// What the protocol calls a model of this kind.
-const PLATFORM: &str = "onnxruntime_onnx";
+pub const PLATFORM: &str = "onnxruntime_onnx";
+/// What runs it.
+pub const BACKEND: &str = "onnxruntime";
+/// Extensions of the protocol that are served.
+pub const EXTENSIONS: [&str; 4] =
+    ["binary_tensor_data", "model_configuration", "model_repository", "statistics"];
 
 /// `GET /v2`.
 pub async fn server() -> HttpResponse {
     HttpResponse::Ok().json(json!({
-        "name": "modelwright",
+        "name": SERVER,
         "version": env!("CARGO_PKG_VERSION"),
-        "extensions": [],
+        "extensions": EXTENSIONS,
     }))
 }
 
@@ -57,17 +66,93 @@ pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<Http
     })))
 }
 
+/// `GET /v2/models/{model}/config`, as far as clients read it.
+pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    check_address(&state, &request)?;
+    let served = state.served().map_err(ApiError::Unavailable)?;
+    let tensors = |tensors: &[TensorSpec]| -> Vec<_> {
+        let tensor = |tensor: &TensorSpec| json!({ "name": tensor.name, "data_type": data_type(&tensor.datatype), "dims": tensor.shape });
+        tensors.iter().map(tensor).collect()
+    };
+    Ok(HttpResponse::Ok().json(json!({
+        "name": state.settings.model,
+        "platform": PLATFORM,
+        "backend": BACKEND,
+        "max_batch_size": 0,
+        "input": tensors(&served.signature.inputs),
+        "output": tensors(&served.signature.outputs),
+    })))
+}
+
+/// A datatype as the model configuration has it.
+pub fn data_type(datatype: &str) -> String {
+    format!("TYPE_{}", if datatype == "BYTES" { "STRING" } else { datatype })
+}
+
+/// `GET /v2/models/{model}/stats`.
+pub async fn statistics(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    if request.match_info().get("model").is_some() {
+        check_address(&state, &request)?;
+    }
+    let Statistics { last_inference, inference_count, execution_count, success, fail, queue, compute_infer } =
+        state.metrics.statistics();
+    Ok(HttpResponse::Ok().json(json!({ "model_stats": [{
+        "name": state.settings.model,
+        "version": state.settings.version.to_string(),
+        "last_inference": last_inference,
+        "inference_count": inference_count,
+        "execution_count": execution_count,
+        "inference_stats": {
+            "success": success,
+            "fail": fail,
+            "queue": queue,
+            "compute_input": Total::default(),
+            "compute_infer": compute_infer,
+            "compute_output": Total::default(),
+        },
+        "batch_stats": [],
+    }] })))
+}
+
+/// `POST /v2/repository/index`: the only model.
+pub async fn index(state: web::Data<State>) -> HttpResponse {
+    let (word, reason) = readiness(&state);
+    HttpResponse::Ok().json(json!([{
+        "name": state.settings.model,
+        "version": state.settings.version.to_string(),
+        "state": word,
+        "reason": reason,
+    }]))
+}
+
+/// Whether the model takes traffic, in the index's words, and why not.
+pub fn readiness(state: &State) -> (&'static str, String) {
+    match state.ready() {
+        Ok(_) => ("READY", String::new()),
+        Err(reason) => ("UNAVAILABLE", reason),
+    }
+}
+
 /// Refuses a path that names another model or version.
 pub fn check_address(state: &State, request: &HttpRequest) -> Result<(), ApiError> {
+    let named = request.match_info();
+    check_names(state, named.get("model").unwrap_or_default(), named.get("version"))
+}
+
+/// Refuses another model or version.
+pub fn check_names(state: &State, model: &str, version: Option<&str>) -> Result<(), ApiError> {
+    let other = |what: &str, named: &str, here: &str| {
+        let named: String = named.chars().take(80).collect();
+        ApiError::NotFound(format!("{what} {named:?} is not served here; expected {here:?}"))
+    };
     let settings = &state.settings;
-    let version = settings.version.to_string();
-    for (what, here) in [("model", &settings.model), ("version", &version)] {
-        if let Some(named) = request.match_info().get(what).filter(|named| named != here) {
-            let named: String = named.chars().take(80).collect();
-            return Err(ApiError::NotFound(format!(
-                "{what} {named:?} is not served here; expected {here:?}"
-            )));
-        }
+    if model != settings.model {
+        return Err(other("model", model, &settings.model));
     }
-    Ok(())
+    match version {
+        Some(version) if version.parse() != Ok(settings.version) => {
+            Err(other("version", version, &settings.version.to_string()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -85,7 +85,7 @@ pub async fn run(
                 Refused::Late => ApiError::Timeout { milliseconds: limits.timeout_milliseconds },
             },
         )?;
-    state.metrics.computed(answer.queued, answer.computed);
+    state.metrics.computed(answer.queued, answer.computed, answer.leads);
     answer.outputs.map_err(|error| match error {
         RunError::Cancelled if Instant::now() >= deadline => {
             ApiError::Timeout { milliseconds: limits.timeout_milliseconds }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use modelwright_contract::{
-    names::{HTTP_PORT, METRICS_PORT, POD_NAME_ENV, SERVING_ENV, TRAFFIC_DIRECTORY, TRAFFIC_KEY},
+    names::{GRPC_PORT, HTTP_PORT, METRICS_PORT, POD_NAME_ENV, SERVING_ENV, TRAFFIC_DIRECTORY, TRAFFIC_KEY},
     serving::{ExecutionProvider, ServingConfig, ServingLimits},
 };
 
@@ -27,6 +27,9 @@ pub struct ServeArguments {
     /// Address of the Open Inference Protocol over HTTP [default: 127.0.0.1:8080 with --model, else [::]:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub http: Option<SocketAddr>,
+    /// Address of the Open Inference Protocol over gRPC [default: none with --model, else [::]:9000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub grpc: Option<SocketAddr>,
     /// Address of /metrics, /status and /healthz [default: none with --model, else [::]:9090]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -92,8 +95,10 @@ pub struct Settings {
     pub limits: ServingLimits,
     /// Requests that are run at the same time.
     pub threads: usize,
-    /// Where the protocol is served.
+    /// Where the protocol is served over HTTP.
     pub http: SocketAddr,
+    /// Where the protocol is served over gRPC.
+    pub grpc: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     /// The traffic file.
@@ -163,6 +168,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             },
             threads: if arguments.threads == 0 { cores() } else { arguments.threads },
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
+            grpc: arguments.grpc,
             metrics: arguments.metrics,
             traffic_file,
             pod_name,
@@ -183,6 +189,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         limits: config.limits,
         threads: cores(),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
+        grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
         traffic_file,
         pod_name,
@@ -214,7 +221,7 @@ mod tests {
                 .unwrap();
         assert_eq!((settings.model.as_str(), settings.version), ("digits", 3));
         assert_eq!(settings.http.to_string(), "127.0.0.1:8080");
-        assert_eq!(settings.metrics, None);
+        assert_eq!((settings.grpc, settings.metrics), (None, None));
         assert_eq!(settings.limits, ServingLimits::default());
         assert!(Line::try_parse_from(["serve", "--model", "x"]).is_err());
         assert!(Line::try_parse_from(["serve", "--name", "x"]).is_err());
@@ -236,6 +243,7 @@ mod tests {
         assert_eq!(settings.model_digest.as_deref(), Some("ab"));
         assert_eq!(settings.limits.queue, 2);
         assert_eq!(settings.http.to_string(), "[::]:8080");
+        assert_eq!(settings.grpc.unwrap().to_string(), "[::]:9000");
         assert_eq!(settings.metrics.unwrap().port(), 9090);
         assert_eq!(settings.pod_name.as_deref(), Some("digits-1"));
         assert_eq!(settings.traffic_file, PathBuf::from("/etc/modelwright/traffic/traffic.json"));

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use modelwright_contract::{signature::Signature, status::ServeStatus};
 
@@ -71,6 +71,7 @@ pub struct State {
     digest: RwLock<Option<String>>,
     told_by_traffic: AtomicBool,
     told_by_signal: AtomicBool,
+    leaving: watch::Sender<bool>,
 }
 
 impl State {
@@ -86,6 +87,7 @@ impl State {
             digest: RwLock::new(settings.model_digest.clone()),
             told_by_traffic: AtomicBool::new(false),
             told_by_signal: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
             settings,
         }
     }
@@ -118,6 +120,7 @@ impl State {
     /// Leaves service, or comes back, as the traffic file says. Gives whether that is news.
     pub fn drain_by_traffic(&self, drain: bool) -> bool {
         let news = self.told_by_traffic.swap(drain, Ordering::Relaxed) != drain;
+        self.leaving.send_replace(self.is_draining());
         if news && drain {
             self.activity.touch();
         }
@@ -127,6 +130,12 @@ impl State {
     /// Leaves service for good.
     pub fn drain_by_signal(&self) {
         self.told_by_signal.store(true, Ordering::Relaxed);
+        self.leaving.send_replace(true);
+    }
+
+    /// Tells those who wait for it when the server leaves service, or comes back.
+    pub fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
     }
 
     /// Why no traffic should come, or the model that takes it.

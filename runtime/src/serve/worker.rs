@@ -52,6 +52,8 @@ pub struct Answer {
     pub computed: Duration,
     /// Requests that shared the run.
     pub requests: usize,
+    /// Whether this is the first of them.
+    pub leads: bool,
 }
 
 /// Why there is no answer.
@@ -202,7 +204,7 @@ impl Shared {
         let newest = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX / WEIGHT);
         // Runs that end at the same time may overwrite each other's share, which an average can bear.
         self.average.store(average - average / WEIGHT + newest / WEIGHT, Ordering::Relaxed);
-        Answer { outputs, queued, computed, requests: 1 }
+        Answer { outputs, queued, computed, requests: 1, leads: true }
     }
 
     fn work(&self) {
@@ -251,10 +253,14 @@ impl Shared {
             return jobs;
         };
         let requests = jobs.len();
-        for (job, outputs) in jobs.into_iter().zip(parts) {
-            let queued = begun - job.queued_at;
-            let _ =
-                job.reply.send(Answer { outputs: Ok(outputs), queued, computed: answer.computed, requests });
+        for (place, (job, outputs)) in jobs.into_iter().zip(parts).enumerate() {
+            let _ = job.reply.send(Answer {
+                outputs: Ok(outputs),
+                queued: begun - job.queued_at,
+                computed: answer.computed,
+                requests,
+                leads: place == 0,
+            });
         }
         Vec::new()
     }

@@ -19,6 +19,8 @@ mod fetch_oci;
 mod fetch_pvc;
 // `s3` sources against a real object store.
 mod fetch_s3;
+// The protocol over gRPC, its limits, and how a server leaves its clients.
+mod grpc;
 // The page for people, in a real browser.
 mod page;
 // From a fetched folder to an artifact in a real registry, by real inference.

@@ -22,14 +22,11 @@ pub fn build_service(owner: &Owner<'_>) -> Service {
     Service {
         metadata: metadata(owner, owner.name.to_owned()),
         spec: Some(ServiceSpec {
-            ports: Some(vec![ServicePort {
-                name: Some("http".into()),
-                app_protocol: Some("http".into()),
-                port: names::HTTP_PORT.into(),
-                protocol: Some("TCP".into()),
-                target_port: Some(IntOrString::String("http".into())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(vec![
+                service_port("http", "http", names::HTTP_PORT),
+                // what gateways need to know to speak HTTP/2 without TLS to a pod
+                service_port("grpc", "kubernetes.io/h2c", names::GRPC_PORT),
+            ]),
             selector: Some(
                 [
                     (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
@@ -41,6 +38,17 @@ pub fn build_service(owner: &Owner<'_>) -> Service {
             ..ServiceSpec::default()
         }),
         status: None,
+    }
+}
+
+fn service_port(name: &str, protocol: &str, port: u16) -> ServicePort {
+    ServicePort {
+        name: Some(name.into()),
+        app_protocol: Some(protocol.into()),
+        port: port.into(),
+        protocol: Some("TCP".into()),
+        target_port: Some(IntOrString::String(name.into())),
+        ..ServicePort::default()
     }
 }
 

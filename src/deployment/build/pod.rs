@@ -163,7 +163,11 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         image: Some(image.to_owned()),
         args: Some(vec![SERVE.into()]),
         env: Some(vec![environment(names::SERVING_ENV, json(&config)), pod_name]),
-        ports: Some(vec![port("http", names::HTTP_PORT), port("metrics", names::METRICS_PORT)]),
+        ports: Some(vec![
+            port("http", names::HTTP_PORT),
+            port("grpc", names::GRPC_PORT),
+            port("metrics", names::METRICS_PORT),
+        ]),
         // a server that passed its start has been ready: before, it never had a client
         startup_probe: Some(probe("/v2/health/ready", 1, STARTUP_PROBES)),
         readiness_probe: Some(probe("/v2/health/ready", 2, 2)),

@@ -20,6 +20,7 @@ pub struct Serving {
     child: Child,
     logs: Arc<Logs>,
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub metrics: SocketAddr,
 }
 
@@ -55,7 +56,7 @@ impl Serving {
     /// Starts the process and waits until it listens.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_modelwright-runtime"))
-            .args(["serve", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
             .args(arguments)
             .envs(environment.iter().copied())
             .env("RUST_LOG", "info,actix_server=warn")
@@ -76,9 +77,10 @@ impl Serving {
             for_reader.news.notify_all();
         });
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut serving = Self { child, logs, http: unknown, metrics: unknown };
+        let mut serving = Self { child, logs, http: unknown, grpc: unknown, metrics: unknown };
         let line = serving.wait_for("listening");
         serving.http = line["http"].as_str().unwrap().parse().unwrap();
+        serving.grpc = line["grpc"].as_str().unwrap().parse().unwrap();
         serving.metrics = line["metrics"].as_str().unwrap().parse().unwrap();
         serving
     }

@@ -1,0 +1,89 @@
+//! The Open Inference Protocol over gRPC. In goes the shared state; out comes a running server.
+//!
+//! [`connection`] accepts and says goodbye, [`front`] does what every call needs (headers, places, deadlines, counts), and
+//! [`service`] answers. What it does with a prediction is the same as for HTTP: see [`super::pipeline`].
+
+mod connection;
+mod contents;
+mod front;
+mod service;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::state::State;
+
+/// Types and service of `proto/inference.proto`.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod proto {
+    tonic::include_proto!("inference");
+    /// What clients get that ask what is served.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/inference.bin"));
+}
+
+/// How long the end waits for answers that are being written.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// The address that it got.
+    pub address: SocketAddr,
+    end: watch::Sender<End>,
+    threads: Vec<oneshot::Receiver<()>>,
+}
+
+/// Whether connections are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// They are not.
+    Never,
+    /// When their present answers are written.
+    Soon,
+    /// Now.
+    Now,
+}
+
+/// Starts the server on an address; port 0 takes any. Each connection stays on one thread.
+pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let (end, ending) = watch::channel(End::Never);
+    let (mut ways, mut threads) = (Vec::new(), Vec::new());
+    for number in 0..super::settings::cores().clamp(2, 8) {
+        let (way, streams) = mpsc::unbounded_channel();
+        let (done, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (state, ending) = (Arc::clone(state), ending.clone());
+        std::thread::Builder::new().name(format!("grpc-{number}")).spawn(move || {
+            runtime.block_on(connection::serve(state, streams, ending));
+            // Whoever waited for the end may be gone.
+            let _ = done.send(());
+        })?;
+        ways.push(way);
+        threads.push(ended);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new()
+        .name("grpc-accept".to_owned())
+        .spawn(move || runtime.block_on(connection::accept(listener, ways, ending)))?;
+    Ok(Server { address, end, threads })
+}
+
+impl Server {
+    /// Accepts nothing more and ends every connection: with grace, after the answers that are being written.
+    pub async fn stop(self, grace: bool) {
+        self.end.send_replace(if grace { End::Soon } else { End::Now });
+        let all = futures::future::join_all(self.threads);
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::debug!("gRPC connections are cut");
+        }
+    }
+}
