@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # etcd, the API server, the controller manager, the scheduler and the registry.
 
+# A command may add some.
+more_api_server_flags=()
+
 api_answers() {
   curl --silent --fail --max-time 5 --cacert "$pki/cluster-ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" \
     "https://$node_address:6443/$1"
@@ -26,7 +29,7 @@ start_etcd() {
     --peer-cert-file="$pki/etcd.crt" --peer-key-file="$pki/etcd.key"
 }
 
-start_api_server() { # [FLAG]...
+start_api_server() {
   start_program kube-apiserver "$bin/kube-apiserver" \
     --advertise-address="$node_address" --bind-address=0.0.0.0 --secure-port=6443 \
     --service-cluster-ip-range="$service_range" \
@@ -45,10 +48,10 @@ start_api_server() { # [FLAG]...
     --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
     --requestheader-extra-headers-prefix=X-Remote-Extra- \
     --proxy-client-cert-file="$pki/front-proxy-client.crt" --proxy-client-key-file="$pki/front-proxy-client.key" \
-    --enable-bootstrap-token-auth=false --allow-privileged=true --shutdown-delay-duration=0s "$@"
+    --enable-bootstrap-token-auth=false --allow-privileged=true --shutdown-delay-duration=0s "${more_api_server_flags[@]}"
 }
 
-start_controller_manager() { # [FLAG]...
+start_controller_manager() {
   start_program kube-controller-manager "$bin/kube-controller-manager" \
     --kubeconfig="$pki/kube-controller-manager.kubeconfig" \
     --authentication-kubeconfig="$pki/kube-controller-manager.kubeconfig" \
@@ -59,7 +62,7 @@ start_controller_manager() { # [FLAG]...
     --service-account-private-key-file="$pki/service-account.key" \
     --cluster-signing-cert-file="$pki/cluster-ca.crt" --cluster-signing-key-file="$pki/cluster-ca.key" \
     --allocate-node-cidrs=true --cluster-cidr="$pod_range" --node-cidr-mask-size=24 \
-    --service-cluster-ip-range="$service_range" --cluster-name="$namespace" "$@"
+    --service-cluster-ip-range="$service_range" --cluster-name="$namespace"
 }
 
 start_scheduler() {
