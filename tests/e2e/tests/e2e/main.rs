@@ -85,6 +85,7 @@ fn main() -> ExitCode {
         operator::objects_restored_without_owners_are_adopted_without_a_run,
         operator::every_pod_passes_the_restricted_standard,
         chart::the_roles_for_people_allow_what_their_names_say,
+        chart::an_editor_keeps_a_version_and_changes_nothing_else_of_it,
         chart::network_policies_select_the_pods_of_the_release,
     ];
     cases.extend(alone![
