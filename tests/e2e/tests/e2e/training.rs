@@ -1,19 +1,20 @@
 //! B1, B2: a CSV becomes a served model; what misses its gate, lies or fails makes no version and takes nothing down.
 
+use k8s_openapi::api::batch::v1::Job;
 use modelwright::api::{
     condition::{READY, RECONCILING, STALLED},
     model::Model,
     model_deployment::ModelDeployment,
     model_version::ModelVersion,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{
     Space,
     datasets::{self, training},
-    images::{copy_image, own_image},
+    images::copy_image,
     onnx::Affine,
-    resources::{Observed as _, merge},
+    resources::Observed as _,
 };
 
 /// Three kinds of models on the tumours of real patients; the best one serves, and answers as its trainer did.
@@ -174,93 +175,6 @@ pub async fn a_trainer_that_lies_in_its_report_is_caught(space: Space) {
     assert!((accuracy - 0.5).abs() < 1e-9, "{accuracy}");
 }
 
-/// Every way in which a run can go wrong is a condition that says what to do, and nothing else.
-pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Space) {
-    let cancer = space.serve_data("breast_cancer.csv").await;
-    let text = async |name: &str, content: &str| space.serve_text(name, content).await;
-    let tree = json!([{"name": "tree", "algorithm": "DecisionTree"}]);
-    let on = |uri: &str, label: &str, more: Value| {
-        let mut spec = json!({"data": {"uri": uri, "label": label}, "candidates": tree});
-        merge(&mut spec, more);
-        training(spec)
-    };
-    let rows = |value: &dyn Fn(usize) -> String| (0..60).map(value).collect::<Vec<_>>().join("\n");
-    let gaps = text("gaps.csv", &format!("a,b,y\n{}", rows(&|i| format!("{i},,{}", i % 2)))).await;
-    let words = text("words.csv", &format!("a,b,y\n{}", rows(&|i| format!("{i},w{i},{}", i % 2)))).await;
-    let one = text("one.csv", &format!("a,y\n{}", rows(&|i| format!("{i},1")))).await;
-    let none = text("none.csv", "a,y\n").await;
-    let binary = text("binary.csv", "\u{0}\u{1}\u{2}").await;
-    let oom = "x = bytearray(8 << 30); x[::4096] = b'1' * len(x[::4096])";
-    let cases = [
-        ("label", on(&cancer, "diagnosys", json!({})), "NoLabelColumn", "diagnosis"),
-        (
-            "gaps",
-            on(&gaps, "y", json!({"candidates": [{"name": "svm", "algorithm": "SVM"}]})),
-            "MissingValues",
-            "impute",
-        ),
-        ("words", on(&words, "y", json!({})), "TextColumn", "oneHot"),
-        ("one", on(&one, "y", json!({})), "OneClass", "y"),
-        ("none", on(&none, "y", json!({})), "NoRows", "none.csv"),
-        ("binary", on(&binary, "y", json!({})), "UnreadableData", "so this is no text"),
-        ("checks", on(&cancer, "diagnosis", json!({"checks": {"minRows": 5000}})), "ChecksFailed", "5000"),
-        ("missing", on(&cancer.replace("breast", "beast"), "y", json!({})), "NotFound", "beast_cancer.csv"),
-        (
-            "parameter",
-            on(
-                &cancer,
-                "diagnosis",
-                json!({"candidates": [
-                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_dept": 3}}]}),
-            ),
-            "InvalidSpec",
-            "max_depth",
-        ),
-        (
-            "algorithm",
-            on(&cancer, "diagnosis", json!({"candidates": [{"name": "tree", "algorithm": "DecisionTre"}]})),
-            "InvalidSpec",
-            "DecisionTree",
-        ),
-        (
-            "value",
-            on(
-                &cancer,
-                "diagnosis",
-                json!({"candidates": [
-                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": -3}}]}),
-            ),
-            "InvalidParameter",
-            "max_depth",
-        ),
-        ("silent", space.own_code(&cancer, "pass", json!({})), "NoModel", "model.onnx"),
-        (
-            "broken",
-            space.own_code(&cancer, "raise SystemExit('no luck today')", json!({})),
-            "TrainFailed",
-            "no luck today",
-        ),
-        (
-            "memory",
-            space.own_code(&cancer, oom, json!({"resources": {"limits": {"memory": "128Mi"}}})),
-            "OutOfMemory",
-            "spec.training.resources",
-        ),
-    ];
-    for (name, spec, ..) in &cases {
-        space.create_object::<Model>(datasets::model(name, spec.clone())).await;
-    }
-    let mut wrong = Vec::new();
-    for (name, _, reason, word) in &cases {
-        let said = space.stalled_model(name, 300).await.says(STALLED);
-        if !said.starts_with(&format!("{reason}:")) || !said.contains(word) {
-            wrong.push(format!("{name}: {reason} with {word} was expected: {said}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(space.list::<ModelVersion>().await.is_empty());
-}
-
 /// The status follows the run, and a suspended run waits.
 pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
     let uri = space.serve_data("digits.csv").await;
@@ -293,29 +207,6 @@ pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
     space.trained_model("digits").await;
 }
 
-/// B5: the example of an image of one's own, whole.
-pub async fn an_image_of_ones_own_trains_boosted_trees(space: Space) {
-    let image = own_image().await;
-    let uri = space.serve_data("breast_cancer.csv").await;
-    let spec = training(json!({
-        "trainer": {"image": image},
-        "data": {"uri": uri, "label": "diagnosis"},
-        "split": {"validation": "0.2", "test": "0.2", "seed": 7},
-        "candidates": [
-            {"name": "small", "algorithm": "LightGBM", "parameters": {"n_estimators": 50, "num_leaves": 7}},
-            {"name": "large", "algorithm": "LightGBM", "parameters": {"n_estimators": 100, "num_leaves": 31}},
-        ],
-        "gates": [{"metric": "Accuracy", "min": "0.9"}],
-    }));
-    space.create_object::<Model>(datasets::model("tumours", spec)).await;
-    space.trained_model("tumours").await;
-    let version = space.version("tumours-v1").await.spec;
-    assert_eq!(version.provenance.images.get("train"), Some(&image), "{:?}", version.provenance.images);
-    assert_eq!(version.evaluation.map(|evaluation| evaluation.candidates.len()), Some(2));
-    let md = space.serve("tumours", "tumours", json!({})).await;
-    space.assert_agreement(&md, "tumours-v1", 100).await;
-}
-
 /// B6: of seven versions two are kept, besides what serves and what a person keeps.
 pub async fn versions_beyond_the_newest_go_but_never_what_serves_or_is_kept(space: Space) {
     let affine = |factor: f32| Affine { factor, summand: 0.0 };
@@ -336,28 +227,6 @@ pub async fn versions_beyond_the_newest_go_but_never_what_serves_or_is_kept(spac
     left.sort_unstable();
     assert_eq!(left, [1, 2, 6, 7]);
     space.predict(&served, affine(1.0)).await;
-}
-
-/// What the examples say holds for the data sets that they name.
-pub async fn every_example_of_a_training_becomes_a_version(space: Space) {
-    let examples = [
-        ("breast-cancer", "breast-cancer.csv"),
-        ("diabetes", "diabetes.parquet"),
-        ("digits", "digits.npz"),
-        ("tree", "iris.csv"),
-    ];
-    for (example, data) in examples {
-        let uri = space.serve_data(data).await;
-        let manifest = datasets::example(&format!("training/{example}.yaml"));
-        let placed = manifest.replace(&format!("s3://datasets/{data}"), &uri);
-        assert_ne!(placed, manifest, "{example} trains on {data}");
-        let public = placed.replace(", credentialsSecret: modelwright-s3", "");
-        space.apply(&public.replace("      credentialsSecret: modelwright-s3\n", "")).await;
-    }
-    for name in ["breast-cancer", "diabetes", "digits", "iris"] {
-        space.trained_model(name).await;
-        assert!(space.version(&format!("{name}-v1")).await.spec.evaluation.is_some());
-    }
 }
 
 /// A deployment of a Model that is trained while the deployment waits.
@@ -398,8 +267,8 @@ pub async fn an_upgrade_with_another_trainer_trains_nothing_again(space: Space) 
     space.serve_data("iris.csv").await;
     space.patch::<Model>("iris", json!({"spec": {"rerun": "next-trainer"}})).await;
     space.trained_model("iris").await;
-    let made: Vec<_> = space.list::<k8s_openapi::api::batch::v1::Job>().await;
-    let trained_by = |job: &k8s_openapi::api::batch::v1::Job| {
+    let made = space.list::<Job>().await;
+    let trained_by = |job: &Job| {
         let containers = job.spec.as_ref()?.template.spec.as_ref()?.init_containers.clone()?;
         containers.into_iter().find(|container| container.name == "train")?.image
     };
