@@ -1,6 +1,7 @@
 //! B1, B2: a CSV becomes a served model; what misses its gate, lies or fails makes no version and takes nothing down.
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{ResourceExt, api::EvictParams};
 use modelwright::api::{
     condition::{READY, RECONCILING, STALLED},
     model::Model,
@@ -173,6 +174,64 @@ pub async fn a_trainer_that_lies_in_its_report_is_caught(space: Space) {
     let evaluation = space.version("liar-v1").await.spec.evaluation.expect("it was evaluated");
     let accuracy: f64 = evaluation.metrics["Accuracy"].parse().expect("a number");
     assert!((accuracy - 0.5).abs() < 1e-9, "{accuracy}");
+}
+
+/// Waits in the middle of a training until somebody says go, as [`LIAR`] then does.
+const PATIENT: &str = r#"
+import signal, sys, time, urllib.error, urllib.request
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+while True:
+    try:
+        urllib.request.urlopen("GO").close()
+        break
+    except urllib.error.HTTPError:
+        time.sleep(0.1)
+"#;
+
+/// B8: a pod that is evicted in the middle of a run counts as no failure: with `backoffLimit: 0`, another one trains.
+pub async fn an_evicted_pod_does_not_count_and_another_one_trains(space: Space) {
+    let uri = space.serve_text("data.csv", "a,b,label\n1,2,0\n3,4,1\n").await;
+    let fixtures = &space.world.fixtures;
+    let (host, go) = (fixtures.http_host(), format!("{}/go", space.name));
+    let code = PATIENT.replace("GO", &format!("http://{host}/files/{go}")) + LIAR;
+    let spec = space.own_code(&uri, &code, json!({"run": {"backoffLimit": 0}}));
+    space.create_object::<Model>(datasets::model("digits", spec)).await;
+    space
+        .until("digits", "in the middle of a training", 120, |model: &Model| {
+            let run = model.status.as_ref().and_then(|status| status.run.as_ref());
+            run.is_some_and(|run| run.phase == "Training")
+        })
+        .await;
+    let pod = space.runs("digits").await.pop().expect("a pod trains");
+    let first = pod.name_any();
+    let pods = space.api::<Pod>();
+    pods.evict(&first, &EvictParams::default()).await.expect("nothing protects a training pod");
+    let evicted = |pod: &Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let reason = conditions
+            .filter(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+        reason.map(|condition| condition.reason.clone()).next().flatten().as_deref()
+            == Some("EvictionByEvictionAPI")
+    };
+    let ended = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed");
+    space.until(&first, "evicted and ended", 60, |pod: &Pod| evicted(pod) && ended(pod)).await;
+
+    fixtures.put(&go, b"go".to_vec()).await;
+    space.trained_model("digits").await;
+    assert_eq!(space.version("digits-v1").await.spec.version, 1);
+    let jobs = space.list::<Job>().await;
+    let failed = |job: &Job| job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
+    assert_eq!(
+        jobs.iter().map(failed).collect::<Vec<_>>(),
+        [0],
+        "one Job, in which nothing counts as a failure"
+    );
+    assert_eq!(jobs[0].spec.as_ref().and_then(|spec| spec.backoff_limit), Some(0));
+    let done =
+        |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+    let second: Vec<_> =
+        space.runs("digits").await.iter().filter(|pod| done(pod)).map(ResourceExt::name_any).collect();
+    assert!(second.len() == 1 && second[0] != first, "{second:?} trained after {first}");
 }
 
 /// The status follows the run, and a suspended run waits.
