@@ -92,6 +92,7 @@ fn main() -> ExitCode {
     cases.extend(alone![
         training::an_upgrade_with_another_trainer_trains_nothing_again,
         operator::a_steady_state_is_not_written_to,
+        deleting::with_the_operator_down_the_documented_commands_free_what_was_deleted,
         failover::a_killed_operator_ends_its_run_and_its_rollout,
         failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,
         operator::an_operator_of_one_namespace_sees_no_other,
