@@ -135,11 +135,11 @@ fn validate<'a>(config: &'a FetchConfig, options: &FetchOptions) -> Result<Valid
             actual: actual.to_owned(),
         });
     }
-    let label = match config.kind {
-        FetchKind::Source | FetchKind::Data => "the source's Secret (credentialsSecret)",
-        FetchKind::Artifact => "the store's Secret (modelwright-store)",
+    let label = match &config.credentials_secret {
+        Some(name) => format!("credentialsSecret {name}"),
+        None => "the store's Secret (modelwright-store)".to_owned(),
     };
-    let secret = Secret::read(config.credentials_directory.as_deref(), label)?
+    let secret = Secret::read(config.credentials_directory.as_deref(), &label)?
         .filter(|secret| config.kind != FetchKind::Artifact || concerns(secret, &source));
     let policy = AddressPolicy {
         allow_private: config.allow_private_networks,

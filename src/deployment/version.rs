@@ -4,7 +4,7 @@
 use crate::{
     api::{
         ConditionStatus, Model, ModelVersion,
-        condition::{READY, STALLED},
+        condition::{READY, RECONCILING, STALLED},
         name,
     },
     deployment::{
@@ -98,14 +98,16 @@ fn followed(name: &str, model: Option<&Model>) -> Result<u64, Missing> {
     ))
 }
 
-/// Whether the Model may still come to a version by itself.
+/// Whether the Model may still come to a version by itself: it was not looked at yet, or a run is under way.
 fn is_working(model: &Model) -> bool {
     let Some(status) = &model.status else { return true };
-    status.observed_generation != model.metadata.generation
-        || !status
+    let is = |kind: &str| {
+        status
             .conditions
             .iter()
-            .any(|condition| condition.type_ == STALLED && condition.status == ConditionStatus::True)
+            .any(|condition| condition.type_ == kind && condition.status == ConditionStatus::True)
+    };
+    status.observed_generation != model.metadata.generation || !is(STALLED) && (is(RECONCILING) || !is(READY))
 }
 
 fn not_found(name: &str) -> Missing {
@@ -180,6 +182,13 @@ mod tests {
             {"type": "Ready", "status": "False", "reason": "RunFailed", "message": "not ONNX", "lastTransitionTime": ""},
             {"type": "Stalled", "status": "True", "reason": "RunFailed", "message": "not ONNX", "lastTransitionTime": ""},
         ]});
+        let ready = |more: &[&str]| {
+            let conditions = [&["Ready"], more].concat();
+            let conditions = conditions.iter().map(|kind| {
+                json!({"type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": ""})
+            });
+            json!({"observedGeneration": 2, "latestVersion": 3, "conditions": conditions.collect::<Vec<_>>()})
+        };
         for (pin, found, reason, waits, part) in [
             (None, None, "ModelNotFound", true, "spec.model"),
             (None, Some(model(json!({}))), "VersionNotReady", true, "not looked at"),
@@ -187,6 +196,8 @@ mod tests {
             (None, Some(model(json!({"currentVersion": 4}))), "VersionNotFound", true, "digits-v4"),
             (Some(7), Some(model(stalled)), "VersionNotFound", false, "spec.version is 7"),
             (Some(7), Some(model(json!({"latestVersion": 3}))), "VersionNotFound", true, "latest: 3"),
+            (Some(7), Some(model(ready(&[]))), "VersionNotFound", false, "latest: 3"),
+            (Some(7), Some(model(ready(&["Reconciling"]))), "VersionNotFound", true, "latest: 3"),
         ] {
             let missing =
                 resolve_version(&valid(pin), found.as_ref(), |_| None, std::iter::empty()).unwrap_err();

@@ -22,6 +22,9 @@ pub struct FetchConfig {
     /// Folder with the credentials, one file a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_directory: Option<String>,
+    /// Name of the Secret in it, if the user named one; for messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<String>,
     /// Most bytes to accept, over all files.
     pub max_bytes: u64,
     /// Whether addresses in private ranges may be connected to. Link-local and loopback addresses never may.

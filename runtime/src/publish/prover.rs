@@ -22,6 +22,7 @@ use super::{
 use crate::{
     evaluation::{self, EvaluationError, Judged},
     golden::{self, ReplayError},
+    onnx,
     session::{LoadError, Session, SessionOptions},
 };
 
@@ -85,7 +86,8 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
     // One thread adds up in one order: the same bytes give the same samples.
     let options = SessionOptions { intra_op_threads: 1, ..SessionOptions::default() };
     let path = arguments.directory.join(MODEL_FILE);
-    let session = Session::load(&path, &options).map_err(|error| load_refusal(&error))?;
+    let session =
+        Session::load(&path, &options).map_err(|error| load_refusal(&error, &arguments.directory))?;
     write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
@@ -174,14 +176,30 @@ fn shortened(mut golden: GoldenSamples) -> GoldenSamples {
     golden
 }
 
-fn load_refusal(error: &LoadError) -> Refused {
-    let message = error.to_string();
-    let reason = match error {
-        LoadError::UnsupportedValue { .. } => Refusal::UnsupportedSignature,
-        LoadError::Refused { why, .. } if names_version(why) => Refusal::UnsupportedOperatorSet,
-        _ => Refusal::LoadFailed,
-    };
-    (reason, message)
+fn load_refusal(error: &LoadError, folder: &Path) -> Refused {
+    match error {
+        LoadError::UnsupportedValue { .. } => (Refusal::UnsupportedSignature, error.to_string()),
+        LoadError::Refused { why, .. } if names_version(why) => {
+            (Refusal::UnsupportedOperatorSet, newer_than_known(folder))
+        }
+        _ => (Refusal::LoadFailed, error.to_string()),
+    }
+}
+
+/// What the file says of itself; ONNX Runtime's own words are about its source code.
+fn newer_than_known(folder: &Path) -> String {
+    let own = onnx::preflight(folder).map_or_else(
+        |error| error.to_string(),
+        |facts| {
+            let sets: Vec<_> =
+                facts.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
+            format!("operator sets {}, file format {}", sets.join(", "), facts.ir_version)
+        },
+    );
+    format!(
+        "the model is of a newer version of ONNX than ONNX Runtime knows here ({own}); export it for an older one, for \
+         example with opset_version=21"
+    )
 }
 
 /// Whether ONNX Runtime's words are about a version that it does not know yet.

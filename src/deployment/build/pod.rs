@@ -99,6 +99,7 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
         uri: facts.artifact.uri.clone(),
         sha256: Some(facts.artifact.sha256.clone()),
         destination: names::MODEL_DIRECTORY.into(),
+        credentials_secret: None,
         credentials_directory: claim.is_none().then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
         max_bytes: facts.artifact.size_bytes + VOLUME_MARGIN / 2,
         // the store's address is the operator's own, not a user's

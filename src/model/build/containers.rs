@@ -58,6 +58,7 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         sha256: source.sha256.clone(),
         destination: names::SOURCE_DIRECTORY.into(),
         credentials_directory: credentials.map(Into::into),
+        credentials_secret: source.credentials_secret.clone(),
         max_bytes,
         // the store is the administrator's own, whatever range it is in
         allow_private_networks: from_store || settings.allow_private_networks,

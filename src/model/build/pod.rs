@@ -17,6 +17,9 @@ use crate::{
     pod,
 };
 
+/// How long a pod that is stopped may take to end. What stopped it, its deadline for one, is told only then.
+const GRACE_SECONDS: i64 = 10;
+
 pub(super) fn pod_template(
     model: &ValidModel,
     settings: &Settings,
@@ -46,6 +49,7 @@ fn pod_spec(model: &ValidModel, settings: &Settings, workload_account: bool) -> 
         containers: vec![publish_container(model, settings)],
         init_containers: Some(init_containers(model, settings)),
         restart_policy: Some("Never".into()),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
         volumes: Some(volumes(model, settings)),
         ..pod::confined_pod(&model.scheduling, siblings, workload_account)
     }

@@ -38,6 +38,7 @@ impl Volume {
     pub fn new(uri: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = FetchConfig {
+            credentials_secret: None,
             kind: FetchKind::Source,
             uri: uri.to_owned(),
             sha256: None,

@@ -17,7 +17,9 @@ use kube::{
 };
 use modelwright::api::{
     condition::{READY, STALLED},
+    model::Model,
     model_deployment::ModelDeployment,
+    model_version::ModelVersion,
 };
 use serde_json::json;
 
@@ -58,7 +60,7 @@ pub async fn the_roles_for_people_allow_what_their_names_say(space: Space) {
         ("create", "models", false, true, false),
         ("delete", "modeldeployments", false, true, false),
         ("create", "modelversions", false, false, false),
-        ("patch", "modelversions", false, false, false),
+        ("patch", "modelversions", false, true, false),
         ("patch", "modeldeployments", false, true, false),
     ] {
         for (role, allowed) in
@@ -81,6 +83,75 @@ pub async fn the_roles_for_people_allow_what_their_names_say(space: Space) {
         assert_eq!(subresource("patch", "status").await, act, "{role} acts on rollouts");
         assert!(!may(&user, &["get", "secrets", "--namespace", &space.name]).await, "{role} reads Secrets");
     }
+}
+
+/// An editor says which versions are kept, and changes nothing else of them; others are not held up.
+pub async fn an_editor_keeps_a_version_and_changes_nothing_else_of_it(space: Space) {
+    space.import("digits", FIRST).await;
+    let editor = format!("{}-editor", space.name);
+    space
+        .create_object::<RoleBinding>(json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "editor"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("{NAME}-editor"),
+            },
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": editor}],
+        }))
+        .await;
+    let command = async |user: &[&str], arguments: &[&str]| {
+        let all = [arguments, &["--namespace", &space.name], user].concat();
+        run("kubectl", &all, "").await
+    };
+    let (as_editor, as_admin) = (["--as", editor.as_str()], []);
+    let annotate = ["annotate", "modelversion", "digits-v1"];
+    let keep = "modelwright.dev/keep";
+    for value in [format!("{keep}=true"), format!("{keep}=false"), format!("{keep}-")] {
+        command(&as_editor, &[&annotate[..], &[&value, "--overwrite"]].concat()).await.expect_success();
+    }
+    command(&as_editor, &[&annotate[..], &[&format!("{keep}=true")]].concat()).await.expect_success();
+    let before = space.version("digits-v1").await;
+    assert_eq!(before.annotations().get(keep).map(String::as_str), Some("true"));
+
+    let stamp = "modelwright.dev/selected-generation";
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "mine", "uid": "1"});
+    for (change, word) in [
+        (json!({"metadata": {"annotations": {stamp: "99"}}}), stamp),
+        (json!({"metadata": {"annotations": {stamp: null}}}), stamp),
+        (json!({"metadata": {"annotations": {"team": "a", keep: null}}}), "its annotation team"),
+        (json!({"metadata": {"labels": {"team": "a"}}}), "its labels"),
+        (json!({"metadata": {"labels": null}}), "its labels"),
+        (json!({"metadata": {"finalizers": ["example.com/mine"]}}), "its finalizers"),
+        (json!({"metadata": {"ownerReferences": [owner]}}), "its owners"),
+        (json!({"metadata": {"ownerReferences": null}}), "its owners"),
+        (json!({"spec": {"modelDigest": "0".repeat(64)}}), "spec"),
+    ] {
+        let change = change.to_string();
+        let patch = ["patch", "modelversion", "digits-v1", "--type", "merge", "--patch", &change];
+        let refused = command(&as_editor, &patch).await;
+        assert!(!refused.success, "{change} was accepted");
+        let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(word), "{word} is not in {said}");
+        let way_out = said.contains("change the Model instead");
+        assert!(way_out, "{said}");
+    }
+    assert_eq!(space.version("digits-v1").await.metadata, before.metadata, "nothing was changed");
+
+    // Administrators may, so that a backup can be restored, and the operator goes on stamping what is current.
+    command(&as_admin, &[&annotate[..], &["team=a"]].concat()).await.expect_success();
+    space.import_next("digits", "second.onnx", SECOND).await;
+    let first = space.serve_file("digits.onnx", FIRST).await;
+    space.patch::<Model>("digits", json!({"spec": {"source": {"uri": first}}})).await;
+    space.ready_model("digits").await;
+    let stamped = space.version("digits-v1").await;
+    assert_ne!(
+        stamped.annotations().get(stamp),
+        before.annotations().get(stamp),
+        "the operator stamps it again"
+    );
+    // In the foreground the garbage collector takes a finalizer off.
+    let delete = ["delete", "modelversion", "digits-v2", "--cascade=foreground", "--timeout=60s"];
+    command(&as_editor, &delete).await.expect_success();
+    space.until_gone::<ModelVersion>("digits-v2", 60).await;
 }
 
 /// Policies are there for what the chart runs.

@@ -1,6 +1,6 @@
 //! B10: what is deleted goes whole, in whatever phase it is, and so does a namespace.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
@@ -13,7 +13,7 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use modelwright::api::{
-    condition::{RECONCILING, STALLED},
+    condition::{READY, RECONCILING, STALLED},
     model::Model,
     model_deployment::ModelDeployment,
     model_version::ModelVersion,
@@ -24,6 +24,8 @@ use serde_json::json;
 use crate::harness::{
     Space,
     datasets::{self, training},
+    images::repository,
+    kubectl::run,
     onnx::Affine,
     resources::{Observed as _, deployment, model},
     wait,
@@ -162,6 +164,80 @@ pub async fn each_kind_in_each_phase_leaves_nothing(space: Space) {
         assert!(tokio::time::Instant::now() < limit, "left after {LIMIT} s: {remains:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
         remains = left(&space).await;
+    }
+}
+
+/// The commands that docs/install.md gives for an operator that is down: for one Model, and for all of a namespace.
+fn documented_commands() -> Vec<String> {
+    let path = repository().join("docs/install.md");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (_, section) =
+        text.split_once("### When the operator is down\n").expect("install.md has this section");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let mut commands = vec![String::new()];
+    for line in section.lines() {
+        match line.strip_prefix("    ") {
+            Some(code) => commands.last_mut().expect("one is there").extend([code, "\n"]),
+            None => commands.push(String::new()),
+        }
+    }
+    commands.retain(|command| !command.is_empty());
+    commands
+}
+
+/// Alone, B10: without the operator a deleted Model waits, and the documented commands free it, and a namespace.
+pub async fn with_the_operator_down_the_documented_commands_free_what_was_deleted(space: Space) {
+    let commands = documented_commands();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    let busy = space.another("busy").await;
+    space.import("digits", FIRST).await;
+    space.import("letters", FIRST).await;
+    let served = space.serve("front", "letters", json!({})).await;
+    for name in ["digits", "letters"] {
+        busy.import(name, FIRST).await;
+    }
+    let operator = space.world.operator();
+    operator.stop().await;
+
+    let now = DeleteParams::default();
+    space.api::<Model>().delete("digits", &now).await.expect("it can be deleted");
+    let waits = space.model("digits").await;
+    assert!(waits.metadata.deletion_timestamp.is_some(), "it is being deleted");
+    assert_eq!(waits.metadata.finalizers.unwrap_or_default(), ["modelwright.dev/protection"]);
+    let documented = async |command: &str, space: &Space| {
+        let placed = command.replace("team-a", &space.name);
+        assert_ne!(placed, command, "the command is for a namespace");
+        run("bash", &["-euo", "pipefail", "-c", &placed], "").await.expect_success();
+    };
+    documented(&commands[0], &space).await;
+    space.until_gone::<Model>("digits", 30).await;
+    space.until_gone::<ModelVersion>("digits-v1", LIMIT).await;
+    until_nothing_is_left_of(&space, "digits").await;
+    space.predict(&served, FIRST).await;
+
+    busy.delete().await.expect("it can be deleted");
+    busy.until("letters", "being deleted", 60, |model: &Model| model.metadata.deletion_timestamp.is_some())
+        .await;
+    documented(&commands[1], &busy).await;
+    let namespaces: Api<Namespace> = Api::all(space.world.client.clone());
+    wait::until_gone(&namespaces, &busy.name, Duration::from_secs(LIMIT))
+        .await
+        .expect("the namespace is gone");
+
+    operator.scale(1).await;
+    assert!(space.import_next("letters", "next.onnx", SECOND).await.is(READY), "it is back");
+}
+
+/// The garbage collector of the cluster announces nothing.
+async fn until_nothing_is_left_of(space: &Space, model: &str) {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(LIMIT);
+    loop {
+        let (runs, jobs) = (space.runs(model).await, space.jobs_of(model).await);
+        if runs.is_empty() && jobs.is_empty() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < limit, "left after {LIMIT} s: {jobs:?} {runs:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

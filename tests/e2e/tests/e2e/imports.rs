@@ -1,8 +1,5 @@
 //! A3: models come in from every kind of server, their bytes are proven, and a failed import says why.
 
-use std::time::Duration;
-
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use modelwright::api::{
     condition::{READY, RECONCILING, STALLED},
     model::Model,
@@ -11,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Space,
-    fixtures::{PASSWORD, USER, container_security, pod_security},
+    claims::claim_with,
+    fixtures::{PASSWORD, USER},
     onnx::Affine,
     registry::hex,
     resources::{Observed as _, model},
@@ -125,34 +123,6 @@ pub async fn bytes_that_miss_their_pin_make_no_version(space: Space) {
     assert_eq!(ready.status.and_then(|status| status.current_version), Some(1));
 }
 
-/// 404, 403, 401, and a file that is no model.
-pub async fn a_source_that_cannot_be_had_says_so_at_once(space: Space) {
-    let fixtures = &space.world.fixtures;
-    let base = format!("http://{}", fixtures.http_host());
-    let own = space.name.clone();
-    fixtures.put(&format!("{own}/text.onnx"), b"this is no model".to_vec()).await;
-    fixtures.put(&format!("{own}/closed.onnx"), AFFINE.bytes()).await;
-    for (name, path, reason) in [
-        ("missing", format!("files/{own}/nothing.onnx"), "NotFound"),
-        ("forbidden", "forbidden".to_owned(), "Forbidden"),
-        ("closed", format!("basic-auth/{USER}/{PASSWORD}/{own}/closed.onnx"), "Unauthorized"),
-        ("text", format!("files/{own}/text.onnx"), "NotOnnx"),
-    ] {
-        space.create_object::<Model>(model(name, &format!("{base}/{path}"), json!({}))).await;
-        let stalled = space.stalled_model(name, 60).await;
-        let status = stalled.status.as_ref().expect("it has a status");
-        let failure = status.last_failure.as_ref().expect("the failure is kept");
-        assert_eq!(failure.reason, reason, "{name}: {}", failure.message);
-        assert!(stalled.says(STALLED).contains("spec.rerun"), "{}", stalled.says(STALLED));
-        assert_eq!(
-            status.run.as_ref().map(|run| (run.attempt, run.phase.as_str())),
-            Some((1, "Failed")),
-            "{name}"
-        );
-    }
-    assert!(!fixtures.requests(&format!("{own}/nothing.onnx")).await.is_empty(), "the server was asked");
-}
-
 /// A body that ends early is no model, however often it is tried.
 pub async fn a_connection_that_breaks_makes_no_version(space: Space) {
     space.serve_file("model.onnx", AFFINE).await;
@@ -210,82 +180,4 @@ pub async fn credentials_go_to_the_host_that_their_secret_names_only(space: Spac
     assert_eq!(got.len(), 1, "{seen:?}");
     assert_eq!(got[0]["withCredentials"], false, "the other host saw the credentials");
     assert!(fixtures.requests("/redirect-to").await.iter().any(|seen| seen["withCredentials"] == true));
-}
-
-/// The run waits for a Secret, and goes on by itself.
-pub async fn a_missing_secret_is_told_within_thirty_seconds_and_heals(space: Space) {
-    let registry = space.world.fixtures.registry(true);
-    registry.push(&space.name, "v1", &AFFINE.bytes()).await;
-    let uri = format!("oci://{}/{}:v1", registry.host, space.name);
-    space.create_object::<Model>(model("late", &uri, json!({"credentialsSecret": "modelwright-late"}))).await;
-    let waiting = space
-        .until("late", "waiting for its Secret", 30, |model: &Model| {
-            model.is(RECONCILING) && model.says(RECONCILING).starts_with("SecretNotFound: ")
-        })
-        .await;
-    assert!(waiting.says(RECONCILING).contains("modelwright-late"), "{}", waiting.says(RECONCILING));
-    assert!(!waiting.is(READY) && !waiting.is(STALLED));
-    space
-        .secret(
-            "modelwright-late",
-            &[("host", &registry.host), ("username", USER), ("password", PASSWORD), ("plainHttp", "true")],
-        )
-        .await;
-    let ready = space.ready_model("late").await;
-    assert_eq!(ready.status.and_then(|status| status.run).map(|run| run.attempt), Some(1), "one pod did it");
-}
-
-/// A claim that holds one file.
-async fn claim_with(space: &Space, claim: &str, path: &str, content: &[u8]) {
-    space
-        .create_object::<PersistentVolumeClaim>(json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}},
-        }))
-        .await;
-    let fixtures = &space.world.fixtures;
-    space.secret("writer", &fixtures.server_files()).await;
-    space
-        .create_object::<Pod>(json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer"},
-            "spec": {
-                "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1,
-                "securityContext": pod_security(),
-                "containers": [{
-                    "name": "writer", "image": fixtures.image, "securityContext": container_security(),
-                    "command": [
-                        "fixture-server", "--root", "/claim",
-                        "--certificate", "/etc/fixtures/tls.crt", "--key", "/etc/fixtures/tls.key",
-                    ],
-                    "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
-                    "volumeMounts": [
-                        {"name": "claim", "mountPath": "/claim"},
-                        {"name": "settings", "mountPath": "/etc/fixtures", "readOnly": true},
-                    ],
-                }],
-                "volumes": [
-                    {"name": "claim", "persistentVolumeClaim": {"claimName": claim}},
-                    {"name": "settings", "secret": {"secretName": "writer"}},
-                ],
-            },
-        }))
-        .await;
-    let writer =
-        space.until("writer", "ready", 60, |pod: &Pod| crate::harness::fixtures::is_ready(pod)).await;
-    let address = writer.status.and_then(|status| status.pod_ip).expect("a ready pod has an address");
-    let answer = space
-        .world
-        .http
-        .put(format!("http://{address}:8080/files/{path}"))
-        .body(content.to_vec())
-        .timeout(Duration::from_secs(10))
-        .send()
-        .await;
-    answer.and_then(reqwest::Response::error_for_status).expect("the claim keeps the file");
-    space
-        .api::<Pod>()
-        .delete("writer", &kube::api::DeleteParams::default())
-        .await
-        .expect("it can be deleted");
-    space.until_gone::<Pod>("writer", 60).await;
 }

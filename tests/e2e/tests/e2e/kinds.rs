@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
-use kube::{Api, api::ListParams};
-use modelwright::api::{condition::STALLED, model::Model, model_deployment::ModelDeployment};
+use kube::Api;
+use modelwright::api::{model::Model, model_deployment::ModelDeployment};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Space, datasets,
-    kubectl::{kubectl, run},
+    Space,
+    kubectl::kubectl,
     onnx::Affine,
-    resources::{Observed as _, deployment, merge, model},
+    resources::{deployment, model},
 };
 
 const AFFINE: Affine = Affine { factor: 2.0, summand: 1.0 };
@@ -66,137 +66,6 @@ fn collect_objects(schema: &JSONSchemaProps, path: String, found: &mut Vec<(Stri
 /// Text without its line breaks.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What is wrong is refused before anything happens, and the message says what to do.
-pub async fn mistakes_are_refused_at_admission_with_what_to_do(space: Space) {
-    let good = || model("digits", "https://models.example.com/digits.onnx", json!({}));
-    let long = "m".repeat(41);
-    let mut named = good();
-    named["metadata"]["name"] = json!(long);
-    let mut deployment_named = deployment("d", "digits", json!({}));
-    deployment_named["metadata"]["name"] = json!(long);
-    let mut unknown = good();
-    unknown["spec"]["source"]["url"] = json!("x");
-    let source = |uri: &str, further: Value| model("digits", uri, further);
-    let trained = |change: Value| {
-        let mut spec = datasets::training(json!({
-            "data": {"uri": "s3://bucket/digits.csv", "label": "digit"},
-            "candidates": [{"name": "tree", "algorithm": "DecisionTree"}],
-        }));
-        merge(&mut spec, change);
-        datasets::model("digits", spec)
-    };
-    let (mut both, mut neither) = (trained(json!({})), good());
-    both["spec"]["source"] = good()["spec"]["source"].clone();
-    neither["spec"] = json!({"rerun": "1"});
-    let cases: Vec<(Value, &str)> = vec![
-        (
-            named,
-            "metadata.name must have at most 40 characters: names of versions and pods are made from it; choose a \
-             shorter one",
-        ),
-        (
-            deployment_named,
-            "metadata.name must have at most 40 characters: names of revisions and pods are made from it; choose a \
-             shorter one",
-        ),
-        (
-            source("ftp://host/digits.onnx", json!({})),
-            "source.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, \
-             for example s3://bucket/digits.onnx",
-        ),
-        (
-            source("s3://bucket", json!({})),
-            "source.uri must name a path behind the bucket or claim, for example s3://bucket/digits.onnx or \
-             pvc://claim/digits.onnx",
-        ),
-        (
-            source("pvc://claim/digits.onnx", json!({"credentialsSecret": "modelwright-pvc"})),
-            "source.credentialsSecret does not apply to a pvc:// source; remove it",
-        ),
-        (
-            source("https://host/digits.onnx", json!({"sha256": "AB".repeat(32)})),
-            "spec.source.sha256 in body should match '^[0-9a-f]{64}$'",
-        ),
-        (
-            source("https://host/digits.onnx", json!({"credentialsSecret": "admin"})),
-            "spec.source.credentialsSecret in body should match '^modelwright-",
-        ),
-        (unknown, "unknown field \"spec.source.url\""),
-        (both, "exactly one of source (import an ONNX model) and training"),
-        (neither, "exactly one of source (import an ONNX model) and training"),
-        (trained(json!({"candidates": []})), "training.candidates is empty: name at least one algorithm"),
-        (
-            trained(json!({"gates": [{"metric": "R2", "min": "0.5"}]})),
-            "training.gates has a metric of the other task",
-        ),
-        (
-            trained(json!({"gates": [{"metric": "Accuracy", "min": "95%"}]})),
-            "spec.training.gates[0].min in body should match",
-        ),
-        (trained(json!({"task": "Clustering"})), "spec.training.task: Unsupported value: \"Clustering\""),
-        (
-            trained(json!({"trainer": {"library": "ScikitLearn", "image": "a/b:1"}})),
-            "training.trainer takes exactly one of library (built in) and image (your own)",
-        ),
-        (
-            trained(json!({"data": {"uri": "gs://b/x.csv"}})),
-            "training.data.uri must start with oci://, s3://",
-        ),
-        (
-            trained(json!({"data": {"format": "TSV"}})),
-            "spec.training.data.format: Unsupported value: \"TSV\"",
-        ),
-        (trained(json!({"preprocess": [{"scale": {"method": "Log"}}]})), "Unsupported value: \"Log\""),
-        (trained(json!({"gate": []})), "unknown field \"spec.training.gate\""),
-        (
-            deployment("digits", "digits", json!({"serving": {"timeout": "soon"}})),
-            "spec.serving.timeout in body should match",
-        ),
-        (
-            deployment("digits", "digits", json!({"accelerator": {"executionProviders": ["TPU"]}})),
-            "spec.accelerator.executionProviders[0]: Unsupported value: \"TPU\"",
-        ),
-        (
-            deployment("digits", "digits", json!({"replicas": -1})),
-            "spec.replicas in body should be greater than or equal to 0",
-        ),
-    ];
-    for (object, message) in cases {
-        let refused = run(
-            "kubectl",
-            &["apply", "--namespace", &space.name, "--validate=strict", "--filename", "-"],
-            &object.to_string(),
-        )
-        .await;
-        assert!(!refused.success, "it was accepted: {object}");
-        assert!(words(&refused.stderr).contains(message), "{message:?} is not in {}", refused.stderr);
-    }
-    let none = ListParams::default();
-    assert!(space.api::<Model>().list(&none).await.expect("they can be listed").items.is_empty());
-    assert!(space.api::<ModelDeployment>().list(&none).await.expect("they can be listed").items.is_empty());
-}
-
-/// A client that does not refuse what nobody knows, and an API server that drops it: the operator tells.
-pub async fn fields_that_nobody_knows_are_told_or_refused_by_whatever_way_they_come(space: Space) {
-    let mut object = model("digits", &space.serve_file("digits.onnx", AFFINE).await, json!({}));
-    object["spec"]["rerunn"] = json!("1");
-    let apply = async |further: &[&str]| {
-        let arguments = [&["apply", "--namespace", &space.name, "--filename", "-"], further].concat();
-        run("kubectl", &arguments, &object.to_string()).await
-    };
-    for strict in [&["--validate=strict"][..], &["--server-side"][..]] {
-        let refused = apply(strict).await;
-        assert!(!refused.success && refused.stderr.contains("spec.rerunn"), "{strict:?}: {}", refused.stderr);
-    }
-    apply(&["--validate=false"]).await.expect_success();
-    let told = space.stalled_model("digits", 30).await.says(STALLED);
-    assert!(told.starts_with("InvalidSpec"), "{told}");
-    for word in ["spec.rerunn", "rerun"] {
-        assert!(told.contains(word), "{word} is not in {told}");
-    }
-    assert!(space.jobs().await.is_empty(), "nothing is run of a spec that is not what was written");
 }
 
 /// What was made stays as it was made.

@@ -14,9 +14,11 @@
 
 mod harness;
 
+mod bad_input;
 mod capacity;
 mod chart;
 mod deleting;
+mod examples;
 mod failover;
 mod imports;
 mod kinds;
@@ -37,18 +39,15 @@ use harness::run::{alone, side_by_side};
 fn main() -> ExitCode {
     let mut cases = side_by_side![
         servers::the_servers_to_import_from_serve_and_fail_as_asked,
+        bad_input::every_mistake_is_told_with_its_way_out_and_what_serves_goes_on,
         kinds::explain_prints_every_field_with_its_default,
-        kinds::mistakes_are_refused_at_admission_with_what_to_do,
-        kinds::fields_that_nobody_knows_are_told_or_refused_by_whatever_way_they_come,
         kinds::the_spec_of_a_model_version_cannot_be_changed,
         kinds::get_wait_scale_and_describe_work_as_for_built_in_kinds,
         imports::a_model_is_imported_served_and_answers,
         imports::the_same_model_comes_in_from_every_kind_of_source,
         imports::bytes_that_miss_their_pin_make_no_version,
-        imports::a_source_that_cannot_be_had_says_so_at_once,
         imports::a_connection_that_breaks_makes_no_version,
         imports::credentials_go_to_the_host_that_their_secret_names_only,
-        imports::a_missing_secret_is_told_within_thirty_seconds_and_heals,
         versions::equal_bytes_from_two_addresses_are_one_version,
         versions::a_spec_that_returns_resolves_to_its_old_version_without_a_run,
         versions::an_artifact_of_modelwright_keeps_its_samples_in_another_namespace,
@@ -58,12 +57,14 @@ fn main() -> ExitCode {
         training::a_regression_is_trained_and_judged_by_its_error,
         training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
         training::a_trainer_that_lies_in_its_report_is_caught,
-        training::what_a_run_cannot_train_on_is_said_with_field_and_way_out,
-        training::every_example_of_a_training_becomes_a_version,
-        training::an_image_of_ones_own_trains_boosted_trees,
         training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
+        training::an_evicted_pod_does_not_count_and_another_one_trains,
         training::a_run_is_suspended_and_its_progress_is_seen,
         training::one_apply_of_forty_lines_trains_and_serves,
+        examples::each_example_of_a_source_is_imported,
+        examples::each_example_of_a_training_becomes_a_version,
+        examples::the_example_of_an_image_of_ones_own_trains_boosted_trees_and_serves,
+        examples::the_example_with_a_gpu_gets_one_and_says_that_it_finds_no_cuda,
         serving::a_served_model_speaks_the_open_inference_protocol,
         serving::deleting_a_serving_pod_under_load_loses_no_request,
         rollouts::a_new_version_and_its_revert_lose_no_request,
@@ -89,11 +90,13 @@ fn main() -> ExitCode {
         steady::everything_exported_deleted_without_its_dependents_and_applied_again_serves_on,
         operator::every_pod_passes_the_restricted_standard,
         chart::the_roles_for_people_allow_what_their_names_say,
+        chart::an_editor_keeps_a_version_and_changes_nothing_else_of_it,
         chart::network_policies_select_the_pods_of_the_release,
     ];
     cases.extend(alone![
         training::an_upgrade_with_another_trainer_trains_nothing_again,
         steady::twenty_resources_at_rest_are_not_written_to,
+        deleting::with_the_operator_down_the_documented_commands_free_what_was_deleted,
         failover::a_killed_operator_ends_its_run_and_its_rollout,
         failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,
         operator::an_operator_of_one_namespace_sees_no_other,

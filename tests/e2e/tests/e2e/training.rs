@@ -1,19 +1,21 @@
 //! B1, B2: a CSV becomes a served model; what misses its gate, lies or fails makes no version and takes nothing down.
 
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{ResourceExt, api::EvictParams};
 use modelwright::api::{
     condition::{READY, RECONCILING, STALLED},
     model::Model,
     model_deployment::ModelDeployment,
     model_version::ModelVersion,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{
     Space,
     datasets::{self, training},
-    images::{copy_image, own_image},
+    images::copy_image,
     onnx::Affine,
-    resources::{Observed as _, merge},
+    resources::Observed as _,
 };
 
 /// Three kinds of models on the tumours of real patients; the best one serves, and answers as its trainer did.
@@ -174,91 +176,62 @@ pub async fn a_trainer_that_lies_in_its_report_is_caught(space: Space) {
     assert!((accuracy - 0.5).abs() < 1e-9, "{accuracy}");
 }
 
-/// Every way in which a run can go wrong is a condition that says what to do, and nothing else.
-pub async fn what_a_run_cannot_train_on_is_said_with_field_and_way_out(space: Space) {
-    let cancer = space.serve_data("breast_cancer.csv").await;
-    let text = async |name: &str, content: &str| space.serve_text(name, content).await;
-    let tree = json!([{"name": "tree", "algorithm": "DecisionTree"}]);
-    let on = |uri: &str, label: &str, more: Value| {
-        let mut spec = json!({"data": {"uri": uri, "label": label}, "candidates": tree});
-        merge(&mut spec, more);
-        training(spec)
+/// Waits in the middle of a training until somebody says go, as [`LIAR`] then does.
+const PATIENT: &str = r#"
+import signal, sys, time, urllib.error, urllib.request
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+while True:
+    try:
+        urllib.request.urlopen("GO").close()
+        break
+    except urllib.error.HTTPError:
+        time.sleep(0.1)
+"#;
+
+/// B8: a pod that is evicted in the middle of a run counts as no failure: with `backoffLimit: 0`, another one trains.
+pub async fn an_evicted_pod_does_not_count_and_another_one_trains(space: Space) {
+    let uri = space.serve_text("data.csv", "a,b,label\n1,2,0\n3,4,1\n").await;
+    let fixtures = &space.world.fixtures;
+    let (host, go) = (fixtures.http_host(), format!("{}/go", space.name));
+    let code = PATIENT.replace("GO", &format!("http://{host}/files/{go}")) + LIAR;
+    let spec = space.own_code(&uri, &code, json!({"run": {"backoffLimit": 0}}));
+    space.create_object::<Model>(datasets::model("digits", spec)).await;
+    space
+        .until("digits", "in the middle of a training", 120, |model: &Model| {
+            let run = model.status.as_ref().and_then(|status| status.run.as_ref());
+            run.is_some_and(|run| run.phase == "Training")
+        })
+        .await;
+    let pod = space.runs("digits").await.pop().expect("a pod trains");
+    let first = pod.name_any();
+    let pods = space.api::<Pod>();
+    pods.evict(&first, &EvictParams::default()).await.expect("nothing protects a training pod");
+    let evicted = |pod: &Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let reason = conditions
+            .filter(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+        reason.map(|condition| condition.reason.clone()).next().flatten().as_deref()
+            == Some("EvictionByEvictionAPI")
     };
-    let rows = |value: &dyn Fn(usize) -> String| (0..60).map(value).collect::<Vec<_>>().join("\n");
-    let gaps = text("gaps.csv", &format!("a,b,y\n{}", rows(&|i| format!("{i},,{}", i % 2)))).await;
-    let words = text("words.csv", &format!("a,b,y\n{}", rows(&|i| format!("{i},w{i},{}", i % 2)))).await;
-    let one = text("one.csv", &format!("a,y\n{}", rows(&|i| format!("{i},1")))).await;
-    let none = text("none.csv", "a,y\n").await;
-    let binary = text("binary.csv", "\u{0}\u{1}\u{2}").await;
-    let oom = "x = bytearray(8 << 30); x[::4096] = b'1' * len(x[::4096])";
-    let cases = [
-        ("label", on(&cancer, "diagnosys", json!({})), "NoLabelColumn", "diagnosis"),
-        (
-            "gaps",
-            on(&gaps, "y", json!({"candidates": [{"name": "svm", "algorithm": "SVM"}]})),
-            "MissingValues",
-            "impute",
-        ),
-        ("words", on(&words, "y", json!({})), "TextColumn", "oneHot"),
-        ("one", on(&one, "y", json!({})), "OneClass", "y"),
-        ("none", on(&none, "y", json!({})), "NoRows", "none.csv"),
-        ("binary", on(&binary, "y", json!({})), "UnreadableData", "so this is no text"),
-        ("checks", on(&cancer, "diagnosis", json!({"checks": {"minRows": 5000}})), "ChecksFailed", "5000"),
-        ("missing", on(&cancer.replace("breast", "beast"), "y", json!({})), "NotFound", "beast_cancer.csv"),
-        (
-            "parameter",
-            on(
-                &cancer,
-                "diagnosis",
-                json!({"candidates": [
-                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_dept": 3}}]}),
-            ),
-            "InvalidSpec",
-            "max_depth",
-        ),
-        (
-            "algorithm",
-            on(&cancer, "diagnosis", json!({"candidates": [{"name": "tree", "algorithm": "DecisionTre"}]})),
-            "InvalidSpec",
-            "DecisionTree",
-        ),
-        (
-            "value",
-            on(
-                &cancer,
-                "diagnosis",
-                json!({"candidates": [
-                {"name": "tree", "algorithm": "DecisionTree", "parameters": {"max_depth": -3}}]}),
-            ),
-            "InvalidParameter",
-            "max_depth",
-        ),
-        ("silent", space.own_code(&cancer, "pass", json!({})), "NoModel", "model.onnx"),
-        (
-            "broken",
-            space.own_code(&cancer, "raise SystemExit('no luck today')", json!({})),
-            "TrainFailed",
-            "no luck today",
-        ),
-        (
-            "memory",
-            space.own_code(&cancer, oom, json!({"resources": {"limits": {"memory": "128Mi"}}})),
-            "OutOfMemory",
-            "spec.training.resources",
-        ),
-    ];
-    for (name, spec, ..) in &cases {
-        space.create_object::<Model>(datasets::model(name, spec.clone())).await;
-    }
-    let mut wrong = Vec::new();
-    for (name, _, reason, word) in &cases {
-        let said = space.stalled_model(name, 300).await.says(STALLED);
-        if !said.starts_with(&format!("{reason}:")) || !said.contains(word) {
-            wrong.push(format!("{name}: {reason} with {word} was expected: {said}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(space.list::<ModelVersion>().await.is_empty());
+    let ended = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed");
+    space.until(&first, "evicted and ended", 60, |pod: &Pod| evicted(pod) && ended(pod)).await;
+
+    fixtures.put(&go, b"go".to_vec()).await;
+    space.trained_model("digits").await;
+    assert_eq!(space.version("digits-v1").await.spec.version, 1);
+    let jobs = space.list::<Job>().await;
+    let failed = |job: &Job| job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
+    assert_eq!(
+        jobs.iter().map(failed).collect::<Vec<_>>(),
+        [0],
+        "one Job, in which nothing counts as a failure"
+    );
+    assert_eq!(jobs[0].spec.as_ref().and_then(|spec| spec.backoff_limit), Some(0));
+    let done =
+        |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+    let second: Vec<_> =
+        space.runs("digits").await.iter().filter(|pod| done(pod)).map(ResourceExt::name_any).collect();
+    assert!(second.len() == 1 && second[0] != first, "{second:?} trained after {first}");
 }
 
 /// The status follows the run, and a suspended run waits.
@@ -293,29 +266,6 @@ pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
     space.trained_model("digits").await;
 }
 
-/// B5: the example of an image of one's own, whole.
-pub async fn an_image_of_ones_own_trains_boosted_trees(space: Space) {
-    let image = own_image().await;
-    let uri = space.serve_data("breast_cancer.csv").await;
-    let spec = training(json!({
-        "trainer": {"image": image},
-        "data": {"uri": uri, "label": "diagnosis"},
-        "split": {"validation": "0.2", "test": "0.2", "seed": 7},
-        "candidates": [
-            {"name": "small", "algorithm": "LightGBM", "parameters": {"n_estimators": 50, "num_leaves": 7}},
-            {"name": "large", "algorithm": "LightGBM", "parameters": {"n_estimators": 100, "num_leaves": 31}},
-        ],
-        "gates": [{"metric": "Accuracy", "min": "0.9"}],
-    }));
-    space.create_object::<Model>(datasets::model("tumours", spec)).await;
-    space.trained_model("tumours").await;
-    let version = space.version("tumours-v1").await.spec;
-    assert_eq!(version.provenance.images.get("train"), Some(&image), "{:?}", version.provenance.images);
-    assert_eq!(version.evaluation.map(|evaluation| evaluation.candidates.len()), Some(2));
-    let md = space.serve("tumours", "tumours", json!({})).await;
-    space.assert_agreement(&md, "tumours-v1", 100).await;
-}
-
 /// B6: of seven versions two are kept, besides what serves and what a person keeps.
 pub async fn versions_beyond_the_newest_go_but_never_what_serves_or_is_kept(space: Space) {
     let affine = |factor: f32| Affine { factor, summand: 0.0 };
@@ -336,28 +286,6 @@ pub async fn versions_beyond_the_newest_go_but_never_what_serves_or_is_kept(spac
     left.sort_unstable();
     assert_eq!(left, [1, 2, 6, 7]);
     space.predict(&served, affine(1.0)).await;
-}
-
-/// What the examples say holds for the data sets that they name.
-pub async fn every_example_of_a_training_becomes_a_version(space: Space) {
-    let examples = [
-        ("breast-cancer", "breast-cancer.csv"),
-        ("diabetes", "diabetes.parquet"),
-        ("digits", "digits.npz"),
-        ("tree", "iris.csv"),
-    ];
-    for (example, data) in examples {
-        let uri = space.serve_data(data).await;
-        let manifest = datasets::example(&format!("training/{example}.yaml"));
-        let placed = manifest.replace(&format!("s3://datasets/{data}"), &uri);
-        assert_ne!(placed, manifest, "{example} trains on {data}");
-        let public = placed.replace(", credentialsSecret: modelwright-s3", "");
-        space.apply(&public.replace("      credentialsSecret: modelwright-s3\n", "")).await;
-    }
-    for name in ["breast-cancer", "diabetes", "digits", "iris"] {
-        space.trained_model(name).await;
-        assert!(space.version(&format!("{name}-v1")).await.spec.evaluation.is_some());
-    }
 }
 
 /// A deployment of a Model that is trained while the deployment waits.
@@ -398,8 +326,8 @@ pub async fn an_upgrade_with_another_trainer_trains_nothing_again(space: Space) 
     space.serve_data("iris.csv").await;
     space.patch::<Model>("iris", json!({"spec": {"rerun": "next-trainer"}})).await;
     space.trained_model("iris").await;
-    let made: Vec<_> = space.list::<k8s_openapi::api::batch::v1::Job>().await;
-    let trained_by = |job: &k8s_openapi::api::batch::v1::Job| {
+    let made = space.list::<Job>().await;
+    let trained_by = |job: &Job| {
         let containers = job.spec.as_ref()?.template.spec.as_ref()?.init_containers.clone()?;
         containers.into_iter().find(|container| container.name == "train")?.image
     };

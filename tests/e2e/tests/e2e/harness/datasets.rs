@@ -81,7 +81,8 @@ impl Space {
         self.serve_bytes(file, content.as_bytes().to_vec()).await
     }
 
-    async fn serve_bytes(&self, file: &str, content: Vec<u8>) -> String {
+    /// Puts bytes on the file server; gives their URI.
+    pub async fn serve_bytes(&self, file: &str, content: Vec<u8>) -> String {
         self.world.fixtures.put(&format!("{}/{file}", self.name), content).await;
         format!("http://{}/files/{}/{file}", self.world.fixtures.http_host(), self.name)
     }

@@ -36,13 +36,22 @@ pub struct Load {
 impl Load {
     /// Starts clients that go on until [`Load::stop`].
     pub fn start(endpoint: &Endpoint) -> Self {
+        Self::paced(endpoint, CLIENTS, PACE)
+    }
+
+    /// [`Load::start`] for a test that needs the machine for other things: a request every few hundredths of a second.
+    pub fn gentle(endpoint: &Endpoint) -> Self {
+        Self::paced(endpoint, 2, 3 * PACE)
+    }
+
+    fn paced(endpoint: &Endpoint, count: usize, pace: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (report, progress) = watch::channel(Seen::default());
         let report = Arc::new(report);
         let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
+        for _ in 0..count {
             let (endpoint, stopped, report) = (endpoint.clone(), stopped.clone(), report.clone());
-            clients.spawn(async move { client(endpoint, stopped, report).await });
+            clients.spawn(async move { client(endpoint, pace, stopped, report).await });
         }
         Self { stop, progress, clients }
     }
@@ -80,13 +89,18 @@ impl Load {
     }
 }
 
-async fn client(endpoint: Endpoint, stopped: watch::Receiver<bool>, report: Arc<watch::Sender<Seen>>) {
+async fn client(
+    endpoint: Endpoint,
+    pace: Duration,
+    stopped: watch::Receiver<bool>,
+    report: Arc<watch::Sender<Seen>>,
+) {
     let http = reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(20))
         .build()
         .expect("a client can be made");
-    let mut pace = interval(PACE);
+    let mut pace = interval(pace);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !*stopped.borrow() {
         pace.tick().await;

@@ -2,8 +2,10 @@
 
 pub mod agreement;
 pub mod certificates;
+pub mod claims;
 pub mod datasets;
 pub mod diagnostics;
+pub mod examples;
 pub mod fixtures;
 pub mod images;
 pub mod kubectl;

@@ -26,15 +26,89 @@ impl Affine {
         message(&mut graph, 5, &scalar("summand", self.summand));
         message(&mut graph, 11, &matrix("x"));
         message(&mut graph, 12, &matrix("y"));
-        let mut opset = Vec::new();
-        varint(&mut opset, 2, 17);
-        let mut model = Vec::new();
-        varint(&mut model, 1, 8); // IR version
-        message(&mut model, 2, b"modelwright-e2e");
-        message(&mut model, 7, &graph);
-        message(&mut model, 8, &opset);
-        model
+        model(17, &graph)
     }
+}
+
+/// A model of one node over `x: [N, 4]` and a weight, to be wrong in one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Single<'a> {
+    /// Its operator.
+    pub operator: &'a str,
+    /// The operator's domain; empty for the default one.
+    pub domain: &'a str,
+    /// Version of the default domain's operator set.
+    pub opset: u64,
+    /// The weight.
+    pub weight: Weight<'a>,
+}
+
+/// The weight of a [`Single`].
+#[derive(Clone, Copy, Debug)]
+pub enum Weight<'a> {
+    /// A number.
+    Number(f32),
+    /// The number of a row.
+    Row(i64),
+    /// Four numbers in another file.
+    Elsewhere(&'a str),
+}
+
+impl Single<'_> {
+    /// `y = x + 1`, which is right.
+    pub const RIGHT: Self = Self { operator: "Add", domain: "", opset: 17, weight: Weight::Number(1.0) };
+
+    /// The ONNX file.
+    pub fn bytes(self) -> Vec<u8> {
+        let mut only = node(self.operator, ["x", "w"], "y");
+        message(&mut only, 7, self.domain.as_bytes());
+        let mut graph = Vec::new();
+        message(&mut graph, 1, &only);
+        message(&mut graph, 2, b"single");
+        message(&mut graph, 5, &self.weight.tensor());
+        message(&mut graph, 11, &matrix("x"));
+        message(&mut graph, 12, &matrix("y"));
+        model(self.opset, &graph)
+    }
+}
+
+impl Weight<'_> {
+    /// A TensorProto with the name `w`.
+    fn tensor(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Number(number) => return scalar("w", number),
+            Self::Row(row) => {
+                varint(&mut bytes, 1, 1); // dims
+                varint(&mut bytes, 2, 7); // INT64
+                message(&mut bytes, 8, b"w");
+                message(&mut bytes, 9, &row.to_le_bytes());
+            }
+            Self::Elsewhere(location) => {
+                let mut place = Vec::new();
+                message(&mut place, 1, b"location");
+                message(&mut place, 2, location.as_bytes());
+                varint(&mut bytes, 1, 4); // dims
+                varint(&mut bytes, 2, 1); // FLOAT
+                message(&mut bytes, 8, b"w");
+                message(&mut bytes, 13, &place);
+                varint(&mut bytes, 14, 1); // EXTERNAL
+            }
+        }
+        bytes
+    }
+}
+
+/// A ModelProto around a GraphProto.
+fn model(opset: u64, graph: &[u8]) -> Vec<u8> {
+    let mut set = Vec::new();
+    varint(&mut set, 2, opset);
+    let mut model = Vec::new();
+    varint(&mut model, 1, 8); // IR version
+    message(&mut model, 2, b"modelwright-e2e");
+    message(&mut model, 7, graph);
+    message(&mut model, 8, &set);
+    model
 }
 
 fn node(operator: &str, inputs: [&str; 2], output: &str) -> Vec<u8> {

@@ -13,7 +13,7 @@ use super::{
     World,
     fixtures::is_ready,
     kubectl::{kubectl, run},
-    release::{NAME, NAMESPACE},
+    release::{self, NAME, NAMESPACE},
     wait,
 };
 
@@ -110,14 +110,27 @@ impl Operator {
         self.until_ready(replicas).await;
     }
 
+    /// Stops it for good, and waits until none of its pods is left.
+    pub async fn stop(&self) {
+        let pods = self.names().await;
+        // A test that fails before it starts it again must not leave the others without one.
+        release::forget().await;
+        self.scale(0).await;
+        for pod in pods {
+            wait::until_gone(&self.api::<Pod>(), &pod, Duration::from_mins(1))
+                .await
+                .expect("the operator stops");
+        }
+    }
+
     /// Waits until this many pods are ready, and no other is left.
     pub async fn until_ready(&self, replicas: i32) {
         let limit = Duration::from_mins(3);
         wait::until(&self.api::<Deployment>(), NAME, "ready", limit, |deployment: &Deployment| {
             deployment.status.as_ref().is_some_and(|status| {
                 status.observed_generation == deployment.metadata.generation
-                    && status.replicas == Some(replicas)
-                    && status.ready_replicas == Some(replicas)
+                    && status.replicas.unwrap_or(0) == replicas
+                    && status.ready_replicas.unwrap_or(0) == replicas
             })
         })
         .await;

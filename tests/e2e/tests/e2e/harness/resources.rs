@@ -214,6 +214,13 @@ impl Space {
         names
     }
 
+    /// A Model's Jobs, the finished ones included.
+    pub async fn jobs_of(&self, model: &str) -> Vec<Job> {
+        let selector = ListParams::default().labels(&format!("{}={model}", name::MODEL_LABEL));
+        let jobs: Api<Job> = self.api();
+        jobs.list(&selector).await.expect("Jobs can be listed").items
+    }
+
     /// Name and UID of all revisions.
     pub async fn revisions(&self) -> Vec<(String, Option<String>)> {
         let revisions = self.list::<ControllerRevision>().await;

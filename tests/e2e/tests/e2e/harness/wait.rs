@@ -17,11 +17,25 @@ pub async fn until<K>(
 where
     K: Clone + Debug + Send + Serialize + DeserializeOwned + Resource + 'static,
 {
+    within(api, name, what, limit, holds).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// [`until`], for those who go on when it does not come.
+pub async fn within<K>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    limit: Duration,
+    holds: impl Fn(&K) -> bool + Send,
+) -> Result<K, String>
+where
+    K: Clone + Debug + Send + Serialize + DeserializeOwned + Resource + 'static,
+{
     let condition = |object: Option<&K>| object.is_some_and(&holds);
     match tokio::time::timeout(limit, await_condition(api.clone(), name, condition)).await {
-        Ok(Ok(Some(object))) => object,
+        Ok(Ok(Some(object))) => Ok(object),
         Ok(Ok(None)) => unreachable!("the condition holds for an object only"),
-        Ok(Err(error)) => panic!("{name} cannot be watched: {error}"),
+        Ok(Err(error)) => Err(format!("{name} cannot be watched: {error}")),
         Err(_) => {
             let last = api.get_opt(name).await;
             let shown = match last {
@@ -29,7 +43,7 @@ where
                 Ok(None) => "not there".to_owned(),
                 Err(error) => error.to_string(),
             };
-            panic!("{name} is not {what} after {limit:?}; it is {shown}");
+            Err(format!("{name} is not {what} after {limit:?}; it is {shown}"))
         }
     }
 }
