@@ -4,8 +4,13 @@
 //! JSON has no NaN and no infinity. An output that holds one is an error, and so counts as one in metrics and rollouts:
 //! `null` or a made-up number would pass for a prediction. Binary outputs carry every number.
 
+use bytes::Bytes;
+
 use super::request::InferRequest;
 use crate::tensor::{Datatype, LayoutError, Tensor};
+
+/// Most bytes of binary data that are copied behind the JSON.
+const APPENDED: usize = 16 * 1024;
 
 /// An answer that JSON cannot carry.
 #[derive(Debug, thiserror::Error)]
@@ -47,21 +52,34 @@ pub struct Envelope<'a> {
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// JSON, and binary data behind it.
+    /// JSON, and small binary data behind it.
     pub body: Vec<u8>,
     /// Length of the JSON if there are binary data.
     pub json_length: Option<usize>,
+    /// Large binary data, which stand behind that and stay where the model wrote them.
+    pub behind: Vec<Bytes>,
+}
+
+/// How many bytes of JSON a response's numbers are, about.
+pub fn json_size(wanted: &InferRequest, outputs: &[Tensor]) -> usize {
+    let size = |(place, output): (usize, &Tensor)| {
+        if wanted.form(place).binary {
+            return 0;
+        }
+        // Twelve characters hold most numbers, and a comma.
+        (output.data.len() / output.datatype.size().unwrap_or(1)).saturating_mul(13)
+    };
+    outputs.iter().enumerate().map(size).fold(0, usize::saturating_add)
 }
 
 /// Writes a response into one buffer.
 pub fn encode(envelope: Envelope<'_>, outputs: &[Tensor]) -> Result<Encoded, EncodeError> {
     let is_binary = |place: usize| envelope.wanted.form(place).binary;
-    let bytes = outputs.iter().enumerate().map(|(place, output)| {
-        // Twelve characters hold most numbers, and a comma.
-        let size = output.datatype.size().unwrap_or(1).max(1);
-        if is_binary(place) { output.data.len() } else { (output.data.len() / size).saturating_mul(13) }
-    });
-    let mut text = Vec::with_capacity(bytes.fold(256_usize, usize::saturating_add));
+    let binary =
+        || outputs.iter().enumerate().filter(|(place, _)| is_binary(*place)).map(|(_, output)| &output.data);
+    let appended = Some(binary().map(Bytes::len).sum::<usize>()).filter(|bytes| *bytes <= APPENDED);
+    let size = json_size(envelope.wanted, outputs).saturating_add(appended.unwrap_or(0));
+    let mut text = Vec::with_capacity(size.saturating_add(256));
     text.extend_from_slice(b"{\"model_name\":");
     push_string(&mut text, envelope.model);
     text.extend_from_slice(b",\"model_version\":\"");
@@ -79,15 +97,14 @@ pub fn encode(envelope: Envelope<'_>, outputs: &[Tensor]) -> Result<Encoded, Enc
         push_output(&mut text, output, is_binary(place))?;
     }
     text.extend_from_slice(b"]}");
-    let binary = || outputs.iter().enumerate().filter(|(place, _)| is_binary(*place));
-    if binary().next().is_none() {
-        return Ok(Encoded { body: text, json_length: None });
+    let json_length = binary().next().is_some().then_some(text.len());
+    if appended.is_none() {
+        return Ok(Encoded { body: text, json_length, behind: binary().cloned().collect() });
     }
-    let json_length = Some(text.len());
-    for (_, output) in binary() {
-        text.extend_from_slice(&output.data);
+    for data in binary() {
+        text.extend_from_slice(data);
     }
-    Ok(Encoded { body: text, json_length })
+    Ok(Encoded { body: text, json_length, behind: Vec::new() })
 }
 
 fn push_output(text: &mut Vec<u8>, output: &Tensor, binary: bool) -> Result<(), EncodeError> {
@@ -205,6 +222,7 @@ mod tests {
         let mut body = std::str::from_utf8(json).unwrap().replace("\"outputs\"", "\"inputs\"").into_bytes();
         let json_length = encoded.json_length.map(|_| body.len());
         body.extend_from_slice(binary);
+        body.extend(encoded.behind.concat());
         decode(&body.into(), json_length).unwrap().inputs
     }
 

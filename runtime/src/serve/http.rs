@@ -35,7 +35,7 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
         App::new()
             .app_data(web::Data::from(Arc::clone(&for_apps)))
             .wrap(from_fn(mark))
-            .configure(routes)
+            .configure(|config| routes(config, &for_apps.settings.model))
             .default_service(web::to(no_such_path))
     })
     .on_connect(move |_, extensions| {
@@ -54,31 +54,37 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     Ok((server.run(), address))
 }
 
-fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig, model: &str) {
     let get = |path: &str| web::resource(path).default_service(web::to(only_get));
+    let infer = |path: String| {
+        web::resource(path).route(web::post().to(infer::infer)).default_service(web::to(only_post))
+    };
+    // Most requests come here, and a path without a pattern is found by comparison.
+    if model.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        config.service(infer(format!("/v2/models/{model}/infer")));
+    }
     config
         .service(get("/").route(web::get().to(page::page)))
         .service(get("/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/v2").route(web::get().to(metadata::server)))
         .service(get("/v2/health/live").route(web::get().to(metadata::live)))
         .service(get("/v2/health/ready").route(web::get().to(metadata::ready)))
-        .service(get("/v2/models/stats").route(web::get().to(metadata::statistics)))
         .service(
             web::resource("/v2/repository/index")
                 .route(web::post().to(metadata::index))
                 .default_service(web::to(only_post)),
         );
+    // A model of that name keeps its own path.
+    if model != "stats" {
+        config.service(get("/v2/models/stats").route(web::get().to(metadata::statistics)));
+    }
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         config
             .service(get(model).route(web::get().to(metadata::model)))
             .service(get(&format!("{model}/ready")).route(web::get().to(metadata::model_ready)))
             .service(get(&format!("{model}/config")).route(web::get().to(metadata::configuration)))
             .service(get(&format!("{model}/stats")).route(web::get().to(metadata::statistics)))
-            .service(
-                web::resource(format!("{model}/infer"))
-                    .route(web::post().to(infer::infer))
-                    .default_service(web::to(only_post)),
-            );
+            .service(infer(format!("{model}/infer")));
     }
 }
 

@@ -1,9 +1,10 @@
 //! A prediction over HTTP: admit → decode → run → encode. In goes a request; out comes the answer, counted.
 
-use std::{sync::Arc, time::Instant};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    body::SizedStream,
     http::header::{HeaderName, HeaderValue},
     web,
 };
@@ -42,7 +43,12 @@ fn respond(encoded: Encoded) -> HttpResponse {
             .content_type(HeaderValue::from_static("application/octet-stream"))
             .insert_header((HeaderName::from_static(admit::BINARY_HEADER), length)),
     };
-    response.body(encoded.body)
+    if encoded.behind.is_empty() {
+        return response.body(encoded.body);
+    }
+    let parts: Vec<web::Bytes> = std::iter::once(encoded.body.into()).chain(encoded.behind).collect();
+    let length = parts.iter().map(|part| part.len() as u64).sum();
+    response.body(SizedStream::new(length, futures::stream::iter(parts.into_iter().map(Ok::<_, Infallible>))))
 }
 
 async fn answer(
@@ -75,7 +81,7 @@ async fn read(body: admit::Body, served: Arc<Served>) -> Result<InferRequest, Ap
 }
 
 async fn write(state: &State, wanted: InferRequest, outputs: Vec<Tensor>) -> Result<Encoded, ApiError> {
-    let size = outputs.iter().map(|output| output.data.len()).sum();
+    let size = encode::json_size(&wanted, &outputs);
     let (model, version) = (state.settings.model.clone(), state.settings.version);
     offload(size, move || {
         let envelope = Envelope { model: &model, version, wanted: &wanted };

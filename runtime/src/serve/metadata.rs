@@ -136,7 +136,8 @@ pub fn readiness(state: &State) -> (&'static str, String) {
 /// Refuses a path that names another model or version.
 pub fn check_address(state: &State, request: &HttpRequest) -> Result<(), ApiError> {
     let named = request.match_info();
-    check_names(state, named.get("model").unwrap_or_default(), named.get("version"))
+    // The path of the model's own name has no pattern.
+    check_names(state, named.get("model").unwrap_or(&state.settings.model), named.get("version"))
 }
 
 /// Refuses another model or version.

@@ -131,8 +131,13 @@ fn float<T>(
     reader: &mut Reader<'_>,
     missing: &mut bool,
     nan: T,
-    nearest: impl FnOnce(number::Number<'_>) -> Option<T>,
+    nearest: impl Fn(number::Number<'_>) -> Option<T>,
 ) -> Option<T> {
+    if let Some(number) = number::short(reader.rest()) {
+        let value = nearest(number)?;
+        reader.advance(number.text.len());
+        return Some(value);
+    }
     let Some(number) = number::scan(reader.rest()) else {
         let is_null = reader.null();
         *missing |= is_null;

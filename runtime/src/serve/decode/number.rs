@@ -2,12 +2,21 @@
 //!
 //! Most numbers take a path without division of long integers: their digits as an integer, times or by a power of ten
 //! that a double holds exactly. Where the rounding of that could matter, the standard library reads the digits again.
+//! Digits are read by eights: [`short`] takes the common form without a loop, and [`scan`] every form.
+// What is passed between these functions would go through memory, which takes longer than all of their work.
+#![allow(clippy::inline_always)]
 
 /// Powers of ten that a double holds exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
+/// Powers of ten that a single holds exactly.
+const SINGLE_POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+/// Largest integer up to which a single holds every one.
+const SINGLE_EXACT: u64 = 1 << 24;
+/// Powers of ten as integers.
+const TENS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 /// Digits that a 64-bit integer holds whatever they are.
 const MAX_DIGITS: usize = 19;
 /// Largest integer up to which a double holds every one.
@@ -24,6 +33,64 @@ pub struct Number<'a> {
     digits: u64,
     count: usize,
     exponent: i32,
+}
+
+/// Reads the number at the start of a text if it is one digit, a point and up to 18 digits, with more text behind it.
+/// That is what most numbers of most tensors are.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "its result would go through memory, which takes longer than all of it"
+)]
+pub fn short(text: &[u8]) -> Option<Number<'_>> {
+    let negative = text.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let &[first, b'.', ..] = text.get(start..)? else { return None };
+    let first = first.wrapping_sub(b'0');
+    if first > 9 {
+        return None;
+    }
+    let point = start + 2;
+    let (mut digits, mut fraction) = (u64::from(first), 0);
+    loop {
+        let (eight, count) = leading_digits(*text.get(point + fraction..)?.first_chunk()?);
+        digits = digits.wrapping_mul(*TENS.get(count)?).wrapping_add(eight);
+        fraction += count;
+        if count < 8 {
+            break;
+        }
+        if fraction > 16 {
+            return None;
+        }
+    }
+    let end = point + fraction;
+    if fraction == 0 || fraction > 18 || matches!(text.get(end), Some(b'e' | b'E')) {
+        return None;
+    }
+    let exponent = -i32::try_from(fraction).ok()?;
+    Some(Number {
+        text: text.get(..end)?,
+        is_integer: false,
+        negative,
+        digits,
+        count: fraction + 1,
+        exponent,
+    })
+}
+
+/// The value of the digits at the start of eight bytes, and how many there are.
+#[inline]
+fn leading_digits(bytes: [u8; 8]) -> (u64, usize) {
+    let word = u64::from_le_bytes(bytes);
+    let values = word ^ 0x3030_3030_3030_3030;
+    // The highest bit of each byte that is no digit; a carry only reaches bytes behind the first of them.
+    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    let count = (others.trailing_zeros() / 8) as usize;
+    if count == 0 {
+        return (0, 0);
+    }
+    // The digits move to the end, behind zeros.
+    (eight_digits(values << (64 - 8 * count)), count)
 }
 
 /// Reads the number at the start of a text, by JSON's grammar.
@@ -107,12 +174,21 @@ fn eight_digits(word: u64) -> u64 {
 
 impl Number<'_> {
     /// The nearest FP32; none if it would be infinite.
-    #[inline]
+    #[inline(always)]
     pub fn to_f32(self) -> Option<f32> {
         /// Where the bits that FP32 drops stand half-way between two of its numbers.
         const HALF: u64 = 0x1000_0000;
         /// More last places of the double than its at most three roundings can be off.
         const DOUBT: u64 = 4;
+        if self.digits <= SINGLE_EXACT
+            && self.count <= MAX_DIGITS
+            && self.exponent <= 0
+            && let Some(power) = SINGLE_POWERS.get(self.exponent.unsigned_abs() as usize)
+        {
+            #[expect(clippy::cast_precision_loss, reason = "it holds the digits exactly")]
+            let number = self.digits as f32 / power;
+            return Some(if self.negative { -number } else { number });
+        }
         if let Some(number) = self.near() {
             let dropped = number.to_bits() & 0x1fff_ffff;
             if number >= f64::from(f32::MIN_POSITIVE)
@@ -128,7 +204,7 @@ impl Number<'_> {
     }
 
     /// The nearest FP64; none if it would be infinite.
-    #[inline]
+    #[inline(always)]
     pub fn to_f64(self) -> Option<f64> {
         if self.digits <= EXACT
             && let Some(number) = self.near()
@@ -179,6 +255,20 @@ mod tests {
     /// The standard library rounds correctly whatever the digits are.
     fn agrees(text: &str) -> Result<(), TestCaseError> {
         let number = scan(text.as_bytes()).unwrap();
+        let behind = format!("{text}, 1234567890");
+        if let Some(short) = short(behind.as_bytes()) {
+            prop_assert_eq!(
+                (short.text, short.is_integer, short.negative, short.digits, short.count, short.exponent),
+                (
+                    number.text,
+                    number.is_integer,
+                    number.negative,
+                    number.digits,
+                    number.count,
+                    number.exponent
+                )
+            );
+        }
         prop_assert_eq!(number.text, text.as_bytes());
         let single: f32 = text.parse().unwrap();
         let double: f64 = text.parse().unwrap();
@@ -249,6 +339,13 @@ mod tests {
             for text in halves(f32::from_bits(bits)) {
                 agrees(&text)?;
             }
+        }
+
+        #[test]
+        fn short_numbers_are_taken_the_short_way(text in "-?[0-9]\\.[0-9]{1,18}", next in "[,\\] \n/:\u{ff}]") {
+            let behind = format!("{text}{next}0123456789");
+            prop_assert_eq!(short(behind.as_bytes()).unwrap().text, text.as_bytes());
+            agrees(&text)?;
         }
 
         #[test]
