@@ -240,6 +240,8 @@ async fn what_does_not_load_or_run_is_refused_with_its_reason() {
         let error = Work::new("127.0.0.1:1", &model).refusal().await;
         assert_eq!(error.reason(), reason, "{error}");
         assert!(error.to_string().len() < 1000, "{error}");
+        let versions = error.to_string().contains("operator sets ai.onnx 999, file format 10");
+        assert_eq!(versions, reason == "UnsupportedOperatorSet", "the file's own versions are told: {error}");
     }
     let work = Work::new("127.0.0.1:1", &adder);
     fs::remove_file(work.path("model.onnx")).unwrap();

@@ -137,11 +137,12 @@ where
     let (condition, reason, limit) = match row.end {
         End::Refused => unreachable!("the API server takes none of these"),
         End::Invalid(reason) => (STALLED, reason.to_owned(), LIMIT),
-        End::Waits(reason) => (RECONCILING, reason.to_owned(), LIMIT),
+        End::Waits(reason) => (RECONCILING, reason.to_owned(), RUN),
         End::Failed(reason) => (STALLED, reason.to_owned(), RUN),
         End::Retried(_) => (RECONCILING, "Retrying".to_owned(), RUN),
     };
     let api = space.api::<K>();
+    let applied = Timestamp::now();
     let object: K = serde_json::from_value(row.object.clone()).map_err(|error| error.to_string())?;
     api.create(&kube::api::PostParams::default(), &object).await.map_err(|error| error.to_string())?;
     let name = row.name();
@@ -163,13 +164,13 @@ where
     {
         return Err(format!("{cause} was expected: {said}"));
     }
-    if let End::Failed(_) | End::Retried(_) = row.end {
-        let cause = match row.end {
-            End::Failed(DEADLINE_EXCEEDED) => deadline(space, name).await?,
-            _ => cause(space, name).await?,
-        };
-        in_time(Duration::try_from(now.duration_since(cause)).unwrap_or_default())?;
-    }
+    let cause = match row.end {
+        End::Failed(DEADLINE_EXCEEDED) => deadline(space, name).await?,
+        End::Failed(_) | End::Retried(_) => cause(space, name).await?,
+        End::Waits(_) => waiting_since(space, name).await.unwrap_or(applied),
+        End::Refused | End::Invalid(_) => applied,
+    };
+    in_time(Duration::try_from(now.duration_since(cause)).unwrap_or_default())?;
     row.missing(&said)
 }
 
@@ -195,6 +196,23 @@ async fn cause(space: &Space, model: &str) -> Result<Timestamp, String> {
     let kept = space.model(model).await.status.and_then(|status| status.last_failure);
     let time = kept.map(|failure| failure.time).unwrap_or_default();
     time.parse().map_err(|_| format!("{model} failed at {time:?}, which is no time"))
+}
+
+/// When a run's pod came to a node, or to the container that it waits with; one that waits for neither has no such time.
+async fn waiting_since(space: &Space, model: &str) -> Option<Timestamp> {
+    let pod = space.runs(model).await.pop()?.status?;
+    let scheduled = pod
+        .conditions
+        .into_iter()
+        .flatten()
+        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
+    let ended =
+        pod.init_container_statuses.into_iter().flatten().filter_map(|container| container.state?.terminated);
+    scheduled
+        .filter_map(|condition| condition.last_transition_time)
+        .chain(ended.filter_map(|ended| ended.finished_at))
+        .map(|time| time.0)
+        .max()
 }
 
 /// When the time of a run was over.
