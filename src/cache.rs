@@ -62,6 +62,7 @@ where
             filled,
         };
         let kind: &'static str = kind_name::<K>();
+        metrics.watches(kind);
         let driver = async move {
             let events = watcher::watcher(api, config)
                 .modify(move |object| {

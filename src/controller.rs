@@ -59,6 +59,7 @@ pub async fn run<K, F, E>(
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
+    context.metrics.reconciles(kind);
     let failures: Arc<Mutex<HashMap<ObjectRef<K>, u32>>> = Arc::default();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too

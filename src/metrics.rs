@@ -76,6 +76,20 @@ impl Metrics {
         self
     }
 
+    /// Objects of a kind are going to be reconciled: what may be counted of them is there from the start, at zero, since
+    /// a rate over a counter that appears with its first event misses that event.
+    pub fn reconciles(&self, kind: &'static str) {
+        for outcome in ["ok", "error"] {
+            self.reconciles.get_or_create(&ReconcileLabels { kind, outcome });
+        }
+        self.errors.get_or_create(&ErrorLabels { kind, error: "api" });
+    }
+
+    /// A kind is going to be watched.
+    pub fn watches(&self, kind: &'static str) {
+        self.watch_errors.get_or_create(&KindLabels { kind });
+    }
+
     /// A reconcile ended: `error` is its static label where it failed.
     pub fn reconciled(&self, kind: &'static str, duration: Duration, error: Option<&'static str>) {
         let outcome = if error.is_some() { "error" } else { "ok" };
@@ -121,6 +135,8 @@ mod tests {
         metrics.reconciled("Model", Duration::from_millis(3), Some("conflict"));
         metrics.wrote("Job", "create");
         metrics.watch_failed("Pod");
+        metrics.watches("Job");
+        metrics.reconciles("ModelDeployment");
         metrics.set_leading(true);
         let text = metrics.render().unwrap();
         for line in [
@@ -130,6 +146,9 @@ mod tests {
             r#"modelwright_reconcile_duration_seconds_count{kind="Model"} 2"#,
             r#"modelwright_writes_total{kind="Job",verb="create"} 1"#,
             r#"modelwright_watch_errors_total{kind="Pod"} 1"#,
+            r#"modelwright_watch_errors_total{kind="Job"} 0"#,
+            r#"modelwright_reconcile_total{kind="ModelDeployment",outcome="error"} 0"#,
+            r#"modelwright_reconcile_errors_total{kind="ModelDeployment",error="api"} 0"#,
             "modelwright_leading 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -64,6 +64,7 @@ pub async fn cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu(spac
     space.create_object::<ModelDeployment>(deployment("strict", "digits", cuda(false, "15s"))).await;
     space.create_object::<ModelDeployment>(deployment("lenient", "digits", cuda(true, "2m"))).await;
     let served = space.promoted("lenient").await;
+    space.until_reachable(&served).await;
     space.predict(&served, AFFINE).await;
     let pods = space
         .until("lenient", "reporting its pods", 30, |md: &ModelDeployment| {

@@ -106,7 +106,7 @@ fn rows() -> Vec<Request> {
             &["is not the JSON of an inference request", "line 1"],
         ),
         ("other JSON", infer, "[]".to_owned(), 400, &["is not the JSON of an inference request"]),
-        ("no inputs", infer, "{}".to_owned(), 400, &["missing field `inputs`"]),
+        ("no inputs", infer, "{}".to_owned(), 400, &["has no \"inputs\"", "expected an array of tensors"]),
         (
             "another output",
             infer,
@@ -115,11 +115,11 @@ fn rows() -> Vec<Request> {
             &["\"z\" is not an output", "expected \"y\""],
         ),
         (
-            "binary data",
+            "shared memory",
             infer,
-            output(json!({"name": "y", "parameters": {"binary_data": true}})),
+            output(json!({"name": "y", "parameters": {"shared_memory_region": "mine"}})),
             400,
-            &["binary_data", "ask for JSON data"],
+            &["shared_memory_region"],
         ),
         (
             "too large a body",
