@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-trainer test-runtime test-chart test-cluster mutants bench-operator images install generate lint
+.PHONY: help demo test test-unit test-trainer test-runtime test-clients test-chart test-cluster mutants bench-operator images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-trainer: ## Run the trainer's tests: every algorithm, exported and compared
 
 test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 server
 	@tests/run runtime
+
+test-clients: ## Run the clients of Triton and KServe against the runtime
+	@tests/run clients
 
 test-chart: ## Render, check and dry-run the chart and the examples
 	@tests/run chart

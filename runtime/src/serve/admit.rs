@@ -11,7 +11,9 @@ use actix_web::{
 use futures::StreamExt;
 
 use super::{
+    compress::{self, Encoding, InflateError},
     error::ApiError,
+    pipeline::offload,
     state::{State, left},
 };
 
@@ -44,7 +46,37 @@ pub async fn read_body(
     let bytes = tokio::time::timeout(left(deadline), collect(payload, limit, head))
         .await
         .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))?;
+    let bytes = match head.encoding {
+        None => bytes,
+        Some(encoding) => inflate(encoding, bytes, limit, head.json_length).await?,
+    };
     Ok(Body { bytes, json_length: head.json_length })
+}
+
+async fn inflate(
+    encoding: Encoding,
+    body: Bytes,
+    limit: u64,
+    json_length: Option<usize>,
+) -> Result<Bytes, ApiError> {
+    // Inflating takes about ten times as long as reading.
+    offload(body.len().saturating_mul(10), move || {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        match compress::inflate(encoding, &body, most, |address| padding(address, json_length)) {
+            Ok((inflated, padding)) => Ok(Bytes::from(inflated).slice(padding..)),
+            Err(InflateError::TooLarge { .. }) => Err(ApiError::TooLarge { limit }),
+            Err(InflateError::Broken(error)) => Err(ApiError::BadRequest(format!(
+                "the request's body is no whole {}, as its Content-Encoding says: {error}",
+                encoding.name()
+            ))),
+        }
+    })
+    .await
+}
+
+/// Zeros to put before a body so that what stands behind its JSON is aligned.
+fn padding(address: usize, json_length: Option<usize>) -> usize {
+    json_length.map_or(0, |json| address.wrapping_add(json).wrapping_neg() % ALIGNMENT)
 }
 
 /// What the head says of the body.
@@ -52,16 +84,19 @@ pub async fn read_body(
 struct Head {
     length: Option<u64>,
     json_length: Option<usize>,
+    encoding: Option<Encoding>,
 }
 
 fn read_head(request: &HttpRequest, limit: u64) -> Result<Head, ApiError> {
     let headers = request.headers();
-    if let Some(encoding) = headers.get(CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        let encoding = String::from_utf8_lossy(encoding.as_bytes()).chars().take(40).collect();
-        return Err(ApiError::Encoding { encoding });
-    }
+    let encoding = match headers.get(CONTENT_ENCODING) {
+        None => None,
+        Some(name) if name == "identity" => None,
+        Some(name) => Some(name.to_str().ok().and_then(Encoding::parse).ok_or_else(|| {
+            let encoding = String::from_utf8_lossy(name.as_bytes()).chars().take(40).collect();
+            ApiError::Encoding { encoding }
+        })?),
+    };
     let json_length = match headers.get(BINARY_HEADER) {
         None => None,
         Some(value) => Some(value.to_str().ok().and_then(|value| value.parse().ok()).ok_or_else(|| {
@@ -77,7 +112,7 @@ fn read_head(request: &HttpRequest, limit: u64) -> Result<Head, ApiError> {
     if length.is_some_and(|length| length > limit) {
         return Err(ApiError::TooLarge { limit });
     }
-    Ok(Head { length, json_length })
+    Ok(Head { length, json_length, encoding })
 }
 
 /// Puts the pieces of a body together: one piece stays where it is; several are copied once, to a place where binary data
@@ -96,10 +131,7 @@ async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, 
     }
     let reserved = head.length.unwrap_or(first.len() as u64).min(MAX_RESERVED);
     let mut body = Vec::with_capacity(usize::try_from(reserved).unwrap_or(0).saturating_add(ALIGNMENT));
-    let padding = match head.json_length {
-        Some(json) => (body.as_ptr() as usize).wrapping_add(json).wrapping_neg() % ALIGNMENT,
-        None => 0,
-    };
+    let padding = padding(body.as_ptr() as usize, head.json_length);
     body.resize(padding, 0);
     let mut next = Some(first);
     while let Some(chunk) = next {

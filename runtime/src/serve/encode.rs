@@ -6,7 +6,10 @@
 
 use bytes::Bytes;
 
-use super::request::InferRequest;
+use super::{
+    compress::{self, Encoding, SMALLEST},
+    request::InferRequest,
+};
 use crate::tensor::{Datatype, LayoutError, Tensor};
 
 /// Most bytes of binary data that are copied behind the JSON.
@@ -58,6 +61,20 @@ pub struct Encoded {
     pub json_length: Option<usize>,
     /// Large binary data, which stand behind that and stay where the model wrote them.
     pub behind: Vec<Bytes>,
+    /// How all of it is compressed.
+    pub encoding: Option<Encoding>,
+}
+
+impl Encoded {
+    /// Compresses the response if that was asked for and it is not small.
+    pub fn compressed(self, asked: Option<Encoding>) -> std::io::Result<Self> {
+        let Some(encoding) = asked.filter(|_| self.body.len() > SMALLEST || !self.behind.is_empty()) else {
+            return Ok(self);
+        };
+        let parts = std::iter::once(self.body.as_slice()).chain(self.behind.iter().map(AsRef::as_ref));
+        let body = compress::deflate(encoding, parts)?;
+        Ok(Self { body, behind: Vec::new(), encoding: Some(encoding), ..self })
+    }
 }
 
 /// How many bytes of JSON a response's numbers are, about.
@@ -99,12 +116,12 @@ pub fn encode(envelope: Envelope<'_>, outputs: &[Tensor]) -> Result<Encoded, Enc
     text.extend_from_slice(b"]}");
     let json_length = binary().next().is_some().then_some(text.len());
     if appended.is_none() {
-        return Ok(Encoded { body: text, json_length, behind: binary().cloned().collect() });
+        return Ok(Encoded { body: text, json_length, behind: binary().cloned().collect(), encoding: None });
     }
     for data in binary() {
         text.extend_from_slice(data);
     }
-    Ok(Encoded { body: text, json_length, behind: Vec::new() })
+    Ok(Encoded { body: text, json_length, behind: Vec::new(), encoding: None })
 }
 
 fn push_output(text: &mut Vec<u8>, output: &Tensor, binary: bool) -> Result<(), EncodeError> {

@@ -38,8 +38,8 @@ pub enum ApiError {
         /// The limit.
         limit: u64,
     },
-    /// 415: the body is compressed.
-    #[error("the request's body has Content-Encoding {encoding:?}; expected it without one")]
+    /// 415: the body is compressed in another way.
+    #[error("the request's body has Content-Encoding {encoding:?}; expected gzip, deflate or none")]
     Encoding {
         /// As it came.
         encoding: String,

@@ -5,12 +5,14 @@ use std::{convert::Infallible, sync::Arc, time::Instant};
 use actix_web::{
     HttpRequest, HttpResponse,
     body::SizedStream,
-    http::header::{HeaderName, HeaderValue},
+    http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue},
     web,
 };
 
 use super::{
-    admit, decode,
+    admit,
+    compress::Encoding,
+    decode,
     encode::{self, EncodeError, Encoded, Envelope},
     error::ApiError,
     metadata::check_address,
@@ -43,6 +45,9 @@ fn respond(encoded: Encoded) -> HttpResponse {
             .content_type(HeaderValue::from_static("application/octet-stream"))
             .insert_header((HeaderName::from_static(admit::BINARY_HEADER), length)),
     };
+    if let Some(encoding) = encoded.encoding {
+        response.insert_header((CONTENT_ENCODING, encoding.name()));
+    }
     if encoded.behind.is_empty() {
         return response.body(encoded.body);
     }
@@ -61,11 +66,13 @@ async fn answer(
     let served = state.served().map_err(ApiError::Unavailable)?;
     let _place = pipeline::take_place(state)?;
     let body = admit::read_body(state, request, payload, deadline).await?;
+    let accept = request.headers().get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
+    let asked = accept.and_then(Encoding::asked);
     let request = read(body, Arc::clone(&served)).await?;
     let InferRequest { id, inputs, outputs, forms, every, missing } = request;
     let answer = pipeline::run(state, &served, inputs, outputs.clone(), deadline).await?;
     let wanted = InferRequest { id, inputs: Vec::new(), outputs, forms, every, missing };
-    write(state, wanted, answer).await
+    write(state, wanted, answer, asked).await
 }
 
 async fn read(body: admit::Body, served: Arc<Served>) -> Result<InferRequest, ApiError> {
@@ -80,18 +87,27 @@ async fn read(body: admit::Body, served: Arc<Served>) -> Result<InferRequest, Ap
     .await
 }
 
-async fn write(state: &State, wanted: InferRequest, outputs: Vec<Tensor>) -> Result<Encoded, ApiError> {
-    let size = encode::json_size(&wanted, &outputs);
+async fn write(
+    state: &State,
+    wanted: InferRequest,
+    outputs: Vec<Tensor>,
+    asked: Option<Encoding>,
+) -> Result<Encoded, ApiError> {
+    let size = match asked {
+        None => encode::json_size(&wanted, &outputs),
+        Some(_) => outputs.iter().map(|output| output.data.len().saturating_mul(10)).sum(),
+    };
     let (model, version) = (state.settings.model.clone(), state.settings.version);
     offload(size, move || {
         let envelope = Envelope { model: &model, version, wanted: &wanted };
-        encode::encode(envelope, &outputs).map_err(|error| match error {
+        let encoded = encode::encode(envelope, &outputs).map_err(|error| match error {
             // The client's fault: it must not count as one of the version.
             EncodeError::NotFinite { .. } if wanted.missing => ApiError::BadRequest(format!(
                 "{error}; the request has null for a missing number, which this model does not fill in"
             )),
             _ => ApiError::Failed(error.to_string()),
-        })
+        })?;
+        encoded.compressed(asked).map_err(|error| ApiError::Failed(error.to_string()))
     })
     .await
 }

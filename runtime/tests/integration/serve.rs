@@ -133,6 +133,44 @@ fn a_large_binary_tensor_comes_back_as_it_was_in_many_pieces() {
 }
 
 #[test]
+fn bodies_and_answers_may_be_compressed_within_the_limit() {
+    use modelwright_runtime::serve::compress::{Encoding, deflate, inflate};
+    let serving = Serving::model("identity_fp32", &["--max-request-bytes", "100000"]);
+    let path = "/v2/models/identity_fp32/infer";
+    let body = one_input("x", "FP32", "[1,1000]", &format!("[{}1]", "1,".repeat(999)));
+    let plain = serving.client().post(path, &body).body;
+    for encoding in [Encoding::Gzip, Encoding::Deflate] {
+        let name = encoding.name();
+        let headers = format!("content-encoding: {name}\r\naccept-encoding: {name}\r\n");
+        let small = deflate(encoding, std::iter::once(body.as_bytes())).unwrap();
+        let answer = serving.client().send_bytes("POST", path, &headers, &small).unwrap();
+        assert_eq!((answer.status, answer.headers["content-encoding"].as_str()), (200, name), "{answer:?}");
+        let (inflated, _) = inflate(encoding, &answer.bytes, 1_000_000, |_| 0).unwrap();
+        assert_eq!(String::from_utf8(inflated).unwrap(), plain);
+        // A small answer is not compressed, nor is one to a client that names all it knows.
+        let answer = serving.client().send(
+            "POST",
+            path,
+            &headers.replace("content", "x"),
+            &one_input("x", "FP32", "[1,1]", "[1]"),
+        );
+        assert!(!answer.unwrap().headers.contains_key("content-encoding"));
+        let many = "accept-encoding: gzip, deflate, br\r\n";
+        assert!(
+            !serving
+                .client()
+                .send("POST", path, many, &body)
+                .unwrap()
+                .headers
+                .contains_key("content-encoding")
+        );
+        let bomb = deflate(encoding, std::iter::once(&vec![b' '; 1_000_000][..])).unwrap();
+        let answer = serving.client().send_bytes("POST", path, &headers, &bomb).unwrap();
+        assert_eq!(answer.status, 413, "{answer:?}");
+    }
+}
+
+#[test]
 fn refusals_have_the_right_status_and_say_what_was_expected() {
     let serving = Serving::model("linear", &["--max-request-bytes", "1000"]);
     let infer = "/v2/models/linear/infer";
@@ -175,7 +213,8 @@ fn refusals_have_the_right_status_and_say_what_was_expected() {
             "expected the length of the request's JSON",
         ),
         ("POST", infer, "inference-header-content-length: 9999\r\n", ONES, 400, "at most the body's"),
-        ("POST", infer, "content-encoding: gzip\r\n", ONES, 415, "Content-Encoding \"gzip\""),
+        ("POST", infer, "content-encoding: br\r\n", ONES, 415, "Content-Encoding \"br\""),
+        ("POST", infer, "content-encoding: gzip\r\n", ONES, 400, "no whole gzip"),
         ("POST", infer, "", &large, 413, "larger than 1000 bytes"),
         (
             "POST",
