@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod admit;
+pub mod classify;
 pub mod compress;
 pub mod decode;
 pub mod drain;
