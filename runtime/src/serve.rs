@@ -9,6 +9,7 @@
 pub mod about;
 pub mod admin;
 pub mod admit;
+pub mod classify;
 pub mod compress;
 pub mod decode;
 pub mod drain;

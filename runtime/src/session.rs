@@ -6,7 +6,9 @@
 
 mod error;
 pub mod library;
+pub mod maps;
 mod shared;
+mod signature;
 pub mod validate;
 mod value;
 
@@ -22,15 +24,17 @@ use modelwright_contract::{
 use ort::{
     ep::{self, ExecutionProvider as _},
     session::{RunOptions, SessionInputValue, builder::AutoDevicePolicy},
-    value::{DynValue, Outlet, ValueType},
+    value::DynValue,
 };
 
 pub use self::error::{LoadError, RunError};
 use self::{
     library::LibraryError,
+    maps::Part,
     shared::SharedSession,
+    signature::Place,
     validate::{validate_inputs, validate_outputs},
-    value::{datatype, from_value, to_value},
+    value::{from_value, to_value},
 };
 use crate::tensor::Tensor;
 
@@ -43,11 +47,18 @@ pub struct SessionOptions {
     pub allow_fallback: bool,
     /// Threads of one run; 0 for one a core that the process may use.
     pub intra_op_threads: usize,
+    /// Whether only one run is made at a time, as it always is on other providers than the CPU.
+    pub one_at_a_time: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { execution_providers: vec![ExecutionProvider::Cpu], allow_fallback: false, intra_op_threads: 0 }
+        Self {
+            execution_providers: vec![ExecutionProvider::Cpu],
+            allow_fallback: false,
+            intra_op_threads: 0,
+            one_at_a_time: false,
+        }
     }
 }
 
@@ -133,6 +144,10 @@ enum Runner {
 pub struct Session {
     runner: Runner,
     signature: Signature,
+    /// Where each output of the signature is.
+    parts: Vec<Place>,
+    output_names: Vec<String>,
+    labels: Vec<String>,
     execution_provider: ExecutionProvider,
     onnxruntime_version: &'static str,
 }
@@ -145,20 +160,32 @@ impl Session {
             return Err(LoadError::NoFile { path: path.to_owned() });
         }
         let (inner, execution_provider) = load_on_first(runtime, path, options)?;
-        let signature = Signature {
-            inputs: inner.inputs().iter().map(|tensor| spec("input", tensor)).collect::<Result<_, _>>()?,
-            outputs: inner.outputs().iter().map(|tensor| spec("output", tensor)).collect::<Result<_, _>>()?,
-        };
+        let (signature, parts) = signature::read(&inner)?;
+        let output_names = inner.outputs().iter().map(|output| output.name().to_owned()).collect();
+        let labels = signature::labels(&inner);
         let runner = match execution_provider {
-            ExecutionProvider::Cpu => {
+            ExecutionProvider::Cpu if !options.one_at_a_time => {
                 let shared = SharedSession::new(inner);
                 Runner::Shared(shared.ok_or_else(|| {
                     LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
                 })?)
             }
-            ExecutionProvider::Cuda => Runner::Locked(Mutex::new(inner)),
+            ExecutionProvider::Cpu | ExecutionProvider::Cuda => Runner::Locked(Mutex::new(inner)),
         };
-        Ok(Self { runner, signature, execution_provider, onnxruntime_version: &runtime.version })
+        Ok(Self {
+            runner,
+            signature,
+            parts,
+            output_names,
+            labels,
+            execution_provider,
+            onnxruntime_version: &runtime.version,
+        })
+    }
+
+    /// Names of the classes, if the model's metadata have them: a JSON array under `classes`.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// Inputs and outputs.
@@ -218,21 +245,46 @@ impl Session {
         } else {
             outputs.iter().filter_map(|name| place(&self.signature.outputs, name)).collect()
         };
+        // Both parts of an output of maps come from one value.
+        let mut places: Vec<usize> = Vec::with_capacity(wanted.len());
+        for (place, _) in wanted.iter().filter_map(|place| self.parts.get(*place)) {
+            if !places.contains(place) {
+                places.push(*place);
+            }
+        }
         let answers = match &self.runner {
-            Runner::Shared(session) => session.run(&values, &wanted, &cancellation.0),
-            Runner::Locked(session) => self.run_locked(session, values, &wanted, cancellation),
+            Runner::Shared(session) => session.run(&values, &places, &cancellation.0),
+            Runner::Locked(session) => self.run_locked(session, values, &places, cancellation),
         };
-        let answers = answers.map_err(|error| run_error(&error))?;
-        let names = wanted.iter().filter_map(|place| self.signature.outputs.get(*place));
+        let mut answers: Vec<Option<DynValue>> =
+            answers.map_err(|error| run_error(&error))?.into_iter().map(Some).collect();
         let is_input = |name: &str| place(&self.signature.inputs, name).is_some();
-        names.zip(answers).map(|(spec, value)| from_value(&spec.name, value, is_input(&spec.name))).collect()
+        let mut tensors = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let (Some(spec), Some((place, part))) =
+                (self.signature.outputs.get(wanted), self.parts.get(wanted))
+            else {
+                continue;
+            };
+            let missing = || RunError::NotTensor { name: spec.name.clone() };
+            let answer =
+                places.iter().position(|found| found == place).and_then(|found| answers.get_mut(found));
+            let answer = answer.ok_or_else(missing)?;
+            tensors.push(match part {
+                Part::Whole => {
+                    from_value(&spec.name, answer.take().ok_or_else(missing)?, is_input(&spec.name))?
+                }
+                part => maps::tensor(spec, *part, answer.as_ref().ok_or_else(missing)?)?,
+            });
+        }
+        Ok(tensors)
     }
 
     fn run_locked(
         &self,
         session: &Mutex<ort::session::Session>,
         values: Vec<(usize, SessionInputValue<'_>)>,
-        wanted: &[usize],
+        places: &[usize],
         cancellation: &Cancellation,
     ) -> ort::Result<Vec<DynValue>> {
         let name = |place: usize| self.signature.inputs.get(place).map_or("", |input| input.name.as_str());
@@ -240,8 +292,8 @@ impl Session {
         let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut answer = session.run_with_options(values, &cancellation.0)?;
         let missing = || ort::Error::new("a run ended well without one of its outputs");
-        let names = wanted.iter().filter_map(|place| self.signature.outputs.get(*place));
-        names.map(|spec| answer.remove(&spec.name).ok_or_else(missing)).collect()
+        let names = places.iter().filter_map(|place| self.output_names.get(*place));
+        names.map(|name| answer.remove(name).ok_or_else(missing)).collect()
     }
 }
 
@@ -314,35 +366,6 @@ fn load_on(
 fn available() -> String {
     let cuda = ep::CUDA::is_available().unwrap_or(false);
     if cuda { "CPU, and CUDA where its libraries and a device are present" } else { "CPU" }.to_owned()
-}
-
-fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
-    let unsupported = |kind: String| LoadError::UnsupportedValue {
-        direction,
-        name: outlet.name().to_owned(),
-        kind,
-        hint: match outlet.dtype() {
-            ValueType::Sequence(_) | ValueType::Map { .. } => {
-                "; export it as a tensor (skl2onnx: options={id(model): {\"zipmap\": False}})"
-            }
-            _ => {
-                "; change the export so that it is one of BOOL, INT8 to INT64, UINT8 to UINT64, FP16, BF16, FP32, FP64, BYTES"
-            }
-        },
-    };
-    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
-        return Err(unsupported(match outlet.dtype() {
-            ValueType::Sequence(_) => "a sequence".to_owned(),
-            ValueType::Map { .. } => "a map".to_owned(),
-            _ => "an optional value".to_owned(),
-        }));
-    };
-    let datatype = datatype(*ty).ok_or_else(|| unsupported(format!("a tensor of {ty}")))?;
-    Ok(TensorSpec {
-        name: outlet.name().to_owned(),
-        datatype: datatype.name().to_owned(),
-        shape: shape.iter().map(|size| (*size).max(-1)).collect(),
-    })
 }
 
 /// Where a model's graph is: the path itself, or `model.onnx` in a folder.

@@ -52,6 +52,13 @@ def test_bodies_and_answers_may_be_compressed(serve: Serve, algorithm: str) -> N
     assert answer.as_numpy("y").shape == (100, 3)
 
 
+def test_the_best_classes_are_answered_by_name(serve: Serve) -> None:
+    outputs = [client.InferRequestedOutput("probabilities", class_count=2)]
+    inputs = [tensor("x", "FP32", np.float32([[0.25, 0.125, 0.75]]))]
+    answer = connect(serve("zipmap")).infer("zipmap", inputs, outputs=outputs)
+    assert answer.as_numpy("probabilities").tolist() == [[b"0.75:0:bird", b"0.25:1:cat"]]
+
+
 def test_many_requests_at_once(serve: Serve) -> None:
     many = client.InferenceServerClient(serve("linear").http, concurrency=8)
     requests = [many.async_infer("linear", [tensor("x", "FP32", np.full((1, 4), i, np.float32))]) for i in range(64)]

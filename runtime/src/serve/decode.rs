@@ -343,10 +343,6 @@ fn parameters(reader: &mut Reader<'_>) -> Result<Parameters, Fault> {
         }
         Ok::<_, Fault>(())
     })?;
-    if found.classification > 0 {
-        let instead = "ask for the output itself and sort it";
-        return Err(DecodeError::Extension { what: "classification", instead }.into());
-    }
     Ok(found)
 }
 

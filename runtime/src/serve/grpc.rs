@@ -6,6 +6,7 @@
 mod connection;
 mod contents;
 mod front;
+mod goodbye;
 mod service;
 
 use std::{

@@ -12,6 +12,7 @@ use actix_web::{
         header::{HeaderName, HeaderValue},
     },
     middleware::{Next, from_fn},
+    rt::net::TcpStream,
     web,
 };
 use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
@@ -19,7 +20,7 @@ use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
 use super::{
     error::ApiError,
     infer, metadata, openapi, page,
-    state::{Connection, InFlight, State},
+    state::{self, Connection, InFlight, State},
 };
 
 /// Longer than the idle time of common clients and proxies, so that they close and the server does not.
@@ -38,7 +39,10 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
             .configure(|config| routes(config, &for_apps.settings.model))
             .default_service(web::to(no_such_path))
     })
-    .on_connect(move |_, extensions| {
+    .on_connect(move |stream, extensions| {
+        if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+            state::limit_patience(stream, &for_connections.settings.limits);
+        }
         extensions.insert(Connection::open(Arc::clone(&for_connections)));
     })
     .workers(workers)

@@ -68,11 +68,9 @@ async fn answer(
     let body = admit::read_body(state, request, payload, deadline).await?;
     let accept = request.headers().get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let asked = accept.and_then(Encoding::asked);
-    let request = read(body, Arc::clone(&served)).await?;
-    let InferRequest { id, inputs, outputs, forms, every, missing } = request;
-    let answer = pipeline::run(state, &served, inputs, outputs.clone(), deadline).await?;
-    let wanted = InferRequest { id, inputs: Vec::new(), outputs, forms, every, missing };
-    write(state, wanted, answer, asked).await
+    let mut request = read(body, Arc::clone(&served)).await?;
+    let outputs = pipeline::run(state, &served, &mut request, deadline).await?;
+    write(state, request, outputs, asked).await
 }
 
 async fn read(body: admit::Body, served: Arc<Served>) -> Result<InferRequest, ApiError> {

@@ -14,8 +14,8 @@ pub const PLATFORM: &str = "onnxruntime_onnx";
 /// What runs it.
 pub const BACKEND: &str = "onnxruntime";
 /// Extensions of the protocol that are served.
-pub const EXTENSIONS: [&str; 4] =
-    ["binary_tensor_data", "model_configuration", "model_repository", "statistics"];
+pub const EXTENSIONS: [&str; 5] =
+    ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"];
 
 /// `GET /v2`.
 pub async fn server() -> HttpResponse {

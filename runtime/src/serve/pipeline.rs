@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    classify,
     error::ApiError,
     request::InferRequest,
     state::{Served, State},
@@ -67,16 +68,17 @@ pub fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError>
     validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))
 }
 
-/// Runs the model on a request that was compared with its signature.
+/// Runs the model on a request that was compared with its signature, and takes its inputs.
 pub async fn run(
     state: &State,
     served: &Served,
-    inputs: Vec<Tensor>,
-    outputs: Vec<String>,
+    request: &mut InferRequest,
     deadline: Instant,
 ) -> Result<Vec<Tensor>, ApiError> {
     let limits = &state.settings.limits;
     let cancellation = Cancellation::new().map_err(|error| run_error(&error))?;
+    let inputs = std::mem::take(&mut request.inputs);
+    let outputs = classify::outputs_to_run(&served.signature, request);
     let answer =
         served.worker.run(inputs, outputs, cancellation, deadline).await.map_err(
             |refused| match refused {
@@ -86,12 +88,14 @@ pub async fn run(
             },
         )?;
     state.metrics.computed(answer.queued, answer.computed, answer.leads);
-    answer.outputs.map_err(|error| match error {
+    let outputs = answer.outputs.map_err(|error| match error {
         RunError::Cancelled if Instant::now() >= deadline => {
             ApiError::Timeout { milliseconds: limits.timeout_milliseconds }
         }
         error => run_error(&error),
-    })
+    })?;
+    classify::classify(request, &served.labels, outputs)
+        .map_err(|error| ApiError::BadRequest(error.to_string()))
 }
 
 fn stopping() -> ApiError {

@@ -136,6 +136,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         allow_fallback: settings.allow_fallback,
         // Requests that run together share the cores.
         intra_op_threads: (cores() / settings.threads.max(1)).max(1),
+        one_at_a_time: false,
     };
     let session = Session::load(&graph, &options)?;
     let mut facts = Facts {
@@ -176,10 +177,10 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         inline: !has_loops,
     };
     tracing::debug!(?options, "the model is run");
-    let signature = session.signature().clone();
+    let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
     let about = about::read(&settings.path, samples.as_ref());
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
-    Ok(Served { signature, worker, facts, about })
+    Ok(Served { signature, labels, worker, facts, about })
 }
 
 /// Whether requests may share a run; a doubt means that they may not.

@@ -1,6 +1,7 @@
 //! What all parts of a serving process share: how far it is, who is connected, and whether it is leaving. Needs no client.
 
 use std::{
+    os::fd::AsFd,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use modelwright_contract::{signature::Signature, status::ServeStatus};
+use modelwright_contract::{serving::ServingLimits, signature::Signature, status::ServeStatus};
 
 use super::{about::About, drain::Observed, settings::Settings, worker::Worker};
 use crate::metrics::{Gauges, Metrics};
@@ -47,6 +48,8 @@ pub struct Facts {
 pub struct Served {
     /// Inputs and outputs.
     pub signature: Signature,
+    /// Names of its classes, as far as its metadata have them.
+    pub labels: Vec<String>,
     /// What runs it.
     pub worker: Worker,
     /// What is reported.
@@ -264,6 +267,15 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.activity.touch();
         self.0.activity.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Gives a client up that takes nothing of its answer for as long as an answer may take: the system ends the connection,
+/// whatever else waits for it.
+pub fn limit_patience(stream: impl AsFd, limits: &ServingLimits) {
+    let milliseconds = u32::try_from(limits.timeout_milliseconds).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "a client that does not read is not given up");
     }
 }
 

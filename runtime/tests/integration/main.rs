@@ -9,6 +9,8 @@
 mod commands;
 // Leaving service under load.
 mod drain;
+// Binary data, compression, classes, and clients that misbehave.
+mod extensions;
 // Training data from every kind of source, and the config that `train` gets.
 mod fetch_data;
 // `http` and `https` sources against a web server that behaves and misbehaves.

@@ -198,7 +198,48 @@ fn an_output_that_is_no_tensor_is_refused_at_load_with_what_to_do() {
     let error = Session::load(&model("sequence"), &SessionOptions::default()).unwrap_err();
     assert!(matches!(error, LoadError::UnsupportedValue { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("output \"pair\"") && text.contains("zipmap"), "{text}");
+    assert!(text.contains("output \"pair\"") && text.contains("export it as a tensor"), "{text}");
+}
+
+#[test]
+fn maps_become_a_tensor_of_their_values_and_one_of_their_keys_in_ascending_order() {
+    let input = fp32("x", &[2, 3], &[0.1, 0.2, 0.7, 0.3, 0.4, 0.3]);
+    for (name, keys, values) in [
+        (
+            "zipmap",
+            Tensor {
+                name: "probabilities.keys".to_owned(),
+                datatype: Datatype::Bytes,
+                shape: vec![3],
+                data: encode_strings(["bird", "cat", "dog"]).unwrap(),
+            },
+            [0.7, 0.1, 0.2, 0.3, 0.3, 0.4],
+        ),
+        ("zipmap_int64", int64("probabilities.keys", &[3], &[-3, 7, 12]), [0.2, 0.1, 0.7, 0.4, 0.3, 0.3]),
+    ] {
+        let session = load(name);
+        let shown = format!("{:?}", session.signature().outputs);
+        assert!(shown.contains("[-1, -1]") && shown.contains("probabilities.keys"), "{shown}");
+        let both = session.run(std::slice::from_ref(&input), &[]).unwrap();
+        assert_eq!(both, [fp32("probabilities", &[2, 3], &values), keys.clone()]);
+        let one = session.run(std::slice::from_ref(&input), &["probabilities.keys".to_owned()]).unwrap();
+        assert_eq!(one, [keys]);
+        let golden = record_synthetic(&session, 3, 7).unwrap();
+        assert_eq!(replay(&session, &golden).unwrap().count, 3);
+    }
+}
+
+#[test]
+fn one_run_at_a_time_gives_the_same_answers() {
+    let options = SessionOptions { one_at_a_time: true, ..SessionOptions::default() };
+    let inputs = [fp32("b", &[1, 3], &[0.0, 5.0, 0.0]), fp32("a", &[1, 3], &[1.0, 1.0, 1.0])];
+    let wanted = ["label".to_owned(), "sum".to_owned()];
+    let locked = Session::load(&model("two_in_two_out"), &options).unwrap();
+    assert!(!locked.is_shared());
+    assert_eq!(locked.run(&inputs, &wanted).unwrap(), load("two_in_two_out").run(&inputs, &wanted).unwrap());
+    let maps = Session::load(&model("zipmap"), &options).unwrap();
+    let input = [fp32("x", &[1, 3], &[0.1, 0.2, 0.7])];
+    assert_eq!(maps.run(&input, &[]).unwrap(), load("zipmap").run(&input, &[]).unwrap());
 }
 
 #[test]
@@ -216,8 +257,8 @@ fn a_file_that_is_no_model_is_refused() {
 fn a_provider_that_is_not_there_is_an_error_unless_a_fallback_is_allowed() {
     let options = SessionOptions {
         execution_providers: vec![ExecutionProvider::Cuda],
-        allow_fallback: false,
         intra_op_threads: 1,
+        ..SessionOptions::default()
     };
     let error = Session::load(&model("linear"), &options).unwrap_err();
     assert!(

@@ -31,10 +31,19 @@ DATATYPES = {
 }
 
 
-def save(name: str, nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers: Sequence[Any] = ()) -> None:
-    """Check one graph and write it."""
+def save(  # noqa: PLR0913, a graph has that many parts
+    name: str,
+    nodes: list[Any],
+    inputs: list[Any],
+    outputs: list[Any],
+    initializers: Sequence[Any] = (),
+    *,
+    more: Sequence[Any] = (),
+) -> None:
+    """Check one graph and write it; `more` are operator sets besides the usual one."""
     graph = h.make_graph(nodes, name, inputs, outputs, list(initializers))
-    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8, producer_name="modelwright-tests")
+    opsets = [h.make_opsetid("", 17), *more]
+    model = h.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="modelwright-tests")
     onnx.checker.check_model(model)
     onnx.save(model, HERE / f"{name}.onnx")
 
@@ -130,6 +139,21 @@ def main() -> None:
         [tensor("x", TensorProto.FLOAT, ["n"])],
         [h.make_value_info("pair", h.make_sequence_type_proto(element))],
     )
+    # As scikit-learn's classifiers are exported by default.
+    number = h.make_tensor_type_proto(TensorProto.FLOAT, None)
+    maps: list[tuple[str, int, dict[str, Any]]] = [
+        ("zipmap", TensorProto.STRING, {"classlabels_strings": ["cat", "dog", "bird"]}),
+        ("zipmap_int64", TensorProto.INT64, {"classlabels_int64s": [7, -3, 12]}),
+    ]
+    for name, key, labels in maps:
+        rows = h.make_sequence_type_proto(h.make_map_type_proto(key, number))
+        save(
+            name,
+            [h.make_node("ZipMap", ["x"], ["probabilities"], domain="ai.onnx.ml", **labels)],
+            [tensor("x", TensorProto.FLOAT, ["n", 3])],
+            [h.make_value_info("probabilities", rows)],
+            more=[h.make_opsetid("ai.onnx.ml", 3)],
+        )
     trained()
 
 

@@ -21,8 +21,9 @@ use tokio::{
 use super::{
     End,
     front::{self, Services},
+    goodbye::Goodbye,
 };
-use crate::serve::state::{Connection, State};
+use crate::serve::state::{Connection, State, limit_patience};
 
 /// Bytes that a client may send of one call before the server has read them.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
@@ -109,6 +110,7 @@ async fn converse(
     mut ending: watch::Receiver<End>,
 ) {
     let _open = Connection::open(Arc::clone(&state));
+    limit_patience(&stream, &state.settings.limits);
     let asked = Arc::new(Notify::new());
     let (for_calls, asked_by_call) = (Arc::clone(&state), Arc::clone(&asked));
     let calls = service_fn(move |request| {
@@ -125,7 +127,7 @@ async fn converse(
         .max_header_list_size(HEADERS)
         .keep_alive_interval(ALIVE)
         .keep_alive_timeout(ALIVE)
-        .serve_connection(TokioIo::new(stream), calls);
+        .serve_connection(TokioIo::new(Goodbye::new(stream)), calls);
     let mut connection = pin!(connection);
     let mut leaving = state.leaving();
     let told_to_leave = async {

@@ -23,6 +23,8 @@ use crate::{
 
 /// Most inputs or outputs of one request, as over HTTP.
 const MAX_TENSORS: usize = 1024;
+/// Most sizes of a shape, as over HTTP.
+const MAX_RANK: usize = 64;
 
 /// A message as a request, and whether its contents are raw.
 pub fn decode(message: ModelInferRequest) -> Result<(InferRequest, bool), ApiError> {
@@ -70,22 +72,21 @@ fn classes(parameters: &HashMap<String, InferParameter>) -> Result<usize, ApiErr
         Some(ParameterChoice::Uint64Param(count)) => usize::try_from(count).ok(),
         _ => None,
     };
-    match count {
-        Some(0) => Ok(0),
-        Some(_) => Err(ApiError::BadRequest(
-            "the parameter classification of the request is not served here; ask for the output itself and sort it"
+    count.ok_or_else(|| {
+        ApiError::BadRequest(
+            "the parameter classification is no number of classes; expected an integer of 0 or more"
                 .to_owned(),
-        )),
-        None => Err(ApiError::BadRequest(
-            "the parameter classification is no number of classes; expected an integer of 0 or more".to_owned(),
-        )),
-    }
+        )
+    })
 }
 
 fn tensor(input: InferInputTensor, raw: Option<Bytes>) -> Result<Tensor, ApiError> {
     refuse_shared_memory(&input.parameters)?;
     let InferInputTensor { name, datatype, shape, contents, .. } = input;
     let bad = |problem: String| Err(ApiError::BadRequest(format!("input {name:?} {problem}")));
+    if shape.len() > MAX_RANK {
+        return bad(format!("has a shape of {} sizes, expected at most {MAX_RANK}", shape.len()));
+    }
     let Some(datatype) = Datatype::parse(&datatype) else {
         return bad(format!("has datatype {datatype:?}, expected one of {}", datatypes()));
     };

@@ -63,8 +63,7 @@ impl Inference {
         let served = self.named(&message.model_name, &message.model_version)?;
         let (mut request, raw) = contents::decode(message)?;
         pipeline::validate(&served, &request)?;
-        let (inputs, outputs) = (std::mem::take(&mut request.inputs), std::mem::take(&mut request.outputs));
-        let answer = pipeline::run(&self.state, &served, inputs, outputs, context.deadline).await?;
+        let answer = pipeline::run(&self.state, &served, &mut request, context.deadline).await?;
         let settings = &self.state.settings;
         let envelope = Envelope { model: &settings.model, version: settings.version, raw };
         contents::encode(envelope, request.id, answer)

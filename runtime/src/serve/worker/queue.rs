@@ -73,6 +73,11 @@ impl Queue {
     /// Puts a job at the end; gives it back if there is no room.
     pub fn push(&self, job: Job) -> Result<(), Job> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        if inside.jobs.len() >= self.capacity {
+            // Those that nobody waits for any more take no place.
+            let now = Instant::now();
+            inside.jobs.retain(|waiting| !waiting.is_over(now));
+        }
         if inside.closed || inside.jobs.len() >= self.capacity {
             return Err(job);
         }

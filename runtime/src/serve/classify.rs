@@ -1,0 +1,218 @@
+//! The classification extension: the best classes of an output instead of the output. In go outputs and how they were asked
+//! for; out come outputs. Needs no client.
+//!
+//! A class is written as Triton writes it: its score, its place, and its name if that is known, with colons between. Names
+//! are the keys of an output of maps, or the model's own (`classes` in its metadata).
+
+use std::cmp::Ordering;
+
+use modelwright_contract::signature::Signature;
+
+use super::request::InferRequest;
+use crate::{
+    golden::floats,
+    session::maps::keys_of,
+    tensor::{Datatype, Tensor, encode_strings},
+};
+
+/// An output without classes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("output {name:?} has no classes: it is {datatype} of shape {}; expected numbers with an axis of classes at the end", crate::tensor::Shape(.shape))]
+pub struct NoClasses {
+    name: String,
+    datatype: Datatype,
+    shape: Vec<i64>,
+}
+
+/// The outputs that the model must give: those that are asked for, and behind them the keys that name their classes.
+pub fn outputs_to_run(signature: &Signature, request: &InferRequest) -> Vec<String> {
+    let mut outputs = request.outputs.clone();
+    for (place, name) in request.outputs.iter().enumerate() {
+        let keys = keys_of(name);
+        if request.form(place).classes > 0
+            && signature.outputs.iter().any(|output| output.name == keys)
+            && !outputs.contains(&keys)
+        {
+            outputs.push(keys);
+        }
+    }
+    outputs
+}
+
+/// Puts classes in the place of the outputs that are asked for so, and drops what was only needed for that.
+pub fn classify(
+    request: &InferRequest,
+    labels: &[String],
+    mut outputs: Vec<Tensor>,
+) -> Result<Vec<Tensor>, NoClasses> {
+    if request.forms.iter().all(|form| form.classes == 0) {
+        return Ok(outputs);
+    }
+    for place in 0..request.outputs.len() {
+        let count = request.form(place).classes;
+        if count == 0 {
+            continue;
+        }
+        let Some(output) = outputs.get(place) else { continue };
+        let keys = keys_of(&output.name);
+        let keys = outputs.iter().find(|other| other.name == keys).map(names);
+        let classes = best(output, count, keys.as_deref().unwrap_or(labels))?;
+        if let Some(output) = outputs.get_mut(place) {
+            *output = classes;
+        }
+    }
+    outputs.truncate(request.outputs.len());
+    Ok(outputs)
+}
+
+fn names(keys: &Tensor) -> Vec<String> {
+    match keys.datatype {
+        Datatype::Bytes => keys.strings().unwrap_or_default().into_iter().map(str::to_owned).collect(),
+        _ => integers(keys).iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The classes with the highest scores of each row, best first; of equal ones the first.
+fn best(output: &Tensor, count: usize, labels: &[String]) -> Result<Tensor, NoClasses> {
+    let none =
+        || NoClasses { name: output.name.clone(), datatype: output.datatype, shape: output.shape.clone() };
+    let classes = output.shape.last().and_then(|size| usize::try_from(*size).ok()).ok_or_else(none)?;
+    let scores = match output.datatype {
+        Datatype::Bytes | Datatype::Bool => return Err(none()),
+        datatype if datatype.is_float() => Scores::Floats(floats(output)),
+        _ => Scores::Integers(integers(output)),
+    };
+    let count = count.min(classes);
+    let mut strings = Vec::new();
+    let rows = scores.len().checked_div(classes).unwrap_or(0);
+    for row in 0..rows {
+        let first = row * classes;
+        let mut places: Vec<usize> = (0..classes).collect();
+        places.sort_by(|a, b| scores.compare(first + b, first + a).then(a.cmp(b)));
+        for place in places.into_iter().take(count) {
+            let score = scores.show(first + place, output.datatype);
+            strings.push(match labels.get(place).filter(|label| !label.is_empty()) {
+                Some(label) => format!("{score}:{place}:{label}"),
+                None => format!("{score}:{place}"),
+            });
+        }
+    }
+    let mut shape = output.shape.clone();
+    if let Some(last) = shape.last_mut() {
+        *last = i64::try_from(count).map_err(|_| none())?;
+    }
+    let data = encode_strings(strings).ok_or_else(none)?;
+    Ok(Tensor { name: output.name.clone(), datatype: Datatype::Bytes, shape, data })
+}
+
+enum Scores {
+    Floats(Vec<f64>),
+    Integers(Vec<i128>),
+}
+
+impl Scores {
+    fn len(&self) -> usize {
+        match self {
+            Self::Floats(scores) => scores.len(),
+            Self::Integers(scores) => scores.len(),
+        }
+    }
+
+    /// No number is below every number.
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        match self {
+            Self::Floats(scores) => match (scores.get(a), scores.get(b)) {
+                (Some(a), Some(b)) => a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())),
+                _ => Ordering::Equal,
+            },
+            Self::Integers(scores) => scores.get(a).cmp(&scores.get(b)),
+        }
+    }
+
+    fn show(&self, place: usize, datatype: Datatype) -> String {
+        match self {
+            #[expect(clippy::cast_possible_truncation, reason = "it was an FP32 or less")]
+            Self::Floats(scores) => scores.get(place).map_or_else(String::new, |score| {
+                if datatype == Datatype::Fp64 { score.to_string() } else { (*score as f32).to_string() }
+            }),
+            Self::Integers(scores) => scores.get(place).map_or_else(String::new, ToString::to_string),
+        }
+    }
+}
+
+fn integers(tensor: &Tensor) -> Vec<i128> {
+    let Some(size) = tensor.datatype.size() else { return Vec::new() };
+    let signed =
+        matches!(tensor.datatype, Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64);
+    let integer = |bytes: &[u8]| {
+        let unsigned = bytes.iter().rev().fold(0_i128, |sum, byte| (sum << 8) | i128::from(*byte));
+        if signed && unsigned >> (size * 8 - 1) == 1 { unsigned - (1 << (size * 8)) } else { unsigned }
+    };
+    tensor.data.chunks_exact(size).map(integer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::serve::request::Form;
+
+    fn output(shape: &[i64], numbers: &[f32]) -> Tensor {
+        Tensor {
+            name: "y".to_owned(),
+            datatype: Datatype::Fp32,
+            shape: shape.to_vec(),
+            data: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        }
+    }
+
+    fn asked(classes: usize) -> InferRequest {
+        InferRequest {
+            outputs: vec!["y".to_owned()],
+            forms: vec![Form { binary: false, classes }],
+            ..InferRequest::default()
+        }
+    }
+
+    fn answer(classes: usize, labels: &[&str], output: Tensor) -> (Vec<i64>, Vec<String>) {
+        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        let tensor = classify(&asked(classes), &labels, vec![output]).unwrap().remove(0);
+        (tensor.shape.clone(), tensor.strings().unwrap().into_iter().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn the_best_classes_of_each_row_come_first_with_their_names() {
+        let rows = output(&[2, 3], &[0.25, 0.5, 0.25, f32::NAN, -1.0, 0.0]);
+        let (shape, classes) = answer(2, &["cat", "dog"], rows.clone());
+        assert_eq!(shape, [2, 2]);
+        assert_eq!(classes, ["0.5:1:dog", "0.25:0:cat", "0:2", "-1:1:dog"]);
+        assert_eq!(answer(9, &[], rows).0, [2, 3], "no more than there are");
+        assert_eq!(answer(1, &[], output(&[0, 3], &[])), (vec![0, 1], Vec::new()));
+    }
+
+    #[test]
+    fn keys_of_maps_name_the_classes_and_are_not_sent_unless_asked_for() {
+        let keys = Tensor {
+            name: "y.keys".to_owned(),
+            datatype: Datatype::Int64,
+            shape: vec![2],
+            data: [10_i64, -20].iter().flat_map(|key| key.to_le_bytes()).collect(),
+        };
+        let outputs = classify(&asked(1), &[], vec![output(&[1, 2], &[0.1, 0.9]), keys]).unwrap();
+        assert_eq!(outputs.len(), 1);
+        assert_eq!(outputs[0].strings().unwrap(), ["0.9:1:-20"]);
+    }
+
+    #[test]
+    fn an_output_without_classes_is_refused() {
+        let text = Tensor {
+            name: "y".to_owned(),
+            datatype: Datatype::Bytes,
+            shape: vec![1],
+            data: encode_strings(["a"]).unwrap(),
+        };
+        let error = classify(&asked(1), &[], vec![text]).unwrap_err().to_string();
+        assert!(error.contains("output \"y\" has no classes: it is BYTES of shape [1]"), "{error}");
+        assert!(classify(&asked(1), &[], vec![output(&[], &[1.0])]).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! What a model takes and gives, as the protocol has it. In goes a loaded model; out come its signature, where each output
+//! of it is in the model, and the names of its classes.
+
+use modelwright_contract::signature::{Signature, TensorSpec};
+use ort::value::{Outlet, ValueType};
+
+use super::{
+    LoadError,
+    maps::{self, Part},
+    value::datatype,
+};
+
+/// Key of a model's metadata that names its classes.
+const LABELS: &str = "classes";
+
+/// Which output of a model one of the signature is, and which part of it.
+pub(super) type Place = (usize, Part);
+
+/// A loaded model's signature, and where each of its outputs is.
+pub(super) fn read(session: &ort::session::Session) -> Result<(Signature, Vec<Place>), LoadError> {
+    let inputs = session.inputs().iter().map(|tensor| spec("input", tensor)).collect::<Result<_, _>>()?;
+    let (outputs, parts) = outputs(session)?;
+    Ok((Signature { inputs, outputs }, parts))
+}
+
+fn outputs(session: &ort::session::Session) -> Result<(Vec<TensorSpec>, Vec<Place>), LoadError> {
+    let (mut specs, mut parts) = (Vec::new(), Vec::new());
+    for (place, outlet) in session.outputs().iter().enumerate() {
+        if let Some(both) = maps::specs(outlet.name(), outlet.dtype()) {
+            for (part, spec) in both {
+                specs.push(spec);
+                parts.push((place, part));
+            }
+        } else {
+            specs.push(spec("output", outlet)?);
+            parts.push((place, Part::Whole));
+        }
+    }
+    Ok((specs, parts))
+}
+
+/// Names of classes in a model's metadata.
+pub(super) fn labels(session: &ort::session::Session) -> Vec<String> {
+    let text = session.metadata().ok().and_then(|metadata| metadata.custom(LABELS));
+    let values: Vec<serde_json::Value> =
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let label = |value: serde_json::Value| match value {
+        serde_json::Value::String(label) => label,
+        other => other.to_string(),
+    };
+    values.into_iter().map(label).collect()
+}
+
+fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
+    let unsupported = |kind: String| LoadError::UnsupportedValue {
+        direction,
+        name: outlet.name().to_owned(),
+        kind,
+        hint: match outlet.dtype() {
+            ValueType::Sequence(_) | ValueType::Map { .. } => {
+                "; export it as a tensor. Of maps, those with keys of text or INT64 and values of FP32 are served (ZipMap)"
+            }
+            _ => {
+                "; change the export so that it is one of BOOL, INT8 to INT64, UINT8 to UINT64, FP16, BF16, FP32, FP64, BYTES"
+            }
+        },
+    };
+    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+        return Err(unsupported(match outlet.dtype() {
+            ValueType::Sequence(_) => "a sequence".to_owned(),
+            ValueType::Map { .. } => "a map".to_owned(),
+            _ => "an optional value".to_owned(),
+        }));
+    };
+    let datatype = datatype(*ty).ok_or_else(|| unsupported(format!("a tensor of {ty}")))?;
+    Ok(TensorSpec {
+        name: outlet.name().to_owned(),
+        datatype: datatype.name().to_owned(),
+        shape: shape.iter().map(|size| (*size).max(-1)).collect(),
+    })
+}
