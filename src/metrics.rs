@@ -80,14 +80,14 @@ impl Metrics {
     /// a rate over a counter that appears with its first event misses that event.
     pub fn reconciles(&self, kind: &'static str) {
         for outcome in ["ok", "error"] {
-            self.reconciles.get_or_create(&ReconcileLabels { kind, outcome });
+            drop(self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }));
         }
-        self.errors.get_or_create(&ErrorLabels { kind, error: "api" });
+        drop(self.errors.get_or_create(&ErrorLabels { kind, error: "api" }));
     }
 
     /// A kind is going to be watched.
     pub fn watches(&self, kind: &'static str) {
-        self.watch_errors.get_or_create(&KindLabels { kind });
+        drop(self.watch_errors.get_or_create(&KindLabels { kind }));
     }
 
     /// A reconcile ended: `error` is its static label where it failed.
