@@ -122,9 +122,6 @@ async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, 
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(broken)?;
-    if first.len() > most {
-        return Err(ApiError::TooLarge { limit });
-    }
     if head.length == Some(first.len() as u64) && head.json_length.is_none_or(|json| is_aligned(&first, json))
     {
         return Ok(first);
