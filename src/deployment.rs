@@ -165,7 +165,7 @@ fn second(time: Timestamp) -> Timestamp {
 
 type Acted = Result<Look, (Box<Look>, DeploymentError)>;
 
-/// Writes what the look asks for; what is written is decided on a fresh look.
+/// Writes what the look asks for: a first start at once, anything else as it is decided on a fresh look.
 async fn act(
     context: &Context,
     answers: &Answers,

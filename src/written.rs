@@ -16,6 +16,9 @@ use crate::{api::name::DEPLOYMENT_LABEL, context::Caches};
 
 /// How long a cache may be behind before the API server is asked instead.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often what nobody asked for is forgotten, and how old it then is: its ModelDeployment is gone, since any other is
+/// looked at more often.
+const SWEEP: Duration = Duration::from_hours(1);
 
 /// What the caches show of a ModelDeployment's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,13 @@ pub enum Sight {
 /// Writes that are waited for, by namespace and name of the ModelDeployment that they were made for.
 #[derive(Debug, Default)]
 pub struct Written {
-    waiting: Mutex<HashMap<(String, String), Vec<Expected>>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    writes: HashMap<(String, String), Vec<Expected>>,
+    swept: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +82,8 @@ impl Written {
         let place = (metadata.namespace.clone().unwrap_or_default(), owner);
         let expected = Expected { kind: kind.to_owned(), name, state, since: Instant::now() };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let writes = waiting.entry(place).or_default();
+        waiting.sweep(expected.since);
+        let writes = waiting.writes.entry(place).or_default();
         writes.retain(|write| write.kind != expected.kind || write.name != expected.name);
         writes.push(expected);
     }
@@ -82,15 +92,24 @@ impl Written {
     pub fn sight(&self, caches: &Caches, namespace: &str, name: &str) -> Sight {
         let place = (namespace.to_owned(), name.to_owned());
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(writes) = waiting.get_mut(&place) else { return Sight::Clear };
+        let Some(writes) = waiting.writes.get_mut(&place) else { return Sight::Clear };
         writes.retain(|write| !write.state.is_shown(cached(caches, namespace, write).as_ref()));
         let sight = match writes.iter().map(|write| write.since.elapsed()).max() {
             None => Sight::Clear,
             Some(age) if age < PATIENCE => return Sight::Behind,
             Some(_) => Sight::Overdue,
         };
-        waiting.remove(&place);
+        waiting.writes.remove(&place);
         sight
+    }
+}
+
+impl Waiting {
+    fn sweep(&mut self, now: Instant) {
+        if now - *self.swept.get_or_insert(now) >= SWEEP {
+            self.swept = Some(now);
+            self.writes.retain(|_, writes| writes.iter().any(|write| now - write.since < SWEEP));
+        }
     }
 }
 
@@ -130,5 +149,32 @@ fn cached(caches: &Caches, namespace: &str, write: &Expected) -> Option<ObjectMe
         }
         "Service" => caches.services.get(namespace, name).map(|object| metadata(object.as_ref())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(deployment: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some("map".into()),
+            labels: Some([(DEPLOYMENT_LABEL.to_owned(), deployment.to_owned())].into()),
+            resource_version: Some("1".into()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_for_what_is_gone_are_forgotten_in_time() {
+        let written = Written::default();
+        let known = || written.waiting.lock().unwrap_or_else(PoisonError::into_inner).writes.len();
+        written.present("ConfigMap", &map("gone"));
+        tokio::time::advance(SWEEP / 2).await;
+        written.present("ConfigMap", &map("young"));
+        assert_eq!(known(), 2);
+        tokio::time::advance(SWEEP / 2).await;
+        written.present("ConfigMap", &map("new"));
+        assert_eq!(known(), 2, "the oldest is forgotten");
     }
 }
