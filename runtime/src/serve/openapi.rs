@@ -43,6 +43,8 @@ pub async fn document(state: web::Data<State>) -> Result<HttpResponse, ApiError>
             "/v2/health/ready": ready("Whether the server takes traffic"),
             format!("{model}/ready"): ready("Whether the model takes traffic"),
             model: plain("What the model takes and gives"),
+            format!("{model}/config"): plain("How the model is run, in Triton's words"),
+            format!("{model}/stats"): plain("How many predictions were made, and how long they took"),
             infer: {"post": {
                 "summary": "Predict",
                 "operationId": "infer",

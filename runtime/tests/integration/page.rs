@@ -148,7 +148,7 @@ fn the_openapi_document_names_paths_that_answer_and_the_models_own_tensors() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6);
+    assert_eq!(asked, 8);
     let signature = serving.client().get("/v2/models/two_in_two_out").json();
     for (schema, part, tensors) in [("Request", "inputs", "inputs"), ("Response", "outputs", "outputs")] {
         let described = &document["components"]["schemas"][schema]["properties"][part]["items"]["oneOf"];
