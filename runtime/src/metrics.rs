@@ -118,7 +118,12 @@ impl Metrics {
         self.compute_duration.observe(computed.as_secs_f64());
     }
 
-    /// Answers so far.
+    /// Predictions so far.
+    pub fn answers(&self) -> u64 {
+        self.success.total().count
+    }
+
+    /// Answers so far, refusals too.
     pub fn requests(&self) -> u64 {
         self.answered.load(Relaxed)
     }

@@ -159,7 +159,11 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
     {
         tracing::warn!(outcome = "the model still runs", waited = ?HALT);
     }
-    tracing::info!(outcome = "stopped", requests = state.metrics.requests());
+    tracing::info!(
+        outcome = "stopped",
+        requests = state.metrics.requests(),
+        answered = state.metrics.answers()
+    );
     Ok(code)
 }
 

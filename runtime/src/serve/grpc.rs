@@ -7,6 +7,7 @@ mod connection;
 mod contents;
 mod front;
 mod goodbye;
+mod message;
 mod service;
 
 use std::{

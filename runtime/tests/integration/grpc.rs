@@ -318,30 +318,35 @@ async fn health_and_reflection_are_served() {
 }
 
 /// Clients that keep their connection and reconnect when they are told to. The one of this test does not send a call
-/// again by itself that it held back when it was told, as gRPC's own clients do; so it is sent again here, and the
-/// server's count shows that none was taken twice or lost.
+/// again by itself that it held back when it was told, as gRPC's own clients do; so it is sent again here. The server's
+/// count shows that it answered no call whose answer did not arrive; what it saw besides are calls that a client began
+/// before it read that it should not, and those the client knows of.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_under_load_loses_no_call_and_ends_with_0() {
     let mut serving = Serving::model("linear", &[]);
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let refused = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..6)
         .map(|_| {
             let endpoint = Endpoint::from_shared(format!("http://{}", serving.grpc)).unwrap();
-            let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
+            let (stop, sent, refused) = (Arc::clone(&stop), Arc::clone(&sent), Arc::clone(&refused));
             tokio::spawn(async move {
                 let mut client = GrpcInferenceServiceClient::new(endpoint.connect().await.unwrap());
                 while !stop.load(Ordering::Relaxed) {
                     match client.model_infer(ones("linear")).await {
                         Ok(_) => _ = sent.fetch_add(1, Ordering::Relaxed),
-                        Err(refusal) => assert!(
-                            matches!(refusal.code(), Code::Cancelled | Code::Unknown)
-                                && format!("{refusal:?}").contains(if refusal.code() == Code::Unknown {
-                                    "NO_ERROR"
-                                } else {
-                                    "connection closed"
-                                }),
-                            "{refusal:?}"
-                        ),
+                        Err(refusal) => {
+                            refused.fetch_add(1, Ordering::Relaxed);
+                            assert!(
+                                matches!(refusal.code(), Code::Cancelled | Code::Unknown)
+                                    && format!("{refusal:?}").contains(if refusal.code() == Code::Unknown {
+                                        "NO_ERROR"
+                                    } else {
+                                        "connection closed"
+                                    }),
+                                "{refusal:?}"
+                            );
+                        }
                     }
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
@@ -365,7 +370,33 @@ async fn a_signal_under_load_loses_no_call_and_ends_with_0() {
     }
     assert_eq!(serving.exit_code(), 0);
     serving.wait_for("drained");
-    assert_eq!(serving.wait_for("stopped")["requests"], sent.load(Ordering::Relaxed));
+    let stopped = serving.wait_for("stopped");
+    assert_eq!(stopped["answered"], sent.load(Ordering::Relaxed));
+    let begun = stopped["requests"].as_u64().unwrap() - sent.load(Ordering::Relaxed);
+    assert!(begun <= refused.load(Ordering::Relaxed), "{begun} calls were begun and not answered");
+}
+
+#[tokio::test]
+async fn a_message_that_breaks_off_is_a_client_that_left_and_a_wrong_one_its_mistake() {
+    let serving = Serving::model("linear", &[]);
+    let url = format!("http://{}/inference.GRPCInferenceService/ModelInfer", serving.grpc);
+    let http = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let call = |body: reqwest::Body| {
+        http.post(&url).header("content-type", "application/grpc").header("te", "trailers").body(body).send()
+    };
+    let counted = |code: &str| {
+        let (line, begun) = (format!("code=\"{code}\"}} 1\n"), Instant::now());
+        while !Client::new(serving.metrics).get("/metrics").body.contains(&line) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no request is counted as {code}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let start = Ok::<_, std::io::Error>(vec![0, 0, 0, 0, 9, 1]);
+    let broken = futures::stream::iter([start, Err(std::io::Error::other("gone"))]);
+    assert!(call(reqwest::Body::wrap_stream(broken)).await.is_err());
+    counted("499");
+    call(reqwest::Body::from(vec![0, 0, 0, 0, 1, 0xff])).await.unwrap();
+    counted("400");
 }
 
 #[tokio::test]

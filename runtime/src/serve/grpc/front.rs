@@ -20,6 +20,7 @@ use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
 use tonic::{Code, Status, body::Body, codec::CompressionEncoding, codegen::Service, server::NamedService};
 
 use super::{
+    message::{Broken, Message},
     proto::{DESCRIPTORS, grpc_inference_service_server::GrpcInferenceServiceServer},
     service::{Inference, Readiness},
 };
@@ -39,7 +40,7 @@ const HEALTH: [&str; 4] = [
 ];
 
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-type Call = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
+type Call = Arc<dyn Fn(Request<Message>) -> Answer + Send + Sync>;
 
 /// What can be called, by the first part of its path.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ impl Services {
         Self(services.into())
     }
 
-    async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn call(&self, request: Request<Message>) -> Response<Body> {
         let path = request.uri().path();
         if let Some((_, call)) = self.0.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())) {
             return call(request).await;
@@ -84,7 +85,7 @@ impl Services {
 
 fn named<S>(service: S) -> (String, Call)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = std::convert::Infallible>
+    S: Service<Request<Message>, Response = Response<Body>, Error = std::convert::Infallible>
         + NamedService
         + Clone
         + Send
@@ -119,8 +120,13 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     let path = request.uri().path();
     let is_health = HEALTH.iter().any(|prefix| path.starts_with(prefix));
     let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&state)));
-    let mut response =
-        if path == INFER { infer(&state, &services, request).await } else { services.call(request).await };
+    let (is_infer, broken) = (path == INFER, Broken::default());
+    let request = request.map(|body| Message::new(body, broken.clone()));
+    let mut response = if is_infer {
+        infer(&state, &services, request, &broken).await
+    } else {
+        services.call(request).await
+    };
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static(VERSION_HEADER), HeaderValue::from(state.settings.version));
     if let Some(digest) = state.digest().and_then(|digest| HeaderValue::from_str(&digest).ok()) {
@@ -130,7 +136,12 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     response
 }
 
-async fn infer(state: &Arc<State>, services: &Services, mut request: Request<Incoming>) -> Response<Body> {
+async fn infer(
+    state: &Arc<State>,
+    services: &Services,
+    mut request: Request<Message>,
+    broken: &Broken,
+) -> Response<Body> {
     let mut counted = Counted::begin(Arc::clone(state));
     let refused = |error: &ApiError| status(error).into_http();
     // A place is taken before the message is read, so that messages in memory are bounded too.
@@ -153,6 +164,8 @@ async fn infer(state: &Arc<State>, services: &Services, mut request: Request<Inc
     };
     drop(place);
     let (code, response) = match context.outcome.load(Ordering::Relaxed) {
+        // Counted as a client that left.
+        0 if broken.is_so() => return response,
         // It never came as far as the service: the message is none, or too large.
         0 => judge(state, response),
         code => (code, response),
