@@ -1,8 +1,11 @@
 //! Watched objects, kept in memory. In goes an `Api`; out come the objects as they were last seen, and a stream of
 //! those that changed, vanished ones included. Needs a client.
 
-pub mod fold;
+pub mod follow;
 pub mod index;
+pub mod kept;
+pub mod text;
+pub mod trim;
 
 use std::{
     pin::pin,
@@ -12,24 +15,30 @@ use std::{
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future::BoxFuture};
 use kube::{
     Api, Resource,
+    api::ObjectMeta,
     runtime::{
         WatchStreamExt as _,
-        reflector::{ObjectRef, Store, store},
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
-use self::index::{Index, Key, Keyed};
+use self::{
+    follow::Follower,
+    index::{Index, Key, Keyed},
+    kept::Kept,
+    text::Dictionary,
+};
 use crate::metrics::Metrics;
 
 /// The last seen state of one kind in one scope; a clone sees the same.
 #[derive(Clone)]
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
-    store: Store<K>,
+    store: Store<Kept<K>>,
     index: Arc<RwLock<Index>>,
-    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Arc<K>>>>>,
+    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Arc<Kept<K>>>>>>,
     // the store's own `wait_until_ready` wakes only the last of several waiters
     filled: watch::Receiver<bool>,
 }
@@ -42,7 +51,7 @@ pub type Driver = BoxFuture<'static, ()>;
 
 impl<K> Cache<K>
 where
-    K: Keyed + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K: Keyed + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     /// A cache of what `api` lists under `config`, and what fills it. `reduce` drops what nobody reads.
     pub fn new(
@@ -51,51 +60,29 @@ where
         reduce: fn(&mut K),
         metrics: Arc<Metrics>,
     ) -> (Self, Driver) {
-        let (store, mut writer) = store();
+        let (mut follower, store, index) = Follower::new();
         let subscribers = Arc::new(Mutex::new(Vec::new()));
         let (fill, filled) = watch::channel(false);
-        let index: Arc<RwLock<Index>> = Arc::default();
-        let cache = Self {
-            store: store.clone(),
-            index: Arc::clone(&index),
-            subscribers: Arc::clone(&subscribers),
-            filled,
-        };
+        let cache = Self { store, index, subscribers: Arc::clone(&subscribers), filled };
         let kind: &'static str = kind_name::<K>();
         metrics.watches(kind);
         let driver = async move {
+            let dictionary = Dictionary::default();
             let events = watcher::watcher(api, config)
                 .modify(move |object| {
-                    fold::trim(object.meta_mut());
+                    trim::trim(object.meta_mut());
                     reduce(object);
                 })
                 .default_backoff();
             let mut events = pin!(events);
-            let mut before_list = Vec::new();
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
-                        if matches!(event, watcher::Event::Init) {
-                            before_list = store.state();
+                        let is_whole = matches!(event, watcher::Event::InitDone);
+                        let changed = follower.follow(kept(event, &dictionary));
+                        if is_whole {
+                            fill.send_replace(true);
                         }
-                        keep_index(&index, &store, &event);
-                        writer.apply_watcher_event(&event);
-                        let changed = match event {
-                            watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
-                            watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
-                                vec![Arc::new(object)]
-                            }
-                            // what vanished while the watch was interrupted has no event of its own
-                            watcher::Event::InitDone => {
-                                let mut changed = std::mem::take(&mut before_list);
-                                changed.retain(|old| store.get(&ObjectRef::from_obj(old.as_ref())).is_none());
-                                changed.extend(store.state());
-                                let all = Index::of(store.state().iter().map(AsRef::as_ref));
-                                *index.write().unwrap_or_else(PoisonError::into_inner) = all;
-                                fill.send_replace(true);
-                                changed
-                            }
-                        };
                         announce(&subscribers, changed);
                     }
                     Err(watcher::Error::WatchError(status)) if status.code == GONE => {
@@ -113,42 +100,50 @@ where
 
     /// A cache with fixed content, for tests.
     pub fn fixed(objects: Vec<K>) -> Self {
-        let (store, mut writer) = store();
-        let index = Arc::new(RwLock::new(Index::of(&objects)));
-        writer.apply_watcher_event(&watcher::Event::Init);
-        for object in objects {
-            writer.apply_watcher_event(&watcher::Event::InitApply(object));
+        let (mut follower, store, index) = Follower::new();
+        let dictionary = Dictionary::default();
+        let all = objects.into_iter().map(|object| watcher::Event::InitApply(Kept::new(object, &dictionary)));
+        for event in [watcher::Event::Init].into_iter().chain(all).chain([watcher::Event::InitDone]) {
+            follower.follow(event);
         }
-        writer.apply_watcher_event(&watcher::Event::InitDone);
         Self { store, index, subscribers: Arc::default(), filled: watch::channel(true).1 }
     }
 
     /// The objects that change from now on; subscribe before the driver is polled to see all of them.
-    pub fn changes(&self) -> impl Stream<Item = Arc<K>> + Send + use<K> {
+    pub fn changes(&self) -> impl Stream<Item = Arc<Kept<K>>> + Send + use<K> {
         let (sender, receiver) = mpsc::unbounded();
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
     }
 
     /// The store behind the cache.
-    pub fn store(&self) -> Store<K> {
+    pub fn store(&self) -> Store<Kept<K>> {
         self.store.clone()
     }
 
     /// One object.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.store.get(&ObjectRef::new(name).within(namespace))
+        Some(self.kept(namespace, name)?.open())
+    }
+
+    /// Name, namespace, UID and resourceVersion of one object.
+    pub fn metadata(&self, namespace: &str, name: &str) -> Option<ObjectMeta> {
+        Some(self.kept(namespace, name)?.meta().clone())
     }
 
     /// The objects of a namespace that belong to something, by name.
-    pub fn of(&self, namespace: &str, key: Key) -> Vec<Arc<K>> {
-        let names = self.index.read().unwrap_or_else(PoisonError::into_inner).names(namespace, key);
+    pub fn of(&self, namespace: &str, key: &Key) -> Vec<Arc<K>> {
+        let names = self.names(namespace, key);
         names.iter().filter_map(|name| self.get(namespace, name)).collect()
     }
 
-    /// All objects of a namespace. It walks through those of every other one too.
-    pub fn all(&self, namespace: &str) -> Vec<Arc<K>> {
-        self.store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace))
+    /// The names of the objects of a namespace that belong to something, sorted.
+    pub fn names(&self, namespace: &str, key: &Key) -> Vec<Box<str>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).names(namespace, key).to_vec()
+    }
+
+    fn kept(&self, namespace: &str, name: &str) -> Option<Arc<Kept<K>>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// Waits for the first list.
@@ -160,18 +155,17 @@ where
     }
 }
 
-/// Follows an event of one object; after a list, all is indexed anew.
-fn keep_index<K>(index: &RwLock<Index>, store: &Store<K>, event: &watcher::Event<K>)
+/// The event with its object as it is kept.
+fn kept<K>(event: watcher::Event<K>, dictionary: &Dictionary) -> watcher::Event<Kept<K>>
 where
-    K: Keyed + Clone + 'static,
+    K: Keyed + Serialize + DeserializeOwned,
 {
-    let (watcher::Event::Apply(object) | watcher::Event::Delete(object)) = event else { return };
-    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
-    if let Some(before) = store.get(&ObjectRef::from_obj(object)) {
-        index.remove(before.as_ref());
-    }
-    if matches!(event, watcher::Event::Apply(_)) {
-        index.add(object);
+    match event {
+        watcher::Event::Apply(object) => watcher::Event::Apply(Kept::new(object, dictionary)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(Kept::new(object, dictionary)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(Kept::new(object, dictionary)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
     }
 }
 
@@ -183,7 +177,7 @@ pub fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
     }
 }
 
-fn announce<K>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Arc<K>>>>, changed: Vec<Arc<K>>) {
+fn announce<K>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Arc<Kept<K>>>>>, changed: Vec<Arc<Kept<K>>>) {
     let mut subscribers = subscribers.lock().unwrap_or_else(PoisonError::into_inner);
     for object in changed {
         subscribers.retain(|subscriber| subscriber.unbounded_send(Arc::clone(&object)).is_ok());

@@ -17,7 +17,7 @@ use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
     runtime::watcher,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
-    cache::{Cache, Driver, fold, index::Keyed},
+    cache::{Cache, Driver, index::Keyed, trim},
     cli::RunArguments,
     events::Events,
     lease::Leadership,
@@ -109,17 +109,17 @@ pub struct Caches {
     pub versions: Cache<ModelVersion>,
     /// All ModelDeployments.
     pub model_deployments: Cache<ModelDeployment>,
-    /// Our Jobs, folded.
+    /// Our Jobs.
     pub jobs: Cache<Job>,
-    /// Our pods, reduced.
+    /// Our pods, without most of their specs.
     pub pods: Cache<Pod>,
-    /// Our ControllerRevisions, folded.
+    /// Our ControllerRevisions.
     pub revisions: Cache<ControllerRevision>,
-    /// Our Deployments, folded.
+    /// Our Deployments, with what is read of their status.
     pub deployments: Cache<Deployment>,
     /// Our Services.
     pub services: Cache<Service>,
-    /// Our PodDisruptionBudgets.
+    /// Our PodDisruptionBudgets, without their status.
     pub disruption_budgets: Cache<PodDisruptionBudget>,
     /// Our ConfigMaps.
     pub config_maps: Cache<ConfigMap>,
@@ -139,12 +139,12 @@ impl Caches {
             models: scope.cache(&all, keep),
             versions: scope.cache(&all, keep),
             model_deployments: scope.cache(&all, keep),
-            jobs: scope.cache(&ours, fold::fold_job),
-            pods: scope.cache(&ours, fold::reduce_pod),
-            revisions: scope.cache(&ours, fold::fold_revision),
-            deployments: scope.cache(&ours, fold::fold_deployment),
+            jobs: scope.cache(&ours, keep),
+            pods: scope.cache(&ours, trim::trim_pod),
+            revisions: scope.cache(&ours, keep),
+            deployments: scope.cache(&ours, trim::trim_deployment),
             services: scope.cache(&ours, keep),
-            disruption_budgets: scope.cache(&ours, keep),
+            disruption_budgets: scope.cache(&ours, trim::trim_budget),
             config_maps: scope.cache(&ours, keep),
             service_accounts: scope.cache(&workload, keep),
         };
@@ -188,6 +188,7 @@ impl Scope<'_> {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Keyed
             + Clone
+            + Serialize
             + DeserializeOwned
             + Debug
             + Send

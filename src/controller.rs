@@ -1,22 +1,23 @@
 //! Runs the reconciles of one kind in one scope: triggers in, outcomes counted and logged, failures tried again with
 //! backoff. Needs no client of its own.
 
-use std::{
-    collections::HashMap, fmt::Debug, future::Future, sync::Arc, sync::Mutex, sync::PoisonError,
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, sync::Arc, sync::Mutex, sync::PoisonError, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
-    Resource, ResourceExt as _,
+    ResourceExt as _,
     runtime::{
         controller::{Action, Config, Error as ControllerError, applier},
         reflector::{ObjectRef, Store},
     },
 };
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
-use crate::{cache::kind_name, context::Context};
+use crate::{
+    cache::{index::Keyed, kept::Kept, kind_name},
+    context::Context,
+};
 
 /// Reconciles of one kind at the same time.
 const CONCURRENCY: u16 = 16;
@@ -49,18 +50,18 @@ enum Failed {
 /// running ones are finished. Nothing is decided from caches that are filled in part.
 pub async fn run<K, F, E>(
     context: Arc<Context>,
-    store: Store<K>,
-    triggers: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    store: Store<Kept<K>>,
+    triggers: impl Stream<Item = ObjectRef<Kept<K>>> + Send + 'static,
     mut shutdown: watch::Receiver<bool>,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    K: Keyed + Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
     context.metrics.reconciles(kind);
-    let failures: Arc<Mutex<HashMap<ObjectRef<K>, u32>>> = Arc::default();
+    let failures: Arc<Mutex<HashMap<ObjectRef<Kept<K>>, u32>>> = Arc::default();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too
         let _ = shutdown.wait_for(|stop| *stop).await;
@@ -74,12 +75,12 @@ pub async fn run<K, F, E>(
         stream::once(first).flatten().chain(triggers).map(Ok::<_, std::convert::Infallible>).take_until(stop);
     let counts = Arc::clone(&failures);
     let outcomes = applier(
-        move |object: Arc<K>, context: Arc<Context>| {
+        move |object: Arc<Kept<K>>, context: Arc<Context>| {
             let metrics = Arc::clone(&context.metrics);
             let started = Instant::now();
             let key = ObjectRef::from_obj(object.as_ref());
             let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-            let work = reconcile(object, context);
+            let work = reconcile(object.open(), context);
             let counts = Arc::clone(&counts);
             Box::pin(async move {
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
@@ -105,7 +106,7 @@ pub async fn run<K, F, E>(
                 outcome
             })
         },
-        move |object: Arc<K>, _: &Failed, _| {
+        move |object: Arc<Kept<K>>, _: &Failed, _| {
             let mut failures = lock(&failures);
             let count = failures.entry(ObjectRef::from_obj(object.as_ref())).or_default();
             let wait = backoff(*count);

@@ -149,8 +149,8 @@ pub async fn reconcile(
         Err(error) if error.is_out_of_date() || requested => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
-    answers.keep(|reference, uid| {
-        context.caches.pods.store().get(reference).is_some_and(|pod| pod.uid().as_deref() == Some(uid))
+    answers.keep(|namespace, name, uid| {
+        context.caches.pods.metadata(namespace, name).is_some_and(|pod| pod.uid.as_deref() == Some(uid))
     });
     match failure {
         Some(error) => Err(error),

@@ -27,11 +27,11 @@ use crate::{
     api::{
         Model, ModelVersion,
         name::{
-            DEPLOYMENT_LABEL, MODEL_FINALIZER, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION,
-            SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
+            MODEL_FINALIZER, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
     },
     apply::{self, ApplyError},
+    cache::{index::Key, kept::Kept},
     context::Context,
     controller::{self, ReconcileError, chain},
     model::{
@@ -94,35 +94,31 @@ pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
 }
 
 /// Models whose own state, or that of something around them, changed.
-fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Model>> + Send + use<> {
+fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Kept<Model>>> + Send + use<> {
     let caches = &context.caches;
     stream::select_all([
         caches.models.changes().map(|model| ObjectRef::from_obj(model.as_ref())).boxed(),
-        caches.jobs.changes().filter_map(|job| async move { labelled(job.as_ref()) }).boxed(),
+        caches.jobs.changes().filter_map(async |job| owner(job.as_ref())).boxed(),
         // a serving pod carries the Model's label too, and says nothing of it
         caches
             .pods
             .changes()
-            .filter(|pod| ready(!pod.labels().contains_key(DEPLOYMENT_LABEL)))
-            .filter_map(|pod| async move { labelled(pod.as_ref()) })
+            .filter(|pod| ready(!pod.keys().iter().any(|key| matches!(key, Key::Deployment(_)))))
+            .filter_map(async |pod| owner(pod.as_ref()))
             .boxed(),
-        caches.versions.changes().map(|version| named(&version.spec.model, version.as_ref())).boxed(),
+        caches.versions.changes().filter_map(async |version| owner(version.as_ref())).boxed(),
         // a revision that is gone may have been the last user of a version
-        caches.revisions.changes().filter_map(|revision| async move { labelled(revision.as_ref()) }).boxed(),
-        caches
-            .model_deployments
-            .changes()
-            .map(|deployment| named(&deployment.spec.model, deployment.as_ref()))
-            .boxed(),
+        caches.revisions.changes().filter_map(async |revision| owner(revision.as_ref())).boxed(),
+        caches.model_deployments.changes().filter_map(async |deployment| owner(deployment.as_ref())).boxed(),
     ])
 }
 
-fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<Model>> {
-    Some(named(object.labels().get(MODEL_LABEL)?, object))
-}
-
-fn named<K: Resource>(model: &str, neighbour: &K) -> ObjectRef<Model> {
-    ObjectRef::new(model).within(&neighbour.namespace().unwrap_or_default())
+/// The Model that an object belongs to.
+fn owner<K: Resource<DynamicType = ()>>(object: &Kept<K>) -> Option<ObjectRef<Kept<Model>>> {
+    object.keys().iter().find_map(|key| match key {
+        Key::Model(name) => Some(object.neighbour(name)),
+        _ => None,
+    })
 }
 
 /// One reconcile of one Model.

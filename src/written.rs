@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
 use crate::{api::name::DEPLOYMENT_LABEL, context::Caches};
@@ -127,27 +127,15 @@ fn version(metadata: &ObjectMeta) -> Option<u64> {
 }
 
 fn cached(caches: &Caches, namespace: &str, write: &Expected) -> Option<ObjectMeta> {
-    fn metadata<K: Resource>(object: &K) -> ObjectMeta {
-        let meta = object.meta();
-        ObjectMeta {
-            uid: object.uid(),
-            resource_version: meta.resource_version.clone(),
-            ..ObjectMeta::default()
-        }
-    }
     let name = write.name.as_str();
     match write.kind.as_str() {
-        "ConfigMap" => caches.config_maps.get(namespace, name).map(|object| metadata(object.as_ref())),
-        "ControllerRevision" => caches.revisions.get(namespace, name).map(|object| metadata(object.as_ref())),
-        "Deployment" => caches.deployments.get(namespace, name).map(|object| metadata(object.as_ref())),
-        "ModelDeployment" => {
-            caches.model_deployments.get(namespace, name).map(|object| metadata(object.as_ref()))
-        }
-        "Pod" => caches.pods.get(namespace, name).map(|object| metadata(object.as_ref())),
-        "PodDisruptionBudget" => {
-            caches.disruption_budgets.get(namespace, name).map(|object| metadata(object.as_ref()))
-        }
-        "Service" => caches.services.get(namespace, name).map(|object| metadata(object.as_ref())),
+        "ConfigMap" => caches.config_maps.metadata(namespace, name),
+        "ControllerRevision" => caches.revisions.metadata(namespace, name),
+        "Deployment" => caches.deployments.metadata(namespace, name),
+        "ModelDeployment" => caches.model_deployments.metadata(namespace, name),
+        "Pod" => caches.pods.metadata(namespace, name),
+        "PodDisruptionBudget" => caches.disruption_budgets.metadata(namespace, name),
+        "Service" => caches.services.metadata(namespace, name),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What objects are found by besides their name, so that a look at one Model's or one ModelDeployment's does not walk
 //! through all. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
@@ -9,8 +9,9 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 
+use super::kept::Kept;
 use crate::api::{
     Model, ModelDeployment, ModelVersion,
     name::{DEPLOYMENT_LABEL, MODEL_LABEL},
@@ -23,6 +24,8 @@ pub enum Key {
     Model(String),
     /// The ModelDeployment of this name.
     Deployment(String),
+    /// What serves the model files of this digest.
+    Digest(String),
 }
 
 /// What says itself what it belongs to.
@@ -39,11 +42,16 @@ impl Keyed for ConfigMap {}
 impl Keyed for ControllerRevision {}
 impl Keyed for Deployment {}
 impl Keyed for Job {}
-impl Keyed for Model {}
 impl Keyed for Pod {}
 impl Keyed for PodDisruptionBudget {}
 impl Keyed for Service {}
 impl Keyed for ServiceAccount {}
+
+impl Keyed for Model {
+    fn keys(&self) -> Vec<Key> {
+        vec![Key::Model(self.name_any())]
+    }
+}
 
 impl Keyed for ModelVersion {
     fn keys(&self) -> Vec<Key> {
@@ -53,75 +61,100 @@ impl Keyed for ModelVersion {
 
 impl Keyed for ModelDeployment {
     fn keys(&self) -> Vec<Key> {
-        vec![Key::Model(self.spec.model.clone())]
+        let served = self.status.iter().flat_map(|status| status.stable.iter().chain(&status.target));
+        let digests = served.map(|served| Key::Digest(served.model_digest.clone()));
+        [Key::Model(self.spec.model.clone())].into_iter().chain(digests).collect()
     }
 }
 
 /// Names by namespace and key.
 #[derive(Debug, Default)]
 pub struct Index {
-    names: HashMap<(String, Key), BTreeSet<String>>,
+    names: HashMap<String, HashMap<Key, Vec<Box<str>>>>,
 }
 
 impl Index {
     /// The index of these objects.
-    pub fn of<'a, K: Keyed + 'a>(objects: impl IntoIterator<Item = &'a K>) -> Self {
+    pub fn of<'a, K: Resource<DynamicType = ()> + 'a>(
+        objects: impl IntoIterator<Item = &'a Kept<K>>,
+    ) -> Self {
         let mut index = Self::default();
         for object in objects {
-            index.add(object);
+            index.add(object.meta(), object.keys());
         }
         index
     }
 
     /// Adds an object.
-    pub fn add<K: Keyed>(&mut self, object: &K) {
-        let namespace = object.namespace().unwrap_or_default();
-        for key in object.keys() {
-            self.names.entry((namespace.clone(), key)).or_default().insert(object.name_any());
-        }
-    }
-
-    /// Takes an object off.
-    pub fn remove<K: Keyed>(&mut self, object: &K) {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        for key in object.keys() {
-            let place = (namespace.clone(), key);
-            if let Some(names) = self.names.get_mut(&place) {
-                names.remove(&name);
-                if names.is_empty() {
-                    self.names.remove(&place);
-                }
+    pub fn add(&mut self, metadata: &ObjectMeta, keys: &[Key]) {
+        let (namespace, name) = place(metadata);
+        for key in keys {
+            if !self.names.contains_key(namespace) {
+                self.names.insert(namespace.to_owned(), HashMap::new());
+            }
+            let names = self.names.get_mut(namespace).map(|keys| keys.entry(key.clone()).or_default());
+            if let Some(names) = names
+                && let Err(position) = names.binary_search_by(|known| known.as_ref().cmp(name))
+            {
+                names.reserve_exact(1);
+                names.insert(position, name.into());
             }
         }
     }
 
-    /// The names under a key, sorted.
-    pub fn names(&self, namespace: &str, key: Key) -> Vec<String> {
-        self.names.get(&(namespace.to_owned(), key)).into_iter().flatten().cloned().collect()
+    /// Takes an object off.
+    pub fn remove(&mut self, metadata: &ObjectMeta, keys: &[Key]) {
+        let (namespace, name) = place(metadata);
+        let Some(space) = self.names.get_mut(namespace) else { return };
+        for key in keys {
+            let Some(names) = space.get_mut(key) else { continue };
+            names.retain(|known| known.as_ref() != name);
+            if names.is_empty() {
+                space.remove(key);
+            }
+        }
+        if space.is_empty() {
+            self.names.remove(namespace);
+        }
     }
+
+    /// The names under a key, sorted.
+    pub fn names(&self, namespace: &str, key: &Key) -> &[Box<str>] {
+        self.names.get(namespace).and_then(|keys| keys.get(key)).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn place(metadata: &ObjectMeta) -> (&str, &str) {
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::owned_metadata;
+    use crate::{cache::text::Dictionary, objects::owned_metadata};
 
-    fn map(name: &str, deployment: &str) -> ConfigMap {
+    fn map(name: &str, deployment: &str) -> Kept<ConfigMap> {
         let labels = [(DEPLOYMENT_LABEL, deployment.to_owned()), (MODEL_LABEL, "digits".to_owned())];
-        ConfigMap { metadata: owned_metadata(name.into(), "space", None, labels), ..ConfigMap::default() }
+        let metadata = owned_metadata(name.into(), "space", None, labels);
+        Kept::new(ConfigMap { metadata, ..ConfigMap::default() }, &Dictionary::default())
     }
 
     #[test]
     fn an_object_is_found_under_what_it_belongs_to_until_it_is_taken_off() {
-        let mut index = Index::of([&map("b", "one"), &map("a", "one"), &map("c", "two")]);
+        let (a, b, c) = (map("a", "one"), map("b", "one"), map("c", "two"));
+        let mut index = Index::of([&b, &a, &c]);
+        let names = |index: &Index, namespace: &str, key| -> Vec<String> {
+            index.names(namespace, &key).iter().map(ToString::to_string).collect()
+        };
         let one = || Key::Deployment("one".into());
-        assert_eq!(index.names("space", one()), ["a", "b"]);
-        assert_eq!(index.names("space", Key::Model("digits".into())), ["a", "b", "c"]);
-        assert!(index.names("elsewhere", one()).is_empty());
-        index.remove(&map("a", "one"));
-        assert_eq!(index.names("space", one()), ["b"]);
-        for (name, deployment) in [("b", "one"), ("c", "two")] {
-            index.remove(&map(name, deployment));
+        assert_eq!(names(&index, "space", one()), ["a", "b"]);
+        assert_eq!(names(&index, "space", Key::Model("digits".into())), ["a", "b", "c"]);
+        assert!(names(&index, "elsewhere", one()).is_empty());
+        index.add(a.meta(), a.keys());
+        index.remove(a.meta(), a.keys());
+        assert_eq!(names(&index, "space", one()), ["b"]);
+        for object in [b, c] {
+            index.remove(object.meta(), object.keys());
         }
         assert!(index.names.is_empty(), "{:?}", index.names);
     }

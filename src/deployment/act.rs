@@ -34,7 +34,6 @@ use crate::{
         name::{DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     },
     apply::{self, ApplyError},
-    cache::fold,
     context::Context,
     objects::{Objects, Write, contains},
 };
@@ -198,7 +197,7 @@ impl Stage<'_> {
         let patches = self.data.iter().filter_map(|(name, data)| {
             let object = self.found.deployment(name)?;
             let rendered = serde_json::to_value(&data.pod_template).ok()?;
-            let present = fold::template(object)?;
+            let present = serde_json::to_value(&object.spec.as_ref()?.template).ok()?;
             let mut patch = serde_json::Map::new();
             if ownerless(object.metadata.owner_references.as_deref()) {
                 patch.insert("metadata".into(), json!({"ownerReferences": [self.owner.reference]}));

@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::ResourceExt as _;
 use modelwright_contract::status::ServeStatus;
 
 use super::{build::SERVE, pods::Answer};
@@ -31,7 +31,8 @@ pub struct Answers {
 }
 
 struct Known {
-    pod: ObjectRef<Pod>,
+    namespace: String,
+    name: String,
     life: String,
     answer: Answer,
     asked: Instant,
@@ -45,12 +46,7 @@ impl Answers {
         let asked = pods.iter().filter_map(|pod| {
             let (uid, life) = (pod.uid()?, life(pod)?);
             let address = pod.status.as_ref()?.pod_ip.clone()?;
-            self.is_due(&uid, &life, is_leaving(pod)).then_some((
-                uid,
-                life,
-                address,
-                ObjectRef::from_obj(pod.as_ref()),
-            ))
+            self.is_due(&uid, &life, is_leaving(pod)).then_some((uid, life, address, pod))
         });
         let answers = join_all(asked.map(async |(uid, life, address, pod)| {
             let answer = match self.client.get::<ServeStatus>(&address, PATH).await {
@@ -65,7 +61,8 @@ impl Answers {
             let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.unready);
             let ready = matches!(&answer, Answer::Said(said) if said.ready || said.draining);
             let unready = if ready { 0 } else { before.saturating_add(1) };
-            known.insert(uid, Known { pod, life, answer, asked: Instant::now(), unready });
+            let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+            known.insert(uid, Known { namespace, name, life, answer, asked: Instant::now(), unready });
         }
         pods.iter()
             .filter_map(|pod| {
@@ -75,9 +72,9 @@ impl Answers {
             .collect()
     }
 
-    /// Forgets the pods that are gone.
-    pub fn keep(&self, exists: impl Fn(&ObjectRef<Pod>, &str) -> bool) {
-        self.lock().retain(|uid, known| exists(&known.pod, uid));
+    /// Forgets the pods that are gone: namespace, name and UID are asked for.
+    pub fn keep(&self, exists: impl Fn(&str, &str, &str) -> bool) {
+        self.lock().retain(|uid, known| exists(&known.namespace, &known.name, uid));
     }
 
     fn is_due(&self, uid: &str, life: &str, leaving: bool) -> bool {
@@ -176,7 +173,7 @@ mod tests {
             );
         }
         served.await.unwrap();
-        answers.keep(|_, _| false);
+        answers.keep(|_, _, _| false);
         assert!(answers.lock().is_empty());
     }
 }

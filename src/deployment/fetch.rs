@@ -46,11 +46,11 @@ pub struct Found {
 /// What the caches hold.
 pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
     let caches = &context.caches;
-    let ours = || Key::Deployment(name.to_owned());
+    let ours = Key::Deployment(name.to_owned());
     Found {
-        revisions: caches.revisions.of(namespace, ours()),
-        deployments: caches.deployments.of(namespace, ours()),
-        pods: caches.pods.of(namespace, ours()),
+        revisions: caches.revisions.of(namespace, &ours),
+        deployments: caches.deployments.of(namespace, &ours),
+        pods: caches.pods.of(namespace, &ours),
         traffic: caches.config_maps.get(namespace, &traffic(name)),
     }
 }

@@ -100,7 +100,7 @@ fn meaning(
     };
     let caches = &context.caches;
     let model = caches.models.get(&valid.namespace, &valid.asked.model);
-    let versions = caches.versions.of(&valid.namespace, Key::Model(valid.asked.model.clone()));
+    let versions = caches.versions.of(&valid.namespace, &Key::Model(valid.asked.model.clone()));
     let version = |name: &str| versions.iter().find(|version| version.name_any() == name).map(AsRef::as_ref);
     let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());
     let (target, obstacle) = match resolved {

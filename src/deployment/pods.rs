@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
+    cache::trim::REPLICA_FAILURE,
     events::truncated,
 };
 
@@ -97,7 +98,7 @@ pub fn refusal(deployment: &Deployment) -> Option<Problem> {
     let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let failure = conditions
         .into_iter()
-        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+        .find(|condition| condition.type_ == REPLICA_FAILURE && condition.status == "True")?;
     Some(problem(
         "PodsRefused",
         format!("no pod can be made: {}", failure.message.clone().unwrap_or_default()),

@@ -4,10 +4,7 @@ use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::PodTemplateSpec};
 use modelwright_contract::serving::ExecutionProvider;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    api::model_version::{Artifact, Signature},
-    cache::fold,
-};
+use crate::api::model_version::{Artifact, Signature};
 
 /// What a revision serves and how its pods are made. A missing ModelVersion or a newer operator changes nothing of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +41,7 @@ pub struct Facts {
 
 /// The data of a ControllerRevision; `None` where somebody else wrote it.
 pub fn read(revision: &ControllerRevision) -> Option<RevisionData> {
-    fold::read_revision(revision)
+    RevisionData::deserialize(&revision.data.as_ref()?.0).ok()
 }
 
 impl RevisionData {

@@ -1,57 +1,58 @@
 //! What makes a ModelDeployment be looked at again. In go the caches; out comes a stream of references.
 
+use std::sync::Arc;
+
 use futures::{Stream, StreamExt as _, stream};
-use kube::{Resource, ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::{Resource, runtime::reflector::ObjectRef};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    api::{ModelDeployment, name::DEPLOYMENT_LABEL},
-    cache::{Cache, index::Key},
+    api::ModelDeployment,
+    cache::{
+        Cache,
+        index::{Key, Keyed},
+        kept::Kept,
+    },
     context::Context,
 };
 
+type Reference = ObjectRef<Kept<ModelDeployment>>;
+
 /// ModelDeployments whose own state, or that of something around them, changed.
-pub fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<ModelDeployment>> + Send + use<> {
+pub fn triggers(context: &Context) -> impl Stream<Item = Reference> + Send + use<> {
     let caches = &context.caches;
-    let (by_model, by_version) = (caches.model_deployments.clone(), caches.model_deployments.clone());
     stream::select_all([
         caches.model_deployments.changes().map(|object| ObjectRef::from_obj(object.as_ref())).boxed(),
-        caches.revisions.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.deployments.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.pods.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.config_maps.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.services.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches.disruption_budgets.changes().filter_map(async |object| labelled(object.as_ref())).boxed(),
-        caches
-            .models
-            .changes()
-            .flat_map(move |model| {
-                stream::iter(followers(&by_model, &model.name_any(), &model.namespace().unwrap_or_default()))
-            })
-            .boxed(),
-        caches
-            .versions
-            .changes()
-            .flat_map(move |version| {
-                stream::iter(followers(
-                    &by_version,
-                    &version.spec.model,
-                    &version.namespace().unwrap_or_default(),
-                ))
-            })
-            .boxed(),
+        caches.revisions.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        caches.deployments.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        caches.pods.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        caches.config_maps.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        caches.services.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        caches.disruption_budgets.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        followers(context, &caches.models),
+        followers(context, &caches.versions),
     ])
 }
 
-fn labelled<K: Resource>(object: &K) -> Option<ObjectRef<ModelDeployment>> {
-    let name = object.labels().get(DEPLOYMENT_LABEL)?;
-    Some(ObjectRef::new(name).within(&object.namespace().unwrap_or_default()))
+/// The ModelDeployment that an object belongs to.
+fn owner<K: Resource<DynamicType = ()>>(object: &Kept<K>) -> Option<Reference> {
+    object.keys().iter().find_map(|key| match key {
+        Key::Deployment(name) => Some(object.neighbour(name)),
+        _ => None,
+    })
 }
 
-fn followers(
-    cache: &Cache<ModelDeployment>,
-    model: &str,
-    namespace: &str,
-) -> Vec<ObjectRef<ModelDeployment>> {
-    let following = cache.of(namespace, Key::Model(model.to_owned()));
-    following.iter().map(|deployment| ObjectRef::from_obj(deployment.as_ref())).collect()
+/// The ModelDeployments that follow the Model of what changes.
+fn followers<K>(context: &Context, cache: &Cache<K>) -> stream::BoxStream<'static, Reference>
+where
+    K: Keyed + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let deployments = context.caches.model_deployments.clone();
+    let references = move |object: Arc<Kept<K>>| {
+        let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+        let models = object.keys().iter().filter(|key| matches!(key, Key::Model(_)));
+        let names = models.flat_map(|model| deployments.names(namespace, model));
+        stream::iter(names.map(|name| object.neighbour(&name)).collect::<Vec<_>>())
+    };
+    cache.changes().flat_map(references).boxed()
 }

@@ -82,9 +82,9 @@ pub struct Warning {
 pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
     let caches = &context.caches;
-    let ours = || Key::Model(name.clone());
-    let jobs = caches.jobs.of(&namespace, ours());
-    let mut pods = caches.pods.of(&namespace, ours());
+    let ours = Key::Model(name.clone());
+    let jobs = caches.jobs.of(&namespace, &ours);
+    let mut pods = caches.pods.of(&namespace, &ours);
     // serving pods carry the Model's label too
     pods.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
     let mut warnings = Vec::new();
@@ -92,10 +92,19 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
     let progress = fetch_progress(context, &pods).await;
-    let revisions = caches.revisions.of(&namespace, ours());
-    let versions = caches.versions.of(&namespace, ours());
-    // one that names another Model by now may still serve this one's bytes; the last version is never removed
-    let users = if versions.len() > 1 { caches.model_deployments.all(&namespace) } else { Vec::new() };
+    let revisions = caches.revisions.of(&namespace, &ours);
+    let versions = caches.versions.of(&namespace, &ours);
+    let following = caches.model_deployments.of(&namespace, &ours);
+    let holders = holders(&following);
+    let mut users = following;
+    // the last version is never removed
+    if versions.len() > 1 {
+        // one that names another Model by now may still serve this one's bytes
+        let served = |version: &Arc<ModelVersion>| Key::Digest(version.spec.model_digest.clone());
+        users.extend(
+            versions.iter().flat_map(|version| caches.model_deployments.of(&namespace, &served(version))),
+        );
+    }
     Observed {
         versions,
         jobs,
@@ -106,7 +115,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
             .filter_map(|revision| revision.labels().get(VERSION_LABEL)?.parse().ok())
             .max()
             .unwrap_or(0),
-        holders: holders(&caches.model_deployments.of(&namespace, ours())),
+        holders,
         workload_account: caches.has_workload_account(&namespace),
         progress,
         warnings,

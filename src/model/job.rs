@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::{
     api::{
         batch::v1::Job,
-        core::v1::{ContainerStatus, Pod},
+        core::v1::{Container, ContainerStatus, Pod},
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -33,6 +33,12 @@ pub const CONTAINERS: [&str; 3] = [FETCH, TRAIN, PUBLISH];
 pub const TRAINING_PHASE: &str = "Training";
 /// Longest message that the status takes, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
+
+/// The containers of a run's pods, in the order in which they run.
+pub fn containers(job: &Job) -> impl Iterator<Item = &Container> {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    pod.into_iter().flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
+}
 
 /// A run as far as it got.
 #[derive(Clone, Debug, PartialEq)]

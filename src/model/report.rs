@@ -18,12 +18,11 @@ use modelwright_contract::{
 
 use super::{
     fetch::Observed,
-    job::{CONTAINERS, FETCH, MAX_MESSAGE, PUBLISH, TRAIN, container_statuses, has_started, phase_of},
+    job::{self, CONTAINERS, FETCH, MAX_MESSAGE, PUBLISH, TRAIN, container_statuses, has_started, phase_of},
     problem,
 };
 use crate::{
     api::{condition::timestamp, model::RunFailure},
-    cache::fold,
     events::truncated,
 };
 
@@ -175,12 +174,12 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
 }
 
 fn memory_limit(job: &Job) -> Option<String> {
-    Some(train_container(job)?.resources?.limits?.remove("memory")?.0)
+    Some(train_container(job)?.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
 }
 
 /// The container that trains, if the Job is a training.
-pub fn train_container(job: &Job) -> Option<Container> {
-    fold::job_containers(job).into_iter().find(|container| container.name == TRAIN)
+pub fn train_container(job: &Job) -> Option<&Container> {
+    job::containers(job).find(|container| container.name == TRAIN)
 }
 
 /// Why a Job failed that stopped its pods itself, or whose pods tell nothing.

@@ -13,12 +13,9 @@ use super::{
     plan::{carries, own_versions, rank},
     validate::ValidModel,
 };
-use crate::{
-    api::{
-        Model, ModelDeployment, ModelVersion,
-        name::{KEEP_ANNOTATION, MODEL_LABEL, VERSION_LABEL},
-    },
-    cache::fold,
+use crate::api::{
+    Model, ModelDeployment, ModelVersion,
+    name::{KEEP_ANNOTATION, MODEL_LABEL, VERSION_LABEL},
 };
 
 /// Versions that are deleted at once: their disappearance asks for the next look, so that one reconcile ends soon.
@@ -67,8 +64,7 @@ impl InUse {
     }
 
     fn add_revision(&mut self, model: &str, revision: &ControllerRevision) {
-        let whole = fold::revision_data(revision);
-        let data = |name: &str| whole.as_ref().and_then(|data| data.get(name));
+        let data = |name: &str| revision.data.as_ref().and_then(|data| data.0.get(name));
         let labelled = revision.labels().get(MODEL_LABEL).is_some_and(|label| label == model);
         if !labelled && data("model").and_then(Value::as_str) != Some(model) {
             return;

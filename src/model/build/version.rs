@@ -12,10 +12,9 @@ use crate::{
         model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
-    cache::fold,
     events::truncated,
     hash,
-    model::{report::Reports, validate::ValidModel},
+    model::{job, report::Reports, validate::ValidModel},
     objects::owned_metadata,
 };
 
@@ -128,8 +127,7 @@ fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
 }
 
 fn images(job: &Job) -> BTreeMap<String, String> {
-    fold::job_containers(job)
-        .into_iter()
-        .filter_map(|container| Some((container.name, container.image?)))
+    job::containers(job)
+        .filter_map(|container| Some((container.name.clone(), container.image.clone()?)))
         .collect()
 }
