@@ -26,7 +26,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 use self::{
-    follow::Follower,
+    follow::{Change, Follower},
     index::{Index, Key, Keyed},
     kept::Kept,
     text::Dictionary,
@@ -38,7 +38,7 @@ use crate::metrics::Metrics;
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     store: Store<Kept<K>>,
     index: Arc<RwLock<Index>>,
-    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Arc<Kept<K>>>>>>,
+    subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>>,
     // the store's own `wait_until_ready` wakes only the last of several waiters
     filled: watch::Receiver<bool>,
 }
@@ -110,7 +110,7 @@ where
     }
 
     /// The objects that change from now on; subscribe before the driver is polled to see all of them.
-    pub fn changes(&self) -> impl Stream<Item = Arc<Kept<K>>> + Send + use<K> {
+    pub fn changes(&self) -> impl Stream<Item = Change<K>> + Send + use<K> {
         let (sender, receiver) = mpsc::unbounded();
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
@@ -126,7 +126,7 @@ where
         Some(self.kept(namespace, name)?.open())
     }
 
-    /// Name, namespace, UID and resourceVersion of one object.
+    /// Name, namespace, UID, generation and resourceVersion of one object.
     pub fn metadata(&self, namespace: &str, name: &str) -> Option<ObjectMeta> {
         Some(self.kept(namespace, name)?.meta().clone())
     }
@@ -177,9 +177,9 @@ pub fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
     }
 }
 
-fn announce<K>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Arc<Kept<K>>>>>, changed: Vec<Arc<Kept<K>>>) {
+fn announce<K>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>, changed: Vec<Change<K>>) {
     let mut subscribers = subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-    for object in changed {
-        subscribers.retain(|subscriber| subscriber.unbounded_send(Arc::clone(&object)).is_ok());
+    for change in changed {
+        subscribers.retain(|subscriber| subscriber.unbounded_send(change.clone()).is_ok());
     }
 }

@@ -31,7 +31,7 @@ use crate::{
         },
     },
     apply::{self, ApplyError},
-    cache::{index::Key, kept::Kept},
+    cache::{follow::Change, index::Key, kept::Kept},
     context::Context,
     controller::{self, ReconcileError, chain},
     model::{
@@ -97,28 +97,34 @@ pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
 fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Kept<Model>>> + Send + use<> {
     let caches = &context.caches;
     stream::select_all([
-        caches.models.changes().map(|model| ObjectRef::from_obj(model.as_ref())).boxed(),
-        caches.jobs.changes().filter_map(async |job| owner(job.as_ref())).boxed(),
+        caches.models.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.jobs.changes().filter_map(async |change| owner(&change)).boxed(),
         // a serving pod carries the Model's label too, and says nothing of it
         caches
             .pods
             .changes()
-            .filter(|pod| ready(!pod.keys().iter().any(|key| matches!(key, Key::Deployment(_)))))
-            .filter_map(async |pod| owner(pod.as_ref()))
+            .filter(|change| ready(!change.object.keys().iter().any(|key| matches!(key, Key::Deployment(_)))))
+            .filter_map(async |change| owner(&change))
             .boxed(),
-        caches.versions.changes().filter_map(async |version| owner(version.as_ref())).boxed(),
+        caches.versions.changes().filter_map(async |change| owner(&change)).boxed(),
         // a revision that is gone may have been the last user of a version
-        caches.revisions.changes().filter_map(async |revision| owner(revision.as_ref())).boxed(),
-        caches.model_deployments.changes().filter_map(async |deployment| owner(deployment.as_ref())).boxed(),
+        caches.revisions.changes().filter_map(async |change| standing(&change)).boxed(),
+        caches.model_deployments.changes().filter_map(async |change| standing(&change)).boxed(),
     ])
 }
 
 /// The Model that an object belongs to.
-fn owner<K: Resource<DynamicType = ()>>(object: &Kept<K>) -> Option<ObjectRef<Kept<Model>>> {
+fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Kept<Model>>> {
+    let object = &change.object;
     object.keys().iter().find_map(|key| match key {
         Key::Model(name) => Some(object.neighbour(name)),
         _ => None,
     })
+}
+
+/// The Model of what uses versions, where it may use others than before.
+fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Kept<Model>>> {
+    if change.is_standing { owner(change) } else { None }
 }
 
 /// One reconcile of one Model.

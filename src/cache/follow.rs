@@ -13,6 +13,21 @@ use kube::{
 
 use super::{index::Index, kept::Kept};
 
+/// A change of one object.
+pub struct Change<K> {
+    /// What there is, or was last.
+    pub object: Arc<Kept<K>>,
+    /// Whether it came, went, is about to go, asks for something else or belongs to something else.
+    pub is_standing: bool,
+}
+
+// by hand: the kind itself need not be so
+impl<K> Clone for Change<K> {
+    fn clone(&self) -> Self {
+        Self { object: Arc::clone(&self.object), is_standing: self.is_standing }
+    }
+}
+
 /// What writes a store and its index.
 pub struct Follower<K: Resource<DynamicType = ()> + 'static> {
     store: Store<Kept<K>>,
@@ -32,7 +47,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
     }
 
     /// Takes an event in, and gives what it changed; after a list, that is all that is there and all that is gone.
-    pub fn follow(&mut self, event: Event<Kept<K>>) -> Vec<Arc<Kept<K>>> {
+    pub fn follow(&mut self, event: Event<Kept<K>>) -> Vec<Change<K>> {
         if matches!(event, Event::Init) {
             self.before_list = self.store.state();
         }
@@ -50,12 +65,16 @@ impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
             Event::Apply(object) => {
                 index.add(object.meta(), object.keys());
                 // a change of what is not kept is none
-                if before.is_some_and(|before| before.is_as(&object)) {
+                if before.as_ref().is_some_and(|before| before.is_as(&object)) {
                     return Vec::new();
                 }
-                vec![Arc::new(object)]
+                let is_standing = before.as_ref().is_none_or(|before| !before.stands_as(&object));
+                // what it belonged to hears of it too
+                let left = before.filter(|before| before.keys() != object.keys());
+                let changed = left.into_iter().chain([Arc::new(object)]);
+                changed.map(|object| Change { object, is_standing }).collect()
             }
-            Event::Delete(object) => vec![Arc::new(object)],
+            Event::Delete(object) => vec![Change { object: Arc::new(object), is_standing: true }],
             // what vanished while the watch was interrupted has no event of its own
             Event::InitDone => {
                 let mut changed = std::mem::take(&mut self.before_list);
@@ -63,7 +82,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
                 let all = self.store.state();
                 *index = Index::of(all.iter().map(AsRef::as_ref));
                 changed.extend(all);
-                changed
+                changed.into_iter().map(|object| Change { object, is_standing: true }).collect()
             }
         }
     }
@@ -72,7 +91,7 @@ impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use k8s_openapi::api::apps::v1::Deployment;
+    use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
     use kube::ResourceExt as _;
     use serde_json::json;
 
@@ -97,8 +116,32 @@ mod tests {
         Kept::new(deployment, dictionary)
     }
 
-    fn versions(changed: &[Arc<Kept<Deployment>>]) -> Vec<String> {
-        changed.iter().map(|object| object.resource_version().unwrap()).collect()
+    fn versions(changed: &[Change<Deployment>]) -> Vec<String> {
+        changed.iter().map(|change| change.object.resource_version().unwrap()).collect()
+    }
+
+    fn map(owner: &str, generation: i64, is_going: bool) -> Event<Kept<ConfigMap>> {
+        let map = serde_json::from_value(json!({"metadata": {
+            "name": "map", "namespace": "space", "generation": generation,
+            "labels": {"modelwright.dev/deployment": owner},
+            "deletionTimestamp": is_going.then_some("2026-01-01T00:00:00Z"),
+        }}));
+        Event::Apply(Kept::new(map.unwrap(), &Dictionary::default()))
+    }
+
+    #[test]
+    fn a_change_of_standing_is_told_to_what_an_object_belonged_to_and_to_what_it_does() {
+        let (mut follower, ..) = Follower::new();
+        let mut owners = |event| -> Vec<(String, bool)> {
+            let told = follower.follow(event);
+            told.iter().map(|change| (format!("{:?}", change.object.keys()), change.is_standing)).collect()
+        };
+        let one = || r#"[Deployment("one")]"#.to_owned();
+        assert_eq!(owners(map("one", 1, false)), [(one(), true)], "it came");
+        assert_eq!(owners(map("one", 2, false)), [(one(), true)], "it asks for something else");
+        assert_eq!(owners(map("one", 2, true)), [(one(), true)], "it is about to go");
+        let two = r#"[Deployment("two")]"#.to_owned();
+        assert_eq!(owners(map("two", 2, true)), [(one(), true), (two, true)], "it belongs to something else");
     }
 
     #[test]
@@ -110,7 +153,8 @@ mod tests {
         assert!(follower.follow(Event::Init).is_empty());
         assert!(follower.follow(Event::InitApply(deployment("10", 0, 0))).is_empty());
         assert_eq!(versions(&follower.follow(Event::InitDone)), ["10"]);
-        assert_eq!(versions(&follower.follow(Event::Apply(deployment("11", 1, 0)))), ["11"]);
+        let scaled = follower.follow(Event::Apply(deployment("11", 1, 0)));
+        assert_eq!((versions(&scaled), scaled[0].is_standing), (vec!["11".into()], false));
         assert!(follower.follow(Event::Apply(deployment("12", 1, 1))).is_empty());
         let one = store.state().pop().unwrap().open();
         assert_eq!(one.resource_version().as_deref(), Some("12"), "the next write is made against this");
@@ -121,7 +165,7 @@ mod tests {
         follower.follow(Event::Init);
         assert_eq!(versions(&follower.follow(Event::InitDone)), ["12"]);
         assert!(index.read().unwrap().names("space", &key).is_empty());
-        follower.follow(Event::Apply(deployment("13", 1, 1)));
+        assert!(follower.follow(Event::Apply(deployment("13", 1, 1)))[0].is_standing);
         assert_eq!(versions(&follower.follow(Event::Delete(deployment("14", 1, 1)))), ["14"]);
         assert!(store.state().is_empty() && index.read().unwrap().names("space", &key).is_empty());
     }

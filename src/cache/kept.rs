@@ -15,6 +15,7 @@ use super::{
 pub struct Kept<K> {
     metadata: ObjectMeta,
     keys: Box<[Key]>,
+    is_terminating: bool,
     text: Text,
     kind: PhantomData<fn() -> K>,
 }
@@ -32,10 +33,17 @@ where
             uid: whole.uid.clone(),
             // not in the text, which is the same as long as nothing changes that is kept
             resource_version: whole.resource_version.take(),
+            generation: whole.generation,
             ..ObjectMeta::default()
         };
         let text = serde_json::to_string(&object).expect("a resource is JSON");
-        Self { metadata, keys: object.keys().into(), text: Text::new(&text, dictionary), kind: PhantomData }
+        Self {
+            metadata,
+            keys: object.keys().into(),
+            is_terminating: object.meta().deletion_timestamp.is_some(),
+            text: Text::new(&text, dictionary),
+            kind: PhantomData,
+        }
     }
 
     /// The object.
@@ -58,13 +66,21 @@ impl<K> Kept<K> {
         self.text.is(&other.text)
     }
 
+    /// Whether the two are one object that asks for the same and belongs to the same, alive or not.
+    pub fn stands_as(&self, other: &Self) -> bool {
+        self.metadata.uid == other.metadata.uid
+            && self.metadata.generation == other.metadata.generation
+            && self.is_terminating == other.is_terminating
+            && self.keys == other.keys
+    }
+
     /// An object of this name in the same namespace.
     pub fn neighbour<N: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<N> {
         ObjectRef::new(name).within(self.metadata.namespace.as_deref().unwrap_or_default())
     }
 }
 
-/// With name, namespace, UID and resourceVersion, and nothing else of the metadata.
+/// With name, namespace, UID, generation and resourceVersion, and nothing else of the metadata.
 impl<K: Resource<DynamicType = ()>> Resource for Kept<K> {
     type DynamicType = ();
     type Scope = K::Scope;
@@ -98,7 +114,7 @@ impl<K: Resource<DynamicType = ()>> Resource for Kept<K> {
 impl<K> Clone for Kept<K> {
     fn clone(&self) -> Self {
         let (metadata, keys, text) = (self.metadata.clone(), self.keys.clone(), self.text.clone());
-        Self { metadata, keys, text, kind: PhantomData }
+        Self { metadata, keys, is_terminating: self.is_terminating, text, kind: PhantomData }
     }
 }
 

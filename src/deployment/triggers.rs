@@ -1,7 +1,5 @@
 //! What makes a ModelDeployment be looked at again. In go the caches; out comes a stream of references.
 
-use std::sync::Arc;
-
 use futures::{Stream, StreamExt as _, stream};
 use kube::{Resource, runtime::reflector::ObjectRef};
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,6 +8,7 @@ use crate::{
     api::ModelDeployment,
     cache::{
         Cache,
+        follow::Change,
         index::{Key, Keyed},
         kept::Kept,
     },
@@ -22,20 +21,21 @@ type Reference = ObjectRef<Kept<ModelDeployment>>;
 pub fn triggers(context: &Context) -> impl Stream<Item = Reference> + Send + use<> {
     let caches = &context.caches;
     stream::select_all([
-        caches.model_deployments.changes().map(|object| ObjectRef::from_obj(object.as_ref())).boxed(),
-        caches.revisions.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
-        caches.deployments.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
-        caches.pods.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
-        caches.config_maps.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
-        caches.services.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
-        caches.disruption_budgets.changes().filter_map(async |object| owner(object.as_ref())).boxed(),
+        caches.model_deployments.changes().map(|change| ObjectRef::from_obj(change.object.as_ref())).boxed(),
+        caches.revisions.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.deployments.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.pods.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.config_maps.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.services.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.disruption_budgets.changes().filter_map(async |change| owner(&change)).boxed(),
         followers(context, &caches.models),
         followers(context, &caches.versions),
     ])
 }
 
 /// The ModelDeployment that an object belongs to.
-fn owner<K: Resource<DynamicType = ()>>(object: &Kept<K>) -> Option<Reference> {
+fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<Reference> {
+    let object = &change.object;
     object.keys().iter().find_map(|key| match key {
         Key::Deployment(name) => Some(object.neighbour(name)),
         _ => None,
@@ -48,7 +48,8 @@ where
     K: Keyed + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let deployments = context.caches.model_deployments.clone();
-    let references = move |object: Arc<Kept<K>>| {
+    let references = move |change: Change<K>| {
+        let object = change.object;
         let namespace = object.meta().namespace.as_deref().unwrap_or_default();
         let models = object.keys().iter().filter(|key| matches!(key, Key::Model(_)));
         let names = models.flat_map(|model| deployments.names(namespace, model));

@@ -31,6 +31,11 @@ class Request:
         return self.verb in WRITES
 
     @property
+    def reads(self) -> bool:
+        """Whether it asks for what is there; a watch only goes on with one that has run for minutes."""
+        return not self.writes and self.verb != "watch"
+
+    @property
     def failed(self) -> bool:
         """Whether it was refused."""
         return self.code >= BAD_REQUEST

@@ -54,7 +54,7 @@ def make_again(api: Api, kubeconfig: str) -> float:
         config.write_text("\nnext\n".join(requests) + "\n")
         begun = time.monotonic()
         codes = subprocess.run(  # noqa: S603
-            ["curl", "--parallel", f"--parallel-max={CONNECTIONS}", "--no-progress-meter", "--config", str(config)],  # noqa: S607
+            ["curl", "--parallel", "--parallel-max", str(CONNECTIONS), "--no-progress-meter", "--config", str(config)],  # noqa: S607
             stdout=subprocess.PIPE,
             check=True,
             text=True,

@@ -116,7 +116,7 @@ def measure_creation(kind: str, count: int, api: Api, audit: Audit, operator: Op
         Figure("last request after", max(r.time for r in requests) - begun, "s", 15 * share if share >= 1 else 15),
         Figure("requests a resource", len(requests) / count, "", 10),
         Figure("writes a resource", len(writes) / count, "", 8),
-        Figure("reads a resource", (len(requests) - len(writes)) / count, "", 0),
+        Figure("reads a resource", sum(r.reads for r in requests) / count, "", 0),
         Figure("refused or conflicting a resource", sum(r.failed for r in requests) / count, ""),
         Figure("operator's processor time", processor, "s", 4 * share),
         Figure("operator's memory, at most", operator.peak_megabytes(), "MB", 40),
@@ -139,7 +139,7 @@ def measure_idleness(audit: Audit, operator: Operator) -> list[Figure]:
     requests = audit.skip()
     return [
         Figure(f"writes in {IDLE_SECONDS} idle seconds", sum(r.writes for r in requests), "", 0),
-        Figure(f"reads in {IDLE_SECONDS} idle seconds", sum(not r.writes for r in requests), "", 0),
+        Figure(f"reads in {IDLE_SECONDS} idle seconds", sum(r.reads for r in requests), "", 0),
         Figure(f"processor time in {IDLE_SECONDS} idle seconds", operator.processor_seconds() - processor, "s"),
     ]
 
