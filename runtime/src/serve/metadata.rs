@@ -5,7 +5,7 @@ use modelwright_contract::signature::TensorSpec;
 use serde_json::json;
 
 use super::{error::ApiError, state::State};
-use crate::metrics::{Statistics, Total};
+use crate::metrics::Statistics;
 
 /// What the protocol calls a server of this kind.
 pub const SERVER: &str = "modelwright";
@@ -56,7 +56,7 @@ fn not_ready(body: serde_json::Value) -> HttpResponse {
 /// `GET /v2/models/{model}`.
 pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     check_address(&state, &request)?;
-    let served = state.served().map_err(ApiError::Unavailable)?;
+    let served = state.served().map_err(ApiError::NotReady)?;
     Ok(HttpResponse::Ok().json(json!({
         "name": state.settings.model,
         "versions": [state.settings.version.to_string()],
@@ -69,7 +69,7 @@ pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<Http
 /// `GET /v2/models/{model}/config`, as far as clients read it.
 pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     check_address(&state, &request)?;
-    let served = state.served().map_err(ApiError::Unavailable)?;
+    let served = state.served().map_err(ApiError::NotReady)?;
     let tensors = |tensors: &[TensorSpec]| -> Vec<_> {
         let tensor = |tensor: &TensorSpec| json!({ "name": tensor.name, "data_type": data_type(&tensor.datatype), "dims": tensor.shape });
         tensors.iter().map(tensor).collect()
@@ -94,7 +94,7 @@ pub async fn statistics(state: web::Data<State>, request: HttpRequest) -> Result
     if request.match_info().get("model").is_some() {
         check_address(&state, &request)?;
     }
-    let Statistics { last_inference, inference_count, execution_count, success, fail, queue, compute_infer } =
+    let Statistics { last_inference, inference_count, execution_count, inference_stats } =
         state.metrics.statistics();
     Ok(HttpResponse::Ok().json(json!({ "model_stats": [{
         "name": state.settings.model,
@@ -102,14 +102,7 @@ pub async fn statistics(state: web::Data<State>, request: HttpRequest) -> Result
         "last_inference": last_inference,
         "inference_count": inference_count,
         "execution_count": execution_count,
-        "inference_stats": {
-            "success": success,
-            "fail": fail,
-            "queue": queue,
-            "compute_input": Total::default(),
-            "compute_infer": compute_infer,
-            "compute_output": Total::default(),
-        },
+        "inference_stats": inference_stats,
         "batch_stats": [],
     }] })))
 }

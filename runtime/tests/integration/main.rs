@@ -23,6 +23,8 @@ mod fetch_pvc;
 mod fetch_s3;
 // The protocol over gRPC, its limits, and how a server leaves its clients.
 mod grpc;
+// What is counted, over HTTP and gRPC.
+mod metrics;
 // The page for people, in a real browser.
 mod page;
 // From a fetched folder to an artifact in a real registry, by real inference.

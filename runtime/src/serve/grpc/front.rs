@@ -3,14 +3,10 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use actix_web::ResponseError;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -24,10 +20,13 @@ use super::{
     proto::{DESCRIPTORS, grpc_inference_service_server::GrpcInferenceServiceServer},
     service::{Inference, Readiness},
 };
-use crate::serve::{
-    error::ApiError,
-    pipeline::{Counted, take_place},
-    state::{InFlight, State},
+use crate::{
+    metrics::Outcome,
+    serve::{
+        error::ApiError,
+        pipeline::{Counted, take_place},
+        state::{InFlight, State},
+    },
 };
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
@@ -105,13 +104,14 @@ where
 pub struct Context {
     /// When its time is over, by the server's limit or the client's.
     pub deadline: Instant,
-    outcome: Arc<AtomicU16>,
+    outcome: Arc<OnceLock<Outcome>>,
 }
 
 impl Context {
-    /// Notes how the call ended, as an HTTP status.
-    pub fn ended(&self, code: u16) {
-        self.outcome.store(code, Ordering::Relaxed);
+    /// Notes how the call ended.
+    pub fn ended(&self, outcome: Outcome) {
+        // It ends once.
+        let _ = self.outcome.set(outcome);
     }
 }
 
@@ -148,7 +148,7 @@ async fn infer(
     let place = match take_place(state) {
         Ok(place) => place,
         Err(error) => {
-            counted.code = error.status_code().as_u16();
+            counted.outcome = error.outcome();
             return refused(&error);
         }
     };
@@ -159,35 +159,37 @@ async fn infer(
     let call = services.call(request);
     let Ok(response) = tokio::time::timeout_at(deadline.into(), call).await else {
         let error = ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds };
-        counted.code = error.status_code().as_u16();
+        counted.outcome = error.outcome();
         return refused(&error);
     };
     drop(place);
-    let (code, response) = match context.outcome.load(Ordering::Relaxed) {
+    let (outcome, response) = match context.outcome.get() {
         // Counted as a client that left.
-        0 if broken.is_so() => return response,
+        None if broken.is_so() => return response,
         // It never came as far as the service: the message is none, or too large.
-        0 => judge(state, response),
-        code => (code, response),
+        None => judge(state, response),
+        Some(outcome) => (*outcome, response),
     };
-    counted.code = code;
+    counted.outcome = outcome;
     response
 }
 
 /// Says in our words, and with the usual code, what the transport refused.
-fn judge(state: &State, response: Response<Body>) -> (u16, Response<Body>) {
-    let Some(refusal) = Status::from_header_map(response.headers()) else { return (200, response) };
+fn judge(state: &State, response: Response<Body>) -> (Outcome, Response<Body>) {
+    let Some(refusal) = Status::from_header_map(response.headers()) else {
+        return (Outcome::Predicted, response);
+    };
     let error = match refusal.code() {
         Code::OutOfRange | Code::ResourceExhausted => {
             ApiError::TooLarge { limit: state.settings.limits.max_request_bytes }
         }
-        Code::Unimplemented => return (415, response),
+        Code::Unimplemented => return (Outcome::Encoding, response),
         _ => ApiError::BadRequest(
             "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early"
                 .to_owned(),
         ),
     };
-    (error.status_code().as_u16(), status(&error).into_http())
+    (error.outcome(), status(&error).into_http())
 }
 
 /// How long the client waits: up to eight digits and a unit.
@@ -216,7 +218,7 @@ pub fn status(error: &ApiError) -> Status {
         ApiError::TooLarge { .. } => Code::ResourceExhausted,
         ApiError::Failed(_) => Code::Internal,
         // The code that clients and meshes send again after.
-        ApiError::Overloaded { .. } | ApiError::Unavailable(_) => Code::Unavailable,
+        ApiError::Overloaded { .. } | ApiError::NotReady(_) | ApiError::Stopping => Code::Unavailable,
     };
     Status::new(code, error.to_string())
 }

@@ -2,7 +2,6 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use actix_web::ResponseError;
 use futures::Stream;
 use modelwright_contract::signature::TensorSpec;
 use tonic::{Request, Response, Status};
@@ -24,7 +23,7 @@ use super::{
     },
 };
 use crate::{
-    metrics::Total,
+    metrics::{Outcome, Total},
     serve::{
         error::ApiError,
         metadata::{BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, readiness},
@@ -52,7 +51,7 @@ impl Inference {
     /// The model that a message names.
     fn named(&self, model: &str, version: &str) -> std::result::Result<Arc<Served>, ApiError> {
         check_names(&self.state, model, Some(version).filter(|version| !version.is_empty()))?;
-        self.state.served().map_err(ApiError::Unavailable)
+        self.state.served().map_err(ApiError::NotReady)
     }
 
     async fn predict(
@@ -61,12 +60,18 @@ impl Inference {
         context: &Context,
     ) -> std::result::Result<ModelInferResponse, ApiError> {
         let served = self.named(&message.model_name, &message.model_version)?;
-        let (mut request, raw) = contents::decode(message)?;
-        pipeline::validate(&served, &request)?;
-        let answer = pipeline::run(&self.state, &served, &mut request, context.deadline).await?;
-        let settings = &self.state.settings;
-        let envelope = Envelope { model: &settings.model, version: settings.version, raw };
-        contents::encode(envelope, request.id, answer)
+        let mut raw = false;
+        let mut decoded = pipeline::decode(&served, || {
+            let (request, is_raw) = contents::decode(message)?;
+            raw = is_raw;
+            Ok(request)
+        })?;
+        let outputs = pipeline::run(&self.state, &served, &mut decoded, context.deadline).await?;
+        pipeline::encode(&self.state, outputs, |outputs| {
+            let settings = &self.state.settings;
+            let envelope = Envelope { model: &settings.model, version: settings.version, raw };
+            contents::encode(envelope, decoded.request.id, outputs)
+        })
     }
 }
 
@@ -122,12 +127,12 @@ impl GrpcInferenceService for Inference {
             .ok_or_else(|| Status::internal("the call came past the server's front"))?;
         match self.predict(request.into_inner(), &context).await {
             Ok(answer) => {
-                context.ended(200);
+                context.ended(Outcome::Predicted);
                 Ok(Response::new(answer))
             }
             Err(error) => {
                 tracing::debug!(%error, "refused");
-                context.ended(error.status_code().as_u16());
+                context.ended(error.outcome());
                 Err(status(&error))
             }
         }
@@ -172,6 +177,7 @@ impl GrpcInferenceService for Inference {
             check_names(&self.state, &name, version).map_err(|error| status(&error))?;
         }
         let found = self.state.metrics.statistics();
+        let durations = found.inference_stats;
         let total = |total: Total| Some(StatisticDuration { count: total.count, ns: total.ns });
         Ok(Response::new(ModelStatisticsResponse {
             model_stats: vec![ModelStatistics {
@@ -181,12 +187,12 @@ impl GrpcInferenceService for Inference {
                 inference_count: found.inference_count,
                 execution_count: found.execution_count,
                 inference_stats: Some(InferStatistics {
-                    success: total(found.success),
-                    fail: total(found.fail),
-                    queue: total(found.queue),
-                    compute_input: total(Total::default()),
-                    compute_infer: total(found.compute_infer),
-                    compute_output: total(Total::default()),
+                    success: total(durations.success),
+                    fail: total(durations.fail),
+                    queue: total(durations.queue),
+                    compute_input: total(durations.compute_input),
+                    compute_infer: total(durations.compute_infer),
+                    compute_output: total(durations.compute_output),
                 }),
             }],
         }))
