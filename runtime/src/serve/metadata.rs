@@ -1,10 +1,13 @@
 //! What the server and the model are, how it does, and whether they are ready, in the protocol's words over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use modelwright_contract::signature::TensorSpec;
+use modelwright_contract::{serving::ExecutionProvider, signature::TensorSpec};
 use serde_json::json;
 
-use super::{error::ApiError, state::State};
+use super::{
+    error::ApiError,
+    state::{Served, State},
+};
 use crate::metrics::Statistics;
 
 /// What the protocol calls a server of this kind.
@@ -13,6 +16,8 @@ pub const SERVER: &str = "modelwright";
 pub const PLATFORM: &str = "onnxruntime_onnx";
 /// What runs it.
 pub const BACKEND: &str = "onnxruntime";
+/// What Triton's back end for ONNX calls the threads of a run.
+pub const INTRA_OP: &str = "intra_op_thread_count";
 /// Extensions of the protocol that are served.
 pub const EXTENSIONS: [&str; 5] =
     ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"];
@@ -79,9 +84,24 @@ pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Res
         "platform": PLATFORM,
         "backend": BACKEND,
         "max_batch_size": 0,
+        "instance_group": [{
+            "name": state.settings.model,
+            "count": served.threads.runs,
+            "kind": kind_of(&served),
+        }],
+        "parameters": {INTRA_OP: {"string_value": served.threads.of_a_run.to_string()}},
         "input": tensors(&served.signature.inputs),
         "output": tensors(&served.signature.outputs),
     })))
+}
+
+/// What a model runs on, as the model configuration has it.
+pub fn kind_of(served: &Served) -> &'static str {
+    if served.facts.execution_provider == ExecutionProvider::Cpu.to_string() {
+        "KIND_CPU"
+    } else {
+        "KIND_GPU"
+    }
 }
 
 /// A datatype as the model configuration has it.

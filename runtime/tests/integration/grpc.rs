@@ -260,7 +260,9 @@ async fn metadata_configuration_statistics_and_index_say_what_is_served() {
         .await
         .unwrap()
         .into_inner();
-    let output = config.config.unwrap().output[1].clone();
+    let config = config.config.unwrap();
+    assert_eq!(config.parameters["intra_op_thread_count"].string_value, "1");
+    let output = config.output[1].clone();
     assert_eq!((output.name.as_str(), output.data_type), ("label", 9));
     let zeros = floats(&[0.0; 3]);
     let request = ModelInferRequest {

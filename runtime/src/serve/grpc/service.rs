@@ -1,6 +1,6 @@
 //! The methods of the Open Inference Protocol and of gRPC's health service. In go messages; out come messages.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use modelwright_contract::signature::TensorSpec;
@@ -14,11 +14,12 @@ use super::{
     front::{Context, status},
     proto::{
         DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
-        ModelInferResponse, ModelInput, ModelMetadataRequest, ModelMetadataResponse, ModelOutput,
-        ModelReadyRequest, ModelReadyResponse, ModelStatistics, ModelStatisticsRequest,
-        ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest,
-        ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-        ServerReadyResponse, StatisticDuration, grpc_inference_service_server::GrpcInferenceService,
+        ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataRequest, ModelMetadataResponse,
+        ModelOutput, ModelParameter, ModelReadyRequest, ModelReadyResponse, ModelStatistics,
+        ModelStatisticsRequest, ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+        ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+        ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+        grpc_inference_service_server::GrpcInferenceService, model_instance_group::Kind,
         model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
     },
 };
@@ -26,7 +27,9 @@ use crate::{
     metrics::{Outcome, Total},
     serve::{
         error::ApiError,
-        metadata::{BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, readiness},
+        metadata::{
+            BACKEND, EXTENSIONS, INTRA_OP, PLATFORM, SERVER, check_names, data_type, kind_of, readiness,
+        },
         pipeline,
         state::{Served, State},
     },
@@ -161,6 +164,15 @@ impl GrpcInferenceService for Inference {
                 max_batch_size: 0,
                 input: served.signature.inputs.iter().map(input).collect(),
                 output: served.signature.outputs.iter().map(output).collect(),
+                instance_group: vec![ModelInstanceGroup {
+                    name: self.state.settings.model.clone(),
+                    count: i32::try_from(served.threads.runs).unwrap_or(i32::MAX),
+                    kind: Kind::from_str_name(kind_of(&served)).unwrap_or_default().into(),
+                }],
+                parameters: HashMap::from([(
+                    INTRA_OP.to_owned(),
+                    ModelParameter { string_value: served.threads.of_a_run.to_string() },
+                )]),
                 backend: BACKEND.to_owned(),
             }),
         }))
