@@ -9,6 +9,7 @@ mod front;
 mod goodbye;
 mod message;
 mod service;
+mod stream;
 
 use std::{
     io,

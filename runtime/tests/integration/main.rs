@@ -39,6 +39,8 @@ mod stores;
 mod training;
 // What of a training is refused, and with which words.
 mod training_refused;
+// Predictions over a stream of gRPC.
+mod stream;
 // Threads, queue and shared runs between the fronts and a model.
 mod worker;
 // What the modules share.

@@ -121,10 +121,11 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     let is_health = HEALTH.iter().any(|prefix| path.starts_with(prefix));
     let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&state)));
     let (is_infer, broken) = (path == INFER, Broken::default());
-    let request = request.map(|body| Message::new(body, broken.clone()));
+    let mut request = request.map(|body| Message::new(body, broken.clone()));
     let mut response = if is_infer {
         infer(&state, &services, request, &broken).await
     } else {
+        request.extensions_mut().insert(broken);
         services.call(request).await
     };
     let headers = response.headers_mut();
@@ -179,21 +180,28 @@ fn judge(state: &State, response: Response<Body>) -> (Outcome, Response<Body>) {
     let Some(refusal) = Status::from_header_map(response.headers()) else {
         return (Outcome::Predicted, response);
     };
-    let error = match refusal.code() {
+    match unreadable(state, refusal.code()) {
+        None => (Outcome::Encoding, response),
+        Some(error) => (error.outcome(), status(&error).into_http()),
+    }
+}
+
+/// Why the transport could not read a message, by its code; none if it is compressed in another way.
+pub fn unreadable(state: &State, code: Code) -> Option<ApiError> {
+    match code {
         Code::OutOfRange | Code::ResourceExhausted => {
-            ApiError::TooLarge { limit: state.settings.limits.max_request_bytes }
+            Some(ApiError::TooLarge { limit: state.settings.limits.max_request_bytes })
         }
-        Code::Unimplemented => return (Outcome::Encoding, response),
-        _ => ApiError::BadRequest(
+        Code::Unimplemented => None,
+        _ => Some(ApiError::BadRequest(
             "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early"
                 .to_owned(),
-        ),
-    };
-    (error.outcome(), status(&error).into_http())
+        )),
+    }
 }
 
 /// How long the client waits: up to eight digits and a unit.
-fn patience(headers: &HeaderMap) -> Option<Duration> {
+pub fn patience(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;

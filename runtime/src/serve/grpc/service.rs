@@ -1,10 +1,15 @@
 //! The methods of the Open Inference Protocol and of gRPC's health service. In go messages; out come messages.
 
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::Stream;
 use modelwright_contract::signature::TensorSpec;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
 };
@@ -16,12 +21,13 @@ use super::{
         DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
         ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataRequest, ModelMetadataResponse,
         ModelOutput, ModelParameter, ModelReadyRequest, ModelReadyResponse, ModelStatistics,
-        ModelStatisticsRequest, ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse,
-        ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-        ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+        ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest,
+        RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+        ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
         grpc_inference_service_server::GrpcInferenceService, model_instance_group::Kind,
         model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
     },
+    stream,
 };
 use crate::{
     metrics::{Outcome, Total},
@@ -41,6 +47,7 @@ const WATCH: Duration = Duration::from_millis(250);
 type Result<T> = std::result::Result<Response<T>, Status>;
 
 /// The Open Inference Protocol.
+#[derive(Clone)]
 pub struct Inference {
     state: Arc<State>,
 }
@@ -57,10 +64,16 @@ impl Inference {
         self.state.served().map_err(ApiError::NotReady)
     }
 
-    async fn predict(
+    /// The shared state.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// A prediction.
+    pub async fn predict(
         &self,
         message: ModelInferRequest,
-        context: &Context,
+        deadline: Instant,
     ) -> std::result::Result<ModelInferResponse, ApiError> {
         let served = self.named(&message.model_name, &message.model_version)?;
         let mut raw = false;
@@ -69,7 +82,7 @@ impl Inference {
             raw = is_raw;
             Ok(request)
         })?;
-        let outputs = pipeline::run(&self.state, &served, &mut decoded, context.deadline).await?;
+        let outputs = pipeline::run(&self.state, &served, &mut decoded, deadline).await?;
         pipeline::encode(&self.state, outputs, |outputs| {
             let settings = &self.state.settings;
             let envelope = Envelope { model: &settings.model, version: settings.version, raw };
@@ -128,7 +141,7 @@ impl GrpcInferenceService for Inference {
             .extensions_mut()
             .remove::<Context>()
             .ok_or_else(|| Status::internal("the call came past the server's front"))?;
-        match self.predict(request.into_inner(), &context).await {
+        match self.predict(request.into_inner(), context.deadline).await {
             Ok(answer) => {
                 context.ended(Outcome::Predicted);
                 Ok(Response::new(answer))
@@ -139,6 +152,16 @@ impl GrpcInferenceService for Inference {
                 Err(status(&error))
             }
         }
+    }
+
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = std::result::Result<ModelStreamInferResponse, Status>> + Send>>;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Self::ModelStreamInferStream> {
+        Ok(Response::new(Box::pin(stream::answer(self.clone(), request))))
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Result<ModelConfigResponse> {
