@@ -6,10 +6,11 @@
 //! | bytes come in | [`fetch`] through [`network`], judged by [`onnx`] before ONNX Runtime sees them |
 //! | a model is loaded and run | [`session`], the only one that names `ort`, with [`tensor`]s in and out |
 //! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers; a person may [`inspect`] it |
-//! | predictions go out | [`serve`], with [`metrics`], until a [`shutdown`] |
+//! | predictions go out | [`serve`], with [`metrics`], on the [`cores`] that the container has, until a [`shutdown`] |
 //! | an artifact goes out | [`publish`], into the [`store`] |
 
 pub mod cli;
+pub mod cores;
 pub mod digest;
 pub mod evaluation;
 pub mod fetch;

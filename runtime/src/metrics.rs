@@ -1,5 +1,9 @@
-//! What is counted while serving, in Prometheus' conventions. In go outcomes; out comes the text of `/metrics`. Each
-//! counter is touched in one place.
+//! What is counted while serving, in Prometheus' conventions. In go outcomes and durations; out come the text of
+//! `/metrics` and the protocol's statistics, both from the same counters. Each is touched in one place, without a lock and
+//! without an allocation, since every request does.
+
+mod histogram;
+mod outcome;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -7,86 +11,93 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    encoding::text::encode,
+    metrics::gauge::Gauge,
     registry::{Registry, Unit},
 };
 
-/// From a small forest's run to a large model's on a busy processor.
-const SECONDS: [f64; 16] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+use self::{
+    histogram::{Histogram, Merged},
+    outcome::{ByCode, ByReason, Outcomes},
+};
 
-/// Labels of a counted request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    code: u16,
-}
+pub use self::outcome::Outcome;
 
 /// The metrics of one serving process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    answered: AtomicU64,
+    outcomes: Outcomes,
     last: AtomicU64,
-    executions: AtomicU64,
-    success: Sum,
-    fail: Sum,
-    queue: Sum,
-    compute: Sum,
-    request_duration: Histogram,
-    queue_duration: Histogram,
-    compute_duration: Histogram,
+    success: Histogram,
+    fail: Histogram,
+    queue: Histogram,
+    input: Histogram,
+    compute: Histogram,
+    output: Histogram,
+    batches: Histogram,
     in_flight: Gauge,
     connections: Gauge,
     ready: Gauge,
     draining: Gauge,
 }
 
+/// How long the steps before a prediction's answer took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Making tensors of what was received, and putting those of several requests together.
+    pub input: Duration,
+    /// Waiting for the model.
+    pub queue: Duration,
+    /// The model's run; that of all for each of those that shared it.
+    pub compute: Duration,
+}
+
 impl Metrics {
-    /// Metrics that carry the model's name and version as labels.
+    /// Metrics that carry the model's name and version as labels. Each is there from the start, at zero: what first shows
+    /// at one has no rate.
     pub fn new(model: &str, version: u64) -> Self {
         let labels =
             [("model".into(), model.to_owned().into()), ("version".into(), version.to_string().into())];
         let mut registry = Registry::with_prefix_and_labels("modelwright", labels.into_iter());
-        let histogram = || Histogram::new(SECONDS);
         let metrics = Self {
-            requests: Family::default(),
-            answered: AtomicU64::new(0),
+            outcomes: Outcomes::default(),
             last: AtomicU64::new(0),
-            executions: AtomicU64::new(0),
-            success: Sum::default(),
-            fail: Sum::default(),
-            queue: Sum::default(),
-            compute: Sum::default(),
-            request_duration: histogram(),
-            queue_duration: histogram(),
-            compute_duration: histogram(),
+            success: Histogram::of_durations(),
+            fail: Histogram::of_durations(),
+            queue: Histogram::of_durations(),
+            input: Histogram::of_durations(),
+            compute: Histogram::of_durations(),
+            output: Histogram::of_durations(),
+            batches: Histogram::of_requests(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             ready: Gauge::default(),
             draining: Gauge::default(),
             registry: Registry::default(),
         };
-        registry.register("requests", "Inference requests by HTTP status", metrics.requests.clone());
-        registry.register_with_unit(
-            "request_duration",
-            "Time from the head of an inference request to its answer",
-            Unit::Seconds,
-            metrics.request_duration.clone(),
+        registry.register("requests", "Inference requests by HTTP status", ByCode(metrics.outcomes.clone()));
+        registry.register(
+            "rejections",
+            "Inference requests that were refused, by reason",
+            ByReason(metrics.outcomes.clone()),
         );
-        registry.register_with_unit(
-            "queue_duration",
-            "Time that inference requests waited for the model",
-            Unit::Seconds,
-            metrics.queue_duration.clone(),
-        );
-        registry.register_with_unit(
-            "compute_duration",
-            "Time that the model took",
-            Unit::Seconds,
-            metrics.compute_duration.clone(),
-        );
+        let all = Merged([metrics.success.clone(), metrics.fail.clone()]);
+        let help = "Time from the head of an inference request to its answer";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, all);
+        for (name, help, histogram) in [
+            ("queue_duration", "Time that inference requests waited for the model", &metrics.queue),
+            (
+                "compute_input_duration",
+                "Time to make the model's inputs of inference requests",
+                &metrics.input,
+            ),
+            ("compute_duration", "Time that the model took", &metrics.compute),
+            ("compute_output_duration", "Time to make answers of the model's outputs", &metrics.output),
+        ] {
+            registry.register_with_unit(name, help, Unit::Seconds, Merged([histogram.clone()]));
+        }
+        registry.register("batch_size", "Requests that shared a run", Merged([metrics.batches.clone()]));
         registry.register(
             "requests_in_flight",
             "Inference requests without an answer",
@@ -98,24 +109,29 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// Counts an answer.
-    pub fn answered(&self, code: u16, duration: Duration) {
-        self.requests.get_or_create(&RequestLabels { code }).inc();
-        self.answered.fetch_add(1, Relaxed);
-        self.request_duration.observe(duration.as_secs_f64());
-        if code == 200 { &self.success } else { &self.fail }.add(duration);
+    /// Counts the end of a request.
+    pub fn ended(&self, outcome: Outcome, duration: Duration) {
+        self.outcomes.count(outcome);
+        if outcome == Outcome::Predicted { &self.success } else { &self.fail }.time(duration);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Notes how long a request waited and its run took, and whether the run is to be counted: once for those that shared
-    /// it.
-    pub fn computed(&self, queued: Duration, computed: Duration, counts: bool) {
-        self.queue.add(queued);
-        self.compute.add(computed);
-        self.executions.fetch_add(u64::from(counts), Relaxed);
-        self.queue_duration.observe(queued.as_secs_f64());
-        self.compute_duration.observe(computed.as_secs_f64());
+    /// Notes the steps of a request up to the model's outputs.
+    pub fn computed(&self, steps: Steps) {
+        self.input.time(steps.input);
+        self.queue.time(steps.queue);
+        self.compute.time(steps.compute);
+    }
+
+    /// Notes how long the answer of a request took to be made of the model's outputs.
+    pub fn encoded(&self, duration: Duration) {
+        self.output.time(duration);
+    }
+
+    /// Counts a run of the model, and how many requests shared it.
+    pub fn ran(&self, requests: usize) {
+        self.batches.count(requests as u64);
     }
 
     /// Predictions so far.
@@ -125,7 +141,7 @@ impl Metrics {
 
     /// Answers so far, refusals too.
     pub fn requests(&self) -> u64 {
-        self.answered.load(Relaxed)
+        self.success.total().count + self.fail.total().count
     }
 
     /// What was counted so far, in the words of the protocol's statistics.
@@ -133,11 +149,15 @@ impl Metrics {
         Statistics {
             last_inference: self.last.load(Relaxed),
             inference_count: self.success.total().count,
-            execution_count: self.executions.load(Relaxed),
-            success: self.success.total(),
-            fail: self.fail.total(),
-            queue: self.queue.total(),
-            compute_infer: self.compute.total(),
+            execution_count: self.batches.total().count,
+            inference_stats: Durations {
+                success: self.success.total(),
+                fail: self.fail.total(),
+                queue: self.queue.total(),
+                compute_input: self.input.total(),
+                compute_infer: self.compute.total(),
+                compute_output: self.output.total(),
+            },
         }
     }
 
@@ -154,24 +174,6 @@ impl Metrics {
     }
 }
 
-/// How often something was done, and how long it took in all.
-#[derive(Debug, Default)]
-struct Sum {
-    count: AtomicU64,
-    nanoseconds: AtomicU64,
-}
-
-impl Sum {
-    fn add(&self, duration: Duration) {
-        self.count.fetch_add(1, Relaxed);
-        self.nanoseconds.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(0), Relaxed);
-    }
-
-    fn total(&self) -> Total {
-        Total { count: self.count.load(Relaxed), ns: self.nanoseconds.load(Relaxed) }
-    }
-}
-
 /// How often something was done, and how long it took in all, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Total {
@@ -182,7 +184,7 @@ pub struct Total {
 }
 
 /// The protocol's statistics of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Statistics {
     /// When the last request was answered, in milliseconds since 1970.
     pub last_inference: u64,
@@ -190,14 +192,25 @@ pub struct Statistics {
     pub inference_count: u64,
     /// Runs of the model that they took.
     pub execution_count: u64,
+    /// How long it all took.
+    pub inference_stats: Durations,
+}
+
+/// The durations of the protocol's statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Durations {
     /// Requests that got a prediction, from their head to their answer.
     pub success: Total,
     /// Those that got none.
     pub fail: Total,
     /// Waiting for the model.
     pub queue: Total,
+    /// Making the model's inputs.
+    pub compute_input: Total,
     /// The model's runs.
     pub compute_infer: Total,
+    /// Making answers of the model's outputs.
+    pub compute_output: Total,
 }
 
 /// What is measured when it is asked for.
@@ -217,19 +230,37 @@ pub struct Gauges {
 mod tests {
     use super::*;
 
+    const IDLE: Gauges = Gauges { in_flight: 0, connections: 0, ready: true, draining: false };
+
     #[test]
     fn names_and_labels_are_those_that_dashboards_use() {
         let metrics = Metrics::new("digits", 3);
-        metrics.answered(200, Duration::from_millis(3));
-        metrics.answered(503, Duration::from_millis(1));
-        metrics.computed(Duration::from_millis(1), Duration::from_millis(2), true);
+        metrics.ended(Outcome::Predicted, Duration::from_millis(3));
+        metrics.ended(Outcome::QueueFull, Duration::from_millis(1));
+        let steps = Steps {
+            input: Duration::from_micros(20),
+            queue: Duration::from_millis(1),
+            compute: Duration::from_millis(2),
+        };
+        metrics.computed(steps);
+        metrics.encoded(Duration::from_micros(30));
+        metrics.ran(3);
         let text = metrics.render(Gauges { in_flight: 2, connections: 4, ready: true, draining: false });
         for line in [
             "modelwright_requests_total{model=\"digits\",version=\"3\",code=\"200\"} 1",
             "modelwright_requests_total{model=\"digits\",version=\"3\",code=\"503\"} 1",
+            "modelwright_rejections_total{model=\"digits\",version=\"3\",reason=\"queue_full\"} 1",
             "modelwright_request_duration_seconds_count{model=\"digits\",version=\"3\"} 2",
+            "modelwright_request_duration_seconds_sum{model=\"digits\",version=\"3\"} 0.004",
+            "modelwright_queue_duration_seconds_bucket{model=\"digits\",version=\"3\",le=\"0.0005\"} 0",
             "modelwright_queue_duration_seconds_bucket{model=\"digits\",version=\"3\",le=\"0.001\"} 1",
+            "modelwright_queue_duration_seconds_bucket{model=\"digits\",version=\"3\",le=\"+Inf\"} 1",
+            "modelwright_compute_input_duration_seconds_sum{model=\"digits\",version=\"3\"} 0.00002",
             "modelwright_compute_duration_seconds_sum{model=\"digits\",version=\"3\"} 0.002",
+            "modelwright_compute_output_duration_seconds_sum{model=\"digits\",version=\"3\"} 0.00003",
+            "modelwright_batch_size_bucket{model=\"digits\",version=\"3\",le=\"2.0\"} 0",
+            "modelwright_batch_size_bucket{model=\"digits\",version=\"3\",le=\"4.0\"} 1",
+            "modelwright_batch_size_sum{model=\"digits\",version=\"3\"} 3.0",
             "modelwright_requests_in_flight{model=\"digits\",version=\"3\"} 2",
             "modelwright_connections_open{model=\"digits\",version=\"3\"} 4",
             "modelwright_ready{model=\"digits\",version=\"3\"} 1",
@@ -237,9 +268,43 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
-        assert_eq!(metrics.requests(), 2);
-        let statistics = metrics.statistics();
-        assert_eq!(statistics.success, Total { count: 1, ns: 3_000_000 });
-        assert_eq!((statistics.fail.count, statistics.execution_count), (1, 1));
+        let total =
+            |count, duration: Duration| Total { count, ns: duration.as_nanos().try_into().unwrap_or(0) };
+        assert_eq!(
+            metrics.statistics().inference_stats,
+            Durations {
+                success: total(1, Duration::from_millis(3)),
+                fail: total(1, Duration::from_millis(1)),
+                queue: total(1, steps.queue),
+                compute_input: total(1, steps.input),
+                compute_infer: total(1, steps.compute),
+                compute_output: total(1, Duration::from_micros(30)),
+            }
+        );
+        assert_eq!((metrics.requests(), metrics.answers(), metrics.statistics().execution_count), (2, 1, 1));
+    }
+
+    #[test]
+    fn every_metric_is_there_before_anything_was_counted() {
+        let text = Metrics::new("digits", 3).render(IDLE);
+        for outcome in Outcome::ALL {
+            let code = format!(
+                "modelwright_requests_total{{model=\"digits\",version=\"3\",code=\"{}\"}} 0\n",
+                outcome.code()
+            );
+            assert!(text.contains(&code), "{code} is missing in\n{text}");
+            if let Some(reason) = outcome.reason() {
+                let line = format!(
+                    "modelwright_rejections_total{{model=\"digits\",version=\"3\",reason=\"{reason}\"}} 0\n"
+                );
+                assert!(text.contains(&line), "{line} is missing in\n{text}");
+            }
+        }
+        for name in ["request_duration_seconds", "compute_input_duration_seconds", "batch_size"] {
+            assert!(
+                text.contains(&format!("modelwright_{name}_count{{model=\"digits\",version=\"3\"}} 0\n")),
+                "{text}"
+            );
+        }
     }
 }

@@ -36,7 +36,7 @@ use self::{
     validate::{validate_inputs, validate_outputs},
     value::{from_value, to_value},
 };
-use crate::tensor::Tensor;
+use crate::{cores::cores, tensor::Tensor};
 
 /// How a session is loaded.
 #[derive(Clone, Debug)]
@@ -339,9 +339,10 @@ fn load_on(
     let refused = |error: &ort::Error| LoadError::refused(path, provider, error.message());
     let builder = ort::session::Session::builder(&runtime.environment).map_err(|error| refused(&error))?;
     // Left to itself, ONNX Runtime counts the machine's cores and not those of the container.
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = if threads == 0 { cores() } else { threads };
     let builder = builder.with_intra_threads(threads).map_err(|error| refused(&error.into()))?;
+    // A thread that spins until the next run takes a core's time from whoever has work.
+    let builder = builder.with_intra_op_spinning(false).map_err(|error| refused(&error.into()))?;
     let mut builder = match provider {
         // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.
         ExecutionProvider::Cpu => builder

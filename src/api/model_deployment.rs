@@ -114,6 +114,10 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"))]
     pub drain_timeout: Option<String>,
+    /// What the cores of a pod are for. Throughput: as many requests at once as the pod has cores, each run on one.
+    /// Latency: one request at a time, run on all of them. Default: Throughput.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ServingMode>,
     /// Image of the runtime. Default: the operator's at the time that the revision was made; an operator upgrade does not
     /// change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +127,16 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub restart: Option<String>,
+}
+
+/// What the cores of a pod are for. Throughput: as many requests at once as the pod has cores, each run on one. Latency:
+/// one request at a time, run on all of them. Default: Throughput.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServingMode {
+    /// Many requests at once, each run on one core.
+    Throughput,
+    /// One request at a time, run on all cores.
+    Latency,
 }
 
 /// How a new revision takes over; exactly one way.

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use modelwright_contract::serving::{ExecutionProvider, ServingLimits};
+use modelwright_contract::serving::{ExecutionProvider, ServingLimits, ServingMode};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -24,6 +24,8 @@ pub struct Asked {
     pub model: String,
     /// Limits of the server.
     pub limits: ServingLimits,
+    /// What the cores are for.
+    pub mode: ServingMode,
     /// Execution providers, in order of preference.
     pub execution_providers: Vec<ExecutionProvider>,
     /// Whether another provider than the first may serve.
@@ -60,6 +62,7 @@ pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
             "timeout": serving.timeout.as_deref().map(duration_form),
             "maxRequestBytes": serving.max_request_bytes.as_deref().map(quantity_form),
             "drainTimeout": serving.drain_timeout.as_deref().map(duration_form),
+            "mode": serving.mode,
             "runtime": serving.runtime,
             "restart": serving.restart,
         },
@@ -130,6 +133,10 @@ mod tests {
             })),
             "v1-ccd5cf597f51c4c01b62c0d62debdd047cd355936794d6a95a1f1994d7895227"
         );
+        assert_eq!(
+            hash_of(json!({"serving": {"mode": "Latency"}})),
+            "v1-27be415e99e617b545590c78b52a4ba7ad5acabbedec1eff0217887997d11da0"
+        );
     }
 
     #[test]
@@ -167,6 +174,8 @@ mod tests {
         for other in [
             json!({"serving": {"queue": 256}}),
             json!({"serving": {"restart": "2"}}),
+            json!({"serving": {"mode": "Latency"}}),
+            json!({"serving": {"mode": "Throughput"}}),
             json!({"serving": {"runtime": "other"}}),
             json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
             json!({"accelerator": {"allowFallback": false}}),

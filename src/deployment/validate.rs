@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use modelwright_contract::serving::{ExecutionProvider, ServingLimits};
+use modelwright_contract::serving::{ExecutionProvider, ServingLimits, ServingMode};
 
 use super::identity::{Asked, identity};
 use crate::{
@@ -106,6 +106,10 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
         asked: Asked {
             model: spec.model.clone(),
             limits,
+            mode: match serving.mode {
+                None | Some(model_deployment::ServingMode::Throughput) => ServingMode::Throughput,
+                Some(model_deployment::ServingMode::Latency) => ServingMode::Latency,
+            },
             execution_providers,
             allow_fallback,
             runtime: serving.runtime.clone(),
@@ -246,6 +250,7 @@ mod tests {
         assert!(valid.auto_rollback && !valid.paused && !valid.asked.allow_fallback);
         assert_eq!(valid.asked.execution_providers, [ExecutionProvider::Cpu]);
         assert_eq!(valid.asked.limits, ServingLimits::default());
+        assert_eq!(valid.asked.mode, ServingMode::Throughput);
     }
 
     #[test]

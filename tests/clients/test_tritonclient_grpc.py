@@ -66,6 +66,47 @@ def test_many_calls_at_once(serve: Serve) -> None:
         np.testing.assert_allclose(result.as_numpy("y"), expected, rtol=1e-5)
 
 
+def open_stream(server: Any) -> "queue.Queue[tuple[Any, Any]]":
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    server.start_stream(lambda result, error: answers.put((result, error)))
+    return answers
+
+
+def test_a_stream_is_answered_in_order_and_goes_on_after_an_error(serve: Serve) -> None:
+    server = connect(serve("linear"))
+    answers = open_stream(server)
+    for i in range(100):
+        width = 5 if i == 50 else 4
+        array = np.full((1, width), i, np.float32)
+        server.async_stream_infer("linear", [tensor("x", "FP32", array)], request_id=str(i))
+    for i in range(100):
+        result, error = answers.get(timeout=30)
+        if i == 50:
+            assert "expected [-1,4]" in str(error)
+            continue
+        assert error is None
+        assert result.get_response().id == str(i)
+        expected = np.float32([[0.5 + 2.25 * i, -1 + 2.75 * i, 2 + 3.25 * i]])
+        np.testing.assert_allclose(result.as_numpy("y"), expected, rtol=1e-5)
+    server.stop_stream()
+
+
+def test_a_stream_to_a_server_that_leaves_is_answered_and_ended(serve: Serve) -> None:
+    process = serve("linear", "--version", "8")
+    server = connect(process)
+    answers = open_stream(server)
+    inputs = [tensor("x", "FP32", np.ones((1, 4), np.float32))]
+    server.async_stream_infer("linear", inputs)
+    assert answers.get(timeout=30)[1] is None
+    process.process.send_signal(signal.SIGTERM)
+    result, error = answers.get(timeout=30)
+    assert result is None
+    assert error.status() == "StatusCode.UNAVAILABLE"
+    assert "open another stream" in str(error)
+    server.stop_stream()
+    assert process.process.wait(timeout=30) == 0
+
+
 def test_what_is_served_is_told(serve: Serve) -> None:
     server = connect(serve("two_in_two_out", "--version", "3"))
     assert server.is_server_live()

@@ -93,7 +93,7 @@ fn committed(file: &str) -> Value {
 fn the_containers_of_a_serving_pod_are_told_what_the_contract_has_committed() {
     let (_, revision) = rendered(&input("rollout-revision-full"));
     let pod = read(&revision).unwrap().pod_template.spec.unwrap();
-    assert_eq!(told(&pod.containers[0]), committed("serving"));
+    assert_eq!(told(&pod.containers[0]), committed("serving-latency"));
     assert_eq!(told(&pod.init_containers.unwrap()[0]), committed("fetch-artifact"));
     let list = BTreeSet::from(["digits-0123456789-abcde".to_owned()]);
     assert_eq!(serde_json::from_str::<Value>(&traffic_text(&list)).unwrap(), committed("traffic"));

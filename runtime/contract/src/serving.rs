@@ -23,6 +23,38 @@ pub struct ServingConfig {
     /// Limits.
     #[serde(flatten)]
     pub limits: ServingLimits,
+    /// What the cores are for. The default is left out, so that a runtime that does not know it serves.
+    #[serde(default, skip_serializing_if = "ServingMode::is_default")]
+    pub mode: ServingMode,
+}
+
+/// What the cores of a serving process are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServingMode {
+    /// Many requests at once, each run on one core.
+    #[default]
+    Throughput,
+    /// One request at a time, run on all cores.
+    Latency,
+}
+
+impl ServingMode {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Throughput, Self::Latency];
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::fmt::Display for ServingMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Throughput => "Throughput",
+            Self::Latency => "Latency",
+        })
+    }
 }
 
 /// Limits of one serving process.

@@ -33,6 +33,7 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<PublishConfig>("publish");
     crosses::<PublishConfig>("publish-training");
     crosses::<ServingConfig>("serving");
+    crosses::<ServingConfig>("serving-latency");
     crosses::<Traffic>("traffic");
 }
 

@@ -108,7 +108,7 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
 
 /// All cores of a large machine for the whole time; a child that spins is stopped by the clock before that.
 fn cpu_seconds(limit: Duration) -> u64 {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = crate::cores::cores();
     limit.as_secs().saturating_mul(cores as u64).max(1)
 }
 

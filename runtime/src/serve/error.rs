@@ -2,6 +2,8 @@
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 
+use crate::metrics::Outcome;
+
 /// Seconds after which a client may try again.
 const RETRY_AFTER: &str = "1";
 
@@ -55,7 +57,10 @@ pub enum ApiError {
     },
     /// 503: not loaded, or refused.
     #[error("{0}")]
-    Unavailable(String),
+    NotReady(String),
+    /// 503: the process ends before the run does.
+    #[error("the server is stopping; send the request again")]
+    Stopping,
     /// 504: no answer in time.
     #[error(
         "no answer within {milliseconds} ms; send fewer rows, add replicas, or set serving.timeout higher"
@@ -64,6 +69,25 @@ pub enum ApiError {
         /// The limit.
         milliseconds: u64,
     },
+}
+
+impl ApiError {
+    /// What a request counts as that ends so.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::BadRequest(_) => Outcome::Invalid,
+            // Another method never comes as far as where requests are counted.
+            Self::NotFound(_) | Self::MethodNotAllowed { .. } => Outcome::NotFound,
+            Self::SlowBody { .. } => Outcome::SlowBody,
+            Self::TooLarge { .. } => Outcome::TooLarge,
+            Self::Encoding { .. } => Outcome::Encoding,
+            Self::Failed(_) => Outcome::Failed,
+            Self::Overloaded { .. } => Outcome::QueueFull,
+            Self::NotReady(_) => Outcome::NotReady,
+            Self::Stopping => Outcome::Stopping,
+            Self::Timeout { .. } => Outcome::Deadline,
+        }
+    }
 }
 
 impl ResponseError for ApiError {
@@ -76,19 +100,42 @@ impl ResponseError for ApiError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded { .. } | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded { .. } | Self::NotReady(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if matches!(self, Self::Overloaded { .. } | Self::Unavailable(_)) {
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }
         if let Self::MethodNotAllowed { expected, .. } = self {
             response.insert_header((header::ALLOW, *expected));
         }
         response.json(serde_json::json!({ "error": self.to_string() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_counted_under_the_status_that_it_is_answered_with() {
+        for error in [
+            ApiError::BadRequest(String::new()),
+            ApiError::NotFound(String::new()),
+            ApiError::SlowBody { milliseconds: 1 },
+            ApiError::TooLarge { limit: 1 },
+            ApiError::Encoding { encoding: String::new() },
+            ApiError::Failed(String::new()),
+            ApiError::Overloaded { queue: 1 },
+            ApiError::NotReady(String::new()),
+            ApiError::Stopping,
+            ApiError::Timeout { milliseconds: 1 },
+        ] {
+            assert_eq!(error.outcome().code(), error.status_code().as_u16(), "{error:?}");
+        }
     }
 }

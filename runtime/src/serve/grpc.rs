@@ -9,6 +9,7 @@ mod front;
 mod goodbye;
 mod message;
 mod service;
+mod stream;
 
 use std::{
     io,
@@ -59,7 +60,7 @@ pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
     let address = listener.local_addr()?;
     let (end, ending) = watch::channel(End::Never);
     let (mut ways, mut threads) = (Vec::new(), Vec::new());
-    for number in 0..super::settings::cores().clamp(2, 8) {
+    for number in 0..crate::cores::cores().clamp(2, 8) {
         let (way, streams) = mpsc::unbounded_channel();
         let (done, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

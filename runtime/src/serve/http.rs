@@ -17,6 +17,8 @@ use actix_web::{
 };
 use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
 
+use crate::cores::cores;
+
 use super::{
     error::ApiError,
     infer, metadata, openapi, page,
@@ -30,7 +32,7 @@ const SHUTDOWN_SECONDS: u64 = 5;
 
 /// Starts the server on an address; port 0 takes any. Gives the address that it got.
 pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
-    let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(2, 8);
+    let workers = cores().clamp(2, 8);
     let (for_apps, for_connections) = (Arc::clone(state), Arc::clone(state));
     let server = HttpServer::new(move || {
         App::new()

@@ -16,25 +16,27 @@ use super::{
     encode::{self, EncodeError, Encoded, Envelope},
     error::ApiError,
     metadata::check_address,
-    pipeline::{self, Counted, offload},
+    pipeline::{self, Counted, Decoded, Outputs, offload},
     request::InferRequest,
     state::{Served, State},
 };
-use crate::tensor::Tensor;
+use crate::metrics::Outcome;
 
 /// Answers a request.
 pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut counted = Counted::begin(Arc::clone(&state));
     let deadline = counted.deadline();
-    let response = match answer(&state, &request, payload, deadline).await {
-        Ok(encoded) => respond(encoded),
+    match answer(&state, &request, payload, deadline).await {
+        Ok(encoded) => {
+            counted.outcome = Outcome::Predicted;
+            respond(encoded)
+        }
         Err(error) => {
             tracing::debug!(%error, "refused");
+            counted.outcome = error.outcome();
             HttpResponse::from_error(error)
         }
-    };
-    counted.code = response.status().as_u16();
-    response
+    }
 }
 
 fn respond(encoded: Encoded) -> HttpResponse {
@@ -57,55 +59,58 @@ fn respond(encoded: Encoded) -> HttpResponse {
 }
 
 async fn answer(
-    state: &State,
+    state: &web::Data<State>,
     request: &HttpRequest,
     payload: web::Payload,
     deadline: Instant,
 ) -> Result<Encoded, ApiError> {
     check_address(state, request)?;
-    let served = state.served().map_err(ApiError::Unavailable)?;
+    let served = state.served().map_err(ApiError::NotReady)?;
     let _place = pipeline::take_place(state)?;
     let body = admit::read_body(state, request, payload, deadline).await?;
     let accept = request.headers().get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let asked = accept.and_then(Encoding::asked);
-    let mut request = read(body, Arc::clone(&served)).await?;
-    let outputs = pipeline::run(state, &served, &mut request, deadline).await?;
-    write(state, request, outputs, asked).await
+    let mut decoded = read(body, Arc::clone(&served)).await?;
+    let outputs = pipeline::run(state, &served, &mut decoded, deadline).await?;
+    write(state, decoded.request, outputs, asked).await
 }
 
-async fn read(body: admit::Body, served: Arc<Served>) -> Result<InferRequest, ApiError> {
+async fn read(body: admit::Body, served: Arc<Served>) -> Result<Decoded, ApiError> {
     // Binary data behind the text cost nothing to read.
     let text = body.json_length.unwrap_or(body.bytes.len());
     offload(text, move || {
-        let request = decode::decode(&body.bytes, body.json_length)
-            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        pipeline::validate(&served, &request)?;
-        Ok(request)
+        pipeline::decode(&served, || {
+            decode::decode(&body.bytes, body.json_length)
+                .map_err(|error| ApiError::BadRequest(error.to_string()))
+        })
     })
     .await
 }
 
 async fn write(
-    state: &State,
+    state: &web::Data<State>,
     wanted: InferRequest,
-    outputs: Vec<Tensor>,
+    outputs: Outputs,
     asked: Option<Encoding>,
 ) -> Result<Encoded, ApiError> {
     let size = match asked {
-        None => encode::json_size(&wanted, &outputs),
-        Some(_) => outputs.iter().map(|output| output.data.len().saturating_mul(10)).sum(),
+        None => encode::json_size(&wanted, &outputs.tensors),
+        Some(_) => outputs.tensors.iter().map(|output| output.data.len().saturating_mul(10)).sum(),
     };
-    let (model, version) = (state.settings.model.clone(), state.settings.version);
+    let state = state.clone();
     offload(size, move || {
-        let envelope = Envelope { model: &model, version, wanted: &wanted };
-        let encoded = encode::encode(envelope, &outputs).map_err(|error| match error {
-            // The client's fault: it must not count as one of the version.
-            EncodeError::NotFinite { .. } if wanted.missing => ApiError::BadRequest(format!(
-                "{error}; the request has null for a missing number, which this model does not fill in"
-            )),
-            _ => ApiError::Failed(error.to_string()),
-        })?;
-        encoded.compressed(asked).map_err(|error| ApiError::Failed(error.to_string()))
+        pipeline::encode(&state, outputs, |outputs| {
+            let settings = &state.settings;
+            let envelope = Envelope { model: &settings.model, version: settings.version, wanted: &wanted };
+            let encoded = encode::encode(envelope, &outputs).map_err(|error| match error {
+                // The client's fault: it must not count as one of the version.
+                EncodeError::NotFinite { .. } if wanted.missing => ApiError::BadRequest(format!(
+                    "{error}; the request has null for a missing number, which this model does not fill in"
+                )),
+                _ => ApiError::Failed(error.to_string()),
+            })?;
+            encoded.compressed(asked).map_err(|error| ApiError::Failed(error.to_string()))
+        })
     })
     .await
 }

@@ -1,11 +1,14 @@
 //! What the server and the model are, how it does, and whether they are ready, in the protocol's words over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use modelwright_contract::signature::TensorSpec;
+use modelwright_contract::{serving::ExecutionProvider, signature::TensorSpec};
 use serde_json::json;
 
-use super::{error::ApiError, state::State};
-use crate::metrics::{Statistics, Total};
+use super::{
+    error::ApiError,
+    state::{Served, State},
+};
+use crate::metrics::Statistics;
 
 /// What the protocol calls a server of this kind.
 pub const SERVER: &str = "modelwright";
@@ -13,6 +16,8 @@ pub const SERVER: &str = "modelwright";
 pub const PLATFORM: &str = "onnxruntime_onnx";
 /// What runs it.
 pub const BACKEND: &str = "onnxruntime";
+/// What Triton's back end for ONNX calls the threads of a run.
+pub const INTRA_OP: &str = "intra_op_thread_count";
 /// Extensions of the protocol that are served.
 pub const EXTENSIONS: [&str; 5] =
     ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"];
@@ -56,7 +61,7 @@ fn not_ready(body: serde_json::Value) -> HttpResponse {
 /// `GET /v2/models/{model}`.
 pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     check_address(&state, &request)?;
-    let served = state.served().map_err(ApiError::Unavailable)?;
+    let served = state.served().map_err(ApiError::NotReady)?;
     Ok(HttpResponse::Ok().json(json!({
         "name": state.settings.model,
         "versions": [state.settings.version.to_string()],
@@ -69,7 +74,7 @@ pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<Http
 /// `GET /v2/models/{model}/config`, as far as clients read it.
 pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     check_address(&state, &request)?;
-    let served = state.served().map_err(ApiError::Unavailable)?;
+    let served = state.served().map_err(ApiError::NotReady)?;
     let tensors = |tensors: &[TensorSpec]| -> Vec<_> {
         let tensor = |tensor: &TensorSpec| json!({ "name": tensor.name, "data_type": data_type(&tensor.datatype), "dims": tensor.shape });
         tensors.iter().map(tensor).collect()
@@ -79,9 +84,24 @@ pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Res
         "platform": PLATFORM,
         "backend": BACKEND,
         "max_batch_size": 0,
+        "instance_group": [{
+            "name": state.settings.model,
+            "count": served.threads.runs,
+            "kind": kind_of(&served),
+        }],
+        "parameters": {INTRA_OP: {"string_value": served.threads.of_a_run.to_string()}},
         "input": tensors(&served.signature.inputs),
         "output": tensors(&served.signature.outputs),
     })))
+}
+
+/// What a model runs on, as the model configuration has it.
+pub fn kind_of(served: &Served) -> &'static str {
+    if served.facts.execution_provider == ExecutionProvider::Cpu.to_string() {
+        "KIND_CPU"
+    } else {
+        "KIND_GPU"
+    }
 }
 
 /// A datatype as the model configuration has it.
@@ -94,7 +114,7 @@ pub async fn statistics(state: web::Data<State>, request: HttpRequest) -> Result
     if request.match_info().get("model").is_some() {
         check_address(&state, &request)?;
     }
-    let Statistics { last_inference, inference_count, execution_count, success, fail, queue, compute_infer } =
+    let Statistics { last_inference, inference_count, execution_count, inference_stats } =
         state.metrics.statistics();
     Ok(HttpResponse::Ok().json(json!({ "model_stats": [{
         "name": state.settings.model,
@@ -102,14 +122,7 @@ pub async fn statistics(state: web::Data<State>, request: HttpRequest) -> Result
         "last_inference": last_inference,
         "inference_count": inference_count,
         "execution_count": execution_count,
-        "inference_stats": {
-            "success": success,
-            "fail": fail,
-            "queue": queue,
-            "compute_input": Total::default(),
-            "compute_infer": compute_infer,
-            "compute_output": Total::default(),
-        },
+        "inference_stats": inference_stats,
         "batch_stats": [],
     }] })))
 }

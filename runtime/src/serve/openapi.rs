@@ -13,7 +13,7 @@ use crate::tensor::Datatype;
 
 /// `GET /openapi.json`.
 pub async fn document(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    let served = state.served().map_err(ApiError::Unavailable)?;
+    let served = state.served().map_err(ApiError::NotReady)?;
     let settings = &state.settings;
     let infer = format!("/{}", infer_path(&settings.model));
     let model = infer.trim_end_matches("/infer");

@@ -13,9 +13,10 @@ use super::{
     error::ApiError,
     request::InferRequest,
     state::{Served, State},
-    worker::Refused,
+    worker::{Answer, Refused},
 };
 use crate::{
+    metrics::{Outcome, Steps},
     session::{
         Cancellation, RunError,
         validate::{validate_inputs, validate_outputs},
@@ -25,21 +26,19 @@ use crate::{
 
 /// Larger texts are read and written on other threads, so that health checks do not wait for them.
 pub const SMALL: usize = 64 * 1024;
-/// What is counted for a client that left before its answer.
-const CLIENT_LEFT: u16 = 499;
 
 /// Counts the answer to a request when it is dropped.
 pub struct Counted {
     state: Arc<State>,
     begun: Instant,
-    /// The HTTP status that it gets, or that stands for what it gets.
-    pub code: u16,
+    /// How it ends.
+    pub outcome: Outcome,
 }
 
 impl Counted {
     /// A request that begins now.
     pub fn begin(state: Arc<State>) -> Self {
-        Self { state, begun: Instant::now(), code: CLIENT_LEFT }
+        Self { state, begun: Instant::now(), outcome: Outcome::ClientLeft }
     }
 
     /// When its time is over by the server's own limit.
@@ -50,7 +49,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.state.metrics.answered(self.code, self.begun.elapsed());
+        self.state.metrics.ended(self.outcome, self.begun.elapsed());
     }
 }
 
@@ -61,52 +60,92 @@ pub fn take_place(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
         .map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
 }
 
-/// Compares a request with the model's signature.
-pub fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
+fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
     let bad = |error: &dyn std::fmt::Display| ApiError::BadRequest(error.to_string());
     validate_inputs(&served.signature, &request.inputs).map_err(|error| bad(&error))?;
     validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))
 }
 
-/// Runs the model on a request that was compared with its signature, and takes its inputs.
+/// A request that was compared with the model's signature.
+pub struct Decoded {
+    /// Its inputs are taken by the run.
+    pub request: InferRequest,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// What the model answered.
+pub struct Outputs {
+    /// In the order that was asked for.
+    pub tensors: Vec<Tensor>,
+    /// How long it took to take them out of those of all that shared the run.
+    pub took: Duration,
+}
+
+/// Reads a request and compares it with the model's signature.
+pub fn decode(
+    served: &Served,
+    read: impl FnOnce() -> Result<InferRequest, ApiError>,
+) -> Result<Decoded, ApiError> {
+    let begun = Instant::now();
+    let request = read()?;
+    validate(served, &request)?;
+    Ok(Decoded { request, took: begun.elapsed() })
+}
+
+/// Writes an answer.
+pub fn encode<T>(
+    state: &State,
+    outputs: Outputs,
+    write: impl FnOnce(Vec<Tensor>) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    let begun = Instant::now();
+    let written = write(outputs.tensors)?;
+    state.metrics.encoded(outputs.took + begun.elapsed());
+    Ok(written)
+}
+
+/// Runs the model on a request and takes its inputs.
 pub async fn run(
     state: &State,
     served: &Served,
-    request: &mut InferRequest,
+    decoded: &mut Decoded,
     deadline: Instant,
-) -> Result<Vec<Tensor>, ApiError> {
+) -> Result<Outputs, ApiError> {
     let limits = &state.settings.limits;
     let cancellation = Cancellation::new().map_err(|error| run_error(&error))?;
+    let request = &mut decoded.request;
     let inputs = std::mem::take(&mut request.inputs);
     let outputs = classify::outputs_to_run(&served.signature, request);
     let answer =
         served.worker.run(inputs, outputs, cancellation, deadline).await.map_err(
             |refused| match refused {
                 Refused::Full => ApiError::Overloaded { queue: limits.queue },
-                Refused::Stopping => stopping(),
+                Refused::Stopping => ApiError::Stopping,
                 Refused::Late => ApiError::Timeout { milliseconds: limits.timeout_milliseconds },
             },
         )?;
-    state.metrics.computed(answer.queued, answer.computed, answer.leads);
-    let outputs = answer.outputs.map_err(|error| match error {
+    let Answer { outputs, queued, gathered, computed, taken_apart, requests, leads } = answer;
+    if leads {
+        state.metrics.ran(requests);
+    }
+    state.metrics.computed(Steps { input: decoded.took + gathered, queue: queued, compute: computed });
+    let outputs = outputs.map_err(|error| match error {
         RunError::Cancelled if Instant::now() >= deadline => {
             ApiError::Timeout { milliseconds: limits.timeout_milliseconds }
         }
         error => run_error(&error),
     })?;
-    classify::classify(request, &served.labels, outputs)
-        .map_err(|error| ApiError::BadRequest(error.to_string()))
-}
-
-fn stopping() -> ApiError {
-    ApiError::Unavailable("the server is stopping; send the request again".to_owned())
+    let tensors = classify::classify(request, &served.labels, outputs)
+        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    Ok(Outputs { tensors, took: taken_apart })
 }
 
 fn run_error(error: &RunError) -> ApiError {
     match error {
         RunError::Input(_) | RunError::Refused { .. } => ApiError::BadRequest(error.to_string()),
         // A client that left or ran out of time does not wait for this: the server stopped the run.
-        RunError::Cancelled => stopping(),
+        RunError::Cancelled => ApiError::Stopping,
         RunError::Failed { .. } | RunError::NotTensor { .. } => {
             tracing::warn!(outcome = "failed", %error);
             ApiError::Failed("the model failed on these inputs; the server's log says why".to_owned())

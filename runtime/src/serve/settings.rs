@@ -9,8 +9,10 @@ use std::{
 
 use modelwright_contract::{
     names::{GRPC_PORT, HTTP_PORT, METRICS_PORT, POD_NAME_ENV, SERVING_ENV, TRAFFIC_DIRECTORY, TRAFFIC_KEY},
-    serving::{ExecutionProvider, ServingConfig, ServingLimits},
+    serving::{ExecutionProvider, ServingConfig, ServingLimits, ServingMode},
 };
+
+use crate::cores::cores;
 
 /// Arguments of `serve`. In a pod, all comes from MODELWRIGHT_SERVING instead.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -42,8 +44,18 @@ pub struct ServeArguments {
     /// Requests that may wait for the model
     #[arg(long, default_value_t = ServingLimits::default().queue, requires = "model")]
     pub queue: u32,
-    /// Requests that are run at the same time; 1 gives each run all cores [default: one a core]
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true, requires = "model")]
+    /// What the cores are for: Throughput runs as many requests at once as there are cores, Latency one on all of them
+    #[arg(long, value_name = "MODE", value_parser = mode, default_value_t = ServingMode::default(), requires = "model")]
+    pub mode: ServingMode,
+    /// Requests that are run at the same time, which share the cores [default: as the mode says]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true,
+        requires = "model",
+        conflicts_with = "mode"
+    )]
     pub threads: usize,
     /// Milliseconds from the head of a request to its answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
@@ -62,16 +74,26 @@ pub struct ServeArguments {
     pub termination_log: Option<PathBuf>,
 }
 
-/// Cores that this process may use, by the container's limit.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 fn provider(text: &str) -> Result<ExecutionProvider, String> {
     [ExecutionProvider::Cpu, ExecutionProvider::Cuda]
         .into_iter()
         .find(|provider| provider.to_string() == text)
         .ok_or_else(|| "expected CPU or CUDA".to_owned())
+}
+
+fn mode(text: &str) -> Result<ServingMode, String> {
+    ServingMode::ALL
+        .into_iter()
+        .find(|mode| mode.to_string() == text)
+        .ok_or_else(|| "expected Throughput or Latency".to_owned())
+}
+
+/// Requests that are run at the same time.
+fn threads(mode: ServingMode) -> usize {
+    match mode {
+        ServingMode::Throughput => cores(),
+        ServingMode::Latency => 1,
+    }
 }
 
 /// What to serve, and how.
@@ -93,6 +115,8 @@ pub struct Settings {
     pub allow_fallback: bool,
     /// Limits.
     pub limits: ServingLimits,
+    /// What the cores are for.
+    pub mode: ServingMode,
     /// Requests that are run at the same time.
     pub threads: usize,
     /// Where the protocol is served over HTTP.
@@ -166,7 +190,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
                 max_request_bytes: arguments.max_request_bytes,
                 drain_timeout_milliseconds: arguments.drain_timeout,
             },
-            threads: if arguments.threads == 0 { cores() } else { arguments.threads },
+            mode: arguments.mode,
+            threads: if arguments.threads == 0 { threads(arguments.mode) } else { arguments.threads },
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
@@ -187,7 +212,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         execution_providers: config.execution_providers,
         allow_fallback: config.allow_fallback,
         limits: config.limits,
-        threads: cores(),
+        mode: config.mode,
+        threads: threads(config.mode),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
@@ -247,6 +273,28 @@ mod tests {
         assert_eq!(settings.metrics.unwrap().port(), 9090);
         assert_eq!(settings.pod_name.as_deref(), Some("digits-1"));
         assert_eq!(settings.traffic_file, PathBuf::from("/etc/modelwright/traffic/traffic.json"));
+    }
+
+    #[test]
+    fn a_mode_shares_the_cores_out() {
+        let by_hand = |line: &str| {
+            let settings = settings(parsed(line), Environment::default()).unwrap();
+            (settings.mode, settings.threads)
+        };
+        assert_eq!(by_hand("--model x --name x"), (ServingMode::Throughput, cores()));
+        assert_eq!(by_hand("--model x --name x --mode Latency"), (ServingMode::Latency, 1));
+        assert_eq!(by_hand("--model x --name x --threads 3"), (ServingMode::Throughput, 3));
+        for line in ["--mode Latency --threads 3", "--mode latency"] {
+            assert!(
+                Line::try_parse_from(format!("serve --model x --name x {line}").split(' ')).is_err(),
+                "{line}"
+            );
+        }
+        let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
+            "executionProviders":["CPU"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
+            "maxRequestBytes":6,"drainTimeoutMilliseconds":7,"mode":"Latency"}"#;
+        let environment = Environment { config: Some(config.into()), pod_name: None };
+        assert_eq!(settings(parsed(""), environment).unwrap().threads, 1);
     }
 
     #[test]

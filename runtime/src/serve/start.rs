@@ -8,15 +8,19 @@ use std::{
     sync::Arc,
 };
 
-use modelwright_contract::artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY, MODEL_FILE};
+use modelwright_contract::{
+    artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY, MODEL_FILE},
+    serving::ServingMode,
+};
 
 use super::{
     about,
-    settings::{Settings, cores},
-    state::{Facts, Served},
+    settings::Settings,
+    state::{Facts, Served, Threads},
     worker::{Worker, WorkerOptions, batch},
 };
 use crate::{
+    cores::cores,
     digest::{self, DigestError},
     golden::{self, ReplayError},
     onnx::{self, OnnxError},
@@ -131,11 +135,12 @@ pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
 /// Loads and tries the model.
 pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError> {
     let graph = crate::session::graph_in(&settings.path);
+    // Requests that run together share the cores.
+    let threads_of_a_run = (cores() / settings.threads.max(1)).max(1);
     let options = SessionOptions {
         execution_providers: settings.execution_providers.clone(),
         allow_fallback: settings.allow_fallback,
-        // Requests that run together share the cores.
-        intra_op_threads: (cores() / settings.threads.max(1)).max(1),
+        intra_op_threads: threads_of_a_run,
         one_at_a_time: false,
     };
     let session = Session::load(&graph, &options)?;
@@ -170,17 +175,25 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         },
     };
     let session = Arc::new(session);
-    let options = WorkerOptions {
-        queue: settings.limits.queue,
-        threads: if session.is_shared() { settings.threads } else { 1 },
-        batches: samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples)),
-        inline: !has_loops,
-    };
+    let batches = samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples));
+    let options = WorkerOptions { batches, ..worker_options(settings, session.is_shared(), has_loops) };
+    let threads = Threads { runs: options.threads, of_a_run: threads_of_a_run };
     tracing::debug!(?options, "the model is run");
     let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
     let about = about::read(&settings.path, samples.as_ref());
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
-    Ok(Served { signature, labels, worker, facts, about })
+    Ok(Served { signature, labels, worker, threads, facts, about })
+}
+
+/// How the model is run, before it is known whether requests may share a run.
+fn worker_options(settings: &Settings, is_shared: bool, has_loops: bool) -> WorkerOptions {
+    WorkerOptions {
+        queue: settings.limits.queue,
+        threads: if is_shared { settings.threads } else { 1 },
+        batches: false,
+        // Where requests are, several would run at once.
+        inline: !has_loops && settings.mode == ServingMode::Throughput,
+    }
 }
 
 /// Whether requests may share a run; a doubt means that they may not.
@@ -221,4 +234,34 @@ fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .and_then(|rest| rest.split_once(':'))
         .map_or_else(|| "an unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser;
+
+    use super::*;
+    use crate::serve::settings::{Environment, ServeArguments, settings};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: ServeArguments,
+    }
+
+    fn options(line: &str, is_shared: bool, has_loops: bool) -> (usize, bool) {
+        let line = format!("serve --model x --name x{line}");
+        let arguments = Line::parse_from(line.split(' ')).arguments;
+        let options =
+            worker_options(&settings(arguments, Environment::default()).unwrap(), is_shared, has_loops);
+        (options.threads, options.inline)
+    }
+
+    #[test]
+    fn a_run_that_has_all_cores_is_made_on_the_one_thread_and_never_beside_another() {
+        assert_eq!(options("", true, false), (cores(), true));
+        assert_eq!(options(" --mode Latency", true, false), (1, false));
+        assert_eq!(options("", false, true), (1, false));
+    }
 }

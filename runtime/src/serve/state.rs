@@ -43,6 +43,15 @@ pub struct Facts {
     pub golden_samples: u32,
 }
 
+/// How the cores are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// Runs at the same time.
+    pub runs: usize,
+    /// Threads of each.
+    pub of_a_run: usize,
+}
+
 /// A model that answers.
 #[derive(Debug)]
 pub struct Served {
@@ -52,6 +61,8 @@ pub struct Served {
     pub labels: Vec<String>,
     /// What runs it.
     pub worker: Worker,
+    /// How the cores are shared out.
+    pub threads: Threads,
     /// What is reported.
     pub facts: Facts,
     /// What people are told.

@@ -48,11 +48,15 @@ pub struct Answer {
     pub outputs: Result<Vec<Tensor>, RunError>,
     /// How long it waited.
     pub queued: Duration,
+    /// How long it took to put its inputs with those of others.
+    pub gathered: Duration,
     /// How long the model took.
     pub computed: Duration,
+    /// How long it took to take its outputs out of those of all.
+    pub taken_apart: Duration,
     /// Requests that shared the run.
     pub requests: usize,
-    /// Whether this is the first of them.
+    /// Whether this is the first of them that somebody waits for.
     pub leads: bool,
 }
 
@@ -204,7 +208,8 @@ impl Shared {
         let newest = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX / WEIGHT);
         // Runs that end at the same time may overwrite each other's share, which an average can bear.
         self.average.store(average - average / WEIGHT + newest / WEIGHT, Ordering::Relaxed);
-        Answer { outputs, queued, computed, requests: 1, leads: true }
+        let none = Duration::ZERO;
+        Answer { outputs, queued, gathered: none, computed, taken_apart: none, requests: 1, leads: true }
     }
 
     fn work(&self) {
@@ -247,20 +252,28 @@ impl Shared {
             return jobs;
         };
         let Some(run) = self.runs.begin(&cancellation, deadline) else { return Vec::new() };
-        let answer = self.compute(&batch::join(&inputs), &outputs, &cancellation, Duration::ZERO);
+        let inputs = batch::join(&inputs);
+        let gathered = begun.elapsed();
+        let answer = self.compute(&inputs, &outputs, &cancellation, Duration::ZERO);
         drop(run);
+        let ended = Instant::now();
         let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {
             return jobs;
         };
-        let requests = jobs.len();
-        for (place, (job, outputs)) in jobs.into_iter().zip(parts).enumerate() {
-            let _ = job.reply.send(Answer {
+        let taken_apart = ended.elapsed();
+        let (requests, mut leads) = (jobs.len(), true);
+        for (job, outputs) in jobs.into_iter().zip(parts) {
+            let answer = Answer {
                 outputs: Ok(outputs),
                 queued: begun - job.queued_at,
+                gathered,
                 computed: answer.computed,
+                taken_apart,
                 requests,
-                leads: place == 0,
-            });
+                leads,
+            };
+            // Whoever waited may have left meanwhile.
+            leads &= job.reply.send(answer).is_err();
         }
         Vec::new()
     }

@@ -57,6 +57,11 @@ fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadErro
         name: outlet.name().to_owned(),
         kind,
         hint: match outlet.dtype() {
+            // Elements may differ in shape and number, which no tensor's shape says.
+            ValueType::Sequence(inner) if matches!(**inner, ValueType::Tensor { .. }) => {
+                "; end the graph with ConcatFromSequence (new_axis=1 where all have the same shape), or with SequenceAt for \
+                 each of them, so that its outputs are tensors"
+            }
             ValueType::Sequence(_) | ValueType::Map { .. } => {
                 "; export it as a tensor. Of maps, those with keys of text or INT64 and values of FP32 are served (ZipMap)"
             }
@@ -67,6 +72,9 @@ fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadErro
     };
     let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
         return Err(unsupported(match outlet.dtype() {
+            ValueType::Sequence(inner) if matches!(**inner, ValueType::Tensor { .. }) => {
+                "a sequence of tensors".to_owned()
+            }
             ValueType::Sequence(_) => "a sequence".to_owned(),
             ValueType::Map { .. } => "a map".to_owned(),
             _ => "an optional value".to_owned(),

@@ -31,17 +31,17 @@ use tonic_health::pb::{
 
 use crate::support::serving::{Client, Serving};
 
-type Inference = GrpcInferenceServiceClient<Channel>;
+pub type Inference = GrpcInferenceServiceClient<Channel>;
 
 async fn channel(serving: &Serving) -> Channel {
     Endpoint::from_shared(format!("http://{}", serving.grpc)).unwrap().connect().await.unwrap()
 }
 
-async fn client(serving: &Serving) -> Inference {
+pub async fn client(serving: &Serving) -> Inference {
     GrpcInferenceServiceClient::new(channel(serving).await).max_decoding_message_size(usize::MAX)
 }
 
-fn input(
+pub fn input(
     name: &str,
     datatype: &str,
     shape: &[i64],
@@ -57,11 +57,11 @@ fn input(
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what a message holds")]
-fn floats(numbers: &[f32]) -> Option<InferTensorContents> {
+pub fn floats(numbers: &[f32]) -> Option<InferTensorContents> {
     Some(InferTensorContents { fp32_contents: numbers.to_vec(), ..InferTensorContents::default() })
 }
 
-fn ones(model: &str) -> ModelInferRequest {
+pub fn ones(model: &str) -> ModelInferRequest {
     ModelInferRequest {
         model_name: model.to_owned(),
         id: "7".to_owned(),
@@ -70,7 +70,7 @@ fn ones(model: &str) -> ModelInferRequest {
     }
 }
 
-fn slow(rounds: i64) -> ModelInferRequest {
+pub fn slow(rounds: i64) -> ModelInferRequest {
     let rounds = InferTensorContents { int64_contents: vec![rounds], ..InferTensorContents::default() };
     ModelInferRequest {
         model_name: "slow".to_owned(),
@@ -260,7 +260,9 @@ async fn metadata_configuration_statistics_and_index_say_what_is_served() {
         .await
         .unwrap()
         .into_inner();
-    let output = config.config.unwrap().output[1].clone();
+    let config = config.config.unwrap();
+    assert_eq!(config.parameters["intra_op_thread_count"].string_value, "1");
+    let output = config.output[1].clone();
     assert_eq!((output.name.as_str(), output.data_type), ("label", 9));
     let zeros = floats(&[0.0; 3]);
     let request = ModelInferRequest {

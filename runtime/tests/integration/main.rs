@@ -23,6 +23,8 @@ mod fetch_pvc;
 mod fetch_s3;
 // The protocol over gRPC, its limits, and how a server leaves its clients.
 mod grpc;
+// What is counted, over HTTP and gRPC.
+mod metrics;
 // The page for people, in a real browser.
 mod page;
 // From a fetched folder to an artifact in a real registry, by real inference.
@@ -37,6 +39,8 @@ mod stores;
 mod training;
 // What of a training is refused, and with which words.
 mod training_refused;
+// Predictions over a stream of gRPC.
+mod stream;
 // Threads, queue and shared runs between the fronts and a model.
 mod worker;
 // What the modules share.

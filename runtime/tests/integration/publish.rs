@@ -193,6 +193,18 @@ async fn samples_that_prove_nothing_or_something_else_are_refused() {
 }
 
 #[tokio::test]
+async fn a_sequence_of_tensors_is_refused_with_what_to_end_the_graph_with() {
+    let registry = Program::registry("").await;
+    let model = fs::read(crate::session::model("sequence")).unwrap();
+    let error = Work::new(&registry.host(), &model).refusal().await;
+    assert_eq!(error.reason(), "UnsupportedSignature");
+    let text = error.to_string();
+    for part in ["output \"pair\"", "a sequence of tensors", "ConcatFromSequence", "SequenceAt"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn metadata_of_another_model_is_refused() {
     let registry = Program::registry("").await;
     let report = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();

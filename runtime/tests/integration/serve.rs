@@ -8,7 +8,7 @@ use std::{
 use modelwright_contract::names::{EXIT_BAD_INPUT, POD_NAME_ENV, SERVING_ENV};
 use serde_json::json;
 
-use crate::support::serving::{Client, Serving, artifact, config, one_input};
+use crate::support::serving::{Client, PATIENCE, Serving, artifact, config, one_input};
 
 const ONES: &str = r#"{"id":"7","inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[[1,1,1,1]]}]}"#;
 /// Takes seconds; a request that is cut off ends sooner.
@@ -301,5 +301,38 @@ fn a_model_that_cannot_be_loaded_ends_the_process_with_the_reason() {
     );
     assert_eq!(serving.exit_code(), EXIT_BAD_INPUT);
     let report = std::fs::read_to_string(&log).unwrap();
-    assert!(report.contains("UnsupportedSignature") && report.contains("export it as a tensor"), "{report}");
+    assert!(report.contains("UnsupportedSignature") && report.contains("ConcatFromSequence"), "{report}");
+}
+
+/// How many threads run the model, and how many more are ONNX Runtime's: these have the name of the one that loaded it.
+fn threads(serving: &Serving) -> (usize, usize) {
+    let all = serving.threads();
+    let named = |start: &str| all.iter().filter(|name| name.starts_with(start)).count();
+    (named("model-"), named("loader"))
+}
+
+#[test]
+fn the_mode_shares_the_cores_out_between_runs_or_within_one() {
+    let cores = modelwright_runtime::cores::cores();
+    // Whatever the mode, one thread is the library's.
+    let own = 1;
+    for (arguments, runs, of_a_run) in [
+        (&[][..], cores, 1),
+        (&["--mode", "Throughput"], cores, 1),
+        (&["--mode", "Latency"], 1, cores),
+        (&["--threads", "1"], 1, cores),
+    ] {
+        let serving = Serving::model("linear", arguments);
+        let config = serving.client().get("/v2/models/linear/config").json();
+        let group = json!([{"name": "linear", "count": runs, "kind": "KIND_CPU"}]);
+        assert_eq!(config["instance_group"], group, "{arguments:?}");
+        let parameters = json!({"intra_op_thread_count": {"string_value": of_a_run.to_string()}});
+        assert_eq!(config["parameters"], parameters, "{arguments:?}");
+        // The one that loaded the model ends a moment after it is ready.
+        let begun = Instant::now();
+        while threads(&serving) != (runs, own + of_a_run - 1) {
+            assert!(begun.elapsed() < PATIENCE, "{arguments:?}: {:?}", serving.threads());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }

@@ -141,6 +141,7 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         execution_providers: asked.execution_providers.clone(),
         allow_fallback: asked.allow_fallback,
         limits: asked.limits.clone(),
+        mode: asked.mode,
     };
     let pod_name = EnvVar {
         name: names::POD_NAME_ENV.into(),

@@ -3,14 +3,10 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use actix_web::ResponseError;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -24,10 +20,13 @@ use super::{
     proto::{DESCRIPTORS, grpc_inference_service_server::GrpcInferenceServiceServer},
     service::{Inference, Readiness},
 };
-use crate::serve::{
-    error::ApiError,
-    pipeline::{Counted, take_place},
-    state::{InFlight, State},
+use crate::{
+    metrics::Outcome,
+    serve::{
+        error::ApiError,
+        pipeline::{Counted, take_place},
+        state::{InFlight, State},
+    },
 };
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
@@ -105,13 +104,14 @@ where
 pub struct Context {
     /// When its time is over, by the server's limit or the client's.
     pub deadline: Instant,
-    outcome: Arc<AtomicU16>,
+    outcome: Arc<OnceLock<Outcome>>,
 }
 
 impl Context {
-    /// Notes how the call ended, as an HTTP status.
-    pub fn ended(&self, code: u16) {
-        self.outcome.store(code, Ordering::Relaxed);
+    /// Notes how the call ended.
+    pub fn ended(&self, outcome: Outcome) {
+        // It ends once.
+        let _ = self.outcome.set(outcome);
     }
 }
 
@@ -121,10 +121,11 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     let is_health = HEALTH.iter().any(|prefix| path.starts_with(prefix));
     let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&state)));
     let (is_infer, broken) = (path == INFER, Broken::default());
-    let request = request.map(|body| Message::new(body, broken.clone()));
+    let mut request = request.map(|body| Message::new(body, broken.clone()));
     let mut response = if is_infer {
         infer(&state, &services, request, &broken).await
     } else {
+        request.extensions_mut().insert(broken);
         services.call(request).await
     };
     let headers = response.headers_mut();
@@ -148,7 +149,7 @@ async fn infer(
     let place = match take_place(state) {
         Ok(place) => place,
         Err(error) => {
-            counted.code = error.status_code().as_u16();
+            counted.outcome = error.outcome();
             return refused(&error);
         }
     };
@@ -159,39 +160,48 @@ async fn infer(
     let call = services.call(request);
     let Ok(response) = tokio::time::timeout_at(deadline.into(), call).await else {
         let error = ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds };
-        counted.code = error.status_code().as_u16();
+        counted.outcome = error.outcome();
         return refused(&error);
     };
     drop(place);
-    let (code, response) = match context.outcome.load(Ordering::Relaxed) {
+    let (outcome, response) = match context.outcome.get() {
         // Counted as a client that left.
-        0 if broken.is_so() => return response,
+        None if broken.is_so() => return response,
         // It never came as far as the service: the message is none, or too large.
-        0 => judge(state, response),
-        code => (code, response),
+        None => judge(state, response),
+        Some(outcome) => (*outcome, response),
     };
-    counted.code = code;
+    counted.outcome = outcome;
     response
 }
 
 /// Says in our words, and with the usual code, what the transport refused.
-fn judge(state: &State, response: Response<Body>) -> (u16, Response<Body>) {
-    let Some(refusal) = Status::from_header_map(response.headers()) else { return (200, response) };
-    let error = match refusal.code() {
+fn judge(state: &State, response: Response<Body>) -> (Outcome, Response<Body>) {
+    let Some(refusal) = Status::from_header_map(response.headers()) else {
+        return (Outcome::Predicted, response);
+    };
+    match unreadable(state, refusal.code()) {
+        None => (Outcome::Encoding, response),
+        Some(error) => (error.outcome(), status(&error).into_http()),
+    }
+}
+
+/// Why the transport could not read a message, by its code; none if it is compressed in another way.
+pub fn unreadable(state: &State, code: Code) -> Option<ApiError> {
+    match code {
         Code::OutOfRange | Code::ResourceExhausted => {
-            ApiError::TooLarge { limit: state.settings.limits.max_request_bytes }
+            Some(ApiError::TooLarge { limit: state.settings.limits.max_request_bytes })
         }
-        Code::Unimplemented => return (415, response),
-        _ => ApiError::BadRequest(
+        Code::Unimplemented => None,
+        _ => Some(ApiError::BadRequest(
             "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early"
                 .to_owned(),
-        ),
-    };
-    (error.status_code().as_u16(), status(&error).into_http())
+        )),
+    }
 }
 
 /// How long the client waits: up to eight digits and a unit.
-fn patience(headers: &HeaderMap) -> Option<Duration> {
+pub fn patience(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
@@ -216,7 +226,7 @@ pub fn status(error: &ApiError) -> Status {
         ApiError::TooLarge { .. } => Code::ResourceExhausted,
         ApiError::Failed(_) => Code::Internal,
         // The code that clients and meshes send again after.
-        ApiError::Overloaded { .. } | ApiError::Unavailable(_) => Code::Unavailable,
+        ApiError::Overloaded { .. } | ApiError::NotReady(_) | ApiError::Stopping => Code::Unavailable,
     };
     Status::new(code, error.to_string())
 }

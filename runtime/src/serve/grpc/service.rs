@@ -1,11 +1,15 @@
 //! The methods of the Open Inference Protocol and of gRPC's health service. In go messages; out come messages.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use actix_web::ResponseError;
 use futures::Stream;
 use modelwright_contract::signature::TensorSpec;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
 };
@@ -15,19 +19,23 @@ use super::{
     front::{Context, status},
     proto::{
         DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
-        ModelInferResponse, ModelInput, ModelMetadataRequest, ModelMetadataResponse, ModelOutput,
-        ModelReadyRequest, ModelReadyResponse, ModelStatistics, ModelStatisticsRequest,
-        ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest,
-        ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-        ServerReadyResponse, StatisticDuration, grpc_inference_service_server::GrpcInferenceService,
+        ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataRequest, ModelMetadataResponse,
+        ModelOutput, ModelParameter, ModelReadyRequest, ModelReadyResponse, ModelStatistics,
+        ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest,
+        RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+        ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+        grpc_inference_service_server::GrpcInferenceService, model_instance_group::Kind,
         model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
     },
+    stream,
 };
 use crate::{
-    metrics::Total,
+    metrics::{Outcome, Total},
     serve::{
         error::ApiError,
-        metadata::{BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, readiness},
+        metadata::{
+            BACKEND, EXTENSIONS, INTRA_OP, PLATFORM, SERVER, check_names, data_type, kind_of, readiness,
+        },
         pipeline,
         state::{Served, State},
     },
@@ -39,6 +47,7 @@ const WATCH: Duration = Duration::from_millis(250);
 type Result<T> = std::result::Result<Response<T>, Status>;
 
 /// The Open Inference Protocol.
+#[derive(Clone)]
 pub struct Inference {
     state: Arc<State>,
 }
@@ -52,21 +61,33 @@ impl Inference {
     /// The model that a message names.
     fn named(&self, model: &str, version: &str) -> std::result::Result<Arc<Served>, ApiError> {
         check_names(&self.state, model, Some(version).filter(|version| !version.is_empty()))?;
-        self.state.served().map_err(ApiError::Unavailable)
+        self.state.served().map_err(ApiError::NotReady)
     }
 
-    async fn predict(
+    /// The shared state.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// A prediction.
+    pub async fn predict(
         &self,
         message: ModelInferRequest,
-        context: &Context,
+        deadline: Instant,
     ) -> std::result::Result<ModelInferResponse, ApiError> {
         let served = self.named(&message.model_name, &message.model_version)?;
-        let (mut request, raw) = contents::decode(message)?;
-        pipeline::validate(&served, &request)?;
-        let answer = pipeline::run(&self.state, &served, &mut request, context.deadline).await?;
-        let settings = &self.state.settings;
-        let envelope = Envelope { model: &settings.model, version: settings.version, raw };
-        contents::encode(envelope, request.id, answer)
+        let mut raw = false;
+        let mut decoded = pipeline::decode(&served, || {
+            let (request, is_raw) = contents::decode(message)?;
+            raw = is_raw;
+            Ok(request)
+        })?;
+        let outputs = pipeline::run(&self.state, &served, &mut decoded, deadline).await?;
+        pipeline::encode(&self.state, outputs, |outputs| {
+            let settings = &self.state.settings;
+            let envelope = Envelope { model: &settings.model, version: settings.version, raw };
+            contents::encode(envelope, decoded.request.id, outputs)
+        })
     }
 }
 
@@ -120,17 +141,27 @@ impl GrpcInferenceService for Inference {
             .extensions_mut()
             .remove::<Context>()
             .ok_or_else(|| Status::internal("the call came past the server's front"))?;
-        match self.predict(request.into_inner(), &context).await {
+        match self.predict(request.into_inner(), context.deadline).await {
             Ok(answer) => {
-                context.ended(200);
+                context.ended(Outcome::Predicted);
                 Ok(Response::new(answer))
             }
             Err(error) => {
                 tracing::debug!(%error, "refused");
-                context.ended(error.status_code().as_u16());
+                context.ended(error.outcome());
                 Err(status(&error))
             }
         }
+    }
+
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = std::result::Result<ModelStreamInferResponse, Status>> + Send>>;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Self::ModelStreamInferStream> {
+        Ok(Response::new(Box::pin(stream::answer(self.clone(), request))))
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Result<ModelConfigResponse> {
@@ -156,6 +187,15 @@ impl GrpcInferenceService for Inference {
                 max_batch_size: 0,
                 input: served.signature.inputs.iter().map(input).collect(),
                 output: served.signature.outputs.iter().map(output).collect(),
+                instance_group: vec![ModelInstanceGroup {
+                    name: self.state.settings.model.clone(),
+                    count: i32::try_from(served.threads.runs).unwrap_or(i32::MAX),
+                    kind: Kind::from_str_name(kind_of(&served)).unwrap_or_default().into(),
+                }],
+                parameters: HashMap::from([(
+                    INTRA_OP.to_owned(),
+                    ModelParameter { string_value: served.threads.of_a_run.to_string() },
+                )]),
                 backend: BACKEND.to_owned(),
             }),
         }))
@@ -172,6 +212,7 @@ impl GrpcInferenceService for Inference {
             check_names(&self.state, &name, version).map_err(|error| status(&error))?;
         }
         let found = self.state.metrics.statistics();
+        let durations = found.inference_stats;
         let total = |total: Total| Some(StatisticDuration { count: total.count, ns: total.ns });
         Ok(Response::new(ModelStatisticsResponse {
             model_stats: vec![ModelStatistics {
@@ -181,12 +222,12 @@ impl GrpcInferenceService for Inference {
                 inference_count: found.inference_count,
                 execution_count: found.execution_count,
                 inference_stats: Some(InferStatistics {
-                    success: total(found.success),
-                    fail: total(found.fail),
-                    queue: total(found.queue),
-                    compute_input: total(Total::default()),
-                    compute_infer: total(found.compute_infer),
-                    compute_output: total(Total::default()),
+                    success: total(durations.success),
+                    fail: total(durations.fail),
+                    queue: total(durations.queue),
+                    compute_input: total(durations.compute_input),
+                    compute_infer: total(durations.compute_infer),
+                    compute_output: total(durations.compute_output),
                 }),
             }],
         }))
