@@ -2,33 +2,33 @@
 //! those that changed, vanished ones included. Needs a client.
 
 pub mod follow;
+pub mod handle;
 pub mod index;
 pub mod kept;
+pub mod objects;
 pub mod text;
 pub mod trim;
 
 use std::{
     pin::pin,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future::BoxFuture};
 use kube::{
     Api, Resource,
     api::ObjectMeta,
-    runtime::{
-        WatchStreamExt as _,
-        reflector::{ObjectRef, Store},
-        watcher,
-    },
+    runtime::{WatchStreamExt as _, reflector::Store, watcher},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 use self::{
     follow::{Change, Follower},
-    index::{Index, Key, Keyed},
+    handle::Handle,
+    index::{Key, Keyed},
     kept::Kept,
+    objects::Objects,
     text::Dictionary,
 };
 use crate::metrics::Metrics;
@@ -36,8 +36,8 @@ use crate::metrics::Metrics;
 /// The last seen state of one kind in one scope; a clone sees the same.
 #[derive(Clone)]
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
-    store: Store<Kept<K>>,
-    index: Arc<RwLock<Index>>,
+    objects: Arc<RwLock<Objects<K>>>,
+    handles: Store<Handle<K>>,
     subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>>,
     // the store's own `wait_until_ready` wakes only the last of several waiters
     filled: watch::Receiver<bool>,
@@ -60,10 +60,10 @@ where
         reduce: fn(&mut K),
         metrics: Arc<Metrics>,
     ) -> (Self, Driver) {
-        let (mut follower, store, index) = Follower::new();
+        let (mut follower, objects, handles) = Follower::new();
         let subscribers = Arc::new(Mutex::new(Vec::new()));
         let (fill, filled) = watch::channel(false);
-        let cache = Self { store, index, subscribers: Arc::clone(&subscribers), filled };
+        let cache = Self { objects, handles, subscribers: Arc::clone(&subscribers), filled };
         let kind: &'static str = kind_name::<K>();
         metrics.watches(kind);
         let driver = async move {
@@ -99,14 +99,14 @@ where
     }
 
     /// A cache with fixed content, for tests.
-    pub fn fixed(objects: Vec<K>) -> Self {
-        let (mut follower, store, index) = Follower::new();
+    pub fn fixed(content: Vec<K>) -> Self {
+        let (mut follower, objects, handles) = Follower::new();
         let dictionary = Dictionary::default();
-        let all = objects.into_iter().map(|object| watcher::Event::InitApply(Kept::new(object, &dictionary)));
+        let all = content.into_iter().map(|object| watcher::Event::InitApply(Kept::new(object, &dictionary)));
         for event in [watcher::Event::Init].into_iter().chain(all).chain([watcher::Event::InitDone]) {
             follower.follow(event);
         }
-        Self { store, index, subscribers: Arc::default(), filled: watch::channel(true).1 }
+        Self { objects, handles, subscribers: Arc::default(), filled: watch::channel(true).1 }
     }
 
     /// The objects that change from now on; subscribe before the driver is polled to see all of them.
@@ -116,9 +116,9 @@ where
         receiver
     }
 
-    /// The store behind the cache.
-    pub fn store(&self) -> Store<Kept<K>> {
-        self.store.clone()
+    /// The names of the objects, in what a controller runs reconciles with.
+    pub fn handles(&self) -> Store<Handle<K>> {
+        self.handles.clone()
     }
 
     /// One object.
@@ -126,9 +126,9 @@ where
         Some(self.kept(namespace, name)?.open())
     }
 
-    /// Name, namespace, UID, generation and resourceVersion of one object.
+    /// Name, namespace, UID and resourceVersion of one object.
     pub fn metadata(&self, namespace: &str, name: &str) -> Option<ObjectMeta> {
-        Some(self.kept(namespace, name)?.meta().clone())
+        Some(self.kept(namespace, name)?.metadata())
     }
 
     /// The objects of a namespace that belong to something, by name.
@@ -139,11 +139,15 @@ where
 
     /// The names of the objects of a namespace that belong to something, sorted.
     pub fn names(&self, namespace: &str, key: &Key) -> Vec<Box<str>> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner).names(namespace, key).to_vec()
+        self.read().names(namespace, key).to_vec()
     }
 
     fn kept(&self, namespace: &str, name: &str) -> Option<Arc<Kept<K>>> {
-        self.store.get(&ObjectRef::new(name).within(namespace))
+        self.read().get(namespace, name).cloned()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Objects<K>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the first list.

@@ -1,21 +1,24 @@
 //! Runs the reconciles of one kind in one scope: triggers in, outcomes counted and logged, failures tried again with
 //! backoff. Needs no client of its own.
 
-use std::{collections::HashMap, future::Future, sync::Arc, sync::Mutex, sync::PoisonError, time::Duration};
+use std::{
+    collections::HashMap, fmt::Debug, future::Future, sync::Arc, sync::Mutex, sync::PoisonError,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
     ResourceExt as _,
     runtime::{
         controller::{Action, Config, Error as ControllerError, applier},
-        reflector::{ObjectRef, Store},
+        reflector::ObjectRef,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{index::Keyed, kept::Kept, kind_name},
+    cache::{Cache, handle::Handle, index::Keyed, kind_name},
     context::Context,
 };
 
@@ -46,26 +49,27 @@ enum Failed {
     Timeout,
 }
 
-/// Reconciles everything in `store` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
+/// Reconciles everything in `cache` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
 /// running ones are finished. Nothing is decided from caches that are filled in part.
 pub async fn run<K, F, E>(
     context: Arc<Context>,
-    store: Store<Kept<K>>,
-    triggers: impl Stream<Item = ObjectRef<Kept<K>>> + Send + 'static,
+    cache: Cache<K>,
+    triggers: impl Stream<Item = ObjectRef<Handle<K>>> + Send + 'static,
     mut shutdown: watch::Receiver<bool>,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
 ) where
-    K: Keyed + Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    K: Keyed + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
     context.metrics.reconciles(kind);
-    let failures: Arc<Mutex<HashMap<ObjectRef<Kept<K>>, u32>>> = Arc::default();
+    let failures: Arc<Mutex<HashMap<ObjectRef<Handle<K>>, u32>>> = Arc::default();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too
         let _ = shutdown.wait_for(|stop| *stop).await;
     };
+    let store = cache.handles();
     let (filled, all) = (Arc::clone(&context), store.clone());
     let first = async move {
         filled.caches.synced().await;
@@ -75,14 +79,16 @@ pub async fn run<K, F, E>(
         stream::once(first).flatten().chain(triggers).map(Ok::<_, std::convert::Infallible>).take_until(stop);
     let counts = Arc::clone(&failures);
     let outcomes = applier(
-        move |object: Arc<Kept<K>>, context: Arc<Context>| {
+        move |object: Arc<Handle<K>>, context: Arc<Context>| {
             let metrics = Arc::clone(&context.metrics);
             let started = Instant::now();
             let key = ObjectRef::from_obj(object.as_ref());
             let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-            let work = reconcile(object.open(), context);
+            // between its trigger and its turn it may have gone
+            let work = cache.get(&namespace, &name).map(|object| reconcile(object, context));
             let counts = Arc::clone(&counts);
             Box::pin(async move {
+                let Some(work) = work else { return Ok(Action::await_change()) };
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
                     Ok(Ok(action)) => (Ok(action), None),
@@ -106,7 +112,7 @@ pub async fn run<K, F, E>(
                 outcome
             })
         },
-        move |object: Arc<Kept<K>>, _: &Failed, _| {
+        move |object: Arc<Handle<K>>, _: &Failed, _| {
             let mut failures = lock(&failures);
             let count = failures.entry(ObjectRef::from_obj(object.as_ref())).or_default();
             let wait = backoff(*count);

@@ -98,11 +98,11 @@ impl ReconcileError for DeploymentError {
 
 /// Reconciles the ModelDeployments of a scope until `shutdown` says so.
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
-    let store = context.caches.model_deployments.store();
+    let deployments = context.caches.model_deployments.clone();
     let triggers = triggers::triggers(&context);
     let answers = Arc::new(Answers::default());
     let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&answers));
-    controller::run(context, store, triggers, shutdown, reconcile).await;
+    controller::run(context, deployments, triggers, shutdown, reconcile).await;
 }
 
 /// Brings one ModelDeployment a step further.

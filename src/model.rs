@@ -31,7 +31,7 @@ use crate::{
         },
     },
     apply::{self, ApplyError},
-    cache::{follow::Change, index::Key, kept::Kept},
+    cache::{follow::Change, handle::Handle, index::Key},
     context::Context,
     controller::{self, ReconcileError, chain},
     model::{
@@ -88,13 +88,13 @@ impl ReconcileError for ModelError {
 
 /// Reconciles the Models of a scope until `shutdown` says so.
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
-    let store = context.caches.models.store();
+    let models = context.caches.models.clone();
     let triggers = triggers(&context);
-    controller::run(context, store, triggers, shutdown, reconcile).await;
+    controller::run(context, models, triggers, shutdown, reconcile).await;
 }
 
 /// Models whose own state, or that of something around them, changed.
-fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Kept<Model>>> + Send + use<> {
+fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Handle<Model>>> + Send + use<> {
     let caches = &context.caches;
     stream::select_all([
         caches.models.changes().filter_map(async |change| owner(&change)).boxed(),
@@ -114,7 +114,7 @@ fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Kept<Model>>> + S
 }
 
 /// The Model that an object belongs to.
-fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Kept<Model>>> {
+fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
     let object = &change.object;
     object.keys().iter().find_map(|key| match key {
         Key::Model(name) => Some(object.neighbour(name)),
@@ -123,7 +123,7 @@ fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<
 }
 
 /// The Model of what uses versions, where it may use others than before.
-fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Kept<Model>>> {
+fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
     if change.is_standing { owner(change) } else { None }
 }
 

@@ -1,17 +1,17 @@
 //! Follows the events of a watch: in goes one after the other, out come the objects of which something that is kept
 //! changed. Pure.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use kube::{
     Resource,
     runtime::{
-        reflector::{ObjectRef, Store, store, store::Writer},
+        reflector::{Store, store, store::Writer},
         watcher::Event,
     },
 };
 
-use super::{index::Index, kept::Kept};
+use super::{handle::Handle, kept::Kept, objects::Objects};
 
 /// A change of one object.
 pub struct Change<K> {
@@ -28,42 +28,46 @@ impl<K> Clone for Change<K> {
     }
 }
 
-/// What writes a store and its index.
+/// What follows a watch.
 pub struct Follower<K: Resource<DynamicType = ()> + 'static> {
-    store: Store<Kept<K>>,
-    writer: Writer<Kept<K>>,
-    index: Arc<RwLock<Index>>,
-    before_list: Vec<Arc<Kept<K>>>,
+    objects: Arc<RwLock<Objects<K>>>,
+    handles: Writer<Handle<K>>,
+    /// What a list that goes on has brought so far.
+    list: Objects<K>,
 }
 
 impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
-    /// One with an empty store, beside what it fills.
-    pub fn new() -> (Self, Store<Kept<K>>, Arc<RwLock<Index>>) {
-        let (store, writer) = store();
-        let index: Arc<RwLock<Index>> = Arc::default();
-        let follower =
-            Self { store: store.clone(), writer, index: Arc::clone(&index), before_list: Vec::new() };
-        (follower, store, index)
+    /// One that has seen nothing, beside what it fills.
+    pub fn new() -> (Self, Arc<RwLock<Objects<K>>>, Store<Handle<K>>) {
+        let (store, handles) = store();
+        let objects: Arc<RwLock<Objects<K>>> = Arc::default();
+        (Self { objects: Arc::clone(&objects), handles, list: Objects::default() }, objects, store)
     }
 
     /// Takes an event in, and gives what it changed; after a list, that is all that is there and all that is gone.
     pub fn follow(&mut self, event: Event<Kept<K>>) -> Vec<Change<K>> {
-        if matches!(event, Event::Init) {
-            self.before_list = self.store.state();
-        }
-        let before = match &event {
-            Event::Apply(object) | Event::Delete(object) => self.store.get(&ObjectRef::from_obj(object)),
-            _ => None,
-        };
-        self.writer.apply_watcher_event(&event);
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = &before {
-            index.remove(before.meta(), before.keys());
-        }
+        self.handles.apply_watcher_event(&handle(&event));
         match event {
-            Event::Init | Event::InitApply(_) => Vec::new(),
+            Event::Init => {
+                self.list = Objects::default();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                self.list.insert(Arc::new(object));
+                Vec::new()
+            }
+            // what vanished while the watch was interrupted has no event of its own
+            Event::InitDone => {
+                let list = std::mem::take(&mut self.list);
+                let mut objects = self.write();
+                let before = std::mem::replace(&mut *objects, list);
+                let gone = before.all().filter(|old| objects.get(old.namespace(), old.name()).is_none());
+                let changed = gone.chain(objects.all());
+                changed.map(|object| Change { object: Arc::clone(object), is_standing: true }).collect()
+            }
             Event::Apply(object) => {
-                index.add(object.meta(), object.keys());
+                let object = Arc::new(object);
+                let before = self.write().insert(Arc::clone(&object));
                 // a change of what is not kept is none
                 if before.as_ref().is_some_and(|before| before.is_as(&object)) {
                     return Vec::new();
@@ -71,20 +75,29 @@ impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
                 let is_standing = before.as_ref().is_none_or(|before| !before.stands_as(&object));
                 // what it belonged to hears of it too
                 let left = before.filter(|before| before.keys() != object.keys());
-                let changed = left.into_iter().chain([Arc::new(object)]);
+                let changed = left.into_iter().chain([object]);
                 changed.map(|object| Change { object, is_standing }).collect()
             }
-            Event::Delete(object) => vec![Change { object: Arc::new(object), is_standing: true }],
-            // what vanished while the watch was interrupted has no event of its own
-            Event::InitDone => {
-                let mut changed = std::mem::take(&mut self.before_list);
-                changed.retain(|old| self.store.get(&ObjectRef::from_obj(old.as_ref())).is_none());
-                let all = self.store.state();
-                *index = Index::of(all.iter().map(AsRef::as_ref));
-                changed.extend(all);
-                changed.into_iter().map(|object| Change { object, is_standing: true }).collect()
+            Event::Delete(object) => {
+                self.write().remove(object.namespace(), object.name());
+                vec![Change { object: Arc::new(object), is_standing: true }]
             }
         }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Objects<K>> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The event with no more than a name.
+fn handle<K>(event: &Event<Kept<K>>) -> Event<Handle<K>> {
+    match event {
+        Event::Apply(object) => Event::Apply(Handle::of(object)),
+        Event::Delete(object) => Event::Delete(Handle::of(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(Handle::of(object)),
+        Event::InitDone => Event::InitDone,
     }
 }
 
@@ -117,7 +130,7 @@ mod tests {
     }
 
     fn versions(changed: &[Change<Deployment>]) -> Vec<String> {
-        changed.iter().map(|change| change.object.resource_version().unwrap()).collect()
+        changed.iter().map(|change| change.object.metadata().resource_version.unwrap()).collect()
     }
 
     fn map(owner: &str, generation: i64, is_going: bool) -> Event<Kept<ConfigMap>> {
@@ -146,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_changes_is_told_and_what_nobody_reads_is_not() {
-        let (mut follower, store, index) = Follower::new();
+        let (mut follower, objects, handles) = Follower::new();
         let dictionary = Dictionary::default();
         let deployment = |version, replicas, ready| deployment(&dictionary, version, replicas, ready);
         deployment("1", 0, 0);
@@ -156,17 +169,19 @@ mod tests {
         let scaled = follower.follow(Event::Apply(deployment("11", 1, 0)));
         assert_eq!((versions(&scaled), scaled[0].is_standing), (vec!["11".into()], false));
         assert!(follower.follow(Event::Apply(deployment("12", 1, 1))).is_empty());
-        let one = store.state().pop().unwrap().open();
+        let one = objects.read().unwrap().get("space", "one-1").unwrap().open();
         assert_eq!(one.resource_version().as_deref(), Some("12"), "the next write is made against this");
         assert_eq!(one.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].name, "serve");
         let key = Key::Deployment("one".into());
-        assert_eq!(index.read().unwrap().names("space", &key), [Box::from("one-1")]);
+        assert_eq!(objects.read().unwrap().names("space", &key), [Box::from("one-1")]);
+        assert_eq!(handles.state().len(), 1);
         // gone while nobody watched
         follower.follow(Event::Init);
         assert_eq!(versions(&follower.follow(Event::InitDone)), ["12"]);
-        assert!(index.read().unwrap().names("space", &key).is_empty());
+        assert!(objects.read().unwrap().names("space", &key).is_empty());
+        assert!(handles.state().is_empty());
         assert!(follower.follow(Event::Apply(deployment("13", 1, 1)))[0].is_standing);
         assert_eq!(versions(&follower.follow(Event::Delete(deployment("14", 1, 1)))), ["14"]);
-        assert!(store.state().is_empty() && index.read().unwrap().names("space", &key).is_empty());
+        assert!(objects.read().unwrap().get("space", "one-1").is_none() && handles.state().is_empty());
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use kube::{Resource, ResourceExt as _};
 
 use super::kept::Kept;
 use crate::api::{
@@ -70,51 +70,37 @@ impl Keyed for ModelDeployment {
 /// Names by namespace and key.
 #[derive(Debug, Default)]
 pub struct Index {
-    names: HashMap<String, HashMap<Key, Vec<Box<str>>>>,
+    names: HashMap<Box<str>, HashMap<Key, Vec<Box<str>>>>,
 }
 
 impl Index {
-    /// The index of these objects.
-    pub fn of<'a, K: Resource<DynamicType = ()> + 'a>(
-        objects: impl IntoIterator<Item = &'a Kept<K>>,
-    ) -> Self {
-        let mut index = Self::default();
-        for object in objects {
-            index.add(object.meta(), object.keys());
-        }
-        index
-    }
-
     /// Adds an object.
-    pub fn add(&mut self, metadata: &ObjectMeta, keys: &[Key]) {
-        let (namespace, name) = place(metadata);
-        for key in keys {
-            if !self.names.contains_key(namespace) {
-                self.names.insert(namespace.to_owned(), HashMap::new());
-            }
-            let names = self.names.get_mut(namespace).map(|keys| keys.entry(key.clone()).or_default());
-            if let Some(names) = names
-                && let Err(position) = names.binary_search_by(|known| known.as_ref().cmp(name))
-            {
+    pub fn add<K>(&mut self, object: &Kept<K>) {
+        if object.keys().is_empty() {
+            return;
+        }
+        let space = self.names.entry(object.namespace().into()).or_default();
+        for key in object.keys() {
+            let names = space.entry(key.clone()).or_default();
+            if let Err(position) = names.binary_search_by(|known| known.as_ref().cmp(object.name())) {
                 names.reserve_exact(1);
-                names.insert(position, name.into());
+                names.insert(position, object.name().into());
             }
         }
     }
 
     /// Takes an object off.
-    pub fn remove(&mut self, metadata: &ObjectMeta, keys: &[Key]) {
-        let (namespace, name) = place(metadata);
-        let Some(space) = self.names.get_mut(namespace) else { return };
-        for key in keys {
+    pub fn remove<K>(&mut self, object: &Kept<K>) {
+        let Some(space) = self.names.get_mut(object.namespace()) else { return };
+        for key in object.keys() {
             let Some(names) = space.get_mut(key) else { continue };
-            names.retain(|known| known.as_ref() != name);
+            names.retain(|known| known.as_ref() != object.name());
             if names.is_empty() {
                 space.remove(key);
             }
         }
         if space.is_empty() {
-            self.names.remove(namespace);
+            self.names.remove(object.namespace());
         }
     }
 
@@ -122,10 +108,6 @@ impl Index {
     pub fn names(&self, namespace: &str, key: &Key) -> &[Box<str>] {
         self.names.get(namespace).and_then(|keys| keys.get(key)).map_or(&[], Vec::as_slice)
     }
-}
-
-fn place(metadata: &ObjectMeta) -> (&str, &str) {
-    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -142,7 +124,10 @@ mod tests {
     #[test]
     fn an_object_is_found_under_what_it_belongs_to_until_it_is_taken_off() {
         let (a, b, c) = (map("a", "one"), map("b", "one"), map("c", "two"));
-        let mut index = Index::of([&b, &a, &c]);
+        let mut index = Index::default();
+        for object in [&b, &a, &c] {
+            index.add(object);
+        }
         let names = |index: &Index, namespace: &str, key| -> Vec<String> {
             index.names(namespace, &key).iter().map(ToString::to_string).collect()
         };
@@ -150,11 +135,11 @@ mod tests {
         assert_eq!(names(&index, "space", one()), ["a", "b"]);
         assert_eq!(names(&index, "space", Key::Model("digits".into())), ["a", "b", "c"]);
         assert!(names(&index, "elsewhere", one()).is_empty());
-        index.add(a.meta(), a.keys());
-        index.remove(a.meta(), a.keys());
+        index.add(&a);
+        index.remove(&a);
         assert_eq!(names(&index, "space", one()), ["b"]);
         for object in [b, c] {
-            index.remove(object.meta(), object.keys());
+            index.remove(&object);
         }
         assert!(index.names.is_empty(), "{:?}", index.names);
     }

@@ -1,7 +1,7 @@
 //! An object as a cache keeps it: what it is found by and compared with, and the whole as packed JSON. As typed structs and
 //! trees of values it would take several times as much memory, and few of thousands are read at a time. Pure.
 
-use std::{borrow::Cow, marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc};
 
 use kube::{Resource, api::ObjectMeta, runtime::reflector::ObjectRef};
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,7 +13,11 @@ use super::{
 
 /// One object; [`Kept::open`] gives it back.
 pub struct Kept<K> {
-    metadata: ObjectMeta,
+    name: Box<str>,
+    namespace: Box<str>,
+    uid: Box<str>,
+    resource_version: Box<str>,
+    generation: Option<i64>,
     keys: Box<[Key]>,
     is_terminating: bool,
     text: Text,
@@ -26,21 +30,20 @@ where
 {
     /// Keeps an object.
     pub fn new(mut object: K, dictionary: &Dictionary) -> Self {
-        let whole = object.meta_mut();
-        let metadata = ObjectMeta {
-            name: whole.name.clone(),
-            namespace: whole.namespace.clone(),
-            uid: whole.uid.clone(),
-            // not in the text, which is the same as long as nothing changes that is kept
-            resource_version: whole.resource_version.take(),
-            generation: whole.generation,
-            ..ObjectMeta::default()
-        };
+        // not in the text, which is the same as long as nothing changes that is kept
+        let resource_version = object.meta_mut().resource_version.take();
         let text = serde_json::to_string(&object).expect("a resource is JSON");
+        let keys = object.keys().into();
+        let metadata = object.meta();
+        let word = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
         Self {
-            metadata,
-            keys: object.keys().into(),
-            is_terminating: object.meta().deletion_timestamp.is_some(),
+            name: word(&metadata.name),
+            namespace: word(&metadata.namespace),
+            uid: word(&metadata.uid),
+            resource_version: word(&resource_version),
+            generation: metadata.generation,
+            keys,
+            is_terminating: metadata.deletion_timestamp.is_some(),
             text: Text::new(&text, dictionary),
             kind: PhantomData,
         }
@@ -50,12 +53,33 @@ where
     pub fn open(&self) -> Arc<K> {
         let mut object: K = serde_json::from_slice(&self.text.bytes())
             .expect("what was written from a type reads as that type");
-        object.meta_mut().resource_version.clone_from(&self.metadata.resource_version);
+        object.meta_mut().resource_version = some(&self.resource_version);
         Arc::new(object)
     }
 }
 
 impl<K> Kept<K> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Name, namespace, UID and resourceVersion, and nothing else of the metadata.
+    pub fn metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: some(&self.name),
+            namespace: some(&self.namespace),
+            uid: some(&self.uid),
+            resource_version: some(&self.resource_version),
+            ..ObjectMeta::default()
+        }
+    }
+
     /// What it belongs to, within its namespace.
     pub fn keys(&self) -> &[Key] {
         &self.keys
@@ -68,58 +92,18 @@ impl<K> Kept<K> {
 
     /// Whether the two are one object that asks for the same and belongs to the same, alive or not.
     pub fn stands_as(&self, other: &Self) -> bool {
-        self.metadata.uid == other.metadata.uid
-            && self.metadata.generation == other.metadata.generation
+        self.uid == other.uid
+            && self.generation == other.generation
             && self.is_terminating == other.is_terminating
             && self.keys == other.keys
     }
 
     /// An object of this name in the same namespace.
     pub fn neighbour<N: Resource<DynamicType = ()>>(&self, name: &str) -> ObjectRef<N> {
-        ObjectRef::new(name).within(self.metadata.namespace.as_deref().unwrap_or_default())
+        ObjectRef::new(name).within(&self.namespace)
     }
 }
 
-/// With name, namespace, UID, generation and resourceVersion, and nothing else of the metadata.
-impl<K: Resource<DynamicType = ()>> Resource for Kept<K> {
-    type DynamicType = ();
-    type Scope = K::Scope;
-
-    fn kind(_: &()) -> Cow<'_, str> {
-        K::kind(&())
-    }
-
-    fn group(_: &()) -> Cow<'_, str> {
-        K::group(&())
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        K::version(&())
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        K::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-// by hand: the kind itself need not be so
-impl<K> Clone for Kept<K> {
-    fn clone(&self) -> Self {
-        let (metadata, keys, text) = (self.metadata.clone(), self.keys.clone(), self.text.clone());
-        Self { metadata, keys, is_terminating: self.is_terminating, text, kind: PhantomData }
-    }
-}
-
-impl<K> std::fmt::Debug for Kept<K> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&String::from_utf8_lossy(&self.text.bytes()))
-    }
+fn some(word: &str) -> Option<String> {
+    (!word.is_empty()).then(|| word.to_owned())
 }

@@ -9,19 +9,23 @@ use crate::{
     cache::{
         Cache,
         follow::Change,
+        handle::Handle,
         index::{Key, Keyed},
-        kept::Kept,
     },
     context::Context,
 };
 
-type Reference = ObjectRef<Kept<ModelDeployment>>;
+type Reference = ObjectRef<Handle<ModelDeployment>>;
 
 /// ModelDeployments whose own state, or that of something around them, changed.
 pub fn triggers(context: &Context) -> impl Stream<Item = Reference> + Send + use<> {
     let caches = &context.caches;
     stream::select_all([
-        caches.model_deployments.changes().map(|change| ObjectRef::from_obj(change.object.as_ref())).boxed(),
+        caches
+            .model_deployments
+            .changes()
+            .map(|change| change.object.neighbour(change.object.name()))
+            .boxed(),
         caches.revisions.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.deployments.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.pods.changes().filter_map(async |change| owner(&change)).boxed(),
@@ -50,9 +54,8 @@ where
     let deployments = context.caches.model_deployments.clone();
     let references = move |change: Change<K>| {
         let object = change.object;
-        let namespace = object.meta().namespace.as_deref().unwrap_or_default();
         let models = object.keys().iter().filter(|key| matches!(key, Key::Model(_)));
-        let names = models.flat_map(|model| deployments.names(namespace, model));
+        let names = models.flat_map(|model| deployments.names(object.namespace(), model));
         stream::iter(names.map(|name| object.neighbour(&name)).collect::<Vec<_>>())
     };
     cache.changes().flat_map(references).boxed()

@@ -1,0 +1,61 @@
+//! The objects of one kind, by namespace and name, and by what they belong to. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    index::{Index, Key},
+    kept::Kept,
+};
+
+/// All of a kind.
+pub struct Objects<K> {
+    spaces: HashMap<Box<str>, BTreeMap<Box<str>, Arc<Kept<K>>>>,
+    index: Index,
+}
+
+// by hand: the kind itself need not be so
+impl<K> Default for Objects<K> {
+    fn default() -> Self {
+        Self { spaces: HashMap::default(), index: Index::default() }
+    }
+}
+
+impl<K> Objects<K> {
+    /// One of them.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Kept<K>>> {
+        self.spaces.get(namespace)?.get(name)
+    }
+
+    /// Takes one in, and gives what it takes the place of.
+    pub fn insert(&mut self, object: Arc<Kept<K>>) -> Option<Arc<Kept<K>>> {
+        let before = self.remove(object.namespace(), object.name());
+        self.index.add(&object);
+        let space = self.spaces.entry(object.namespace().into()).or_default();
+        space.insert(object.name().into(), object);
+        before
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<Kept<K>>> {
+        let space = self.spaces.get_mut(namespace)?;
+        let object = space.remove(name)?;
+        if space.is_empty() {
+            self.spaces.remove(namespace);
+        }
+        self.index.remove(&object);
+        Some(object)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
+        self.spaces.values().flat_map(BTreeMap::values)
+    }
+
+    /// The names of those in a namespace that belong to something, sorted.
+    pub fn names(&self, namespace: &str, key: &Key) -> &[Box<str>] {
+        self.index.names(namespace, key)
+    }
+}
