@@ -247,6 +247,65 @@ fn deep_nesting_and_endless_shapes_are_refused_without_recursion() {
     assert!(refusal("FP32", &shape, "[1]").contains("at most 64 sizes"));
 }
 
+/// Numbers as libraries write them, and a few that are none.
+fn element() -> impl Strategy<Value = String> {
+    let single = || any::<f32>().prop_filter("JSON has no others", |number| number.is_finite());
+    prop_oneof![
+        20 => "-?[0-9]\\.[0-9]{1,6}",
+        5 => "-?[0-9]\\.[0-9]{7,20}",
+        5 => single().prop_map(|number| number.to_string()),
+        5 => single().prop_map(|number| f64::from(number).to_string()),
+        5 => "-?(0|[1-9][0-9]{0,5})([eE][-+]?[0-9])?",
+        1 => "null|-|1\\.|\\.5|00\\.5|1\\.5\\.5|1\\.5 1\\.5|true|\"1\\.5,2\"|\\[|\\]",
+    ]
+}
+
+/// What an array means, by a parser of others; nothing if it is not as it should be.
+fn meant(array: &str, count: usize, datatype: &str) -> Option<Vec<u8>> {
+    let elements: Vec<Option<Box<serde_json::value::RawValue>>> = serde_json::from_str(array).ok()?;
+    let finite = |number: f64| number.is_finite().then_some(number);
+    let bytes = |element: &Option<Box<serde_json::value::RawValue>>| {
+        let Some(text) = element.as_ref().map(|element| element.get()) else {
+            return Some(if datatype == "FP32" {
+                f32::NAN.to_le_bytes().to_vec()
+            } else {
+                f64::NAN.to_le_bytes().to_vec()
+            });
+        };
+        Some(if datatype == "FP32" {
+            let number: f32 = text.parse().ok()?;
+            finite(number.into())?;
+            number.to_le_bytes().to_vec()
+        } else {
+            finite(text.parse().ok()?)?.to_le_bytes().to_vec()
+        })
+    };
+    let bytes: Vec<u8> = elements.iter().map(bytes).collect::<Option<Vec<_>>>()?.concat();
+    (elements.len() == count).then_some(bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn long_rows_are_read_as_others_read_them(
+        elements in prop::collection::vec(element(), 16..80),
+        separator in prop_oneof![Just(","), Just(", "), Just(",  "), Just(" ,"), Just(",\n")],
+        more in prop_oneof![8 => Just(0_usize), 1 => Just(1_usize)],
+        datatype in prop_oneof![Just("FP32"), Just("FP64")],
+    ) {
+        let count = elements.len() + more;
+        let array = format!("[{}]", elements.join(separator));
+        let expected = meant(&array, count, datatype);
+        let found = decoded(datatype, &format!("[{count}]"), &array);
+        prop_assert_eq!(found.as_ref().ok().map(|tensor| tensor.data.to_vec()), expected.clone(), "{} {:?}", array, found);
+        let nested = format!("[{array},{array}]");
+        let found = decoded(datatype, &format!("[2,{count}]"), &nested);
+        let expected = expected.map(|row| [row.clone(), row].concat());
+        prop_assert_eq!(found.as_ref().ok().map(|tensor| tensor.data.to_vec()), expected, "{} {:?}", nested, found);
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
