@@ -168,12 +168,12 @@ impl Float for half::f16 {
 
     #[inline]
     fn near(decimal: Decimal) -> Option<Self> {
-        f64::near(decimal).map(Self::from_f64)
+        f64::near(decimal).map(|number| Self::from_f32(odd(number)))
     }
 
     #[inline]
     fn nearest(number: Number<'_>) -> Option<Self> {
-        number.to_f64().map(Self::from_f64).filter(|number| number.is_finite())
+        number.to_f64().map(|number| Self::from_f32(odd(number))).filter(|number| number.is_finite())
     }
 }
 
@@ -182,13 +182,25 @@ impl Float for half::bf16 {
 
     #[inline]
     fn near(decimal: Decimal) -> Option<Self> {
-        f64::near(decimal).map(Self::from_f64)
+        f64::near(decimal).map(|number| Self::from_f32(odd(number)))
     }
 
     #[inline]
     fn nearest(number: Number<'_>) -> Option<Self> {
-        number.to_f64().map(Self::from_f64).filter(|number| number.is_finite())
+        number.to_f64().map(|number| Self::from_f32(odd(number))).filter(|number| number.is_finite())
     }
+}
+
+/// The single next to a double towards zero, with its last bit set unless it is the double: so that rounding once more,
+/// to fewer bits, goes where rounding the double would. (`half::bf16::from_f64` drops the lower half of the double first.)
+#[expect(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
+fn odd(number: f64) -> f32 {
+    let nearest = number as f32;
+    if f64::from(nearest).to_bits() == number.to_bits() {
+        return nearest;
+    }
+    let is_beyond = f64::from(nearest).abs() > number.abs();
+    f32::from_bits((nearest.to_bits() - u32::from(is_beyond)) | 1)
 }
 
 #[cfg(test)]
@@ -258,6 +270,21 @@ mod tests {
                 agrees(&format!("{near:.places$}"))?;
                 agrees(&format!("-{near:.places$}"))?;
             }
+        }
+
+        #[test]
+        fn doubles_next_to_half_way_between_two_halves_are_rounded_once(bits in 0_u16..0x7b00) {
+            let half = |below: f64, above: f64| f64::midpoint(below, above);
+            let (below, above) = (half::f16::from_bits(bits), half::f16::from_bits(bits + 1));
+            let middle = half(below.to_f64(), above.to_f64());
+            prop_assert_eq!(half::f16::from_f32(odd(middle.next_down())), below);
+            prop_assert_eq!(half::f16::from_f32(odd(middle.next_up())), above);
+            prop_assert_eq!(half::f16::from_f32(odd(middle)).to_bits() % 2, 0);
+            let (below, above) = (half::bf16::from_bits(bits), half::bf16::from_bits(bits + 1));
+            let middle = half(below.to_f64(), above.to_f64());
+            prop_assert_eq!(half::bf16::from_f32(odd(-middle.next_down())), -below);
+            prop_assert_eq!(half::bf16::from_f32(odd(-middle.next_up())), -above);
+            prop_assert_eq!(half::bf16::from_f32(odd(middle)).to_bits() % 2, 0);
         }
 
         #[test]

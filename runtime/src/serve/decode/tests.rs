@@ -94,6 +94,8 @@ fn floating_point_numbers_are_rounded_once_and_may_not_overflow() {
     let text = "1.000000059604644775390625000000000000001";
     let tensor = decoded("FP32", "[1]", &format!("[{text}]")).unwrap();
     assert_eq!(tensor.data.as_ref(), 1.000_000_1_f32.to_le_bytes());
+    let tensor = decoded("BF16", "[1]", "[1.003906250000001]").unwrap();
+    assert_eq!(tensor.data.as_ref(), half::bf16::from_bits(0x3f81).to_le_bytes(), "just above the middle");
     assert_eq!(decoded("FP16", "[1]", "[65504]").unwrap().data.as_ref(), half::f16::MAX.to_le_bytes());
     for (datatype, bad) in [("FP16", "70000"), ("FP32", "1e39"), ("FP64", "1e309"), ("BF16", "-1e39")] {
         let error = refusal(datatype, "[1]", &format!("[{bad}]"));
@@ -260,6 +262,10 @@ fn element() -> impl Strategy<Value = String> {
     ]
 }
 
+fn separator() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just(","), Just(", "), Just(",  "), Just(" ,"), Just(",\n")]
+}
+
 /// What an array means, by a parser of others; nothing if it is not as it should be.
 fn meant(array: &str, count: usize, datatype: &str) -> Option<Vec<u8>> {
     let elements: Vec<Option<Box<serde_json::value::RawValue>>> = serde_json::from_str(array).ok()?;
@@ -290,12 +296,19 @@ proptest! {
     #[test]
     fn long_rows_are_read_as_others_read_them(
         elements in prop::collection::vec(element(), 16..80),
-        separator in prop_oneof![Just(","), Just(", "), Just(",  "), Just(" ,"), Just(",\n")],
+        separators in prop::collection::vec(separator(), 80),
+        is_mixed in prop_oneof![3 => Just(false), 1 => Just(true)],
         more in prop_oneof![8 => Just(0_usize), 1 => Just(1_usize)],
         datatype in prop_oneof![Just("FP32"), Just("FP64")],
     ) {
         let count = elements.len() + more;
-        let array = format!("[{}]", elements.join(separator));
+        let mut array = "[".to_owned();
+        for (place, element) in elements.iter().enumerate() {
+            let separator = if is_mixed { separators[place] } else { separators[0] };
+            array += if place == 0 { "" } else { separator };
+            array += element;
+        }
+        array += "]";
         let expected = meant(&array, count, datatype);
         let found = decoded(datatype, &format!("[{count}]"), &array);
         prop_assert_eq!(found.as_ref().ok().map(|tensor| tensor.data.to_vec()), expected.clone(), "{} {:?}", array, found);
