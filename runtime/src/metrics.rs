@@ -2,7 +2,10 @@
 //! counter is touched in one place.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -27,6 +30,8 @@ struct RequestLabels {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    /// That of `requests` for 200, once there is one: most requests need no search for it.
+    good: OnceLock<Counter>,
     answered: AtomicU64,
     last: AtomicU64,
     executions: AtomicU64,
@@ -52,6 +57,7 @@ impl Metrics {
         let histogram = || Histogram::new(SECONDS);
         let metrics = Self {
             requests: Family::default(),
+            good: OnceLock::new(),
             answered: AtomicU64::new(0),
             last: AtomicU64::new(0),
             executions: AtomicU64::new(0),
@@ -100,7 +106,12 @@ impl Metrics {
 
     /// Counts an answer.
     pub fn answered(&self, code: u16, duration: Duration) {
-        self.requests.get_or_create(&RequestLabels { code }).inc();
+        let labels = RequestLabels { code };
+        if code == 200 {
+            self.good.get_or_init(|| self.requests.get_or_create_owned(&labels)).inc();
+        } else {
+            self.requests.get_or_create(&labels).inc();
+        }
         self.answered.fetch_add(1, Relaxed);
         self.request_duration.observe(duration.as_secs_f64());
         if code == 200 { &self.success } else { &self.fail }.add(duration);
