@@ -4,7 +4,7 @@
 //! [`service`] answers. What it does with a prediction is the same as for HTTP: see [`super::pipeline`].
 
 mod connection;
-mod contents;
+pub mod contents;
 mod front;
 mod goodbye;
 mod message;

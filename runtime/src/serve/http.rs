@@ -1,7 +1,11 @@
 //! The Open Inference Protocol over HTTP: paths, and the headers that every answer carries. In goes the shared state; out
 //! comes a running server.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix_web::{
     App, Error, HttpRequest, HttpServer,
@@ -30,6 +34,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Seconds that the end waits for answers that are being written.
 const SHUTDOWN_SECONDS: u64 = 5;
 
+const VERSION: HeaderName = HeaderName::from_static(VERSION_HEADER);
+const DIGEST: HeaderName = HeaderName::from_static(DIGEST_HEADER);
+
 /// Starts the server on an address; port 0 takes any. Gives the address that it got.
 pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     let workers = cores().clamp(2, 8);
@@ -37,6 +44,7 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::from(Arc::clone(&for_apps)))
+            .app_data(web::Data::new(Marks::new(Arc::clone(&for_apps))))
             .wrap(from_fn(mark))
             .configure(|config| routes(config, &for_apps.settings.model))
             .default_service(web::to(no_such_path))
@@ -109,21 +117,43 @@ async fn only_post(request: HttpRequest) -> Result<&'static str, ApiError> {
     Err(ApiError::MethodNotAllowed { method: request.method().to_string(), expected: "POST" })
 }
 
+/// What every answer says of the model, made once for all answers of a thread.
+struct Marks {
+    state: Arc<State>,
+    version: HeaderValue,
+    digest: OnceLock<HeaderValue>,
+}
+
+impl Marks {
+    fn new(state: Arc<State>) -> Self {
+        Self { version: HeaderValue::from(state.settings.version), digest: OnceLock::new(), state }
+    }
+
+    /// Once it is known, it stays as it is.
+    fn digest(&self) -> Option<&HeaderValue> {
+        if self.digest.get().is_none() {
+            let value = HeaderValue::from_str(&self.state.digest()?).ok()?;
+            return Some(self.digest.get_or_init(|| value));
+        }
+        self.digest.get()
+    }
+}
+
 /// Says in every answer which version and bytes gave it, and tells clients to leave when this server does.
 async fn mark(
-    state: web::Data<State>,
+    marks: web::Data<Marks>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let is_health = request.path().starts_with("/v2/health/");
-    let in_flight = (!is_health).then(|| InFlight::begin(state.clone().into_inner()));
+    let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&marks.state)));
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static(VERSION_HEADER), HeaderValue::from(state.settings.version));
-    if let Some(digest) = state.digest().and_then(|digest| HeaderValue::from_str(&digest).ok()) {
-        headers.insert(HeaderName::from_static(DIGEST_HEADER), digest);
+    headers.insert(VERSION, marks.version.clone());
+    if let Some(digest) = marks.digest() {
+        headers.insert(DIGEST, digest.clone());
     }
-    if state.is_draining() {
+    if marks.state.is_draining() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     drop(in_flight);

@@ -22,6 +22,8 @@ use super::{
 };
 use crate::metrics::Outcome;
 
+const JSON_LENGTH: HeaderName = HeaderName::from_static(admit::BINARY_HEADER);
+
 /// Answers a request.
 pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut counted = Counted::begin(Arc::clone(&state));
@@ -45,7 +47,7 @@ fn respond(encoded: Encoded) -> HttpResponse {
         None => response.content_type(HeaderValue::from_static("application/json")),
         Some(length) => response
             .content_type(HeaderValue::from_static("application/octet-stream"))
-            .insert_header((HeaderName::from_static(admit::BINARY_HEADER), length)),
+            .insert_header((JSON_LENGTH, length)),
     };
     if let Some(encoding) = encoded.encoding {
         response.insert_header((CONTENT_ENCODING, encoding.name()));

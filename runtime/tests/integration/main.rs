@@ -21,6 +21,8 @@ mod fetch_oci;
 mod fetch_pvc;
 // `s3` sources against a real object store.
 mod fetch_s3;
+// What must hold for any bytes, on seeds and their mutations.
+mod fuzz;
 // The protocol over gRPC, its limits, and how a server leaves its clients.
 mod grpc;
 // What is counted, over HTTP and gRPC.

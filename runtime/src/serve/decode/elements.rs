@@ -7,13 +7,17 @@
 use bytes::Bytes;
 
 use super::{
+    decimal::Float,
     number,
     reader::{Reader, SyntaxError},
+    run,
 };
 use crate::tensor::{Datatype, Shape};
 
 /// Most characters of a value that an error shows.
 const MAX_SHOWN: usize = 40;
+/// Shortest row that is worth to be read as a [`run`].
+const LONG: i64 = 16;
 
 /// An array that is not the elements of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,20 +99,10 @@ pub fn read(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Elements,
         Datatype::Int16 => read_all(reader, expected, integer::<i16>),
         Datatype::Int32 => read_all(reader, expected, integer::<i32>),
         Datatype::Int64 => read_all(reader, expected, integer::<i64>),
-        Datatype::Fp16 => read_all(reader, expected, |reader, missing| {
-            let read = |number: number::Number<'_>| number.to_f64().map(half::f16::from_f64);
-            float(reader, missing, half::f16::NAN, |number| read(number).filter(|x| x.is_finite()))
-        }),
-        Datatype::Bf16 => read_all(reader, expected, |reader, missing| {
-            let read = |number: number::Number<'_>| number.to_f64().map(half::bf16::from_f64);
-            float(reader, missing, half::bf16::NAN, |number| read(number).filter(|x| x.is_finite()))
-        }),
-        Datatype::Fp32 => read_all(reader, expected, |reader, missing| {
-            float(reader, missing, f32::NAN, |number: number::Number<'_>| number.to_f32())
-        }),
-        Datatype::Fp64 => read_all(reader, expected, |reader, missing| {
-            float(reader, missing, f64::NAN, |number: number::Number<'_>| number.to_f64())
-        }),
+        Datatype::Fp16 => read_floats::<half::f16>(reader, expected),
+        Datatype::Bf16 => read_floats::<half::bf16>(reader, expected),
+        Datatype::Fp32 => read_floats::<f32>(reader, expected),
+        Datatype::Fp64 => read_floats::<f64>(reader, expected),
         Datatype::Bytes => read_strings(reader, expected),
     }
 }
@@ -127,23 +121,13 @@ fn integer<T: std::str::FromStr + TryFrom<i64>>(reader: &mut Reader<'_>, _missin
 
 /// JSON has no NaN, and a model that imputes takes it for a missing number, which `null` stands for.
 #[inline]
-fn float<T>(
-    reader: &mut Reader<'_>,
-    missing: &mut bool,
-    nan: T,
-    nearest: impl Fn(number::Number<'_>) -> Option<T>,
-) -> Option<T> {
-    if let Some(number) = number::short(reader.rest()) {
-        let value = nearest(number)?;
-        reader.advance(number.text.len());
-        return Some(value);
-    }
+fn float<T: Float>(reader: &mut Reader<'_>, missing: &mut bool) -> Option<T> {
     let Some(number) = number::scan(reader.rest()) else {
         let is_null = reader.null();
         *missing |= is_null;
-        return is_null.then_some(nan);
+        return is_null.then_some(T::NAN);
     };
-    let value = nearest(number)?;
+    let value = T::nearest(number)?;
     reader.advance(number.text.len());
     Some(value)
 }
@@ -166,8 +150,32 @@ fn read_all<T: bytemuck::NoUninit + Send>(
     // The shape is only a claim: each element takes two bytes of text at least.
     let mut elements = Vec::with_capacity(expected.count.min(reader.left() / 2));
     let mut missing = false;
-    walk(reader, expected, |reader| {
+    walk(reader, expected, |reader, seen| {
         elements.push(one(reader, &mut missing)?);
+        *seen += 1;
+        Some(())
+    })?;
+    Ok(Elements { data: Bytes::from_owner(Held(elements)), missing })
+}
+
+/// As [`read_all`], and most of a long row at once.
+#[inline]
+fn read_floats<T: Float + bytemuck::NoUninit + Send>(
+    reader: &mut Reader<'_>,
+    expected: Expected<'_>,
+) -> Result<Elements, ElementError> {
+    let mut elements = vec![T::default(); expected.count.min(reader.left() / 2 + 1)];
+    let mut missing = false;
+    let is_long = expected.shape.last().is_some_and(|row| *row >= LONG);
+    walk(reader, expected, |reader, seen| {
+        if is_long {
+            let (read, taken) = run::read(reader.rest(), elements.get_mut(*seen..)?);
+            reader.advance(taken);
+            *seen += read;
+            reader.next_token();
+        }
+        *elements.get_mut(*seen)? = float(reader, &mut missing)?;
+        *seen += 1;
         Some(())
     })?;
     Ok(Elements { data: Bytes::from_owner(Held(elements)), missing })
@@ -175,7 +183,7 @@ fn read_all<T: bytemuck::NoUninit + Send>(
 
 fn read_strings(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Elements, ElementError> {
     let mut data = Vec::with_capacity(expected.count.saturating_mul(8).min(reader.left()));
-    walk(reader, expected, |reader| {
+    walk(reader, expected, |reader, seen| {
         let here = *reader;
         let Ok(string) = reader.string("a string") else {
             *reader = here;
@@ -183,6 +191,7 @@ fn read_strings(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Eleme
         };
         data.extend_from_slice(&u32::try_from(string.len()).ok()?.to_le_bytes());
         data.extend_from_slice(string.as_bytes());
+        *seen += 1;
         Some(())
     })?;
     Ok(Elements { data: data.into(), missing: false })
@@ -193,7 +202,7 @@ fn read_strings(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Eleme
 fn walk(
     reader: &mut Reader<'_>,
     expected: Expected<'_>,
-    mut one: impl FnMut(&mut Reader<'_>) -> Option<()>,
+    mut one: impl FnMut(&mut Reader<'_>, &mut usize) -> Option<()>,
 ) -> Result<(), ElementError> {
     if reader.next_token() != Some(b'[') {
         return Err(ElementError::NoArray { got: shown(reader)? });
@@ -252,17 +261,16 @@ fn row(
     reader: &mut Reader<'_>,
     expected: Expected<'_>,
     seen: &mut usize,
-    one: &mut impl FnMut(&mut Reader<'_>) -> Option<()>,
+    one: &mut impl FnMut(&mut Reader<'_>, &mut usize) -> Option<()>,
 ) -> Result<(), ElementError> {
     if reader.take_if(b']') {
         return Ok(());
     }
     loop {
         reader.next_token();
-        if *seen == expected.count || one(reader).is_none() {
+        if *seen == expected.count || one(reader, seen).is_none() {
             return Err(refusal(reader, expected, *seen)?);
         }
-        *seen += 1;
         match reader.next_token() {
             Some(b',') => reader.advance(1),
             Some(b']') => {

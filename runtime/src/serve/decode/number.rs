@@ -1,13 +1,12 @@
-//! Reads JSON numbers. In go their digits; out come the nearest numbers of a datatype.
+//! Reads JSON numbers of every form. In go their digits; out come the nearest numbers of a datatype.
 //!
 //! Most numbers take a path without division of long integers: their digits as an integer, times or by a power of ten
 //! that a double holds exactly. Where the rounding of that could matter, the standard library reads the digits again.
-//! Digits are read by eights: [`short`] takes the common form without a loop, and [`scan`] every form.
 // What is passed between these functions would go through memory, which takes longer than all of their work.
 #![allow(clippy::inline_always)]
 
 /// Powers of ten that a double holds exactly.
-const POWERS: [f64; 23] = [
+pub(super) const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
@@ -15,12 +14,10 @@ const POWERS: [f64; 23] = [
 const SINGLE_POWERS: [f32; 11] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 /// Largest integer up to which a single holds every one.
 const SINGLE_EXACT: u64 = 1 << 24;
-/// Powers of ten as integers.
-const TENS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 /// Digits that a 64-bit integer holds whatever they are.
 const MAX_DIGITS: usize = 19;
 /// Largest integer up to which a double holds every one.
-const EXACT: u64 = 1 << 53;
+pub(super) const EXACT: u64 = 1 << 53;
 
 /// A number as it is written.
 #[derive(Clone, Copy, Debug)]
@@ -33,64 +30,6 @@ pub struct Number<'a> {
     digits: u64,
     count: usize,
     exponent: i32,
-}
-
-/// Reads the number at the start of a text if it is one digit, a point and up to 18 digits, with more text behind it.
-/// That is what most numbers of most tensors are.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "its result would go through memory, which takes longer than all of it"
-)]
-pub fn short(text: &[u8]) -> Option<Number<'_>> {
-    let negative = text.first() == Some(&b'-');
-    let start = usize::from(negative);
-    let &[first, b'.', ..] = text.get(start..)? else { return None };
-    let first = first.wrapping_sub(b'0');
-    if first > 9 {
-        return None;
-    }
-    let point = start + 2;
-    let (mut digits, mut fraction) = (u64::from(first), 0);
-    loop {
-        let (eight, count) = leading_digits(*text.get(point + fraction..)?.first_chunk()?);
-        digits = digits.wrapping_mul(*TENS.get(count)?).wrapping_add(eight);
-        fraction += count;
-        if count < 8 {
-            break;
-        }
-        if fraction > 16 {
-            return None;
-        }
-    }
-    let end = point + fraction;
-    if fraction == 0 || fraction > 18 || matches!(text.get(end), Some(b'e' | b'E')) {
-        return None;
-    }
-    let exponent = -i32::try_from(fraction).ok()?;
-    Some(Number {
-        text: text.get(..end)?,
-        is_integer: false,
-        negative,
-        digits,
-        count: fraction + 1,
-        exponent,
-    })
-}
-
-/// The value of the digits at the start of eight bytes, and how many there are.
-#[inline]
-fn leading_digits(bytes: [u8; 8]) -> (u64, usize) {
-    let word = u64::from_le_bytes(bytes);
-    let values = word ^ 0x3030_3030_3030_3030;
-    // The highest bit of each byte that is no digit; a carry only reaches bytes behind the first of them.
-    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
-    let count = (others.trailing_zeros() / 8) as usize;
-    if count == 0 {
-        return (0, 0);
-    }
-    // The digits move to the end, behind zeros.
-    (eight_digits(values << (64 - 8 * count)), count)
 }
 
 /// Reads the number at the start of a text, by JSON's grammar.
@@ -146,7 +85,7 @@ fn take_digits(text: &[u8], at: &mut usize, digits: &mut u64) {
         if !are_digits(word) {
             break;
         }
-        *digits = digits.wrapping_mul(100_000_000).wrapping_add(eight_digits(word));
+        *digits = digits.wrapping_mul(100_000_000).wrapping_add(eight_digits(word & 0x0f0f_0f0f_0f0f_0f0f));
         *at += 8;
     }
     while let Some(digit @ b'0'..=b'9') = text.get(*at) {
@@ -163,10 +102,9 @@ fn are_digits(word: u64) -> bool {
     word & HIGH == THREE && word.wrapping_add(0x0606_0606_0606_0606) & HIGH == THREE
 }
 
-/// The value of eight digits, the first in the lowest byte: by pairs, fours and eights.
+/// The value of eight digits, each a byte of 0 to 9 and the first the lowest: by pairs, fours and eights.
 #[inline]
-fn eight_digits(word: u64) -> u64 {
-    let ones = word & 0x0f0f_0f0f_0f0f_0f0f;
+pub(super) fn eight_digits(ones: u64) -> u64 {
     let pairs = (ones.wrapping_mul(10).wrapping_add(ones >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & 0x0000_ffff_0000_ffff;
     (fours.wrapping_mul(10_000).wrapping_add(fours >> 32)) & 0xffff_ffff
@@ -255,20 +193,6 @@ mod tests {
     /// The standard library rounds correctly whatever the digits are.
     fn agrees(text: &str) -> Result<(), TestCaseError> {
         let number = scan(text.as_bytes()).unwrap();
-        let behind = format!("{text}, 1234567890");
-        if let Some(short) = short(behind.as_bytes()) {
-            prop_assert_eq!(
-                (short.text, short.is_integer, short.negative, short.digits, short.count, short.exponent),
-                (
-                    number.text,
-                    number.is_integer,
-                    number.negative,
-                    number.digits,
-                    number.count,
-                    number.exponent
-                )
-            );
-        }
         prop_assert_eq!(number.text, text.as_bytes());
         let single: f32 = text.parse().unwrap();
         let double: f64 = text.parse().unwrap();
@@ -339,13 +263,6 @@ mod tests {
             for text in halves(f32::from_bits(bits)) {
                 agrees(&text)?;
             }
-        }
-
-        #[test]
-        fn short_numbers_are_taken_the_short_way(text in "-?[0-9]\\.[0-9]{1,18}", next in "[,\\] \n/:\u{ff}]") {
-            let behind = format!("{text}{next}0123456789");
-            prop_assert_eq!(short(behind.as_bytes()).unwrap().text, text.as_bytes());
-            agrees(&text)?;
         }
 
         #[test]

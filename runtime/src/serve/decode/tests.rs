@@ -94,6 +94,8 @@ fn floating_point_numbers_are_rounded_once_and_may_not_overflow() {
     let text = "1.000000059604644775390625000000000000001";
     let tensor = decoded("FP32", "[1]", &format!("[{text}]")).unwrap();
     assert_eq!(tensor.data.as_ref(), 1.000_000_1_f32.to_le_bytes());
+    let tensor = decoded("BF16", "[1]", "[1.003906250000001]").unwrap();
+    assert_eq!(tensor.data.as_ref(), half::bf16::from_bits(0x3f81).to_le_bytes(), "just above the middle");
     assert_eq!(decoded("FP16", "[1]", "[65504]").unwrap().data.as_ref(), half::f16::MAX.to_le_bytes());
     for (datatype, bad) in [("FP16", "70000"), ("FP32", "1e39"), ("FP64", "1e309"), ("BF16", "-1e39")] {
         let error = refusal(datatype, "[1]", &format!("[{bad}]"));
@@ -245,6 +247,76 @@ fn deep_nesting_and_endless_shapes_are_refused_without_recursion() {
     assert!(decode_text(&parameters).unwrap_err().to_string().contains("nested at most 64 deep"));
     let shape = format!("[{}]", vec!["1"; 65].join(","));
     assert!(refusal("FP32", &shape, "[1]").contains("at most 64 sizes"));
+}
+
+/// Numbers as libraries write them, and a few that are none.
+fn element() -> impl Strategy<Value = String> {
+    let single = || any::<f32>().prop_filter("JSON has no others", |number| number.is_finite());
+    prop_oneof![
+        20 => "-?[0-9]\\.[0-9]{1,6}",
+        5 => "-?[0-9]\\.[0-9]{7,20}",
+        5 => single().prop_map(|number| number.to_string()),
+        5 => single().prop_map(|number| f64::from(number).to_string()),
+        5 => "-?(0|[1-9][0-9]{0,5})([eE][-+]?[0-9])?",
+        1 => "null|-|1\\.|\\.5|00\\.5|1\\.5\\.5|1\\.5 1\\.5|true|\"1\\.5,2\"|\\[|\\]",
+    ]
+}
+
+fn separator() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just(","), Just(", "), Just(",  "), Just(" ,"), Just(",\n")]
+}
+
+/// What an array means, by a parser of others; nothing if it is not as it should be.
+fn meant(array: &str, count: usize, datatype: &str) -> Option<Vec<u8>> {
+    let elements: Vec<Option<Box<serde_json::value::RawValue>>> = serde_json::from_str(array).ok()?;
+    let finite = |number: f64| number.is_finite().then_some(number);
+    let bytes = |element: &Option<Box<serde_json::value::RawValue>>| {
+        let Some(text) = element.as_ref().map(|element| element.get()) else {
+            return Some(if datatype == "FP32" {
+                f32::NAN.to_le_bytes().to_vec()
+            } else {
+                f64::NAN.to_le_bytes().to_vec()
+            });
+        };
+        Some(if datatype == "FP32" {
+            let number: f32 = text.parse().ok()?;
+            finite(number.into())?;
+            number.to_le_bytes().to_vec()
+        } else {
+            finite(text.parse().ok()?)?.to_le_bytes().to_vec()
+        })
+    };
+    let bytes: Vec<u8> = elements.iter().map(bytes).collect::<Option<Vec<_>>>()?.concat();
+    (elements.len() == count).then_some(bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn long_rows_are_read_as_others_read_them(
+        elements in prop::collection::vec(element(), 16..80),
+        separators in prop::collection::vec(separator(), 80),
+        is_mixed in prop_oneof![3 => Just(false), 1 => Just(true)],
+        more in prop_oneof![8 => Just(0_usize), 1 => Just(1_usize)],
+        datatype in prop_oneof![Just("FP32"), Just("FP64")],
+    ) {
+        let count = elements.len() + more;
+        let mut array = "[".to_owned();
+        for (place, element) in elements.iter().enumerate() {
+            let separator = if is_mixed { separators[place] } else { separators[0] };
+            array += if place == 0 { "" } else { separator };
+            array += element;
+        }
+        array += "]";
+        let expected = meant(&array, count, datatype);
+        let found = decoded(datatype, &format!("[{count}]"), &array);
+        prop_assert_eq!(found.as_ref().ok().map(|tensor| tensor.data.to_vec()), expected.clone(), "{} {:?}", array, found);
+        let nested = format!("[{array},{array}]");
+        let found = decoded(datatype, &format!("[2,{count}]"), &nested);
+        let expected = expected.map(|row| [row.clone(), row].concat());
+        prop_assert_eq!(found.as_ref().ok().map(|tensor| tensor.data.to_vec()), expected, "{} {:?}", nested, found);
+    }
 }
 
 proptest! {
