@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
-from payloads import Inputs, Workload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from payloads import Inputs, Workload
 
 # Of |answer - expected| / max(1, |expected|): rows that run together may be summed in another order.
 TOLERANCE = 1e-4

@@ -26,6 +26,8 @@ class Group:
     # Beside 16, for the native servers and the first protocol.
     other_connections: tuple[int, ...] = ()
     has_rates: bool = False
+    # How long servers take to start, and their memory then.
+    shows_start: bool = False
     # ONNX Runtime by itself on all cores, as servers use them, and not on one.
     on_all_cores: bool = False
     # serde's parse of the JSON, beside the servers.
@@ -59,12 +61,12 @@ class Group:
 
 
 GROUPS = (
-    Group("mlp", "MLP 784-256-128-10", ("binary", "json", "grpc"), PEERS, (1, 4, 64), has_rates=True),
+    Group("mlp", "MLP 784-256-128-10", ("binary", "json", "grpc"), PEERS, (1, 4, 64), has_rates=True, shows_start=True),
     Group("mlp-32", "the MLP with 32 rows", ("binary",), NATIVE),
-    Group("cnn", "CNN over 28×28", ("binary",), NATIVE),
+    Group("cnn", "CNN over 28x28", ("binary",), NATIVE),
     Group("forest", "forest of 100 trees", ("json",), NATIVE),
     Group("linear", "linear model of 10 numbers", ("json",), NATIVE),
-    Group("image", "3×224×224 in, 602 KB of binary or 1 MB of JSON", ("binary", "json"), ("Triton",), has_parse=True),
-    Group("image-through", "3×224×224 in and out", ("binary",), ("Triton",)),
+    Group("image", "3x224x224 in, 602 KB of binary or 1 MB of JSON", ("binary", "json"), ("Triton",), has_parse=True),
+    Group("image-through", "3x224x224 in and out", ("binary",), ("Triton",)),
     Group("bert-mini", "BERT-mini, 8 to 256 tokens", ("binary",), NATIVE, on_all_cores=True),
 )

@@ -1,17 +1,22 @@
 """Make the models that are served: the same bytes from the same seed, with the onnx package and nothing else.
 
-In: a folder. Out: NAME.onnx for each model in it.
+In: a folder, and names of models, or none for all. Out: NAME.onnx in it for each of them.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 OPERATORS, ML_OPERATORS, IR = 20, 3, 10
 # Of BERT-mini: layers, hidden size, heads, size of the feed-forward layer, vocabulary, positions.
@@ -69,7 +74,7 @@ class Graph:
 def mlp() -> ModelProto:
     """Make a perceptron of 784-256-128-10."""
     graph, value, sizes = Graph(1), "x", [784, 256, 128, 10]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         value = graph.add("Gemm", value, graph.weight(before, after), graph.weight(after))
         if after != sizes[-1]:
             value = graph.add("Relu", value)
@@ -174,7 +179,9 @@ def bert_mini() -> ModelProto:
     length = graph.add("Shape", "input_ids", start=1, end=2)
     ones = graph.constant(np.array([0], np.int64))
     positions = graph.add("Slice", graph.weight(POSITIONS, HIDDEN), ones, length, ones)
-    value = normalize(graph, graph.add("Add", graph.add("Gather", graph.weight(VOCABULARY, HIDDEN), "input_ids"), positions))
+    value = normalize(
+        graph, graph.add("Add", graph.add("Gather", graph.weight(VOCABULARY, HIDDEN), "input_ids"), positions)
+    )
     mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
     mask = graph.add("Unsqueeze", mask, graph.constant(np.array([1, 2], np.int64)))
     hidden = graph.add("Sub", graph.constant(np.array(1, np.float32)), mask)
@@ -185,7 +192,7 @@ def bert_mini() -> ModelProto:
         value = normalize(graph, graph.add("Add", value, graph.dense(inner, INNER, HIDDEN)))
     first = graph.add("Gather", value, graph.constant(np.array(0, np.int64)), axis=1)
     graph.dense(graph.add("Tanh", graph.dense(first, HIDDEN, HIDDEN)), HIDDEN, 2, output="y")
-    tokens = (TensorProto.INT64, ["n", "length"])
+    tokens: tuple[int, list[object]] = (TensorProto.INT64, ["n", "length"])
     return graph.model({"input_ids": tokens, "attention_mask": tokens}, {"y": ["n", 2]})
 
 
@@ -201,11 +208,11 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
 
 
 def main() -> None:
-    """Write every model."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, make in MODELS.items():
-        (folder / f"{name}.onnx").write_bytes(make().SerializeToString(deterministic=True))
+    """Write the models."""
+    folder, *names = sys.argv[1:]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name in names or MODELS:
+        Path(folder, f"{name}.onnx").write_bytes(MODELS[name]().SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 Inputs = dict[str, "NDArray[Any]"]
 DATATYPES = {"float32": "FP32", "int64": "INT64"}
-# Binary data begin at a multiple of this, as clients do that want no copy: the length of a line of the processor's cache.
+# Binary data begin at a multiple of this, so that a server can do without a copy: a line of the processor's cache.
 ALIGNMENT = 64
 LENGTH_HEADER = "Inference-Header-Content-Length"
 # Of BERT-mini's requests, in tokens.

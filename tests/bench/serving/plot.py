@@ -30,14 +30,13 @@ def draw(results: Results) -> str:
         return LEFT + (WIDTH - LEFT - RIGHT) * math.log10(max(value, LEAST) / LEAST) / math.log10(most / LEAST)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        'font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
+        "<style>text { font-size: 12px }</style>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="10" y="20" font-size="14">CPU µs a request: MLP, one row, {CONNECTIONS} connections '
-        "(logarithmic; less is better)</text>",
+        f'<text x="10" y="20">CPU µs a request, less is better: MLP, one row, {CONNECTIONS} connections</text>',
     ]
     for number, (protocol, colour) in enumerate(COLOURS.items()):
-        x = LEFT + number * 130
+        x = LEFT + number * 130.0
         parts.append(f'<rect x="{x}" y="30" width="10" height="10" fill="{colour}"/>')
         parts.append(f'<text x="{x + 15}" y="39">{NAMES[protocol]}</text>')
     value = LEAST
@@ -46,7 +45,7 @@ def draw(results: Results) -> str:
         parts.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 22}" stroke="#d0d7de"/>')
         parts.append(f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">{value:g}</text>')
         value *= 10
-    y = TOP
+    y = float(TOP)
     for server, protocols in bars.items():
         middle = y + len(protocols) * BAR / 2 + 4
         parts.append(f'<text x="{LEFT - 10}" y="{middle:.1f}" text-anchor="end">{escape(server)}</text>')

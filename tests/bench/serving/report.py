@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from matrix import ECHO, GROUPS, OURS, PARSE, RAW, Group
-from rounds import Cell, Results
-from servers import Server
-from targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rounds import Cell, Results
+    from servers import Server
+    from targets import Target
 
 PROTOCOLS = {"binary": "binary", "json": "JSON", "grpc": "gRPC", "": ""}
+
+WRITTEN = "Written by `make bench`; [tests/bench/README.md](../tests/bench/README.md) says how it measures."
+FIGURES = """Figures are medians ± half of what lies between the highest and the lowest round. CPU is that of a server's
+whole tree of processes. Compare CPU before requests/s: clients share the cores."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,7 @@ def _group(results: Results, group: Group) -> str:
     if rated:
         name = f"{group.workload}, at a rate"
         parts += [
-            "At a given rate, whatever comes back; latencies count from when a request was due. "
-            f"{results.kept[name]} rounds; {results.thrown[name]} thrown away.",
+            f"At a given rate, whatever comes back. {results.kept[name]} rounds; {results.thrown[name]} thrown away.",
             _table(
                 ["server", "of the slowest native peer's requests/s", *figures],
                 (_row(results, cell, [cell.server, f"{cell.share:.0%}"]) for cell in rated),
@@ -87,8 +94,8 @@ def _place(server: str) -> int:
 
 
 def _starts(servers: list[Server]) -> str:
-    rows = ([s.name, f"{s.ready_seconds:.2f} s", f"{s.idle_megabytes:.0f} MB"] for s in servers)
-    return _table(["server", "first answer, after it was executed", "memory then"], rows)
+    rows = ([s.name, _figure(s.ready_seconds), f"{s.idle_megabytes:.0f}"] for s in servers)
+    return _table(["server", "first answer, s after it was executed", "memory then, MB"], rows)
 
 
 def render(
@@ -103,12 +110,12 @@ def render(
     not_shown = "\n".join(f"- **Not shown**: {name}: {why}" for name, why in missing.items())
     parts = [
         "# Benchmarks of serving",
-        "Written by `make bench`; [tests/bench/README.md](../tests/bench/README.md) says how it measures. "
-        f"On {conditions.machine}, clients on the same cores; {conditions.versions}. {conditions.rounds} rounds of "
-        f"{conditions.seconds} s for each line; {conditions.took / 60:.0f} minutes in all.",
-        "Figures are medians ± half of what lies between the highest and the lowest round. CPU is that of a server's "
-        "whole tree of processes. Compare CPU before requests/s: clients share the cores, and ghz takes more of them "
-        "than a server does.",
+        WRITTEN,
+        (
+            f"On {conditions.machine}, clients on the same cores; {conditions.versions}. Each server is loaded for "
+            f"{conditions.seconds} s in each of {conditions.rounds} rounds; {conditions.took / 60:.0f} minutes in all."
+        ),
+        FIGURES,
         not_shown,
         "![CPU a request](benchmarks.svg)",
         "## Targets",

@@ -11,10 +11,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 # Part by which ONNX Runtime by itself may differ from its median.
 STEADY = 0.15
@@ -28,7 +30,7 @@ class Cell:
     protocol: str
     server: str
     connections: int
-    # Requests a second as a part of the capacity of the slowest native peer; none where the load is all that can be done.
+    # Requests a second as a part of what the slowest native peer can do; none where all is sent that can be.
     share: float | None = None
 
 

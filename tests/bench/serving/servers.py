@@ -12,13 +12,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import payloads
 from payloads import Body, Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 LONGEST_SECONDS = 60
 POLL_SECONDS = 0.002
@@ -60,10 +62,16 @@ class Server:
     probe: Body
     protocols: ClassVar[Mapping[str, Protocol]] = {"json": JSON, "binary": BINARY}
     has_grpc: ClassVar[bool] = True
+    # What it is run under, if anything, and how long it may take to be ready.
+    wrapper: tuple[str, ...] = ()
+    longest_seconds: float = LONGEST_SECONDS
     http: int = field(default_factory=free_port)
     grpc: int = field(default_factory=free_port)
-    ready_seconds: float = 0
+    # From when it was executed to its first answer, of every start.
+    ready_seconds: list[float] = field(default_factory=list)
     idle_megabytes: float = 0
+    # Of the answer to the measured call, once it was asked.
+    grpc_answer_bytes: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -103,7 +111,7 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        command, environment = self.command(), os.environ | self.environment()
+        command, environment = [*self.wrapper, *self.command()], os.environ | self.environment()
         with self.log.open("wb") as log:
             begun = time.monotonic()
             # A session of its own: whatever it starts ends with it.
@@ -114,13 +122,13 @@ class Server:
             if self.process.poll() is not None:
                 message = f"{self.name} ended with {self.process.returncode} before it was ready; see {self.log}"
                 raise ServerError(message)
-            if time.monotonic() - begun > LONGEST_SECONDS:
+            if time.monotonic() - begun > self.longest_seconds:
                 self.stop()
-                message = f"{self.name} is not ready after {LONGEST_SECONDS} s; see {self.log}"
+                message = f"{self.name} is not ready after {self.longest_seconds:g} s; see {self.log}"
                 raise ServerError(message)
             # No server announces it to somebody outside.
             time.sleep(POLL_SECONDS)
-        self.ready_seconds = time.monotonic() - begun
+        self.ready_seconds.append(time.monotonic() - begun)
 
     def stop(self) -> None:
         """End it and all that it started."""
@@ -129,6 +137,8 @@ class Server:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(LONGEST_SECONDS)
         self.process = None
+        # The ports may not be free at once.
+        self.http, self.grpc = free_port(), free_port()
 
     def _is_ready(self) -> bool:
         try:
@@ -150,5 +160,3 @@ class Server:
             message = f"{self.name} answered {body.path} with {answer.status}: {content[:300]!r}"
             raise ServerError(message)
         return {name.lower(): value for name, value in answer.getheaders()}, content
-
-

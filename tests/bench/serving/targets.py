@@ -7,11 +7,14 @@ floor is 19 µs" is a ratio of 23/19 to the floor, which is the echo and ONNX Ru
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from matrix import CONNECTIONS, ECHO, NATIVE, OURS, PARSE, PYTHON, RAW
 from rounds import Cell, Results
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INSTRUCTIONS = 1.15
 # Microseconds of a processor, and the work of the same machine that they were found beside.
@@ -20,12 +23,27 @@ SERDE, LARGE_JSON = 1.77, 1.0
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What a ratio may be at most, or at least."""
+
+    value: float
+    is_least: bool = False
+
+    def holds(self, ratio: float) -> bool:
+        """Whether a ratio keeps to it."""
+        return ratio >= self.value if self.is_least else ratio <= self.value
+
+    def __str__(self) -> str:
+        """Render it."""
+        return f"{'≥' if self.is_least else '≤'} {self.value:.3g}"
+
+
+@dataclass(frozen=True)
 class Target:
     """A ratio that is to be reached."""
 
     title: str
-    limit: float
-    is_least: bool
+    limit: Limit
     # In every round; empty if it is not shown.
     ratios: list[float]
     why_not: str = ""
@@ -38,15 +56,16 @@ class Target:
     @property
     def is_missed(self) -> bool:
         """Whether it is shown, and not reached."""
-        return self.median is not None and (self.median < self.limit if self.is_least else self.median > self.limit)
+        return self.median is not None and not self.limit.holds(self.median)
 
     def row(self) -> str:
         """Render it as a line of a table."""
-        limit = f"{'≥' if self.is_least else '≤'} {self.limit:.3g}"
         if self.median is None:
-            return f"| {self.title} | | {limit} | not shown: {self.why_not} |"
+            return f"| {self.title} | | {self.limit} | not shown: {self.why_not} |"
         spread = f" ({min(self.ratios):.3g} to {max(self.ratios):.3g})" if len(self.ratios) > 1 else ""
-        return f"| {self.title} | {self.median:.3g}{spread} | {limit} | {'**missed**' if self.is_missed else 'met'} |"
+        return (
+            f"| {self.title} | {self.median:.3g}{spread} | {self.limit} | {'**missed**' if self.is_missed else 'met'} |"
+        )
 
 
 class Judge:
@@ -60,20 +79,16 @@ class Judge:
     def _series(self, cell: Cell, figure: str) -> list[float]:
         return self.results.series(cell, figure) or []
 
-    def ratio(
-        self, title: str, limit: float, figure: str, above: list[Cell], below: list[Cell], *, is_least: bool = False
-    ) -> Target:
-        """Divide the sum of some cells by that of others, round by round."""
-        series = [[self._series(cell, figure) for cell in cells] for cells in (above, below)]
-        for cell, values in zip(above + below, series[0] + series[1], strict=True):
+    def ratio(self, title: str, limit: Limit, figure: str, above: Cell, *below: Cell) -> Target:
+        """Divide a cell's figure by the sum of those of others, round by round."""
+        series = [self._series(cell, figure) for cell in (above, *below)]
+        for cell, values in zip((above, *below), series, strict=True):
             if not values:
-                why = self.missing.get(cell.server, f"{cell.server} was not measured")
-                return Target(title, limit, is_least, [], why)
-        kept = self.results.kept.get(_rounds_of(above[0]), 0)
+                return Target(title, limit, [], self.missing.get(cell.server, f"{cell.server} was not measured"))
+        kept = self.results.kept.get(_rounds_of(above), 0)
         if kept * 2 <= self.results.wanted:
-            return Target(title, limit, is_least, [], f"only {kept} of {self.results.wanted} rounds were steady")
-        tops, bottoms = ([sum(values) for values in zip(*columns, strict=True)] for columns in series)
-        return Target(title, limit, is_least, [top / bottom for top, bottom in zip(tops, bottoms, strict=True)])
+            return Target(title, limit, [], f"only {kept} of {self.results.wanted} rounds were steady")
+        return Target(title, limit, [top / sum(bottoms) for top, *bottoms in zip(*series, strict=True)])
 
     def slowest_native(self) -> str | None:
         """Name the native peer that can do the fewest requests."""
@@ -97,7 +112,7 @@ def judge(results: Results, missing: Mapping[str, str], instructions: float | No
         return Cell(workload, protocol, server, CONNECTIONS, share)
 
     def cpu(title: str, limit: float, above: Cell, *below: Cell) -> Target:
-        return by.ratio(title, limit, "microseconds", [above], list(below))
+        return by.ratio(title, Limit(limit), "microseconds", above, *below)
 
     mlp, echo = cell("mlp", "binary"), cell("mlp", "binary", ECHO)
     raw = results.raw.get("mlp") or Cell("mlp", "", RAW, 1)
@@ -106,10 +121,9 @@ def judge(results: Results, missing: Mapping[str, str], instructions: float | No
     found = [
         Target(
             "MLP binary: instructions over the floor's",
-            INSTRUCTIONS,
-            is_least=False,
-            ratios=[] if instructions is None else [instructions],
-            why_not=why_not,
+            Limit(INSTRUCTIONS),
+            [] if instructions is None else [instructions],
+            why_not,
         ),
         cpu(f"MLP binary: CPU over the floor's ({BINARY} µs where that is {FLOOR})", BINARY / FLOOR, mlp, echo, raw),
         cpu(f"MLP JSON: CPU over that floor's ({JSON} µs)", JSON / FLOOR, cell("mlp", "json"), echo, raw),
@@ -128,11 +142,10 @@ def judge(results: Results, missing: Mapping[str, str], instructions: float | No
         ),
         by.ratio(
             "BERT-mini: requests/s over runs/s of ONNX Runtime by itself",
-            0.95,
+            Limit(0.95, is_least=True),
             "rate",
-            [cell("bert-mini", "binary")],
-            [bert],
-            is_least=True,
+            cell("bert-mini", "binary"),
+            bert,
         ),
         cpu("MLP: CPU over gRPC over that of REST binary", 1.5, cell("mlp", "grpc"), mlp),
     ]
@@ -140,21 +153,20 @@ def judge(results: Results, missing: Mapping[str, str], instructions: float | No
     found.append(
         by.ratio(
             f"MLP binary, half of what {slowest} can do: p99 over {slowest}'s",
-            0.5,
+            Limit(0.5),
             "p99",
-            [cell("mlp", "binary", share=0.5)],
-            [cell("mlp", "binary", slowest, share=0.5)],
+            cell("mlp", "binary", share=0.5),
+            cell("mlp", "binary", slowest, share=0.5),
         )
     )
     for limit, server, protocols in ((2.5, "mosec", ("binary", "json")), *((10, name, ("json",)) for name in PYTHON)):
         found += [
             by.ratio(
                 f"MLP {protocol if protocol == 'binary' else 'JSON'}: requests/s over those of {server}",
-                limit,
+                Limit(limit, is_least=True),
                 "rate",
-                [cell("mlp", protocol)],
-                [cell("mlp", protocol, server)],
-                is_least=True,
+                cell("mlp", protocol),
+                cell("mlp", protocol, server),
             )
             for protocol in protocols
         ]

@@ -35,7 +35,7 @@ def _on_loopback(config: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
-class Onnx(kserve.Model):
+class Onnx(kserve.Model):  # type: ignore[misc]
     """Runs a model."""
 
     def __init__(self, path: str, name: str) -> None:

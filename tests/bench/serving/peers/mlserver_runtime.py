@@ -1,15 +1,17 @@
 """A runtime of MLServer for ONNX models, as its documents show one."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnxruntime
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
+if TYPE_CHECKING:
+    import numpy as np
 
-class Onnx(MLModel):
+
+class Onnx(MLModel):  # type: ignore[misc]
     """Runs the model of the setting `uri`."""
 
     async def load(self) -> bool:

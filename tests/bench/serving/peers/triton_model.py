@@ -37,8 +37,7 @@ class TritonPythonModel:
             for place in places:
                 end = begin + len(asked[place][self.inputs[0]])
                 tensors = [
-                    triton.Tensor(name, answer[begin:end])
-                    for name, answer in zip(self.outputs, answers, strict=True)
+                    triton.Tensor(name, answer[begin:end]) for name, answer in zip(self.outputs, answers, strict=True)
                 ]
                 responses[place] = triton.InferenceResponse(tensors)
                 begin = end

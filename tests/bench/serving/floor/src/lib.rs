@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// Errors are read by the person who runs the benchmark.
@@ -20,36 +20,34 @@ pub struct Taken {
 }
 
 /// When repeated work is enough.
-#[derive(Clone, Copy, Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-pub struct Until {
-    /// For so many seconds
-    #[arg(long)]
-    seconds: Option<f64>,
-    /// So many times
-    #[arg(long)]
-    runs: Option<u64>,
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// For so many seconds.
+    Seconds(f64),
+    /// So many times.
+    Runs(u64),
 }
 
 impl Until {
     /// Whether it is enough, after so many runs since then.
-    pub fn is_over(&self, runs: u64, since: Instant) -> bool {
-        self.runs.is_some_and(|wanted| runs >= wanted)
-            || self.seconds.is_some_and(|wanted| since.elapsed() >= Duration::from_secs_f64(wanted))
+    pub fn is_over(self, runs: u64, since: Instant) -> bool {
+        match self {
+            Self::Seconds(wanted) => since.elapsed() >= Duration::from_secs_f64(wanted),
+            Self::Runs(wanted) => runs >= wanted,
+        }
     }
 }
 
 /// Measures work that counts its own runs.
 pub fn measure(work: impl FnOnce(Instant) -> Outcome<u64>) -> Outcome<Taken> {
-    let processor = processor_time();
+    let processor = processor_time()?;
     let begun = Instant::now();
     let runs = work(begun)?;
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Taken { runs, seconds, processor_seconds: (processor_time() - processor).as_secs_f64() })
+    Ok(Taken { runs, seconds, processor_seconds: (processor_time()? - processor).as_secs_f64() })
 }
 
 /// Of all threads of this process, since its start.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+fn processor_time() -> Outcome<Duration> {
+    Ok(Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?))
 }

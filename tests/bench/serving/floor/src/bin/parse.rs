@@ -11,8 +11,9 @@ use serde::Deserialize;
 struct Arguments {
     /// File with the request's body
     body: PathBuf,
-    #[command(flatten)]
-    until: Until,
+    /// For how long
+    #[arg(long)]
+    seconds: f64,
 }
 
 #[derive(Deserialize)]
@@ -32,9 +33,10 @@ struct Input {
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     let body = std::fs::read(&arguments.body)?;
+    let until = Until::Seconds(arguments.seconds);
     let taken = measure(|begun| {
         let mut runs = 0;
-        while !arguments.until.is_over(runs, begun) {
+        while !until.is_over(runs, begun) {
             let request: Request = serde_json::from_slice(black_box(&body))?;
             if request.inputs.iter().all(|input| input.data.is_empty()) {
                 return Err("the request has no data".into());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use modelwright_bench_floor::{Outcome, Until, measure};
+use modelwright_bench_floor::{Outcome, Taken, Until, measure};
 use ort::{
     environment::Environment,
     session::{IoBinding, Session},
@@ -30,8 +30,9 @@ struct Arguments {
     /// Threads, each with a session and one intra-op thread
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    #[command(flatten)]
-    until: Until,
+    /// For how long; without it, as often as each line of standard input says
+    #[arg(long)]
+    seconds: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +99,26 @@ fn repeat(bound: &mut Bound, until: Until, since: Instant) -> Outcome<u64> {
     }
 }
 
+fn run(bound: &mut [Bound], until: Until) -> Outcome<Taken> {
+    measure(|begun| {
+        // A new thread is a cost of its own.
+        if let [only] = bound {
+            return repeat(only, until, begun);
+        }
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                bound.iter_mut().map(|one| scope.spawn(move || repeat(one, until, begun))).collect();
+            let runs = threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?);
+            runs.sum()
+        })
+    })
+}
+
+fn print(taken: &Taken) -> Outcome<()> {
+    println!("{}", serde_json::to_string(taken)?);
+    Ok(())
+}
+
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
     let environment = ort::init_from(&arguments.library)?.with_telemetry(false).build()?;
@@ -109,15 +130,11 @@ fn main() -> Outcome<()> {
             session.run_binding(request)?;
         }
     }
-    let taken = measure(|begun| {
-        let until = arguments.until;
-        std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                bound.iter_mut().map(|one| scope.spawn(move || repeat(one, until, begun))).collect();
-            let runs = threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?);
-            runs.sum()
-        })
-    })?;
-    println!("{}", serde_json::to_string(&taken)?);
+    if let Some(seconds) = arguments.seconds {
+        return print(&run(&mut bound, Until::Seconds(seconds))?);
+    }
+    for line in std::io::stdin().lines() {
+        print(&run(&mut bound, Until::Runs(line?.trim().parse()?))?)?;
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 """Measure servers of models side by side.
 
-In: the programs that are compared and that send requests, a folder to work in, and how long to measure. Out: a report in
-Markdown and its plot. Ends with 1 where a target is missed or a peer is not shown that was asked for.
+In: the programs that are compared, a folder to work in, and how long to measure. Out: a report in Markdown and its
+plot. Ends with 1 where a target is missed or a peer is not shown that was asked for.
 """
 
 from __future__ import annotations
@@ -11,28 +11,32 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import answers
-import load
+import clients
 import plot
 import processes
 import report
 import rounds
 import targets
 from answers import AnswerError
-from calls import Calls
+from calls import Calls, framed
+from clients import LoadError
 from compared import CORES, Echo, make_server
-from load import LoadError
 from matrix import CONNECTIONS, ECHO, GROUPS, NATIVE, OURS, PARSE, RAW, Group
 from payloads import Body, Workload, workload, write_raw
 from rounds import Cell, Results, Sample
 from servers import Server, ServerError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 GRPC = "grpc"
+STARTS = 3
 
 
 class Bench:
@@ -55,14 +59,17 @@ class Bench:
         """Give the file of a workload's model."""
         return self.work / "models" / f"{work.model}.onnx"
 
-    def start(self, name: str, work: Workload) -> Server | None:
-        """Start a server of a workload's model; nothing if it is a peer that cannot be started."""
+    def start(self, name: str, work: Workload, starts: int) -> Server | None:
+        """Start a server of a workload's model, and again; nothing if it is a peer that cannot be started."""
         if name != OURS and name not in self.environments:
             return None
         executable = self.arguments.runtime if name == OURS else self.environments[name]
         server = make_server(name, work, self.work, executable)
         try:
             server.start()
+            for _ in range(starts - 1):
+                server.stop()
+                server.start()
         except (ServerError, OSError) as error:
             if name == OURS:
                 raise
@@ -84,25 +91,24 @@ class Bench:
         """Load a server with all that it can do."""
         if cell.protocol == GRPC:
             place = self.requests / f"{work.name}.message"
-            place.write_bytes(self.calls.write(work.model, work.requests[0]))
-            address = f"127.0.0.1:{server.grpc}"
-            send = partial(load.saturate_grpc, self.arguments.ghz, self.arguments.protocol, address, place)
+            place.write_bytes(framed(self.calls.write(work.model, work.requests[0])))
+            send = partial(clients.saturate_grpc, f"127.0.0.1:{server.grpc}", place, server.grpc_answer_bytes)
         else:
             texts = []
             for number, body in enumerate(self.bodies(server, work, cell.protocol)):
                 texts.append(self.requests / f"{server.name}-{work.name}-{cell.protocol}-{number}")
-                texts[-1].write_bytes(load.http_text(body))
-            send = partial(load.saturate, server.address, texts)
+                texts[-1].write_bytes(clients.http_text(body))
+            send = partial(clients.saturate, server.address, texts)
         return self._sample(server, partial(send, cell.connections, self.arguments.seconds))
 
     def at_rate(self, server: Server, work: Workload, cell: Cell, capacity: float) -> Sample:
         """Load a server with a part of what the slowest native peer can do."""
         body = self.bodies(server, work, cell.protocol)[0]
         place = self.requests / f"{server.name}-{work.name}-{cell.protocol}.body"
-        send = partial(load.at_rate, self.arguments.vegeta, server.address, body, place)
+        send = partial(clients.at_rate, server.address, body, place)
         return self._sample(server, partial(send, capacity * (cell.share or 1), self.arguments.seconds))
 
-    def _sample(self, server: Server, send: Callable[[], load.Load]) -> Sample:
+    def _sample(self, server: Server, send: Callable[[], clients.Load]) -> Sample:
         before = processes.processor_seconds(server.root)
         taken = send()
         used = processes.processor_seconds(server.root) - before
@@ -117,7 +123,7 @@ class Bench:
             for number, inputs in enumerate(work.requests):
                 if protocol == GRPC:
                     message = self.calls.write(work.model, inputs)
-                    found = self.calls.ask(f"127.0.0.1:{server.grpc}", message)
+                    found, server.grpc_answer_bytes = self.calls.ask(f"127.0.0.1:{server.grpc}", message)
                 else:
                     headers, content = server.ask(server.write(protocol, work.model, inputs))
                     found, size = server.protocols[protocol].read(headers, content), len(content)
@@ -129,13 +135,17 @@ class Bench:
         threads = CORES if group.on_all_cores else 1
         place = write_raw(work, self.requests)
         command = [f"{self.arguments.floor}/raw", f"--library={self.arguments.library}", f"--threads={threads}"]
-        return rounds.by_itself([*command, f"--model={self.model(work)}", f"--requests={place}", f"--seconds={seconds:g}"])
+        return rounds.by_itself(
+            [*command, f"--model={self.model(work)}", f"--requests={place}", f"--seconds={seconds:g}"]
+        )
 
     def parse(self, work: Workload, server: Server) -> Sample:
         """Parse a request's JSON with serde."""
         place = self.requests / f"{work.name}.json-body"
         place.write_bytes(self.bodies(server, work, "json")[0].content)
-        return rounds.by_itself([f"{self.arguments.floor}/parse", str(place), f"--seconds={self.arguments.seconds / 2:g}"])
+        return rounds.by_itself(
+            [f"{self.arguments.floor}/parse", str(place), f"--seconds={self.arguments.seconds / 2:g}"]
+        )
 
 
 def measure(bench: Bench, group: Group) -> None:
@@ -144,7 +154,7 @@ def measure(bench: Bench, group: Group) -> None:
     with ExitStack() as stack:
         running: dict[str, Server] = {}
         for name in (OURS, *group.servers):
-            server = bench.start(name, work)
+            server = bench.start(name, work, STARTS if group.shows_start else 1)
             if server is not None:
                 stack.callback(server.stop)
                 running[name] = server
@@ -164,7 +174,8 @@ def measure(bench: Bench, group: Group) -> None:
             cell: partial(bench.saturate, running[cell.server], work, cell) for cell in group.cells(offered)
         }
         for protocol, size in sizes.items():
-            echo = Echo(ECHO, bench.model(work), bench.work, f"{bench.arguments.floor}/echo", Body("/0", {}, b""), size)
+            program, probe = f"{bench.arguments.floor}/echo", Body("/0", {}, b"")
+            echo = Echo(ECHO, bench.model(work), bench.work, program, probe, answer_bytes=size)
             echo.start()
             stack.callback(echo.stop)
             cell = Cell(group.workload, protocol, ECHO, CONNECTIONS)
@@ -194,9 +205,7 @@ def rates_of(
     if not capacities:
         return {}
     capacity = min(capacities)
-    return {
-        cell: partial(bench.at_rate, running[cell.server], work, cell, capacity) for cell in group.rates(offered)
-    }
+    return {cell: partial(bench.at_rate, running[cell.server], work, cell, capacity) for cell in group.rates(offered)}
 
 
 def machine() -> str:
@@ -214,8 +223,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runtime", required=True, help="modelwright-runtime")
     parser.add_argument("--floor", required=True, help="folder of echo, raw and parse")
     parser.add_argument("--library", required=True, help="ONNX Runtime's shared library")
-    parser.add_argument("--vegeta", required=True)
-    parser.add_argument("--ghz", required=True)
     parser.add_argument("--protocol", required=True, type=Path, help="the protocol's description for gRPC")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=FOLDER", help="a peer's executables")
     parser.add_argument("--asked", default="", help="peers that must be shown, separated by commas")
