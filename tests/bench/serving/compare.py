@@ -87,7 +87,7 @@ class Bench:
         """Write a workload's requests as a server takes them."""
         return [server.write(protocol, work.model, inputs) for inputs in work.requests]
 
-    def saturate(self, server: Server, work: Workload, cell: Cell) -> Sample:
+    def saturate(self, server: Server, work: Workload, cell: Cell, seconds: int) -> Sample:
         """Load a server with all that it can do."""
         if cell.protocol == GRPC:
             place = self.requests / f"{work.name}.message"
@@ -99,7 +99,7 @@ class Bench:
                 texts.append(self.requests / f"{server.name}-{work.name}-{cell.protocol}-{number}")
                 texts[-1].write_bytes(clients.http_text(body))
             send = partial(clients.saturate, server.address, texts)
-        return self._sample(server, partial(send, cell.connections, self.arguments.seconds))
+        return self._sample(server, partial(send, cell.connections, seconds))
 
     def at_rate(self, server: Server, work: Workload, cell: Cell, capacity: float) -> Sample:
         """Load a server with a part of what the slowest native peer can do."""
@@ -170,8 +170,9 @@ def measure(bench: Bench, group: Group) -> None:
         bench.started[group.workload] = list(running.values())
         for server in running.values():
             server.idle_megabytes = processes.megabytes(server.root)
+        seconds = bench.arguments.seconds * group.stretch
         cells: dict[Cell, Callable[[], Sample]] = {
-            cell: partial(bench.saturate, running[cell.server], work, cell) for cell in group.cells(offered)
+            cell: partial(bench.saturate, running[cell.server], work, cell, seconds) for cell in group.cells(offered)
         }
         for protocol, size in sizes.items():
             program, probe = f"{bench.arguments.floor}/echo", Body("/0", {}, b"")
@@ -179,10 +180,10 @@ def measure(bench: Bench, group: Group) -> None:
             echo.start()
             stack.callback(echo.stop)
             cell = Cell(group.workload, protocol, ECHO, CONNECTIONS)
-            cells[cell] = partial(bench.saturate, echo, work, cell)
+            cells[cell] = partial(bench.saturate, echo, work, cell, seconds)
         if group.has_parse:
             cells[Cell(group.workload, "json", PARSE, 1)] = partial(bench.parse, work, running[OURS])
-        measure_raw = partial(bench.by_itself, group, work, bench.arguments.seconds / 4)
+        measure_raw = partial(bench.by_itself, group, work, bench.arguments.seconds * group.stretch**2 / 4)
         raw = Cell(group.workload, "", RAW, CORES if group.on_all_cores else 1)
         bench.results.raw[group.workload] = raw
         bench.results.samples[raw] = rounds.make(bench.results, group.workload, measure_raw, cells)

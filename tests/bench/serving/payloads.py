@@ -1,7 +1,7 @@
 """What is asked, and how: inputs by seed, their bodies in each protocol, and the reading of answers.
 
 Of the Open Inference Protocol, version 2: JSON, its binary tensor extension, and gRPC with raw contents. mosec has no
-protocol for tensors; it gets the same JSON, and for binary the bare bytes of its only input.
+protocol for tensors; it gets the same JSON, and for binary the bare bytes of its inputs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _floats(*shape: int, seed: int) -> NDArray[np.float32]:
 
 def _tokens() -> tuple[Inputs, ...]:
     random = np.random.default_rng(17)
-    lengths = random.integers(SHORTEST, LONGEST + 1, REQUESTS)
+    # By the golden ratio: however few of them in a row are taken, they are spread evenly over all lengths.
+    parts = np.arange(REQUESTS) * (math.sqrt(5) - 1) / 2 % 1
+    lengths = (SHORTEST + parts * (LONGEST - SHORTEST + 1)).astype(int)
     return tuple(
         {
             "input_ids": random.integers(0, 30522, (1, length)),
@@ -110,9 +112,9 @@ def binary_body(model: str, inputs: Inputs) -> Body:
 
 
 def bare_body(_model: str, inputs: Inputs) -> Body:
-    """Write the bytes of the only tensor."""
-    (array,) = inputs.values()
-    return Body("/inference", {"Content-Type": "application/octet-stream"}, array.tobytes())
+    """Write the bytes of the tensors, one after another."""
+    content = b"".join(array.tobytes() for array in inputs.values())
+    return Body("/inference", {"Content-Type": "application/octet-stream"}, content)
 
 
 def _array(output: dict[str, Any], data: bytes | None) -> NDArray[Any]:

@@ -40,14 +40,14 @@ impl Until {
 
 /// Measures work that counts its own runs.
 pub fn measure(work: impl FnOnce(Instant) -> Outcome<u64>) -> Outcome<Taken> {
-    let processor = processor_time()?;
+    let processor = processor_seconds()?;
     let begun = Instant::now();
     let runs = work(begun)?;
     let seconds = begun.elapsed().as_secs_f64();
-    Ok(Taken { runs, seconds, processor_seconds: (processor_time()? - processor).as_secs_f64() })
+    Ok(Taken { runs, seconds, processor_seconds: processor_seconds()? - processor })
 }
 
 /// Of all threads of this process, since its start.
-fn processor_time() -> Outcome<Duration> {
-    Ok(Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?))
+fn processor_seconds() -> Outcome<f64> {
+    Ok(Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?).as_secs_f64())
 }

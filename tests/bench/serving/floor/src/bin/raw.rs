@@ -78,7 +78,7 @@ fn bind(environment: &Environment, arguments: &Arguments) -> Outcome<Bound> {
             binding.bind_input(&input.name, &read(folder, input)?)?;
         }
         for output in session.outputs() {
-            binding.bind_output_to_device(output.name(), &session.allocator().memory_info())?;
+            binding.bind_output_to_device(output.name(), session.allocator().memory_info())?;
         }
         Ok(binding)
     });
