@@ -25,7 +25,6 @@ import rounds
 import targets
 from answers import AnswerError
 from calls import Calls, framed
-from clients import LoadError
 from compared import CORES, Echo, make_server
 from matrix import CONNECTIONS, ECHO, GROUPS, NATIVE, OURS, PARSE, RAW, Group
 from payloads import Body, Workload, workload, write_raw
@@ -73,7 +72,8 @@ class Bench:
         except (ServerError, OSError) as error:
             if name == OURS:
                 raise
-            self.miss(name, str(error))
+            # Without the path, since the report is for everybody.
+            self.miss(name, str(error.strerror if isinstance(error, OSError) else error))
             return None
         return server
 
@@ -111,6 +111,9 @@ class Bench:
     def _sample(self, server: Server, send: Callable[[], clients.Load]) -> Sample:
         before = processes.processor_seconds(server.root)
         taken = send()
+        if server.has_ended():
+            message = f"{server.name} ended while it was loaded"
+            raise clients.LoadError(message)
         used = processes.processor_seconds(server.root) - before
         return Sample(taken.requests / taken.seconds, used / taken.requests * 1e6, taken.p50, taken.p99)
 
@@ -248,7 +251,7 @@ def main() -> None:
         if group.workload in chosen:
             try:
                 measure(bench, group)
-            except (AnswerError, LoadError, ServerError) as error:
+            except (AnswerError, ServerError) as error:
                 sys.exit(f"{group.workload}: {error}")
     instructions = json.loads(given.instructions.read_text()) if given.instructions else {}
     why_not = instructions.get("why_not", "" if instructions else "the command instructions was not run")
@@ -263,7 +266,9 @@ def main() -> None:
         print(f"missed: {title}", file=sys.stderr)
     for name, why in bench.missing.items():
         print(f"NOT SHOWN: {name}: {why}", file=sys.stderr)
-    if missed or any(name in given.asked.split(",") for name in bench.missing):
+    for cell, why in bench.results.failed.items():
+        print(f"NOT SHOWN: {cell.name}: {why}", file=sys.stderr)
+    if missed or bench.results.failed or any(name in given.asked.split(",") for name in bench.missing):
         sys.exit(1)
 
 

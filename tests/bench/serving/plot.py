@@ -33,7 +33,7 @@ def draw(results: Results) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
         "<style>text { font-size: 12px }</style>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="10" y="20">CPU µs a request, less is better: MLP, one row, {CONNECTIONS} connections</text>',
+        f'<text x="10" y="20">CPU µs a request, logarithmic: MLP, one row, {CONNECTIONS} connections</text>',
     ]
     for number, (protocol, colour) in enumerate(COLOURS.items()):
         x = LEFT + number * 130.0

@@ -107,7 +107,8 @@ def render(
 ) -> str:
     """Write the report."""
     targets = "\n".join(["| target | measured | to reach | |", "| --- | --- | --- | --- |", *(t.row() for t in found)])
-    not_shown = "\n".join(f"- **Not shown**: {name}: {why}" for name, why in missing.items())
+    reasons = {**missing, **{cell.name: why for cell, why in results.failed.items()}}
+    not_shown = "\n".join(f"- **Not shown**: {name}: {why}" for name, why in reasons.items())
     parts = [
         "# Benchmarks of serving",
         WRITTEN,

@@ -105,6 +105,10 @@ class Server:
         """Where it writes what it says."""
         return self.work / f"{self.name.replace(' ', '-')}-{self.model.stem}.log"
 
+    @property
+    def _hint(self) -> str:
+        return f"see {os.path.relpath(self.log)}"
+
     def write(self, protocol: str, model: str, inputs: Inputs) -> Body:
         """Write a request as it takes it over HTTP."""
         return self.protocols[protocol].write(model, inputs)
@@ -120,15 +124,19 @@ class Server:
             )
         while not self._is_ready():
             if self.process.poll() is not None:
-                message = f"{self.name} ended with {self.process.returncode} before it was ready; see {self.log}"
+                message = f"{self.name} ended with {self.process.returncode} before it was ready; {self._hint}"
                 raise ServerError(message)
             if time.monotonic() - begun > self.longest_seconds:
                 self.stop()
-                message = f"{self.name} is not ready after {self.longest_seconds:g} s; see {self.log}"
+                message = f"{self.name} is not ready after {self.longest_seconds:g} s; {self._hint}"
                 raise ServerError(message)
             # No server announces it to somebody outside.
             time.sleep(POLL_SECONDS)
         self.ready_seconds.append(time.monotonic() - begun)
+
+    def has_ended(self) -> bool:
+        """Whether its first process has ended by itself."""
+        return self.process is None or self.process.poll() is not None
 
     def stop(self) -> None:
         """End it and all that it started."""

@@ -84,7 +84,8 @@ class Judge:
         series = [self._series(cell, figure) for cell in (above, *below)]
         for cell, values in zip((above, *below), series, strict=True):
             if not values:
-                return Target(title, limit, [], self.missing.get(cell.server, f"{cell.server} was not measured"))
+                why = self.missing.get(cell.server, f"{cell.server} was not measured")
+                return Target(title, limit, [], self.results.failed.get(cell, why))
         kept = self.results.kept.get(_rounds_of(above), 0)
         if kept * 2 <= self.results.wanted:
             return Target(title, limit, [], f"only {kept} of {self.results.wanted} rounds were steady")
