@@ -122,7 +122,7 @@ def make(
     kept = [place for place, is_moved in enumerate(moved) if not is_moved]
     results.kept[name] = len(kept)
     results.thrown[name] = len(rounds) - len(kept)
-    for cell in cells.keys() - results.failed.keys():
+    for cell in [cell for cell in cells if cell not in results.failed]:
         results.samples[cell] = [rounds[place][cell] for place in kept]
     return [
         Sample(
