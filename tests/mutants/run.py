@@ -38,12 +38,18 @@ def run_test(mutant: dict[str, Any]) -> tuple[bool, str]:
     return failed, "\n".join(said.splitlines()[-12:])
 
 
+def stale(mutant: dict[str, Any], top: Path) -> str | None:
+    """Give what is wrong where the code that a mutant changes is not there, or more than once."""
+    places = (top / mutant["file"]).read_text().count(mutant["find"])
+    return None if places == 1 else f"{mutant['file']} has {places} places like {mutant['find']!r}, and 1 was expected"
+
+
 def judge(mutant: dict[str, Any]) -> str | None:
     """Try one mutant; give what is wrong, if anything is."""
+    if wrong := stale(mutant, COPY):
+        return wrong
     file = COPY / mutant["file"]
     code = file.read_text()
-    if code.count(mutant["find"]) != 1:
-        return f"{mutant['file']} has {code.count(mutant['find'])} places like {mutant['find']!r}, and 1 was expected"
     file.write_text(code.replace(mutant["find"], mutant["with"]))
     try:
         failed, said = run_test(mutant)
@@ -53,8 +59,12 @@ def judge(mutant: dict[str, Any]) -> str | None:
 
 
 def main() -> int:
-    """Try every mutant that is asked for."""
+    """Try every mutant that is asked for; with `--check`, see only that the code of each is there."""
     mutants = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())["mutant"]
+    if sys.argv[1:] == ["--check"]:
+        wrongs = [wrong for mutant in mutants if (wrong := stale(mutant, TOP))]
+        print("\n".join(wrongs), end="\n" if wrongs else "")
+        return 1 if wrongs else 0
     asked = [
         mutant
         for mutant in mutants

@@ -1,0 +1,246 @@
+"""Count the instructions of a request with valgrind's callgrind: of ours, and of the floor.
+
+In: the programs. Out: instructions a request, held against the expected ones or written as JSON. A process is counted
+only once it has started and is warm, so that its start counts nothing, in a few sections of requests. The section in
+the middle counts: threads meet otherwise from one to the next, by half a percent.
+
+Under valgrind a processor has AVX2 and no more, and a run takes a thousand times longer, so the runtime hands it to its
+own threads: what is counted is that way, which is the longer one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clients import http_text
+from compared import Echo, Modelwright
+from matrix import ECHO, OURS, RAW
+from payloads import Body, binary_body, workload, write_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers import Server
+
+EXPECTED = Path(__file__).parent / "instructions.json"
+REQUESTS, SECTIONS, WARM = 100, 5, 50
+TOLERANCE = 0.01
+VALGRIND = ("valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no")
+# ONNX Runtime takes seconds to load under valgrind, minutes on a machine that is busy.
+LONGEST_SECONDS = 300
+
+
+class CountError(Exception):
+    """A count that means nothing."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Instructions a request."""
+
+    modelwright: float
+    echo: float
+    onnxruntime: float
+
+    @property
+    def ratio(self) -> float:
+        """Of ours over the floor's."""
+        return self.modelwright / (self.echo + self.onnxruntime)
+
+
+def conditions(library: Path) -> dict[str, str]:
+    """Give what the numbers depend on, beside the code."""
+
+    def version(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]  # noqa: S603
+
+    flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")).split()
+    return {
+        "rustc": version("rustc", "--version"),
+        "onnxruntime": re.sub(r"^libonnxruntime\.so\.", "", library.name),
+        "valgrind": version("valgrind", "--version"),
+        "libc": " ".join(platform.libc_ver()),
+        "machine": platform.machine(),
+        # Whatever is wider is hidden by valgrind.
+        "processor": " ".join(name for name in ("avx", "avx2", "fma", "bmi2", "f16c") if name in flags),
+    }
+
+
+def _control(process: int, *command: str) -> None:
+    result = subprocess.run(  # noqa: S603
+        ["vgdb", f"--pid={process}", *command],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_SECONDS,
+    )
+    if result.returncode != 0:
+        message = f"valgrind's process does not listen to vgdb {' '.join(command)}: {result.stderr.strip()[-300:]}"
+        raise CountError(message)
+
+
+def count(process: int, dumps: Path, ask: Callable[[int], None]) -> float:
+    """Count a request of a process that `ask` sends some to."""
+    _control(process, "instrumentation", "on")
+    ask(WARM)
+    _control(process, "dump")
+    sections = []
+    # The first file is that of the warm-up.
+    for number in range(2, SECTIONS + 2):
+        ask(REQUESTS)
+        _control(process, "dump")
+        sections.append(_total(dumps.with_name(f"{dumps.name}.{number}")))
+    return statistics.median(sections) / REQUESTS
+
+
+def _total(dump: Path) -> int:
+    begun = time.monotonic()
+    # vgdb answers before the file is there.
+    while True:
+        lines = dump.read_text().splitlines() if dump.exists() else []
+        totals = [int(line.split()[1]) for line in lines if line.startswith("totals:")]
+        if totals:
+            return totals[0]
+        if time.monotonic() - begun > LONGEST_SECONDS:
+            message = f"valgrind wrote no totals to {dump}"
+            raise CountError(message)
+        time.sleep(0.01)
+
+
+def _dumps(work: Path, name: str) -> Path:
+    for place in work.glob(f"{name}.callgrind*"):
+        place.unlink()
+    return work / f"{name}.callgrind"
+
+
+def count_server(server: Server, body: Body, work: Path) -> float:
+    """Count a server's work, with requests one after another over one connection."""
+    dumps = _dumps(work, server.name)
+    server.wrapper = (*VALGRIND, f"--callgrind-out-file={dumps}")
+    server.longest_seconds = LONGEST_SECONDS
+    server.start()
+    connection = socket.create_connection(("127.0.0.1", server.http), LONGEST_SECONDS)
+    text = http_text(body)
+
+    def ask(requests: int) -> None:
+        for _ in range(requests):
+            # At once: in two parts it would be read once or twice, by chance.
+            connection.sendall(text)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            answer.read()
+            if answer.status != http.client.OK:
+                message = f"{server.name} answered with {answer.status}"
+                raise CountError(message)
+
+    try:
+        return count(server.root, dumps, ask)
+    finally:
+        connection.close()
+        server.stop()
+
+
+def count_raw(floor: Path, library: Path, model: Path, requests: Path, work: Path) -> float:
+    """Count ONNX Runtime by itself."""
+    dumps = _dumps(work, "raw")
+    command = [*VALGRIND, f"--callgrind-out-file={dumps}", str(floor / "raw"), f"--library={library}"]
+    command += [f"--model={model}", f"--requests={requests}"]
+    with subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101
+        write, read = process.stdin, process.stdout
+
+        def ask(runs: int) -> None:
+            write.write(f"{runs}\n")
+            write.flush()
+            if not read.readline():
+                message = f"{RAW} ended"
+                raise CountError(message)
+
+        try:
+            ask(1)
+            return count(process.pid, dumps, ask)
+        finally:
+            process.kill()
+
+
+def measure(given: argparse.Namespace) -> Counted:
+    """Count all three."""
+    work = Path(given.work)
+    mlp = workload("mlp")
+    model = work / "models" / f"{mlp.model}.onnx"
+    body = binary_body(mlp.model, mlp.requests[0])
+    requests = write_raw(mlp, work / "requests")
+    ours = Modelwright(OURS, model, work, given.runtime, body)
+    # The answer of ours is 40 bytes of tensor behind 192 of JSON, more or less.
+    echo = Echo(ECHO, model, work, str(given.floor / "echo"), Body("/0", {}, b""), answer_bytes=232)
+    return Counted(
+        count_server(ours, body, work),
+        count_server(echo, echo.write("binary", mlp.model, mlp.requests[0]), work),
+        count_raw(given.floor, given.library, model, requests, work),
+    )
+
+
+def check(found: Counted, here: dict[str, str]) -> bool:
+    """Hold the numbers against the expected ones; say so where they cannot be compared."""
+    expected = json.loads(EXPECTED.read_text())
+    different = [
+        f"{name} {here[name]} instead of {value}"
+        for name, value in expected["conditions"].items()
+        if here[name] != value
+    ]
+    is_right = True
+    for name, value in asdict(found).items():
+        wanted = expected["instructions"][name]
+        line = f"{name}: {value:,.0f} instructions a request, {wanted:,.0f} expected ({value / wanted - 1:+.2%})"
+        if different:
+            print(f"NOT SHOWN {line}: here is {', '.join(different)}")
+        elif abs(value / wanted - 1) <= TOLERANCE:
+            print(f"ok      {line}")
+        else:
+            is_right = False
+            print(f"FAILED  {line}; if that is meant: tests/bench/serving/instructions accept")
+    return is_right
+
+
+def main() -> None:
+    """Count, and do what was asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runtime", required=True)
+    parser.add_argument("--floor", required=True, type=Path)
+    parser.add_argument("--library", required=True, type=Path)
+    parser.add_argument("--work", required=True, type=Path)
+    parser.add_argument("what", nargs="?", choices=("check", "measure", "accept"), default="check")
+    parser.add_argument("file", nargs="?", type=Path)
+    given = parser.parse_args()
+    try:
+        found = measure(given)
+    except CountError as error:
+        sys.exit(str(error))
+    here = conditions(given.library)
+    print(f"{found.modelwright:,.0f} instructions a request, {found.ratio:.3f} of the floor's", file=sys.stderr)
+    if given.what == "measure":
+        given.file.write_text(json.dumps({"ratio": found.ratio, "instructions": asdict(found)}) + "\n")
+    elif given.what == "accept":
+        numbers = {name: round(value) for name, value in asdict(found).items()}
+        EXPECTED.write_text(json.dumps({"conditions": here, "instructions": numbers}, indent=2) + "\n")
+    elif not check(found, here):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Writes the report: what it was measured on, the targets, and a table for each model."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matrix import ECHO, GROUPS, OURS, PARSE, RAW, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rounds import Cell, Results
+    from servers import Server
+    from targets import Target
+
+PROTOCOLS = {"binary": "binary", "json": "JSON", "grpc": "gRPC", "": ""}
+
+WRITTEN = "Written by `make bench`; [tests/bench/README.md](../tests/bench/README.md) says how it measures."
+FIGURES = """Figures are medians ± half of what lies between the highest and the lowest round. CPU is that of a server's
+whole tree of processes. Compare CPU before requests/s: clients share the cores."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How it was measured."""
+
+    machine: str
+    versions: str
+    rounds: int
+    seconds: int
+    took: float
+
+
+def _figure(values: list[float] | None, digits: int = 3) -> str:
+    """Give the median and how far the rounds are from each other."""
+    if not values:
+        return ""
+    median = statistics.median(values)
+    half = (max(values) - min(values)) / 2
+    return f"{_short(median, digits)} ± {_short(half, 2)}"
+
+
+def _short(value: float, digits: int) -> str:
+    """Round to so many digits, without an exponent."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e" in text or abs(value) >= 10 ** (digits - 1) else text
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _row(results: Results, cell: Cell, first: list[str]) -> list[str]:
+    series = [results.series(cell, figure) for figure in ("rate", "microseconds", "p50", "p99")]
+    return [*first, *map(_figure, series)]
+
+
+def _group(results: Results, group: Group) -> str:
+    cells = sorted(
+        (cell for cell in results.samples if cell.workload == group.workload and cell.share is None),
+        key=lambda cell: (
+            list(PROTOCOLS).index(cell.protocol),
+            cell.connections,
+            _place(cell.server),
+        ),
+    )
+    figures = ["requests/s", "CPU µs a request", "p50 ms", "p99 ms"]
+    rows = (_row(results, cell, [cell.server, PROTOCOLS[cell.protocol], str(cell.connections)]) for cell in cells)
+    kept, thrown = results.kept[group.workload], results.thrown[group.workload]
+    parts = [
+        f"## {group.title[0].upper()}{group.title[1:]}",
+        f"{kept} rounds; {thrown} thrown away.",
+        _table(["server", "protocol", "connections", *figures], rows),
+    ]
+    rated = [cell for cell in results.samples if cell.workload == group.workload and cell.share is not None]
+    if rated:
+        name = f"{group.workload}, at a rate"
+        parts += [
+            f"At a given rate, whatever comes back. {results.kept[name]} rounds; {results.thrown[name]} thrown away.",
+            _table(
+                ["server", "of the slowest native peer's requests/s", *figures],
+                (_row(results, cell, [cell.server, f"{cell.share:.0%}"]) for cell in rated),
+            ),
+        ]
+    return "\n\n".join(parts)
+
+
+def _place(server: str) -> int:
+    order = [OURS, "Triton", "mosec", "MLServer", "KServe", ECHO, RAW, PARSE]
+    return order.index(server)
+
+
+def _starts(servers: list[Server]) -> str:
+    rows = ([s.name, _figure(s.ready_seconds), f"{s.idle_megabytes:.0f}"] for s in servers)
+    return _table(["server", "first answer, s after it was executed", "memory then, MB"], rows)
+
+
+def render(
+    conditions: Conditions,
+    results: Results,
+    started: Mapping[str, list[Server]],
+    missing: Mapping[str, str],
+    found: list[Target],
+) -> str:
+    """Write the report."""
+    targets = "\n".join(["| target | measured | to reach | |", "| --- | --- | --- | --- |", *(t.row() for t in found)])
+    reasons = {**missing, **{cell.name: why for cell, why in results.failed.items()}}
+    not_shown = "\n".join(f"- **Not shown**: {name}: {why}" for name, why in reasons.items())
+    parts = [
+        "# Benchmarks of serving",
+        WRITTEN,
+        (
+            f"On {conditions.machine}, clients on the same cores; {conditions.versions}. Each server is loaded for "
+            f"{conditions.seconds} s in each of {conditions.rounds} rounds; {conditions.took / 60:.0f} minutes in all."
+        ),
+        FIGURES,
+        not_shown,
+        "![CPU a request](benchmarks.svg)",
+        "## Targets",
+        targets,
+        *(_group(results, group) for group in GROUPS if group.workload in results.kept),
+    ]
+    if "mlp" in started:
+        parts += ["## Start and idle memory, with the MLP", _starts(started["mlp"])]
+    return "\n\n".join(part for part in parts if part) + "\n"
