@@ -11,7 +11,7 @@ pub mod trim;
 
 use std::{
     pin::pin,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, PoisonError, RwLockReadGuard},
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future::BoxFuture};
@@ -24,7 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 use self::{
-    follow::{Change, Follower},
+    follow::{Change, Follower, Shared},
     handle::Handle,
     index::{Key, Keyed},
     kept::Kept,
@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 /// The last seen state of one kind in one scope; a clone sees the same.
 #[derive(Clone)]
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
-    objects: Arc<RwLock<Objects<K>>>,
+    objects: Shared<K>,
     handles: Store<Handle<K>>,
     subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>>,
     // the store's own `wait_until_ready` wakes only the last of several waiters

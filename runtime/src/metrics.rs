@@ -6,10 +6,7 @@ mod histogram;
 mod outcome;
 
 use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -30,14 +27,7 @@ pub use self::outcome::Outcome;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-<<<<<<< HEAD
     outcomes: Outcomes,
-=======
-    requests: Family<RequestLabels, Counter>,
-    /// That of `requests` for 200, once there is one: most requests need no search for it.
-    good: OnceLock<Counter>,
-    answered: AtomicU64,
->>>>>>> fuzz
     last: AtomicU64,
     success: Histogram,
     fail: Histogram,
@@ -71,13 +61,7 @@ impl Metrics {
             [("model".into(), model.to_owned().into()), ("version".into(), version.to_string().into())];
         let mut registry = Registry::with_prefix_and_labels("modelwright", labels.into_iter());
         let metrics = Self {
-<<<<<<< HEAD
             outcomes: Outcomes::default(),
-=======
-            requests: Family::default(),
-            good: OnceLock::new(),
-            answered: AtomicU64::new(0),
->>>>>>> fuzz
             last: AtomicU64::new(0),
             success: Histogram::of_durations(),
             fail: Histogram::of_durations(),
@@ -125,24 +109,10 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-<<<<<<< HEAD
     /// Counts the end of a request.
     pub fn ended(&self, outcome: Outcome, duration: Duration) {
         self.outcomes.count(outcome);
         if outcome == Outcome::Predicted { &self.success } else { &self.fail }.time(duration);
-=======
-    /// Counts an answer.
-    pub fn answered(&self, code: u16, duration: Duration) {
-        let labels = RequestLabels { code };
-        if code == 200 {
-            self.good.get_or_init(|| self.requests.get_or_create_owned(&labels)).inc();
-        } else {
-            self.requests.get_or_create(&labels).inc();
-        }
-        self.answered.fetch_add(1, Relaxed);
-        self.request_duration.observe(duration.as_secs_f64());
-        if code == 200 { &self.success } else { &self.fail }.add(duration);
->>>>>>> fuzz
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }

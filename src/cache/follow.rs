@@ -28,9 +28,12 @@ impl<K> Clone for Change<K> {
     }
 }
 
+/// Objects that one writes and many read.
+pub type Shared<K> = Arc<RwLock<Objects<K>>>;
+
 /// What follows a watch.
 pub struct Follower<K: Resource<DynamicType = ()> + 'static> {
-    objects: Arc<RwLock<Objects<K>>>,
+    objects: Shared<K>,
     handles: Writer<Handle<K>>,
     /// What a list that goes on has brought so far.
     list: Objects<K>,
@@ -38,9 +41,9 @@ pub struct Follower<K: Resource<DynamicType = ()> + 'static> {
 
 impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
     /// One that has seen nothing, beside what it fills.
-    pub fn new() -> (Self, Arc<RwLock<Objects<K>>>, Store<Handle<K>>) {
+    pub fn new() -> (Self, Shared<K>, Store<Handle<K>>) {
         let (store, handles) = store();
-        let objects: Arc<RwLock<Objects<K>>> = Arc::default();
+        let objects = Shared::default();
         (Self { objects: Arc::clone(&objects), handles, list: Objects::default() }, objects, store)
     }
 

@@ -29,6 +29,7 @@ where
     K: Keyed + Serialize + DeserializeOwned,
 {
     /// Keeps an object.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot")]
     pub fn new(mut object: K, dictionary: &Dictionary) -> Self {
         // not in the text, which is the same as long as nothing changes that is kept
         let resource_version = object.meta_mut().resource_version.take();
@@ -50,6 +51,7 @@ where
     }
 
     /// The object.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot")]
     pub fn open(&self) -> Arc<K> {
         let mut object: K = serde_json::from_slice(&self.text.bytes())
             .expect("what was written from a type reads as that type");

@@ -10,9 +10,11 @@ use super::{
     kept::Kept,
 };
 
+type Space<K> = BTreeMap<Box<str>, Arc<Kept<K>>>;
+
 /// All of a kind.
 pub struct Objects<K> {
-    spaces: HashMap<Box<str>, BTreeMap<Box<str>, Arc<Kept<K>>>>,
+    spaces: HashMap<Box<str>, Space<K>>,
     index: Index,
 }
 

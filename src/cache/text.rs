@@ -34,6 +34,7 @@ impl Text {
     }
 
     /// The text's bytes.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot")]
     pub fn bytes(&self) -> Vec<u8> {
         let bytes = match &self.dictionary {
             Some(dictionary) => decompress_with_dict(&self.packed, self.length, dictionary),
