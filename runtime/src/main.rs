@@ -1,13 +1,30 @@
 //! The program `modelwright-runtime`: reads the command line, starts logging and runs one command.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    env,
+    io::IsTerminal,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+};
 
 use clap::Parser;
 use modelwright_runtime::cli::{self, Cli};
 use tracing_subscriber::EnvFilter;
 
+/// ONNX Runtime's builds report their use to their makers, from threads of their own and from before the first call that
+/// could forbid it, unless this is set when they are loaded: <https://github.com/microsoft/onnxruntime/pull/27379>.
+const SILENCE: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if env::var_os(SILENCE.0).is_none_or(|value| value != SILENCE.1) {
+        let error = start_silently();
+        eprintln!(
+            "modelwright-runtime: cannot start itself with {}={}: {error}; set it",
+            SILENCE.0, SILENCE.1
+        );
+        return ExitCode::FAILURE;
+    }
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     // Standard output belongs to what a command prints.
@@ -18,4 +35,14 @@ fn main() -> ExitCode {
         logs.json().flatten_event(true).init();
     }
     cli::run(cli)
+}
+
+/// Puts this program in its own place, with [`SILENCE`] in its environment; comes back only where it cannot.
+fn start_silently() -> std::io::Error {
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    match env::current_exe() {
+        Ok(program) => Command::new(program).arg0(name).args(arguments).env(SILENCE.0, SILENCE.1).exec(),
+        Err(error) => error,
+    }
 }

@@ -185,3 +185,11 @@ def test_processors_are_counted_by_the_quota(tmp_path: Path, files: dict[str, st
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     assert count_processors(tmp_path) == (most or len(os.sched_getaffinity(0)))
+
+
+def test_onnx_runtime_reports_nothing_to_its_makers() -> None:
+    """What they look for is set before they are imported, whatever the environment says."""
+    program = "import modelwright_trainer.export, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = os.environ | {"PYTHONPATH": str(SOURCES), "ORT_DISABLE_TELEMETRY": "0"}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    assert run.stdout == "1\n"

@@ -36,6 +36,17 @@ fn a_prediction_is_answered_with_the_version_and_digest_that_gave_it() {
 }
 
 #[test]
+fn onnx_runtime_reports_nothing_to_its_makers_whatever_the_environment_says() {
+    let asked = ("ORT_DISABLE_TELEMETRY", "0");
+    let path = crate::session::model("linear");
+    let serving = Serving::start(&["--model", path.to_str().unwrap(), "--name", "linear"], &[asked]);
+    serving.wait_for("ready");
+    let silence = serving.environment().into_iter().filter(|variable| variable.starts_with(asked.0));
+    assert_eq!(silence.collect::<Vec<_>>(), ["ORT_DISABLE_TELEMETRY=1"]);
+    assert_eq!(serving.client().post("/v2/models/linear/infer", ONES).status, 200);
+}
+
+#[test]
 fn metadata_and_health_have_the_protocols_form() {
     let serving = Serving::model("two_in_two_out", &[]);
     let mut client = serving.client();

@@ -128,6 +128,12 @@ impl Serving {
         Client::new(self.http)
     }
 
+    /// What its program was started with.
+    pub fn environment(&self) -> Vec<String> {
+        let variables = std::fs::read_to_string(format!("/proc/{}/environ", self.child.id())).unwrap();
+        variables.split_terminator('\0').map(str::to_owned).collect()
+    }
+
     /// The names of its threads.
     pub fn threads(&self) -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
