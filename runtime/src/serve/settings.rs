@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use modelwright_contract::{
@@ -12,6 +13,7 @@ use modelwright_contract::{
     serving::{ExecutionProvider, ServingConfig, ServingLimits, ServingMode},
 };
 
+use super::worker::{QUICK, QUICK_MICROSECONDS};
 use crate::cores::cores;
 
 /// Arguments of `serve`. In a pod, all comes from MODELWRIGHT_SERVING instead.
@@ -57,6 +59,9 @@ pub struct ServeArguments {
         conflicts_with = "mode"
     )]
     pub threads: usize,
+    /// Runs that take less are made where their request was read, and longer ones on threads of their own
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = QUICK_MICROSECONDS, requires = "model")]
+    pub quick: u64,
     /// Milliseconds from the head of a request to its answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
     pub timeout: u64,
@@ -119,6 +124,8 @@ pub struct Settings {
     pub mode: ServingMode,
     /// Requests that are run at the same time.
     pub threads: usize,
+    /// Longest run, on average, that is made where the request is.
+    pub quick: Duration,
     /// Where the protocol is served over HTTP.
     pub http: SocketAddr,
     /// Where the protocol is served over gRPC.
@@ -192,6 +199,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             },
             mode: arguments.mode,
             threads: if arguments.threads == 0 { threads(arguments.mode) } else { arguments.threads },
+            quick: Duration::from_micros(arguments.quick),
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
@@ -214,6 +222,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         limits: config.limits,
         mode: config.mode,
         threads: threads(config.mode),
+        quick: QUICK,
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),

@@ -6,6 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use modelwright_contract::{
@@ -192,7 +193,11 @@ fn worker_options(settings: &Settings, is_shared: bool, has_loops: bool) -> Work
         threads: if is_shared { settings.threads } else { 1 },
         batches: false,
         // Where requests are, several would run at once.
-        inline: !has_loops && settings.mode == ServingMode::Throughput,
+        quick: if has_loops || settings.mode == ServingMode::Latency {
+            Duration::ZERO
+        } else {
+            settings.quick
+        },
     }
 }
 
@@ -250,18 +255,19 @@ mod tests {
         arguments: ServeArguments,
     }
 
-    fn options(line: &str, is_shared: bool, has_loops: bool) -> (usize, bool) {
+    fn options(line: &str, is_shared: bool, has_loops: bool) -> (usize, Duration) {
         let line = format!("serve --model x --name x{line}");
         let arguments = Line::parse_from(line.split(' ')).arguments;
         let options =
             worker_options(&settings(arguments, Environment::default()).unwrap(), is_shared, has_loops);
-        (options.threads, options.inline)
+        (options.threads, options.quick)
     }
 
     #[test]
     fn a_run_that_has_all_cores_is_made_on_the_one_thread_and_never_beside_another() {
-        assert_eq!(options("", true, false), (cores(), true));
-        assert_eq!(options(" --mode Latency", true, false), (1, false));
-        assert_eq!(options("", false, true), (1, false));
+        assert_eq!(options("", true, false), (cores(), Duration::from_micros(20)));
+        assert_eq!(options(" --quick 7", true, false).1, Duration::from_micros(7));
+        assert_eq!(options(" --mode Latency", true, false), (1, Duration::ZERO));
+        assert_eq!(options("", false, true), (1, Duration::ZERO));
     }
 }

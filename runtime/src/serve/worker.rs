@@ -30,8 +30,10 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Longest run, on average, that is made where the request is.
-const QUICK: Duration = Duration::from_micros(20);
+/// Longest run in microseconds, on average, that is made where the request is, unless another is asked for.
+pub const QUICK_MICROSECONDS: u64 = 20;
+/// The same.
+pub const QUICK: Duration = Duration::from_micros(QUICK_MICROSECONDS);
 /// Largest inputs of such a run.
 const QUICK_BYTES: usize = 64 * 1024;
 /// Part of the average that a new run is: one in so many.
@@ -80,8 +82,8 @@ pub struct WorkerOptions {
     pub threads: usize,
     /// Whether requests that wait together may be run together.
     pub batches: bool,
-    /// Whether small runs may be made where the request is.
-    pub inline: bool,
+    /// Longest run, on average, that is made where the request is.
+    pub quick: Duration,
 }
 
 /// The way to the model. Its threads end when the last handle is dropped.
@@ -97,7 +99,7 @@ struct Shared {
     queue: Queue,
     runs: Runs,
     batches: bool,
-    inline: bool,
+    quick: Duration,
     /// Nanoseconds of a run, on average.
     average: AtomicU64,
 }
@@ -128,7 +130,7 @@ impl Worker {
     pub fn start(session: Arc<Session>, options: WorkerOptions) -> io::Result<Self> {
         let threads = options.threads.max(1);
         let shared = Arc::new(Shared {
-            inline: options.inline && session.is_shared(),
+            quick: if session.is_shared() { options.quick } else { Duration::ZERO },
             batches: options.batches,
             session,
             // As many more as threads that have not taken them yet.
@@ -178,6 +180,10 @@ impl Worker {
         self.shared.queue.push(job).map_err(|_| Refused::Full)?;
         let mut ticket = Ticket { answer, cancellation };
         match tokio::time::timeout_at(deadline.into(), &mut ticket.answer).await {
+            // its end was seen before that of the time that it had
+            Ok(Ok(Answer { outputs: Err(RunError::Cancelled), .. })) if Instant::now() >= deadline => {
+                Err(Refused::Late)
+            }
             Ok(Ok(answer)) => Ok(answer),
             // It was dropped with time left: nothing is begun any more.
             Ok(Err(_)) if Instant::now() < deadline => Err(Refused::Stopping),
@@ -188,8 +194,7 @@ impl Worker {
 
 impl Shared {
     fn is_quick(&self, inputs: &[Tensor]) -> bool {
-        self.inline
-            && u128::from(self.average.load(Ordering::Relaxed)) < QUICK.as_nanos()
+        u128::from(self.average.load(Ordering::Relaxed)) < self.quick.as_nanos()
             && self.queue.waiting() == 0
             && inputs.iter().map(|input| input.data.len()).sum::<usize>() <= QUICK_BYTES
     }

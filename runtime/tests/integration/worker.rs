@@ -6,14 +6,14 @@ use std::{
 };
 
 use modelwright_runtime::{
-    serve::worker::{Refused, Worker, WorkerOptions, batch},
+    serve::worker::{QUICK, Refused, Worker, WorkerOptions, batch},
     session::{Cancellation, RunError, Session, SessionOptions},
     tensor::{Datatype, Tensor},
 };
 
 use crate::support::onnx::{FLOAT, bytes, model, node, number, value};
 
-const OPTIONS: WorkerOptions = WorkerOptions { queue: 64, threads: 1, batches: true, inline: false };
+const OPTIONS: WorkerOptions = WorkerOptions { queue: 64, threads: 1, batches: true, quick: Duration::ZERO };
 
 fn load(name: &str) -> Session {
     Session::load(&crate::session::model(name), &SessionOptions::default()).unwrap()
@@ -113,7 +113,7 @@ fn only_a_model_that_answers_rows_together_as_alone_may_share_runs() {
 
 #[tokio::test]
 async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_small() {
-    let worker = worker("lookup", WorkerOptions { inline: true, ..OPTIONS });
+    let worker = worker("lookup", WorkerOptions { quick: QUICK, ..OPTIONS });
     let mut waited = Vec::new();
     for _ in 0..400 {
         let answer = worker.run(index(1), Vec::new(), Cancellation::new().unwrap(), soon()).await.unwrap();
@@ -122,7 +122,7 @@ async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_
     assert!(waited[0], "the first run is on a thread");
     // A debug build on a busy machine may be slower than a small run should be; it must not fail for that.
     let quick = waited.iter().filter(|waited| !**waited).count();
-    let worker = self::worker("slow", WorkerOptions { inline: true, ..OPTIONS });
+    let worker = self::worker("slow", WorkerOptions { quick: QUICK, ..OPTIONS });
     for _ in 0..40 {
         let answer = worker.run(rounds(50), Vec::new(), Cancellation::new().unwrap(), soon()).await.unwrap();
         assert!(

@@ -23,14 +23,17 @@ STUB = "triton_python_backend_stub"
 TRITON_TYPES = {onnx.TensorProto.FLOAT: "TYPE_FP32", onnx.TensorProto.INT64: "TYPE_INT64"}
 
 
+@dataclass
 class Modelwright(Server):
     """Ours; ORT_DYLIB_PATH names the library."""
+
+    flags: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """Give what is executed."""
         command = [self.executable, "serve", f"--model={self.model}", f"--name={self.model.stem}"]
         # As many may wait as mosec lets; Triton has no bound. Others are answered with 503, which is no latency.
-        return [*command, "--queue=1024", f"--http={self.address}", f"--grpc=127.0.0.1:{self.grpc}"]
+        return [*command, *self.flags, "--queue=1024", f"--http={self.address}", f"--grpc=127.0.0.1:{self.grpc}"]
 
 
 @dataclass
