@@ -1,8 +1,9 @@
 """Measure what the operator costs, on an API server that nobody else uses.
 
 In: the kind, how many resources, the address of the API server by plain HTTP, its audit log of the operator's
-requests, the operator's executable, a folder for its log and the figures, and an administrator's kubeconfig as JSON. Out: a table in Markdown, each figure
-beside the one that is to be reached, and the same figures as JSON. Ends with 1 where one is missed.
+requests, the operator's executable, a folder for its log and the figures, and an administrator's kubeconfig as JSON.
+Out: a table in Markdown, each figure beside the one that is to be reached, and the same figures as JSON. Ends with 1
+where one is missed.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ In: the programs. Out: instructions a request, held against the expected ones or
 only once it has started and is warm, so that its start counts nothing, in a few sections of requests. The section in
 the middle counts: threads meet otherwise from one to the next, by half a percent.
 
-Under valgrind a processor has AVX2 and no more, and a run takes a thousand times longer. The runtime is told to call that
-quick, so that it makes the run where the request was read, as it does with this model in production.
+Under valgrind a processor has AVX2 and no more, and a run takes a thousand times longer. The runtime is told to call
+that quick, so that it makes the run where the request was read, as it does with this model in production.
 """
 
 from __future__ import annotations
