@@ -173,7 +173,8 @@ pub async fn alerts_and_dashboard_name_what_is_really_counted(space: Space) {
         named.extend(words.filter(|word| word.starts_with("modelwright_")).map(str::to_owned));
     }
     let family = |name: &str| {
-        let base = ["_total", "_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let base =
+            ["_total", "_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
         known.contains(name) || base.is_some_and(|base| known.contains(base))
     };
     let unknown: Vec<_> = named.iter().filter(|name| !family(name)).collect();
