@@ -83,6 +83,10 @@ def at_rate(address: str, body: Body, place: Path, rate: float, seconds: float) 
     found: dict[str, Any] = json.loads(_run(["vegeta", "report", "-type=json", str(results)], seconds))
     failed = found["requests"] - found["status_codes"].get("200", 0)
     latencies = found["latencies"]
+    if failed and found["errors"]:
+        reasons = "; ".join(found["errors"][:3])
+        message = f"{failed} of {found['requests']} requests failed: {reasons}"
+        raise LoadError(message)
     return _judge(found["requests"], found["duration"] / 1e9, failed, latencies["50th"] / 1e6, latencies["99th"] / 1e6)
 
 
