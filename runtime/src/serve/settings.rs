@@ -233,7 +233,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use clap::Parser;
 
@@ -245,7 +245,7 @@ mod tests {
         arguments: ServeArguments,
     }
 
-    fn parsed(line: &str) -> ServeArguments {
+    pub fn parsed(line: &str) -> ServeArguments {
         Line::parse_from(std::iter::once("serve").chain(line.split_whitespace())).arguments
     }
 

@@ -244,20 +244,11 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use clap::Parser;
-
     use super::*;
-    use crate::serve::settings::{Environment, ServeArguments, settings};
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: ServeArguments,
-    }
+    use crate::serve::settings::{Environment, settings, tests::parsed};
 
     fn options(line: &str, is_shared: bool, has_loops: bool) -> (usize, Duration) {
-        let line = format!("serve --model x --name x{line}");
-        let arguments = Line::parse_from(line.split(' ')).arguments;
+        let arguments = parsed(&format!(" --model x --name x{line}"));
         let options =
             worker_options(&settings(arguments, Environment::default()).unwrap(), is_shared, has_loops);
         (options.threads, options.quick)

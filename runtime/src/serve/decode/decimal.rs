@@ -163,33 +163,27 @@ impl Float for f64 {
     }
 }
 
-impl Float for half::f16 {
-    const NAN: Self = Self::NAN;
+/// Half a single's bits: rounded once, from the whole double.
+macro_rules! half {
+    ($type:ty) => {
+        impl Float for $type {
+            const NAN: Self = Self::NAN;
 
-    #[inline]
-    fn near(decimal: Decimal) -> Option<Self> {
-        f64::near(decimal).map(|number| Self::from_f32(odd(number)))
-    }
+            #[inline]
+            fn near(decimal: Decimal) -> Option<Self> {
+                f64::near(decimal).map(|number| Self::from_f32(odd(number)))
+            }
 
-    #[inline]
-    fn nearest(number: Number<'_>) -> Option<Self> {
-        number.to_f64().map(|number| Self::from_f32(odd(number))).filter(|number| number.is_finite())
-    }
+            #[inline]
+            fn nearest(number: Number<'_>) -> Option<Self> {
+                number.to_f64().map(|number| Self::from_f32(odd(number))).filter(|number| number.is_finite())
+            }
+        }
+    };
 }
 
-impl Float for half::bf16 {
-    const NAN: Self = Self::NAN;
-
-    #[inline]
-    fn near(decimal: Decimal) -> Option<Self> {
-        f64::near(decimal).map(|number| Self::from_f32(odd(number)))
-    }
-
-    #[inline]
-    fn nearest(number: Number<'_>) -> Option<Self> {
-        number.to_f64().map(|number| Self::from_f32(odd(number))).filter(|number| number.is_finite())
-    }
-}
+half!(half::f16);
+half!(half::bf16);
 
 /// The single next to a double towards zero, with its last bit set unless it is the double: so that rounding once more,
 /// to fewer bits, goes where rounding the double would. (`half::bf16::from_f64` drops the lower half of the double first.)
