@@ -124,3 +124,25 @@ async fn a_server_that_leaves_answers_what_it_took_of_a_stream_and_ends_it() {
     assert_eq!(answers.message().await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(serving.exit_code(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_never_pauses_does_not_hold_a_server_that_leaves() {
+    let mut serving = Serving::model("slow", &["--threads", "1"]);
+    let Open { send, mut answers, _client } = open(&serving).await;
+    for _ in 0..400 {
+        send.send(slow(10_000)).unwrap();
+    }
+    serving.wait_for_metric("modelwright_requests_in_flight", 64.0);
+    serving.terminate();
+    let mut answered = 0;
+    let end = loop {
+        match answers.message().await {
+            Ok(answer) => assert_eq!(answer.unwrap().error_message, ""),
+            Err(end) => break end,
+        }
+        answered += 1;
+    };
+    assert_eq!(end.code(), Code::Unavailable, "{end}");
+    assert!((64..400).contains(&answered), "{answered} of 400 were answered");
+    assert_eq!(serving.exit_code(), 0);
+}

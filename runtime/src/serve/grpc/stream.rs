@@ -113,15 +113,15 @@ impl Reader {
             }
         };
         let next = tokio::select! {
-            // What is here already is taken first.
+            // A client that never pauses does not keep the server.
             biased;
+            () = leave => Next::Refused(Status::unavailable(LEAVING)),
             message = self.messages.message() => match message {
                 Ok(message) => Next::Request(Box::new(message?), Taken::now(&self.state)),
                 // The client left, and reads nothing.
                 Err(_) if self.broken.is_so() => return None,
                 Err(refusal) => Next::Refused(refuse(&self.state, refusal)),
             },
-            () = leave => Next::Refused(Status::unavailable(LEAVING)),
         };
         self.asked = true;
         self.ended = matches!(next, Next::Refused(_));
