@@ -14,7 +14,7 @@ use kube::ResourceExt as _;
 use super::{
     fetch::Observed,
     problem,
-    report::{Reports, pod_failure, read_reports, run_failure},
+    report::{DEADLINE_EXCEEDED, Reports, pod_failure, read_reports, run_failure},
 };
 use crate::{
     api::model::{RunFailure, RunStatus},
@@ -61,7 +61,7 @@ pub enum RunState {
     },
     /// It made an artifact.
     Succeeded(Box<Reports>),
-    /// Its Job is done, and its pod has not been seen done yet.
+    /// Its Job is done, and its pod has not been seen done yet: each kind of object is told of by itself.
     Settling,
     /// It succeeded, and nobody can tell what it made: its pod is gone.
     Lost,
@@ -98,6 +98,11 @@ pub fn read_run(job: &Job, observed: &Observed) -> Run {
 
 fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, &'static str) {
     if let Some((reason, message, time)) = finished(job, "Failed") {
+        // The Job ended by itself a pod that took too long.
+        let last = pods.last().filter(|pod| reason != DEADLINE_EXCEEDED && is_to_end(pod));
+        if let Some(pod) = last {
+            return (RunState::Settling, last_phase(pod).unwrap_or("Pending"));
+        }
         let failure = run_failure(job, (&reason, &message, time.as_ref()), pods, observed);
         return (RunState::Failed(failure), "Failed");
     }
@@ -118,8 +123,7 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
         let problem = problem::of_job(job, observed);
         return (RunState::Active { started: false, problem }, "Pending");
     };
-    let phases = [(PUBLISH, "Publishing"), (TRAIN, TRAINING_PHASE), (FETCH, "Fetching")];
-    let phase = phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase);
+    let phase = last_phase(pod);
     // a pod that failed is followed by the next attempt; until it starts, the reason for it is told
     let problem = problem::of_pod(pod, observed).or_else(|| {
         let failed = pods.iter().rev().find_map(|pod| pod_failure(job, pod))?;
@@ -132,6 +136,17 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
         })
     });
     (RunState::Active { started: phase.is_some(), problem }, phase.unwrap_or("Pending"))
+}
+
+/// Whether a pod's end is still to be seen. One that is being deleted may have none: its node may be gone.
+fn is_to_end(pod: &Pod) -> bool {
+    !matches!(phase_of(pod), Some("Succeeded" | "Failed")) && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// Phase of a run by the last container of its pod that has started.
+fn last_phase(pod: &Pod) -> Option<&'static str> {
+    let phases = [(PUBLISH, "Publishing"), (TRAIN, TRAINING_PHASE), (FETCH, "Fetching")];
+    phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)
 }
 
 /// Whether a Job stands still.

@@ -1,5 +1,6 @@
 //! What a Model's run says of itself, from Jobs, pods and warnings.
 
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use modelwright::model::{
     fetch::{Observed, Warning},
     job::{Problem, Run, RunState, read_run},
@@ -141,6 +142,24 @@ fn a_failure_without_a_report_is_told_from_the_exit_code_and_the_log() {
         let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
         assert_eq!((failure.reason.as_str(), failure.phase.as_str()), (reason, "fetch"), "{message}");
     }
+}
+
+#[test]
+fn a_failure_waits_for_the_words_of_its_pod() {
+    let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Failed", "PodFailurePolicy");
+    let before = failed_pod(&job, 75, r#"{"failed":{"reason":"Unreachable","message":"no route"}}"#);
+    let mut late = pod(&job, json!({"phase": "Running"}));
+    late.metadata.name = Some("z-the-last".into());
+    let with = |late: &Pod| {
+        read_run(&job, &observed(vec![], vec![job.clone()], vec![before.clone(), late.clone()])).state
+    };
+    assert_eq!(with(&late), RunState::Settling, "the pod's cache is behind the Job's");
+    late.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    assert!(matches!(with(&late), RunState::Failed(_)), "it may be gone with its node");
+    let late_job = finished(job.clone(), "Failed", "DeadlineExceeded");
+    let running = pod(&late_job, json!({"phase": "Running"}));
+    let run = read_run(&late_job, &observed(vec![], vec![late_job.clone()], vec![running]));
+    assert!(matches!(run.state, RunState::Failed(_)), "the Job ended it: {run:?}");
 }
 
 #[test]
