@@ -136,6 +136,8 @@ async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, 
             return Err(ApiError::TooLarge { limit });
         }
         body.extend_from_slice(&chunk);
+        // Its buffer is read into again, while it is in the processor's cache.
+        drop(chunk);
         next = payload.next().await.transpose().map_err(broken)?;
     }
     Ok(Bytes::from(body).slice(padding..))

@@ -177,7 +177,9 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     };
     let session = Arc::new(session);
     let batches = samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples));
-    let options = WorkerOptions { batches, ..worker_options(settings, session.is_shared(), has_loops) };
+    let one_thread = threads_of_a_run == 1;
+    let options =
+        WorkerOptions { batches, one_thread, ..worker_options(settings, session.is_shared(), has_loops) };
     let threads = Threads { runs: options.threads, of_a_run: threads_of_a_run };
     tracing::debug!(?options, "the model is run");
     let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
@@ -186,7 +188,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     Ok(Served { signature, labels, worker, threads, facts, about })
 }
 
-/// How the model is run, before it is known whether requests may share a run.
+/// How the model is run, before it is known whether requests may share a run, and what a run is.
 fn worker_options(settings: &Settings, is_shared: bool, has_loops: bool) -> WorkerOptions {
     WorkerOptions {
         queue: settings.limits.queue,
@@ -198,6 +200,7 @@ fn worker_options(settings: &Settings, is_shared: bool, has_loops: bool) -> Work
         } else {
             settings.quick
         },
+        one_thread: false,
     }
 }
 
@@ -245,7 +248,10 @@ fn machine() -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::serve::settings::{Environment, settings, tests::parsed};
+    use crate::serve::{
+        settings::{Environment, settings, tests::parsed},
+        worker::QUICK,
+    };
 
     fn options(line: &str, is_shared: bool, has_loops: bool) -> (usize, Duration) {
         let arguments = parsed(&format!(" --model x --name x{line}"));
@@ -256,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_run_that_has_all_cores_is_made_on_the_one_thread_and_never_beside_another() {
-        assert_eq!(options("", true, false), (cores(), Duration::from_micros(20)));
+        assert_eq!(options("", true, false), (cores(), QUICK));
         assert_eq!(options(" --quick 7", true, false).1, Duration::from_micros(7));
         assert_eq!(options(" --mode Latency", true, false), (1, Duration::ZERO));
         assert_eq!(options("", false, true), (1, Duration::ZERO));

@@ -2,26 +2,27 @@
 //! inputs; out come outputs. A request whose client left, or whose time is over, is dropped before it is run; one whose
 //! client leaves during its run is stopped.
 //!
-//! A hand-over to another thread costs more than a small model's run, so such a model is run where the request is, as long
-//! as nothing waits. A longer run there would keep other connections waiting. Requests that wait together are run together
-//! where [`batch`] proved that it changes no answer.
+//! A hand-over to another thread, and the waking of it, cost as much as a small model's run, so such a model is run where
+//! the request is. A longer run there would keep other connections waiting. Requests that wait together, in the queue or on
+//! the thread that reads them ([`gather`]), are run together where [`batch`] proved that it changes no answer.
 
 pub mod batch;
+mod cost;
+mod gather;
 mod queue;
 mod runs;
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
 use self::{
+    cost::Cost,
+    gather::{Gathering, Here},
     queue::{Job, Queue},
     runs::Runs,
 };
@@ -30,16 +31,15 @@ use crate::{
     tensor::Tensor,
 };
 
-/// Longest run in microseconds, on average, that is made where the request is, unless another is asked for.
-pub const QUICK_MICROSECONDS: u64 = 20;
+/// Longest run in microseconds, on average, that is made where the request is, unless another is asked for. Of a run that
+/// requests share, each has its share.
+pub const QUICK_MICROSECONDS: u64 = 100;
 /// The same.
 pub const QUICK: Duration = Duration::from_micros(QUICK_MICROSECONDS);
-/// Largest inputs of such a run.
-const QUICK_BYTES: usize = 64 * 1024;
-/// Part of the average that a new run is: one in so many.
-const WEIGHT: u64 = 8;
-/// Before anything was run.
-const UNKNOWN: u64 = 1_000_000;
+/// Largest inputs of such a run: larger ones take longer than the average says.
+const QUICK_BYTES: usize = 1024 * 1024;
+/// Largest inputs that others are waited for: larger ones would leave the processor's cache meanwhile.
+const GATHERED_BYTES: usize = 64 * 1024;
 /// How often runs are looked at whose time may be over.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -84,6 +84,8 @@ pub struct WorkerOptions {
     pub batches: bool,
     /// Longest run, on average, that is made where the request is.
     pub quick: Duration,
+    /// Whether a run keeps to the thread that makes it.
+    pub one_thread: bool,
 }
 
 /// The way to the model. Its threads end when the last handle is dropped.
@@ -98,10 +100,9 @@ struct Shared {
     session: Arc<Session>,
     queue: Queue,
     runs: Runs,
+    gathering: Gathering,
     batches: bool,
-    quick: Duration,
-    /// Nanoseconds of a run, on average.
-    average: AtomicU64,
+    cost: Cost,
 }
 
 #[derive(Debug)]
@@ -129,14 +130,15 @@ impl Worker {
     /// Starts the threads.
     pub fn start(session: Arc<Session>, options: WorkerOptions) -> io::Result<Self> {
         let threads = options.threads.max(1);
+        let quick = if session.is_shared() { options.quick } else { Duration::ZERO };
         let shared = Arc::new(Shared {
-            quick: if session.is_shared() { options.quick } else { Duration::ZERO },
             batches: options.batches,
             session,
             // As many more as threads that have not taken them yet.
             queue: Queue::new((options.queue as usize).saturating_add(threads)),
             runs: Runs::default(),
-            average: AtomicU64::new(UNKNOWN),
+            gathering: Gathering::default(),
+            cost: Cost::new(quick, options.one_thread),
         });
         let end = Arc::new(End(Arc::clone(&shared)));
         for number in 0..threads {
@@ -168,67 +170,109 @@ impl Worker {
         cancellation: Cancellation,
         deadline: Instant,
     ) -> Result<Answer, Refused> {
-        if self.shared.is_quick(&inputs) {
+        let bytes = inputs.iter().map(|input| input.data.len()).sum::<usize>();
+        let is_quick = bytes <= QUICK_BYTES && self.shared.cost.is_quick();
+        let gathers = is_quick && self.shared.batches && bytes <= GATHERED_BYTES;
+        let here = gathers.then(|| self.shared.gathering.here());
+        let here = here.filter(|here| here.is_promising());
+        if is_quick && here.is_none() {
             let run = self.shared.runs.begin(&cancellation, deadline).ok_or(Refused::Stopping)?;
-            let answer = self.shared.compute(&inputs, &outputs, &cancellation, Duration::ZERO);
+            let answer = self.shared.compute(&inputs, &outputs, &cancellation, 1);
             drop(run);
             return Ok(answer);
         }
         let (reply, answer) = oneshot::channel();
         let queued_at = Instant::now();
         let job = Job { inputs, outputs, cancellation: cancellation.clone(), queued_at, deadline, reply };
+        match here {
+            Some(here) => self.run_gathered(here, job, answer).await,
+            None => self.run_queued(job, Ticket { answer, cancellation }).await,
+        }
+    }
+
+    async fn run_gathered(
+        &self,
+        here: &Here,
+        job: Job,
+        answer: oneshot::Receiver<Answer>,
+    ) -> Result<Answer, Refused> {
+        let deadline = job.deadline;
+        self.shared.run_all(here.gather(job).await);
+        answer.await.map_err(|_| why_dropped(deadline))
+    }
+
+    async fn run_queued(&self, job: Job, mut ticket: Ticket) -> Result<Answer, Refused> {
+        let deadline = job.deadline;
         self.shared.queue.push(job).map_err(|_| Refused::Full)?;
-        let mut ticket = Ticket { answer, cancellation };
         match tokio::time::timeout_at(deadline.into(), &mut ticket.answer).await {
             // its end was seen before that of the time that it had
             Ok(Ok(Answer { outputs: Err(RunError::Cancelled), .. })) if Instant::now() >= deadline => {
                 Err(Refused::Late)
             }
             Ok(Ok(answer)) => Ok(answer),
-            // It was dropped with time left: nothing is begun any more.
-            Ok(Err(_)) if Instant::now() < deadline => Err(Refused::Stopping),
-            Ok(Err(_)) | Err(_) => Err(Refused::Late),
+            Ok(Err(_)) => Err(why_dropped(deadline)),
+            Err(_) => Err(Refused::Late),
         }
     }
 }
 
-impl Shared {
-    fn is_quick(&self, inputs: &[Tensor]) -> bool {
-        u128::from(self.average.load(Ordering::Relaxed)) < self.quick.as_nanos()
-            && self.queue.waiting() == 0
-            && inputs.iter().map(|input| input.data.len()).sum::<usize>() <= QUICK_BYTES
-    }
+/// Why a job was dropped: with time left, it was because nothing is begun any more.
+fn why_dropped(deadline: Instant) -> Refused {
+    if Instant::now() < deadline { Refused::Stopping } else { Refused::Late }
+}
 
+impl Shared {
     fn compute(
         &self,
         inputs: &[Tensor],
         outputs: &[String],
         cancellation: &Cancellation,
-        queued: Duration,
+        requests: usize,
     ) -> Answer {
         let begun = Instant::now();
+        let measured = self.cost.begin(begun);
         let outputs = self.session.run_validated(inputs, outputs, cancellation);
-        let computed = begun.elapsed();
-        let average = self.average.load(Ordering::Relaxed);
-        let newest = u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX / WEIGHT);
-        // Runs that end at the same time may overwrite each other's share, which an average can bear.
-        self.average.store(average - average / WEIGHT + newest / WEIGHT, Ordering::Relaxed);
+        let ended = Instant::now();
+        if let Some(measured) = measured {
+            self.cost.end(&measured, ended, requests);
+        }
         let none = Duration::ZERO;
-        Answer { outputs, queued, gathered: none, computed, taken_apart: none, requests: 1, leads: true }
+        let computed = ended - begun;
+        Answer { outputs, queued: none, gathered: none, computed, taken_apart: none, requests, leads: true }
+    }
+
+    /// Whether a job may share the run of others.
+    fn joins(&self, taken: &[Job], next: &Job) -> bool {
+        let so_far: Vec<&[Tensor]> = taken.iter().map(|job| job.inputs.as_slice()).collect();
+        self.batches
+            && taken.first().is_some_and(|first| first.outputs == next.outputs)
+            && batch::joins(&so_far, &next.inputs)
     }
 
     fn work(&self) {
-        let joins = |taken: &[Job], next: &Job| {
-            let so_far: Vec<&[Tensor]> = taken.iter().map(|job| job.inputs.as_slice()).collect();
-            self.batches
-                && taken.first().is_some_and(|first| first.outputs == next.outputs)
-                && batch::joins(&so_far, &next.inputs)
-        };
-        while let Some(jobs) = self.queue.pop(joins) {
-            let jobs = if jobs.len() > 1 { self.run_together(jobs) } else { jobs };
-            for job in jobs {
-                self.run_alone(job);
+        while let Some(jobs) = self.queue.pop(|taken, next| self.joins(taken, next)) {
+            self.run(jobs);
+        }
+    }
+
+    /// Runs jobs, together as far as they may share runs.
+    fn run_all(&self, jobs: Vec<Job>) {
+        let now = Instant::now();
+        let mut group: Vec<Job> = Vec::with_capacity(jobs.len());
+        for job in jobs.into_iter().filter(|job| !job.is_over(now)) {
+            if !group.is_empty() && !self.joins(&group, &job) {
+                self.run(std::mem::take(&mut group));
             }
+            group.push(job);
+        }
+        self.run(group);
+    }
+
+    /// Runs jobs that share a run.
+    fn run(&self, jobs: Vec<Job>) {
+        let jobs = if jobs.len() > 1 { self.run_together(jobs) } else { jobs };
+        for job in jobs {
+            self.run_alone(job);
         }
     }
 
@@ -238,7 +282,8 @@ impl Shared {
             return;
         }
         let Some(run) = self.runs.begin(&job.cancellation, job.deadline) else { return };
-        let answer = self.compute(&job.inputs, &job.outputs, &job.cancellation, begun - job.queued_at);
+        let answer = self.compute(&job.inputs, &job.outputs, &job.cancellation, 1);
+        let answer = Answer { queued: begun - job.queued_at, ..answer };
         drop(run);
         // Whoever waited may have left meanwhile.
         let _ = job.reply.send(answer);
@@ -259,7 +304,7 @@ impl Shared {
         let Some(run) = self.runs.begin(&cancellation, deadline) else { return Vec::new() };
         let inputs = batch::join(&inputs);
         let gathered = begun.elapsed();
-        let answer = self.compute(&inputs, &outputs, &cancellation, Duration::ZERO);
+        let answer = self.compute(&inputs, &outputs, &cancellation, jobs.len());
         drop(run);
         let ended = Instant::now();
         let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {

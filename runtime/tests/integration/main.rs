@@ -26,6 +26,7 @@ mod fuzz;
 // The protocol over gRPC, its limits, and how a server leaves its clients.
 mod grpc;
 // What is counted, over HTTP and gRPC.
+mod memory;
 mod metrics;
 // The page for people, in a real browser.
 mod page;

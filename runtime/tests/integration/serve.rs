@@ -47,6 +47,21 @@ fn onnx_runtime_reports_nothing_to_its_makers_whatever_the_environment_says() {
 }
 
 #[test]
+fn the_memory_allocator_keeps_what_the_next_request_needs_unless_it_is_asked_for_something_else() {
+    let path = crate::session::model("linear");
+    let arguments = ["--model", path.to_str().unwrap(), "--name", "linear"];
+    let tunables = |environment: &[(&str, &str)]| {
+        let serving = Serving::start(&arguments, environment);
+        serving.wait_for("ready");
+        serving.environment().into_iter().filter(|variable| variable.starts_with("GLIBC_TUNABLES=")).collect()
+    };
+    let own: Vec<String> = tunables(&[("ORT_DISABLE_TELEMETRY", "1")]);
+    assert!(own.len() == 1 && own[0].starts_with("GLIBC_TUNABLES=glibc.malloc.mmap_threshold="), "{own:?}");
+    let asked: Vec<String> = tunables(&[("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")]);
+    assert_eq!(asked, ["GLIBC_TUNABLES=glibc.malloc.arena_max=2"]);
+}
+
+#[test]
 fn metadata_and_health_have_the_protocols_form() {
     let serving = Serving::model("two_in_two_out", &[]);
     let mut client = serving.client();

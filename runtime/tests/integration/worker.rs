@@ -13,7 +13,8 @@ use modelwright_runtime::{
 
 use crate::support::onnx::{FLOAT, bytes, model, node, number, value};
 
-const OPTIONS: WorkerOptions = WorkerOptions { queue: 64, threads: 1, batches: true, quick: Duration::ZERO };
+const OPTIONS: WorkerOptions =
+    WorkerOptions { queue: 64, threads: 1, batches: true, quick: Duration::ZERO, one_thread: true };
 
 fn load(name: &str) -> Session {
     Session::load(&crate::session::model(name), &SessionOptions::default()).unwrap()
@@ -130,6 +131,39 @@ async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_
             "a long run was made where it was asked for; {quick} of 400 small ones were"
         );
     }
+}
+
+#[tokio::test]
+async fn requests_that_one_thread_reads_share_a_run_where_they_are() {
+    // Every run is quick.
+    let worker = worker("lookup", WorkerOptions { quick: Duration::from_mins(1), ..OPTIONS });
+    let run = |which: i64| worker.run(index(which), Vec::new(), Cancellation::new().unwrap(), soon());
+    let all = futures::future::join_all([0, 1, 2, 0].map(run)).await;
+    for (row, answer) in [1.0_f32, 2.0, 3.0, 1.0].into_iter().zip(all) {
+        let answer = answer.unwrap();
+        assert_eq!(answer.requests, 4);
+        assert_eq!(answer.outputs.unwrap(), [tensor("y", Datatype::Fp32, &[1], row.to_le_bytes().to_vec())]);
+    }
+    let all = futures::future::join_all([0, 99, 2].map(run)).await;
+    let failed: Vec<bool> = all.iter().map(|answer| answer.as_ref().unwrap().outputs.is_err()).collect();
+    assert_eq!(failed, [false, true, false], "a poisoned one fails alone");
+
+    let mut waiting = Box::pin(run(1));
+    assert!(futures::poll!(&mut waiting).is_pending(), "it steps back");
+    drop(waiting);
+    assert_eq!(run(1).await.unwrap().requests, 1, "the one whose client left is not run");
+    // Nobody else comes, so that it is soon not waited for.
+    let mut at_once = 0;
+    for _ in 0..100 {
+        at_once += usize::from(run(1).await.unwrap().queued.is_zero());
+    }
+    assert!((80..100).contains(&at_once), "{at_once} of 100");
+    futures::future::join_all((0..64).map(|_| run(1))).await;
+    let all = futures::future::join_all((0..4).map(|_| run(1))).await;
+    assert!(all.iter().all(|answer| answer.as_ref().unwrap().requests == 4), "others came again");
+    assert!(worker.halt(Duration::from_secs(1)));
+    let ended = futures::future::join_all((0..2).map(|_| run(1))).await;
+    assert!(ended.iter().all(|answer| matches!(answer, Err(Refused::Stopping))), "{ended:?}");
 }
 
 #[tokio::test]
