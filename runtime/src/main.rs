@@ -8,20 +8,21 @@ use std::{
 };
 
 use clap::Parser;
-use modelwright_runtime::cli::{self, Cli};
+use modelwright_runtime::{
+    cli::{self, Cli},
+    cores::cores,
+};
 use tracing_subscriber::EnvFilter;
 
-/// What the memory allocator keeps of what was freed, and does not fetch from the system again for the next request:
-/// blocks of up to 8 MiB, and 32 MiB in all for a thread. See the C library's manual, "Memory Allocation Tunables".
-const MEMORY: (&str, &str) =
-    ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=8388608:glibc.malloc.trim_threshold=33554432");
+/// How the C library's memory allocator is told what to do.
+const TUNABLES: &str = "GLIBC_TUNABLES";
 /// ONNX Runtime's builds report their use to their makers, from threads of their own and from before the first call that
 /// could forbid it, unless this is set when they are loaded: <https://github.com/microsoft/onnxruntime/pull/27379>.
 const SILENCE: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if env::var_os(SILENCE.0).is_none_or(|value| value != SILENCE.1) || env::var_os(MEMORY.0).is_none() {
+    if env::var_os(SILENCE.0).is_none_or(|value| value != SILENCE.1) || env::var_os(TUNABLES).is_none() {
         let error = start_anew();
         eprintln!(
             "modelwright-runtime: cannot start itself with {}={}: {error}; set it",
@@ -41,18 +42,28 @@ fn main() -> ExitCode {
     cli::run(cli)
 }
 
-/// Puts this program in its own place, with [`SILENCE`] in its environment, and [`MEMORY`] unless something else is asked
-/// of the allocator: both are read before the first line of a program. Comes back only where it cannot.
+/// What the memory allocator keeps of what was freed, and does not fetch from the system again for the next request: blocks
+/// of up to 8 MiB, and 32 MiB in all for each of its arenas, of which there are as many as cores, since each keeps its own.
+/// See "Memory Allocation Tunables" in the C library's manual.
+fn tunables() -> String {
+    let arenas = cores().max(2);
+    format!(
+        "glibc.malloc.mmap_threshold=8388608:glibc.malloc.trim_threshold=33554432:glibc.malloc.arena_max={arenas}"
+    )
+}
+
+/// Puts this program in its own place, with [`SILENCE`] in its environment, and with [`tunables`] unless something else is
+/// asked of the allocator: both are read before the first line of a program. Comes back only where it cannot.
 fn start_anew() -> std::io::Error {
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_default();
-    let memory = env::var_os(MEMORY.0).unwrap_or_else(|| MEMORY.1.into());
+    let tunables = env::var_os(TUNABLES).unwrap_or_else(|| tunables().into());
     match env::current_exe() {
         Ok(program) => Command::new(program)
             .arg0(name)
             .args(arguments)
             .env(SILENCE.0, SILENCE.1)
-            .env(MEMORY.0, memory)
+            .env(TUNABLES, tunables)
             .exec(),
         Err(error) => error,
     }
