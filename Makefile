@@ -46,8 +46,8 @@ bench: ## Measure the serving runtime beside other servers, into docs/benchmarks
 bench-operator: ## Measure what the operator costs an API server, with N=1000 resources of each kind
 	@tests/bench/operator/run $(N)
 
-images: ## Build the images, and push them to the test cluster's registry or to IMAGES
-	@images/build
+images: ## Build the images, and push them to the test cluster's registry or to IMAGES; with GPU=1 that for CUDA too
+	@images/build $(if $(GPU),--gpu)
 
 install: ## Install the chart with these images
 	@tests/install

@@ -41,6 +41,9 @@ pub struct RunArguments {
     /// Image of the runtime, for the pods that import and serve models.
     #[arg(long, env = "MODELWRIGHT_RUNTIME_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub runtime_image: String,
+    /// Image of the runtime with CUDA, for the pods that serve models on it; without it, that of the runtime.
+    #[arg(long, env = "MODELWRIGHT_RUNTIME_GPU_IMAGE")]
+    pub runtime_gpu_image: Option<String>,
     /// Image of the built-in trainer, for the pods that train models.
     #[arg(long, env = "MODELWRIGHT_TRAINER_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub trainer_image: String,

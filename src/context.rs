@@ -17,6 +17,7 @@ use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
     runtime::watcher,
 };
+use modelwright_contract::serving::ExecutionProvider;
 use serde::{Serialize, de::DeserializeOwned};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
 
@@ -46,6 +47,8 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Settings {
     /// Image of the runtime.
     pub runtime_image: String,
+    /// Image of the runtime with CUDA, if there is one.
+    pub runtime_gpu_image: Option<String>,
     /// Image of the built-in trainer.
     pub trainer_image: String,
     /// Artifact store: `oci://host[:port]/prefix`, `s3://bucket/prefix` or `pvc://claim/prefix`.
@@ -58,10 +61,19 @@ pub struct Settings {
     pub cluster_domain: String,
 }
 
+impl Settings {
+    /// Image of the runtime that has these execution providers.
+    pub fn runtime_image_with(&self, providers: &[ExecutionProvider]) -> &str {
+        let gpu = self.runtime_gpu_image.as_deref().filter(|_| providers.contains(&ExecutionProvider::Cuda));
+        gpu.unwrap_or(&self.runtime_image)
+    }
+}
+
 impl From<&RunArguments> for Settings {
     fn from(arguments: &RunArguments) -> Self {
         Self {
             runtime_image: arguments.runtime_image.clone(),
+            runtime_gpu_image: arguments.runtime_gpu_image.clone().filter(|image| !image.is_empty()),
             trainer_image: arguments.trainer_image.clone(),
             store_uri: arguments.store_uri.clone(),
             store_plain_http: arguments.store_plain_http,

@@ -194,6 +194,7 @@ fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), Serv
                 outcome = "ready",
                 digest = state.digest(),
                 execution_provider = facts.execution_provider,
+                graph_nodes = ?facts.graph_nodes,
                 onnxruntime_version = facts.onnxruntime_version,
                 golden_samples = facts.golden_samples,
             );

@@ -7,12 +7,14 @@
 mod error;
 pub mod library;
 pub mod maps;
+mod placement;
 mod shared;
 mod signature;
 pub mod validate;
 mod value;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -149,6 +151,7 @@ pub struct Session {
     output_names: Vec<String>,
     labels: Vec<String>,
     execution_provider: ExecutionProvider,
+    nodes: BTreeMap<String, u32>,
     onnxruntime_version: &'static str,
 }
 
@@ -163,6 +166,8 @@ impl Session {
         let (signature, parts) = signature::read(&inner)?;
         let output_names = inner.outputs().iter().map(|output| output.name().to_owned()).collect();
         let labels = signature::labels(&inner);
+        let nodes = placement::nodes_by_provider(&inner)
+            .map_err(|error| LoadError::refused(path, execution_provider, error.message()))?;
         let runner = match execution_provider {
             ExecutionProvider::Cpu if !options.one_at_a_time => {
                 let shared = SharedSession::new(inner);
@@ -179,6 +184,7 @@ impl Session {
             output_names,
             labels,
             execution_provider,
+            nodes,
             onnxruntime_version: &runtime.version,
         })
     }
@@ -196,6 +202,12 @@ impl Session {
     /// The execution provider in use.
     pub fn execution_provider(&self) -> ExecutionProvider {
         self.execution_provider
+    }
+
+    /// Nodes of the graph by the execution provider that runs them. Beside CUDA, those on the CPU fell back to it: that
+    /// provider has no kernel for them, or they are cheaper there.
+    pub fn nodes(&self) -> &BTreeMap<String, u32> {
+        &self.nodes
     }
 
     /// Whether runs from several threads go on at the same time.
@@ -343,6 +355,8 @@ fn load_on(
     let builder = builder.with_intra_threads(threads).map_err(|error| refused(&error.into()))?;
     // A thread that spins until the next run takes a core's time from whoever has work.
     let builder = builder.with_intra_op_spinning(false).map_err(|error| refused(&error.into()))?;
+    let builder =
+        builder.with_config_entry(placement::RECORD, "1").map_err(|error| refused(&error.into()))?;
     let mut builder = match provider {
         // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.
         ExecutionProvider::Cpu => builder

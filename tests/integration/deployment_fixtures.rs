@@ -117,6 +117,7 @@ pub fn said(pod: &str, digest: &str, provider: &str) -> BTreeMap<String, Answer>
         version: 1,
         model_digest: digest.into(),
         execution_provider: provider.into(),
+        graph_nodes: BTreeMap::from([(provider.to_owned(), 3)]),
         onnxruntime_version: "1".into(),
         ready: true,
         draining: false,

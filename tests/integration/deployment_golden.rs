@@ -16,6 +16,7 @@ use modelwright::{
         validate::{ValidDeployment, validate_deployment},
     },
 };
+use modelwright_contract::serving::ExecutionProvider;
 use serde_json::Value;
 
 use crate::{deployment_fixtures::facts, fixtures::settings, golden::compare};
@@ -65,6 +66,26 @@ fn the_address_of_a_version_decides_what_its_pods_mount_whatever_the_store_is_no
     let now = Settings { store_uri: "pvc://models/kept".into(), ..settings() };
     let revision = build_revision(&owner(&valid), &hash, &valid.asked, &usual, &now, false);
     compare("rollout-revision-plain", &revision);
+}
+
+#[test]
+fn a_model_on_cuda_is_served_by_the_image_that_has_it() {
+    let mut valid = input("rollout-revision-plain");
+    let (own, gpu) = (settings(), Some("registry.example/modelwright-runtime-gpu:1".to_owned()));
+    let with_gpu = Settings { runtime_gpu_image: gpu.clone(), ..own.clone() };
+    let images = |valid: &ValidDeployment, settings: &Settings| {
+        let revision = build_revision(&owner(valid), "hash", &valid.asked, &facts(3, 'c'), settings, false);
+        let pod = read(&revision).unwrap().pod_template.spec.unwrap();
+        let containers = pod.containers.into_iter().chain(pod.init_containers.into_iter().flatten());
+        containers.map(|container| container.image).collect::<BTreeSet<_>>()
+    };
+    let usual = BTreeSet::from([Some(own.runtime_image.clone())]);
+    assert_eq!(images(&valid, &with_gpu), usual, "on the CPU");
+    valid.asked.execution_providers = vec![ExecutionProvider::Cuda, ExecutionProvider::Cpu];
+    assert_eq!(images(&valid, &with_gpu), BTreeSet::from([gpu]));
+    assert_eq!(images(&valid, &own), usual, "there is no such image");
+    valid.asked.runtime = Some("registry.example/mine:1".into());
+    assert_eq!(images(&valid, &with_gpu), BTreeSet::from([valid.asked.runtime.clone()]), "the user's own");
 }
 
 #[test]

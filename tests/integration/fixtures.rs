@@ -29,6 +29,7 @@ pub const NAMESPACE: &str = "space";
 pub fn settings() -> Settings {
     Settings {
         runtime_image: "registry.example/modelwright-runtime:1".into(),
+        runtime_gpu_image: None,
         trainer_image: "registry.example/modelwright-trainer:1".into(),
         store_uri: "oci://store.example:5000/modelwright".into(),
         store_plain_http: true,

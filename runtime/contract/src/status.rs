@@ -1,5 +1,7 @@
 //! What a serving pod says of itself at `GET :9090/status`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A serving pod's own answer.
@@ -14,6 +16,9 @@ pub struct ServeStatus {
     pub model_digest: String,
     /// Execution provider in use: `CPU` or `CUDA`.
     pub execution_provider: String,
+    /// Nodes of the graph by the execution provider that runs them: beside `CUDA`, those on the `CPU` fell back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub graph_nodes: BTreeMap<String, u32>,
     /// Version of ONNX Runtime.
     pub onnxruntime_version: String,
     /// Whether it takes traffic.

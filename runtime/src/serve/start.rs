@@ -11,7 +11,7 @@ use std::{
 
 use modelwright_contract::{
     artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY, MODEL_FILE},
-    serving::ServingMode,
+    serving::{ExecutionProvider, ServingMode},
 };
 
 use super::{
@@ -145,8 +145,15 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         one_at_a_time: false,
     };
     let session = Session::load(&graph, &options)?;
+    let fell_back =
+        session.nodes().get("CPU").filter(|_| session.execution_provider() != ExecutionProvider::Cpu);
+    if let Some(nodes) = fell_back {
+        let provider = session.execution_provider();
+        tracing::warn!(outcome = "fell back", nodes, "of the graph run on the CPU, and not on {provider}");
+    }
     let mut facts = Facts {
         execution_provider: session.execution_provider().to_string(),
+        graph_nodes: session.nodes().clone(),
         onnxruntime_version: session.onnxruntime_version().to_owned(),
         golden_samples: 0,
     };

@@ -1,6 +1,7 @@
 //! What all parts of a serving process share: how far it is, who is connected, and whether it is leaving. Needs no client.
 
 use std::{
+    collections::BTreeMap,
     os::fd::AsFd,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -37,6 +38,8 @@ pub enum Phase {
 pub struct Facts {
     /// Execution provider in use.
     pub execution_provider: String,
+    /// Nodes of the graph by the execution provider that runs them.
+    pub graph_nodes: BTreeMap<String, u32>,
     /// Version of ONNX Runtime.
     pub onnxruntime_version: String,
     /// Golden samples that agreed.
@@ -178,6 +181,7 @@ impl State {
         };
         let facts = facts.unwrap_or_else(|| Facts {
             execution_provider: String::new(),
+            graph_nodes: BTreeMap::new(),
             onnxruntime_version: String::new(),
             golden_samples: 0,
         });
@@ -187,6 +191,7 @@ impl State {
             version: self.settings.version,
             model_digest: self.digest().unwrap_or_default(),
             execution_provider: facts.execution_provider,
+            graph_nodes: facts.graph_nodes,
             onnxruntime_version: facts.onnxruntime_version,
             ready: self.ready().is_ok(),
             draining,

@@ -1,5 +1,5 @@
-//! Runs one ONNX Runtime session from many threads at once. In go values; out come values. The only file of the workspace
-//! with `unsafe` code.
+//! Runs one ONNX Runtime session from many threads at once. In go values; out come values. One of two files of the
+//! workspace with `unsafe` code; the other, [`super::placement`], only reads.
 //!
 //! `ort` takes `&mut` for a run, so that sharing would need a lock or a session a thread, and each session holds a copy
 //! of the weights. ONNX Runtime documents `Run` as callable from several threads on one session, and `ort` objects that

@@ -272,6 +272,7 @@ fn a_pod_replays_its_golden_samples_and_reports_what_it_serves() {
     assert_eq!(
         status,
         json!({"model": "digits", "version": 3, "modelDigest": digest, "executionProvider": "CPU",
+            "graphNodes": {"CPU": status["graphNodes"]["CPU"].as_u64().filter(|nodes| *nodes > 0)},
             "onnxruntimeVersion": status["onnxruntimeVersion"], "ready": true, "draining": false,
             "drained": false, "goldenSamples": 3, "requests": 1})
     );

@@ -43,6 +43,9 @@ fn a_linear_model_has_its_signature_and_computes() {
     let shown = format!("{:?}", session.signature());
     assert!(shown.contains("\"x\"") && shown.contains("[-1, 4]") && shown.contains("[-1, 3]"), "{shown}");
     assert_eq!(session.execution_provider(), ExecutionProvider::Cpu);
+    let nodes: Vec<(&str, bool)> =
+        session.nodes().iter().map(|(provider, count)| (provider.as_str(), *count > 0)).collect();
+    assert_eq!(nodes, [("CPU", true)], "each node of the graph has a provider");
     let answer = session.run(&[fp32("x", &[1, 4], &[1.0, 1.0, 1.0, 1.0])], &[]).unwrap();
     // The weights are 0 to 11, by rows, over 8; their columns sum to 18, 22 and 26 eighths.
     assert_eq!(answer, [fp32("y", &[1, 3], &[2.75, 1.75, 5.25])]);

@@ -57,7 +57,8 @@ pub(super) fn pod_template(
     settings: &Settings,
     workload_account: bool,
 ) -> PodTemplateSpec {
-    let image = asked.runtime.as_ref().unwrap_or(&settings.runtime_image);
+    let own = || settings.runtime_image_with(&asked.execution_providers);
+    let image = asked.runtime.as_deref().unwrap_or_else(own);
     let scheduling = &asked.scheduling;
     let drain_seconds = asked.limits.drain_timeout_milliseconds.div_ceil(1000);
     PodTemplateSpec {

@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         examples::the_example_of_an_image_of_ones_own_trains_boosted_trees_and_serves,
         examples::the_example_with_a_gpu_gets_one_and_says_that_it_finds_no_cuda,
         serving::a_served_model_speaks_the_open_inference_protocol,
+        serving::a_served_model_speaks_grpc_through_its_service,
         serving::deleting_a_serving_pod_under_load_loses_no_request,
         rollouts::a_new_version_and_its_revert_lose_no_request,
         rollouts::a_pinned_version_stays_until_the_pin_is_removed,

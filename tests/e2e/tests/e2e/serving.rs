@@ -3,9 +3,14 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::DeleteParams};
 use modelwright_contract::names;
+use modelwright_runtime::serve::grpc::proto::{
+    ModelInferRequest, ModelReadyRequest, grpc_inference_service_client::GrpcInferenceServiceClient,
+    model_infer_request::InferInputTensor,
+};
 use serde_json::{Value, json};
+use tonic::{Code, transport::Channel};
 
-use crate::harness::{Space, load::Load, onnx::Affine};
+use crate::harness::{Space, load::Load, onnx::Affine, predict::SAMPLE};
 
 const AFFINE: Affine = Affine { factor: 2.0, summand: 1.0 };
 
@@ -69,6 +74,42 @@ pub async fn a_served_model_speaks_the_open_inference_protocol(space: Space) {
     let metrics = http.get(format!("http://{address}:{}/metrics", names::METRICS_PORT)).send().await;
     let metrics = metrics.expect("it answers").text().await.expect("text");
     assert!(metrics.contains("# TYPE") && metrics.contains("digits"), "{metrics}");
+}
+
+/// The same over gRPC, on the Service's other port.
+pub async fn a_served_model_speaks_grpc_through_its_service(space: Space) {
+    space.import("digits", AFFINE).await;
+    let deployment = space.serve("digits", "digits", json!({})).await;
+    let expected = space.predict(&deployment, AFFINE).await.data;
+    let base = space.endpoint(&deployment).await.base;
+    let (host, _) = base.rsplit_once(':').expect("the endpoint has a port");
+    let channel = Channel::from_shared(format!("{host}:{}", names::GRPC_PORT)).expect("it is an address");
+    let mut client = GrpcInferenceServiceClient::new(channel.connect().await.expect("it listens"));
+    let ready = ModelReadyRequest { name: "digits".into(), version: "1".into() };
+    assert!(client.model_ready(ready).await.expect("it answers").into_inner().ready);
+
+    let input = |shape: [i64; 2]| InferInputTensor {
+        name: "x".into(),
+        datatype: "FP32".into(),
+        shape: shape.into(),
+        ..InferInputTensor::default()
+    };
+    let numbers = SAMPLE.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+    let right = ModelInferRequest {
+        model_name: "digits".into(),
+        inputs: vec![input([1, 4])],
+        raw_input_contents: vec![numbers.into()],
+        ..ModelInferRequest::default()
+    };
+    let wrong = ModelInferRequest { inputs: vec![input([1, 3])], ..right.clone() };
+    let answer = client.model_infer(right).await.expect("it predicts").into_inner();
+    assert_eq!((answer.model_name.as_str(), answer.model_version.as_str()), ("digits", "1"));
+    let (numbers, rest) = answer.raw_output_contents[0].as_chunks();
+    let numbers: Vec<f64> = numbers.iter().map(|number| f32::from_le_bytes(*number).into()).collect();
+    assert_eq!((numbers, rest), (expected, [].as_slice()), "as over HTTP");
+    let refused = client.model_infer(wrong).await.expect_err("another shape");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("\"x\""), "{refused}");
 }
 
 async fn own_digest(space: &Space) -> String {

@@ -22,6 +22,9 @@ pub struct Prediction {
     pub body: Value,
 }
 
+/// What [`Space::predict`] asks of a model.
+pub const SAMPLE: [f32; 4] = [0.5, -1.0, 2.0, 7.25];
+
 /// Where a model is served.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -103,10 +106,9 @@ impl Space {
     /// Predicts through the Service, and checks the numbers.
     pub async fn predict(&self, deployment: &ModelDeployment, model: Affine) -> Prediction {
         let endpoint = self.endpoint(deployment).await;
-        let x = [0.5, -1.0, 2.0, 7.25];
         let prediction =
-            endpoint.predict(&self.world.http, x).await.expect("the Service answers a prediction");
-        let expected: Vec<f64> = model.predict(x).into_iter().map(f64::from).collect();
+            endpoint.predict(&self.world.http, SAMPLE).await.expect("the Service answers a prediction");
+        let expected: Vec<f64> = model.predict(SAMPLE).into_iter().map(f64::from).collect();
         assert_eq!(prediction.data, expected, "{model:?} answered {}", prediction.body);
         prediction
     }
