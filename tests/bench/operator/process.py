@@ -20,7 +20,12 @@ ARGUMENTS = (
 
 
 # As the chart sets it.
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "MALLOC_TOP_PAD_": "65536",
+}
 
 
 class Operator:
