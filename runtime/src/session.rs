@@ -7,7 +7,6 @@
 mod error;
 pub mod library;
 pub mod maps;
-mod placement;
 mod shared;
 mod signature;
 pub mod validate;
@@ -166,7 +165,7 @@ impl Session {
         let (signature, parts) = signature::read(&inner)?;
         let output_names = inner.outputs().iter().map(|output| output.name().to_owned()).collect();
         let labels = signature::labels(&inner);
-        let nodes = placement::nodes_by_provider(&inner)
+        let nodes = shared::nodes_by_provider(&inner)
             .map_err(|error| LoadError::refused(path, execution_provider, error.message()))?;
         let runner = match execution_provider {
             ExecutionProvider::Cpu if !options.one_at_a_time => {
@@ -355,8 +354,7 @@ fn load_on(
     let builder = builder.with_intra_threads(threads).map_err(|error| refused(&error.into()))?;
     // A thread that spins until the next run takes a core's time from whoever has work.
     let builder = builder.with_intra_op_spinning(false).map_err(|error| refused(&error.into()))?;
-    let builder =
-        builder.with_config_entry(placement::RECORD, "1").map_err(|error| refused(&error.into()))?;
+    let builder = builder.with_config_entry(shared::RECORD, "1").map_err(|error| refused(&error.into()))?;
     let mut builder = match provider {
         // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.
         ExecutionProvider::Cpu => builder

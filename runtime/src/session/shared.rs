@@ -1,5 +1,6 @@
-//! Runs one ONNX Runtime session from many threads at once. In go values; out come values. One of two files of the
-//! workspace with `unsafe` code; the other, [`super::placement`], only reads.
+//! What `ort` has no words for: runs of one ONNX Runtime session from many threads at once, and which execution provider
+//! has which node of its graph. In go a session and values; out come values and counts. The only file of the workspace with
+//! `unsafe` code.
 //!
 //! `ort` takes `&mut` for a run, so that sharing would need a lock or a session a thread, and each session holds a copy
 //! of the weights. ONNX Runtime documents `Run` as callable from several threads on one session, and `ort` objects that
@@ -19,8 +20,10 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::{CString, c_char},
+    collections::BTreeMap,
+    ffi::{CStr, CString, c_char},
     ptr::{self, NonNull},
+    slice,
 };
 
 use ort::{
@@ -29,6 +32,11 @@ use ort::{
     sys,
     value::DynValue,
 };
+
+/// The option under which ONNX Runtime remembers it.
+pub(super) const RECORD: &str = "session.record_ep_graph_assignment_info";
+/// How its names of providers end.
+const SUFFIX: &str = "ExecutionProvider";
 
 /// A session on the CPU provider, for any number of threads.
 #[derive(Debug)]
@@ -96,4 +104,33 @@ impl SharedSession {
         let missing = || ort::Error::new("a run ended well without one of its outputs");
         answers.into_iter().map(|value| value.ok_or_else(missing)).collect()
     }
+}
+
+/// Nodes of the graph by the provider that ONNX Runtime gave them to, which is named as in a spec: `CPU`, `CUDA`. Counted
+/// when the graph was shared out, before some were fused to one. Fails if the session was made without [`RECORD`].
+pub(super) fn nodes_by_provider(session: &Session) -> ort::Result<BTreeMap<String, u32>> {
+    let api = ort::api();
+    let mut nodes = BTreeMap::new();
+    let (mut parts, mut count) = (ptr::null::<*const sys::OrtEpAssignedSubgraph>(), 0_usize);
+    // SAFETY: the session is borrowed, and both places live until the call returns. The status is taken once.
+    unsafe {
+        let status = (api.Session_GetEpGraphAssignmentInfo)(session.ptr(), &raw mut parts, &raw mut count);
+        ort::Error::result_from_status(status)?;
+    }
+    // SAFETY: so many parts are there, and belong to the session; an array without any may be null.
+    let parts = if parts.is_null() { &[] } else { unsafe { slice::from_raw_parts(parts, count) } };
+    for part in parts {
+        let (mut name, mut inside, mut count) = (ptr::null::<c_char>(), ptr::null(), 0_usize);
+        // SAFETY: the part is the session's; the places live until the calls return. Each status is taken once. The name
+        // ends with a NUL and is the session's too.
+        let name = unsafe {
+            ort::Error::result_from_status((api.EpAssignedSubgraph_GetEpName)(*part, &raw mut name))?;
+            let status = (api.EpAssignedSubgraph_GetNodes)(*part, &raw mut inside, &raw mut count);
+            ort::Error::result_from_status(status)?;
+            if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
+        };
+        let name = name.strip_suffix(SUFFIX).unwrap_or(&name).to_owned();
+        *nodes.entry(name).or_default() += u32::try_from(count).unwrap_or(u32::MAX);
+    }
+    Ok(nodes)
 }
