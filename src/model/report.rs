@@ -90,7 +90,11 @@ pub fn run_failure(
     pods: &[&Arc<Pod>],
     observed: &Observed,
 ) -> RunFailure {
-    let of_a_pod = pods.iter().rev().find_map(|pod| pod_failure(job, pod));
+    let of_a_pod = pods.iter().rev().find_map(|pod| pod_failure(job, pod)).map(|failure| {
+        // The kubelet says that it evicted a pod before it says when its containers ended.
+        let time = if failure.time.is_empty() { time.map(time_of).unwrap_or_default() } else { failure.time };
+        RunFailure { time, ..failure }
+    });
     match of_a_pod {
         Some(failure) if reason != DEADLINE_EXCEEDED => failure,
         of_a_pod => job_failure(job, (reason, message, time), pods, observed, of_a_pod.as_ref()),

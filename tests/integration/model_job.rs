@@ -163,6 +163,15 @@ fn a_failure_waits_for_the_words_of_its_pod() {
 }
 
 #[test]
+fn an_eviction_has_the_time_of_the_job_until_the_containers_have_theirs() {
+    let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Failed", "BackoffLimitExceeded");
+    let evicted = pod(&job, json!({"phase": "Failed", "reason": "Evicted", "message": "the disk is full."}));
+    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![evicted]));
+    let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
+    assert_eq!((failure.reason.as_str(), failure.time.as_str()), ("Evicted", "2026-11-24T10:00:21Z"));
+}
+
+#[test]
 fn an_unreadable_success_report_is_a_failure_and_no_loop() {
     let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Complete", "CompletionsReached");
     let odd = pod(

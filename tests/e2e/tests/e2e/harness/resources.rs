@@ -170,10 +170,12 @@ impl Space {
         self.until(name, "Stalled", seconds, |model: &Model| model.is(STALLED)).await
     }
 
-    /// Creates a ModelDeployment, and waits until its revision is the stable one.
+    /// Creates a ModelDeployment, and waits until its revision is the stable one, and until its new Service leads to it.
     pub async fn serve(&self, name: &str, model: &str, spec: Value) -> ModelDeployment {
         self.create_object::<ModelDeployment>(deployment(name, model, spec)).await;
-        self.promoted(name).await
+        let served = self.promoted(name).await;
+        self.until_reachable(&served).await;
+        served
     }
 
     /// Waits until a ModelDeployment is Promoted for its present spec.
