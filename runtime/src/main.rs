@@ -22,13 +22,17 @@ const SILENCE: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if env::var_os(SILENCE.0).is_none_or(|value| value != SILENCE.1) || env::var_os(TUNABLES).is_none() {
+    let is_silent = env::var_os(SILENCE.0).is_some_and(|value| value == SILENCE.1);
+    if !is_silent || env::var_os(TUNABLES).is_none() {
         let error = start_anew();
-        eprintln!(
-            "modelwright-runtime: cannot start itself with {}={}: {error}; set it",
-            SILENCE.0, SILENCE.1
-        );
-        return ExitCode::FAILURE;
+        // Without its tunables the allocator works too.
+        if !is_silent {
+            eprintln!(
+                "modelwright-runtime: cannot start itself with {}={}: {error}; set it",
+                SILENCE.0, SILENCE.1
+            );
+            return ExitCode::FAILURE;
+        }
     }
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));

@@ -165,8 +165,11 @@ impl Session {
         let (signature, parts) = signature::read(&inner)?;
         let output_names = inner.outputs().iter().map(|output| output.name().to_owned()).collect();
         let labels = signature::labels(&inner);
-        let nodes = shared::nodes_by_provider(&inner)
-            .map_err(|error| LoadError::refused(path, execution_provider, error.message()))?;
+        // Only told: a model is not refused for want of it.
+        let nodes = shared::nodes_by_provider(&inner).unwrap_or_else(|error| {
+            tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
+            BTreeMap::new()
+        });
         let runner = match execution_provider {
             ExecutionProvider::Cpu if !options.one_at_a_time => {
                 let shared = SharedSession::new(inner);
