@@ -173,10 +173,12 @@ async fn a_full_queue_a_late_request_and_the_end_are_told_apart() {
         let deadline = Instant::now() + Duration::from_millis(patience);
         worker.run(rounds(rounds_), Vec::new(), Cancellation::new().unwrap(), deadline)
     };
-    // One runs, and two wait: one of them in the place of a thread that has not taken its request yet.
-    let all = futures::future::join_all((0..4).map(|_| run(10_000_000, 300))).await;
+    // Two have a place, and a third one if the thread takes the first in time.
+    let all = futures::future::join_all((0..8).map(|_| run(10_000_000, 300))).await;
     let refused: Vec<Refused> = all.into_iter().map(|answer| answer.unwrap_err()).collect();
-    assert_eq!((refused[0], refused[1], refused[3]), (Refused::Late, Refused::Late, Refused::Full));
+    let count = |why: Refused| refused.iter().filter(|refused| **refused == why).count();
+    assert_eq!(refused[..2], [Refused::Late, Refused::Late]);
+    assert!((2..=3).contains(&count(Refused::Late)) && count(Refused::Full) >= 5, "{refused:?}");
     let stopped = tokio::join!(run(100_000_000, 30_000), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         worker.halt(Duration::from_secs(20))
