@@ -24,6 +24,7 @@ pub mod page;
 pub mod pipeline;
 pub mod request;
 pub mod settings;
+mod spare;
 pub mod start;
 pub mod state;
 pub mod traffic;

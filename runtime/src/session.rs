@@ -117,6 +117,12 @@ fn log(level: ort::logging::LogLevel, category: &str, _id: &str, location: &str,
 #[derive(Clone)]
 pub struct Cancellation(Arc<RunOptions>);
 
+impl std::fmt::Debug for Cancellation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cancellation")
+    }
+}
+
 impl Cancellation {
     /// A cancellation for one run.
     pub fn new() -> Result<Self, RunError> {

@@ -1,7 +1,7 @@
 //! Lets a request's body in, within the limits of size and time. In go a request's head and its stream; out come the
 //! bytes, or the refusal.
 
-use std::time::Instant;
+use std::{pin::pin, task::Poll, time::Instant};
 
 use actix_web::{
     HttpRequest,
@@ -14,6 +14,7 @@ use super::{
     compress::{self, Encoding, InflateError},
     error::ApiError,
     pipeline::offload,
+    spare::Buffer,
     state::{State, left},
 };
 
@@ -43,9 +44,14 @@ pub async fn read_body(
     let limits = &state.settings.limits;
     let limit = limits.max_request_bytes;
     let head = read_head(request, limit)?;
-    let bytes = tokio::time::timeout(left(deadline), collect(payload, limit, head))
-        .await
-        .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))?;
+    let mut body = pin!(collect(payload, limit, head));
+    // Most bodies come with their head, and need no timer.
+    let bytes = match futures::poll!(&mut body) {
+        Poll::Ready(bytes) => bytes?,
+        Poll::Pending => tokio::time::timeout(left(deadline), body)
+            .await
+            .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))?,
+    };
     let bytes = match head.encoding {
         None => bytes,
         Some(encoding) => inflate(encoding, bytes, limit, head.json_length).await?,
@@ -127,7 +133,7 @@ async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, 
         return Ok(first);
     }
     let reserved = head.length.unwrap_or(first.len() as u64).min(MAX_RESERVED);
-    let mut body = Vec::with_capacity(usize::try_from(reserved).unwrap_or(0).saturating_add(ALIGNMENT));
+    let mut body = Buffer::new(usize::try_from(reserved).unwrap_or(0).saturating_add(ALIGNMENT));
     let padding = padding(body.as_ptr() as usize, head.json_length);
     body.resize(padding, 0);
     let mut next = Some(first);
@@ -140,7 +146,7 @@ async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, 
         drop(chunk);
         next = payload.next().await.transpose().map_err(broken)?;
     }
-    Ok(Bytes::from(body).slice(padding..))
+    Ok(body.share().slice(padding..))
 }
 
 /// Whether elements of eight bytes may be read behind the JSON.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     metrics::{Outcome, Steps},
     session::{
-        Cancellation, RunError,
+        RunError,
         validate::{validate_inputs, validate_outputs},
     },
     tensor::Tensor,
@@ -113,18 +113,14 @@ pub async fn run(
     deadline: Instant,
 ) -> Result<Outputs, ApiError> {
     let limits = &state.settings.limits;
-    let cancellation = Cancellation::new().map_err(|error| run_error(&error))?;
     let request = &mut decoded.request;
     let inputs = std::mem::take(&mut request.inputs);
     let outputs = classify::outputs_to_run(&served.signature, request);
-    let answer =
-        served.worker.run(inputs, outputs, cancellation, deadline).await.map_err(
-            |refused| match refused {
-                Refused::Full => ApiError::Overloaded { queue: limits.queue },
-                Refused::Stopping => ApiError::Stopping,
-                Refused::Late => ApiError::Timeout { milliseconds: limits.timeout_milliseconds },
-            },
-        )?;
+    let answer = served.worker.run(inputs, outputs, deadline).await.map_err(|refused| match refused {
+        Refused::Full => ApiError::Overloaded { queue: limits.queue },
+        Refused::Stopping => ApiError::Stopping,
+        Refused::Late => ApiError::Timeout { milliseconds: limits.timeout_milliseconds },
+    })?;
     let Answer { outputs, queued, gathered, computed, taken_apart, requests, leads } = answer;
     if leads {
         state.metrics.ran(requests);

@@ -62,6 +62,15 @@ pub struct Answer {
     pub leads: bool,
 }
 
+impl Answer {
+    /// One request's, that took no time yet.
+    fn of_one(outputs: Result<Vec<Tensor>, RunError>) -> Self {
+        let none = Duration::ZERO;
+        let (requests, leads) = (1, true);
+        Self { outputs, queued: none, gathered: none, computed: none, taken_apart: none, requests, leads }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -112,6 +121,15 @@ impl Drop for End {
     fn drop(&mut self) {
         self.0.queue.close();
     }
+}
+
+/// What a run is made for.
+struct Run<'a> {
+    /// Stops it, beside its deadline and the end of the process.
+    cancellation: Option<&'a Cancellation>,
+    deadline: Instant,
+    /// Requests that share it.
+    requests: usize,
 }
 
 /// A request on its way; dropping it stops its run.
@@ -167,7 +185,6 @@ impl Worker {
         &self,
         inputs: Vec<Tensor>,
         outputs: Vec<String>,
-        cancellation: Cancellation,
         deadline: Instant,
     ) -> Result<Answer, Refused> {
         let bytes = inputs.iter().map(|input| input.data.len()).sum::<usize>();
@@ -176,17 +193,15 @@ impl Worker {
         let here = gathers.then(|| self.shared.gathering.here());
         let here = here.filter(|here| here.is_promising());
         if is_quick && here.is_none() {
-            let run = self.shared.runs.begin(&cancellation, deadline).ok_or(Refused::Stopping)?;
-            let answer = self.shared.compute(&inputs, &outputs, &cancellation, 1);
-            drop(run);
-            return Ok(answer);
+            let run = Run { cancellation: None, deadline, requests: 1 };
+            return self.shared.compute(&inputs, &outputs, &run).ok_or(Refused::Stopping);
         }
         let (reply, answer) = oneshot::channel();
         let queued_at = Instant::now();
-        let job = Job { inputs, outputs, cancellation: cancellation.clone(), queued_at, deadline, reply };
+        let job = Job { inputs, outputs, cancellation: None, queued_at, deadline, reply };
         match here {
             Some(here) => self.run_gathered(here, job, answer).await,
-            None => self.run_queued(job, Ticket { answer, cancellation }).await,
+            None => self.run_queued(job, answer).await,
         }
     }
 
@@ -201,8 +216,14 @@ impl Worker {
         answer.await.map_err(|_| why_dropped(deadline))
     }
 
-    async fn run_queued(&self, job: Job, mut ticket: Ticket) -> Result<Answer, Refused> {
+    async fn run_queued(&self, mut job: Job, answer: oneshot::Receiver<Answer>) -> Result<Answer, Refused> {
         let deadline = job.deadline;
+        let cancellation = match Cancellation::new() {
+            Ok(cancellation) => cancellation,
+            Err(error) => return Ok(Answer::of_one(Err(error))),
+        };
+        job.cancellation = Some(cancellation.clone());
+        let mut ticket = Ticket { answer, cancellation };
         self.shared.queue.push(job).map_err(|_| Refused::Full)?;
         match tokio::time::timeout_at(deadline.into(), &mut ticket.answer).await {
             // its end was seen before that of the time that it had
@@ -222,23 +243,20 @@ fn why_dropped(deadline: Instant) -> Refused {
 }
 
 impl Shared {
-    fn compute(
-        &self,
-        inputs: &[Tensor],
-        outputs: &[String],
-        cancellation: &Cancellation,
-        requests: usize,
-    ) -> Answer {
+    /// Runs the model on this thread; none if no run may begin any more.
+    fn compute(&self, inputs: &[Tensor], outputs: &[String], run: &Run<'_>) -> Option<Answer> {
+        let running = match self.runs.begin(run.cancellation, run.deadline) {
+            Ok(running) => running?,
+            Err(error) => return Some(Answer::of_one(Err(error))),
+        };
         let begun = Instant::now();
         let measured = self.cost.begin(begun);
-        let outputs = self.session.run_validated(inputs, outputs, cancellation);
+        let outputs = self.session.run_validated(inputs, outputs, &running.cancellation);
         let ended = Instant::now();
         if let Some(measured) = measured {
-            self.cost.end(&measured, ended, requests);
+            self.cost.end(&measured, ended, run.requests);
         }
-        let none = Duration::ZERO;
-        let computed = ended - begun;
-        Answer { outputs, queued: none, gathered: none, computed, taken_apart: none, requests, leads: true }
+        Some(Answer { computed: ended - begun, requests: run.requests, ..Answer::of_one(outputs) })
     }
 
     /// Whether a job may share the run of others.
@@ -281,10 +299,9 @@ impl Shared {
         if job.is_over(begun) {
             return;
         }
-        let Some(run) = self.runs.begin(&job.cancellation, job.deadline) else { return };
-        let answer = self.compute(&job.inputs, &job.outputs, &job.cancellation, 1);
+        let run = Run { cancellation: job.cancellation.as_ref(), deadline: job.deadline, requests: 1 };
+        let Some(answer) = self.compute(&job.inputs, &job.outputs, &run) else { return };
         let answer = Answer { queued: begun - job.queued_at, ..answer };
-        drop(run);
         // Whoever waited may have left meanwhile.
         let _ = job.reply.send(answer);
     }
@@ -296,16 +313,13 @@ impl Shared {
         let inputs: Vec<&[Tensor]> = jobs.iter().map(|job| job.inputs.as_slice()).collect();
         let counts: Option<Vec<i64>> = inputs.iter().map(|inputs| batch::rows(inputs)).collect();
         let outputs = jobs.first().map(|job| job.outputs.clone()).unwrap_or_default();
-        let (Some(counts), Ok(cancellation), Some(deadline)) =
-            (counts, Cancellation::new(), jobs.iter().map(|job| job.deadline).max())
-        else {
+        let (Some(counts), Some(deadline)) = (counts, jobs.iter().map(|job| job.deadline).max()) else {
             return jobs;
         };
-        let Some(run) = self.runs.begin(&cancellation, deadline) else { return Vec::new() };
         let inputs = batch::join(&inputs);
         let gathered = begun.elapsed();
-        let answer = self.compute(&inputs, &outputs, &cancellation, jobs.len());
-        drop(run);
+        let run = Run { cancellation: None, deadline, requests: jobs.len() };
+        let Some(answer) = self.compute(&inputs, &outputs, &run) else { return Vec::new() };
         let ended = Instant::now();
         let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {
             return jobs;

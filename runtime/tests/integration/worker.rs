@@ -7,7 +7,7 @@ use std::{
 
 use modelwright_runtime::{
     serve::worker::{QUICK, Refused, Worker, WorkerOptions, batch},
-    session::{Cancellation, RunError, Session, SessionOptions},
+    session::{RunError, Session, SessionOptions},
     tensor::{Datatype, Tensor},
 };
 
@@ -52,9 +52,7 @@ async fn requests_that_wait_share_a_run_and_a_poisoned_one_fails_alone() {
         let poison = if round % 2 == 0 { 99 } else { 1 };
         let indexes = [0, 1, poison, 2, 1, 0];
         let answers = futures::future::join_all(
-            indexes
-                .iter()
-                .map(|which| worker.run(index(*which), Vec::new(), Cancellation::new().unwrap(), soon())),
+            indexes.iter().map(|which| worker.run(index(*which), Vec::new(), soon())),
         )
         .await;
         for (which, answer) in indexes.into_iter().zip(answers) {
@@ -80,7 +78,7 @@ async fn requests_that_wait_share_a_run_and_a_poisoned_one_fails_alone() {
 async fn without_leave_no_run_is_shared() {
     let worker = worker("lookup", WorkerOptions { batches: false, ..OPTIONS });
     for _ in 0..50 {
-        let runs = (0..6).map(|_| worker.run(index(1), Vec::new(), Cancellation::new().unwrap(), soon()));
+        let runs = (0..6).map(|_| worker.run(index(1), Vec::new(), soon()));
         for answer in futures::future::join_all(runs).await {
             assert_eq!(answer.unwrap().requests, 1);
         }
@@ -117,7 +115,7 @@ async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_
     let worker = worker("lookup", WorkerOptions { quick: QUICK, ..OPTIONS });
     let mut waited = Vec::new();
     for _ in 0..400 {
-        let answer = worker.run(index(1), Vec::new(), Cancellation::new().unwrap(), soon()).await.unwrap();
+        let answer = worker.run(index(1), Vec::new(), soon()).await.unwrap();
         waited.push(!answer.queued.is_zero());
     }
     assert!(waited[0], "the first run is on a thread");
@@ -125,7 +123,7 @@ async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_
     let quick = waited.iter().filter(|waited| !**waited).count();
     let worker = self::worker("slow", WorkerOptions { quick: QUICK, ..OPTIONS });
     for _ in 0..40 {
-        let answer = worker.run(rounds(50), Vec::new(), Cancellation::new().unwrap(), soon()).await.unwrap();
+        let answer = worker.run(rounds(50), Vec::new(), soon()).await.unwrap();
         assert!(
             !answer.queued.is_zero(),
             "a long run was made where it was asked for; {quick} of 400 small ones were"
@@ -137,7 +135,7 @@ async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_
 async fn requests_that_one_thread_reads_share_a_run_where_they_are() {
     // Every run is quick.
     let worker = worker("lookup", WorkerOptions { quick: Duration::from_mins(1), ..OPTIONS });
-    let run = |which: i64| worker.run(index(which), Vec::new(), Cancellation::new().unwrap(), soon());
+    let run = |which: i64| worker.run(index(which), Vec::new(), soon());
     let all = futures::future::join_all([0, 1, 2, 0].map(run)).await;
     for (row, answer) in [1.0_f32, 2.0, 3.0, 1.0].into_iter().zip(all) {
         let answer = answer.unwrap();
@@ -171,7 +169,7 @@ async fn a_full_queue_a_late_request_and_the_end_are_told_apart() {
     let worker = worker("slow", WorkerOptions { queue: 1, batches: false, ..OPTIONS });
     let run = |rounds_: i64, patience: u64| {
         let deadline = Instant::now() + Duration::from_millis(patience);
-        worker.run(rounds(rounds_), Vec::new(), Cancellation::new().unwrap(), deadline)
+        worker.run(rounds(rounds_), Vec::new(), deadline)
     };
     // Two have a place, and a third one if the thread takes the first in time.
     let all = futures::future::join_all((0..8).map(|_| run(10_000_000, 300))).await;

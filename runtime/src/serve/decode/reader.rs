@@ -7,6 +7,8 @@ use std::borrow::Cow;
 const MAX_DEPTH: usize = 64;
 /// Longest string that is a name, an id or a datatype.
 const MAX_NAME: usize = 1024;
+/// What would have done instead of a string that is none.
+const BROKEN: &str = "a string of valid UTF-8 and escapes";
 
 /// Text that is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,12 @@ impl SyntaxError {
         let ends = if self.offset >= text.len() { ", where it ends" } else { "" };
         format!("expected {} at line {line} column {column}{ends}", self.expected)
     }
+}
+
+/// A string that was passed over.
+struct Passed {
+    escaped: bool,
+    ascii: bool,
 }
 
 /// A place in a text.
@@ -118,14 +126,14 @@ impl<'a> Reader<'a> {
     pub fn object<E: From<SyntaxError>>(
         &mut self,
         expected: &'static str,
-        mut value: impl FnMut(&mut Self, &str) -> Result<(), E>,
+        mut value: impl FnMut(&mut Self, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.take(b'{', expected)?;
         if self.take_if(b'}') {
             return Ok(());
         }
         loop {
-            let key = self.string("a key")?;
+            let key = self.utf8("a key")?;
             self.take(b':', "a colon after the key")?;
             value(self, &key)?;
             if !self.take_if(b',') {
@@ -154,44 +162,62 @@ impl<'a> Reader<'a> {
 
     /// A string of any length.
     pub fn string(&mut self, expected: &'static str) -> Result<Cow<'a, str>, SyntaxError> {
+        let here = *self;
+        match self.utf8(expected)? {
+            Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+                Ok(string) => Ok(Cow::Borrowed(string)),
+                Err(_) => here.fault(BROKEN),
+            },
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).or_else(|_| here.fault(BROKEN)),
+        }
+    }
+
+    /// The bytes of a string, which are valid UTF-8.
+    fn utf8(&mut self, expected: &'static str) -> Result<Cow<'a, [u8]>, SyntaxError> {
         self.next_token();
-        let start = self.at;
-        let escaped = self.skip_string(expected)?;
-        let token = self.since(start);
-        let broken = SyntaxError { offset: start, expected: "a string of valid UTF-8 and escapes" };
-        if escaped {
-            return serde_json::from_slice(token).map(Cow::Owned).map_err(|_| broken);
+        let here = *self;
+        let passed = self.skip_string(expected)?;
+        let token = self.since(here.at);
+        if passed.escaped {
+            let string = serde_json::from_slice::<String>(token).or_else(|_| here.fault(BROKEN))?;
+            return Ok(Cow::Owned(string.into_bytes()));
         }
         let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
-        std::str::from_utf8(inner).map(Cow::Borrowed).map_err(|_| broken)
+        if !passed.ascii && std::str::from_utf8(inner).is_err() {
+            return here.fault(BROKEN);
+        }
+        Ok(Cow::Borrowed(inner))
     }
 
     /// A string that names something.
-    pub fn name(&mut self, expected: &'static str) -> Result<String, SyntaxError> {
+    pub fn name(&mut self, expected: &'static str) -> Result<Cow<'a, str>, SyntaxError> {
         let here = *self;
         let name = self.string(expected)?;
-        if name.len() > MAX_NAME {
-            here.fault("a string of at most 1024 bytes")
-        } else {
-            Ok(name.into_owned())
-        }
+        if name.len() > MAX_NAME { here.fault("a string of at most 1024 bytes") } else { Ok(name) }
     }
 
-    /// Passes over a string, and tells whether it has escapes.
-    fn skip_string(&mut self, expected: &'static str) -> Result<bool, SyntaxError> {
+    /// Passes over a string.
+    fn skip_string(&mut self, expected: &'static str) -> Result<Passed, SyntaxError> {
         self.take(b'"', expected)?;
-        let mut escaped = false;
+        let mut passed = Passed { escaped: false, ascii: true };
         loop {
+            let mut seen = 0;
+            while let Some(byte) = self.peek()
+                && !matches!(byte, b'"' | b'\\' | ..0x20)
+            {
+                seen |= byte;
+                self.at += 1;
+            }
+            passed.ascii &= seen.is_ascii();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(escaped);
+                    return Ok(passed);
                 }
                 Some(b'\\') => {
-                    escaped = true;
+                    passed.escaped = true;
                     self.advance(2);
                 }
-                Some(0x20..) => self.at += 1,
                 _ => return self.fault("the end of the string, with control characters escaped"),
             }
         }

@@ -21,8 +21,8 @@ pub struct Job {
     pub inputs: Vec<Tensor>,
     /// Outputs that are asked for; none means all.
     pub outputs: Vec<String>,
-    /// Stops its run.
-    pub cancellation: Cancellation,
+    /// Stops its run when the client leaves.
+    pub cancellation: Option<Cancellation>,
     /// Since when it waits.
     pub queued_at: Instant,
     /// When its time is over.

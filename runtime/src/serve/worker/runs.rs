@@ -1,15 +1,17 @@
 //! What is running now, on whichever thread: each run can be stopped, by its deadline or by the end of the process. In go
-//! cancellations; out comes whether a run may begin, and whether all have ended.
+//! deadlines; out comes whether a run may begin, what stops it, and whether all have ended.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crate::session::Cancellation;
+use thread_local::ThreadLocal;
+
+use crate::session::{Cancellation, RunError};
 
 /// How often the end of the process looks whether runs have ended.
 const LOOK: Duration = Duration::from_millis(5);
@@ -17,65 +19,90 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Every run of a process.
 #[derive(Debug, Default)]
 pub struct Runs {
+    /// A thread makes one run at a time.
+    here: ThreadLocal<Arc<Slot>>,
     slots: Mutex<Vec<Arc<Slot>>>,
-    free: Mutex<Vec<Arc<Slot>>>,
     halted: AtomicBool,
 }
 
-#[derive(Default)]
-struct Slot(Mutex<Option<(Cancellation, Instant)>>);
+#[derive(Debug, Default)]
+struct Slot(Mutex<Doing>);
 
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
-    }
+/// What a thread does.
+#[derive(Debug, Default)]
+struct Doing {
+    run: Option<(Cancellation, Instant)>,
+    /// For the runs that nobody else can stop, one after another, until it is used.
+    spare: Option<Cancellation>,
 }
 
-/// One run, until it is dropped.
+/// One run of this thread, until it is dropped.
 #[derive(Debug)]
 pub struct Run<'a> {
-    runs: &'a Runs,
-    slot: Arc<Slot>,
+    slot: &'a Slot,
+    /// Stops it.
+    pub cancellation: Cancellation,
 }
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        *lock(&self.slot.0) = None;
-        lock(&self.runs.free).push(Arc::clone(&self.slot));
+        self.slot.lock().run = None;
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Doing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Doing {
+    /// Stops the run, if there is one and its time is over by `now`.
+    fn stop(&mut self, now: Option<Instant>) -> bool {
+        let Some((cancellation, deadline)) = &self.run else { return false };
+        if now.is_some_and(|now| *deadline > now) {
+            return false;
+        }
+        cancellation.cancel();
+        self.spare = None;
+        true
+    }
 }
 
 impl Runs {
-    /// Begins a run; none if no run may begin any more.
-    pub fn begin(&self, cancellation: &Cancellation, deadline: Instant) -> Option<Run<'_>> {
-        let slot = lock(&self.free).pop().unwrap_or_else(|| {
+    /// Begins a run of this thread, which `given` stops too; none if no run may begin any more.
+    pub fn begin(
+        &self,
+        given: Option<&Cancellation>,
+        deadline: Instant,
+    ) -> Result<Option<Run<'_>>, RunError> {
+        let slot = self.here.get_or(|| {
             let slot = Arc::<Slot>::default();
-            lock(&self.slots).push(Arc::clone(&slot));
+            self.slots().push(Arc::clone(&slot));
             slot
         });
-        let mut doing = lock(&slot.0);
+        let mut doing = slot.lock();
         // Either this sees that all runs are halted, or `halt` sees this one.
-        let may = !self.halted.load(Ordering::SeqCst);
-        if may {
-            *doing = Some((cancellation.clone(), deadline));
+        if self.halted.load(Ordering::SeqCst) {
+            return Ok(None);
         }
-        drop(doing);
-        let run = Run { runs: self, slot };
-        may.then_some(run)
+        let cancellation = match (given, &doing.spare) {
+            (Some(given), _) => given.clone(),
+            (None, Some(spare)) => spare.clone(),
+            (None, None) => doing.spare.insert(Cancellation::new()?).clone(),
+        };
+        doing.run = Some((cancellation.clone(), deadline));
+        Ok(Some(Run { slot, cancellation }))
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops runs whose time is over.
     pub fn stop_late(&self, now: Instant) {
-        for slot in lock(&self.slots).iter() {
-            if let Some((cancellation, deadline)) = &*lock(&slot.0)
-                && *deadline <= now
-            {
-                cancellation.cancel();
-            }
+        for slot in self.slots().iter() {
+            slot.lock().stop(Some(now));
         }
     }
 
@@ -84,15 +111,10 @@ impl Runs {
         self.halted.store(true, Ordering::SeqCst);
         let begun = Instant::now();
         loop {
-            let mut running = false;
-            for slot in lock(&self.slots).iter() {
-                if let Some((cancellation, _)) = &*lock(&slot.0) {
-                    cancellation.cancel();
-                    running = true;
-                }
-            }
-            if !running || begun.elapsed() >= patience {
-                return !running;
+            // Each is stopped, so none may be passed over.
+            let running = self.slots().iter().filter(|slot| slot.lock().stop(None)).count();
+            if running == 0 || begun.elapsed() >= patience {
+                return running == 0;
             }
             std::thread::sleep(LOOK);
         }
