@@ -24,6 +24,7 @@ use super::{
     status = "ModelDeploymentStatus",
     scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("metadata.name must have at most 40 characters: names of revisions and pods are made from it; choose a shorter one"),
+    validation = Rule::new("!has(self.spec.serving) || !has(self.spec.serving.batching) || !has(self.spec.serving.batching.maxDelay) || (has(self.spec.serving.mode) && self.spec.serving.mode == 'Latency') || (has(self.spec.accelerator) && has(self.spec.accelerator.executionProviders) && 'CUDA' in self.spec.accelerator.executionProviders)").message("spec.serving.batching.maxDelay applies where runs are made one at a time: name CUDA in spec.accelerator.executionProviders, set spec.serving.mode to Latency, or remove it"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Stable", type_ = "integer", json_path = ".status.stable.version"),
@@ -118,6 +119,10 @@ pub struct Serving {
     /// Latency: one request at a time, run on all of them. Default: Throughput.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ServingMode>,
+    /// How requests share runs of the model, if it answers rows together as it answers them alone. Default: as each field
+    /// says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batching: Option<Batching>,
     /// Image of the runtime. Default: the operator's at the time that the revision was made; an operator upgrade does not
     /// change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +132,22 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub restart: Option<String>,
+}
+
+/// How requests share runs of the model. Which do is decided by the runtime; this bounds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Batching {
+    /// Most rows of a run that requests share, along the first axis; 1 for no sharing. Default: 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub max_size: Option<u32>,
+    /// Longest time that a request waits for others to share its run, for example 2ms; 0ms for none. Within it, a request
+    /// waits only where that is expected to shorten the mean time to an answer. It applies where runs are made one at a
+    /// time: on CUDA, and in the mode Latency. Default: 2ms on CUDA, else 0ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s))+$"))]
+    pub max_delay: Option<String>,
 }
 
 /// What the cores of a pod are for. Throughput: as many requests at once as the pod has cores, each run on one. Latency:

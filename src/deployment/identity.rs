@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use modelwright_contract::serving::{ExecutionProvider, ServingLimits, ServingMode};
+use modelwright_contract::serving::{Batching, ExecutionProvider, ServingLimits, ServingMode};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -26,6 +26,8 @@ pub struct Asked {
     pub limits: ServingLimits,
     /// What the cores are for.
     pub mode: ServingMode,
+    /// How requests share runs.
+    pub batching: Batching,
     /// Execution providers, in order of preference.
     pub execution_providers: Vec<ExecutionProvider>,
     /// Whether another provider than the first may serve.
@@ -54,6 +56,7 @@ pub fn revision_hash(asked: &Asked, model_digest: &str) -> String {
 /// What was written in the parts of the spec that decide a revision, durations and quantities by value.
 pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
     let serving = spec.serving.clone().unwrap_or_default();
+    let batching = serving.batching.clone().unwrap_or_default();
     let resources = spec.resources.clone().unwrap_or_default();
     let mut identity = json!({
         "model": spec.model,
@@ -63,6 +66,10 @@ pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
             "maxRequestBytes": serving.max_request_bytes.as_deref().map(quantity_form),
             "drainTimeout": serving.drain_timeout.as_deref().map(duration_form),
             "mode": serving.mode,
+            "batching": {
+                "maxSize": batching.max_size,
+                "maxDelay": batching.max_delay.as_deref().map(duration_form),
+            },
             "runtime": serving.runtime,
             "restart": serving.restart,
         },
@@ -145,10 +152,15 @@ mod tests {
             vec![
                 json!({}),
                 json!({"serving": {}}),
+                json!({"serving": {"batching": {}}}),
                 json!({"resources": {"limits": {}}}),
                 json!({"scheduling": {}}),
             ],
             vec![json!({"serving": {"timeout": "60s"}}), json!({"serving": {"timeout": "1m"}})],
+            vec![
+                json!({"serving": {"batching": {"maxDelay": "1s"}}}),
+                json!({"serving": {"batching": {"maxDelay": "1000ms"}}}),
+            ],
             vec![
                 json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}),
                 json!({"resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}}),
@@ -176,6 +188,8 @@ mod tests {
             json!({"serving": {"restart": "2"}}),
             json!({"serving": {"mode": "Latency"}}),
             json!({"serving": {"mode": "Throughput"}}),
+            json!({"serving": {"batching": {"maxSize": 8}}}),
+            json!({"serving": {"batching": {"maxDelay": "0ms"}}}),
             json!({"serving": {"runtime": "other"}}),
             json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
             json!({"accelerator": {"allowFallback": false}}),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use modelwright_contract::serving::{ExecutionProvider, ServingLimits, ServingMode};
+use modelwright_contract::serving::{Batching, ExecutionProvider, ServingLimits, ServingMode};
 
 use super::identity::{Asked, identity};
 use crate::{
@@ -26,6 +26,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_mins(10);
 const DEFAULT_KEEP: u32 = 10;
 /// Longest time that is taken: a typing error of days would hold a rollout for ever.
 const LONGEST: Duration = Duration::from_hours(24);
+/// Longest time that requests may be told to wait for others.
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
 /// A ModelDeployment whose spec makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +85,7 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
     );
     let serving = spec.serving.clone().unwrap_or_default();
     let limits = serving_limits(&serving, &mut problems);
+    let batching = batching(&serving, &mut problems);
     let (execution_providers, allow_fallback) =
         accelerator(&spec.accelerator.clone().unwrap_or_default(), &mut problems);
     let resources = spec.resources.clone().unwrap_or_default();
@@ -110,6 +113,7 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
                 None | Some(model_deployment::ServingMode::Throughput) => ServingMode::Throughput,
                 Some(model_deployment::ServingMode::Latency) => ServingMode::Latency,
             },
+            batching,
             execution_providers,
             allow_fallback,
             runtime: serving.runtime.clone(),
@@ -169,6 +173,27 @@ fn serving_limits(serving: &Serving, problems: &mut Vec<String>) -> ServingLimit
         timeout_milliseconds,
         max_request_bytes,
         drain_timeout_milliseconds,
+    }
+}
+
+fn batching(serving: &Serving, problems: &mut Vec<String>) -> Batching {
+    let batching = serving.batching.clone().unwrap_or_default();
+    let field = "spec.serving.batching.maxDelay";
+    let max_delay = match batching.max_delay.as_deref().map(|text| (text, duration::parse(text))) {
+        None => None,
+        Some((_, Ok(delay))) if delay <= LONGEST_DELAY => Some(delay),
+        Some((text, Ok(_))) => {
+            problems.push(format!("{field} `{text}` is out of range; expected 0ms to 10s, for example 2ms"));
+            None
+        }
+        Some((_, Err(error))) => {
+            problems.push(format!("{field} {error}"));
+            None
+        }
+    };
+    Batching {
+        max_size: batching.max_size,
+        max_delay_milliseconds: max_delay.and_then(|delay| u64::try_from(delay.as_millis()).ok()),
     }
 }
 
@@ -251,6 +276,7 @@ mod tests {
         assert_eq!(valid.asked.execution_providers, [ExecutionProvider::Cpu]);
         assert_eq!(valid.asked.limits, ServingLimits::default());
         assert_eq!(valid.asked.mode, ServingMode::Throughput);
+        assert_eq!(valid.asked.batching, Batching::default());
     }
 
     #[test]
@@ -293,6 +319,10 @@ mod tests {
             (
                 json!({"strategy": {"rollingUpdate": {"progressDeadline": "30d"}}}),
                 ["progressDeadline", "`30d`", "1h30m"],
+            ),
+            (
+                json!({"serving": {"batching": {"maxDelay": "11s"}}}),
+                ["spec.serving.batching.maxDelay", "`11s`", "2ms"],
             ),
             (
                 json!({"accelerator": {"executionProviders": ["CPU", "CPU"]}}),

@@ -26,6 +26,27 @@ pub struct ServingConfig {
     /// What the cores are for. The default is left out, so that a runtime that does not know it serves.
     #[serde(default, skip_serializing_if = "ServingMode::is_default")]
     pub mode: ServingMode,
+    /// How requests share runs. Left out if nothing is said, for the same reason.
+    #[serde(default, skip_serializing_if = "Batching::is_default")]
+    pub batching: Batching,
+}
+
+/// How requests share runs of the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Batching {
+    /// Most rows of a run that is shared, along the first axis; the runtime's own default if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u32>,
+    /// Longest time in milliseconds that a request waits for others to share its run; the runtime's own default if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay_milliseconds: Option<u64>,
+}
+
+impl Batching {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the cores of a serving process are for.

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use modelwright_contract::{serving::ExecutionProvider, signature::TensorSpec};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{
     error::ApiError,
@@ -17,7 +17,9 @@ pub const PLATFORM: &str = "onnxruntime_onnx";
 /// What runs it.
 pub const BACKEND: &str = "onnxruntime";
 /// What Triton's back end for ONNX calls the threads of a run.
-pub const INTRA_OP: &str = "intra_op_thread_count";
+const INTRA_OP: &str = "intra_op_thread_count";
+const MAX_ROWS: &str = "max_shared_rows";
+const MAX_DELAY: &str = "max_queue_delay_microseconds";
 /// Extensions of the protocol that are served.
 pub const EXTENSIONS: [&str; 5] =
     ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"];
@@ -79,6 +81,9 @@ pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Res
         let tensor = |tensor: &TensorSpec| json!({ "name": tensor.name, "data_type": data_type(&tensor.datatype), "dims": tensor.shape });
         tensors.iter().map(tensor).collect()
     };
+    let parameters = parameters(&served)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), json!({ "string_value": value })));
     Ok(HttpResponse::Ok().json(json!({
         "name": state.settings.model,
         "platform": PLATFORM,
@@ -89,10 +94,19 @@ pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Res
             "count": served.threads.runs,
             "kind": kind_of(&served),
         }],
-        "parameters": {INTRA_OP: {"string_value": served.threads.of_a_run.to_string()}},
+        "parameters": parameters.collect::<Map<_, _>>(),
         "input": tensors(&served.signature.inputs),
         "output": tensors(&served.signature.outputs),
     })))
+}
+
+/// How a model is run, as parameters of the model configuration.
+pub fn parameters(served: &Served) -> [(&'static str, String); 3] {
+    [
+        (INTRA_OP, served.threads.of_a_run.to_string()),
+        (MAX_ROWS, served.sharing.max_rows.to_string()),
+        (MAX_DELAY, served.sharing.max_delay.as_micros().to_string()),
+    ]
 }
 
 /// What a model runs on, as the model configuration has it.

@@ -13,7 +13,7 @@ use modelwright_contract::{
     serving::{ExecutionProvider, ServingConfig, ServingLimits, ServingMode},
 };
 
-use super::worker::{QUICK, QUICK_MICROSECONDS};
+use super::worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS};
 use crate::cores::cores;
 
 /// Arguments of `serve`. In a pod, all comes from MODELWRIGHT_SERVING instead.
@@ -62,6 +62,13 @@ pub struct ServeArguments {
     /// Runs that take less are made where their request was read, and longer ones on threads of their own
     #[arg(long, value_name = "MICROSECONDS", default_value_t = QUICK_MICROSECONDS, requires = "model")]
     pub quick: u64,
+    /// Most rows of requests that share a run
+    #[arg(long, value_name = "ROWS", default_value_t = MAX_ROWS, value_parser = clap::value_parser!(u32).range(1..), requires = "model")]
+    pub max_rows: u32,
+    /// Longest time that a request waits for others to share its run, where runs are made one at a time and it pays
+    /// [default: 2000 on CUDA, else 0]
+    #[arg(long, value_name = "MICROSECONDS", requires = "model")]
+    pub max_delay: Option<u64>,
     /// Milliseconds from the head of a request to its answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
     pub timeout: u64,
@@ -126,6 +133,10 @@ pub struct Settings {
     pub threads: usize,
     /// Longest run, on average, that is made where the request is.
     pub quick: Duration,
+    /// Most rows of requests that share a run.
+    pub max_rows: u32,
+    /// Longest time that a request waits for others to share its run; none to choose by the provider.
+    pub max_delay: Option<Duration>,
     /// Where the protocol is served over HTTP.
     pub http: SocketAddr,
     /// Where the protocol is served over gRPC.
@@ -200,6 +211,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             mode: arguments.mode,
             threads: if arguments.threads == 0 { threads(arguments.mode) } else { arguments.threads },
             quick: Duration::from_micros(arguments.quick),
+            max_rows: arguments.max_rows,
+            max_delay: arguments.max_delay.map(Duration::from_micros),
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
@@ -223,6 +236,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         mode: config.mode,
         threads: threads(config.mode),
         quick: QUICK,
+        max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
+        max_delay: config.batching.max_delay_milliseconds.map(Duration::from_millis),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
@@ -301,9 +316,12 @@ pub(super) mod tests {
         }
         let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
             "executionProviders":["CPU"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
-            "maxRequestBytes":6,"drainTimeoutMilliseconds":7,"mode":"Latency"}"#;
+            "maxRequestBytes":6,"drainTimeoutMilliseconds":7,"mode":"Latency",
+            "batching":{"maxSize":8,"maxDelayMilliseconds":3}}"#;
         let environment = Environment { config: Some(config.into()), pod_name: None };
-        assert_eq!(settings(parsed(""), environment).unwrap().threads, 1);
+        let settings = settings(parsed(""), environment).unwrap();
+        assert_eq!((settings.threads, settings.max_rows), (1, 8));
+        assert_eq!(settings.max_delay, Some(Duration::from_millis(3)));
     }
 
     #[test]

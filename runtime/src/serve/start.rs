@@ -17,7 +17,7 @@ use modelwright_contract::{
 use super::{
     about,
     settings::Settings,
-    state::{Facts, Served, Threads},
+    state::{Facts, Served, Sharing, Threads},
     worker::{Worker, WorkerOptions, batch},
 };
 use crate::{
@@ -29,6 +29,8 @@ use crate::{
     session::{LoadError, Session, SessionOptions},
 };
 
+/// Longest time that a request waits for others on a GPU, unless another is asked for.
+const MAX_DELAY: Duration = Duration::from_millis(2);
 /// Largest file of golden samples.
 const MAX_GOLDEN_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -184,30 +186,54 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     };
     let session = Arc::new(session);
     let batches = samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples));
-    let one_thread = threads_of_a_run == 1;
-    let options =
-        WorkerOptions { batches, one_thread, ..worker_options(settings, session.is_shared(), has_loops) };
+    let found =
+        Found { is_shared: session.is_shared(), has_loops, batches, one_thread: threads_of_a_run == 1 };
+    let options = worker_options(settings, found);
     let threads = Threads { runs: options.threads, of_a_run: threads_of_a_run };
+    let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
     tracing::debug!(?options, "the model is run");
     let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
     let about = about::read(&settings.path, samples.as_ref());
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
-    Ok(Served { signature, labels, worker, threads, facts, about })
+    Ok(Served { signature, labels, worker, threads, sharing, facts, about })
 }
 
-/// How the model is run, before it is known whether requests may share a run, and what a run is.
-fn worker_options(settings: &Settings, is_shared: bool, has_loops: bool) -> WorkerOptions {
+/// What was found of a model and its runs.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is found by itself")]
+struct Found {
+    /// Whether runs from several threads go on at the same time.
+    is_shared: bool,
+    has_loops: bool,
+    /// Whether requests may share a run.
+    batches: bool,
+    /// Whether a run keeps to its thread.
+    one_thread: bool,
+}
+
+/// How the model is run.
+fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
+    // Where requests are, several would run at once.
+    let one_at_a_time = !found.is_shared || settings.mode == ServingMode::Latency;
+    let max_delay = match settings.max_delay {
+        // Beside other runs, a core that waits is a core that is lost.
+        _ if !one_at_a_time || !found.batches => Duration::ZERO,
+        Some(given) => given,
+        None if found.is_shared => Duration::ZERO,
+        None => MAX_DELAY,
+    };
     WorkerOptions {
         queue: settings.limits.queue,
-        threads: if is_shared { settings.threads } else { 1 },
-        batches: false,
-        // Where requests are, several would run at once.
-        quick: if has_loops || settings.mode == ServingMode::Latency {
+        threads: if found.is_shared { settings.threads } else { 1 },
+        batches: found.batches,
+        max_rows: if found.batches { settings.max_rows } else { 1 },
+        max_delay,
+        quick: if found.has_loops || settings.mode == ServingMode::Latency {
             Duration::ZERO
         } else {
             settings.quick
         },
-        one_thread: false,
+        one_thread: found.one_thread,
     }
 }
 
@@ -260,18 +286,37 @@ mod tests {
         worker::QUICK,
     };
 
-    fn options(line: &str, is_shared: bool, has_loops: bool) -> (usize, Duration) {
+    fn options(line: &str, is_shared: bool, has_loops: bool) -> WorkerOptions {
         let arguments = parsed(&format!(" --model x --name x{line}"));
-        let options =
-            worker_options(&settings(arguments, Environment::default()).unwrap(), is_shared, has_loops);
-        (options.threads, options.quick)
+        let found = Found { is_shared, has_loops, batches: true, one_thread: true };
+        worker_options(&settings(arguments, Environment::default()).unwrap(), found)
     }
 
     #[test]
     fn a_run_that_has_all_cores_is_made_on_the_one_thread_and_never_beside_another() {
+        let options = |line: &str, is_shared: bool, has_loops: bool| {
+            let options = options(line, is_shared, has_loops);
+            (options.threads, options.quick)
+        };
         assert_eq!(options("", true, false), (cores(), QUICK));
         assert_eq!(options(" --quick 7", true, false).1, Duration::from_micros(7));
         assert_eq!(options(" --mode Latency", true, false), (1, Duration::ZERO));
         assert_eq!(options("", false, true), (1, Duration::ZERO));
+    }
+
+    #[test]
+    fn requests_wait_for_others_only_where_runs_are_made_one_at_a_time() {
+        let delay = |line: &str, is_shared: bool| options(line, is_shared, false).max_delay;
+        assert_eq!(delay("", true), Duration::ZERO);
+        assert_eq!(delay(" --max-delay 500", true), Duration::ZERO, "other threads run meanwhile");
+        assert_eq!(delay(" --mode Latency", true), Duration::ZERO, "a processor's runs share little");
+        assert_eq!(delay(" --mode Latency --max-delay 500", true), Duration::from_micros(500));
+        assert_eq!(delay("", false), MAX_DELAY);
+        assert_eq!(delay(" --max-delay 0", false), Duration::ZERO);
+        assert_eq!(options(" --max-rows 3", true, false).max_rows, 3);
+        let settings = settings(parsed("--model x --name x"), Environment::default()).unwrap();
+        let found = Found { is_shared: false, has_loops: false, batches: false, one_thread: true };
+        let options = worker_options(&settings, found);
+        assert_eq!((options.max_rows, options.max_delay), (1, Duration::ZERO), "rows are not independent");
     }
 }

@@ -55,6 +55,15 @@ pub struct Threads {
     pub of_a_run: usize,
 }
 
+/// How requests share runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// Most rows of a run; 1 if none is shared.
+    pub max_rows: u32,
+    /// Longest time that a request waits for others.
+    pub max_delay: Duration,
+}
+
 /// A model that answers.
 #[derive(Debug)]
 pub struct Served {
@@ -66,6 +75,8 @@ pub struct Served {
     pub worker: Worker,
     /// How the cores are shared out.
     pub threads: Threads,
+    /// How requests share runs.
+    pub sharing: Sharing,
     /// What is reported.
     pub facts: Facts,
     /// What people are told.

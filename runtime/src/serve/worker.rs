@@ -8,6 +8,7 @@
 
 pub mod batch;
 mod cost;
+mod delay;
 mod gather;
 mod queue;
 mod runs;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 use self::{
     cost::Cost,
+    delay::{Arrivals, Delay, Waiting},
     gather::{Gathering, Here},
     queue::{Job, Queue},
     runs::Runs,
@@ -91,6 +93,10 @@ pub struct WorkerOptions {
     pub threads: usize,
     /// Whether requests that wait together may be run together.
     pub batches: bool,
+    /// Most rows of such a run.
+    pub max_rows: u32,
+    /// Longest time that a request waits for others to share its run, where that pays.
+    pub max_delay: Duration,
     /// Longest run, on average, that is made where the request is.
     pub quick: Duration,
     /// Whether a run keeps to the thread that makes it.
@@ -111,6 +117,8 @@ struct Shared {
     runs: Runs,
     gathering: Gathering,
     batches: bool,
+    max_rows: i64,
+    delay: Delay,
     cost: Cost,
 }
 
@@ -151,6 +159,8 @@ impl Worker {
         let quick = if session.is_shared() { options.quick } else { Duration::ZERO };
         let shared = Arc::new(Shared {
             batches: options.batches,
+            max_rows: i64::from(options.max_rows),
+            delay: Delay::new(options.max_delay),
             session,
             // As many more as threads that have not taken them yet.
             queue: Queue::new((options.queue as usize).saturating_add(threads)),
@@ -237,6 +247,10 @@ impl Worker {
     }
 }
 
+fn count(requests: usize) -> u32 {
+    u32::try_from(requests).unwrap_or(u32::MAX)
+}
+
 /// Why a job was dropped: with time left, it was because nothing is begun any more.
 fn why_dropped(deadline: Instant) -> Refused {
     if Instant::now() < deadline { Refused::Stopping } else { Refused::Late }
@@ -256,6 +270,7 @@ impl Shared {
         if let Some(measured) = measured {
             self.cost.end(&measured, ended, run.requests);
         }
+        self.delay.learn(count(run.requests), ended - begun);
         Some(Answer { computed: ended - begun, requests: run.requests, ..Answer::of_one(outputs) })
     }
 
@@ -264,20 +279,29 @@ impl Shared {
         let so_far: Vec<&[Tensor]> = taken.iter().map(|job| job.inputs.as_slice()).collect();
         self.batches
             && taken.first().is_some_and(|first| first.outputs == next.outputs)
-            && batch::joins(&so_far, &next.inputs)
+            && batch::joins(&so_far, &next.inputs, self.max_rows)
+    }
+
+    /// How long jobs wait for another one to share their run.
+    fn patience(&self, taken: &[Job], arrivals: Arrivals) -> Option<Duration> {
+        let rows = taken.iter().map(|job| batch::rows(&job.inputs)).sum::<Option<i64>>()?;
+        let since = taken.iter().map(|job| job.queued_at).min()?;
+        let deadline = taken.iter().map(|job| job.deadline).min()?;
+        let waiting = Waiting { requests: count(taken.len()), since, deadline };
+        (rows < self.max_rows).then(|| self.delay.patience(waiting, arrivals, Instant::now()))?
     }
 
     fn work(&self) {
-        while let Some(jobs) = self.queue.pop(|taken, next| self.joins(taken, next)) {
+        let joins = |taken: &[Job], next: &Job| self.joins(taken, next);
+        while let Some(jobs) = self.queue.pop(joins, |taken, arrivals| self.patience(taken, arrivals)) {
             self.run(jobs);
         }
     }
 
     /// Runs jobs, together as far as they may share runs.
     fn run_all(&self, jobs: Vec<Job>) {
-        let now = Instant::now();
         let mut group: Vec<Job> = Vec::with_capacity(jobs.len());
-        for job in jobs.into_iter().filter(|job| !job.is_over(now)) {
+        for job in jobs {
             if !group.is_empty() && !self.joins(&group, &job) {
                 self.run(std::mem::take(&mut group));
             }
@@ -287,7 +311,9 @@ impl Shared {
     }
 
     /// Runs jobs that share a run.
-    fn run(&self, jobs: Vec<Job>) {
+    fn run(&self, mut jobs: Vec<Job>) {
+        let now = Instant::now();
+        jobs.retain(|job| !job.is_over(now));
         let jobs = if jobs.len() > 1 { self.run_together(jobs) } else { jobs };
         for job in jobs {
             self.run_alone(job);

@@ -343,17 +343,21 @@ fn threads(serving: &Serving) -> (usize, usize) {
 #[test]
 fn the_mode_shares_the_cores_out_between_runs_or_within_one() {
     let cores = modelwright_runtime::cores::cores();
-    for (arguments, runs, of_a_run) in [
-        (&[][..], cores, 1),
-        (&["--mode", "Throughput"], cores, 1),
-        (&["--mode", "Latency"], 1, cores),
-        (&["--threads", "1"], 1, cores),
+    for (arguments, runs, of_a_run, rows, delay) in [
+        (&[][..], cores, 1, "64", "0"),
+        (&["--mode", "Throughput", "--max-rows", "8", "--max-delay", "500"], cores, 1, "8", "0"),
+        (&["--mode", "Latency", "--max-delay", "500"], 1, cores, "64", "500"),
+        (&["--threads", "1"], 1, cores, "64", "0"),
     ] {
         let serving = Serving::model("linear", arguments);
         let config = serving.client().get("/v2/models/linear/config").json();
         let group = json!([{"name": "linear", "count": runs, "kind": "KIND_CPU"}]);
         assert_eq!(config["instance_group"], group, "{arguments:?}");
-        let parameters = json!({"intra_op_thread_count": {"string_value": of_a_run.to_string()}});
+        let parameters = json!({
+            "intra_op_thread_count": {"string_value": of_a_run.to_string()},
+            "max_shared_rows": {"string_value": rows},
+            "max_queue_delay_microseconds": {"string_value": delay},
+        });
         assert_eq!(config["parameters"], parameters, "{arguments:?}");
         // The one that loaded the model ends a moment after it is ready. No other is there: ONNX Runtime's makers would
         // hear of it from one of their own.

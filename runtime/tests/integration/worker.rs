@@ -13,8 +13,15 @@ use modelwright_runtime::{
 
 use crate::support::onnx::{FLOAT, bytes, model, node, number, value};
 
-const OPTIONS: WorkerOptions =
-    WorkerOptions { queue: 64, threads: 1, batches: true, quick: Duration::ZERO, one_thread: true };
+const OPTIONS: WorkerOptions = WorkerOptions {
+    queue: 64,
+    threads: 1,
+    batches: true,
+    max_rows: batch::MAX_ROWS,
+    max_delay: Duration::ZERO,
+    quick: Duration::ZERO,
+    one_thread: true,
+};
 
 fn load(name: &str) -> Session {
     Session::load(&crate::session::model(name), &SessionOptions::default()).unwrap()
@@ -184,4 +191,43 @@ async fn a_full_queue_a_late_request_and_the_end_are_told_apart() {
     assert!(stopped.1, "the run was not stopped");
     assert!(matches!(stopped.0.unwrap().outputs, Err(RunError::Cancelled)));
     assert_eq!(run(1, 30_000).await.unwrap_err(), Refused::Stopping);
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_where_it_was_asked_for_stops_no_other() {
+    let worker = worker("slow", WorkerOptions { quick: Duration::from_mins(1), batches: false, ..OPTIONS });
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let stopped = worker.run(rounds(100_000_000), Vec::new(), deadline).await.unwrap();
+    assert!(matches!(stopped.outputs, Err(RunError::Cancelled)), "{stopped:?}");
+    assert!(stopped.queued.is_zero(), "it was not made here");
+    assert!(worker.run(rounds(1), Vec::new(), soon()).await.unwrap().outputs.is_ok());
+}
+
+#[tokio::test]
+async fn a_run_with_a_fixed_cost_waits_for_requests_that_come_soon() {
+    // One request comes a while before seven others; how often do they share its run?
+    let shared = async |max_delay: Duration, max_rows: u32| {
+        let worker = worker("fixed_cost", WorkerOptions { max_delay, max_rows, ..OPTIONS });
+        let run = || worker.run(vec![tensor("x", Datatype::Fp32, &[1], vec![0; 4])], Vec::new(), soon());
+        let mut shared = 0;
+        for _ in 0..20 {
+            let others = async {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                futures::future::join_all((0..7).map(|_| run())).await
+            };
+            let (first, others) = tokio::join!(run(), others);
+            let first = first.unwrap();
+            let requests = first.requests;
+            let expected = first.outputs.unwrap();
+            assert!(others.into_iter().all(|answer| answer.unwrap().outputs.unwrap() == expected));
+            assert!(requests <= max_rows as usize, "{requests}");
+            shared += usize::from(requests > 1);
+        }
+        shared
+    };
+    let long = Duration::from_mins(1);
+    // On a machine that is not busy, none do if none are waited for.
+    let waited = shared(long, batch::MAX_ROWS).await;
+    assert!(waited >= 14, "{waited} of 20");
+    shared(long, 4).await;
 }

@@ -132,6 +132,30 @@ def main() -> None:
             constant("matrix", np.eye(64, dtype=np.float32)),
         ],
     )
+    # However many rows are answered, it takes as long.
+    body = h.make_graph(
+        [
+            h.make_node("Identity", ["continue_in"], ["continue_out"]),
+            h.make_node("Cos", ["state_in"], ["state_out"]),
+        ],
+        "body",
+        [
+            tensor("i", TensorProto.INT64, []),
+            tensor("continue_in", TensorProto.BOOL, []),
+            tensor("state_in", TensorProto.FLOAT, []),
+        ],
+        [tensor("continue_out", TensorProto.BOOL, []), tensor("state_out", TensorProto.FLOAT, [])],
+    )
+    save(
+        "fixed_cost",
+        [
+            h.make_node("Loop", ["rounds", "", "start"], ["end"], body=body),
+            h.make_node("Add", ["x", "end"], ["y"]),
+        ],
+        [tensor("x", TensorProto.FLOAT, ["n"])],
+        [tensor("y", TensorProto.FLOAT, ["n"])],
+        [constant("rounds", np.int64(50_000)), constant("start", np.float32(0.5))],
+    )
     element = h.make_tensor_type_proto(TensorProto.FLOAT, ["n"])
     save(
         "sequence",

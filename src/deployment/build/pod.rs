@@ -143,6 +143,7 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         allow_fallback: asked.allow_fallback,
         limits: asked.limits.clone(),
         mode: asked.mode,
+        batching: asked.batching,
     };
     let pod_name = EnvVar {
         name: names::POD_NAME_ENV.into(),

@@ -1,7 +1,6 @@
 //! The methods of the Open Inference Protocol and of gRPC's health service. In go messages; out come messages.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -34,7 +33,7 @@ use crate::{
     serve::{
         error::ApiError,
         metadata::{
-            BACKEND, EXTENSIONS, INTRA_OP, PLATFORM, SERVER, check_names, data_type, kind_of, readiness,
+            BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, kind_of, parameters, readiness,
         },
         pipeline,
         state::{Served, State},
@@ -192,10 +191,10 @@ impl GrpcInferenceService for Inference {
                     count: i32::try_from(served.threads.runs).unwrap_or(i32::MAX),
                     kind: Kind::from_str_name(kind_of(&served)).unwrap_or_default().into(),
                 }],
-                parameters: HashMap::from([(
-                    INTRA_OP.to_owned(),
-                    ModelParameter { string_value: served.threads.of_a_run.to_string() },
-                )]),
+                parameters: parameters(&served)
+                    .into_iter()
+                    .map(|(name, string_value)| (name.to_owned(), ModelParameter { string_value }))
+                    .collect(),
                 backend: BACKEND.to_owned(),
             }),
         }))

@@ -13,8 +13,8 @@ use crate::{
     tensor::{Tensor, element_count},
 };
 
-/// Most rows of one run.
-const MAX_ROWS: i64 = 64;
+/// Most rows of one run, unless another number is asked for.
+pub const MAX_ROWS: u32 = 64;
 /// Most bytes of one run's inputs: beyond, a run is bound by memory and nothing is gained.
 const MAX_BYTES: usize = 1024 * 1024;
 /// How far an answer may move when its row is run with others, which orders sums anew: as with golden samples.
@@ -33,13 +33,13 @@ pub fn rows(inputs: &[Tensor]) -> Option<i64> {
 }
 
 /// Whether inputs can be put behind others: as many rows as there is room for, the same tensors, the same other sizes.
-pub fn joins(so_far: &[&[Tensor]], next: &[Tensor]) -> bool {
+pub fn joins(so_far: &[&[Tensor]], next: &[Tensor], max_rows: i64) -> bool {
     let Some(first) = so_far.first() else { return true };
     let fits = |(a, b): (&Tensor, &Tensor)| {
         a.name == b.name && a.datatype == b.datatype && a.shape.get(1..) == b.shape.get(1..)
     };
     let bytes = |inputs: &[Tensor]| inputs.iter().map(|input| input.data.len()).sum::<usize>();
-    let room = |rows: i64| rows <= MAX_ROWS;
+    let room = |rows: i64| rows <= max_rows;
     first.len() == next.len()
         && first.iter().zip(next).all(fits)
         && so_far.iter().copied().chain([next]).map(rows).sum::<Option<i64>>().is_some_and(room)
@@ -96,11 +96,13 @@ pub fn prove(session: &Session, samples: &[Vec<Tensor>]) -> Result<bool, RunErro
         return Ok(false);
     }
     let Some(first) = samples.first() else { return Ok(false) };
-    let Some(second) = samples.iter().skip(1).find(|next| *next != first && joins(&[first], next)) else {
+    let Some(second) =
+        samples.iter().skip(1).find(|next| *next != first && joins(&[first], next, MAX_ROWS.into()))
+    else {
         return Ok(false);
     };
     let trial: [&[Tensor]; 3] = [first, second, first];
-    if !joins(&trial[..2], trial[2]) {
+    if !joins(&trial[..2], trial[2], MAX_ROWS.into()) {
         return Ok(false);
     }
     let Some(counts) = trial.iter().map(|inputs| rows(inputs)).collect::<Option<Vec<_>>>() else {
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn rows_are_put_together_and_taken_apart() {
         let (a, b) = ([input(&[1, 2], &[1, 2])], [input(&[2, 2], &[3, 4, 5, 6])]);
-        assert!(joins(&[&a], &b));
+        assert!(joins(&[&a], &b, 64));
         let joint = join(&[&a, &b]);
         assert_eq!(joint, [input(&[3, 2], &[1, 2, 3, 4, 5, 6])]);
         assert_eq!(split(&joint, &[1, 2]).unwrap(), [a.to_vec(), b.to_vec()]);
@@ -166,12 +168,12 @@ mod tests {
     #[test]
     fn other_sizes_and_too_many_rows_do_not_join() {
         let a = [input(&[1, 2], &[1, 2])];
-        assert!(!joins(&[&a], &[input(&[1, 3], &[1, 2, 3])]));
-        assert!(!joins(&[&a], &[input(&[0, 2], &[])]), "no rows");
+        assert!(!joins(&[&a], &[input(&[1, 3], &[1, 2, 3])], 64));
+        assert!(!joins(&[&a], &[input(&[0, 2], &[])], 64), "no rows");
         let many = [input(&[64, 2], &[0; 128])];
-        assert!(!joins(&[&a], &many));
+        assert!(!joins(&[&a], &many, 64));
         let mut other = input(&[1, 2], &[1, 2]);
         other.name = "z".to_owned();
-        assert!(!joins(&[&a], &[other]));
+        assert!(!joins(&[&a], &[other], 64));
     }
 }

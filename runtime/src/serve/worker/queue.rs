@@ -7,12 +7,12 @@ use std::{
         Condvar, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
-use super::Answer;
+use super::{Answer, delay::Arrivals};
 use crate::{session::Cancellation, tensor::Tensor};
 
 /// A request that waits.
@@ -50,6 +50,7 @@ pub struct Queue {
 #[derive(Default)]
 struct Inside {
     jobs: VecDeque<Job>,
+    arrivals: Arrivals,
     closed: bool,
 }
 
@@ -81,6 +82,7 @@ impl Queue {
         if inside.closed || inside.jobs.len() >= self.capacity {
             return Err(job);
         }
+        inside.arrivals.count(job.queued_at);
         inside.jobs.push_back(job);
         self.waiting.store(inside.jobs.len(), Ordering::Relaxed);
         drop(inside);
@@ -88,8 +90,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for a job; with it come those of the next ones that `joins` lets join it. None when the queue is closed.
-    pub fn pop(&self, mut joins: impl FnMut(&[Job], &Job) -> bool) -> Option<Vec<Job>> {
+    /// Waits for a job; with it come those of the next ones that `joins` lets join it, and those that come within the time
+    /// that `patience` gives them each time. None when the queue is closed.
+    pub fn pop(
+        &self,
+        mut joins: impl FnMut(&[Job], &Job) -> bool,
+        mut patience: impl FnMut(&[Job], Arrivals) -> Option<Duration>,
+    ) -> Option<Vec<Job>> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if inside.closed {
@@ -101,11 +108,18 @@ impl Queue {
                     continue;
                 }
                 let mut taken = vec![job];
-                while inside.jobs.front().is_some_and(|next| next.is_over(now) || joins(&taken, next)) {
-                    taken.extend(inside.jobs.pop_front().filter(|next| !next.is_over(now)));
+                loop {
+                    while inside.jobs.front().is_some_and(|next| next.is_over(now) || joins(&taken, next)) {
+                        taken.extend(inside.jobs.pop_front().filter(|next| !next.is_over(now)));
+                    }
+                    self.waiting.store(inside.jobs.len(), Ordering::Relaxed);
+                    if !inside.jobs.is_empty() || inside.closed {
+                        return Some(taken);
+                    }
+                    let Some(wait) = patience(&taken, inside.arrivals) else { return Some(taken) };
+                    let woken = self.news.wait_timeout(inside, wait);
+                    inside = woken.unwrap_or_else(PoisonError::into_inner).0;
                 }
-                self.waiting.store(inside.jobs.len(), Ordering::Relaxed);
-                return Some(taken);
             }
             self.waiting.store(0, Ordering::Relaxed);
             inside = self.news.wait(inside).unwrap_or_else(PoisonError::into_inner);
@@ -116,5 +130,66 @@ impl Queue {
     pub fn close(&self) {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.news.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn job() -> (Job, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        let queued_at = Instant::now();
+        let deadline = queued_at + MINUTE;
+        (
+            Job { inputs: Vec::new(), outputs: Vec::new(), cancellation: None, queued_at, deadline, reply },
+            answer,
+        )
+    }
+
+    #[test]
+    fn those_who_come_within_the_patience_for_them_are_taken_too() {
+        let queue = Queue::new(8);
+        let (waits, waiting) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| {
+                queue.pop(
+                    |_, _| true,
+                    |taken, _| {
+                        waits.send(taken.len()).unwrap();
+                        (taken.len() < 3).then_some(MINUTE)
+                    },
+                )
+            });
+            let mut answers = Vec::new();
+            for number in 1..=3 {
+                let (job, answer) = job();
+                assert!(queue.push(job).is_ok());
+                answers.push(answer);
+                // It waits for the next one before that comes.
+                while waiting.recv().unwrap() < number {}
+            }
+            assert_eq!(taken.join().unwrap().unwrap().len(), 3);
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_others_while_one_that_cannot_join_does_nor_at_the_end() {
+        let queue = Queue::new(8);
+        let (first, _one) = job();
+        let (second, _two) = job();
+        assert!(queue.push(first).is_ok() && queue.push(second).is_ok());
+        let taken = queue.pop(|_, _| false, |_, _| Some(MINUTE)).unwrap();
+        assert_eq!((taken.len(), queue.waiting()), (1, 1));
+        let mut asked = 0;
+        let patience = |_: &[Job], _| {
+            asked += 1;
+            (asked == 1).then_some(Duration::from_millis(1))
+        };
+        assert_eq!(queue.pop(|_, _| true, patience).unwrap().len(), 1);
+        assert_eq!(asked, 2, "asked again when the time was over");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -95,9 +96,21 @@ impl Program {
     }
 }
 
-/// An address that nothing listens at.
+/// An address that nothing listens at, and that nothing else gets: systems give out ports from 32,768 on to whoever asks
+/// for any, to clients too, so that one of those would not stay free until somebody listens there.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        // Another process begins elsewhere.
+        let number = std::process::id().wrapping_mul(997).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT).unwrap();
+        if let Ok(free) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return free.local_addr().unwrap();
+        }
+    }
+    panic!("every port from {FIRST} on is taken");
 }
 
 fn find(name: &str) -> PathBuf {

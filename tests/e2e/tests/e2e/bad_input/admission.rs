@@ -242,6 +242,11 @@ fn deployments() -> Vec<Row> {
             ["spec.serving.timeout in body should match"],
         ),
         row(
+            served(json!({"serving": {"batching": {"maxDelay": "2ms"}}})),
+            Refused,
+            ["spec.serving.batching.maxDelay applies where", "name CUDA", "mode to Latency"],
+        ),
+        row(
             served(json!({"accelerator": {"executionProviders": ["TPU"]}})),
             Refused,
             ["spec.accelerator.executionProviders[0]: Unsupported value: \"TPU\"", "\"CUDA\""],

@@ -144,6 +144,11 @@ fn deployments() -> Vec<Row> {
             ["spec.serving.timeout `0s`", "at most 24h"],
         ),
         row(
+            served("delay", json!({"serving": {"mode": "Latency", "batching": {"maxDelay": "11s"}}})),
+            INVALID,
+            ["spec.serving.batching.maxDelay `11s`", "0ms to 10s"],
+        ),
+        row(
             served("bytes", json!({"serving": {"maxRequestBytes": "0"}})),
             INVALID,
             ["spec.serving.maxRequestBytes `0`", "64Mi"],
