@@ -114,8 +114,11 @@ class Bench:
         if server.has_ended():
             message = f"{server.name} ended while it was loaded"
             raise clients.LoadError(message)
-        used = processes.processor_seconds(server.root) - before
-        return Sample(taken.requests / taken.seconds, used / taken.requests * 1e6, taken.p50, taken.p99)
+        used, in_kernel = (
+            (now - then) / taken.requests * 1e6
+            for now, then in zip(processes.processor_seconds(server.root), before, strict=True)
+        )
+        return Sample(taken.requests / taken.seconds, used, in_kernel, taken.p50, taken.p99)
 
     def check(self, server: Server, work: Workload, protocols: tuple[str, ...]) -> int:
         """Compare a server's answers with those of ONNX Runtime by itself; give the size of the last one."""
@@ -257,7 +260,8 @@ def main() -> None:
     why_not = instructions.get("why_not", "" if instructions else "the command instructions was not run")
     found = targets.judge(bench.results, bench.missing, instructions.get("ratio"), why_not)
     conditions = report.Conditions(machine(), given.versions, given.rounds, given.seconds, time.monotonic() - begun)
-    text = report.render(conditions, bench.results, bench.started, bench.missing, found)
+    parts = instructions.get("parts", {})
+    text = report.render(conditions, bench.results, bench.started, bench.missing, found, parts)
     given.report.write_text(text)
     given.report.with_suffix(".svg").write_text(plot.draw(bench.results))
     print(text)

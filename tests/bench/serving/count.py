@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from clients import http_text
 from compared import Echo, Modelwright
 from matrix import ECHO, OURS, RAW
+from parts import share_out
 from payloads import Body, binary_body, workload, write_raw
 
 if TYPE_CHECKING:
@@ -234,7 +235,12 @@ def main() -> None:
     here = conditions(given.library)
     print(f"{found.modelwright:,.0f} instructions a request, {found.ratio:.3f} of the floor's", file=sys.stderr)
     if given.what == "measure":
-        given.file.write_text(json.dumps({"ratio": found.ratio, "instructions": asdict(found)}) + "\n")
+        # Of the last section, which differs from the one that counts by half a percent at most.
+        dumps = {OURS: OURS, ECHO: ECHO, RAW: "raw"}
+        parts = {name: share_out(given.work / f"{dump}.callgrind.{SECTIONS + 1}") for name, dump in dumps.items()}
+        by_request = {name: {part: n / REQUESTS for part, n in of.items()} for name, of in parts.items()}
+        measured = {"ratio": found.ratio, "instructions": asdict(found), "parts": by_request}
+        given.file.write_text(json.dumps(measured) + "\n")
     elif given.what == "accept":
         numbers = {name: round(value) for name, value in asdict(found).items()}
         EXPECTED.write_text(json.dumps({"conditions": here, "instructions": numbers}, indent=2) + "\n")

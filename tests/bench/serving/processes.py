@@ -30,15 +30,17 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def processor_seconds(root: int) -> float:
-    """Give the user and system time of a tree, with that of children that ended and were waited for."""
-    ticks = 0
+def processor_seconds(root: int) -> tuple[float, float]:
+    """Give the time of a tree, with that of children that ended and were waited for: all of it, and the kernel's."""
+    used = in_kernel = 0
     for process in tree(root):
         try:
-            ticks += sum(map(int, _stat(process)[TIMES]))
+            times = [int(time) for time in _stat(process)[TIMES]]
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return ticks / TICKS
+        used += sum(times)
+        in_kernel += sum(times[1::2])
+    return used / TICKS, in_kernel / TICKS
 
 
 def megabytes(root: int) -> float:

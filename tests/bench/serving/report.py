@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matrix import ECHO, GROUPS, OURS, PARSE, RAW, Group
+from parts import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 PROTOCOLS = {"binary": "binary", "json": "JSON", "grpc": "gRPC", "": ""}
 
 WRITTEN = "Written by `make bench`; [tests/bench/README.md](../tests/bench/README.md) says how it measures."
+FIELDS = ("rate", "microseconds", "kernel", "p50", "p99")
+PARTS_OF = """The instructions of a request, shared out to where each was written, wherever the compiler put it. The
+kernel's are not among them: the tables above have its time."""
 FIGURES = """Figures are medians ± half of what lies between the highest and the lowest round. CPU is that of a server's
 whole tree of processes. Compare CPU before requests/s: clients share the cores."""
 
@@ -54,7 +58,7 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def _row(results: Results, cell: Cell, first: list[str]) -> list[str]:
-    series = [results.series(cell, figure) for figure in ("rate", "microseconds", "p50", "p99")]
+    series = [results.series(cell, figure) for figure in FIELDS]
     return [*first, *map(_figure, series)]
 
 
@@ -67,7 +71,7 @@ def _group(results: Results, group: Group) -> str:
             _place(cell.server),
         ),
     )
-    figures = ["requests/s", "CPU µs a request", "p50 ms", "p99 ms"]
+    figures = ["requests/s", "CPU µs a request", "of it in the kernel", "p50 ms", "p99 ms"]
     rows = (_row(results, cell, [cell.server, PROTOCOLS[cell.protocol], str(cell.connections)]) for cell in cells)
     kept, thrown = results.kept[group.workload], results.thrown[group.workload]
     parts = [
@@ -98,12 +102,25 @@ def _starts(servers: list[Server]) -> str:
     return _table(["server", "first answer, s after it was executed", "memory then, MB"], rows)
 
 
-def render(
+def _parts(parts: Mapping[str, Mapping[str, float]]) -> str:
+    """Tell what a request's instructions are spent on, ours beside those of the floor."""
+    servers = (OURS, ECHO, RAW)
+    over = {part: parts[OURS].get(part, 0) - parts[ECHO].get(part, 0) - parts[RAW].get(part, 0) for part in PARTS}
+    rows = (
+        [part, *(f"{parts[server].get(part, 0):,.0f}" for server in servers), f"{over[part]:+,.0f}"] for part in PARTS
+    )
+    sums = {server: sum(parts[server].values()) for server in servers}
+    total = ["all", *(f"{sums[server]:,.0f}" for server in servers), f"{sum(over.values()):+,.0f}"]
+    return _table(["part", *servers, "over the floor"], [*rows, total])
+
+
+def render(  # noqa: PLR0913, PLR0917, a report has that many parts
     conditions: Conditions,
     results: Results,
     started: Mapping[str, list[Server]],
     missing: Mapping[str, str],
     found: list[Target],
+    parts_of: Mapping[str, Mapping[str, float]],
 ) -> str:
     """Write the report."""
     targets = "\n".join(["| target | measured | to reach | |", "| --- | --- | --- | --- |", *(t.row() for t in found)])
@@ -123,6 +140,8 @@ def render(
         targets,
         *(_group(results, group) for group in GROUPS if group.workload in results.kept),
     ]
+    if parts_of:
+        parts += ["## What the MLP's instructions are spent on, over binary", PARTS_OF, _parts(parts_of)]
     if "mlp" in started:
         parts += ["## Start and idle memory, with the MLP", _starts(started["mlp"])]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -44,10 +44,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: requests a second, microseconds of a processor a request, and latencies in milliseconds."""
+    """One run: requests a second, microseconds of a processor a request, in all and in the kernel, latencies in ms."""
 
     rate: float
     microseconds: float
+    kernel: float | None = None
     p50: float | None = None
     p99: float | None = None
 
