@@ -48,13 +48,13 @@ pub async fn read_body(
     // Most bodies come with their head, and need no timer.
     let bytes = match futures::poll!(&mut body) {
         Poll::Ready(bytes) => bytes?,
-        Poll::Pending => tokio::time::timeout(left(deadline), body)
+        Poll::Pending => Box::pin(tokio::time::timeout(left(deadline), body))
             .await
             .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))?,
     };
     let bytes = match head.encoding {
         None => bytes,
-        Some(encoding) => inflate(encoding, bytes, limit, head.json_length).await?,
+        Some(encoding) => Box::pin(inflate(encoding, bytes, limit, head.json_length)).await?,
     };
     Ok(Body { bytes, json_length: head.json_length })
 }

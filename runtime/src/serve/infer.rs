@@ -77,7 +77,7 @@ async fn answer(
     write(state, decoded.request, outputs, asked).await
 }
 
-async fn read(body: admit::Body, served: Arc<Served>) -> Result<Decoded, ApiError> {
+fn read(body: admit::Body, served: Arc<Served>) -> impl Future<Output = Result<Decoded, ApiError>> {
     // Binary data behind the text cost nothing to read.
     let text = body.json_length.unwrap_or(body.bytes.len());
     offload(text, move || {
@@ -86,15 +86,14 @@ async fn read(body: admit::Body, served: Arc<Served>) -> Result<Decoded, ApiErro
                 .map_err(|error| ApiError::BadRequest(error.to_string()))
         })
     })
-    .await
 }
 
-async fn write(
+fn write(
     state: &web::Data<State>,
     wanted: InferRequest,
     outputs: Outputs,
     asked: Option<Encoding>,
-) -> Result<Encoded, ApiError> {
+) -> impl Future<Output = Result<Encoded, ApiError>> + use<> {
     let size = match asked {
         None => encode::json_size(&wanted, &outputs.tensors),
         Some(_) => outputs.tensors.iter().map(|output| output.data.len().saturating_mul(10)).sum(),
@@ -114,5 +113,24 @@ async fn write(
             encoded.compressed(asked).map_err(|error| ApiError::Failed(error.to_string()))
         })
     })
-    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The C library's allocator has blocks of up to this many bytes ready for each thread.
+    const READY: usize = 1032;
+    /// What the HTTP library holds beside it, more or less.
+    const AROUND: usize = 100;
+
+    fn size<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_requests_future_is_small_enough_to_be_allocated_quickly() {
+        let size = size(infer);
+        assert!(size + AROUND <= READY, "{size} bytes");
+    }
 }

@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{
+    FutureExt,
+    future::{Either, ready},
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -149,15 +153,17 @@ fn run_error(error: &RunError) -> ApiError {
     }
 }
 
-/// Does small work here and large work on a thread for it.
-pub async fn offload<T: Send + 'static>(
+/// Does small work at once, and large work on a thread for it.
+pub fn offload<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
+) -> impl Future<Output = Result<T, ApiError>> {
+    // No `async`, so that what small work needs is not kept in the future: a request's future is allocated.
     if size <= SMALL {
-        return work();
+        return Either::Left(ready(work()));
     }
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(ApiError::Failed("a thread of the server ended; see its log".to_owned())))
+    let done = tokio::task::spawn_blocking(work);
+    Either::Right(done.map(|done| {
+        done.unwrap_or_else(|_| Err(ApiError::Failed("a thread of the server ended; see its log".to_owned())))
+    }))
 }

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use self::{
     cost::Cost,
     delay::{Arrivals, Delay, Waiting},
-    gather::{Gathering, Here},
+    gather::Gathering,
     queue::{Job, Queue},
     runs::Runs,
 };
@@ -210,20 +210,14 @@ impl Worker {
         let queued_at = Instant::now();
         let job = Job { inputs, outputs, cancellation: None, queued_at, deadline, reply };
         match here {
-            Some(here) => self.run_gathered(here, job, answer).await,
-            None => self.run_queued(job, answer).await,
+            Some(here) => {
+                here.leave(job);
+                self.shared.run_all(here.gather().await);
+                answer.await.map_err(|_| why_dropped(deadline))
+            }
+            // Apart, so that those who are answered at once do not hold room for a timer.
+            None => Box::pin(self.run_queued(job, answer)).await,
         }
-    }
-
-    async fn run_gathered(
-        &self,
-        here: &Here,
-        job: Job,
-        answer: oneshot::Receiver<Answer>,
-    ) -> Result<Answer, Refused> {
-        let deadline = job.deadline;
-        self.shared.run_all(here.gather(job).await);
-        answer.await.map_err(|_| why_dropped(deadline))
     }
 
     async fn run_queued(&self, mut job: Job, answer: oneshot::Receiver<Answer>) -> Result<Answer, Refused> {

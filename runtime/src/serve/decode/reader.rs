@@ -30,6 +30,19 @@ impl SyntaxError {
     }
 }
 
+/// Which bytes end the plain part of a string: its end, an escape, and what must be escaped.
+const ENDS_PLAIN: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        ends[byte] = true;
+        byte += 1;
+    }
+    ends[b'"' as usize] = true;
+    ends[b'\\' as usize] = true;
+    ends
+};
+
 /// A string that was passed over.
 struct Passed {
     escaped: bool,
@@ -201,13 +214,15 @@ impl<'a> Reader<'a> {
         self.take(b'"', expected)?;
         let mut passed = Passed { escaped: false, ascii: true };
         loop {
-            let mut seen = 0;
-            while let Some(byte) = self.peek()
-                && !matches!(byte, b'"' | b'\\' | ..0x20)
-            {
+            let (mut seen, mut length) = (0, 0);
+            for byte in self.rest() {
+                if ENDS_PLAIN[usize::from(*byte)] {
+                    break;
+                }
                 seen |= byte;
-                self.at += 1;
+                length += 1;
             }
+            self.at += length;
             passed.ascii &= seen.is_ascii();
             match self.peek() {
                 Some(b'"') => {

@@ -59,9 +59,13 @@ impl Here {
         alone.is_multiple_of(NOW_AND_THEN)
     }
 
-    /// Leaves a job, steps back, and gives what has gathered: nothing if another took it.
-    pub async fn gather(&self, job: Job) -> Vec<Job> {
+    /// Leaves a job.
+    pub fn leave(&self, job: Job) {
         self.jobs().push(job);
+    }
+
+    /// Steps back, and gives what has gathered: nothing if another took it.
+    pub async fn gather(&self) -> Vec<Job> {
         tokio::task::yield_now().await;
         let jobs = std::mem::take(&mut *self.jobs());
         match jobs.len() {
