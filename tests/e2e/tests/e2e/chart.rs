@@ -235,14 +235,18 @@ pub async fn upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serv
     release::install(images, &[]).await.expect("the chart can be set back");
 }
 
-/// Takes a field of the spec out of a CustomResourceDefinition, as it was before the field was there.
+/// Takes a field of the spec, and the rules that name it, out of a CustomResourceDefinition, as it was before the field
+/// was there.
 fn without_field(path: &Path, field: &str) {
     let text = fs::read_to_string(path).expect("the chart holds the CRD");
     let mut definition: serde_json::Value = serde_yaml::from_str(&text).expect("it is YAML");
-    let spec = definition
-        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
-        .and_then(serde_json::Value::as_object_mut)
-        .expect("the CRD has a spec");
+    let schema =
+        definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema").expect("the CRD has a schema");
+    let names_it = |rule: &serde_json::Value| rule["rule"].as_str().is_some_and(|rule| rule.contains(field));
+    if let Some(rules) = schema["x-kubernetes-validations"].as_array_mut() {
+        rules.retain(|rule| !names_it(rule));
+    }
+    let spec = schema["properties"]["spec"].as_object_mut().expect("the CRD has a spec");
     let removed = spec["properties"].as_object_mut().and_then(|fields| fields.remove(field));
     assert!(removed.is_some(), "{field} is a field of the spec");
     spec.remove("x-kubernetes-validations");
