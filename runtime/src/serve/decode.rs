@@ -166,10 +166,10 @@ fn decode_text(text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
     let mut binaries = Vec::new();
     reader.object("an object", |reader, key| {
         match key {
-            b"id" => {
+            "id" => {
                 request.id = if reader.null() { None } else { Some(reader.name("a string")?.into_owned()) }
             }
-            b"inputs" => {
+            "inputs" => {
                 has_inputs = true;
                 reader.array("an array of inputs", |reader| {
                     let number = request.inputs.len();
@@ -182,7 +182,7 @@ fn decode_text(text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
                     Ok::<_, Fault>(())
                 })?;
             }
-            b"outputs" => reader.array("an array of outputs", |reader| {
+            "outputs" => reader.array("an array of outputs", |reader| {
                 let number = request.outputs.len();
                 if number == MAX_TENSORS {
                     return Err(DecodeError::Count { what: "outputs" }.into());
@@ -193,7 +193,7 @@ fn decode_text(text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
                 binaries.push(parameters.binary_data);
                 Ok::<_, Fault>(())
             })?,
-            b"parameters" => {
+            "parameters" => {
                 let parameters = parameters(reader)?;
                 request.every.binary = parameters.binary_data_output;
             }
@@ -227,11 +227,11 @@ fn input(
     let mut size = None;
     reader.object("an input: an object", |reader, key| {
         match key {
-            b"name" => name = Some(reader.name("a string")?.into_owned()),
-            b"datatype" => datatype = Some(reader.name("a string")?),
-            b"shape" => shape = Some(sizes(reader)?),
-            b"parameters" => size = parameters(reader)?.binary_data_size,
-            b"data" => {
+            "name" => name = Some(reader.name("a string")?.into_owned()),
+            "datatype" => datatype = Some(reader.name("a string")?),
+            "shape" => shape = Some(sizes(reader)?),
+            "parameters" => size = parameters(reader)?.binary_data_size,
+            "data" => {
                 if let (Some(name), Some(datatype), Some(shape)) = (&name, &datatype, &shape) {
                     read = Some(array(reader, name, datatype, shape)?);
                 } else {
@@ -308,8 +308,8 @@ fn output(reader: &mut Reader<'_>, number: usize) -> Result<(String, Parameters)
     let mut found = Parameters::default();
     reader.object("an output: an object", |reader, key| {
         match key {
-            b"name" => name = Some(reader.name("a string")?.into_owned()),
-            b"parameters" => found = parameters(reader)?,
+            "name" => name = Some(reader.name("a string")?.into_owned()),
+            "parameters" => found = parameters(reader)?,
             _ => reader.skip()?,
         }
         Ok::<_, Fault>(())
@@ -335,11 +335,11 @@ fn parameters(reader: &mut Reader<'_>) -> Result<Parameters, Fault> {
     };
     reader.object("parameters: an object", |reader, key| {
         match key {
-            b"binary_data" => found.binary_data = Some(reader.boolean()?),
-            b"binary_data_output" => found.binary_data_output = reader.boolean()?,
-            b"binary_data_size" => found.binary_data_size = Some(count(reader, "a number of bytes")?),
-            b"classification" => found.classification = count(reader, "a number of classes")?,
-            b"shared_memory_region" => {
+            "binary_data" => found.binary_data = Some(reader.boolean()?),
+            "binary_data_output" => found.binary_data_output = reader.boolean()?,
+            "binary_data_size" => found.binary_data_size = Some(count(reader, "a number of bytes")?),
+            "classification" => found.classification = count(reader, "a number of classes")?,
+            "shared_memory_region" => {
                 let instead = "send the data in the request";
                 return Err(DecodeError::Extension { what: "shared_memory_region", instead }.into());
             }

@@ -7,8 +7,6 @@ use std::borrow::Cow;
 const MAX_DEPTH: usize = 64;
 /// Longest string that is a name, an id or a datatype.
 const MAX_NAME: usize = 1024;
-/// What would have done instead of a string that is none.
-const BROKEN: &str = "a string of valid UTF-8 and escapes";
 
 /// Text that is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +40,6 @@ const ENDS_PLAIN: [bool; 256] = {
     ends[b'\\' as usize] = true;
     ends
 };
-
-/// A string that was passed over.
-struct Passed {
-    escaped: bool,
-    ascii: bool,
-}
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug)]
@@ -139,14 +131,14 @@ impl<'a> Reader<'a> {
     pub fn object<E: From<SyntaxError>>(
         &mut self,
         expected: &'static str,
-        mut value: impl FnMut(&mut Self, &[u8]) -> Result<(), E>,
+        mut value: impl FnMut(&mut Self, &str) -> Result<(), E>,
     ) -> Result<(), E> {
         self.take(b'{', expected)?;
         if self.take_if(b'}') {
             return Ok(());
         }
         loop {
-            let key = self.utf8("a key")?;
+            let key = self.string("a key")?;
             self.take(b':', "a colon after the key")?;
             value(self, &key)?;
             if !self.take_if(b',') {
@@ -175,31 +167,16 @@ impl<'a> Reader<'a> {
 
     /// A string of any length.
     pub fn string(&mut self, expected: &'static str) -> Result<Cow<'a, str>, SyntaxError> {
-        let here = *self;
-        match self.utf8(expected)? {
-            Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
-                Ok(string) => Ok(Cow::Borrowed(string)),
-                Err(_) => here.fault(BROKEN),
-            },
-            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).or_else(|_| here.fault(BROKEN)),
-        }
-    }
-
-    /// The bytes of a string, which are valid UTF-8.
-    fn utf8(&mut self, expected: &'static str) -> Result<Cow<'a, [u8]>, SyntaxError> {
         self.next_token();
-        let here = *self;
-        let passed = self.skip_string(expected)?;
-        let token = self.since(here.at);
-        if passed.escaped {
-            let string = serde_json::from_slice::<String>(token).or_else(|_| here.fault(BROKEN))?;
-            return Ok(Cow::Owned(string.into_bytes()));
+        let start = self.at;
+        let escaped = self.skip_string(expected)?;
+        let token = self.since(start);
+        let broken = SyntaxError { offset: start, expected: "a string of valid UTF-8 and escapes" };
+        if escaped {
+            return serde_json::from_slice(token).map(Cow::Owned).map_err(|_| broken);
         }
         let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
-        if !passed.ascii && std::str::from_utf8(inner).is_err() {
-            return here.fault(BROKEN);
-        }
-        Ok(Cow::Borrowed(inner))
+        std::str::from_utf8(inner).map(Cow::Borrowed).map_err(|_| broken)
     }
 
     /// A string that names something.
@@ -209,28 +186,19 @@ impl<'a> Reader<'a> {
         if name.len() > MAX_NAME { here.fault("a string of at most 1024 bytes") } else { Ok(name) }
     }
 
-    /// Passes over a string.
-    fn skip_string(&mut self, expected: &'static str) -> Result<Passed, SyntaxError> {
+    /// Passes over a string, and tells whether it has escapes.
+    fn skip_string(&mut self, expected: &'static str) -> Result<bool, SyntaxError> {
         self.take(b'"', expected)?;
-        let mut passed = Passed { escaped: false, ascii: true };
+        let mut escaped = false;
         loop {
-            let (mut seen, mut length) = (0, 0);
-            for byte in self.rest() {
-                if ENDS_PLAIN[usize::from(*byte)] {
-                    break;
-                }
-                seen |= byte;
-                length += 1;
-            }
-            self.at += length;
-            passed.ascii &= seen.is_ascii();
+            self.at += self.rest().iter().take_while(|byte| !ENDS_PLAIN[usize::from(**byte)]).count();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(passed);
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
-                    passed.escaped = true;
+                    escaped = true;
                     self.advance(2);
                 }
                 _ => return self.fault("the end of the string, with control characters escaped"),
