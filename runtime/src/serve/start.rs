@@ -138,8 +138,7 @@ pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
 /// Loads and tries the model.
 pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError> {
     let graph = crate::session::graph_in(&settings.path);
-    // Requests that run together share the cores.
-    let threads_of_a_run = (cores() / settings.threads.max(1)).max(1);
+    let threads_of_a_run = threads_of_a_run(settings);
     let options = SessionOptions {
         execution_providers: settings.execution_providers.clone(),
         allow_fallback: settings.allow_fallback,
@@ -186,8 +185,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     };
     let session = Arc::new(session);
     let batches = samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples));
-    let found =
-        Found { is_shared: session.is_shared(), has_loops, batches, one_thread: threads_of_a_run == 1 };
+    let found = Found { is_shared: session.is_shared(), has_loops, batches };
     let options = worker_options(settings, found);
     let threads = Threads { runs: options.threads, of_a_run: threads_of_a_run };
     let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
@@ -200,15 +198,17 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
 
 /// What was found of a model and its runs.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is found by itself")]
 struct Found {
     /// Whether runs from several threads go on at the same time.
     is_shared: bool,
     has_loops: bool,
     /// Whether requests may share a run.
     batches: bool,
-    /// Whether a run keeps to its thread.
-    one_thread: bool,
+}
+
+/// Requests that run together share the cores.
+fn threads_of_a_run(settings: &Settings) -> usize {
+    (cores() / settings.threads.max(1)).max(1)
 }
 
 /// How the model is run.
@@ -233,7 +233,7 @@ fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
         } else {
             settings.quick
         },
-        one_thread: found.one_thread,
+        one_thread: threads_of_a_run(settings) == 1,
     }
 }
 
@@ -288,7 +288,7 @@ mod tests {
 
     fn options(line: &str, is_shared: bool, has_loops: bool) -> WorkerOptions {
         let arguments = parsed(&format!(" --model x --name x{line}"));
-        let found = Found { is_shared, has_loops, batches: true, one_thread: true };
+        let found = Found { is_shared, has_loops, batches: true };
         worker_options(&settings(arguments, Environment::default()).unwrap(), found)
     }
 
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(delay(" --max-delay 0", false), Duration::ZERO);
         assert_eq!(options(" --max-rows 3", true, false).max_rows, 3);
         let settings = settings(parsed("--model x --name x"), Environment::default()).unwrap();
-        let found = Found { is_shared: false, has_loops: false, batches: false, one_thread: true };
+        let found = Found { is_shared: false, has_loops: false, batches: false };
         let options = worker_options(&settings, found);
         assert_eq!((options.max_rows, options.max_delay), (1, Duration::ZERO), "rows are not independent");
     }

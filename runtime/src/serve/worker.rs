@@ -131,8 +131,8 @@ impl Drop for End {
     }
 }
 
-/// What a run is made for.
-struct Run<'a> {
+/// What bounds a run, and for how many it is made.
+struct Terms<'a> {
     /// Stops it, beside its deadline and the end of the process.
     cancellation: Option<&'a Cancellation>,
     deadline: Instant,
@@ -203,8 +203,8 @@ impl Worker {
         let here = gathers.then(|| self.shared.gathering.here());
         let here = here.filter(|here| here.is_promising());
         if is_quick && here.is_none() {
-            let run = Run { cancellation: None, deadline, requests: 1 };
-            return self.shared.compute(&inputs, &outputs, &run).ok_or(Refused::Stopping);
+            let terms = Terms { cancellation: None, deadline, requests: 1 };
+            return self.shared.compute(&inputs, &outputs, &terms).ok_or(Refused::Stopping);
         }
         let (reply, answer) = oneshot::channel();
         let queued_at = Instant::now();
@@ -241,7 +241,7 @@ impl Worker {
     }
 }
 
-fn count(requests: usize) -> u32 {
+fn to_u32(requests: usize) -> u32 {
     u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
@@ -252,8 +252,8 @@ fn why_dropped(deadline: Instant) -> Refused {
 
 impl Shared {
     /// Runs the model on this thread; none if no run may begin any more.
-    fn compute(&self, inputs: &[Tensor], outputs: &[String], run: &Run<'_>) -> Option<Answer> {
-        let running = match self.runs.begin(run.cancellation, run.deadline) {
+    fn compute(&self, inputs: &[Tensor], outputs: &[String], terms: &Terms<'_>) -> Option<Answer> {
+        let running = match self.runs.begin(terms.cancellation, terms.deadline) {
             Ok(running) => running?,
             Err(error) => return Some(Answer::of_one(Err(error))),
         };
@@ -262,10 +262,10 @@ impl Shared {
         let outputs = self.session.run_validated(inputs, outputs, &running.cancellation);
         let ended = Instant::now();
         if let Some(measured) = measured {
-            self.cost.end(&measured, ended, run.requests);
+            self.cost.end(&measured, ended, terms.requests);
         }
-        self.delay.learn(count(run.requests), ended - begun);
-        Some(Answer { computed: ended - begun, requests: run.requests, ..Answer::of_one(outputs) })
+        self.delay.learn(to_u32(terms.requests), ended - begun);
+        Some(Answer { computed: ended - begun, requests: terms.requests, ..Answer::of_one(outputs) })
     }
 
     /// Whether a job may share the run of others.
@@ -281,7 +281,7 @@ impl Shared {
         let rows = taken.iter().map(|job| batch::rows(&job.inputs)).sum::<Option<i64>>()?;
         let since = taken.iter().map(|job| job.queued_at).min()?;
         let deadline = taken.iter().map(|job| job.deadline).min()?;
-        let waiting = Waiting { requests: count(taken.len()), since, deadline };
+        let waiting = Waiting { requests: to_u32(taken.len()), since, deadline };
         (rows < self.max_rows).then(|| self.delay.patience(waiting, arrivals, Instant::now()))?
     }
 
@@ -319,8 +319,8 @@ impl Shared {
         if job.is_over(begun) {
             return;
         }
-        let run = Run { cancellation: job.cancellation.as_ref(), deadline: job.deadline, requests: 1 };
-        let Some(answer) = self.compute(&job.inputs, &job.outputs, &run) else { return };
+        let terms = Terms { cancellation: job.cancellation.as_ref(), deadline: job.deadline, requests: 1 };
+        let Some(answer) = self.compute(&job.inputs, &job.outputs, &terms) else { return };
         let answer = Answer { queued: begun - job.queued_at, ..answer };
         // Whoever waited may have left meanwhile.
         let _ = job.reply.send(answer);
@@ -338,8 +338,8 @@ impl Shared {
         };
         let inputs = batch::join(&inputs);
         let gathered = begun.elapsed();
-        let run = Run { cancellation: None, deadline, requests: jobs.len() };
-        let Some(answer) = self.compute(&inputs, &outputs, &run) else { return Vec::new() };
+        let terms = Terms { cancellation: None, deadline, requests: jobs.len() };
+        let Some(answer) = self.compute(&inputs, &outputs, &terms) else { return Vec::new() };
         let ended = Instant::now();
         let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {
             return jobs;

@@ -260,8 +260,9 @@ def main() -> None:
     why_not = instructions.get("why_not", "" if instructions else "the command instructions was not run")
     found = targets.judge(bench.results, bench.missing, instructions.get("ratio"), why_not)
     conditions = report.Conditions(machine(), given.versions, given.rounds, given.seconds, time.monotonic() - begun)
-    parts = instructions.get("parts", {})
-    text = report.render(conditions, bench.results, bench.started, bench.missing, found, parts)
+    text = report.render(conditions, bench.results, bench.started, bench.missing, found)
+    if "parts" in instructions:
+        text += report.profile(instructions["parts"])
     given.report.write_text(text)
     given.report.with_suffix(".svg").write_text(plot.draw(bench.results))
     print(text)

@@ -102,7 +102,7 @@ def _starts(servers: list[Server]) -> str:
     return _table(["server", "first answer, s after it was executed", "memory then, MB"], rows)
 
 
-def _parts(parts: Mapping[str, Mapping[str, float]]) -> str:
+def profile(parts: Mapping[str, Mapping[str, float]]) -> str:
     """Tell what a request's instructions are spent on, ours beside those of the floor."""
     servers = (OURS, ECHO, RAW)
     over = {part: parts[OURS].get(part, 0) - parts[ECHO].get(part, 0) - parts[RAW].get(part, 0) for part in PARTS}
@@ -111,16 +111,16 @@ def _parts(parts: Mapping[str, Mapping[str, float]]) -> str:
     )
     sums = {server: sum(parts[server].values()) for server in servers}
     total = ["all", *(f"{sums[server]:,.0f}" for server in servers), f"{sum(over.values()):+,.0f}"]
-    return _table(["part", *servers, "over the floor"], [*rows, total])
+    table = _table(["part", *servers, "over the floor"], [*rows, total])
+    return f"\n## What the MLP's instructions are spent on, over binary\n\n{PARTS_OF}\n\n{table}\n"
 
 
-def render(  # noqa: PLR0913, PLR0917, a report has that many parts
+def render(
     conditions: Conditions,
     results: Results,
     started: Mapping[str, list[Server]],
     missing: Mapping[str, str],
     found: list[Target],
-    parts_of: Mapping[str, Mapping[str, float]],
 ) -> str:
     """Write the report."""
     targets = "\n".join(["| target | measured | to reach | |", "| --- | --- | --- | --- |", *(t.row() for t in found)])
@@ -140,8 +140,6 @@ def render(  # noqa: PLR0913, PLR0917, a report has that many parts
         targets,
         *(_group(results, group) for group in GROUPS if group.workload in results.kept),
     ]
-    if parts_of:
-        parts += ["## What the MLP's instructions are spent on, over binary", PARTS_OF, _parts(parts_of)]
     if "mlp" in started:
         parts += ["## Start and idle memory, with the MLP", _starts(started["mlp"])]
     return "\n\n".join(part for part in parts if part) + "\n"
