@@ -215,9 +215,10 @@ fn threads_of_a_run(settings: &Settings) -> usize {
 fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
     // Where requests are, several would run at once.
     let one_at_a_time = !found.is_shared || settings.mode == ServingMode::Latency;
+    let batches = found.batches && settings.max_rows > 1;
     let max_delay = match settings.max_delay {
         // Beside other runs, a core that waits is a core that is lost.
-        _ if !one_at_a_time || !found.batches => Duration::ZERO,
+        _ if !one_at_a_time || !batches => Duration::ZERO,
         Some(given) => given,
         None if found.is_shared => Duration::ZERO,
         None => MAX_DELAY,
@@ -225,8 +226,8 @@ fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
     WorkerOptions {
         queue: settings.limits.queue,
         threads: if found.is_shared { settings.threads } else { 1 },
-        batches: found.batches,
-        max_rows: if found.batches { settings.max_rows } else { 1 },
+        batches,
+        max_rows: if batches { settings.max_rows } else { 1 },
         max_delay,
         quick: if found.has_loops || settings.mode == ServingMode::Latency {
             Duration::ZERO
@@ -314,6 +315,8 @@ mod tests {
         assert_eq!(delay("", false), MAX_DELAY);
         assert_eq!(delay(" --max-delay 0", false), Duration::ZERO);
         assert_eq!(options(" --max-rows 3", true, false).max_rows, 3);
+        assert!(!options(" --max-rows 1", true, false).batches, "nobody is to be gathered with others");
+        assert_eq!(delay(" --max-rows 1", false), Duration::ZERO);
         let settings = settings(parsed("--model x --name x"), Environment::default()).unwrap();
         let found = Found { is_shared: false, has_loops: false, batches: false };
         let options = worker_options(&settings, found);
