@@ -163,7 +163,9 @@ async fn requests_that_one_thread_reads_share_a_run_where_they_are() {
         at_once += usize::from(run(1).await.unwrap().queued.is_zero());
     }
     assert!((80..100).contains(&at_once), "{at_once} of 100");
-    futures::future::join_all((0..64).map(|_| run(1))).await;
+    let all = futures::future::join_all((0..64).map(|_| run(1))).await;
+    let together = all.iter().filter(|answer| answer.as_ref().unwrap().requests > 1).count();
+    assert!(together > 32, "one of the first 32 steps back, and all after it join: {together}");
     let all = futures::future::join_all((0..4).map(|_| run(1))).await;
     assert!(all.iter().all(|answer| answer.as_ref().unwrap().requests == 4), "others came again");
     assert!(worker.halt(Duration::from_secs(1)));

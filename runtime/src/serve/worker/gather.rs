@@ -49,10 +49,10 @@ impl Here {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is worth a try to step back: others came lately, or it was not tried for a while.
+    /// Whether it is worth a try to step back: somebody waits already, others came lately, or it was not tried for a while.
     pub fn is_promising(&self) -> bool {
         let alone = self.alone.load(Ordering::Relaxed);
-        if alone < LONELY {
+        if alone < LONELY || !self.jobs().is_empty() {
             return true;
         }
         self.alone.store(alone.wrapping_add(1).max(LONELY), Ordering::Relaxed);
