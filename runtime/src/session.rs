@@ -6,6 +6,7 @@
 
 mod error;
 pub mod library;
+mod locked;
 pub mod maps;
 mod shared;
 mod signature;
@@ -24,13 +25,14 @@ use modelwright_contract::{
 };
 use ort::{
     ep::{self, ExecutionProvider as _},
-    session::{RunOptions, SessionInputValue, builder::AutoDevicePolicy},
+    session::{RunOptions, builder::AutoDevicePolicy},
     value::DynValue,
 };
 
 pub use self::error::{LoadError, RunError};
 use self::{
     library::LibraryError,
+    locked::LockedSession,
     maps::Part,
     shared::SharedSession,
     signature::Place,
@@ -143,7 +145,7 @@ enum Runner {
     /// Any number of threads at once.
     Shared(SharedSession),
     /// One at a time.
-    Locked(Mutex<ort::session::Session>),
+    Locked(LockedSession),
 }
 
 /// A loaded model.
@@ -153,7 +155,6 @@ pub struct Session {
     signature: Signature,
     /// Where each output of the signature is.
     parts: Vec<Place>,
-    output_names: Vec<String>,
     labels: Vec<String>,
     execution_provider: ExecutionProvider,
     nodes: BTreeMap<String, u32>,
@@ -169,7 +170,6 @@ impl Session {
         }
         let (inner, execution_provider) = load_on_first(runtime, path, options)?;
         let (signature, parts) = signature::read(&inner)?;
-        let output_names = inner.outputs().iter().map(|output| output.name().to_owned()).collect();
         let labels = signature::labels(&inner);
         // Only told: a model is not refused for want of it.
         let nodes = shared::nodes_by_provider(&inner).unwrap_or_else(|error| {
@@ -183,13 +183,14 @@ impl Session {
                     LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
                 })?)
             }
-            ExecutionProvider::Cpu | ExecutionProvider::Cuda => Runner::Locked(Mutex::new(inner)),
+            ExecutionProvider::Cpu | ExecutionProvider::Cuda => {
+                Runner::Locked(LockedSession::new(inner, execution_provider, &signature))
+            }
         };
         Ok(Self {
             runner,
             signature,
             parts,
-            output_names,
             labels,
             execution_provider,
             nodes,
@@ -223,6 +224,12 @@ impl Session {
         matches!(self.runner, Runner::Shared(_))
     }
 
+    /// Whether a run's inputs and outputs lie in memory that the provider reads and writes by itself: pinned memory, beside
+    /// CUDA. Where runs are made at the same time, they need none.
+    pub fn is_bound(&self) -> bool {
+        matches!(&self.runner, Runner::Locked(session) if session.is_bound())
+    }
+
     /// Version of ONNX Runtime.
     pub fn onnxruntime_version(&self) -> &'static str {
         self.onnxruntime_version
@@ -254,12 +261,7 @@ impl Session {
     ) -> Result<Vec<Tensor>, RunError> {
         let place =
             |tensors: &[TensorSpec], name: &str| tensors.iter().position(|tensor| tensor.name == name);
-        let values = inputs
-            .iter()
-            .map(|input| {
-                Ok((place(&self.signature.inputs, &input.name).unwrap_or(usize::MAX), to_value(input)?))
-            })
-            .collect::<Result<Vec<_>, RunError>>()?;
+        let place_of = |input: &Tensor| place(&self.signature.inputs, &input.name).unwrap_or(usize::MAX);
         let wanted: Vec<usize> = if outputs.is_empty() {
             (0..self.signature.outputs.len()).collect()
         } else {
@@ -273,11 +275,17 @@ impl Session {
             }
         }
         let answers = match &self.runner {
-            Runner::Shared(session) => session.run(&values, &places, &cancellation.0),
-            Runner::Locked(session) => self.run_locked(session, values, &places, cancellation),
+            Runner::Shared(session) => {
+                let values = inputs.iter().map(|input| Ok((place_of(input), to_value(input)?)));
+                let values = values.collect::<Result<Vec<_>, RunError>>()?;
+                session.run(&values, &places, &cancellation.0).map_err(|error| run_error(&error))?
+            }
+            Runner::Locked(session) => {
+                let inputs: Vec<_> = inputs.iter().map(|input| (place_of(input), input)).collect();
+                session.run(&inputs, &places, &cancellation.0)?
+            }
         };
-        let mut answers: Vec<Option<DynValue>> =
-            answers.map_err(|error| run_error(&error))?.into_iter().map(Some).collect();
+        let mut answers: Vec<Option<DynValue>> = answers.into_iter().map(Some).collect();
         let is_input = |name: &str| place(&self.signature.inputs, name).is_some();
         let mut tensors = Vec::with_capacity(wanted.len());
         for wanted in wanted {
@@ -298,22 +306,6 @@ impl Session {
             });
         }
         Ok(tensors)
-    }
-
-    fn run_locked(
-        &self,
-        session: &Mutex<ort::session::Session>,
-        values: Vec<(usize, SessionInputValue<'_>)>,
-        places: &[usize],
-        cancellation: &Cancellation,
-    ) -> ort::Result<Vec<DynValue>> {
-        let name = |place: usize| self.signature.inputs.get(place).map_or("", |input| input.name.as_str());
-        let values: Vec<_> = values.into_iter().map(|(place, value)| (name(place), value)).collect();
-        let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut answer = session.run_with_options(values, &cancellation.0)?;
-        let missing = || ort::Error::new("a run ended well without one of its outputs");
-        let names = places.iter().filter_map(|place| self.output_names.get(*place));
-        names.map(|name| answer.remove(name).ok_or_else(missing)).collect()
     }
 }
 
