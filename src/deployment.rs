@@ -246,7 +246,7 @@ async fn make_revision(
     revision.annotations_mut().extend(recorded);
     let name = revision.name_any();
     let mut objects = Objects::default();
-    objects.push(Write::Create, revision, None)?;
+    objects.push(Write::Create, &revision, None)?;
     Ok(apply::apply_objects(context, objects).await?.get(&name))
 }
 
@@ -255,12 +255,12 @@ async fn apply_around(context: &Context, owner: &Owner<'_>, found: &Found) -> Re
     let caches = &context.caches;
     let mut objects = Objects::default();
     let service = caches.services.get(owner.namespace, owner.name);
-    objects.push(Write::Apply, build::build_service(owner), service.as_deref())?;
+    objects.push(Write::Apply, &build::build_service(owner), service.as_deref())?;
     let budget = caches.disruption_budgets.get(owner.namespace, owner.name);
-    objects.push(Write::Apply, build::build_disruption_budget(owner), budget.as_deref())?;
+    objects.push(Write::Apply, &build::build_disruption_budget(owner), budget.as_deref())?;
     // its content changes under resourceVersions, so it is only made here
     let traffic: Option<&ConfigMap> = found.traffic.as_deref();
-    objects.push(Write::Create, build::build_traffic(owner), traffic)?;
+    objects.push(Write::Create, &build::build_traffic(owner), traffic)?;
     apply::apply_objects(context, objects).await?;
     Ok(())
 }

@@ -281,7 +281,7 @@ where
     K: Resource<DynamicType = ()> + serde::Serialize,
 {
     let mut objects = Objects::default();
-    objects.push(Write::Create, object, None)?;
+    objects.push(Write::Create, &object, None)?;
     apply::apply_objects(context, objects).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, marker::PhantomData};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt as _, api::ObjectMeta, core::ApiResource};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     api::name::{MANAGED_BY, MANAGED_BY_LABEL},
@@ -84,20 +84,24 @@ pub struct Unrenderable {
 
 impl Objects<Prepared> {
     /// Adds an object, its hash annotated. `observed` is what the cache holds under its name.
-    pub fn push<K>(&mut self, write: Write, mut object: K, observed: Option<&K>) -> Result<(), Unrenderable>
+    pub fn push<K>(&mut self, write: Write, object: &K, observed: Option<&K>) -> Result<(), Unrenderable>
     where
         K: Resource<DynamicType = ()> + Serialize,
     {
         let name = object.name_any();
         let failed = |source| Unrenderable { kind: K::kind(&()).into_owned(), name: name.clone(), source };
-        let plain = serde_json::to_value(&object).map_err(failed)?;
-        object.annotations_mut().insert(APPLIED_HASH_ANNOTATION.into(), hash::canonical(&plain));
+        let mut value = serde_json::to_value(object).map_err(failed)?;
+        let hash = hash::canonical(&value);
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+            annotations[APPLIED_HASH_ANNOTATION] = hash.into();
+        }
         self.items.push(Item {
             resource: ApiResource::erase::<K>(&()),
             write,
             namespace: object.namespace().unwrap_or_default(),
             name: name.clone(),
-            value: serde_json::to_value(&object).map_err(failed)?,
+            value,
             observed: observed.map(serde_json::to_value).transpose().map_err(failed)?,
         });
         Ok(())
@@ -303,7 +307,7 @@ mod tests {
                 data: Some([("key".to_owned(), value.to_owned())].into()),
                 ..ConfigMap::default()
             };
-            objects.push(Write::Apply, map, None).unwrap();
+            objects.push(Write::Apply, &map, None).unwrap();
             let item = objects.items().first().unwrap().clone();
             assert_eq!((item.resource.kind.as_str(), item.name.as_str()), ("ConfigMap", "name"));
             item.value.pointer("/metadata/annotations").cloned().unwrap()

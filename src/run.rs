@@ -24,9 +24,6 @@ use crate::{
     written::Written,
 };
 
-/// Threads that reconcile: each is mostly waiting, and each more has an arena of memory of its own.
-const WORKERS: usize = 2;
-
 /// Why the operator stopped other than by request.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -56,11 +53,7 @@ pub fn describe(error: &RunError) -> String {
 pub fn run(arguments: RunArguments) -> Result<(), RunError> {
     // fails only where the process has chosen one before
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()?
-        .block_on(operate(arguments))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(operate(arguments))
 }
 
 async fn operate(arguments: RunArguments) -> Result<(), RunError> {

@@ -166,7 +166,7 @@ impl Stage<'_> {
         }
         let Some(data) = self.data.get(name) else { return Ok(()) };
         let mut objects = Objects::default();
-        objects.push(Write::Create, build_deployment(&self.owner, name, data, replicas), None)?;
+        objects.push(Write::Create, &build_deployment(&self.owner, name, data, replicas), None)?;
         apply::apply_objects(self.context, objects).await?;
         Ok(())
     }

@@ -34,7 +34,7 @@ fn map(value: &str) -> ConfigMap {
 
 fn prepared(value: &str, observed: Option<&ConfigMap>) -> Objects<Prepared> {
     let mut objects = Objects::default();
-    objects.push(Write::Apply, map(value), observed).unwrap();
+    objects.push(Write::Apply, &map(value), observed).unwrap();
     objects
 }
 

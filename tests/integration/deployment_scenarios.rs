@@ -54,7 +54,7 @@ where
     K: kube::Resource<DynamicType = ()> + serde::Serialize + serde::de::DeserializeOwned,
 {
     let mut objects = Objects::default();
-    objects.push(Write::Apply, object, None).unwrap();
+    objects.push(Write::Apply, &object, None).unwrap();
     let mut value = objects.items()[0].value.clone();
     value["metadata"]["uid"] = "stored".into();
     value["metadata"]["resourceVersion"] = "999".into();
