@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import time
@@ -246,6 +247,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Measure all, write the report, and say what is missed."""
+    # Servers are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     given = arguments()
     bench = Bench(given)
     chosen = given.workloads.split(",") if given.workloads else [group.workload for group in GROUPS]
@@ -262,7 +265,7 @@ def main() -> None:
     conditions = report.Conditions(machine(), given.versions, given.rounds, given.seconds, time.monotonic() - begun)
     text = report.render(conditions, bench.results, bench.started, bench.missing, found)
     if "parts" in instructions:
-        text += report.profile(instructions["parts"])
+        text += report.profile(instructions["parts"], instructions["others"])
     given.report.write_text(text)
     given.report.with_suffix(".svg").write_text(plot.draw(bench.results))
     print(text)

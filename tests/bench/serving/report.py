@@ -102,8 +102,8 @@ def _starts(servers: list[Server]) -> str:
     return _table(["server", "first answer, s after it was executed", "memory then, MB"], rows)
 
 
-def profile(parts: Mapping[str, Mapping[str, float]]) -> str:
-    """Tell what a request's instructions are spent on, ours beside those of the floor."""
+def profile(parts: Mapping[str, Mapping[str, float]], others: Mapping[str, Mapping[str, float]]) -> str:
+    """Tell what a request's instructions are spent on: ours beside those of the floor, and those of other requests."""
     servers = (OURS, ECHO, RAW)
     over = {part: parts[OURS].get(part, 0) - parts[ECHO].get(part, 0) - parts[RAW].get(part, 0) for part in PARTS}
     rows = (
@@ -112,7 +112,18 @@ def profile(parts: Mapping[str, Mapping[str, float]]) -> str:
     sums = {server: sum(parts[server].values()) for server in servers}
     total = ["all", *(f"{sums[server]:,.0f}" for server in servers), f"{sum(over.values()):+,.0f}"]
     table = _table(["part", *servers, "over the floor"], [*rows, total])
-    return f"\n## What the MLP's instructions are spent on, over binary\n\n{PARTS_OF}\n\n{table}\n"
+    all_of = {request: sum(of.values()) for request, of in others.items()}
+    shares = ([part, *(f"{of.get(part, 0) / all_of[request]:.1%}" for request, of in others.items())] for part in PARTS)
+    sizes = ["all, in thousands", *(f"{count / 1000:,.0f}" for count in all_of.values())]
+    return "\n\n".join(
+        [
+            "\n## What the MLP's instructions are spent on, over binary",
+            PARTS_OF,
+            table,
+            "## What those of other requests are spent on",
+            _table(["part", *others], [*shares, sizes]) + "\n",
+        ]
+    )
 
 
 def render(
