@@ -53,6 +53,7 @@ pub fn describe(error: &RunError) -> String {
 pub fn run(arguments: RunArguments) -> Result<(), RunError> {
     // fails only where the process has chosen one before
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // it waits nearly all the time, and handing tasks from thread to thread took a quarter of its processor time
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(operate(arguments))
 }
 

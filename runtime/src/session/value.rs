@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ort::{
     memory::Allocator,
     session::SessionInputValue,
-    value::{DynTensor, DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType},
+    value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType},
 };
 
 use super::{RunError, run_error, validate};
@@ -31,26 +31,6 @@ pub(super) fn datatype(ty: TensorElementType) -> Option<Datatype> {
         TensorElementType::String => Datatype::Bytes,
         _ => return None,
     })
-}
-
-/// What [`datatype`] is told of.
-fn element_type(datatype: Datatype) -> TensorElementType {
-    match datatype {
-        Datatype::Bool => TensorElementType::Bool,
-        Datatype::Uint8 => TensorElementType::Uint8,
-        Datatype::Uint16 => TensorElementType::Uint16,
-        Datatype::Uint32 => TensorElementType::Uint32,
-        Datatype::Uint64 => TensorElementType::Uint64,
-        Datatype::Int8 => TensorElementType::Int8,
-        Datatype::Int16 => TensorElementType::Int16,
-        Datatype::Int32 => TensorElementType::Int32,
-        Datatype::Int64 => TensorElementType::Int64,
-        Datatype::Fp16 => TensorElementType::Float16,
-        Datatype::Bf16 => TensorElementType::Bfloat16,
-        Datatype::Fp32 => TensorElementType::Float32,
-        Datatype::Fp64 => TensorElementType::Float64,
-        Datatype::Bytes => TensorElementType::String,
-    }
 }
 
 /// Most bytes of an output that is copied out of ONNX Runtime's memory.
@@ -136,28 +116,30 @@ pub(super) fn to_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, RunErro
 }
 
 /// A validated tensor whose elements have a fixed size, copied into memory of this allocator.
-pub(super) fn in_memory_of(allocator: &Allocator, tensor: &Tensor) -> Result<DynTensor, RunError> {
+pub(super) fn in_memory_of(allocator: &Allocator, tensor: &Tensor) -> Result<DynValue, RunError> {
     let refused = |error: ort::Error| run_error(&error);
-    let kind = element_type(tensor.datatype);
-    let mut value = DynTensor::new(allocator, kind, tensor.shape.as_slice()).map_err(refused)?;
+    let shape = tensor.shape.as_slice();
     with_element!(tensor.datatype,
         Element => {
+            let mut value = ort::value::Tensor::<Element>::new(allocator, shape).map_err(refused)?;
             let (_, data) = value.try_extract_tensor_mut::<Element>().map_err(refused)?;
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(data);
             if bytes.len() != tensor.data.len() {
                 return Err(refused(ort::Error::new("a tensor does not have as many bytes as its shape has elements")));
             }
             bytes.copy_from_slice(&tensor.data);
+            Ok(value.into_dyn())
         },
         bool => {
+            let mut value = ort::value::Tensor::<bool>::new(allocator, shape).map_err(refused)?;
             let (_, data) = value.try_extract_tensor_mut::<bool>().map_err(refused)?;
             for (element, byte) in data.iter_mut().zip(tensor.data.iter()) {
                 *element = *byte != 0;
             }
+            Ok(value.into_dyn())
         },
-        bytes => return Err(refused(ort::Error::new("strings lie in no memory of a device")))
-    );
-    Ok(value)
+        bytes => Err(refused(ort::Error::new("strings lie in no memory of a device")))
+    )
 }
 
 fn borrow<'a, T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(

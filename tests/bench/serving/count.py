@@ -97,18 +97,20 @@ def _control(process: int, *command: str) -> None:
         raise CountError(message)
 
 
-def count(process: int, dumps: Path, ask: Callable[[int], None], requests: int = REQUESTS) -> float:
-    """Count a request of a process that `ask` sends some to, in sections of so many."""
+def count(
+    process: int, dumps: Path, ask: Callable[[int], None], requests: int = REQUESTS, sections: int = SECTIONS
+) -> float:
+    """Count a request of a process that `ask` sends some to, in so many sections of so many."""
     _control(process, "instrumentation", "on")
     ask(min(WARM, requests))
     _control(process, "dump")
-    sections = []
+    totals = []
     # The first file is that of the warm-up.
-    for number in range(2, (SECTIONS if requests == REQUESTS else 1) + 2):
+    for number in range(2, sections + 2):
         ask(requests)
         _control(process, "dump")
-        sections.append(_total(dumps.with_name(f"{dumps.name}.{number}")))
-    return statistics.median(sections) / requests
+        totals.append(_total(dumps.with_name(f"{dumps.name}.{number}")))
+    return statistics.median(totals) / requests
 
 
 def parts_of(dump: Path, requests: int) -> dict[str, float]:
@@ -136,7 +138,7 @@ def _dumps(work: Path, name: str) -> Path:
     return work / f"{name}.callgrind"
 
 
-def count_server(server: Server, body: Body, work: Path, requests: int = REQUESTS) -> float:
+def count_server(server: Server, body: Body, work: Path, requests: int = REQUESTS, sections: int = SECTIONS) -> float:
     """Count a server's work, with requests one after another over one connection."""
     dumps = _dumps(work, server.name)
     server.wrapper = (*VALGRIND, f"--callgrind-out-file={dumps}")
@@ -157,7 +159,7 @@ def count_server(server: Server, body: Body, work: Path, requests: int = REQUEST
                 raise CountError(message)
 
     try:
-        return count(server.root, dumps, ask, requests)
+        return count(server.root, dumps, ask, requests, sections)
     finally:
         connection.close()
         server.stop()
@@ -170,7 +172,8 @@ def other_parts(given: argparse.Namespace) -> dict[str, dict[str, float]]:
         other = workload(name)
         body = {"binary": binary_body, "JSON": json_body}[protocol](other.model, other.requests[0])
         model = given.work / "models" / f"{other.model}.onnx"
-        count_server(Modelwright(OURS, model, given.work, given.runtime, body, flags=QUICK), body, given.work, FEW)
+        ours = Modelwright(OURS, model, given.work, given.runtime, body, flags=QUICK)
+        count_server(ours, body, given.work, FEW, sections=1)
         found[f"{name}, {protocol}"] = parts_of(given.work / f"{OURS}.callgrind.2", FEW)
     return found
 
