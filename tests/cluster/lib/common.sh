@@ -15,6 +15,15 @@ fail() {
   exit 1
 }
 
+# Fails where the cache's disk has less free than a step needs.
+require_disk() { # GIGABYTES STEP
+  local free
+  mkdir -p "$cache"
+  free="$(df --output=avail --block-size=1G "$cache" | tail -1 | tr -d ' ')"
+  ((free >= $1)) ||
+    fail "$2 needs $1 GB of free disk, and $cache has $free GB: free some space, or set MODELWRIGHT_CACHE to another disk"
+}
+
 # Ends with its command's success, or with 1 once the seconds are over.
 wait_until() {
   local until=$((SECONDS + $1))

@@ -94,6 +94,8 @@ write_kubelet_configuration() {
   mkdir -p "$state/kubelet" "$state/static-pods"
   # The host's name servers are out of reach from here.
   : >"$state/resolv.conf"
+  # A share of the disk says nothing: it may be large, and others' for the most part. What is short of a few
+  # megabytes ends with errors that say so, and a taint keeps every pod away with none.
   cat >"$state/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -116,7 +118,7 @@ resolvConf: $state/resolv.conf
 staticPodPath: $state/static-pods
 podLogsDir: $state/pod-logs
 volumePluginDir: $state/volume-plugins
-evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%, imagefs.inodesFree: 1%}
+evictionHard: {memory.available: 50Mi, nodefs.available: 100Mi, imagefs.available: 100Mi, nodefs.inodesFree: 1k, imagefs.inodesFree: 1k}
 imageGCHighThresholdPercent: 99
 imageGCLowThresholdPercent: 98
 enforceNodeAllocatable: [pods]

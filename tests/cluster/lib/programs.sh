@@ -58,13 +58,9 @@ group_hash() {
   } | sha256sum | cut -c1-16
 }
 
-require_disk() {
-  local free
-  mkdir -p "$cache"
-  free="$(df --output=avail --block-size=1G "$cache" | tail -1 | tr -d ' ')"
-  ((free >= 20)) ||
-    fail "building needs 20 GB of free disk, and $cache has $free GB: free some space, or set MODELWRIGHT_CACHE to another disk"
-}
+# What the Go compiler leaves for a next build, which there is not before a version
+# changes, is ten times the size of the programs.
+readonly go_objects="$programs_cache/.go-objects"
 
 build_group() {
   local group="$1" made="$2" started=$SECONDS name
@@ -73,7 +69,7 @@ build_group() {
   mkdir -p "$made.part/bin"
   (
     cd "$here/programs/$group" || exit
-    export CGO_ENABLED=0 GOFLAGS=-mod=readonly
+    export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOCACHE="$go_objects"
     if compgen -G '*.go' >/dev/null; then
       go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/$group" .
     else
@@ -112,10 +108,11 @@ build_programs() {
   flock 8
   while read -r group made; do
     [[ -n $group && ! -d $made ]] || continue
-    [[ -n $checked ]] || require_disk
+    [[ -n $checked ]] || require_disk 10 "building the cluster's programs"
     checked=yes
     build_group "$group" "$made"
   done <<<"$group_folders"
+  rm -rf "$go_objects"
   rm -rf "${bin%/bin}"
   mkdir -p "$bin"
   while read -r group made; do
