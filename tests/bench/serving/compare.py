@@ -23,6 +23,7 @@ import plot
 import processes
 import report
 import rounds
+import steps
 import targets
 from answers import AnswerError
 from calls import Calls, framed
@@ -31,6 +32,7 @@ from matrix import CONNECTIONS, ECHO, GROUPS, NATIVE, OURS, PARSE, RAW, Group
 from payloads import Body, Workload, workload, write_raw
 from rounds import Cell, Results, Sample
 from servers import Server, ServerError
+from steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,8 @@ class Bench:
         # A server's name and why it is not shown.
         self.missing: dict[str, str] = dict(entry.split("=", 1) for entry in arguments.missing)
         self.started: dict[str, list[Server]] = {}
+        # What the loads of ours added to its own statistics.
+        self.steps: dict[Cell, Steps] = {}
         self.environments: dict[str, str] = dict(entry.split("=", 1) for entry in arguments.peer)
 
     def model(self, work: Workload) -> Path:
@@ -100,7 +104,13 @@ class Bench:
                 texts.append(self.requests / f"{server.name}-{work.name}-{cell.protocol}-{number}")
                 texts[-1].write_bytes(clients.http_text(body))
             send = partial(clients.saturate, server.address, texts)
-        return self._sample(server, partial(send, cell.connections, seconds))
+        if server.name != OURS:
+            return self._sample(server, partial(send, cell.connections, seconds))
+        before = steps.read(server.http, work.model)
+        sample = self._sample(server, partial(send, cell.connections, seconds))
+        added = steps.read(server.http, work.model).since(before)
+        self.steps[cell] = self.steps.get(cell, Steps()) + added
+        return sample
 
     def at_rate(self, server: Server, work: Workload, cell: Cell, capacity: float) -> Sample:
         """Load a server with a part of what the slowest native peer can do."""
@@ -264,6 +274,7 @@ def main() -> None:
     found = targets.judge(bench.results, bench.missing, instructions.get("ratio"), why_not)
     conditions = report.Conditions(machine(), given.versions, given.rounds, given.seconds, time.monotonic() - begun)
     text = report.render(conditions, bench.results, bench.started, bench.missing, found)
+    text += report.where(bench.results, bench.steps)
     if "parts" in instructions:
         text += report.profile(instructions["parts"], instructions["others"])
     given.report.write_text(text)

@@ -6,14 +6,16 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matrix import ECHO, GROUPS, OURS, PARSE, RAW, Group
+from matrix import CONNECTIONS, ECHO, GROUPS, OURS, PARSE, RAW, Group
 from parts import PARTS
+from steps import INFER, INPUT, OUTPUT, QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rounds import Cell, Results
     from servers import Server
+    from steps import Steps
     from targets import Target
 
 PROTOCOLS = {"binary": "binary", "json": "JSON", "grpc": "gRPC", "": ""}
@@ -22,6 +24,9 @@ WRITTEN = "Written by `make bench`; [tests/bench/README.md](../tests/bench/READM
 FIELDS = ("rate", "microseconds", "kernel", "p50", "p99")
 PARTS_OF = """The instructions of a request, shared out to where each was written, wherever the compiler put it. The
 kernel's are not among them: the tables above have its time."""
+WHERE = """What the runtime says of itself, in µs a request, over all rounds with 16 connections: how long a request
+waited, was read and put together with others, was run, and its answer taken apart and written; a run that requests
+share counts for each of them. Beside it, how long a run takes in a process that does nothing else."""
 FIGURES = """Figures are medians ± half of what lies between the highest and the lowest round. CPU is that of a server's
 whole tree of processes. Compare CPU before requests/s: clients share the cores."""
 
@@ -100,6 +105,29 @@ def _place(server: str) -> int:
 def _starts(servers: list[Server]) -> str:
     rows = ([s.name, _figure(s.ready_seconds), f"{s.idle_megabytes:.0f}"] for s in servers)
     return _table(["server", "first answer, s after it was executed", "memory then, MB"], rows)
+
+
+def where(results: Results, steps: Mapping[Cell, Steps]) -> str:
+    """Tell what the time of a request goes to inside the runtime."""
+    head = ["model", "protocol", "waited", "input", "run", "output", "requests a run", "run by itself"]
+    rows = []
+    for group in GROUPS:
+        raw = results.raw.get(group.workload)
+        rates = results.series(raw, "rate") if raw else None
+        # As many runs at a time as it has threads.
+        alone = f"{raw.connections / statistics.median(rates) * 1e6:,.1f}" if raw and rates else ""
+        rows += [
+            [
+                group.workload,
+                PROTOCOLS[cell.protocol],
+                *(f"{taken.microseconds(step):,.1f}" for step in (QUEUE, INPUT, INFER, OUTPUT)),
+                f"{taken.requests / max(1, taken.runs):.1f}",
+                alone,
+            ]
+            for cell, taken in steps.items()
+            if cell.workload == group.workload and cell.connections == CONNECTIONS
+        ]
+    return "\n\n".join(["\n## Where a request's time goes", WHERE, _table(head, rows)]) + "\n"
 
 
 def profile(parts: Mapping[str, Mapping[str, float]], others: Mapping[str, Mapping[str, float]]) -> str:
