@@ -118,6 +118,7 @@ where
 
     /// The names of the objects, in what a controller runs reconciles with.
     pub fn handles(&self) -> Store<Handle<K>> {
+        const { assert!(K::IS_RECONCILED, "the names of this kind are not kept apart") };
         self.handles.clone()
     }
 

@@ -3,15 +3,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use kube::{
-    Resource,
-    runtime::{
-        reflector::{Store, store, store::Writer},
-        watcher::Event,
-    },
+use kube::runtime::{
+    reflector::{Store, store, store::Writer},
+    watcher::Event,
 };
 
-use super::{handle::Handle, kept::Kept, objects::Objects};
+use super::{handle::Handle, index::Keyed, kept::Kept, objects::Objects};
 
 /// A change of one object.
 pub struct Change<K> {
@@ -32,24 +29,28 @@ impl<K> Clone for Change<K> {
 pub type Shared<K> = Arc<RwLock<Objects<K>>>;
 
 /// What follows a watch.
-pub struct Follower<K: Resource<DynamicType = ()> + 'static> {
+pub struct Follower<K: Keyed + 'static> {
     objects: Shared<K>,
-    handles: Writer<Handle<K>>,
+    /// None for a kind that no controller asks for: of thousands they would take more memory than the objects.
+    handles: Option<Writer<Handle<K>>>,
     /// What a list that goes on has brought so far.
     list: Objects<K>,
 }
 
-impl<K: Resource<DynamicType = ()> + 'static> Follower<K> {
-    /// One that has seen nothing, beside what it fills.
+impl<K: Keyed + 'static> Follower<K> {
+    /// One that has seen nothing, beside what it fills; the store stays empty unless the kind is reconciled.
     pub fn new() -> (Self, Shared<K>, Store<Handle<K>>) {
         let (store, handles) = store();
+        let handles = K::IS_RECONCILED.then_some(handles);
         let objects = Shared::default();
         (Self { objects: Arc::clone(&objects), handles, list: Objects::default() }, objects, store)
     }
 
     /// Takes an event in, and gives what it changed; after a list, that is all that is there and all that is gone.
     pub fn follow(&mut self, event: Event<Kept<K>>) -> Vec<Change<K>> {
-        self.handles.apply_watcher_event(&handle(&event));
+        if let Some(handles) = &mut self.handles {
+            handles.apply_watcher_event(&handle(&event));
+        }
         match event {
             Event::Init => {
                 self.list = Objects::default();
@@ -108,10 +109,11 @@ fn handle<K>(event: &Event<Kept<K>>) -> Event<Handle<K>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
-    use kube::ResourceExt as _;
+    use kube::{Resource as _, ResourceExt as _};
     use serde_json::json;
 
     use super::*;
+    use crate::api::Model;
     use crate::cache::{index::Key, text::Dictionary, trim::trim_deployment};
 
     fn deployment(dictionary: &Dictionary, version: &str, replicas: u32, ready: u32) -> Kept<Deployment> {
@@ -177,14 +179,42 @@ mod tests {
         assert_eq!(one.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].name, "serve");
         let key = Key::Deployment("one".into());
         assert_eq!(objects.read().unwrap().names("space", &key), [Box::from("one-1")]);
-        assert_eq!(handles.state().len(), 1);
         // gone while nobody watched
         follower.follow(Event::Init);
         assert_eq!(versions(&follower.follow(Event::InitDone)), ["12"]);
         assert!(objects.read().unwrap().names("space", &key).is_empty());
-        assert!(handles.state().is_empty());
         assert!(follower.follow(Event::Apply(deployment("13", 1, 1)))[0].is_standing);
         assert_eq!(versions(&follower.follow(Event::Delete(deployment("14", 1, 1)))), ["14"]);
         assert!(objects.read().unwrap().get("space", "one-1").is_none() && handles.state().is_empty());
+    }
+
+    #[test]
+    fn names_are_kept_apart_of_what_is_reconciled_and_of_nothing_else() {
+        let dictionary = Dictionary::default();
+        let model = || -> Kept<Model> {
+            let metadata = json!({"name": "one", "namespace": "space"});
+            let spec = json!({"source": {"uri": "https://example.com/model.onnx"}});
+            Kept::new(
+                serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap(),
+                &dictionary,
+            )
+        };
+        let (mut follower, _objects, handles) = Follower::new();
+        let names =
+            || -> Vec<_> { handles.state().iter().map(|handle| handle.meta().name.clone()).collect() };
+        for event in [Event::Init, Event::InitApply(model()), Event::InitDone] {
+            follower.follow(event);
+        }
+        assert_eq!(names(), [Some("one".to_owned())]);
+        follower.follow(Event::Delete(model()));
+        assert!(names().is_empty());
+        follower.follow(Event::Apply(model()));
+        follower.follow(Event::Init);
+        follower.follow(Event::InitDone);
+        assert!(names().is_empty(), "gone while nobody watched");
+
+        let (mut follower, objects, handles) = Follower::new();
+        follower.follow(Event::Apply(deployment(&dictionary, "1", 0, 0)));
+        assert!(objects.read().unwrap().get("space", "one-1").is_some() && handles.state().is_empty());
     }
 }

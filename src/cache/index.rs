@@ -30,6 +30,9 @@ pub enum Key {
 
 /// What says itself what it belongs to.
 pub trait Keyed: Resource<DynamicType = ()> + Sized {
+    /// Whether a controller runs reconciles for objects of this kind.
+    const IS_RECONCILED: bool = false;
+
     /// What the object belongs to, within its namespace: by its labels, unless its spec says so.
     fn keys(&self) -> Vec<Key> {
         let label = |name: &str| self.labels().get(name).cloned();
@@ -48,6 +51,8 @@ impl Keyed for Service {}
 impl Keyed for ServiceAccount {}
 
 impl Keyed for Model {
+    const IS_RECONCILED: bool = true;
+
     fn keys(&self) -> Vec<Key> {
         vec![Key::Model(self.name_any())]
     }
@@ -60,6 +65,8 @@ impl Keyed for ModelVersion {
 }
 
 impl Keyed for ModelDeployment {
+    const IS_RECONCILED: bool = true;
+
     fn keys(&self) -> Vec<Key> {
         let served = self.status.iter().flat_map(|status| status.stable.iter().chain(&status.target));
         let digests = served.map(|served| Key::Digest(served.model_digest.clone()));
