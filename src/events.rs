@@ -20,7 +20,8 @@ pub struct Happening {
 /// Publishes events.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
 }
 
 /// Longest note that the API server takes, in bytes.
@@ -30,7 +31,7 @@ impl Events {
     /// Events in the name of the operator's process `identity`.
     pub fn new(client: Client, identity: &str) -> Self {
         let reporter = Reporter { controller: "modelwright".into(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { client, reporter }
     }
 
     /// Publishes what happened to an object. An event that is not taken is logged and dropped: it is no state.
@@ -43,7 +44,10 @@ impl Events {
                 action: "Reconcile".into(),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, object).await {
+            // A recorder counts what has the same reason within six minutes as one event, in the words of the first; here
+            // each is a transition, and has words of its own.
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            if let Err(error) = recorder.publish(&event, object).await {
                 tracing::warn!(reason = happening.reason, %error, "an event was not taken");
             }
         }

@@ -13,6 +13,8 @@ mod deployment_scenarios;
 mod deployment_status;
 // the pages for people name what the code says
 mod documentation;
+// events, on their way to the API server
+mod events_scenarios;
 // objects as a cluster would hold them
 mod fixtures;
 // Model → Job and run → ModelVersion, against committed files
