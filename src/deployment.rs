@@ -18,7 +18,7 @@ pub mod triggers;
 pub mod validate;
 pub mod version;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::{apps::v1::ControllerRevision, core::v1::ConfigMap},
@@ -187,13 +187,8 @@ async fn act(
         };
     }
     attempt!(apply_around(context, &owner, &present.found).await);
-    let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {
-        let found = fetch_live(context, &name, &namespace).await?;
-        let mut look = look(context, answers, deployment, valid, found, now).await;
-        look.meaning.obstacle = look.meaning.obstacle.or(obstacle);
-        Ok(look)
-    };
     let mut is_known = true;
+    let mut revisions = BTreeMap::new();
     if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
         let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
         let made = attempt!(make_revision(context, &owner, valid, &hash, &facts, &record).await);
@@ -201,8 +196,16 @@ async fn act(
         is_known = made.as_ref().is_some_and(|made| Record::read(made.annotations()) == record);
         if let Some(made) = made.filter(|_| is_known) {
             present.add(made);
+            revisions.insert(name::short_revision(&hash).to_owned(), record);
         }
     }
+    let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {
+        let found = fetch_live(context, &name, &namespace).await?;
+        let mut look = look(context, answers, deployment, valid, found, now).await;
+        look.meaning.obstacle = look.meaning.obstacle.or(obstacle);
+        look.made.clone_from(&revisions);
+        Ok(look)
+    };
     let stage = present.stage(context, deployment, owner.clone(), now);
     if is_known && stage.repairs().is_empty() {
         if present.decision.is_settled(&present.observed) {
@@ -296,6 +299,7 @@ async fn write_status(
         intent: &look.meaning.intent,
         observed: &look.observed,
         decision: &look.decision,
+        made: &look.made,
         data: &look.data,
         answers: &look.answers,
         cluster_domain: &context.settings.cluster_domain,

@@ -10,6 +10,7 @@ use super::{
     fetch::Found,
     identity,
     pods::Answer,
+    record::Record,
     revision::{Facts, RevisionData},
     rollout::{self, Decision, Intent, Observed},
     status::Obstacle,
@@ -46,6 +47,8 @@ pub struct Look {
     pub meaning: Meaning,
     /// What to write.
     pub decision: Decision,
+    /// Revisions that were made since the reconcile began and before this look, with what was recorded on them.
+    pub made: BTreeMap<String, Record>,
 }
 
 impl Look {
@@ -76,7 +79,7 @@ pub async fn look(
     let observed = found.observe(deployment, &data, &answers);
     let meaning = meaning(context, deployment, valid, &data);
     let decision = rollout::decide(&meaning.intent, &observed, now);
-    Look { found, data, answers, observed, meaning, decision }
+    Look { found, data, answers, observed, meaning, decision, made: BTreeMap::new() }
 }
 
 /// What the spec means, on the versions and revisions that there are.

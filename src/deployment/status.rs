@@ -48,6 +48,8 @@ pub struct Inputs<'a> {
     pub observed: &'a Observed,
     /// What was decided on it.
     pub decision: &'a Decision,
+    /// Revisions that were made before the observation, with what was recorded on them.
+    pub made: &'a BTreeMap<String, Record>,
     /// What the revisions serve.
     pub data: &'a BTreeMap<String, RevisionData>,
     /// What the pods said.
@@ -337,10 +339,11 @@ fn said(inputs: &Inputs<'_>) -> Vec<PodStatus> {
 /// What happened, for people: told after it was written.
 pub fn happenings(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Vec<Happening> {
     let mut happenings = Vec::new();
-    for (name, record) in &inputs.decision.records {
-        let before =
-            inputs.observed.revisions.get(name).map(|revision| revision.record.clone()).unwrap_or_default();
-        if before.outcome == record.outcome {
+    let observed = |name| inputs.observed.revisions.get(name).and_then(|revision| revision.record.outcome);
+    let made = inputs.made.iter().map(|(name, record)| (name, record, None));
+    let decided = inputs.decision.records.iter().map(|(name, record)| (name, record, observed(name)));
+    for (name, record, before) in made.chain(decided) {
+        if before == record.outcome {
             continue;
         }
         let described = describe(inputs, name);

@@ -94,6 +94,7 @@ impl Case {
             intent: &self.intent,
             observed: &self.observed,
             decision: &decision,
+            made: &BTreeMap::new(),
             data: &[(OLD.to_owned(), data(1)), (NEW.to_owned(), data(2))].into(),
             answers,
             cluster_domain: "cluster.local",
@@ -371,6 +372,18 @@ fn every_outcome_is_an_event_once() {
     assert_eq!(reasons(&back), [("Superseded", false)]);
     let still = case(Some(OLD), 2, serving(stable()));
     assert_eq!(reasons(&still), []);
+}
+
+#[test]
+fn the_start_of_a_revision_that_was_made_before_the_look_is_an_event_too() {
+    let made = [(NEW.to_owned(), rolling(90))].into();
+    let started = case(Some(NEW), 2, rollout(rolling(90), pod("c", false)));
+    let found = started.look(|inputs| {
+        let inputs = Inputs { made: &made, ..inputs.clone() };
+        happenings(&inputs, &deployment_status(&inputs))
+    });
+    let told: Vec<_> = found.iter().map(|happening| (happening.reason, happening.message.as_str())).collect();
+    assert_eq!(told, [("RolloutStarted", "version 2 (revision 0000000002) rolls out")]);
 }
 
 #[test]
