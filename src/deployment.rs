@@ -188,7 +188,7 @@ async fn act(
     }
     attempt!(apply_around(context, &owner, &present.found).await);
     let mut is_known = true;
-    let mut revisions = BTreeMap::new();
+    let mut just_made = BTreeMap::new();
     if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
         let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
         let made = attempt!(make_revision(context, &owner, valid, &hash, &facts, &record).await);
@@ -196,14 +196,14 @@ async fn act(
         is_known = made.as_ref().is_some_and(|made| Record::read(made.annotations()) == record);
         if let Some(made) = made.filter(|_| is_known) {
             present.add(made);
-            revisions.insert(name::short_revision(&hash).to_owned(), record);
+            just_made.insert(name::short_revision(&hash).to_owned(), record);
         }
     }
     let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {
         let found = fetch_live(context, &name, &namespace).await?;
         let mut look = look(context, answers, deployment, valid, found, now).await;
         look.meaning.obstacle = look.meaning.obstacle.or(obstacle);
-        look.made.clone_from(&revisions);
+        look.made.clone_from(&just_made);
         Ok(look)
     };
     let stage = present.stage(context, deployment, owner.clone(), now);
