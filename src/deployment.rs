@@ -20,10 +20,7 @@ pub mod version;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use k8s_openapi::{
-    api::{apps::v1::ControllerRevision, core::v1::ConfigMap},
-    jiff::Timestamp,
-};
+use k8s_openapi::{api::apps::v1::ControllerRevision, jiff::Timestamp};
 use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use tokio::sync::watch;
 
@@ -186,7 +183,7 @@ async fn act(
             }
         };
     }
-    attempt!(apply_around(context, &owner, &present.found).await);
+    attempt!(apply_around(context, &owner, present.meaning.intent.replicas).await);
     let mut is_known = true;
     let mut just_made = BTreeMap::new();
     if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
@@ -253,17 +250,16 @@ async fn make_revision(
     Ok(apply::apply_objects(context, objects).await?.get(&name))
 }
 
-/// The Service, the budget and the traffic ConfigMap.
-async fn apply_around(context: &Context, owner: &Owner<'_>, found: &Found) -> Result<(), DeploymentError> {
+/// The Service, and the budget of what has, or had, several pods.
+async fn apply_around(context: &Context, owner: &Owner<'_>, replicas: u32) -> Result<(), DeploymentError> {
     let caches = &context.caches;
     let mut objects = Objects::default();
     let service = caches.services.get(owner.namespace, owner.name);
     objects.push(Write::Apply, &build::build_service(owner), service.as_deref())?;
     let budget = caches.disruption_budgets.get(owner.namespace, owner.name);
-    objects.push(Write::Apply, &build::build_disruption_budget(owner), budget.as_deref())?;
-    // its content changes under resourceVersions, so it is only made here
-    let traffic: Option<&ConfigMap> = found.traffic.as_deref();
-    objects.push(Write::Create, &build::build_traffic(owner), traffic)?;
+    if replicas > 1 || budget.is_some() {
+        objects.push(Write::Apply, &build::build_disruption_budget(owner), budget.as_deref())?;
+    }
     apply::apply_objects(context, objects).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment},
-        core::v1::Pod,
+        core::v1::{ConfigMap, Pod},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
     jiff::Timestamp,
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{
     DeploymentError,
-    build::{Owner, build_deployment, traffic_text},
+    build::{Owner, build_deployment, build_traffic, traffic_text},
     fetch::Found,
     look::Look,
     record::Record,
@@ -132,9 +132,25 @@ impl Stage<'_> {
     }
 
     async fn write_traffic(&self, decision: &Decision) -> Result<(), DeploymentError> {
-        let Some(map) = &self.found.traffic else { return Ok(()) };
         let text = traffic_text(&decision.draining);
-        if map.data.as_ref().and_then(|data| data.get(TRAFFIC_KEY)) != Some(&text) {
+        let says = |map: &ConfigMap| map.data.as_ref().and_then(|data| data.get(TRAFFIC_KEY)) == Some(&text);
+        let Some(map) = &self.found.traffic else {
+            if decision.draining.is_empty() {
+                return Ok(());
+            }
+            let map = build_traffic(&self.owner, &decision.draining);
+            let name = map.name_any();
+            let mut objects = Objects::default();
+            objects.push(Write::Create, &map, None)?;
+            let made = apply::apply_objects(self.context, objects).await?.get(&name);
+            // one that was there all the same says something else
+            return if made.as_ref().is_some_and(says) {
+                Ok(())
+            } else {
+                Err(ApplyError::Stale { kind: "ConfigMap".into(), name }.into())
+            };
+        };
+        if !says(map) {
             apply::patch_observed(self.context, map.as_ref(), json!({"data": {TRAFFIC_KEY: text}})).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Whole reconciles of a ModelDeployment against a mock API server: which requests, in which order.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -32,7 +32,7 @@ use crate::{
 
 const SPACE: &str = "/namespaces/space";
 
-fn path(group: &str, kind: &str, name: &str) -> String {
+pub fn path(group: &str, kind: &str, name: &str) -> String {
     let name = if name.is_empty() { String::new() } else { format!("/{name}") };
     format!("/{group}{SPACE}/{kind}{name}")
 }
@@ -98,7 +98,7 @@ fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> Worl
     context.caches.deployments = Cache::fixed(vec![running]);
     context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
     context.caches.disruption_budgets = Cache::fixed(vec![stored(build_disruption_budget(&owner))]);
-    context.caches.config_maps = Cache::fixed(vec![stored(build_traffic(&owner))]);
+    context.caches.config_maps = Cache::fixed(vec![stored(build_traffic(&owner, &BTreeSet::new()))]);
     World { revision, short }
 }
 
@@ -268,11 +268,12 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
     assert_ne!(action, Action::await_change(), "it is looked at again");
 }
 
-/// Answers what is made around the pods, and gives the call for the revision.
-async fn around(server: &mut ApiServer) -> Call {
+/// Answers what is made around so many pods, and gives the call for the revision.
+async fn around(server: &mut ApiServer, pods: u32) -> Call {
     server.expect("PATCH", &path("api/v1", "services", "digits")).await.echo();
-    server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await.echo();
-    server.expect("POST", &path("api/v1", "configmaps", "")).await.echo();
+    if pods > 1 {
+        server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await.echo();
+    }
     server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await
 }
 
@@ -282,7 +283,7 @@ async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision()
     let (mut context, mut server) = context();
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
-        let call = around(&mut server).await;
+        let call = around(&mut server, 2).await;
         let record =
             Record::read(&serde_json::from_value(call.body["metadata"]["annotations"].clone()).unwrap());
         assert_eq!((record.number, record.outcome), (1, Some(Outcome::Progressing)));
@@ -342,7 +343,7 @@ async fn what_was_written_and_is_not_in_the_caches_is_waited_for() {
     let context = Arc::new(context);
     let again = || Box::pin(reconcile(Arc::new(object.clone()), Arc::clone(&context), Arc::default()));
     play(again(), async {
-        around(&mut server).await.echo();
+        around(&mut server, 1).await.echo();
         server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
         server.next().await.object(&object);
         server.next().await.echo();
@@ -351,4 +352,25 @@ async fn what_was_written_and_is_not_in_the_caches_is_waited_for() {
     .unwrap();
     let action = play(again(), server.nothing_more()).await.unwrap();
     assert_ne!(action, Action::await_change(), "it is looked at again");
+}
+
+#[tokio::test]
+async fn a_budget_of_several_pods_is_kept_when_one_is_left() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 1}));
+    let (mut context, mut server) = context();
+    let valid = valid(&object);
+    let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
+    let mut budget = stored(build_disruption_budget(&owner));
+    budget.spec.get_or_insert_default().max_unavailable = None;
+    context.caches.versions = Cache::fixed(vec![one_version()]);
+    context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
+    context.caches.disruption_budgets = Cache::fixed(vec![budget]);
+    play(reconciled(&object, context), async {
+        let call = server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await;
+        assert_eq!(call.body["spec"]["maxUnavailable"], 1, "what somebody took out is put back");
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
 }

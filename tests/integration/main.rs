@@ -5,6 +5,8 @@
 mod deployment_fixtures;
 // ModelDeployment → its objects, against committed files
 mod deployment_golden;
+// how pods leave, against a mock API server
+mod deployment_leaving;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
 // whole reconciles of a ModelDeployment against a mock API server

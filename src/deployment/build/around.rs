@@ -1,4 +1,5 @@
-//! What is around the pods: the Service, the PodDisruptionBudget, the traffic ConfigMap. Pure.
+//! What is around the pods: the Service; the PodDisruptionBudget of several pods; the traffic ConfigMap, once one leaves.
+//! Pure.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +53,8 @@ fn service_port(name: &str, protocol: &str, port: u16) -> ServicePort {
     }
 }
 
-/// One budget over the pods of all revisions; a pod that is not ready can always be evicted.
+/// One budget over the pods of all revisions; a pod that is not ready can always be evicted. Of a single pod, it would
+/// forbid nothing.
 pub fn build_disruption_budget(owner: &Owner<'_>) -> PodDisruptionBudget {
     PodDisruptionBudget {
         metadata: metadata(owner, owner.name.to_owned()),
@@ -69,11 +71,11 @@ pub fn build_disruption_budget(owner: &Owner<'_>) -> PodDisruptionBudget {
     }
 }
 
-/// The ConfigMap through which pods are told to leave, at first with nobody on its list.
-pub fn build_traffic(owner: &Owner<'_>) -> ConfigMap {
+/// The ConfigMap through which pods are told to leave. Where there is none, none is.
+pub fn build_traffic(owner: &Owner<'_>, draining: &BTreeSet<String>) -> ConfigMap {
     ConfigMap {
         metadata: metadata(owner, traffic(owner.name)),
-        data: Some([(names::TRAFFIC_KEY.to_owned(), traffic_text(&BTreeSet::new()))].into()),
+        data: Some([(names::TRAFFIC_KEY.to_owned(), traffic_text(draining))].into()),
         ..ConfigMap::default()
     }
 }

@@ -27,8 +27,6 @@ LABEL = "modelwright.dev/deployment"
 # In the order in which the operator makes them.
 COLLECTIONS = {
     "services": "/api/v1",
-    "poddisruptionbudgets": "/apis/policy/v1",
-    "configmaps": "/api/v1",
     "controllerrevisions": "/apis/apps/v1",
     "deployments": "/apis/apps/v1",
 }
