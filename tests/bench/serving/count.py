@@ -1,8 +1,8 @@
 """Count the instructions of a request with valgrind's callgrind: of ours, and of the floor.
 
-In: the programs. Out: instructions a request, held against the expected ones or written as JSON. A process is counted
-only once it has started and is warm, so that its start counts nothing, in a few sections of requests. The section in
-the middle counts: threads meet otherwise from one to the next, by half a percent.
+In: the programs, and the protocol's description. Out: instructions a request, held against the expected ones or written
+as JSON. A process is counted once it has started and is warm, so that its start counts nothing, in a few sections of
+requests. The section in the middle counts: threads meet otherwise from one to the next, by half a percent.
 
 Under valgrind a processor has AVX2 and no more, and a run takes a thousand times longer. The runtime is told to call
 that quick, so that it makes the run where the request was read, as it does with this model in production.
@@ -11,6 +11,7 @@ that quick, so that it makes the run where the request was read, as it does with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import platform
@@ -21,24 +22,28 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
+from calls import METHOD, Calls
 from clients import http_text
 from compared import Echo, Modelwright
-from matrix import ECHO, OURS, RAW
+from matrix import ECHO, OURS, OVER_GRPC, RAW
 from parts import share_out
 from payloads import Body, binary_body, json_body, workload, write_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from servers import Server
 
 EXPECTED = Path(__file__).parent / "instructions.json"
 REQUESTS, SECTIONS, WARM = 100, 5, 50
-# Beside the MLP over binary, what is shared out to parts, without its floor: in one section of a few, since each takes
-# far longer.
+# What is shared out to parts beside the MLP over binary: the same over gRPC, and, without a floor, requests of another
+# model, in one section of a few, since each takes far longer.
 OTHERS = (("image", "binary"), ("image", "JSON"))
 FEW = 4
 TOLERANCE = 0.01
@@ -138,17 +143,13 @@ def _dumps(work: Path, name: str) -> Path:
     return work / f"{name}.callgrind"
 
 
-def count_server(server: Server, body: Body, work: Path, requests: int = REQUESTS, sections: int = SECTIONS) -> float:
-    """Count a server's work, with requests one after another over one connection."""
-    dumps = _dumps(work, server.name)
-    server.wrapper = (*VALGRIND, f"--callgrind-out-file={dumps}")
-    server.longest_seconds = LONGEST_SECONDS
-    server.start()
-    connection = socket.create_connection(("127.0.0.1", server.http), LONGEST_SECONDS)
+@contextlib.contextmanager
+def over_http(server: Server, body: Body) -> Iterator[Callable[[], None]]:
+    """Connect over HTTP, and give what sends a request and reads its answer."""
     text = http_text(body)
+    with socket.create_connection(("127.0.0.1", server.http), LONGEST_SECONDS) as connection:
 
-    def ask(requests: int) -> None:
-        for _ in range(requests):
+        def ask() -> None:
             # At once: in two parts it would be read once or twice, by chance.
             connection.sendall(text)
             answer = http.client.HTTPResponse(connection)
@@ -158,10 +159,38 @@ def count_server(server: Server, body: Body, work: Path, requests: int = REQUEST
                 message = f"{server.name} answered with {answer.status}"
                 raise CountError(message)
 
+        yield ask
+
+
+@contextlib.contextmanager
+def over_grpc(server: Server, message: bytes) -> Iterator[Callable[[], None]]:
+    """Connect over gRPC, and give what makes a call."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        call = channel.unary_unary(METHOD)
+        yield lambda: call(message, timeout=LONGEST_SECONDS, wait_for_ready=True)
+
+
+def count_server(
+    server: Server,
+    connect: Callable[[Server], AbstractContextManager[Callable[[], None]]],
+    work: Path,
+    requests: int = REQUESTS,
+    sections: int = SECTIONS,
+) -> float:
+    """Count a server's work, with requests one after another over one connection."""
+    dumps = _dumps(work, server.name)
+    server.wrapper = (*VALGRIND, f"--callgrind-out-file={dumps}")
+    server.longest_seconds = LONGEST_SECONDS
+    server.start()
     try:
-        return count(server.root, dumps, ask, requests, sections)
+        with connect(server) as ask:
+
+            def ask_all(requests: int) -> None:
+                for _ in range(requests):
+                    ask()
+
+            return count(server.root, dumps, ask_all, requests, sections)
     finally:
-        connection.close()
         server.stop()
 
 
@@ -173,9 +202,20 @@ def other_parts(given: argparse.Namespace) -> dict[str, dict[str, float]]:
         body = {"binary": binary_body, "JSON": json_body}[protocol](other.model, other.requests[0])
         model = given.work / "models" / f"{other.model}.onnx"
         ours = Modelwright(OURS, model, given.work, given.runtime, body, flags=QUICK)
-        count_server(ours, body, given.work, FEW, sections=1)
+        count_server(ours, partial(over_http, body=body), given.work, FEW, sections=1)
         found[f"{name}, {protocol}"] = parts_of(given.work / f"{OURS}.callgrind.2", FEW)
     return found
+
+
+def grpc_parts(given: argparse.Namespace) -> dict[str, float]:
+    """Share out what the MLP costs us over gRPC, by the last section as over binary."""
+    mlp = workload("mlp")
+    model = given.work / "models" / f"{mlp.model}.onnx"
+    message = Calls(given.protocol, given.work).write(mlp.model, mlp.requests[0])
+    body = binary_body(mlp.model, mlp.requests[0])
+    ours = Modelwright(OVER_GRPC, model, given.work, given.runtime, body, flags=QUICK)
+    count_server(ours, partial(over_grpc, message=message), given.work)
+    return parts_of(given.work / f"{OVER_GRPC}.callgrind.{SECTIONS + 1}", REQUESTS)
 
 
 def count_raw(floor: Path, library: Path, model: Path, requests: Path, work: Path) -> float:
@@ -215,8 +255,8 @@ def measure(given: argparse.Namespace) -> Counted:
     # The answer of ours is 40 bytes of tensor behind 192 of JSON, more or less.
     echo = Echo(ECHO, model, work, str(given.floor / "echo"), Body("/0", {}, b""), answer_bytes=232)
     return Counted(
-        count_server(ours, body, work),
-        count_server(echo, echo.write("binary", mlp.model, mlp.requests[0]), work),
+        count_server(ours, partial(over_http, body=body), work),
+        count_server(echo, partial(over_http, body=echo.write("binary", mlp.model, mlp.requests[0])), work),
         count_raw(given.floor, given.library, model, requests, work),
     )
 
@@ -249,6 +289,7 @@ def main() -> None:
     parser.add_argument("--runtime", required=True)
     parser.add_argument("--floor", required=True, type=Path)
     parser.add_argument("--library", required=True, type=Path)
+    parser.add_argument("--protocol", required=True, type=Path)
     parser.add_argument("--work", required=True, type=Path)
     parser.add_argument("what", nargs="?", choices=("check", "measure", "accept"), default="check")
     parser.add_argument("file", nargs="?", type=Path)
@@ -265,6 +306,7 @@ def main() -> None:
         parts = {
             name: parts_of(given.work / f"{dump}.callgrind.{SECTIONS + 1}", REQUESTS) for name, dump in last.items()
         }
+        parts[OVER_GRPC] = grpc_parts(given)
         measured = {"ratio": found.ratio, "instructions": asdict(found), "parts": parts, "others": other_parts(given)}
         given.file.write_text(json.dumps(measured) + "\n")
     elif given.what == "accept":

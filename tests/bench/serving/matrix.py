@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from rounds import Cell
 
 OURS, RAW, ECHO, PARSE = "Modelwright", "ONNX Runtime by itself", "echo", "serde"
+# Ours, where its instructions over gRPC stand beside those over binary.
+OVER_GRPC = "Modelwright, gRPC"
 # Those whose transport is no Python; the slowest of them sets the rates at which latencies are compared.
 NATIVE = ("Triton", "mosec")
 PYTHON = ("MLServer", "KServe")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWN, HTTP, RUNTIME, BINDING = "Modelwright", "HTTP library", "Tokio", "ort, the binding"
+OWN, HTTP, RUNTIME, BINDING = "Modelwright", "HTTP and gRPC libraries", "Tokio", "ort, the binding"
 STANDARD, OTHER = "Rust's standard library", "other libraries"
 ONNXRUNTIME, ALLOCATOR, COPIES = "ONNX Runtime", "memory allocator", "copying and filling"
 LIBC = "rest of the C libraries"
@@ -24,7 +24,7 @@ BY_OBJECT = ((r"libonnxruntime", ONNXRUNTIME),)
 BY_FILE = (
     (r"malloc/", ALLOCATOR),
     (r"(^|/)runtime/src/|bench/serving/floor/", OWN),
-    (r"/(actix|httparse|http-|h2-|local-|bytes-|bytestring|smallvec)[^/]*/", HTTP),
+    (r"/(actix|httparse|http-|h2-|hyper|tonic|tower|prost|local-|bytes-|bytestring|smallvec)[^/]*/", HTTP),
     (r"/(tokio|mio)[^/]*/", RUNTIME),
     (r"/ort-[^/]*/", BINDING),
     (r"/registry/|/deps/", OTHER),

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matrix import CONNECTIONS, ECHO, GROUPS, OURS, PARSE, RAW, Group
+from matrix import CONNECTIONS, ECHO, GROUPS, OURS, OVER_GRPC, PARSE, RAW, Group
 from parts import PARTS
 from steps import INFER, INPUT, OUTPUT, QUEUE
 
@@ -130,22 +130,24 @@ def where(results: Results, steps: Mapping[Cell, Steps]) -> str:
     return "\n\n".join(["\n## Where a request's time goes", WHERE, _table(head, rows)]) + "\n"
 
 
+def _spent(part: str, counts: Mapping[str, float]) -> list[str]:
+    ours, called = counts[OURS], counts[OVER_GRPC]
+    over = ours - counts[ECHO] - counts[RAW]
+    floor = (f"{counts[server]:,.0f}" for server in (ECHO, RAW))
+    return [part, f"{ours:,.0f}", *floor, f"{over:+,.0f}", f"{called:,.0f}", f"{called - ours:+,.0f}"]
+
+
 def profile(parts: Mapping[str, Mapping[str, float]], others: Mapping[str, Mapping[str, float]]) -> str:
-    """Tell what a request's instructions are spent on: ours beside those of the floor, and those of other requests."""
-    servers = (OURS, ECHO, RAW)
-    over = {part: parts[OURS].get(part, 0) - parts[ECHO].get(part, 0) - parts[RAW].get(part, 0) for part in PARTS}
-    rows = (
-        [part, *(f"{parts[server].get(part, 0):,.0f}" for server in servers), f"{over[part]:+,.0f}"] for part in PARTS
-    )
-    sums = {server: sum(parts[server].values()) for server in servers}
-    total = ["all", *(f"{sums[server]:,.0f}" for server in servers), f"{sum(over.values()):+,.0f}"]
-    table = _table(["part", *servers, "over the floor"], [*rows, total])
+    """Tell what a request's instructions are spent on: beside the floor, over gRPC, and those of other requests."""
+    rows = [_spent(part, {server: of.get(part, 0) for server, of in parts.items()}) for part in PARTS]
+    total = _spent("all", {server: sum(of.values()) for server, of in parts.items()})
+    table = _table(["part", OURS, ECHO, RAW, "over the floor", OVER_GRPC, "over binary"], [*rows, total])
     all_of = {request: sum(of.values()) for request, of in others.items()}
     shares = ([part, *(f"{of.get(part, 0) / all_of[request]:.1%}" for request, of in others.items())] for part in PARTS)
     sizes = ["all, in thousands", *(f"{count / 1000:,.0f}" for count in all_of.values())]
     return "\n\n".join(
         [
-            "\n## What the MLP's instructions are spent on, over binary",
+            "\n## What the MLP's instructions are spent on, over binary and over gRPC",
             PARTS_OF,
             table,
             "## What those of other requests are spent on",
