@@ -1,5 +1,6 @@
 //! Reads the numbers that most tensors are made of: one digit, a point and up to 18 digits. In go bytes and where the number
-//! ends; out come the nearest numbers of a datatype, or nothing where that takes more thought.
+//! ends; out come the nearest numbers of a datatype, or nothing where that takes more thought. Shorter ones are faster read
+//! several at once, by [`super::batch`].
 //!
 //! There is no loop over digits and no branch on the sign, which no processor could foresee.
 // What is passed between these functions would go through memory, which takes longer than all of their work.
@@ -9,17 +10,12 @@ use super::number::{EXACT, Number, POWERS, eight_digits};
 
 /// Bytes that are looked at: more than a number has.
 pub const WINDOW: usize = 32;
-/// Digits behind the point of what [`short`] takes.
-const SHORT: usize = 6;
 /// Most digits behind the point.
 const MOST: usize = 18;
 /// Powers of ten as integers.
 const TENS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 /// Powers of ten by their sign, so that dividing by one brings the sign along.
 const DIVISORS: [[f64; MOST + 1]; 2] = divisors();
-
-/// The double from which on doubles are integers: their fraction is the difference.
-const INTEGERS: f64 = 4_503_599_627_370_496.0;
 
 /// A number as an integer and the place of its point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,28 +37,11 @@ pub trait Float: Copy + Default {
     /// The nearest number; none if that is not certain.
     fn near(decimal: Decimal) -> Option<Self>;
 
+    /// The nearest number to a decimal of up to six places, of whose digits and power of ten this is the quotient.
+    fn of_short(quotient: f64) -> Self;
+
     /// The nearest number; none if it would be infinite.
     fn nearest(number: Number<'_>) -> Option<Self>;
-}
-
-/// Reads a number of `length` bytes at the start of a window if it has up to six digits behind the point.
-#[inline(always)]
-pub fn short(window: &[u8; WINDOW], length: usize) -> Option<Decimal> {
-    let negative = usize::from(window[0] == b'-');
-    let length = length.wrapping_sub(negative);
-    if !(3..=SHORT + 2).contains(&length) {
-        return None;
-    }
-    let places = length - 2;
-    // The point becomes a zero among the digits, which makes the first of them ten times too large.
-    let word = word(window, negative) ^ 0x3030_3030_3030_2e30;
-    if word & 0xff00 != 0 {
-        return None;
-    }
-    let digits = value(word, length)? - (word & 0xff) * 9 * TENS[places];
-    // The conversion as an instruction waits for the number before.
-    let digits = f64::from_bits(INTEGERS.to_bits() | digits) - INTEGERS;
-    Some(Decimal { negative, digits, is_exact: true, places })
 }
 
 /// Reads a number of `length` bytes at the start of a window if it has up to 18 digits behind the point.
@@ -103,9 +82,14 @@ fn word(window: &[u8; WINDOW], at: usize) -> u64 {
 fn value(bytes: u64, count: usize) -> Option<u64> {
     // They move to the end, behind zeros.
     let digits = bytes << (64 - 8 * count);
-    // The highest bit of each byte that is no digit; a carry only reaches bytes behind the first of them.
-    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
-    (others == 0).then(|| eight_digits(digits))
+    digits_only(digits).then(|| eight_digits(digits))
+}
+
+/// Whether each of eight bytes is 0 to 9.
+#[inline(always)]
+pub fn digits_only(bytes: u64) -> bool {
+    // The highest bit of each byte that is none; a carry only reaches bytes behind the first of them.
+    (bytes.wrapping_add(0x7676_7676_7676_7676) | bytes) & 0x8080_8080_8080_8080 == 0
 }
 
 const fn divisors() -> [[f64; MOST + 1]; 2] {
@@ -143,6 +127,12 @@ impl Float for f32 {
         Some(quotient as f32)
     }
 
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "as in `near`, rounding is what is wanted")]
+    fn of_short(quotient: f64) -> Self {
+        quotient as f32
+    }
+
     #[inline]
     fn nearest(number: Number<'_>) -> Option<Self> {
         number.to_f32()
@@ -155,6 +145,11 @@ impl Float for f64 {
     #[inline(always)]
     fn near(decimal: Decimal) -> Option<Self> {
         decimal.is_exact.then(|| decimal.quotient())
+    }
+
+    #[inline(always)]
+    fn of_short(quotient: f64) -> Self {
+        quotient
     }
 
     #[inline]
@@ -172,6 +167,11 @@ macro_rules! half {
             #[inline]
             fn near(decimal: Decimal) -> Option<Self> {
                 f64::near(decimal).map(|number| Self::from_f32(odd(number)))
+            }
+
+            #[inline]
+            fn of_short(quotient: f64) -> Self {
+                Self::from_f32(odd(quotient))
             }
 
             #[inline]
@@ -204,15 +204,14 @@ mod tests {
 
     use super::*;
 
-    /// What is read of a number with text behind it, in the short and the long way.
-    fn read(text: &str) -> [Option<Decimal>; 2] {
+    /// What is read of a number with text behind it.
+    fn read(text: &str) -> Option<Decimal> {
         let behind = format!("{text},0123456789.0123456789012345678901");
-        let window = behind.as_bytes().first_chunk().unwrap();
-        [short(window, text.len()), long(window, text.len())]
+        long(behind.as_bytes().first_chunk().unwrap(), text.len())
     }
 
     fn agrees(text: &str) -> Result<(), TestCaseError> {
-        for decimal in read(text).into_iter().flatten() {
+        if let Some(decimal) = read(text) {
             if let Some(number) = f32::near(decimal) {
                 prop_assert_eq!(number.to_bits(), text.parse::<f32>().unwrap().to_bits(), "FP32 of {}", text);
             }
@@ -230,7 +229,6 @@ mod tests {
                 let mut window = [b'7'; WINDOW];
                 window[..3].copy_from_slice(&text);
                 let is_one = text[0].is_ascii_digit() && text[1] == b'.' && text[2].is_ascii_digit();
-                assert_eq!(short(&window, 3).is_some(), is_one, "{}", text.escape_ascii());
                 assert_eq!(long(&window, 3).is_some(), is_one, "{}", text.escape_ascii());
             }
         }
@@ -241,14 +239,13 @@ mod tests {
 
         #[test]
         fn what_is_read_is_the_nearest_number(text in "-?[0-9]\\.[0-9]{1,18}") {
-            prop_assert!(read(&text)[1].is_some());
-            prop_assert_eq!(read(&text)[0].is_some(), text.trim_start_matches('-').len() <= SHORT + 2);
+            prop_assert!(read(&text).is_some());
             agrees(&text)?;
         }
 
         #[test]
         fn every_short_number_is_read_without_a_doubt(text in "-?[0-9]\\.[0-9]{1,8}") {
-            let decimal = read(&text)[1].unwrap();
+            let decimal = read(&text).unwrap();
             prop_assert_eq!(f32::near(decimal).unwrap().to_bits(), text.parse::<f32>().unwrap().to_bits());
             prop_assert_eq!(f64::near(decimal).unwrap().to_bits(), text.parse::<f64>().unwrap().to_bits());
         }
@@ -287,8 +284,7 @@ mod tests {
                 let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
                 whole.len() == 1 && digits(whole) && digits(places) && (1..=MOST).contains(&places.len())
             });
-            prop_assert_eq!(read(&text)[1].is_some(), is_one, "{}", text);
-            prop_assert!(is_one || read(&text)[0].is_none(), "{}", text);
+            prop_assert_eq!(read(&text).is_some(), is_one, "{}", text);
         }
     }
 }
