@@ -18,7 +18,7 @@ const STEP: usize = 4;
 const SHORTEST: usize = 3;
 /// Most bytes of a number, without its sign.
 const LONGEST: usize = 8;
-/// A point behind a digit, where a digit is its value.
+/// What makes a digit's value of one that was taken for a point.
 const POINT: u64 = ((b'.' ^ b'0') as u64) << 8;
 /// The double from which on doubles are integers: their fraction is the difference.
 const INTEGERS: f64 = 4_503_599_627_370_496.0;
@@ -48,14 +48,15 @@ impl Batch {
             return false;
         }
         let Some(bytes) = window.get(negative..).and_then(<[u8]>::first_chunk) else { return false };
-        let word = u64::from_le_bytes(*bytes) ^ 0x3030_3030_3030_3030;
+        // Digits become their values, and a point behind the first becomes zero.
+        let word = u64::from_le_bytes(*bytes) ^ 0x3030_3030_3030_2e30;
         // All move to the end, behind zeros.
         let shift = 64 - 8 * length;
-        let (digits, divisor) = if word & 0xff00 == POINT && length >= SHORTEST {
+        let (digits, divisor) = if word & 0xff00 == 0 && length >= SHORTEST {
             // The first digit moves over the point.
-            ((word ^ POINT).wrapping_add((word & 0xff) * 0xff) << shift, length)
+            (word.wrapping_add((word & 0xff) * 0xff) << shift, length)
         } else if length == 1 || word & 0xff != 0 {
-            (word << shift, 0)
+            ((word ^ POINT) << shift, 0)
         } else {
             return false;
         };

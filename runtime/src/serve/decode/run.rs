@@ -18,11 +18,13 @@ const BLOCK: usize = 64;
 
 /// Reads numbers into `elements`; gives how many, and the bytes that they take with what separates them. Stops early at
 /// white space other than one space behind every comma, and close to the end of the text.
-#[inline]
+#[inline(never)]
 pub fn read<T: Float>(text: &[u8], elements: &mut [T]) -> (usize, usize) {
-    let (mut run, mut batch) = (Run { elements, made: 0, held: 0 }, Batch::default());
+    let first = commas(text).unwrap_or_default().trailing_zeros() as usize;
     // A space behind every comma, or behind none, can be foreseen.
-    let mut is_spaced = None;
+    let is_spaced = text.get(first + 1) == Some(&b' ');
+    let room = elements.len().min(SIZE);
+    let (mut run, mut batch) = (Run { elements, made: 0, held: 0, room }, Batch::default());
     let (mut taken, mut base) = (0, 0);
     while let Some(mut left) = text.get(base..).and_then(commas) {
         while left != 0 {
@@ -33,9 +35,8 @@ pub fn read<T: Float>(text: &[u8], elements: &mut [T]) -> (usize, usize) {
                 return (run.make(&batch), taken);
             }
             taken = comma + 1;
-            let is_next_spaced = || text.get(comma + 1) == Some(&b' ');
-            if *is_spaced.get_or_insert_with(is_next_spaced) {
-                if !is_next_spaced() {
+            if is_spaced {
+                if text.get(taken) != Some(&b' ') {
                     return (run.make(&batch), taken);
                 }
                 taken += 1;
@@ -64,25 +65,26 @@ fn commas(text: &[u8]) -> Option<u64> {
     }))
 }
 
-/// Elements of which the first were made, and how many more are in the batch.
+/// Elements of which the first were made, and how many more are in the batch and may be.
 struct Run<'a, T> {
     elements: &'a mut [T],
     made: usize,
     held: usize,
+    room: usize,
 }
 
 impl<T: Float> Run<'_, T> {
     /// Reads the number of `length` bytes at the start of a window, if it is one and there is an element for it.
     #[inline(always)]
     fn take(&mut self, batch: &mut Batch, window: &[u8; WINDOW], length: usize) -> bool {
-        if self.made + self.held >= self.elements.len() {
-            return false;
+        if self.held == self.room {
+            self.make(batch);
+            if self.room == 0 {
+                return false;
+            }
         }
         if batch.take(self.held, window, length) {
             self.held += 1;
-            if self.held == SIZE {
-                self.make(batch);
-            }
             return true;
         }
         self.make(batch);
@@ -92,6 +94,7 @@ impl<T: Float> Run<'_, T> {
         let (Some(element), Some(slot)) = (element, self.elements.get_mut(self.made)) else { return false };
         *slot = element;
         self.made += 1;
+        self.room = self.room.min(self.elements.len() - self.made);
         true
     }
 
@@ -102,6 +105,7 @@ impl<T: Float> Run<'_, T> {
             batch.make(self.elements.get_mut(self.made..self.made + self.held).unwrap_or_default());
             self.made += self.held;
             self.held = 0;
+            self.room = self.room.min(self.elements.len() - self.made);
         }
         self.made
     }
