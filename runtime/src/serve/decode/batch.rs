@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn only_a_point_is_a_point_and_only_digits_are_digits() {
         for byte in 0..=u8::MAX {
-            for text in [[byte, b'.', b'5'], [b'1', byte, b'5'], [b'1', b'.', byte]] {
+            for text in [[byte, b'.', b'5'], [b'1', byte, b'5'], [b'0', byte, b'5'], [b'1', b'.', byte]] {
                 let mut window = [b'7'; WINDOW];
                 window[..3].copy_from_slice(&text);
                 let is_digit = |at: usize| text[at].is_ascii_digit();
