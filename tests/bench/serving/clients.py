@@ -79,7 +79,9 @@ def at_rate(address: str, body: Body, place: Path, rate: float, seconds: float) 
     target = "\n".join([f"POST http://{address}{body.path}", *headers, f"@{place}"]) + "\n"
     command = ["vegeta", "attack", f"-rate={round(rate)}/1s", f"-duration={seconds:g}s", "-timeout=10s"]
     results = place.with_suffix(".vegeta")
-    _run([*command, "-connections=64", "-max-workers=512", f"-output={results}"], seconds, target)
+    # As many connections stay open as there are workers: a server that falls behind would else have one made and closed
+    # for nearly every request, until this machine has no port left.
+    _run([*command, "-connections=512", "-max-workers=512", f"-output={results}"], seconds, target)
     found: dict[str, Any] = json.loads(_run(["vegeta", "report", "-type=json", str(results)], seconds))
     failed = found["requests"] - found["status_codes"].get("200", 0)
     latencies = found["latencies"]
