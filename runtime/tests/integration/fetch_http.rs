@@ -2,7 +2,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{
     Volume,
-    server::{Authority, Reply, Server, ok, redirect, status},
+    disk::Disk,
+    files,
+    server::{Authority, Reply, Server, file, ok, redirect, status},
     sha256,
 };
 
@@ -229,4 +231,23 @@ async fn a_redirect_from_https_to_http_is_not_followed() {
     let volume = Volume::new(&format!("https://{}/m", server.host())).with_secret(&keys);
     assert_eq!(volume.refused().await, "RedirectRefused");
     assert_eq!(plain.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_nothing_behind() {
+    let disk = Disk::of_kibibytes(64);
+    let server =
+        Server::start(|request| file(&vec![7; if request.path == "/small" { 7 } else { 500_000 }])).await;
+    let fetch = async |path: &str| {
+        let mut volume = Volume::new(&format!("http://{}{path}", server.host()));
+        volume.config.destination = disk.path().join("data").to_str().unwrap().to_owned();
+        volume.fetch().await
+    };
+    let error = fetch("/large").await.unwrap_err();
+    assert_eq!((error.reason(), error.is_transient()), ("DiskFailed", true), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(disk.path().to_str().unwrap()), "{message}");
+    assert!(message.contains("No space left on device"), "{message}");
+    assert_eq!(files(disk.path()), Vec::<String>::new());
+    fetch("/small").await.unwrap();
 }

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 use crate::{
     publish::Work,
     support::{
-        Volume, files, onnx,
+        Volume,
+        disk::Disk,
+        files, onnx,
         programs::{Program, free_address},
         secret,
         server::{Server, status},
@@ -328,6 +330,22 @@ async fn a_claim_that_cannot_be_written_is_told_and_leaves_what_serves_alone() {
     work.options.claim_directory = PathBuf::from("/nowhere");
     let error = work.publish().await.unwrap_err();
     assert_eq!((error.reason(), error.is_transient()), ("StoreFailed", true), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_claim_is_told_and_takes_the_model_once_there_is_room() {
+    let disk = Disk::of_kibibytes(256);
+    let filler = disk.fill();
+    let mut work = Store::claim().work(&onnx::adder());
+    work.options.claim_directory = disk.path().to_owned();
+    let error = work.publish().await.unwrap_err();
+    assert_eq!((error.reason(), error.is_transient()), ("StoreFailed", true), "{error}");
+    let message = error.to_string();
+    for part in ["pvc://models/kept/here", "No space left on device", "Enlarge the claim"] {
+        assert!(message.contains(part), "{part} is missing in: {message}");
+    }
+    fs::remove_file(filler).unwrap();
+    work.publish().await.unwrap();
 }
 
 #[tokio::test]
