@@ -1,12 +1,13 @@
 """Take features out of the code, one at a time, and see the test fail that is there for each.
 
-In: the table `mutants.toml`, and what the runtime's tests need, as `tests/run` provides it. Arguments select mutants by
-a part of their line or feature. Out: a line for each, and success only if every one was noticed by its test. What is
-changed is a copy of the checkout.
+In: the table `mutants.toml`, and what the runtime's and the trainer's tests need, as `tests/run` provides it. Arguments
+select mutants by a part of their line or feature. Out: a line for each, and success only if all were noticed by their
+tests. What is changed is a copy of the checkout.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ from typing import Any
 
 TOP = Path(__file__).resolve().parents[2]
 COPY = TOP / "target" / "mutants"
+TRAINER = "modelwright-trainer"
+# What pytest ends with when tests were run and some failed.
+PYTEST_FAILED = 1
 
 
 def copy_checkout() -> None:
@@ -30,6 +34,11 @@ def copy_checkout() -> None:
 
 def run_test(mutant: dict[str, Any]) -> tuple[bool, str]:
     """Run the test of a mutant; give whether it failed as a test does, and the last lines of what it said."""
+    if mutant["package"] == TRAINER:
+        command = [os.environ["TRAINER_PYTEST"], "-q", "-p", "no:cacheprovider", "trainer/tests", "-k", mutant["test"]]
+        environment = os.environ | {"PYTHONPATH": "trainer/src"}
+        ended = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True, check=False)
+        return ended.returncode == PYTEST_FAILED, "\n".join(ended.stdout.splitlines()[-12:])
     # A copy of its own builds in a folder of its own.
     command = ["cargo", "test", "--locked", "--quiet", "--package", mutant["package"], "--", mutant["test"]]
     ended = subprocess.run(command, cwd=COPY, capture_output=True, text=True, check=False)
