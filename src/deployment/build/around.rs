@@ -71,7 +71,7 @@ pub fn build_disruption_budget(owner: &Owner<'_>) -> PodDisruptionBudget {
     }
 }
 
-/// The ConfigMap through which pods are told to leave. Where there is none, none is.
+/// The ConfigMap through which pods are told to leave. Where there is none, nobody leaves.
 pub fn build_traffic(owner: &Owner<'_>, draining: &BTreeSet<String>) -> ConfigMap {
     ConfigMap {
         metadata: metadata(owner, traffic(owner.name)),

@@ -1,8 +1,8 @@
 //! Reads the shortest of the numbers that tensors are made of, several at once: a digit, a point and up to six digits, or
 //! up to eight digits. In go bytes and where each number ends; out come the nearest numbers of a datatype.
 //!
-//! Each number's digits become a word of eight bytes. Once there are enough words, the processor makes numbers of two
-//! to eight of them by one instruction; it has to wait a little before it reads together what was written apart.
+//! Each number's digits become a word of eight bytes. Words are held back until there are many, since a processor waits
+//! when it reads together what it has just written apart; then one instruction works on several of them.
 // As in `decimal`.
 #![allow(clippy::inline_always)]
 
@@ -76,7 +76,7 @@ impl Batch {
         for ((elements, digits), divisors) in elements.chunks_mut(STEP).zip(digits).zip(divisors) {
             let mut made = [T::default(); STEP];
             for ((made, value), divisor) in made.iter_mut().zip(values(*digits)).zip(divisors) {
-                // As in `near`: the conversion as an instruction waits for the number before.
+                // The conversion as an instruction waits for the number before.
                 let value = f64::from_bits(INTEGERS.to_bits() | value) - INTEGERS;
                 *made = T::of_short(value / divisor);
             }

@@ -37,7 +37,7 @@ pub trait Float: Copy + Default {
     /// The nearest number; none if that is not certain.
     fn near(decimal: Decimal) -> Option<Self>;
 
-    /// The nearest number to a decimal of up to six places, of whose digits and power of ten this is the quotient.
+    /// The nearest number to a decimal of up to eight digits and six places, which this double is nearest to.
     fn of_short(quotient: f64) -> Self;
 
     /// The nearest number; none if it would be infinite.
