@@ -33,11 +33,14 @@ pub struct Decimal {
 pub trait Float: Copy + Default {
     /// What stands for a missing number.
     const NAN: Self;
+    /// Most digits of an integer that is finite in any case, as far as eight.
+    const DIGITS: usize;
 
     /// The nearest number; none if that is not certain.
     fn near(decimal: Decimal) -> Option<Self>;
 
-    /// The nearest number to a decimal of up to eight digits and six places, which this double is nearest to.
+    /// The nearest number to a decimal of one digit and up to six places or of up to [`Self::DIGITS`] digits, which this
+    /// double is nearest to.
     fn of_short(quotient: f64) -> Self;
 
     /// The nearest number; none if it would be infinite.
@@ -113,6 +116,7 @@ impl Decimal {
 
 impl Float for f32 {
     const NAN: Self = Self::NAN;
+    const DIGITS: usize = 8;
 
     #[inline(always)]
     fn near(decimal: Decimal) -> Option<Self> {
@@ -141,6 +145,7 @@ impl Float for f32 {
 
 impl Float for f64 {
     const NAN: Self = Self::NAN;
+    const DIGITS: usize = 8;
 
     #[inline(always)]
     fn near(decimal: Decimal) -> Option<Self> {
@@ -160,9 +165,10 @@ impl Float for f64 {
 
 /// Half a single's bits: rounded once, from the whole double.
 macro_rules! half {
-    ($type:ty) => {
+    ($type:ty, $digits:literal) => {
         impl Float for $type {
             const NAN: Self = Self::NAN;
+            const DIGITS: usize = $digits;
 
             #[inline]
             fn near(decimal: Decimal) -> Option<Self> {
@@ -182,8 +188,9 @@ macro_rules! half {
     };
 }
 
-half!(half::f16);
-half!(half::bf16);
+// The largest is 65504.
+half!(half::f16, 4);
+half!(half::bf16, 8);
 
 /// The single next to a double towards zero, with its last bit set unless it is the double: so that rounding once more,
 /// to fewer bits, goes where rounding the double would. (`half::bf16::from_f64` drops the lower half of the double first.)

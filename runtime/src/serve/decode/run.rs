@@ -83,7 +83,7 @@ impl<T: Float> Run<'_, T> {
                 return false;
             }
         }
-        if batch.take(self.held, window, length) {
+        if batch.take::<T>(self.held, window, length) {
             self.held += 1;
             return true;
         }

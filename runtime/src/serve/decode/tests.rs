@@ -97,13 +97,16 @@ fn floating_point_numbers_are_rounded_once_and_may_not_overflow() {
     let tensor = decoded("BF16", "[1]", "[1.003906250000001]").unwrap();
     assert_eq!(tensor.data.as_ref(), half::bf16::from_bits(0x3f81).to_le_bytes(), "just above the middle");
     assert_eq!(decoded("FP16", "[1]", "[65504]").unwrap().data.as_ref(), half::f16::MAX.to_le_bytes());
-    for (datatype, bad) in [("FP16", "70000"), ("FP32", "1e39"), ("FP64", "1e309"), ("BF16", "-1e39")] {
-        let error = refusal(datatype, "[1]", &format!("[{bad}]"));
-        assert!(
-            error
-                .ends_with(&format!("is {bad}, expected a number that {datatype} can hold, or null for NaN")),
-            "{error}"
-        );
+    for (datatype, bad) in
+        [("FP16", "70000"), ("FP16", "65520"), ("FP32", "1e39"), ("FP64", "1e309"), ("BF16", "-1e39")]
+    {
+        // By itself, and in the middle of a row that is read several numbers at once.
+        let row = vec!["7"; 40].join(",");
+        for (shape, data) in [("[1]", format!("[{bad}]")), ("[81]", format!("[{row},{bad},{row}]"))] {
+            let error = refusal(datatype, shape, &data);
+            let expected = format!("is {bad}, expected a number that {datatype} can hold, or null for NaN");
+            assert!(error.ends_with(&expected), "{error}");
+        }
     }
 }
 
@@ -269,22 +272,16 @@ fn separator() -> impl Strategy<Value = &'static str> {
 /// What an array means, by a parser of others; nothing if it is not as it should be.
 fn meant(array: &str, count: usize, datatype: &str) -> Option<Vec<u8>> {
     let elements: Vec<Option<Box<serde_json::value::RawValue>>> = serde_json::from_str(array).ok()?;
-    let finite = |number: f64| number.is_finite().then_some(number);
     let bytes = |element: &Option<Box<serde_json::value::RawValue>>| {
-        let Some(text) = element.as_ref().map(|element| element.get()) else {
-            return Some(if datatype == "FP32" {
-                f32::NAN.to_le_bytes().to_vec()
-            } else {
-                f64::NAN.to_le_bytes().to_vec()
-            });
+        let text = element.as_ref().map_or("NaN", |element| element.get());
+        let (single, double): (f32, f64) = (text.parse().ok()?, text.parse().ok()?);
+        let half = half::f16::from_f64(double);
+        let (is_infinite, bytes) = match datatype {
+            "FP16" => (half.is_infinite(), half.to_le_bytes().to_vec()),
+            "FP32" => (single.is_infinite(), single.to_le_bytes().to_vec()),
+            _ => (double.is_infinite(), double.to_le_bytes().to_vec()),
         };
-        Some(if datatype == "FP32" {
-            let number: f32 = text.parse().ok()?;
-            finite(number.into())?;
-            number.to_le_bytes().to_vec()
-        } else {
-            finite(text.parse().ok()?)?.to_le_bytes().to_vec()
-        })
+        (!is_infinite).then_some(bytes)
     };
     let bytes: Vec<u8> = elements.iter().map(bytes).collect::<Option<Vec<_>>>()?.concat();
     (elements.len() == count).then_some(bytes)
@@ -299,7 +296,7 @@ proptest! {
         separators in prop::collection::vec(separator(), 80),
         is_mixed in prop_oneof![3 => Just(false), 1 => Just(true)],
         more in prop_oneof![8 => Just(0_usize), 1 => Just(1_usize)],
-        datatype in prop_oneof![Just("FP32"), Just("FP64")],
+        datatype in prop_oneof![Just("FP16"), Just("FP32"), Just("FP64")],
     ) {
         let count = elements.len() + more;
         let mut array = "[".to_owned();
