@@ -309,6 +309,11 @@ impl Session {
     }
 }
 
+/// Gives the system the memory back that loading a model left.
+pub fn give_back_memory() {
+    shared::give_back_memory();
+}
+
 fn run_error(error: &ort::Error) -> RunError {
     RunError::failed(error.message(), error.code() == ort::ErrorCode::InvalidArgument)
 }

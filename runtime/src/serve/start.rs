@@ -193,6 +193,8 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
     let about = about::read(&settings.path, samples.as_ref());
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
+    drop(samples);
+    crate::session::give_back_memory();
     Ok(Served { signature, labels, worker, threads, sharing, facts, about })
 }
 

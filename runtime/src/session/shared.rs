@@ -1,6 +1,6 @@
-//! What `ort` has no words for: runs of one ONNX Runtime session from many threads at once, and which execution provider
-//! has which node of its graph. In go a session and values; out come values and counts. The only file of the workspace with
-//! `unsafe` code.
+//! What `ort` has no words for: runs of one ONNX Runtime session from many threads at once, which execution provider has
+//! which node of its graph, and giving back the memory that loading one left. In go a session and values; out come values
+//! and counts. The only file of the workspace with `unsafe` code.
 //!
 //! `ort` takes `&mut` for a run, so that sharing would need a lock or a session a thread, and each session holds a copy
 //! of the weights. ONNX Runtime documents `Run` as callable from several threads on one session, and `ort` objects that
@@ -133,4 +133,14 @@ pub(super) fn nodes_by_provider(session: &Session) -> ort::Result<BTreeMap<Strin
         *nodes.entry(name).or_default() += u32::try_from(count).unwrap_or(u32::MAX);
     }
     Ok(nodes)
+}
+
+/// Gives memory that is not in use back to the system. Loading a model leaves some that no request needs, and the C library
+/// would keep it for itself.
+pub(super) fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number of bytes to keep, and may be called by any thread at any time (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

@@ -70,3 +70,29 @@ fn a_models_weights_are_in_memory_once_from_the_start_on() {
         assert!(took < WEIGHTS * 3 / 2, "weights of {WEIGHTS} bytes {what} took {took}");
     }
 }
+
+#[test]
+fn what_loading_a_model_left_is_given_back() {
+    // Initializers that are too small to be mapped one by one, as those of most models.
+    const SIDE: u64 = 256;
+    const COUNT: u8 = 200;
+    let numbers = |number: u8| {
+        [first(number).as_slice(), &vec![0; usize::try_from(SIDE * SIDE).unwrap() * 4 - 4]].concat()
+    };
+    let layer = |number: u8| {
+        let (from, to) = (format!("x{number}"), format!("x{}", number + 1));
+        let weights = onnx::constant(&name(number), onnx::FLOAT, &[SIDE, SIDE], &numbers(number));
+        [onnx::node("MatMul", &[&from, &name(number)], &[&to], &[]), weights]
+    };
+    let mut parts: Vec<_> = (0..COUNT).flat_map(layer).collect();
+    parts.push(onnx::value(11, "x0", onnx::FLOAT, &[0, SIDE]));
+    parts.push(onnx::value(12, &format!("x{COUNT}"), onnx::FLOAT, &[0, SIDE]));
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("model.onnx"), onnx::model(&parts)).unwrap();
+    let serving = Serving::start(&["--model", folder.path().to_str().unwrap(), "--name", "layers"], &[]);
+    serving.wait_for("ready");
+    let weights = SIDE * SIDE * 4 * u64::from(COUNT);
+    let keeps = serving.own_memory();
+    assert!(keeps > weights, "{keeps} bytes, and the weights are {weights}");
+    assert!(keeps < weights + 16_000_000, "{keeps} bytes are kept for weights of {weights}");
+}
