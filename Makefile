@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-trainer test-runtime test-clients test-chart test-cluster mutants fuzz bench bench-operator images install generate lint
+.PHONY: help demo test test-unit test-trainer test-runtime test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test-trainer: ## Run the trainer's tests: every algorithm, exported and compared
 test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 server
 	@tests/run runtime
 
+test-gpu: ## Run the runtime's tests that need a GPU with CUDA
+	@tests/run gpu
+
 test-clients: ## Run the clients of Triton and KServe against the runtime
 	@tests/run clients
 
@@ -42,6 +45,9 @@ fuzz: ## Fuzz what reads strangers' bytes, with RUNS=10000000 of each target; TA
 
 bench: ## Measure the serving runtime beside other servers, into docs/benchmarks.md; QUICK=1 to try it, PEERS=mosec for some
 	@tests/bench/serving/run
+
+bench-gpu: ## Measure the serving runtime on this machine's GPU beside ONNX Runtime by itself there
+	@tests/bench/gpu/run
 
 bench-operator: ## Measure what the operator costs an API server, with N=1000 resources of each kind
 	@tests/bench/operator/run $(N)

@@ -61,6 +61,19 @@ provide_servers() {
   done
 }
 
+# Whether this machine has a GPU whose driver is there.
+has_gpu() {
+  [[ -e /dev/nvidiactl ]]
+}
+
+# ONNX Runtime with CUDA, for what runs on a GPU; ends where there is none.
+provide_gpu() {
+  has_gpu || fail "NOT SHOWN: the runtime on a GPU, since this machine has none (there is no /dev/nvidiactl)"
+  ORT_DYLIB_PATH="$("$top/images/onnxruntime" gpu)"
+  LD_LIBRARY_PATH="$(dirname "$ORT_DYLIB_PATH")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  export ORT_DYLIB_PATH LD_LIBRARY_PATH ORT_DISABLE_TELEMETRY=1
+}
+
 # Prints the folder of Debian's prometheus and promtool, unpacked and not
 # installed: the package would start a service.
 prometheus_programs() {

@@ -1,12 +1,10 @@
 //! The only module that names `ort`: loads ONNX Runtime and a model, and runs it. In goes a path; out come a signature
 //! and, from input tensors, output tensors. Needs no client.
 //!
-//! On the CPU, one session is run by many threads at once; [`shared`] says why that holds. On other providers it does
-//! not, and a lock lets in one run at a time.
+//! One session is run by many threads at once; [`shared`] says why that holds.
 
 mod error;
 pub mod library;
-mod locked;
 pub mod maps;
 mod shared;
 mod signature;
@@ -32,7 +30,6 @@ use ort::{
 pub use self::error::{LoadError, RunError};
 use self::{
     library::LibraryError,
-    locked::LockedSession,
     maps::Part,
     shared::SharedSession,
     signature::Place,
@@ -50,18 +47,11 @@ pub struct SessionOptions {
     pub allow_fallback: bool,
     /// Threads of one run; 0 for one a core that the process may use.
     pub intra_op_threads: usize,
-    /// Whether only one run is made at a time, as it always is on other providers than the CPU.
-    pub one_at_a_time: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self {
-            execution_providers: vec![ExecutionProvider::Cpu],
-            allow_fallback: false,
-            intra_op_threads: 0,
-            one_at_a_time: false,
-        }
+        Self { execution_providers: vec![ExecutionProvider::Cpu], allow_fallback: false, intra_op_threads: 0 }
     }
 }
 
@@ -139,19 +129,10 @@ impl Cancellation {
     }
 }
 
-/// Who may run a session.
-#[derive(Debug)]
-enum Runner {
-    /// Any number of threads at once.
-    Shared(SharedSession),
-    /// One at a time.
-    Locked(LockedSession),
-}
-
 /// A loaded model.
 #[derive(Debug)]
 pub struct Session {
-    runner: Runner,
+    inner: SharedSession,
     signature: Signature,
     /// Where each output of the signature is.
     parts: Vec<Place>,
@@ -176,19 +157,11 @@ impl Session {
             tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
             BTreeMap::new()
         });
-        let runner = match execution_provider {
-            ExecutionProvider::Cpu if !options.one_at_a_time => {
-                let shared = SharedSession::new(inner);
-                Runner::Shared(shared.ok_or_else(|| {
-                    LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
-                })?)
-            }
-            ExecutionProvider::Cpu | ExecutionProvider::Cuda => {
-                Runner::Locked(LockedSession::new(inner, execution_provider, &signature))
-            }
-        };
+        let inner = SharedSession::new(inner).ok_or_else(|| {
+            LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
+        })?;
         Ok(Self {
-            runner,
+            inner,
             signature,
             parts,
             labels,
@@ -217,17 +190,6 @@ impl Session {
     /// provider has no kernel for them, or they are cheaper there.
     pub fn nodes(&self) -> &BTreeMap<String, u32> {
         &self.nodes
-    }
-
-    /// Whether runs from several threads go on at the same time.
-    pub fn is_shared(&self) -> bool {
-        matches!(self.runner, Runner::Shared(_))
-    }
-
-    /// Whether a run's inputs and outputs lie in memory that the provider reads and writes by itself: pinned memory, beside
-    /// CUDA. Where runs are made at the same time, they need none.
-    pub fn is_bound(&self) -> bool {
-        matches!(&self.runner, Runner::Locked(session) if session.is_bound())
     }
 
     /// Version of ONNX Runtime.
@@ -274,17 +236,9 @@ impl Session {
                 places.push(*place);
             }
         }
-        let answers = match &self.runner {
-            Runner::Shared(session) => {
-                let values = inputs.iter().map(|input| Ok((place_of(input), to_value(input)?)));
-                let values = values.collect::<Result<Vec<_>, RunError>>()?;
-                session.run(&values, &places, &cancellation.0).map_err(|error| run_error(&error))?
-            }
-            Runner::Locked(session) => {
-                let inputs: Vec<_> = inputs.iter().map(|input| (place_of(input), input)).collect();
-                session.run(&inputs, &places, &cancellation.0)?
-            }
-        };
+        let values = inputs.iter().map(|input| Ok((place_of(input), to_value(input)?)));
+        let values = values.collect::<Result<Vec<_>, RunError>>()?;
+        let answers = self.inner.run(&values, &places, &cancellation.0).map_err(|error| run_error(&error))?;
         let mut answers: Vec<Option<DynValue>> = answers.into_iter().map(Some).collect();
         let is_input = |name: &str| place(&self.signature.inputs, name).is_some();
         let mut tensors = Vec::with_capacity(wanted.len());
@@ -370,15 +324,27 @@ fn load_on(
             .map_err(|error| refused(&error.into()))?,
         ExecutionProvider::Cuda => {
             // TF32 keeps 10 bits of the fraction, and an answer must agree with the one recorded on another device.
-            let cuda = ep::CUDA::default().with_tf32(false).build().error_on_failure();
+            // Left to itself, ONNX Runtime tries every algorithm of a convolution each time that its input has another
+            // shape than before, also one that it had earlier: https://github.com/microsoft/onnxruntime/issues/23006.
+            let cuda = ep::CUDA::default()
+                .with_tf32(false)
+                .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+                .build()
+                .error_on_failure();
             builder.with_execution_providers([cuda]).map_err(|error| LoadError::ProviderUnavailable {
                 asked: provider,
                 available: available(),
-                why: error::shorten(error.message()),
+                why: error::shorten(error.message()).trim_end_matches('.').to_owned(),
             })?
         }
     };
-    builder.commit_from_file(path).map_err(|error| refused(&error))
+    // Only now is a device looked for.
+    builder.commit_from_file(path).map_err(|error| match error::of_device(error.message()) {
+        Some(why) => {
+            LoadError::ProviderUnavailable { asked: provider, available: available(), why: why.to_owned() }
+        }
+        None => refused(&error),
+    })
 }
 
 /// The providers that the loaded library was built with, and that this runtime can ask for.

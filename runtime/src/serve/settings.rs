@@ -16,6 +16,10 @@ use modelwright_contract::{
 use super::worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS};
 use crate::cores::cores;
 
+/// Most runs that a GPU is given at the same time, unless another number is asked for: with fewer it waits for the processor
+/// between them, and with more they wait for each other.
+const MOST_ON_A_GPU: usize = 4;
+
 /// Arguments of `serve`. In a pod, all comes from MODELWRIGHT_SERVING instead.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ServeArguments {
@@ -49,7 +53,7 @@ pub struct ServeArguments {
     /// What the cores are for: Throughput runs as many requests at once as there are cores, Latency one on all of them
     #[arg(long, value_name = "MODE", value_parser = mode, default_value_t = ServingMode::default(), requires = "model")]
     pub mode: ServingMode,
-    /// Requests that are run at the same time, which share the cores [default: as the mode says]
+    /// Requests that are run at the same time, which share the cores [default: as the mode says; at most 4 on CUDA]
     #[arg(
         long,
         value_name = "NUMBER",
@@ -66,7 +70,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "ROWS", default_value_t = MAX_ROWS, value_parser = clap::value_parser!(u32).range(1..), requires = "model")]
     pub max_rows: u32,
     /// Longest time that a request waits for others to share its run, where runs are made one at a time and it pays
-    /// [default: 2000 on CUDA, else 0]
+    /// [default: 2000 on CUDA in the mode Latency, else 0]; given on CUDA, it has them made so
     #[arg(long, value_name = "MICROSECONDS", requires = "model")]
     pub max_delay: Option<u64>,
     /// Milliseconds from the head of a request to its answer
@@ -101,10 +105,11 @@ fn mode(text: &str) -> Result<ServingMode, String> {
 }
 
 /// Requests that are run at the same time.
-fn threads(mode: ServingMode) -> usize {
-    match mode {
-        ServingMode::Throughput => cores(),
-        ServingMode::Latency => 1,
+fn threads(mode: ServingMode, providers: &[ExecutionProvider]) -> usize {
+    match (mode, providers.first()) {
+        (ServingMode::Latency, _) => 1,
+        (ServingMode::Throughput, Some(ExecutionProvider::Cuda)) => cores().min(MOST_ON_A_GPU),
+        (ServingMode::Throughput, _) => cores(),
     }
 }
 
@@ -200,6 +205,10 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             model_digest: None,
             revision: String::new(),
             path,
+            threads: match arguments.threads {
+                0 => threads(arguments.mode, &arguments.execution_provider),
+                given => given,
+            },
             execution_providers: arguments.execution_provider,
             allow_fallback: arguments.allow_fallback,
             limits: ServingLimits {
@@ -209,7 +218,6 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
                 drain_timeout_milliseconds: arguments.drain_timeout,
             },
             mode: arguments.mode,
-            threads: if arguments.threads == 0 { threads(arguments.mode) } else { arguments.threads },
             quick: Duration::from_micros(arguments.quick),
             max_rows: arguments.max_rows,
             max_delay: arguments.max_delay.map(Duration::from_micros),
@@ -230,11 +238,11 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         model_digest: Some(config.model_digest),
         revision: config.revision,
         path: PathBuf::from(config.directory),
+        threads: threads(config.mode, &config.execution_providers),
         execution_providers: config.execution_providers,
         allow_fallback: config.allow_fallback,
         limits: config.limits,
         mode: config.mode,
-        threads: threads(config.mode),
         quick: QUICK,
         max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
         max_delay: config.batching.max_delay_milliseconds.map(Duration::from_millis),

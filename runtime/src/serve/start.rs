@@ -29,7 +29,7 @@ use crate::{
     session::{LoadError, Session, SessionOptions},
 };
 
-/// Longest time that a request waits for others on a GPU, unless another is asked for.
+/// Longest time that a request waits for others on a GPU where runs are made one at a time, unless another is asked for.
 const MAX_DELAY: Duration = Duration::from_millis(2);
 /// Largest file of golden samples.
 const MAX_GOLDEN_BYTES: u64 = 256 * 1024 * 1024;
@@ -143,7 +143,6 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         execution_providers: settings.execution_providers.clone(),
         allow_fallback: settings.allow_fallback,
         intra_op_threads: threads_of_a_run,
-        one_at_a_time: false,
     };
     let session = Session::load(&graph, &options)?;
     let fell_back =
@@ -185,7 +184,8 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     };
     let session = Arc::new(session);
     let batches = samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples));
-    let found = Found { is_shared: session.is_shared(), has_loops, batches };
+    let found =
+        Found { is_on_cpu: session.execution_provider() == ExecutionProvider::Cpu, has_loops, batches };
     let options = worker_options(settings, found);
     let threads = Threads { runs: options.threads, of_a_run: threads_of_a_run };
     let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
@@ -201,8 +201,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
 /// What was found of a model and its runs.
 #[derive(Clone, Copy, Debug)]
 struct Found {
-    /// Whether runs from several threads go on at the same time.
-    is_shared: bool,
+    is_on_cpu: bool,
     has_loops: bool,
     /// Whether requests may share a run.
     batches: bool,
@@ -215,23 +214,25 @@ fn threads_of_a_run(settings: &Settings) -> usize {
 
 /// How the model is run.
 fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
-    // Where requests are, several would run at once.
-    let one_at_a_time = !found.is_shared || settings.mode == ServingMode::Latency;
+    // On a GPU, who lets requests wait for each other wants few large runs.
+    let waits_on_a_gpu = !found.is_on_cpu && settings.max_delay.is_some_and(|delay| !delay.is_zero());
+    let one_at_a_time = settings.mode == ServingMode::Latency || waits_on_a_gpu;
     let batches = found.batches && settings.max_rows > 1;
     let max_delay = match settings.max_delay {
         // Beside other runs, a core that waits is a core that is lost.
         _ if !one_at_a_time || !batches => Duration::ZERO,
         Some(given) => given,
-        None if found.is_shared => Duration::ZERO,
+        None if found.is_on_cpu => Duration::ZERO,
         None => MAX_DELAY,
     };
     WorkerOptions {
         queue: settings.limits.queue,
-        threads: if found.is_shared { settings.threads } else { 1 },
+        threads: if one_at_a_time { 1 } else { settings.threads },
         batches,
         max_rows: if batches { settings.max_rows } else { 1 },
         max_delay,
-        quick: if found.has_loops || settings.mode == ServingMode::Latency {
+        // Where requests are, several would run at once; and a thread that waits for a device has others waiting.
+        quick: if found.has_loops || one_at_a_time || !found.is_on_cpu {
             Duration::ZERO
         } else {
             settings.quick
@@ -247,7 +248,10 @@ fn answers_rows_together(session: &Session, samples: &GoldenSamples) -> bool {
         .iter()
         .filter_map(|sample| sample.inputs.iter().map(golden::decode).collect::<Result<_, _>>().ok())
         .collect();
-    batch::prove(session, &inputs).unwrap_or_else(|error| {
+    let is_on_cpu = session.execution_provider() == ExecutionProvider::Cpu;
+    let proven = batch::prove(session, &inputs)
+        .and_then(|proven| Ok(proven && (is_on_cpu || batch::pays(session, &inputs)?)));
+    proven.unwrap_or_else(|error| {
         tracing::debug!(%error, "rows cannot be run together");
         false
     })
@@ -289,38 +293,49 @@ mod tests {
         worker::QUICK,
     };
 
-    fn options(line: &str, is_shared: bool, has_loops: bool) -> WorkerOptions {
+    fn options(line: &str, is_on_cpu: bool, has_loops: bool) -> WorkerOptions {
         let arguments = parsed(&format!(" --model x --name x{line}"));
-        let found = Found { is_shared, has_loops, batches: true };
+        let found = Found { is_on_cpu, has_loops, batches: true };
         worker_options(&settings(arguments, Environment::default()).unwrap(), found)
     }
 
     #[test]
     fn a_run_that_has_all_cores_is_made_on_the_one_thread_and_never_beside_another() {
-        let options = |line: &str, is_shared: bool, has_loops: bool| {
-            let options = options(line, is_shared, has_loops);
+        let options = |line: &str, is_on_cpu: bool, has_loops: bool| {
+            let options = options(line, is_on_cpu, has_loops);
             (options.threads, options.quick)
         };
         assert_eq!(options("", true, false), (cores(), QUICK));
         assert_eq!(options(" --quick 7", true, false).1, Duration::from_micros(7));
         assert_eq!(options(" --mode Latency", true, false), (1, Duration::ZERO));
-        assert_eq!(options("", false, true), (1, Duration::ZERO));
+        assert_eq!(options("", true, true).1, Duration::ZERO, "a loop may take any time");
+        let on_a_gpu = " --execution-provider CUDA";
+        assert_eq!(
+            options(on_a_gpu, false, false),
+            (cores().min(4), Duration::ZERO),
+            "the thread waits for the device"
+        );
+        assert_eq!(options(" --execution-provider CUDA --threads 9", false, false).0, 9);
+        assert_eq!(options(" --execution-provider CUDA --mode Latency", false, false), (1, Duration::ZERO));
     }
 
     #[test]
     fn requests_wait_for_others_only_where_runs_are_made_one_at_a_time() {
-        let delay = |line: &str, is_shared: bool| options(line, is_shared, false).max_delay;
+        let delay = |line: &str, is_on_cpu: bool| options(line, is_on_cpu, false).max_delay;
         assert_eq!(delay("", true), Duration::ZERO);
         assert_eq!(delay(" --max-delay 500", true), Duration::ZERO, "other threads run meanwhile");
         assert_eq!(delay(" --mode Latency", true), Duration::ZERO, "a processor's runs share little");
         assert_eq!(delay(" --mode Latency --max-delay 500", true), Duration::from_micros(500));
-        assert_eq!(delay("", false), MAX_DELAY);
-        assert_eq!(delay(" --max-delay 0", false), Duration::ZERO);
+        assert_eq!(delay("", false), Duration::ZERO);
+        assert_eq!(delay(" --mode Latency", false), MAX_DELAY);
+        let given = options(" --max-delay 500", false, false);
+        assert_eq!((given.threads, given.max_delay), (1, Duration::from_micros(500)));
+        assert_eq!(delay(" --mode Latency --max-delay 0", false), Duration::ZERO);
         assert_eq!(options(" --max-rows 3", true, false).max_rows, 3);
         assert!(!options(" --max-rows 1", true, false).batches, "nobody is to be gathered with others");
-        assert_eq!(delay(" --max-rows 1", false), Duration::ZERO);
-        let settings = settings(parsed("--model x --name x"), Environment::default()).unwrap();
-        let found = Found { is_shared: false, has_loops: false, batches: false };
+        assert_eq!(delay(" --mode Latency --max-rows 1", false), Duration::ZERO);
+        let settings = settings(parsed("--model x --name x --mode Latency"), Environment::default()).unwrap();
+        let found = Found { is_on_cpu: false, has_loops: false, batches: false };
         let options = worker_options(&settings, found);
         assert_eq!((options.max_rows, options.max_delay), (1, Duration::ZERO), "rows are not independent");
     }

@@ -156,7 +156,6 @@ impl Worker {
     /// Starts the threads.
     pub fn start(session: Arc<Session>, options: WorkerOptions) -> io::Result<Self> {
         let threads = options.threads.max(1);
-        let quick = if session.is_shared() { options.quick } else { Duration::ZERO };
         let shared = Arc::new(Shared {
             batches: options.batches,
             max_rows: i64::from(options.max_rows),
@@ -166,7 +165,7 @@ impl Worker {
             queue: Queue::new((options.queue as usize).saturating_add(threads)),
             runs: Runs::default(),
             gathering: Gathering::default(),
-            cost: Cost::new(quick, options.one_thread),
+            cost: Cost::new(options.quick, options.one_thread),
         });
         let end = Arc::new(End(Arc::clone(&shared)));
         for number in 0..threads {

@@ -121,10 +121,23 @@ impl RunError {
     }
 }
 
+/// What CUDA or one of its libraries says, which ONNX Runtime puts between signatures of its own functions and the names of
+/// its files: `CUDA failure 100: no CUDA-capable device is detected ; GPU=0 ; hostname=…`. None if the message is of another
+/// origin.
+pub(super) fn of_device(message: &str) -> Option<&str> {
+    message.match_indices(" failure ").find_map(|(at, word)| {
+        let library = message.get(..at)?.rfind(' ').map_or(0, |space| space + 1);
+        let (code, _) = message.get(at + word.len()..)?.split_once(": ")?;
+        let end = at + message.get(at..)?.find(" ; GPU=")?;
+        code.bytes().all(|byte| byte.is_ascii_digit()).then(|| message.get(library..end))?
+    })
+}
+
 /// Leaves out the places in ONNX Runtime's own source and cuts what is long.
 pub(super) fn shorten(message: &str) -> String {
     let mut words = Vec::new();
-    for word in message.split_whitespace() {
+    let said = message.strip_prefix("[ONNXRuntimeError] : ").and_then(|rest| rest.splitn(3, " : ").nth(2));
+    for word in of_device(message).or(said).unwrap_or(message).split_whitespace() {
         if !word.contains("/onnxruntime/") && !word.starts_with("onnxruntime::") {
             words.push(word);
         }
@@ -145,6 +158,28 @@ mod tests {
         let message =
             "Non-zero status code. /onnxruntime_src/onnxruntime/core/providers/x.cc:12 indices out of range";
         assert_eq!(shorten(message), "Non-zero status code. indices out of range");
+        assert_eq!(shorten("[ONNXRuntimeError] : 1 : FAIL : no : such library"), "no : such library");
         assert_eq!(shorten(&"é".repeat(1000)).chars().count(), MAX_WORDS + 1);
+    }
+
+    #[test]
+    fn of_a_devices_failure_nothing_is_left_but_its_own_words() {
+        let call = "std::conditional_t<THRW, void, common::Status> onnxruntime::CudaCall(ERRTYPE, const char*, int) [with \
+            ERRTYPE = cudaError; bool THRW = true; std::conditional_t<THRW, void, common::Status> = void]";
+        let message = format!(
+            "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:129 {call} \
+             /onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:121 {call} CUDA failure 100: no CUDA-capable \
+             device is detected ; GPU=-1 ; hostname=node-7 ; \
+             file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; line=306 ; \
+             expr=cudaSetDevice(info_.device_id); "
+        );
+        assert_eq!(shorten(&message), "CUDA failure 100: no CUDA-capable device is detected");
+        let other = "The kernel reported a failure in node Add: shapes ; GPU=0";
+        assert_eq!((of_device(other), shorten(other).as_str()), (None, other));
+        assert_eq!(
+            of_device("CUDNN failure 4: CUDNN_STATUS_INTERNAL_ERROR"),
+            None,
+            "it may be about anything"
+        );
     }
 }

@@ -6,17 +6,19 @@
 //! of the weights. ONNX Runtime documents `Run` as callable from several threads on one session, and `ort` objects that
 //! some execution providers break that promise. Why the promise holds for what is let in here, and nothing else:
 //!
-//! - Only the CPU provider is registered ([`SharedSession::new`] is called for it alone), with the operators that are
-//!   built in. Their kernels are immutable after the session is made; what a run needs lies in an execution frame that
-//!   the run owns. The arena and the thread pool, which runs share, lock by themselves; random operators lock their
-//!   generator.
+//! - Only the providers CPU and CUDA are registered, with the operators that are built in. On the CPU their kernels are
+//!   immutable after the session is made; what a run needs lies in an execution frame that the run owns. The arena and the
+//!   thread pool, which runs share, lock by themselves; random operators lock their generator. On CUDA a run has a stream
+//!   of its own, and libraries' handles belong to a stream or a thread; what a convolution keeps of its last shape, it
+//!   locks. Graphs of CUDA, which forbid it, are not asked for.
 //! - Nothing that changes a session is called on one that is shared: no binding, no profiling, no options, no adapters.
 //!   `inner` is private, and this file calls `Run` alone.
 //! - Inputs are borrowed for the run and not written: graphs cannot alias an input with a buffer of theirs that they
 //!   write to, since inputs belong to the caller. Outputs are fresh values that belong to the caller.
 //! - Run options are only read by `Run`; their terminate flag may be set meanwhile by any thread, which is what it is for.
 //!
-//! `runs_from_many_threads_are_those_of_one` in the integration tests holds this against bit-equal answers.
+//! `runs_from_many_threads_are_those_of_one` in the integration tests holds this against bit-equal answers, and its namesake
+//! in `cuda` on a GPU.
 #![allow(unsafe_code)]
 
 use std::{
@@ -38,7 +40,7 @@ pub(super) const RECORD: &str = "session.record_ep_graph_assignment_info";
 /// How its names of providers end.
 const SUFFIX: &str = "ExecutionProvider";
 
-/// A session on the CPU provider, for any number of threads.
+/// A session for any number of threads.
 #[derive(Debug)]
 pub(super) struct SharedSession {
     inner: Session,
@@ -47,7 +49,7 @@ pub(super) struct SharedSession {
 }
 
 impl SharedSession {
-    /// Takes over a session that has the CPU provider only. None if a name holds a NUL, which no graph's does.
+    /// Takes over a session that has no providers but those named above. None if a name holds a NUL, which no graph's does.
     pub fn new(inner: Session) -> Option<Self> {
         let names = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| CString::new(outlet.name())).collect::<Result<Vec<_>, _>>().ok()

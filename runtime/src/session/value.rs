@@ -4,7 +4,6 @@
 use bytemuck::Pod;
 use bytes::Bytes;
 use ort::{
-    memory::Allocator,
     session::SessionInputValue,
     value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType},
 };
@@ -112,33 +111,6 @@ pub(super) fn to_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, RunErro
             let shape = tensor.shape.clone();
             ort::value::Tensor::from_string_array((shape, strings.as_slice())).map(Into::into).map_err(refused)
         }
-    )
-}
-
-/// A validated tensor whose elements have a fixed size, copied into memory of this allocator.
-pub(super) fn in_memory_of(allocator: &Allocator, tensor: &Tensor) -> Result<DynValue, RunError> {
-    let refused = |error: ort::Error| run_error(&error);
-    let shape = tensor.shape.as_slice();
-    with_element!(tensor.datatype,
-        Element => {
-            let mut value = ort::value::Tensor::<Element>::new(allocator, shape).map_err(refused)?;
-            let (_, data) = value.try_extract_tensor_mut::<Element>().map_err(refused)?;
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(data);
-            if bytes.len() != tensor.data.len() {
-                return Err(refused(ort::Error::new("a tensor does not have as many bytes as its shape has elements")));
-            }
-            bytes.copy_from_slice(&tensor.data);
-            Ok(value.into_dyn())
-        },
-        bool => {
-            let mut value = ort::value::Tensor::<bool>::new(allocator, shape).map_err(refused)?;
-            let (_, data) = value.try_extract_tensor_mut::<bool>().map_err(refused)?;
-            for (element, byte) in data.iter_mut().zip(tensor.data.iter()) {
-                *element = *byte != 0;
-            }
-            Ok(value.into_dyn())
-        },
-        bytes => Err(refused(ort::Error::new("strings lie in no memory of a device")))
     )
 }
 

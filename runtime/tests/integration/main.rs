@@ -7,6 +7,8 @@
 
 // The commands as a container runs them: environment in, report and exit code out.
 mod commands;
+// A model on a GPU, where there is one.
+mod cuda;
 // Leaving service under load.
 mod drain;
 // Binary data, compression, classes, and clients that misbehave.

@@ -137,7 +137,6 @@ fn runs_from_many_threads_are_those_of_one() {
         .map(|(session, requests)| requests.iter().map(|inputs| once(session, inputs)).collect())
         .collect();
     assert!(expected.iter().flatten().any(Result::is_err), "failed runs are among them");
-    assert!(work.iter().all(|(session, _)| session.is_shared()));
     std::thread::scope(|scope| {
         for thread in 0..8_u32 {
             let (work, expected) = (&work, &expected);
@@ -232,52 +231,6 @@ fn maps_become_a_tensor_of_their_values_and_one_of_their_keys_in_ascending_order
         assert_eq!(one, [keys]);
         let golden = record_synthetic(&session, 3, 7).unwrap();
         assert_eq!(replay(&session, &golden).unwrap().count, 3);
-    }
-}
-
-#[test]
-fn one_run_at_a_time_gives_the_same_answers_with_its_values_bound_where_they_can_be() {
-    let options = SessionOptions { one_at_a_time: true, ..SessionOptions::default() };
-    let locked = |name: &str| Session::load(&model(name), &options).unwrap();
-    let inputs = [fp32("b", &[1, 3], &[0.0, 5.0, 0.0]), fp32("a", &[1, 3], &[1.0, 1.0, 1.0])];
-    let wanted = ["label".to_owned(), "sum".to_owned()];
-    let session = locked("two_in_two_out");
-    assert!(!session.is_shared());
-    for _ in 0..3 {
-        assert_eq!(
-            session.run(&inputs, &wanted).unwrap(),
-            load("two_in_two_out").run(&inputs, &wanted).unwrap()
-        );
-    }
-    // One run's memory is not the next one's.
-    let numbers = |first: u16| (first..first + 300).map(f32::from).collect::<Vec<f32>>();
-    let (session, first) = (locked("identity_fp32"), fp32("x", &[1, 300], &numbers(0)));
-    let kept = session.run(std::slice::from_ref(&first), &[]).unwrap();
-    for count in [300_u16, 7, 0] {
-        let other = fp32("x", &[1, i64::from(count)], &numbers(1000)[..usize::from(count)]);
-        assert_eq!(session.run(std::slice::from_ref(&other), &[]).unwrap()[0].data, other.data);
-    }
-    assert_eq!(kept[0].data, first.data);
-    let session = locked("lookup");
-    let row = |index: i64| session.run(&[int64("index", &[1], &[index])], &[]);
-    let second = row(1).unwrap();
-    assert!(row(99).is_err());
-    assert_eq!(row(1).unwrap(), second, "after one that failed");
-
-    let (session, cancelled) = (locked("slow"), Cancellation::new().unwrap());
-    cancelled.cancel();
-    let inputs = [int64("rounds", &[], &[10_000_000]), fp32("x", &[], &[1.0])];
-    let error = session.run_cancellable(&inputs, &[], &cancelled).unwrap_err();
-    assert!(matches!(error, RunError::Cancelled) && session.is_bound(), "{error}");
-
-    let in_memory_of_its_own = ["identity_bytes", "zipmap", "zipmap_int64", "classifier_text"];
-    let identities = Datatype::ALL.map(|datatype| format!("identity_{}", datatype.name().to_lowercase()));
-    let others = ["linear", "classifier", "sigmoid", "zipmap", "zipmap_int64", "classifier_text"];
-    for name in identities.into_iter().chain(others.map(str::to_owned)) {
-        let session = locked(&name);
-        assert_eq!(session.is_bound(), !in_memory_of_its_own.contains(&name.as_str()), "{name}");
-        let golden = record_synthetic(&load(&name), 3, 7).unwrap();
-        assert_eq!(replay(&session, &golden).unwrap().count, 3, "{name}");
     }
 }
 

@@ -233,3 +233,24 @@ async fn a_run_with_a_fixed_cost_waits_for_requests_that_come_soon() {
     assert!(waited >= 14, "{waited} of 20");
     shared(long, 4).await;
 }
+
+#[test]
+fn runs_are_shared_where_that_costs_less_than_runs_one_after_another() {
+    // However many rows are answered, it takes as long.
+    let one = vec![tensor("x", Datatype::Fp32, &[1], 1_f32.to_le_bytes().to_vec())];
+    assert!(batch::pays(&load("fixed_cost"), &[one]).unwrap());
+
+    // All rows with all others: eight times as many take 64 times as long.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let graph = [
+        node("Transpose", &["x"], &["turned"], &[]),
+        node("MatMul", &["x", "turned"], &["y"], &[]),
+        value(11, "x", FLOAT, &[0, 256]),
+        value(12, "y", FLOAT, &[0, 0]),
+    ];
+    std::fs::write(&path, model(&graph)).unwrap();
+    let session = Session::load(&path, &SessionOptions::default()).unwrap();
+    let many = vec![tensor("x", Datatype::Fp32, &[64, 256], 0.5_f32.to_le_bytes().repeat(64 * 256))];
+    assert!(!batch::pays(&session, &[many]).unwrap());
+}

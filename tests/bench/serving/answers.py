@@ -29,7 +29,7 @@ def expected(model: Path, work: Workload) -> list[Inputs]:
     return [dict(zip(names, session.run(names, inputs), strict=True)) for inputs in work.requests]
 
 
-def compare(who: str, answer: Inputs, wanted: Inputs) -> None:
+def compare(who: str, answer: Inputs, wanted: Inputs, tolerance: float = TOLERANCE) -> None:
     """Refuse an answer that differs."""
     for name, array in wanted.items():
         if name not in answer:
@@ -41,6 +41,6 @@ def compare(who: str, answer: Inputs, wanted: Inputs) -> None:
             raise AnswerError(message)
         difference = np.abs(found.ravel() - array.ravel()) / np.maximum(1, np.abs(array.ravel()))
         # Written so that NaN is refused too.
-        if not np.max(difference) <= TOLERANCE:
-            message = f"{who} differs in {name} by {np.max(difference):.3g}; at most {TOLERANCE:g} is expected"
+        if not np.max(difference) <= tolerance:
+            message = f"{who} differs in {name} by {np.max(difference):.3g}; at most {tolerance:g} is expected"
             raise AnswerError(message)

@@ -9,12 +9,11 @@ import grpc
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc
-from payloads import DATATYPES, Inputs
+from payloads import DATATYPES, METHOD, Inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
 LONGEST_SECONDS = 60
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calls import METHOD
+from payloads import METHOD
 
 if TYPE_CHECKING:
     from payloads import Body

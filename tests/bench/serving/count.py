@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
-from calls import METHOD, Calls
+from calls import Calls
 from clients import http_text
 from compared import Echo, Modelwright
 from matrix import ECHO, OURS, OVER_GRPC, RAW
 from parts import share_out
-from payloads import Body, binary_body, json_body, workload, write_raw
+from payloads import METHOD, Body, binary_body, json_body, workload, write_raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,6 +25,7 @@ DATATYPES = {"float32": "FP32", "int64": "INT64"}
 # Binary data begin at a multiple of this, so that a server can do without a copy: a line of the processor's cache.
 ALIGNMENT = 64
 LENGTH_HEADER = "Inference-Header-Content-Length"
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
 # Of BERT-mini's requests, in tokens.
 SHORTEST, LONGEST, REQUESTS = 8, 256, 64
 

@@ -4,6 +4,8 @@
 //! Only of a model whose first axis is free everywhere, and that was seen to answer rows together as it answers them alone
 //! (see [`prove`]): a free axis may as well be time, or rows may be compared with each other.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use modelwright_contract::signature::{Signature, TensorSpec};
 
@@ -19,6 +21,10 @@ pub const MAX_ROWS: u32 = 64;
 const MAX_BYTES: usize = 1024 * 1024;
 /// How far an answer may move when its row is run with others, which orders sums anew: as with golden samples.
 const TOLERANCE: f64 = 1e-4;
+/// Requests of a trial run whose cost is measured.
+const TRIAL: usize = 8;
+/// How often it is measured; the shortest time counts, since what else the machine does can only add to it.
+const TRIES: u32 = 3;
 
 /// Whether the first axis of every input and output is free.
 pub fn has_rows(signature: &Signature) -> bool {
@@ -88,6 +94,29 @@ pub fn split(outputs: &[Tensor], rows: &[i64]) -> Option<Vec<Vec<Tensor>>> {
         }
     }
     Some(parts)
+}
+
+/// Whether a run of rows together costs less than runs of them one after another, where sizes change from run to run as they
+/// do under load. Some kernels of a GPU prepare themselves anew for each shape, and that can take longer than many runs.
+pub fn pays(session: &Session, samples: &[Vec<Tensor>]) -> Result<bool, RunError> {
+    let Some(alone) = samples.first() else { return Ok(false) };
+    let together = join(&[alone.as_slice(); TRIAL]);
+    let took = |inputs: &[Tensor]| {
+        let begun = Instant::now();
+        session.run(inputs, &[]).map(|_| begun.elapsed())
+    };
+    // What is made once and kept is no cost of a change.
+    for inputs in [alone, &together, alone] {
+        took(inputs)?;
+    }
+    let (mut of_one, mut of_a_change) = (Duration::MAX, Duration::MAX);
+    for _ in 0..TRIES {
+        of_one = of_one.min(took(alone)?);
+        of_a_change = of_a_change.min(took(&together)? + took(alone)?);
+    }
+    let runs = u32::try_from(TRIAL + 1).unwrap_or(u32::MAX);
+    tracing::debug!(?of_one, ?of_a_change, runs, "what runs cost where their sizes change");
+    Ok(of_a_change <= of_one * runs)
 }
 
 /// Whether a model answers rows together as it answers them alone.

@@ -93,6 +93,14 @@ impl Serving {
         lines.find(outcome).unwrap_or_else(|| panic!("no outcome {outcome:?} in {:#?}", lines.read))
     }
 
+    /// A log line that is so, of all that it wrote before it ended.
+    pub fn ended_with(&self, is: impl Fn(&Value) -> bool) -> Value {
+        let lines = self.logs.lines.lock().unwrap();
+        let (lines, _) = self.logs.news.wait_timeout_while(lines, PATIENCE, |lines| !lines.ended).unwrap();
+        let found = lines.read.iter().find(|line| is(line)).cloned();
+        found.unwrap_or_else(|| panic!("no such line in {:#?}", lines.read))
+    }
+
     /// Waits until `/status` says so.
     pub fn wait_for_status(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();

@@ -10,6 +10,7 @@ use clap::Parser;
 use modelwright_bench_floor::{Outcome, Taken, Until, measure};
 use ort::{
     environment::Environment,
+    ep,
     session::{IoBinding, Session},
     value::{DynValue, Tensor},
 };
@@ -30,6 +31,9 @@ struct Arguments {
     /// Threads, each with a session and one intra-op thread
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// On a GPU with CUDA, without TF32; inputs lie in memory as a program has them
+    #[arg(long)]
+    cuda: bool,
     /// For how long; without it, as often as each line of standard input says
     #[arg(long)]
     seconds: Option<f64>,
@@ -69,6 +73,8 @@ fn read(folder: &Path, input: &Input) -> Outcome<DynValue> {
 
 fn bind(environment: &Environment, arguments: &Arguments) -> Outcome<Bound> {
     let builder = Session::builder(environment)?.with_intra_threads(1).map_err(|error| error.to_string())?;
+    let cuda = arguments.cuda.then(|| ep::CUDA::default().with_tf32(false).build().error_on_failure());
+    let builder = builder.with_execution_providers(cuda.as_slice()).map_err(|error| error.to_string())?;
     let session = { builder }.commit_from_file(&arguments.model)?;
     let requests: Vec<Vec<Input>> = serde_json::from_slice(&std::fs::read(&arguments.requests)?)?;
     let folder = arguments.requests.parent().unwrap_or(Path::new("."));
