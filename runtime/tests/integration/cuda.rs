@@ -88,7 +88,7 @@ fn every_datatype_goes_to_the_device_and_back_bit_by_bit() {
                 (0..count * other.size().unwrap()).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect()
             }
         };
-        // None, few, and more than what a device holds of pinned memory by itself.
+        // None, few, and many.
         for rows in [0_i64, 1, 7, 4096] {
             let count = usize::try_from(rows * 3).unwrap();
             let input = tensor("x", datatype, &[rows, 3], bytes(count));
