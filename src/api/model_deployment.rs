@@ -144,7 +144,7 @@ pub struct Batching {
     pub max_size: Option<u32>,
     /// Longest time that a request waits for others to share its run, for example 2ms; 0ms for none. Within it, a request
     /// waits only where that is expected to shorten the mean time to an answer. It applies where runs are made one at a
-    /// time: in the mode Latency, and on CUDA, where it has them made so. Default: 2ms on CUDA in the mode Latency, else 0ms.
+    /// time: in the mode Latency, and on CUDA once this is set. Default: 2ms on CUDA in the mode Latency, else 0ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s))+$"))]
     pub max_delay: Option<String>,

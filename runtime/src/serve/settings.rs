@@ -70,7 +70,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "ROWS", default_value_t = MAX_ROWS, value_parser = clap::value_parser!(u32).range(1..), requires = "model")]
     pub max_rows: u32,
     /// Longest time that a request waits for others to share its run, where runs are made one at a time and it pays
-    /// [default: 2000 on CUDA in the mode Latency, else 0]; given on CUDA, it has them made so
+    /// [default: 2000 on CUDA in the mode Latency, else 0]; set on CUDA, it makes them so
     #[arg(long, value_name = "MICROSECONDS", requires = "model")]
     pub max_delay: Option<u64>,
     /// Milliseconds from the head of a request to its answer
