@@ -208,35 +208,68 @@ mod tests {
         });
     }
 
+    /// Lets the threads of a test go when it ends, however it ends.
+    struct Closes<'a>(&'a Queue);
+
+    impl Drop for Closes<'_> {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
+
+    /// Waits until so many threads wait.
+    fn idle(queue: &Queue, count: usize) {
+        let until = Instant::now() + MINUTE;
+        while queue.inside.lock().unwrap().idle.len() != count {
+            assert!(Instant::now() < until, "{count} threads never waited");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn the_thread_that_came_last_is_woken_first() {
-        let queue = Queue::new(8);
-        let idle = |count: usize| while queue.inside.lock().unwrap().idle.len() != count {};
+        let queue = &Queue::new(8);
         let (tells, taken) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            for number in 0..3 {
-                let (tells, queue) = (tells.clone(), &queue);
-                scope.spawn(move || {
-                    while queue.pop(|_, _| false, |_, _| None).is_some() {
-                        tells.send(number).unwrap();
-                    }
-                });
-                // One after another, so that the last one is known.
-                idle(number + 1);
-            }
-            for _ in 0..20 {
+            let _closes = Closes(queue);
+            // One after another, so that the last one is known. Each comes back when it is let.
+            let back: Vec<_> = (0..3)
+                .map(|number| {
+                    let (lets, back) = std::sync::mpsc::channel();
+                    let tells = tells.clone();
+                    scope.spawn(move || {
+                        while queue.pop(|_, _| false, |_, _| None).is_some() {
+                            if tells.send(number).is_err() || back.recv().is_err() {
+                                break;
+                            }
+                        }
+                    });
+                    idle(queue, number + 1);
+                    lets
+                })
+                .collect();
+            let goes_to = |number: usize| {
                 let (job, _answer) = job();
                 assert!(queue.push(job).is_ok());
-                assert_eq!(taken.recv().unwrap(), 2);
-                idle(3);
+                assert_eq!(taken.recv_timeout(MINUTE), Ok(number));
+            };
+            for _ in 0..20 {
+                goes_to(2);
+                back[2].send(()).unwrap();
+                idle(queue, 3);
             }
-            // While the last one is away, it is the one before it.
-            let ((one, _first), (other, _second)) = (job(), job());
-            assert!(queue.push(one).is_ok() && queue.push(other).is_ok());
-            let mut both = [taken.recv().unwrap(), taken.recv().unwrap()];
-            both.sort_unstable();
-            assert!(both == [1, 2] || both == [2, 2], "{both:?}");
-            queue.close();
+            // While the last one is away, it is the one before it; and so on.
+            for number in [2, 1, 0] {
+                goes_to(number);
+            }
+            // The order is that in which they come back.
+            for (waiting, number) in [1, 2, 0].into_iter().enumerate() {
+                back[number].send(()).unwrap();
+                idle(queue, waiting + 1);
+            }
+            for number in [0, 2, 1] {
+                goes_to(number);
+            }
         });
     }
 
