@@ -50,6 +50,12 @@ python_environment() { # REQUIREMENTS...
   printf '%s\n' "$made/bin"
 }
 
+# Builds the executables as they are in the images. Together: by itself, each would be built once more, with less of what
+# libraries have for the other, and what is measured would not be what ships.
+build_executables() {
+  cargo build --quiet --locked --release --package modelwright --package modelwright-runtime
+}
+
 # Exports where the runtime's tests find ONNX Runtime, a registry and an S3 server.
 provide_servers() {
   local programs="$top/target/test-programs" name
