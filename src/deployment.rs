@@ -18,7 +18,7 @@ pub mod triggers;
 pub mod validate;
 pub mod version;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{api::apps::v1::ControllerRevision, jiff::Timestamp};
 use kube::{Resource, ResourceExt as _, runtime::controller::Action};
@@ -40,6 +40,7 @@ use crate::{
         status::{Inputs, Obstacle},
         validate::ValidDeployment,
     },
+    events::Happening,
     objects::{Objects, Unrenderable, Write},
     written::Sight,
 };
@@ -102,7 +103,8 @@ pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
     controller::run(context, deployments, triggers, shutdown, reconcile).await;
 }
 
-/// Brings one ModelDeployment a step further.
+/// Brings one ModelDeployment a step further, and tells what happened: all that was recorded, also where a later write
+/// has to be decided anew.
 pub async fn reconcile(
     deployment: Arc<ModelDeployment>,
     context: Arc<Context>,
@@ -111,20 +113,32 @@ pub async fn reconcile(
     if deployment.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    let mut happened = Vec::new();
+    let outcome = advance(&deployment, &context, &answers, &mut happened).await;
+    context.events.publish(&deployment.object_ref(&()), &happened).await;
+    outcome
+}
+
+async fn advance(
+    deployment: &ModelDeployment,
+    context: &Context,
+    answers: &Answers,
+    happened: &mut Vec<Happening>,
+) -> Result<Action, DeploymentError> {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let now = second(Timestamp::now());
-    let valid = validate::validate_deployment(&deployment);
+    let valid = validate::validate_deployment(deployment);
     let found = match context.written.sight(&context.caches, &namespace, &name) {
-        Sight::Clear => fetch::fetch_cached(&context, &name, &namespace),
+        Sight::Clear => fetch::fetch_cached(context, &name, &namespace),
         Sight::Behind => return Ok(Action::requeue(LOOK_AGAIN)),
-        Sight::Overdue => fetch_live(&context, &name, &namespace).await?,
+        Sight::Overdue => fetch_live(context, &name, &namespace).await?,
     };
-    let mut look = look(&context, &answers, &deployment, valid.as_ref().ok(), found, now).await;
+    let mut look = look(context, answers, deployment, valid.as_ref().ok(), found, now).await;
     let mut failure = None;
     if let Err(invalid) = &valid {
         look.meaning.obstacle = Some(Obstacle::Invalid(invalid.to_string()));
     }
-    match act(&context, &answers, &deployment, valid.as_ref().ok(), look, now).await {
+    match act(context, answers, deployment, valid.as_ref().ok(), look, now, happened).await {
         Ok(acted) => look = acted,
         // what was read is not what is there: neither is a status made from it
         Err((_, error)) if error.is_out_of_date() => {
@@ -140,7 +154,7 @@ pub async fn reconcile(
         }
     }
     let requested = look.decision.request_done.is_some();
-    match write_status(&context, &deployment, &look, now).await {
+    match write_status(context, deployment, &look, now, happened).await {
         Ok(()) => {}
         // our own removal of a request moved the resourceVersion
         Err(error) if error.is_out_of_date() || requested => return Ok(Action::requeue(LOOK_AGAIN)),
@@ -170,6 +184,7 @@ async fn act(
     valid: Option<&ValidDeployment>,
     look_at: Look,
     now: Timestamp,
+    happened: &mut Vec<Happening>,
 ) -> Acted {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let reference = deployment.controller_owner_ref(&()).unwrap_or_default();
@@ -185,7 +200,6 @@ async fn act(
     }
     attempt!(apply_around(context, &owner, present.meaning.intent.replicas).await);
     let mut is_known = true;
-    let mut just_made = BTreeMap::new();
     if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
         let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
         let made = attempt!(make_revision(context, &owner, valid, &hash, &facts, &record).await);
@@ -193,14 +207,13 @@ async fn act(
         is_known = made.as_ref().is_some_and(|made| Record::read(made.annotations()) == record);
         if let Some(made) = made.filter(|_| is_known) {
             present.add(made);
-            just_made.insert(name::short_revision(&hash).to_owned(), record);
+            happened.extend(status::transition(&present.data, name::short_revision(&hash), None, &record));
         }
     }
     let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {
         let found = fetch_live(context, &name, &namespace).await?;
         let mut look = look(context, answers, deployment, valid, found, now).await;
         look.meaning.obstacle = look.meaning.obstacle.or(obstacle);
-        look.made.clone_from(&just_made);
         Ok(look)
     };
     let stage = present.stage(context, deployment, owner.clone(), now);
@@ -209,7 +222,7 @@ async fn act(
             return Ok(present);
         }
         if present.decision.is_first_start(&present.observed) {
-            let carried = stage.carry_out(&present.decision).await;
+            let carried = stage.carry_out(&present.decision, happened).await;
             attempt!(carried);
             return Ok(present);
         }
@@ -219,7 +232,7 @@ async fn act(
     if attempt!(repaired) {
         present = attempt!(fresh(present.meaning.obstacle.clone()).await);
     }
-    let carried = present.stage(context, deployment, owner, now).carry_out(&present.decision).await;
+    let carried = present.stage(context, deployment, owner, now).carry_out(&present.decision, happened).await;
     attempt!(carried);
     Ok(present)
 }
@@ -282,12 +295,13 @@ fn obstacle_of(error: &DeploymentError) -> Option<Obstacle> {
     })
 }
 
-/// Writes the status and the events of its transitions, if it changed.
+/// Writes the status, if it changed.
 async fn write_status(
     context: &Context,
     deployment: &ModelDeployment,
     look: &Look,
     now: Timestamp,
+    happened: &mut Vec<Happening>,
 ) -> Result<(), DeploymentError> {
     let inputs = Inputs {
         deployment,
@@ -295,7 +309,6 @@ async fn write_status(
         intent: &look.meaning.intent,
         observed: &look.observed,
         decision: &look.decision,
-        made: &look.made,
         data: &look.data,
         answers: &look.answers,
         cluster_domain: &context.settings.cluster_domain,
@@ -303,11 +316,11 @@ async fn write_status(
     };
     let next = status::deployment_status(&inputs);
     let previous = deployment.status.clone().unwrap_or_default();
-    let happenings = status::happenings(&inputs, &next);
+    let blocked = status::blocked(&inputs, &next);
     if (ModelDeploymentStatus { request: None, ..previous }) != next {
         apply::patch_status(context, deployment, &next).await?;
     }
-    context.events.publish(&deployment.object_ref(&()), &happenings).await;
+    happened.extend(blocked);
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use super::{
     record::Record,
     revision::RevisionData,
     rollout::Decision,
+    status,
 };
 use crate::{
     api::{
@@ -35,6 +36,7 @@ use crate::{
     },
     apply::{self, ApplyError},
     context::Context,
+    events::Happening,
     objects::{Objects, Write, contains},
 };
 
@@ -68,17 +70,23 @@ impl Look {
 }
 
 impl Stage<'_> {
-    /// Writes the decision.
-    pub async fn carry_out(&self, decision: &Decision) -> Result<(), DeploymentError> {
+    /// Writes the decision, and adds what it recorded to what `happened`.
+    pub async fn carry_out(
+        &self,
+        decision: &Decision,
+        happened: &mut Vec<Happening>,
+    ) -> Result<(), DeploymentError> {
         for (name, record) in &decision.records {
             // a new target's ControllerRevision was made before; without one there is nothing to record on
             let Some(object) = self.found.revision(name) else { continue };
             // one that was just made was made with it
-            if Record::read(object.annotations()) == *record {
+            let before = Record::read(object.annotations());
+            if before == *record {
                 continue;
             }
             let annotations = json!({"metadata": {"annotations": record.annotations()}});
             apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
+            happened.extend(status::transition(self.data, name, before.outcome, record));
         }
         if let Some(request) = &decision.request_done {
             self.remove_request(request).await?;

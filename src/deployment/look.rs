@@ -10,7 +10,6 @@ use super::{
     fetch::Found,
     identity,
     pods::Answer,
-    record::Record,
     revision::{Facts, RevisionData},
     rollout::{self, Decision, Intent, Observed},
     status::Obstacle,
@@ -47,8 +46,6 @@ pub struct Look {
     pub meaning: Meaning,
     /// What to write.
     pub decision: Decision,
-    /// Revisions that were made since the reconcile began and before this look, with what was recorded on them.
-    pub made: BTreeMap<String, Record>,
 }
 
 impl Look {
@@ -79,7 +76,7 @@ pub async fn look(
     let observed = found.observe(deployment, &data, &answers);
     let meaning = meaning(context, deployment, valid, &data);
     let decision = rollout::decide(&meaning.intent, &observed, now);
-    Look { found, data, answers, observed, meaning, decision, made: BTreeMap::new() }
+    Look { found, data, answers, observed, meaning, decision }
 }
 
 /// What the spec means, on the versions and revisions that there are.

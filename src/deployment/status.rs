@@ -48,8 +48,6 @@ pub struct Inputs<'a> {
     pub observed: &'a Observed,
     /// What was decided on it.
     pub decision: &'a Decision,
-    /// Revisions that were made before the observation, with what was recorded on them.
-    pub made: &'a BTreeMap<String, Record>,
     /// What the revisions serve.
     pub data: &'a BTreeMap<String, RevisionData>,
     /// What the pods said.
@@ -144,7 +142,7 @@ fn standing(inputs: &Inputs<'_>) -> Standing {
         (true, Some(_)) if serving == 0 => {
             said_so("ScaledToZero", "spec.replicas is 0: nothing serves, as asked")
         }
-        (true, Some(stable)) => said_so("Serving", &format!("{} serves", describe(inputs, stable))),
+        (true, Some(stable)) => said_so("Serving", &format!("{} serves", describe(inputs.data, stable))),
         _ => word.clone(),
     };
     Standing { ready: serves, ready_word, further, promoted, phase, word }
@@ -171,7 +169,7 @@ fn settled(inputs: &Inputs<'_>, serving: u32) -> Course {
         return (
             None,
             "Healthy",
-            said_so("Promoted", &format!("{} serves: {count}", describe(inputs, stable))),
+            said_so("Promoted", &format!("{} serves: {count}", describe(inputs.data, stable))),
         );
     }
     let why = problem(inputs.observed, stable);
@@ -201,7 +199,7 @@ fn giving_way(inputs: &Inputs<'_>, drains: u32) -> Course {
     let stable = inputs.decision.stable.as_deref().unwrap_or_default();
     let message = format!(
         "{} serves; {drains} pods of other revisions leave as soon as their clients have left",
-        describe(inputs, stable)
+        describe(inputs.data, stable)
     );
     (Some(RECONCILING), "Progressing", said_so("Draining", &message))
 }
@@ -218,8 +216,9 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
     };
     let empty = Record::default();
     let record = record(inputs, target).unwrap_or(&empty);
-    let described = describe(inputs, target);
-    let stable = decision.stable.as_deref().map(|stable| format!("; {} serves on", describe(inputs, stable)));
+    let described = describe(inputs.data, target);
+    let stable =
+        decision.stable.as_deref().map(|stable| format!("; {} serves on", describe(inputs.data, stable)));
     let stable = stable.unwrap_or_default();
     if let Some(reason) = &record.quarantine {
         let why = record.message.clone().unwrap_or_default();
@@ -272,8 +271,8 @@ fn record<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a Record> {
         .or_else(|| inputs.observed.revisions.get(name).map(|revision| &revision.record))
 }
 
-fn describe(inputs: &Inputs<'_>, name: &str) -> String {
-    match inputs.data.get(name) {
+fn describe(data: &BTreeMap<String, RevisionData>, name: &str) -> String {
+    match data.get(name) {
         Some(data) => format!("version {} (revision {name})", data.version.version),
         None => format!("revision {name}"),
     }
@@ -336,44 +335,48 @@ fn said(inputs: &Inputs<'_>) -> Vec<PodStatus> {
     said
 }
 
-/// What happened, for people: told after it was written.
-pub fn happenings(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Vec<Happening> {
-    let mut happenings = Vec::new();
-    let observed = |name| inputs.observed.revisions.get(name).and_then(|revision| revision.record.outcome);
-    let made = inputs.made.iter().map(|(name, record)| (name, record, None));
-    let decided = inputs.decision.records.iter().map(|(name, record)| (name, record, observed(name)));
-    for (name, record, before) in made.chain(decided) {
-        if before == record.outcome {
-            continue;
-        }
-        let described = describe(inputs, name);
-        let because = record.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-        let (warning, reason, message) = match record.outcome {
-            Some(Outcome::Progressing) => (false, "RolloutStarted", format!("{described} rolls out")),
-            Some(Outcome::Promoted) => (false, "Promoted", format!("{described} takes all traffic")),
-            Some(Outcome::RolledBack) => (true, "RolledBack", format!("{described} failed{because}")),
-            Some(Outcome::Aborted) => (true, "Aborted", format!("{described} was stopped{because}")),
-            Some(Outcome::Superseded) => (false, "Superseded", format!("{described} is no longer asked for")),
-            None => continue,
-        };
-        happenings.push(Happening { warning, reason, message });
+/// What a revision's record says happened since it said `before`, for people: told after it was written.
+pub fn transition(
+    data: &BTreeMap<String, RevisionData>,
+    revision: &str,
+    before: Option<Outcome>,
+    record: &Record,
+) -> Option<Happening> {
+    if before == record.outcome {
+        return None;
     }
+    let described = describe(data, revision);
+    let because = record.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    let (warning, reason, message) = match record.outcome? {
+        Outcome::Progressing => (false, "RolloutStarted", format!("{described} rolls out")),
+        Outcome::Promoted => (false, "Promoted", format!("{described} takes all traffic")),
+        Outcome::RolledBack => (true, "RolledBack", format!("{described} failed{because}")),
+        Outcome::Aborted => (true, "Aborted", format!("{described} was stopped{because}")),
+        Outcome::Superseded => (false, "Superseded", format!("{described} is no longer asked for")),
+    };
+    Some(Happening { warning, reason, message })
+}
+
+/// What keeps it from getting further, for people, where that is new and was not told as the end of its rollout.
+pub fn blocked(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Option<Happening> {
     let previous = inputs.deployment.status.clone().unwrap_or_default();
-    let told = |status: &ModelDeploymentStatus| {
+    let reason_of = |status: &ModelDeploymentStatus| {
         let further = status
             .conditions
             .iter()
             .find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
         further.map(|condition| condition.reason.clone())
     };
-    if let Some(reason) = told(next).filter(|reason| Some(reason) != told(&previous).as_ref())
-        && !ORDINARY.contains(&reason.as_str())
-        && happenings.iter().all(|happening| !happening.warning)
-    {
-        let message = format!("{reason}: {}", next.message.clone().unwrap_or_default());
-        happenings.push(Happening { warning: true, reason: "Blocked", message });
+    let reason = reason_of(next).filter(|reason| !ORDINARY.contains(&reason.as_str()))?;
+    let target = inputs.intent.target.as_deref();
+    let ended =
+        target.and_then(|target| record(inputs, target)).is_some_and(|record| record.quarantine.is_some());
+    let was_target = previous.target.as_ref().map(|previous| previous.revision.as_str()) == target;
+    if reason_of(&previous).as_ref() == Some(&reason) || (inputs.obstacle.is_none() && ended && was_target) {
+        return None;
     }
-    happenings
+    let message = format!("{reason}: {}", next.message.clone().unwrap_or_default());
+    Some(Happening { warning: true, reason: "Blocked", message })
 }
 
 fn said_so(reason: &str, message: &str) -> Problem {

@@ -37,7 +37,7 @@ async fn leaves<F: Future<Output = ()>>(
         let decision = Decision { draining: leaving.clone(), tell: leaving, ..Decision::default() };
         let (data, now) = (BTreeMap::new(), Timestamp::from_second(1_700_000_000).unwrap());
         let stage = Stage { context: &context, deployment: &object, owner, found: &found, data: &data, now };
-        stage.carry_out(&decision).await
+        stage.carry_out(&decision, &mut Vec::new()).await
     };
     play(Box::pin(carried_out), script).await
 }

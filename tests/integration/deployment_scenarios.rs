@@ -37,14 +37,14 @@ pub fn path(group: &str, kind: &str, name: &str) -> String {
     format!("/{group}{SPACE}/{kind}{name}")
 }
 
-fn reconciled(
+pub fn reconciled(
     object: &ModelDeployment,
     context: Context,
 ) -> BoxFuture<'static, Result<Action, DeploymentError>> {
     Box::pin(reconcile(Arc::new(object.clone()), Arc::new(context), Arc::new(Answers::default())))
 }
 
-fn one_version() -> ModelVersion {
+pub fn one_version() -> ModelVersion {
     version(&model("s3://b/a", 1), 1, 'c', 1)
 }
 
@@ -61,13 +61,13 @@ where
     serde_json::from_value(value).unwrap()
 }
 
-struct World {
-    revision: ControllerRevision,
-    short: String,
+pub struct World {
+    pub revision: ControllerRevision,
+    pub short: String,
 }
 
 /// What a first reconcile made, in the caches.
-fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> World {
+pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> World {
     let valid = valid(object);
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
     let version = one_version();
@@ -107,7 +107,12 @@ fn list(items: Vec<Value>) -> Value {
 }
 
 /// Answers the fresh look at the API server.
-async fn fresh_look(server: &mut ApiServer, revisions: Vec<Value>, deployments: Vec<Value>, traffic: &Value) {
+pub async fn fresh_look(
+    server: &mut ApiServer,
+    revisions: Vec<Value>,
+    deployments: Vec<Value>,
+    traffic: &Value,
+) {
     for _ in 0..4 {
         let call = server.next().await;
         assert_eq!(call.method, "GET");
@@ -121,7 +126,7 @@ async fn fresh_look(server: &mut ApiServer, revisions: Vec<Value>, deployments: 
     }
 }
 
-fn paused() -> ModelDeployment {
+pub fn paused() -> ModelDeployment {
     deployment(json!({"model": "digits", "version": 1, "replicas": 0}))
 }
 
@@ -269,7 +274,7 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
 }
 
 /// Answers what is made around so many pods, and gives the call for the revision.
-async fn around(server: &mut ApiServer, pods: u32) -> Call {
+pub async fn around(server: &mut ApiServer, pods: u32) -> Call {
     server.expect("PATCH", &path("api/v1", "services", "digits")).await.echo();
     if pods > 1 {
         server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await.echo();

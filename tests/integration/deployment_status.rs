@@ -1,4 +1,4 @@
-//! What a user sees of a ModelDeployment: every state of the health table, and the events of the way there.
+//! What a user sees of a ModelDeployment: every state of the health table.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use modelwright::{
         pods::Answer,
         record::{Outcome, Progress, Record},
         rollout::{Intent, Observed, Pod, Problem, decide},
-        status::{Inputs, Obstacle, deployment_status, happenings},
+        status::{Inputs, Obstacle, deployment_status},
         version::Missing,
     },
 };
@@ -16,10 +16,10 @@ use serde_json::json;
 
 use crate::deployment_fixtures::{broken, data, deployment, intent, observed, pod, revision, said, time};
 
-const OLD: &str = "0000000001";
-const NEW: &str = "0000000002";
+pub const OLD: &str = "0000000001";
+pub const NEW: &str = "0000000002";
 
-fn stable() -> Record {
+pub fn stable() -> Record {
     Record {
         number: 1,
         outcome: Some(Outcome::Promoted),
@@ -29,7 +29,7 @@ fn stable() -> Record {
     }
 }
 
-fn rolling(since: i64) -> Record {
+pub fn rolling(since: i64) -> Record {
     Record {
         number: 2,
         outcome: Some(Outcome::Progressing),
@@ -38,7 +38,7 @@ fn rolling(since: i64) -> Record {
     }
 }
 
-fn quarantined() -> Record {
+pub fn quarantined() -> Record {
     Record {
         outcome: Some(Outcome::RolledBack),
         quarantine: Some("ProgressDeadlineExceeded".into()),
@@ -56,13 +56,13 @@ fn problem(reason: &str) -> Problem {
     Problem { reason: reason.into(), message: "words".into() }
 }
 
-struct Case {
+pub struct Case {
     intent: Intent,
     observed: Observed,
     obstacle: Option<Obstacle>,
 }
 
-fn case(target: Option<&str>, replicas: u32, observed: Observed) -> Case {
+pub fn case(target: Option<&str>, replicas: u32, observed: Observed) -> Case {
     Case { intent: intent(target, replicas), observed, obstacle: None }
 }
 
@@ -72,16 +72,16 @@ impl Case {
         self
     }
 
-    fn with(mut self, obstacle: Obstacle) -> Self {
+    pub fn with(mut self, obstacle: Obstacle) -> Self {
         self.obstacle = Some(obstacle);
         self
     }
 
-    fn look<T>(&self, read: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    pub fn look<T>(&self, read: impl FnOnce(&Inputs<'_>) -> T) -> T {
         self.look_as(&deployment(json!({"model": "digits"})), &BTreeMap::new(), read)
     }
 
-    fn look_as<T>(
+    pub fn look_as<T>(
         &self,
         deployment: &ModelDeployment,
         answers: &BTreeMap<String, Answer>,
@@ -94,7 +94,6 @@ impl Case {
             intent: &self.intent,
             observed: &self.observed,
             decision: &decision,
-            made: &BTreeMap::new(),
             data: &[(OLD.to_owned(), data(1)), (NEW.to_owned(), data(2))].into(),
             answers,
             cluster_domain: "cluster.local",
@@ -102,16 +101,16 @@ impl Case {
         })
     }
 
-    fn status(&self) -> ModelDeploymentStatus {
+    pub fn status(&self) -> ModelDeploymentStatus {
         self.look(deployment_status)
     }
 }
 
-fn serving(revision_record: Record) -> Observed {
+pub fn serving(revision_record: Record) -> Observed {
     observed([(OLD, revision(revision_record, 2, vec![pod("a", true), pod("b", true)]))])
 }
 
-fn rollout(record: Record, target_pod: Pod) -> Observed {
+pub fn rollout(record: Record, target_pod: Pod) -> Observed {
     observed([
         (OLD, revision(stable(), 2, vec![pod("a", true), pod("b", true)])),
         (NEW, revision(record, 1, vec![target_pod])),
@@ -354,36 +353,6 @@ fn a_status_that_somebody_deleted_or_forged_is_made_again_from_the_objects() {
     });
     let again = case.look_as(&forged, &BTreeMap::new(), deployment_status);
     assert_eq!(again, fresh);
-}
-
-#[test]
-fn every_outcome_is_an_event_once() {
-    let reasons = |case: &Case| -> Vec<_> {
-        let found = case.look(|inputs| happenings(inputs, &deployment_status(inputs)));
-        found.into_iter().map(|happening| (happening.reason, happening.warning)).collect()
-    };
-    let first = case(Some(OLD), 1, Observed::default());
-    assert_eq!(reasons(&first), [("RolloutStarted", false)]);
-    let done = case(Some(OLD), 2, serving(rolling(90)));
-    assert_eq!(reasons(&done), [("Promoted", false)]);
-    let failed = case(Some(NEW), 2, rollout(rolling(-900), pod("c", false)));
-    assert_eq!(reasons(&failed), [("RolledBack", true)]);
-    let back = case(Some(OLD), 2, rollout(rolling(90), pod("c", false)));
-    assert_eq!(reasons(&back), [("Superseded", false)]);
-    let still = case(Some(OLD), 2, serving(stable()));
-    assert_eq!(reasons(&still), []);
-}
-
-#[test]
-fn the_start_of_a_revision_that_was_made_before_the_look_is_an_event_too() {
-    let made = [(NEW.to_owned(), rolling(90))].into();
-    let started = case(Some(NEW), 2, rollout(rolling(90), pod("c", false)));
-    let found = started.look(|inputs| {
-        let inputs = Inputs { made: &made, ..inputs.clone() };
-        happenings(&inputs, &deployment_status(&inputs))
-    });
-    let told: Vec<_> = found.iter().map(|happening| (happening.reason, happening.message.as_str())).collect();
-    assert_eq!(told, [("RolloutStarted", "version 2 (revision 0000000002) rolls out")]);
 }
 
 #[test]

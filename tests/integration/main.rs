@@ -1,6 +1,8 @@
 //! Everything that crosses the crate's modules without a cluster.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+// what people are told of a ModelDeployment, and when
+mod deployment_events;
 // ModelDeployments and what runs of them, as a cluster would hold them
 mod deployment_fixtures;
 // ModelDeployment → its objects, against committed files
@@ -11,7 +13,7 @@ mod deployment_leaving;
 mod deployment_pods;
 // whole reconciles of a ModelDeployment against a mock API server
 mod deployment_scenarios;
-// what a user sees of a ModelDeployment: the health table, and which events
+// what a user sees of a ModelDeployment: the health table
 mod deployment_status;
 // the pages for people name what the code says
 mod documentation;
