@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use crate::harness::{
     Space,
     images::copy_image,
-    kubectl::kubectl,
     load::Load,
     onnx::Affine,
     resources::{Health, HealthOf as _, Observed as _, deployment},
@@ -184,12 +183,9 @@ pub async fn an_aborted_rollout_goes_back_and_is_not_tried_again(space: Space) {
         .await;
     assert_eq!(stable(&aborted).revision, stable(&before).revision);
     space.predict(&aborted, AFFINE).await;
-    for (reason, times) in [("Aborted", 1), ("Blocked", 0)] {
-        let selector = format!("involvedObject.kind=ModelDeployment,reason={reason}");
-        let arguments =
-            ["--namespace", &space.name, "get", "events", "--field-selector", &selector, "--output=name"];
-        let events = kubectl(&arguments).await.stdout;
-        assert_eq!(events.lines().count(), times, "{reason}: {events}");
+    let events = space.events().await;
+    for (happened, times) in [("Aborted: version 1 (", 1), ("Blocked: Aborted", 0)] {
+        assert_eq!(events.matches(happened).count(), times, "{happened}: {events}");
     }
 }
 

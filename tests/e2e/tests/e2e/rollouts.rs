@@ -59,8 +59,7 @@ pub async fn a_new_version_and_its_revert_lose_no_request(space: Space) {
     space.predict(&back, FIRST).await;
     seen.assert_nothing_lost(300);
     assert_eq!(seen.versions.keys().copied().collect::<Vec<_>>(), [1, 2]);
-    let told = r#"jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}"#;
-    let events = kubectl(&["--namespace", &space.name, "get", "events", "--output", told]).await.stdout;
+    let events = space.events().await;
     for happened in ["RolloutStarted: version 2 (", "Promoted: version 2 ("] {
         assert_eq!(events.matches(happened).count(), 1, "{happened}: {events}");
     }

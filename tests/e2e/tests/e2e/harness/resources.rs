@@ -12,7 +12,7 @@ use modelwright::api::{
 };
 use serde_json::{Value, json};
 
-use super::{Space, onnx::Affine, wait};
+use super::{Space, kubectl::kubectl, onnx::Affine, wait};
 
 /// What Models and ModelDeployments have in common.
 pub trait Observed {
@@ -229,6 +229,12 @@ impl Space {
         let mut names: Vec<_> = revisions.into_iter().map(|one| (one.name_any(), one.metadata.uid)).collect();
         names.sort();
         names
+    }
+
+    /// Reason and message of all events, a line each.
+    pub async fn events(&self) -> String {
+        let told = r#"jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}"#;
+        kubectl(&["--namespace", &self.name, "get", "events", "--output", told]).await.expect_success()
     }
 
     /// Waits until no object of this name is left.
