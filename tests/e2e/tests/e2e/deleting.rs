@@ -44,21 +44,12 @@ const DEPLOYMENTS: [&str; 5] = ["starting", "rolling", "paused", "back", "health
 /// Brings Models and ModelDeployments into every phase.
 async fn bring_into_every_phase(space: &Space) {
     space.import("ready", FIRST).await;
-    let file = space.serve_file("slow.onnx", SECOND).await;
-    let slow = file.replace("/files/", "/slow/120000/");
-    space.create_object::<Model>(model("fetching", &slow, json!({}))).await;
-    let missing = file.replace("slow.onnx", "missing.onnx");
-    space.create_object::<Model>(model("failed", &missing, json!({}))).await;
     let uri = space.serve_data("digits.csv").await;
-    let forest = |suspend: bool| {
-        let candidate =
-            json!({"name": "f", "algorithm": "RandomForest", "parameters": {"n_estimators": 20000}});
-        training(json!({
-            "data": {"uri": uri, "label": "digit"}, "candidates": [candidate], "run": {"suspend": suspend},
-        }))
-    };
-    space.create_object::<Model>(datasets::model("suspended", forest(true))).await;
-    space.create_object::<Model>(datasets::model("training", forest(false))).await;
+    let forest = json!({"name": "f", "algorithm": "RandomForest"});
+    let suspended = training(json!({
+        "data": {"uri": uri, "label": "digit"}, "candidates": [forest], "run": {"suspend": true},
+    }));
+    space.create_object::<Model>(datasets::model("suspended", suspended)).await;
 
     let image = format!("{}-{}", space.world.images.runtime, space.name);
     let bad = json!({"serving": {"runtime": image}});
@@ -78,6 +69,14 @@ async fn bring_into_every_phase(space: &Space) {
         .patch::<ModelDeployment>("back", json!({"spec": {"serving": bad["serving"], "strategy": hasty}}))
         .await;
 
+    // Runs come last: what they do ends some time, while a slow machine starts the pods above.
+    let patient = space.own_code(&uri, &space.until_file("never"), json!({"data": {"label": "digit"}}));
+    space.create_object::<Model>(datasets::model("training", patient)).await;
+    let file = space.serve_file("slow.onnx", SECOND).await;
+    let slow = file.replace("/files/", "/slow/110000/");
+    space.create_object::<Model>(model("fetching", &slow, json!({}))).await;
+    let missing = file.replace("slow.onnx", "missing.onnx");
+    space.create_object::<Model>(model("failed", &missing, json!({}))).await;
     for (name, phase) in [("fetching", "Fetching"), ("training", "Training"), ("suspended", "Suspended")] {
         space
             .until(name, phase, 120, |model: &Model| {

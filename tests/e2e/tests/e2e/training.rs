@@ -176,24 +176,10 @@ pub async fn a_trainer_that_lies_in_its_report_is_caught(space: Space) {
     assert!((accuracy - 0.5).abs() < 1e-9, "{accuracy}");
 }
 
-/// Waits in the middle of a training until somebody says go, as [`LIAR`] then does.
-const PATIENT: &str = r#"
-import signal, sys, time, urllib.error, urllib.request
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-while True:
-    try:
-        urllib.request.urlopen("GO").close()
-        break
-    except urllib.error.HTTPError:
-        time.sleep(0.1)
-"#;
-
 /// B8: a pod that is evicted in the middle of a run counts as no failure: with `backoffLimit: 0`, another one trains.
 pub async fn an_evicted_pod_does_not_count_and_another_one_trains(space: Space) {
     let uri = space.serve_text("data.csv", "a,b,label\n1,2,0\n3,4,1\n").await;
-    let fixtures = &space.world.fixtures;
-    let (host, go) = (fixtures.http_host(), format!("{}/go", space.name));
-    let code = PATIENT.replace("GO", &format!("http://{host}/files/{go}")) + LIAR;
+    let code = space.until_file("go") + LIAR;
     let spec = space.own_code(&uri, &code, json!({"run": {"backoffLimit": 0}}));
     space.create_object::<Model>(datasets::model("digits", spec)).await;
     space
@@ -204,8 +190,6 @@ pub async fn an_evicted_pod_does_not_count_and_another_one_trains(space: Space) 
         .await;
     let pod = space.runs("digits").await.pop().expect("a pod trains");
     let first = pod.name_any();
-    let pods = space.api::<Pod>();
-    pods.evict(&first, &EvictParams::default()).await.expect("nothing protects a training pod");
     let evicted = |pod: &Pod| {
         let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let reason = conditions
@@ -214,9 +198,16 @@ pub async fn an_evicted_pod_does_not_count_and_another_one_trains(space: Space) 
             == Some("EvictionByEvictionAPI")
     };
     let ended = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed");
-    space.until(&first, "evicted and ended", 60, |pod: &Pod| evicted(pod) && ended(pod)).await;
+    // It is watched from before on, since it may be gone soon after.
+    let pods = space.api::<Pod>();
+    let now = EvictParams::default();
+    let (_, asked) = tokio::join!(
+        space.until(&first, "evicted and ended", 60, |pod: &Pod| evicted(pod) && ended(pod)),
+        pods.evict(&first, &now),
+    );
+    asked.expect("nothing protects a training pod");
 
-    fixtures.put(&go, b"go".to_vec()).await;
+    space.serve_text("go", "go").await;
     space.trained_model("digits").await;
     assert_eq!(space.version("digits-v1").await.spec.version, 1);
     let jobs = space.list::<Job>().await;
@@ -234,26 +225,34 @@ pub async fn an_evicted_pod_does_not_count_and_another_one_trains(space: Space) 
     assert!(second.len() == 1 && second[0] != first, "{second:?} trained after {first}");
 }
 
-/// The status follows the run, and a suspended run waits.
+/// The status follows the run, and a suspended run waits, before it began and in the middle of it.
 pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
     let uri = space.serve_data("digits.csv").await;
-    let spec = training(json!({
-        "data": {"uri": uri, "label": "digit"},
-        "candidates": (0..6).map(|number| json!({
+    let tree = json!({"name": "tree", "algorithm": "DecisionTree"});
+    // Longer than the time between two looks at the progress, on any machine: it is never waited for.
+    let forest = |number: u32| {
+        json!({
             "name": format!("forest-{number}"), "algorithm": "RandomForest",
-            "parameters": {"n_estimators": 600, "random_state": number},
-        })).collect::<Vec<_>>(),
-        "run": {"suspend": true},
+            "parameters": {"n_estimators": 10000, "random_state": number},
+        })
+    };
+    let candidates = [tree.clone(), forest(1), forest(2), forest(3)];
+    let spec = training(json!({
+        "data": {"uri": uri, "label": "digit"}, "candidates": candidates, "run": {"suspend": true},
     }));
     space.create_object::<Model>(datasets::model("digits", spec)).await;
-    let suspended = space
-        .until("digits", "suspended", 30, |model: &Model| {
-            model.is(RECONCILING) && model.says(RECONCILING).starts_with("Suspended")
-        })
-        .await;
+    let suspended = async |what: &str| {
+        space
+            .until("digits", what, 60, |model: &Model| {
+                model.is(RECONCILING) && model.says(RECONCILING).starts_with("Suspended")
+            })
+            .await
+    };
+    let suspend = |yes: bool| json!({"spec": {"training": {"run": {"suspend": yes}}}});
+    let waiting = suspended("suspended from the start").await;
     assert!(space.runs("digits").await.is_empty(), "a suspended run has no pod");
-    assert_eq!(suspended.status.and_then(|status| status.current_version), None);
-    space.patch::<Model>("digits", json!({"spec": {"training": {"run": {"suspend": false}}}})).await;
+    assert_eq!(waiting.status.and_then(|status| status.current_version), None);
+    space.patch::<Model>("digits", suspend(false)).await;
     let seen = space
         .until("digits", "seen at work", 180, |model: &Model| {
             let progress = model.status.as_ref().and_then(|status| status.run.as_ref()?.progress.clone());
@@ -262,7 +261,15 @@ pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
         .await;
     let run = seen.status.and_then(|status| status.run).expect("a run");
     let progress = run.progress.expect("its progress");
-    assert_eq!((run.phase.as_str(), progress.total), ("Training", 6), "{progress:?}");
+    assert_eq!((run.phase.as_str(), progress.total), ("Training", 4), "{progress:?}");
+
+    let pods = space.runs("digits").await;
+    assert_eq!(pods.len(), 1, "{pods:?}");
+    space.patch::<Model>("digits", suspend(true)).await;
+    suspended("suspended in the middle").await;
+    space.until_gone::<Pod>(&pods[0].name_any(), 60).await;
+    let quick = json!({"spec": {"training": {"candidates": [tree], "run": {"suspend": false}}}});
+    space.patch::<Model>("digits", quick).await;
     space.trained_model("digits").await;
 }
 

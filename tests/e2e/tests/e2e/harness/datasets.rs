@@ -66,6 +66,18 @@ pub fn people(rows: u32) -> String {
     text
 }
 
+/// Code that stays in the middle of a training until somebody says go.
+const PATIENT: &str = r#"
+import signal, sys, time, urllib.error, urllib.request
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+while True:
+    try:
+        urllib.request.urlopen("GO").close()
+        break
+    except urllib.error.HTTPError:
+        time.sleep(0.1)
+"#;
+
 impl Space {
     /// Puts one of scikit-learn's data sets on the file server; gives its URI.
     pub async fn serve_data(&self, file: &str) -> String {
@@ -95,6 +107,12 @@ impl Space {
         }));
         merge(&mut spec, more);
         spec
+    }
+
+    /// The beginning of [`Self::own_code`] that goes on once there is a file of this name on the file server.
+    pub fn until_file(&self, file: &str) -> String {
+        let host = self.world.fixtures.http_host();
+        PATIENT.replace("GO", &format!("http://{host}/files/{}/{file}", self.name))
     }
 
     /// Waits until a Model is Ready for its present spec, as a training takes its time.
