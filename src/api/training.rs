@@ -1,15 +1,19 @@
 //! `training` of a Model: data in, a model out. Words and defaults are those of the trainers' contract.
 
+mod preparation;
+mod words;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
-use modelwright_contract::training::{
-    ColumnType, DataFormat, Goal, ImputeStrategy, Metric, ScaleMethod, Task,
-};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use modelwright_contract::training::{ColumnType, DataFormat, Goal, Metric, Task};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use preparation::{Encode, Impute, Preparation, Scale};
+use words::{column_type_schema, format_schema, goal_schema, metric_schema, task_schema};
 
 /// A decimal string.
 const DECIMAL: &str = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$";
@@ -188,68 +192,6 @@ pub struct ColumnCheck {
     pub max_missing_fraction: Option<String>,
 }
 
-/// One step of preparation: exactly one of its fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.impute), has(self.scale), has(self.oneHot), has(self.ordinal)].filter(given, given).size() == 1").message("a step of training.preprocess takes exactly one of impute, scale, oneHot and ordinal; make a step of each"))]
-pub struct Preparation {
-    /// Fill in missing values. Default: another field of the step is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub impute: Option<Impute>,
-    /// Scale numbers. Default: another field of the step is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scale: Option<Scale>,
-    /// One column of 0 and 1 for each value that the training part has; other values give 0 in all of them. Default:
-    /// another field of the step is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub one_hot: Option<Encode>,
-    /// The number of a value among those of the training part, sorted; other values give -1. Default: another field of
-    /// the step is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ordinal: Option<Encode>,
-}
-
-/// Fill in missing values. Default: another field of the step is set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(self.strategy == 'Constant') == has(self.fillValue)").message("impute.fillValue belongs to strategy Constant, which needs it; set both or neither"))]
-pub struct Impute {
-    /// With what: Mean, Median, MostFrequent or Constant.
-    #[schemars(schema_with = "strategy_schema")]
-    pub strategy: ImputeStrategy,
-    /// The value of strategy Constant, as text. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub fill_value: Option<String>,
-    /// Names of columns. Default: every column that the strategy can fill.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
-    pub columns: Vec<String>,
-}
-
-/// Scale numbers. Default: another field of the step is set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Scale {
-    /// Standard (to mean 0 and variance 1), MinMax (to 0 … 1) or Robust (by median and interquartile range).
-    #[schemars(schema_with = "method_schema")]
-    pub method: ScaleMethod,
-    /// Names of columns. Default: every numeric column.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
-    pub columns: Vec<String>,
-}
-
-/// Encode values as numbers. Default: another field of the step is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Encode {
-    /// Names of columns. Default: every text column.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
-    pub columns: Vec<String>,
-}
-
 /// How rows are parted. What is neither validation nor test is trained on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -365,67 +307,4 @@ pub struct RunSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub priority_class: Option<String>,
-}
-
-// The contract's words have no schema of their own: it knows no Kubernetes.
-
-/// The bound is for the API server, which estimates the cost of rules by it.
-fn one_of<const N: usize>(words: [&str; N]) -> Schema {
-    let longest = words.iter().map(|word| word.len()).max();
-    json_schema!({"type": "string", "enum": words.to_vec(), "maxLength": longest})
-}
-
-fn task_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["Classification", "Regression"])
-}
-
-fn format_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["CSV", "NPZ", "Parquet"])
-}
-
-fn column_type_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["Number", "Integer", "Text"])
-}
-
-fn strategy_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["Mean", "Median", "MostFrequent", "Constant"])
-}
-
-fn method_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["Standard", "MinMax", "Robust"])
-}
-
-fn metric_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(Metric::ALL.map(Metric::name))
-}
-
-fn goal_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["Maximize", "Minimize"])
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde::de::DeserializeOwned;
-
-    use super::*;
-
-    fn all_are_read<T: DeserializeOwned + Serialize>(schema: fn(&mut SchemaGenerator) -> Schema) {
-        let schema = schema(&mut SchemaGenerator::default());
-        for word in schema.get("enum").and_then(Value::as_array).unwrap() {
-            let read: T = serde_json::from_value(word.clone()).unwrap();
-            assert_eq!(&serde_json::to_value(read).unwrap(), word);
-        }
-    }
-
-    #[test]
-    fn every_word_of_the_schema_is_one_of_the_contract() {
-        all_are_read::<Task>(task_schema);
-        all_are_read::<DataFormat>(format_schema);
-        all_are_read::<ColumnType>(column_type_schema);
-        all_are_read::<ImputeStrategy>(strategy_schema);
-        all_are_read::<ScaleMethod>(method_schema);
-        all_are_read::<Metric>(metric_schema);
-        all_are_read::<Goal>(goal_schema);
-    }
 }
