@@ -135,9 +135,6 @@ fn unmounted(pod: &Pod, observed: &Observed) -> Option<Problem> {
             ),
         ));
     }
-    if message.contains("references non-existent secret key") {
-        return Some(problem("SecretKeyNotFound", message.clone()));
-    }
     Some(problem("VolumeNotMounted", message.clone()))
 }
 
