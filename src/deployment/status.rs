@@ -31,9 +31,17 @@ const MAX_REASON: usize = 128;
 const MAX_HISTORY_MESSAGE: usize = 1024;
 const MAX_HISTORY: usize = 60;
 const MAX_PODS: usize = 20;
-/// Reasons that need no event.
-const ORDINARY: [&str; 7] =
-    ["Starting", "RollingOut", "Draining", "Paused", "PodsNotReady", "Resolving", "Unwritten"];
+/// Reasons of a wait that need no event.
+const ORDINARY: [&str; 8] = [
+    "Starting",
+    "RollingOut",
+    "Draining",
+    "Paused",
+    "PodsNotReady",
+    "Resolving",
+    "Unwritten",
+    "VersionNotReady",
+];
 
 /// What the status is made from.
 #[derive(Clone, Debug)]
@@ -360,19 +368,19 @@ pub fn transition(
 /// What keeps it from getting further, for people, where that is new and was not told as the end of its rollout.
 pub fn blocked(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Option<Happening> {
     let previous = inputs.deployment.status.clone().unwrap_or_default();
-    let reason_of = |status: &ModelDeploymentStatus| {
-        let further = status
-            .conditions
-            .iter()
-            .find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
-        further.map(|condition| condition.reason.clone())
+    let further = |status: &ModelDeploymentStatus| {
+        let mut conditions = status.conditions.iter();
+        let further = conditions.find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
+        further.map(|condition| (condition.type_.clone(), condition.reason.clone()))
     };
-    let reason = reason_of(next).filter(|reason| !ORDINARY.contains(&reason.as_str()))?;
+    let (type_, reason) = further(next)?;
+    let waits = type_ == RECONCILING && ORDINARY.contains(&reason.as_str());
     let target = inputs.intent.target.as_deref();
     let ended =
         target.and_then(|target| record(inputs, target)).is_some_and(|record| record.quarantine.is_some());
     let was_target = previous.target.as_ref().map(|previous| previous.revision.as_str()) == target;
-    if reason_of(&previous).as_ref() == Some(&reason) || (inputs.obstacle.is_none() && ended && was_target) {
+    let is_told = further(&previous).is_some_and(|previous| previous == (type_, reason.clone()));
+    if waits || is_told || (inputs.obstacle.is_none() && ended && was_target) {
         return None;
     }
     let message = format!("{reason}: {}", next.message.clone().unwrap_or_default());

@@ -8,7 +8,9 @@ use modelwright::{
     cache::Cache,
     deployment::{
         record::{PROMOTED, Record},
+        rollout::Observed,
         status::{Inputs, Obstacle, blocked, deployment_status, transition},
+        version::Missing,
     },
 };
 use serde_json::json;
@@ -16,7 +18,7 @@ use serde_json::json;
 use crate::{
     deployment_fixtures::{data, deployment, observed, pod, revision},
     deployment_scenarios::{World, around, fresh_look, made, one_version, path, paused, reconciled},
-    deployment_status::{Case, NEW, OLD, case, quarantined, rolling, rollout, serving, stable},
+    deployment_status::{Case, NEW, OLD, case, problem, quarantined, rolling, rollout, serving, stable},
     scenario::{ApiServer, context, play},
 };
 
@@ -68,6 +70,25 @@ fn what_blocks_is_an_event_once_unless_it_is_the_end_of_a_rollout() {
     let invalid = case.with(Obstacle::Invalid("spec.replicas is -1".into()));
     assert_eq!(told(&invalid, Some(status)).unwrap(), "InvalidSpec: spec.replicas is -1");
     assert_eq!(told(&invalid, Some(invalid.status())), None, "it is told once");
+}
+
+/// Both are applied at once, as in the quickstart: that the first version takes its time is no warning, that it does not
+/// come is one.
+#[test]
+fn a_wait_for_a_version_is_an_event_only_once_it_is_in_vain() {
+    let waits = |waits: bool| {
+        case(None, 1, Observed::default())
+            .with(Obstacle::Missing(Missing { problem: problem("VersionNotReady"), waits }))
+    };
+    let told = |case: &Case, before: ModelDeploymentStatus| {
+        let mut deployment = deployment(json!({"model": "digits"}));
+        deployment.status = Some(before);
+        case.look_as(&deployment, &BTreeMap::new(), |inputs| blocked(inputs, &deployment_status(inputs)))
+    };
+    assert_eq!(told(&waits(true), ModelDeploymentStatus::default()), None);
+    let in_vain = told(&waits(false), waits(true).status()).unwrap();
+    assert_eq!((in_vain.warning, in_vain.message.as_str()), (true, "VersionNotReady: words"));
+    assert_eq!(told(&waits(false), waits(false).status()), None);
 }
 
 /// Answers a reconcile up to the record of the promotion.

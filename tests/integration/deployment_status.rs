@@ -52,7 +52,7 @@ fn waiting(reason: &str, waits: bool) -> Obstacle {
     Obstacle::Missing(Missing { problem: problem(reason), waits })
 }
 
-fn problem(reason: &str) -> Problem {
+pub fn problem(reason: &str) -> Problem {
     Problem { reason: reason.into(), message: "words".into() }
 }
 

@@ -151,7 +151,11 @@ pub async fn get_wait_scale_and_describe_work_as_for_built_in_kinds(space: Space
     assert!(described.contains("VersionCreated") && described.contains("RunStarted"), "{described}");
     let described = command(&["describe", "md", "front"]).await;
     let events = described.split("Events:").nth(1).unwrap_or_default();
-    assert!(events.contains("Promoted") || events.contains("promoted"), "{described}");
+    assert!(events.contains("Promoted"), "{described}");
+    assert!(
+        !events.contains("VersionNotReady"),
+        "a first version that takes its time is no warning: {described}"
+    );
     let all = command(&["get", "modelwright"]).await;
     for name in ["model.modelwright.dev/digits", "modelversion.modelwright.dev/digits-v1"] {
         assert!(all.contains(name), "{all}");
