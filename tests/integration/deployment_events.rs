@@ -12,6 +12,7 @@ use modelwright::{
         status::{Inputs, Obstacle, blocked, deployment_status, transition},
         version::Missing,
     },
+    events::Happening,
 };
 use serde_json::json;
 
@@ -53,23 +54,24 @@ fn an_event_names_the_version_and_the_revision() {
     assert_eq!(told.message, "version 2 (revision 0000000002) rolls out");
 }
 
+/// What a case is told to be blocked by, after a status.
+fn told(case: &Case, before: ModelDeploymentStatus) -> Option<Happening> {
+    let mut deployment = deployment(json!({"model": "digits"}));
+    deployment.status = Some(before);
+    case.look_as(&deployment, &BTreeMap::new(), |inputs| blocked(inputs, &deployment_status(inputs)))
+}
+
 /// A quarantined target is Blocked only for who comes back to it: the end of its rollout was an event already.
 #[test]
 fn what_blocks_is_an_event_once_unless_it_is_the_end_of_a_rollout() {
     let case = case(Some(NEW), 2, rollout(quarantined(), pod("c", false)));
-    let told = |case: &Case, status: Option<ModelDeploymentStatus>| {
-        let mut deployment = deployment(json!({"model": "digits"}));
-        deployment.status = status;
-        case.look_as(&deployment, &BTreeMap::new(), |inputs| blocked(inputs, &deployment_status(inputs)))
-            .map(|happening| happening.message)
-    };
-    let returned = told(&case, None).unwrap();
+    let returned = told(&case, ModelDeploymentStatus::default()).unwrap().message;
     assert!(returned.starts_with("ProgressDeadlineExceeded: version 2 (revision 0000000002)"), "{returned}");
     let status = ModelDeploymentStatus { conditions: vec![], ..case.status() };
-    assert_eq!(told(&case, Some(status.clone())), None, "it was the target when its rollout ended");
+    assert_eq!(told(&case, status.clone()), None, "it was the target when its rollout ended");
     let invalid = case.with(Obstacle::Invalid("spec.replicas is -1".into()));
-    assert_eq!(told(&invalid, Some(status)).unwrap(), "InvalidSpec: spec.replicas is -1");
-    assert_eq!(told(&invalid, Some(invalid.status())), None, "it is told once");
+    assert_eq!(told(&invalid, status).unwrap().message, "InvalidSpec: spec.replicas is -1");
+    assert_eq!(told(&invalid, invalid.status()), None, "it is told once");
 }
 
 /// Both are applied at once, as in the quickstart: that the first version takes its time is no warning, that it does not
@@ -79,11 +81,6 @@ fn a_wait_for_a_version_is_an_event_only_once_it_is_in_vain() {
     let waits = |waits: bool| {
         case(None, 1, Observed::default())
             .with(Obstacle::Missing(Missing { problem: problem("VersionNotReady"), waits }))
-    };
-    let told = |case: &Case, before: ModelDeploymentStatus| {
-        let mut deployment = deployment(json!({"model": "digits"}));
-        deployment.status = Some(before);
-        case.look_as(&deployment, &BTreeMap::new(), |inputs| blocked(inputs, &deployment_status(inputs)))
     };
     assert_eq!(told(&waits(true), ModelDeploymentStatus::default()), None);
     let in_vain = told(&waits(false), waits(true).status()).unwrap();

@@ -243,7 +243,7 @@ pub async fn a_run_is_suspended_and_its_progress_is_seen(space: Space) {
     space.create_object::<Model>(datasets::model("digits", spec)).await;
     let suspended = async |what: &str| {
         space
-            .until("digits", what, 60, |model: &Model| {
+            .until("digits", what, 30, |model: &Model| {
                 model.is(RECONCILING) && model.says(RECONCILING).starts_with("Suspended")
             })
             .await
