@@ -129,12 +129,12 @@ fn letters(status: &ModelDeploymentStatus) -> String {
         .collect()
 }
 
+/// Every state with its conditions in [`letters`], its phase, and the reason of Promoted.
 #[expect(clippy::too_many_lines, reason = "a row for each state")]
-#[test]
-fn every_state_has_the_conditions_and_the_phase_of_the_health_table() {
+pub fn health_table() -> Vec<(&'static str, Case, &'static str, &'static str, &'static str)> {
     let starting = || observed([(OLD, revision(rolling(90), 1, vec![pod("a", false)]))]);
     let first = || Record { number: 1, ..rolling(90) };
-    let cases = [
+    vec![
         ("first start", case(Some(OLD), 1, starting()), "FT–F", "Progressing", "Starting"),
         ("nothing is there yet", case(Some(OLD), 1, Observed::default()), "FT–F", "Progressing", "Starting"),
         (
@@ -300,8 +300,12 @@ fn every_state_has_the_conditions_and_the_phase_of_the_health_table() {
             "Progressing",
             "Unwritten",
         ),
-    ];
-    for (name, case, conditions, phase, reason) in cases {
+    ]
+}
+
+#[test]
+fn every_state_has_the_conditions_and_the_phase_of_the_health_table() {
+    for (name, case, conditions, phase, reason) in health_table() {
         let status = case.status();
         assert_eq!(letters(&status), conditions, "{name}: {status:#?}");
         assert_eq!(status.phase.as_deref(), Some(phase), "{name}");

@@ -1,6 +1,8 @@
 //! Everything that crosses the crate's modules without a cluster.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+// objects of every state, on which the health checks for Argo CD are evaluated
+mod argocd_health;
 // what people are told of a ModelDeployment, and when
 mod deployment_events;
 // ModelDeployments and what runs of them, as a cluster would hold them

@@ -11,7 +11,7 @@ use modelwright::{
 
 use crate::fixtures::{model, observed, valid};
 
-fn failure() -> RunFailure {
+pub fn failure() -> RunFailure {
     RunFailure {
         reason: "DigestMismatch".into(),
         message: "expected aa, got bb".into(),
@@ -20,7 +20,7 @@ fn failure() -> RunFailure {
     }
 }
 
-fn status(model: &Model, outcome: &Outcome, current: Option<u64>, second: i8) -> ModelStatus {
+pub fn status(model: &Model, outcome: &Outcome, current: Option<u64>, second: i8) -> ModelStatus {
     let plan = plan_model(model, &valid(model), &observed(vec![], vec![], vec![]));
     model_status(&Inputs {
         model,
