@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use kube::{
     ResourceExt as _,
     runtime::{
@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{Cache, handle::Handle, index::Keyed, kind_name},
+    cache::{Cache, handle::Handle, index::Keyed, kind_name, raw::Unreadable},
     context::Context,
 };
 
@@ -49,17 +49,19 @@ enum Failed {
     Timeout,
 }
 
-/// Reconciles everything in `cache` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
+/// Reconciles everything in `cache`, what does not parse by `reconcile_unreadable`, once all caches are filled, then what `triggers` names, until `shutdown` says so; the
 /// running ones are finished. Nothing is decided from caches that are filled in part.
-pub async fn run<K, F, E>(
+pub async fn run<K, F, G, E>(
     context: Arc<Context>,
     cache: Cache<K>,
     triggers: impl Stream<Item = ObjectRef<Handle<K>>> + Send + 'static,
     mut shutdown: watch::Receiver<bool>,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
+    reconcile_unreadable: impl Fn(Unreadable<K>, Arc<Context>) -> G,
 ) where
     K: Keyed + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
+    G: Future<Output = Result<Action, E>> + Send + 'static,
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
@@ -85,7 +87,11 @@ pub async fn run<K, F, E>(
             let key = ObjectRef::from_obj(object.as_ref());
             let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
             // between its trigger and its turn it may have gone
-            let work = cache.get(&namespace, &name).map(|object| reconcile(object, context));
+            let work = match (cache.get(&namespace, &name), cache.unreadable(&namespace, &name)) {
+                (Some(object), _) => Some(reconcile(object, context).left_future()),
+                (None, Some(object)) => Some(reconcile_unreadable(object, context).right_future()),
+                (None, None) => None,
+            };
             let counts = Arc::clone(&counts);
             Box::pin(async move {
                 let Some(work) = work else { return Ok(Action::await_change()) };

@@ -1,8 +1,17 @@
 //! Logs: structured, one line an outcome, to standard error; `RUST_LOG` filters them.
 
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing::Metadata;
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{FilterFn, filter_fn},
+    fmt,
+    prelude::*,
+};
 
 use crate::cli::LogFormat;
+
+/// The client's module that logs an answer, whole, where it does not understand it: an answer holds what belongs to others.
+const ANSWERS: &str = "kube_client::client";
 
 /// Starts logging; a second call changes nothing.
 pub fn start(format: LogFormat) {
@@ -11,11 +20,20 @@ pub fn start(format: LogFormat) {
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         LogFormat::Json => {
-            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+            let lines = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+            registry.with(lines.with_filter(no_answers())).try_init()
         }
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Text => {
+            let lines = fmt::layer().with_writer(std::io::stderr);
+            registry.with(lines.with_filter(no_answers())).try_init()
+        }
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging was started before");
     }
+}
+
+/// What may be logged, whatever `RUST_LOG` asks for.
+pub fn no_answers() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(|event| event.target() != ANSWERS)
 }
