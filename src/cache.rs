@@ -229,7 +229,9 @@ impl Told {
             })
             .collect();
         let kind = self.kind;
-        for ((namespace, name), field) in now.iter().filter(|(place, field)| self.fields.get(*place) != Some(*field)) {
+        for ((namespace, name), field) in
+            now.iter().filter(|(place, field)| self.fields.get(*place) != Some(*field))
+        {
             tracing::warn!(kind, namespace, name, field, "an object does not parse and is left as it is");
         }
         for (namespace, name) in self.fields.keys().filter(|place| !now.contains_key(*place)) {

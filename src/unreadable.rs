@@ -121,7 +121,9 @@ impl Notice<'_> {
                 message: truncated(&message, MAX_MESSAGE),
             };
             let mut condition = serde_json::to_value(condition).unwrap_or_default();
-            if let Some(before) = find(&present, type_).filter(|before| before["status"] == condition["status"]) {
+            if let Some(before) =
+                find(&present, type_).filter(|before| before["status"] == condition["status"])
+            {
                 condition["lastTransitionTime"].clone_from(&before["lastTransitionTime"]);
             }
             conditions.push(condition);

@@ -70,7 +70,8 @@ impl Visitor<'_> for AmountVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Amount, E> {
-        let whole = i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))?;
+        let whole =
+            i64::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))?;
         Ok(Amount::Whole(whole))
     }
 

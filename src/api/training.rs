@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use preparation::{Encode, Impute, Preparation, Scale};
 use super::amount::Amount;
+pub use preparation::{Encode, Impute, Preparation, Scale};
 use words::{column_type_schema, format_schema, goal_schema, metric_schema, task_schema};
 
 /// A decimal string.

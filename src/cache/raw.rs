@@ -55,11 +55,20 @@ impl<K: DeserializeOwned> Raw<K> {
         };
         // the position is one in a text that nobody has
         let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
-        let words = if words == "recursion limit exceeded" { "it is nested too deeply; expected fewer than 100 levels" } else { words };
+        let words = if words == "recursion limit exceeded" {
+            "it is nested too deeply; expected fewer than 100 levels"
+        } else {
+            words
+        };
         // YAML reads what is not quoted as something else than text
-        let is_unquoted = ["integer", "floating point", "boolean"].iter().any(|kind| words.contains(&format!(": {kind} `")));
+        let is_unquoted = ["integer", "floating point", "boolean"]
+            .iter()
+            .any(|kind| words.contains(&format!(": {kind} `")));
         let hint = if is_unquoted && words.ends_with("expected a string") { ": quote it" } else { "" };
-        Unparsable { field: truncated(&field, MAX_FIELD), words: truncated(&format!("{words}{hint}"), MAX_WORDS) }
+        Unparsable {
+            field: truncated(&field, MAX_FIELD),
+            words: truncated(&format!("{words}{hint}"), MAX_WORDS),
+        }
     }
 }
 
@@ -185,10 +194,15 @@ mod tests {
         assert_eq!(deployment(json!({"model": "digits"})), Ok(()));
         for (spec, words) in [
             (json!({"model": 7}), "spec.model: invalid type: integer `7`, expected a string: quote it"),
-            (json!({"model": "m", "replicas": -1}), "spec.replicas: invalid value: integer `-1`, expected u32"),
+            (
+                json!({"model": "m", "replicas": -1}),
+                "spec.replicas: invalid value: integer `-1`, expected u32",
+            ),
             (json!({}), "spec: missing field `model`"),
-            (json!({"model": "m", "accelerator": {"executionProviders": ["CPU", "TPU"]}}),
-             "spec.accelerator.executionProviders[1]: unknown variant `TPU`, expected `CPU` or `CUDA`"),
+            (
+                json!({"model": "m", "accelerator": {"executionProviders": ["CPU", "TPU"]}}),
+                "spec.accelerator.executionProviders[1]: unknown variant `TPU`, expected `CPU` or `CUDA`",
+            ),
         ] {
             assert_eq!(deployment(spec), Err(words.to_owned()));
         }
@@ -205,7 +219,7 @@ mod tests {
         assert_eq!((&metadata.labels, &metadata.finalizers), (&None, &Some(vec!["f".to_owned()])));
         assert_eq!(format!("{raw:?}"), r#"Some("n")/Some("p")"#);
         assert_eq!((raw.at(&["status", "phase"]), raw.at(&["spec", "x"])), (json!("Running"), Value::Null));
-        assert_eq!(raw.read().unwrap_err().field, "spec");
+        assert_eq!(raw.read().unwrap_err().field, "metadata.labels");
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
         list(context, name, namespace),
         traffic_maps.get_opt(&traffic_name),
     )?;
-    let traffic = traffic.map(|raw| raw.read().map_err(|problem| unreadable::missed(&raw, &problem))).transpose()?;
+    let traffic =
+        traffic.map(|raw| raw.read().map_err(|problem| unreadable::missed(&raw, &problem))).transpose()?;
     Ok(Found { revisions, deployments, pods, traffic: traffic.map(Arc::new) })
 }
 

@@ -80,7 +80,8 @@ async fn tell(
 ) -> Result<Action, DeploymentError> {
     let (name, namespace) = (raw.name_any(), raw.namespace().unwrap_or_default());
     let pods = context.caches.pods.of(&namespace, &Key::Deployment(name));
-    let serves = unreadable::is_true(&raw.at(&["status", "conditions"]), READY) && pods.iter().any(|pod| takes_traffic(pod));
+    let serves = unreadable::is_true(&raw.at(&["status", "conditions"]), READY)
+        && pods.iter().any(|pod| takes_traffic(pod));
     let mut conditions = vec![
         (PROMOTED, ConditionStatus::False, UNREADABLE, message.to_owned()),
         (STALLED, ConditionStatus::True, UNREADABLE, message.to_owned()),
@@ -89,7 +90,9 @@ async fn tell(
         conditions.push((READY, ConditionStatus::False, UNREADABLE, message.to_owned()));
     }
     let further: Map<String, Value> =
-        [("phase".to_owned(), json!("Degraded")), ("message".to_owned(), json!(message))].into_iter().collect();
+        [("phase".to_owned(), json!("Degraded")), ("message".to_owned(), json!(message))]
+            .into_iter()
+            .collect();
     let notice = Notice { conditions, stay: if serves { &[READY] } else { &[] }, further };
     unreadable::tell(context, raw, notice, message, now).await?;
     Ok(Action::requeue(RESYNC))

@@ -78,7 +78,8 @@ impl InUse {
 
     fn has(&self, version: &ModelVersion) -> bool {
         self.is_unknown
-            || self.numbers.contains(&version.spec.version) || self.digests.contains(&version.spec.model_digest)
+            || self.numbers.contains(&version.spec.version)
+            || self.digests.contains(&version.spec.model_digest)
     }
 }
 

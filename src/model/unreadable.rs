@@ -46,8 +46,7 @@ async fn release(
     if ours.is_empty() {
         return Ok(Action::await_change());
     }
-    let holders =
-        fetch::fetch_holders(context, &raw.name_any(), &raw.namespace().unwrap_or_default());
+    let holders = fetch::fetch_holders(context, &raw.name_any(), &raw.namespace().unwrap_or_default());
     if holders.is_empty() {
         apply::set_finalizers(context, raw, &others).await?;
         return Ok(Action::await_change());

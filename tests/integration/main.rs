@@ -49,3 +49,7 @@ mod lease_scenarios;
 // the mock API server
 mod scenario;
 mod written_scenarios;
+// instances drawn at random by the schemas
+mod schema_instances;
+// objects that do not parse: what is told of them, what goes on, what is held
+mod unreadable_scenarios;
