@@ -20,6 +20,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     cache::{Cache, handle::Handle, index::Keyed, kind_name, raw::Unreadable},
     context::Context,
+    telemetry::loggable,
 };
 
 /// Reconciles of one kind at the same time.
@@ -66,15 +67,20 @@ pub async fn run<K, F, G, E>(
 {
     let kind = kind_name::<K>();
     context.metrics.reconciles(kind);
+    // a list that never comes must not keep the process from stopping
+    let mut early = shutdown.clone();
+    tokio::select! {
+        _ = early.wait_for(|stop| *stop) => return,
+        () = context.caches.synced() => {}
+    }
     let failures: Arc<Mutex<HashMap<ObjectRef<Handle<K>>, u32>>> = Arc::default();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too
         let _ = shutdown.wait_for(|stop| *stop).await;
     };
     let store = cache.handles();
-    let (filled, all) = (Arc::clone(&context), store.clone());
+    let all = store.clone();
     let first = async move {
-        filled.caches.synced().await;
         stream::iter(all.state().into_iter().map(|object| ObjectRef::from_obj(object.as_ref())))
     };
     let queue =
@@ -98,7 +104,7 @@ pub async fn run<K, F, G, E>(
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
                     Ok(Ok(action)) => (Ok(action), None),
-                    Ok(Err(error)) => (Err(Failed::Error(chain(&error))), Some(error.label())),
+                    Ok(Err(error)) => (Err(Failed::Error(loggable(&chain(&error)))), Some(error.label())),
                     Err(_) => (Err(Failed::Timeout), Some("timeout")),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);

@@ -52,10 +52,13 @@ fn polish(schema: &mut JSONSchemaProps) {
     known_formats(schema);
 }
 
-/// Least and largest value of a format that the derive macro writes.
+/// [`LARGEST_INTEGER`] as bounds are written.
 #[expect(clippy::cast_precision_loss, reason = "every float holds it exactly")]
+const LARGEST: f64 = LARGEST_INTEGER as f64;
+
+/// Least and largest value of a format that the derive macro writes.
 fn bounds(format: &str) -> Option<(f64, f64)> {
-    let largest = LARGEST_INTEGER as f64;
+    let largest = LARGEST;
     Some(match format {
         "uint32" => (0.0, f64::from(u32::MAX)),
         "int32" => (f64::from(i32::MIN), f64::from(i32::MAX)),
@@ -189,7 +192,7 @@ mod tests {
                 return;
             }
             all += 1;
-            let exact = |bound: f64| bound.fract() == 0.0 && bound.abs() <= LARGEST_INTEGER as f64;
+            let exact = |bound: f64| bound.fract() == 0.0 && bound.abs() <= LARGEST;
             let bounded = match (schema.minimum, schema.maximum) {
                 (Some(least), Some(largest)) => exact(least) && exact(largest) && least <= largest,
                 _ => false,

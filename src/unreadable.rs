@@ -132,7 +132,7 @@ impl Notice<'_> {
         members.insert("conditions".into(), conditions.into());
         members.insert("observedGeneration".into(), generation.into());
         let says = |(name, member): (&String, &Value)| raw.at(&["status", name.as_str()]) == *member;
-        (!members.iter().all(says)).then(|| Value::Object(members))
+        if members.iter().all(says) { None } else { Some(Value::Object(members)) }
     }
 }
 

@@ -51,5 +51,7 @@ mod scenario;
 mod written_scenarios;
 // instances drawn at random by the schemas
 mod schema_instances;
-// objects that do not parse: what is told of them, what goes on, what is held
+// what depends on an object that does not parse
+mod unreadable_holds;
+// objects that do not parse: what is told of them, and that the others go on
 mod unreadable_scenarios;
