@@ -235,7 +235,8 @@ async fn what_does_not_parse_is_told_so_and_the_others_are_reconciled() {
     server.expect("GET", MODELS).await.object(&list("10", &[bad.clone(), good.clone()]));
     let (mut started, mut told, mut watching) = (false, false, None);
     while !(started && told) {
-        let call = server.next().await;
+        let call = tokio::time::timeout(server.limit, server.next()).await;
+        let call = call.unwrap_or_else(|_| panic!("a Job started: {started}, the condition told: {told}"));
         match call.path.as_str() {
             MODELS => watching = Some(call),
             JOBS => {
