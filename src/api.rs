@@ -3,6 +3,7 @@
 //! Doc comments of fields are what `kubectl explain` prints. No field has a CRD default (it would make diffs and move
 //! hashes); the description states the default, and the operator resolves it.
 
+pub mod amount;
 pub mod condition;
 pub mod model;
 pub mod model_deployment;
@@ -11,6 +12,7 @@ pub mod name;
 pub mod scheduling;
 pub mod training;
 
+pub use amount::Amount;
 pub use condition::{Condition, ConditionStatus};
 pub use model::{Model, ModelSource, ModelSpec, ModelStatus};
 pub use model_deployment::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
@@ -22,3 +24,6 @@ pub use training::Training;
 pub const GROUP: &str = "modelwright.dev";
 /// API version of all kinds.
 pub const VERSION: &str = "v1alpha1";
+/// Largest integer of a schema that states no smaller one, and with a minus the smallest: every float, and so every bound
+/// and every client, holds it exactly.
+pub const LARGEST_INTEGER: u64 = 9_007_199_254_740_991;

@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 
 use crate::{
     api::name::FIELD_MANAGER,
+    cache::raw::Raw,
     context::Context,
     controller::STALE,
     lease::NotLeading,
     objects::{
         APPLIED_HASH_ANNOTATION, Applied, Item, Objects, Prepared, Standing, Write, contains, standing,
     },
+    unreadable,
 };
 
 /// Why a write failed.
@@ -250,7 +252,7 @@ where
     let parameters = DeleteParams::background()
         .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
     context.leadership.check()?;
-    match context.api::<K>(&object.namespace().unwrap_or_default()).delete(&name, &parameters).await {
+    match context.raw::<K>(&object.namespace().unwrap_or_default()).delete(&name, &parameters).await {
         Ok(_) => {
             context.metrics.wrote(&kind, "delete");
             context.written.gone(&kind, object.meta());
@@ -262,7 +264,7 @@ where
 }
 
 /// Merge-patches exactly the object that was read: `patch` gets its UID and resourceVersion, so that another state of
-/// the object is [`ApplyError::Stale`].
+/// the object is [`ApplyError::Stale`], and so is one that does not parse any longer.
 pub async fn patch_observed<K>(context: &Context, object: &K, mut patch: Value) -> Result<K, ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
@@ -278,13 +280,13 @@ where
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     context.leadership.check()?;
     let patched = context
-        .api::<K>(&object.namespace().unwrap_or_default())
+        .raw::<K>(&object.namespace().unwrap_or_default())
         .patch(&name, &parameters, &Patch::Merge(patch))
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "patch");
     context.written.present(&kind, patched.meta());
-    Ok(patched)
+    patched.read().map_err(|_| ApplyError::Stale { kind: kind.into_owned(), name })
 }
 
 /// Writes the status of exactly the object that was read. The caller compares first: an equal status is not written.
@@ -303,12 +305,62 @@ where
     });
     context.leadership.check()?;
     let written = context
-        .api::<K>(&object.namespace().unwrap_or_default())
+        .raw::<K>(&object.namespace().unwrap_or_default())
         .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch))
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "status");
     context.written.present(&kind, written.meta());
+    // an apply takes off what was applied before, and nothing that was merged in
+    match unreadable::without_leftovers(&written.at(&["status", "conditions"])) {
+        Some(conditions) => merge_status(context, &written, json!({"conditions": conditions})).await,
+        None => Ok(()),
+    }
+}
+
+/// Merges members into the status of exactly the object that was read, which need not parse.
+pub async fn merge_status<K>(context: &Context, object: &Raw<K>, status: Value) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let (kind, name) = (K::kind(&()), object.name_any());
+    let patch = json!({
+        "metadata": {"uid": object.uid(), "resourceVersion": object.resource_version()},
+        "status": status,
+    });
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    context.leadership.check()?;
+    let written = context
+        .raw::<K>(&object.namespace().unwrap_or_default())
+        .patch_status(&name, &parameters, &Patch::Merge(patch))
+        .await
+        .map_err(|error| ApplyError::of(&kind, &name, error))?;
+    context.metrics.wrote(&kind, "status");
+    context.written.present(&kind, written.meta());
+    Ok(())
+}
+
+/// Replaces the finalizers of exactly the object that was read, which need not parse.
+pub async fn set_finalizers<K>(
+    context: &Context,
+    object: &Raw<K>,
+    finalizers: &[String],
+) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let (kind, name) = (K::kind(&()), object.name_any());
+    let patch = json!({"metadata": {
+        "uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": finalizers,
+    }});
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    context.leadership.check()?;
+    context
+        .raw::<K>(&object.namespace().unwrap_or_default())
+        .patch(&name, &parameters, &Patch::Merge(patch))
+        .await
+        .map_err(|error| ApplyError::of(&kind, &name, error))?;
+    context.metrics.wrote(&kind, "patch");
     Ok(())
 }
 

@@ -6,10 +6,12 @@ pub mod handle;
 pub mod index;
 pub mod kept;
 pub mod objects;
+pub mod raw;
 pub mod text;
 pub mod trim;
 
 use std::{
+    collections::BTreeMap,
     pin::pin,
     sync::{Arc, Mutex, PoisonError, RwLockReadGuard},
 };
@@ -29,6 +31,7 @@ use self::{
     index::{Key, Keyed},
     kept::Kept,
     objects::Objects,
+    raw::{Raw, Unreadable},
     text::Dictionary,
 };
 use crate::metrics::Metrics;
@@ -53,9 +56,10 @@ impl<K> Cache<K>
 where
     K: Keyed + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    /// A cache of what `api` lists under `config`, and what fills it. `reduce` drops what nobody reads.
+    /// A cache of what `api` lists under `config`, and what fills it. `reduce` drops what nobody reads. Each object is
+    /// parsed by itself: one that does not parse is told of, and the others are there.
     pub fn new(
-        api: Api<K>,
+        api: Api<Raw<K>>,
         config: watcher::Config,
         reduce: fn(&mut K),
         metrics: Arc<Metrics>,
@@ -68,18 +72,15 @@ where
         metrics.watches(kind);
         let driver = async move {
             let dictionary = Dictionary::default();
-            let events = watcher::watcher(api, config)
-                .modify(move |object| {
-                    trim::trim(object.meta_mut());
-                    reduce(object);
-                })
-                .default_backoff();
+            let events = watcher::watcher(api, config).default_backoff();
             let mut events = pin!(events);
+            let mut unreadable = Told::new(kind, Arc::clone(&metrics));
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
                         let is_whole = matches!(event, watcher::Event::InitDone);
-                        let changed = follower.follow(kept(event, &dictionary));
+                        let changed = follower.follow(kept(event, reduce, &dictionary));
+                        unreadable.tell(&follower.read());
                         if is_whole {
                             fill.send_replace(true);
                         }
@@ -100,9 +101,19 @@ where
 
     /// A cache with fixed content, for tests.
     pub fn fixed(content: Vec<K>) -> Self {
-        let (mut follower, objects, handles) = Follower::new();
         let dictionary = Dictionary::default();
-        let all = content.into_iter().map(|object| watcher::Event::InitApply(Kept::new(object, &dictionary)));
+        Self::filled(content.into_iter().map(|object| Kept::new(object, &dictionary)))
+    }
+
+    /// A cache with fixed content as the API server would send it, for tests.
+    pub fn fixed_raw(content: &[Raw<K>]) -> Self {
+        let dictionary = Dictionary::default();
+        Self::filled(content.iter().map(|raw| Kept::read(raw, |_| {}, &dictionary)))
+    }
+
+    fn filled(content: impl Iterator<Item = Kept<K>>) -> Self {
+        let (mut follower, objects, handles) = Follower::new();
+        let all = content.map(watcher::Event::InitApply);
         for event in [watcher::Event::Init].into_iter().chain(all).chain([watcher::Event::InitDone]) {
             follower.follow(event);
         }
@@ -122,9 +133,27 @@ where
         self.handles.clone()
     }
 
-    /// One object.
+    /// One object, if it is there and parses.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        Some(self.kept(namespace, name)?.open())
+        self.kept(namespace, name)?.open()
+    }
+
+    /// One object, if it is there and does not parse.
+    pub fn unreadable(&self, namespace: &str, name: &str) -> Option<Unreadable<K>> {
+        self.kept(namespace, name)?.unreadable()
+    }
+
+    /// The objects of a namespace that do not parse.
+    pub fn all_unreadable(&self, namespace: &str) -> Vec<Arc<Kept<K>>> {
+        let objects = self.read();
+        objects.unreadable().filter(|object| object.namespace() == namespace).cloned().collect()
+    }
+
+    /// The objects of a namespace that belong to something and do not parse.
+    pub fn unreadable_of(&self, namespace: &str, key: &Key) -> Vec<Arc<Kept<K>>> {
+        let mut all = self.all_unreadable(namespace);
+        all.retain(|object| object.keys().contains(key));
+        all
     }
 
     /// Name, namespace, UID and resourceVersion of one object.
@@ -132,7 +161,7 @@ where
         Some(self.kept(namespace, name)?.metadata())
     }
 
-    /// The objects of a namespace that belong to something, by name.
+    /// The objects of a namespace that belong to something and parse, by name.
     pub fn of(&self, namespace: &str, key: &Key) -> Vec<Arc<K>> {
         let names = self.names(namespace, key);
         names.iter().filter_map(|name| self.get(namespace, name)).collect()
@@ -161,16 +190,56 @@ where
 }
 
 /// The event with its object as it is kept.
-fn kept<K>(event: watcher::Event<K>, dictionary: &Dictionary) -> watcher::Event<Kept<K>>
+fn kept<K>(
+    event: watcher::Event<Raw<K>>,
+    reduce: fn(&mut K),
+    dictionary: &Dictionary,
+) -> watcher::Event<Kept<K>>
 where
     K: Keyed + Serialize + DeserializeOwned,
 {
+    let kept = |raw: Raw<K>| Kept::read(&raw, reduce, dictionary);
     match event {
-        watcher::Event::Apply(object) => watcher::Event::Apply(Kept::new(object, dictionary)),
-        watcher::Event::Delete(object) => watcher::Event::Delete(Kept::new(object, dictionary)),
+        watcher::Event::Apply(raw) => watcher::Event::Apply(kept(raw)),
+        watcher::Event::Delete(raw) => watcher::Event::Delete(kept(raw)),
         watcher::Event::Init => watcher::Event::Init,
-        watcher::Event::InitApply(object) => watcher::Event::InitApply(Kept::new(object, dictionary)),
+        watcher::Event::InitApply(raw) => watcher::Event::InitApply(kept(raw)),
         watcher::Event::InitDone => watcher::Event::InitDone,
+    }
+}
+
+/// What was told of the objects that do not parse: each once, by its name and its field. The value is its user's own.
+struct Told {
+    kind: &'static str,
+    metrics: Arc<Metrics>,
+    fields: BTreeMap<(String, String), String>,
+}
+
+impl Told {
+    fn new(kind: &'static str, metrics: Arc<Metrics>) -> Self {
+        Self { kind, metrics, fields: BTreeMap::new() }
+    }
+
+    fn tell<K>(&mut self, objects: &Objects<K>) {
+        let now: BTreeMap<_, _> = objects
+            .unreadable()
+            .filter_map(|object| {
+                let place = (object.namespace().to_owned(), object.name().to_owned());
+                Some((place, object.problem()?.field.clone()))
+            })
+            .collect();
+        let kind = self.kind;
+        for ((namespace, name), field) in
+            now.iter().filter(|(place, field)| self.fields.get(*place) != Some(*field))
+        {
+            tracing::warn!(kind, namespace, name, field, "an object does not parse and is left as it is");
+        }
+        for (namespace, name) in self.fields.keys().filter(|place| !now.contains_key(*place)) {
+            tracing::info!(kind, namespace, name, "an object that did not parse does, or is gone");
+        }
+        let (before, after) = (self.fields.len(), now.len());
+        self.metrics.unreadable(kind, before, after);
+        self.fields = now;
     }
 }
 

@@ -14,6 +14,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Config, Resource,
+    api::ListParams,
     client::{ClientBuilder, retry::RetryPolicy},
     runtime::watcher,
 };
@@ -26,7 +27,12 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
-    cache::{Cache, Driver, index::Keyed, trim},
+    cache::{
+        Cache, Driver,
+        index::Keyed,
+        raw::{Raw, Unreadable},
+        trim,
+    },
     cli::RunArguments,
     events::Events,
     lease::Leadership,
@@ -111,6 +117,37 @@ impl Context {
     {
         Api::namespaced(self.client.clone(), namespace)
     }
+
+    /// The API of a kind in a namespace, whose answers are not parsed: the client logs, whole, what it cannot parse.
+    pub fn raw<K>(&self, namespace: &str) -> Api<Raw<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// What the API server holds of a kind in a namespace now, each object parsed by itself.
+    pub async fn list<K>(&self, namespace: &str, parameters: &ListParams) -> Result<Listed<K>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+    {
+        let mut listed = Listed { items: Vec::new(), unreadable: Vec::new() };
+        for raw in self.raw::<K>(namespace).list(parameters).await?.items {
+            match raw.read() {
+                Ok(object) => listed.items.push(object),
+                Err(problem) => listed.unreadable.push(Unreadable { raw, problem }),
+            }
+        }
+        Ok(listed)
+    }
+}
+
+/// Objects of a list.
+pub struct Listed<K> {
+    /// Those that parse.
+    pub items: Vec<K>,
+    /// Those that do not.
+    pub unreadable: Vec<Unreadable<K>>,
 }
 
 /// The watched objects of one scope. Of the kinds that others use too, only what carries our label.

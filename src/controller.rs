@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use kube::{
     ResourceExt as _,
     runtime::{
@@ -18,8 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{Cache, handle::Handle, index::Keyed, kind_name},
+    cache::{Cache, handle::Handle, index::Keyed, kind_name, raw::Unreadable},
     context::Context,
+    telemetry::loggable,
 };
 
 /// Reconciles of one kind at the same time.
@@ -49,30 +50,37 @@ enum Failed {
     Timeout,
 }
 
-/// Reconciles everything in `cache` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
+/// Reconciles everything in `cache`, what does not parse by `reconcile_unreadable`, once all caches are filled, then what `triggers` names, until `shutdown` says so; the
 /// running ones are finished. Nothing is decided from caches that are filled in part.
-pub async fn run<K, F, E>(
+pub async fn run<K, F, G, E>(
     context: Arc<Context>,
     cache: Cache<K>,
     triggers: impl Stream<Item = ObjectRef<Handle<K>>> + Send + 'static,
     mut shutdown: watch::Receiver<bool>,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
+    reconcile_unreadable: impl Fn(Unreadable<K>, Arc<Context>) -> G,
 ) where
     K: Keyed + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Action, E>> + Send + 'static,
+    G: Future<Output = Result<Action, E>> + Send + 'static,
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
     context.metrics.reconciles(kind);
+    // a list that never comes must not keep the process from stopping
+    let mut early = shutdown.clone();
+    tokio::select! {
+        _ = early.wait_for(|stop| *stop) => return,
+        () = context.caches.synced() => {}
+    }
     let failures: Arc<Mutex<HashMap<ObjectRef<Handle<K>>, u32>>> = Arc::default();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too
         let _ = shutdown.wait_for(|stop| *stop).await;
     };
     let store = cache.handles();
-    let (filled, all) = (Arc::clone(&context), store.clone());
+    let all = store.clone();
     let first = async move {
-        filled.caches.synced().await;
         stream::iter(all.state().into_iter().map(|object| ObjectRef::from_obj(object.as_ref())))
     };
     let queue =
@@ -85,14 +93,18 @@ pub async fn run<K, F, E>(
             let key = ObjectRef::from_obj(object.as_ref());
             let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
             // between its trigger and its turn it may have gone
-            let work = cache.get(&namespace, &name).map(|object| reconcile(object, context));
+            let work = match (cache.get(&namespace, &name), cache.unreadable(&namespace, &name)) {
+                (Some(object), _) => Some(reconcile(object, context).left_future()),
+                (None, Some(object)) => Some(reconcile_unreadable(object, context).right_future()),
+                (None, None) => None,
+            };
             let counts = Arc::clone(&counts);
             Box::pin(async move {
                 let Some(work) = work else { return Ok(Action::await_change()) };
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
                     Ok(Ok(action)) => (Ok(action), None),
-                    Ok(Err(error)) => (Err(Failed::Error(chain(&error))), Some(error.label())),
+                    Ok(Err(error)) => (Err(Failed::Error(loggable(&chain(&error)))), Some(error.label())),
                     Err(_) => (Err(Failed::Timeout), Some("timeout")),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);

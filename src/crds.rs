@@ -10,7 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt as _, ResourceExt as _};
 
-use crate::api::{GROUP, Model, ModelDeployment, ModelVersion};
+use crate::api::{GROUP, LARGEST_INTEGER, Model, ModelDeployment, ModelVersion};
 
 /// Why the files were not written.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +45,34 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 }
 
 /// The derived schema, in Kubernetes' words: the kind is described by its spec's documentation, and integers have the
-/// formats that the API server knows.
+/// formats that the API server knows, and bounds that the types behind them hold.
 fn polish(schema: &mut JSONSchemaProps) {
     let described = schema.properties.as_ref().and_then(|all| all.get("spec")?.description.clone());
     schema.description = described.or(schema.description.take());
     known_formats(schema);
 }
 
+/// [`LARGEST_INTEGER`] as bounds are written.
+#[expect(clippy::cast_precision_loss, reason = "every float holds it exactly")]
+const LARGEST: f64 = LARGEST_INTEGER as f64;
+
+/// Least and largest value of a format that the derive macro writes.
+fn bounds(format: &str) -> Option<(f64, f64)> {
+    let largest = LARGEST;
+    Some(match format {
+        "uint32" => (0.0, f64::from(u32::MAX)),
+        "int32" => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        "uint64" => (0.0, largest),
+        "int64" => (-largest, largest),
+        _ => return None,
+    })
+}
+
 fn known_formats(schema: &mut JSONSchemaProps) {
+    if let Some((least, largest)) = schema.format.as_deref().and_then(bounds) {
+        schema.minimum.get_or_insert(least);
+        schema.maximum.get_or_insert(largest);
+    }
     if schema.format.as_ref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = Some("int64".into());
     }
@@ -158,6 +178,30 @@ mod tests {
                 unbounded.push(path.to_owned());
             }
         });
+        assert!(unbounded.is_empty(), "{unbounded:#?}");
+    }
+
+    #[test]
+    fn every_integer_is_bounded_in_a_status_too() {
+        let (mut all, mut unbounded) = (0, Vec::new());
+        walk(&mut |path, schema| {
+            if schema.type_.as_deref() == Some("number") {
+                unbounded.push(format!("{path}: a float"));
+            }
+            if schema.type_.as_deref() != Some("integer") {
+                return;
+            }
+            all += 1;
+            let exact = |bound: f64| bound.fract() == 0.0 && bound.abs() <= LARGEST;
+            let bounded = match (schema.minimum, schema.maximum) {
+                (Some(least), Some(largest)) => exact(least) && exact(largest) && least <= largest,
+                _ => false,
+            };
+            if !bounded {
+                unbounded.push(format!("{path}: {:?} to {:?}", schema.minimum, schema.maximum));
+            }
+        });
+        assert!(all > 30, "{all} integers were seen");
         assert!(unbounded.is_empty(), "{unbounded:#?}");
     }
 

@@ -15,6 +15,7 @@ pub mod revision;
 pub mod rollout;
 pub mod status;
 pub mod triggers;
+pub mod unreadable;
 pub mod validate;
 pub mod version;
 
@@ -100,7 +101,7 @@ pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
     let triggers = triggers::triggers(&context);
     let answers = Arc::new(Answers::default());
     let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&answers));
-    controller::run(context, deployments, triggers, shutdown, reconcile).await;
+    controller::run(context, deployments, triggers, shutdown, reconcile, unreadable::reconcile).await;
 }
 
 /// Brings one ModelDeployment a step further, and tells what happened: all that was recorded, also where a later write
@@ -127,6 +128,9 @@ async fn advance(
 ) -> Result<Action, DeploymentError> {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let now = second(Timestamp::now());
+    if let Some(problem) = unreadable::around(context, &name, &namespace) {
+        return unreadable::hold(context, deployment, &problem, now).await;
+    }
     let valid = validate::validate_deployment(deployment);
     let found = match context.written.sight(&context.caches, &namespace, &name) {
         Sight::Clear => fetch::fetch_cached(context, &name, &namespace),

@@ -6,6 +6,8 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
+use crate::telemetry::loggable;
+
 /// What happened to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
@@ -48,7 +50,8 @@ impl Events {
             // each is a transition, and has words of its own.
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
             if let Err(error) = recorder.publish(&event, object).await {
-                tracing::warn!(reason = happening.reason, %error, "an event was not taken");
+                let error = loggable(&error.to_string());
+                tracing::warn!(reason = happening.reason, error, "an event was not taken");
             }
         }
     }

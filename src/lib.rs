@@ -14,6 +14,7 @@
 //! | [`context`], [`cache`], [`written`] | what every reconcile needs; watched objects; writes that they do not show yet |
 //! | [`controller`], [`lease`], [`run`] | triggers, backoff, leader election, start and shutdown |
 //! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
+//! | [`unreadable`] | what is told of an object that does not parse |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
 //! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
 //! | [`store`] | the artifact store's address |
@@ -45,4 +46,5 @@ pub mod run;
 pub mod store;
 pub mod suggestion;
 pub mod telemetry;
+pub mod unreadable;
 pub mod written;

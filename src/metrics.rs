@@ -40,6 +40,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     writes: Family<WriteLabels, Counter>,
     watch_errors: Family<KindLabels, Counter>,
+    unreadable: Family<KindLabels, Gauge<i64, AtomicI64>>,
     leading: Gauge<i64, AtomicI64>,
 }
 
@@ -54,6 +55,7 @@ impl Default for Metrics {
             errors: Family::default(),
             writes: Family::default(),
             watch_errors: Family::default(),
+            unreadable: Family::default(),
             leading: Gauge::default(),
         };
         metrics.registered()
@@ -72,6 +74,11 @@ impl Metrics {
         registry.register("reconcile_errors", "Failed reconciles by kind and error", self.errors.clone());
         registry.register("writes", "Writes to the API server by kind and verb", self.writes.clone());
         registry.register("watch_errors", "Interrupted watches by kind", self.watch_errors.clone());
+        registry.register(
+            "unreadable_objects",
+            "Objects by kind that do not parse and are left as they are",
+            self.unreadable.clone(),
+        );
         registry.register("leading", "1 while this process holds the Lease", self.leading.clone());
         self
     }
@@ -88,6 +95,7 @@ impl Metrics {
     /// A kind is going to be watched.
     pub fn watches(&self, kind: &'static str) {
         drop(self.watch_errors.get_or_create(&KindLabels { kind }));
+        drop(self.unreadable.get_or_create(&KindLabels { kind }));
     }
 
     /// A reconcile ended: `error` is its static label where it failed.
@@ -108,6 +116,14 @@ impl Metrics {
     /// A watch broke and starts again.
     pub fn watch_failed(&self, kind: &'static str) {
         self.watch_errors.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    /// So many objects of a scope do not parse, where there were so many before.
+    pub fn unreadable(&self, kind: &'static str, before: usize, after: usize) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        if before != after {
+            self.unreadable.get_or_create(&KindLabels { kind }).inc_by(count(after) - count(before));
+        }
     }
 
     /// Whether this process holds the Lease.
@@ -136,6 +152,8 @@ mod tests {
         metrics.wrote("Job", "create");
         metrics.watch_failed("Pod");
         metrics.watches("Job");
+        metrics.unreadable("Model", 0, 3);
+        metrics.unreadable("Model", 3, 1);
         metrics.reconciles("ModelDeployment");
         metrics.set_leading(true);
         let text = metrics.render().unwrap();
@@ -147,6 +165,8 @@ mod tests {
             r#"modelwright_writes_total{kind="Job",verb="create"} 1"#,
             r#"modelwright_watch_errors_total{kind="Pod"} 1"#,
             r#"modelwright_watch_errors_total{kind="Job"} 0"#,
+            r#"modelwright_unreadable_objects{kind="Model"} 1"#,
+            r#"modelwright_unreadable_objects{kind="Job"} 0"#,
             r#"modelwright_reconcile_total{kind="ModelDeployment",outcome="error"} 0"#,
             r#"modelwright_reconcile_errors_total{kind="ModelDeployment",error="api"} 0"#,
             "modelwright_leading 1",

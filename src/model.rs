@@ -10,6 +10,7 @@ pub mod retention;
 pub mod spec_hash;
 pub mod status;
 pub mod unknown;
+pub mod unreadable;
 pub mod validate;
 
 use std::{sync::Arc, time::Duration};
@@ -90,7 +91,7 @@ impl ReconcileError for ModelError {
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
     let models = context.caches.models.clone();
     let triggers = triggers(&context);
-    controller::run(context, models, triggers, shutdown, reconcile).await;
+    controller::run(context, models, triggers, shutdown, reconcile, unreadable::reconcile).await;
 }
 
 /// Models whose own state, or that of something around them, changed.
@@ -245,6 +246,7 @@ async fn act(
             Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
         }
         Step::GiveUp(failure) => Outcome::Failed(failure.clone()),
+        Step::Hold(problem) => Outcome::Blocked(problem.clone()),
     })
 }
 

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::ResourceRequirements,
-    apimachinery::pkg::{api::resource::Quantity as Amount, util::intstr::IntOrString},
+    api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity as Rendered,
 };
 
-use crate::quantity::Quantity;
+use crate::{api::Amount, quantity::Quantity};
 
 /// Amount by resource, as written.
 pub type Amounts = BTreeMap<String, String>;
@@ -19,11 +18,11 @@ const PLAIN: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// Limits and requests as written, their problems told by the path of `field`.
 pub fn check_resources(
     field: &str,
-    limits: &BTreeMap<String, IntOrString>,
-    requests: &BTreeMap<String, IntOrString>,
+    limits: &BTreeMap<String, Amount>,
+    requests: &BTreeMap<String, Amount>,
     problems: &mut Vec<String>,
 ) -> (Amounts, Amounts) {
-    let mut read = |part: &str, amounts: &BTreeMap<String, IntOrString>| -> Amounts {
+    let mut read = |part: &str, amounts: &BTreeMap<String, Amount>| -> Amounts {
         amounts
             .iter()
             .map(|(resource, amount)| {
@@ -58,11 +57,8 @@ pub fn check_resources(
 }
 
 /// An amount as users write it, with or without quotes.
-pub fn amount_text(amount: &IntOrString) -> String {
-    match amount {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(text) => text.clone(),
-    }
+pub fn amount_text(amount: &Amount) -> String {
+    amount.to_string()
 }
 
 /// What a container gets: what the user wrote, and where nothing is written the defaults. A larger request without a
@@ -90,7 +86,7 @@ pub fn complete_resources(
         });
     }
     let amounts =
-        |all: Amounts| Some(all.into_iter().map(|(resource, amount)| (resource, Amount(amount))).collect());
+        |all: Amounts| Some(all.into_iter().map(|(resource, amount)| (resource, Rendered(amount))).collect());
     ResourceRequirements {
         limits: amounts(limits),
         requests: amounts(requests),
@@ -139,7 +135,7 @@ mod tests {
             let defaults: &[(&str, &str)] = &[("cpu", "2"), ("memory", "2Gi")];
             let small: &[(&str, &str)] = &[("cpu", "500m"), ("memory", "512Mi")];
             let made = complete_resources(&amounts(limits), &amounts(requests), defaults, small);
-            let text = |all: Option<BTreeMap<String, Amount>>| {
+            let text = |all: Option<BTreeMap<String, Rendered>>| {
                 all.unwrap()
                     .into_iter()
                     .map(|(name, amount)| format!("{name}={}", amount.0))

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::amount::Amount;
 
 /// Where pods run and how they are labelled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -146,9 +147,9 @@ pub struct Resources {
     /// Most that the container may use, for example `nvidia.com/gpu: 1`. Default: memory 1Gi.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    pub limits: BTreeMap<String, IntOrString>,
+    pub limits: BTreeMap<String, Amount>,
     /// What the scheduler reserves. Default: cpu 100m, memory 128Mi; extended resources as in limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    pub requests: BTreeMap<String, IntOrString>,
+    pub requests: BTreeMap<String, Amount>,
 }

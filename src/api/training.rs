@@ -5,13 +5,13 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use modelwright_contract::training::{ColumnType, DataFormat, Goal, Metric, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::amount::Amount;
 pub use preparation::{Encode, Impute, Preparation, Scale};
 use words::{column_type_schema, format_schema, goal_schema, metric_schema, task_schema};
 
@@ -272,11 +272,11 @@ pub struct TrainingResources {
     /// Most that it may use, for example `nvidia.com/gpu: 1`. Default: cpu 2, memory 2Gi.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    pub limits: BTreeMap<String, IntOrString>,
+    pub limits: BTreeMap<String, Amount>,
     /// What the scheduler reserves. Default: cpu 500m, memory 512Mi, at most the limits; extended resources as in limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
-    pub requests: BTreeMap<String, IntOrString>,
+    pub requests: BTreeMap<String, Amount>,
 }
 
 /// How the run's Job is run.

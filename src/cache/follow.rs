@@ -1,7 +1,7 @@
 //! Follows the events of a watch: in goes one after the other, out come the objects of which something that is kept
 //! changed. Pure.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::runtime::{
     reflector::{Store, store, store::Writer},
@@ -87,6 +87,11 @@ impl<K: Keyed + 'static> Follower<K> {
                 vec![Change { object: Arc::new(object), is_standing: true }]
             }
         }
+    }
+
+    /// The objects.
+    pub fn read(&self) -> RwLockReadGuard<'_, Objects<K>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Objects<K>> {
@@ -176,7 +181,7 @@ mod tests {
         let scaled = follower.follow(Event::Apply(deployment("11", 1, 0)));
         assert_eq!((versions(&scaled), scaled[0].is_standing), (vec!["11".into()], false));
         assert!(follower.follow(Event::Apply(deployment("12", 1, 1))).is_empty());
-        let one = objects.read().unwrap().get("space", "one-1").unwrap().open();
+        let one = objects.read().unwrap().get("space", "one-1").unwrap().open().unwrap();
         assert_eq!(one.resource_version().as_deref(), Some("12"), "the next write is made against this");
         assert_eq!(one.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].name, "serve");
         let key = Key::Deployment("one".into());

@@ -9,16 +9,16 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 
-use super::kept::Kept;
+use super::{kept::Kept, raw::Raw};
 use crate::api::{
     Model, ModelDeployment, ModelVersion,
     name::{DEPLOYMENT_LABEL, MODEL_LABEL},
 };
 
 /// What an object belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The Model of this name.
     Model(String),
@@ -35,10 +35,25 @@ pub trait Keyed: Resource<DynamicType = ()> + Sized {
 
     /// What the object belongs to, within its namespace: by its labels, unless its spec says so.
     fn keys(&self) -> Vec<Key> {
-        let label = |name: &str| self.labels().get(name).cloned();
-        let (model, deployment) = (label(MODEL_LABEL), label(DEPLOYMENT_LABEL));
-        model.map(Key::Model).into_iter().chain(deployment.map(Key::Deployment)).collect()
+        labelled(self.meta())
     }
+
+    /// The same of an object that does not parse, as far as it can be told.
+    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
+        labelled(raw.meta())
+    }
+}
+
+/// What an object belongs to by its labels.
+fn labelled(metadata: &ObjectMeta) -> Vec<Key> {
+    let label = |name: &str| metadata.labels.as_ref()?.get(name).cloned();
+    let (model, deployment) = (label(MODEL_LABEL), label(DEPLOYMENT_LABEL));
+    model.map(Key::Model).into_iter().chain(deployment.map(Key::Deployment)).collect()
+}
+
+/// The Model that the spec of an object names that does not parse.
+fn named<K>(raw: &Raw<K>) -> Option<Key> {
+    raw.at(&["spec", "model"]).as_str().map(|name| Key::Model(name.to_owned()))
 }
 
 impl Keyed for ConfigMap {}
@@ -56,11 +71,25 @@ impl Keyed for Model {
     fn keys(&self) -> Vec<Key> {
         vec![Key::Model(self.name_any())]
     }
+
+    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
+        vec![Key::Model(raw.name_any())]
+    }
 }
 
 impl Keyed for ModelVersion {
     fn keys(&self) -> Vec<Key> {
         vec![Key::Model(self.spec.model.clone())]
+    }
+
+    /// By its spec, its label and its name: what may be a version of a Model counts as one.
+    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
+        let name = raw.name_any();
+        let model = name.rsplit_once("-v").map(|(model, _)| Key::Model(model.to_owned()));
+        let mut keys: Vec<_> = named(raw).into_iter().chain(labelled(raw.meta())).chain(model).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 }
 
@@ -71,6 +100,10 @@ impl Keyed for ModelDeployment {
         let served = self.status.iter().flat_map(|status| status.stable.iter().chain(&status.target));
         let digests = served.map(|served| Key::Digest(served.model_digest.clone()));
         [Key::Model(self.spec.model.clone())].into_iter().chain(digests).collect()
+    }
+
+    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
+        named(raw).into_iter().collect()
     }
 }
 

@@ -8,10 +8,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     index::{Key, Keyed},
+    raw::{Raw, Unparsable, Unreadable},
     text::{Dictionary, Text},
+    trim,
 };
 
-/// One object; [`Kept::open`] gives it back.
+/// One object; [`Kept::open`] gives it back, unless it does not parse.
 pub struct Kept<K> {
     name: Box<str>,
     namespace: Box<str>,
@@ -20,6 +22,8 @@ pub struct Kept<K> {
     generation: Option<i64>,
     keys: Box<[Key]>,
     is_terminating: bool,
+    /// Why it does not parse; its text is then the whole object as it came.
+    problem: Option<Box<Unparsable>>,
     text: Text,
     kind: PhantomData<fn() -> K>,
 }
@@ -34,33 +38,67 @@ where
         // not in the text, which is the same as long as nothing changes that is kept
         let resource_version = object.meta_mut().resource_version.take();
         let text = serde_json::to_string(&object).expect("a resource is JSON");
-        let keys = object.keys().into();
-        let metadata = object.meta();
+        let keys = object.keys();
+        object.meta_mut().resource_version = resource_version;
+        Self::of(object.meta(), keys, None, Text::new(&text, dictionary))
+    }
+
+    /// Keeps an object as it came: parsed and without what nobody reads, or, where it does not parse, as it is.
+    pub fn read(raw: &Raw<K>, reduce: fn(&mut K), dictionary: &Dictionary) -> Self {
+        match raw.read() {
+            Ok(mut object) => {
+                trim::trim(object.meta_mut());
+                reduce(&mut object);
+                Self::new(object, dictionary)
+            }
+            Err(problem) => {
+                Self::of(raw.meta(), K::raw_keys(raw), Some(problem), Text::new(raw.text(), dictionary))
+            }
+        }
+    }
+
+    fn of(metadata: &ObjectMeta, keys: Vec<Key>, problem: Option<Unparsable>, text: Text) -> Self {
         let word = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
         Self {
             name: word(&metadata.name),
             namespace: word(&metadata.namespace),
             uid: word(&metadata.uid),
-            resource_version: word(&resource_version),
+            resource_version: word(&metadata.resource_version),
             generation: metadata.generation,
-            keys,
+            keys: keys.into(),
             is_terminating: metadata.deletion_timestamp.is_some(),
-            text: Text::new(&text, dictionary),
+            problem: problem.map(Box::new),
+            text,
             kind: PhantomData,
         }
     }
 
-    /// The object.
+    /// The object, if it parses.
     #[expect(clippy::missing_panics_doc, reason = "it cannot")]
-    pub fn open(&self) -> Arc<K> {
+    pub fn open(&self) -> Option<Arc<K>> {
+        if self.problem.is_some() {
+            return None;
+        }
         let mut object: K = serde_json::from_slice(&self.text.bytes())
             .expect("what was written from a type reads as that type");
         object.meta_mut().resource_version = some(&self.resource_version);
-        Arc::new(object)
+        Some(Arc::new(object))
     }
 }
 
 impl<K> Kept<K> {
+    /// The object, if it does not parse.
+    pub fn unreadable(&self) -> Option<Unreadable<K>> {
+        let problem = self.problem.as_deref()?.clone();
+        let text = String::from_utf8(self.text.bytes()).ok()?;
+        Some(Unreadable { raw: Raw::of_text(text)?, problem })
+    }
+
+    /// What is wrong with it, if it does not parse.
+    pub fn problem(&self) -> Option<&Unparsable> {
+        self.problem.as_deref()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -69,6 +107,11 @@ impl<K> Kept<K> {
     /// Its namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_terminating(&self) -> bool {
+        self.is_terminating
     }
 
     /// Name, namespace, UID and resourceVersion, and nothing else of the metadata.
@@ -97,6 +140,7 @@ impl<K> Kept<K> {
         self.uid == other.uid
             && self.generation == other.generation
             && self.is_terminating == other.is_terminating
+            && self.problem.is_none() == other.problem.is_none()
             && self.keys == other.keys
     }
 

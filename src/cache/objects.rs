@@ -1,7 +1,7 @@
 //! The objects of one kind, by namespace and name, and by what they belong to. Pure.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -16,12 +16,14 @@ type Space<K> = BTreeMap<Box<str>, Arc<Kept<K>>>;
 pub struct Objects<K> {
     spaces: HashMap<Box<str>, Space<K>>,
     index: Index,
+    /// Namespace and name of those that do not parse: hardly ever any.
+    unreadable: BTreeSet<(Box<str>, Box<str>)>,
 }
 
 // by hand: the kind itself need not be so
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { spaces: HashMap::default(), index: Index::default() }
+        Self { spaces: HashMap::default(), index: Index::default(), unreadable: BTreeSet::default() }
     }
 }
 
@@ -35,6 +37,9 @@ impl<K> Objects<K> {
     pub fn insert(&mut self, object: Arc<Kept<K>>) -> Option<Arc<Kept<K>>> {
         let before = self.remove(object.namespace(), object.name());
         self.index.add(&object);
+        if object.problem().is_some() {
+            self.unreadable.insert(place(&object));
+        }
         let space = self.spaces.entry(object.namespace().into()).or_default();
         space.insert(object.name().into(), object);
         before
@@ -48,6 +53,9 @@ impl<K> Objects<K> {
             self.spaces.remove(namespace);
         }
         self.index.remove(&object);
+        if object.problem().is_some() {
+            self.unreadable.remove(&place(&object));
+        }
         Some(object)
     }
 
@@ -56,8 +64,17 @@ impl<K> Objects<K> {
         self.spaces.values().flat_map(BTreeMap::values)
     }
 
+    /// Those that do not parse.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
+        self.unreadable.iter().filter_map(|(namespace, name)| self.get(namespace, name))
+    }
+
     /// The names of those in a namespace that belong to something, sorted.
     pub fn names(&self, namespace: &str, key: &Key) -> &[Box<str>] {
         self.index.names(namespace, key)
     }
+}
+
+fn place<K>(object: &Kept<K>) -> (Box<str>, Box<str>) {
+    (object.namespace().into(), object.name().into())
 }

@@ -12,7 +12,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{
-    ResourceExt as _,
+    Resource as _, ResourceExt as _,
     api::{Patch, PatchParams},
 };
 use modelwright_contract::names::TRAFFIC_KEY;
@@ -125,12 +125,12 @@ impl Stage<'_> {
         .expect("a JSON patch of a test and a removal");
         self.context.leadership.check().map_err(ApplyError::from)?;
         let (name, namespace) = (self.deployment.name_any(), self.owner.namespace);
-        let api = self.context.api::<ModelDeployment>(namespace);
+        let api = self.context.raw::<ModelDeployment>(namespace);
         let patched = api.patch_status(&name, &PatchParams::default(), &Patch::<Value>::Json(patch)).await;
         match patched {
             Ok(patched) => {
                 self.context.metrics.wrote("ModelDeployment", "patch");
-                self.context.written.present("ModelDeployment", &patched.metadata);
+                self.context.written.present("ModelDeployment", patched.meta());
             }
             // the test failed: somebody removed or replaced it
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}

@@ -28,6 +28,7 @@ use crate::{
     },
     cache::index::Key,
     context::Context,
+    unreadable,
 };
 
 /// What exists of one ModelDeployment.
@@ -57,7 +58,7 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
 
 /// What the API server holds now.
 pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
-    let traffic_maps = context.api::<ConfigMap>(namespace);
+    let traffic_maps = context.raw::<ConfigMap>(namespace);
     let traffic_name = traffic(name);
     let (revisions, deployments, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
@@ -65,19 +66,23 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
         list(context, name, namespace),
         traffic_maps.get_opt(&traffic_name),
     )?;
+    let traffic =
+        traffic.map(|raw| raw.read().map_err(|problem| unreadable::missed(&raw, &problem))).transpose()?;
     Ok(Found { revisions, deployments, pods, traffic: traffic.map(Arc::new) })
 }
 
+/// All that there is, or an error: a decision on a part of it would take what is not seen for gone.
 async fn list<K>(context: &Context, name: &str, namespace: &str) -> Result<Vec<Arc<K>>, kube::Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
 {
     let parameters =
         ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{DEPLOYMENT_LABEL}={name}"));
-    Ok(context.api::<K>(namespace).list(&parameters).await?.items.into_iter().map(Arc::new).collect())
+    let listed = context.list::<K>(namespace, &parameters).await?;
+    match listed.unreadable.first() {
+        Some(first) => Err(unreadable::missed(&first.raw, &first.problem)),
+        None => Ok(listed.items.into_iter().map(Arc::new).collect()),
+    }
 }
 
 impl Found {

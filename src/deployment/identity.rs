@@ -6,12 +6,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use modelwright_contract::serving::{Batching, ExecutionProvider, ServingLimits, ServingMode};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{ModelDeploymentSpec, Scheduling},
+    api::{Amount, ModelDeploymentSpec, Scheduling},
     duration, hash,
     quantity::Quantity,
     resources::amount_text,
@@ -81,7 +80,7 @@ pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
     identity
 }
 
-fn amounts(amounts: &BTreeMap<String, IntOrString>) -> Map<String, Value> {
+fn amounts(amounts: &BTreeMap<String, Amount>) -> Map<String, Value> {
     amounts
         .iter()
         .map(|(resource, amount)| (resource.clone(), quantity_form(&amount_text(amount)).into()))
@@ -164,6 +163,16 @@ mod tests {
             vec![
                 json!({"resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}),
                 json!({"resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}}),
+                json!({"resources": {"limits": {"cpu": "1", "memory": 1_073_741_824}}}),
+            ],
+            vec![
+                json!({"resources": {"limits": {"memory": 4_294_967_296_i64}}}),
+                json!({"resources": {"limits": {"memory": "4294967296"}}}),
+                json!({"resources": {"limits": {"memory": "4Gi"}}}),
+            ],
+            vec![
+                json!({"resources": {"limits": {"memory": i64::MAX}}}),
+                json!({"resources": {"limits": {"memory": i64::MAX.to_string()}}}),
             ],
         ] {
             let hashes: Vec<_> = group.iter().cloned().map(hash_of).collect();

@@ -13,6 +13,7 @@ use super::{
     revision::{Facts, RevisionData},
     rollout::{self, Decision, Intent, Observed},
     status::Obstacle,
+    unreadable,
     validate::ValidDeployment,
     version,
 };
@@ -100,6 +101,7 @@ fn meaning(
     };
     let caches = &context.caches;
     let model = caches.models.get(&valid.namespace, &valid.asked.model);
+    let model = model.or_else(|| unreadable::followed(context, &valid.asked.model, &valid.namespace));
     let versions = caches.versions.of(&valid.namespace, &Key::Model(valid.asked.model.clone()));
     let version = |name: &str| versions.iter().find(|version| version.name_any() == name).map(AsRef::as_ref);
     let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::{
-    NamespaceResourceScope,
     api::{
         apps::v1::ControllerRevision,
         batch::v1::Job,
@@ -13,9 +12,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
-use kube::{Resource, ResourceExt as _, api::ListParams};
+use kube::{ResourceExt as _, api::ListParams};
 use modelwright_contract::training::{PROGRESS_PATH, Progress};
-use serde::de::DeserializeOwned;
 
 use super::{
     job::{TRAIN, container_statuses},
@@ -23,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{
-        Model, ModelDeployment, ModelVersion,
+        LARGEST_INTEGER, Model, ModelDeployment, ModelVersion,
         condition::timestamp,
         model::RunProgress,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
@@ -31,6 +29,7 @@ use crate::{
     cache::index::Key,
     context::Context,
     events::truncated,
+    unreadable,
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.
@@ -41,8 +40,6 @@ const POD_GRACE: SignedDuration = SignedDuration::from_secs(15);
 const MAX_WARNINGS: u32 = 50;
 /// Longest word of a pod's progress, in bytes.
 const MAX_WORD: usize = 64;
-/// Largest count of a pod's progress: the resource's numbers are signed.
-const MAX_COUNT: u64 = i64::MAX as u64;
 
 /// What exists around a Model.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +60,8 @@ pub struct Observed {
     pub workload_account: bool,
     /// How far the pod that trains is, as it says.
     pub progress: Option<RunProgress>,
+    /// What belongs to it and does not parse, by kind, name and field.
+    pub unreadable: Vec<String>,
     /// Warnings about Jobs without pods and pods that wait, newest last.
     pub warnings: Vec<Warning>,
 }
@@ -95,7 +94,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     let revisions = caches.revisions.of(&namespace, &ours);
     let versions = caches.versions.of(&namespace, &ours);
     let following = caches.model_deployments.of(&namespace, &ours);
-    let holders = holders(&following);
+    let holders = fetch_holders(context, &name, &namespace);
     let mut users = following;
     // the last version is never removed
     if versions.len() > 1 {
@@ -109,7 +108,11 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
         versions,
         jobs,
         pods,
-        in_use: InUse::read(&name, users.iter().map(AsRef::as_ref), revisions.iter().map(AsRef::as_ref)),
+        in_use: InUse {
+            is_unknown: is_use_unknown(context, &namespace, &ours),
+            ..InUse::read(&name, users.iter().map(AsRef::as_ref), revisions.iter().map(AsRef::as_ref))
+        },
+        unreadable: fetch_unreadable(context, &namespace, &ours),
         highest_revision: revisions
             .iter()
             .filter_map(|revision| revision.labels().get(VERSION_LABEL)?.parse().ok())
@@ -122,14 +125,19 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     }
 }
 
-/// ModelDeployments that name the Model and live on. In a namespace that is going away none does: the namespace controller
-/// deletes them all, and admits no new ones.
-fn holders(deployments: &[Arc<ModelDeployment>]) -> Vec<String> {
-    deployments
-        .iter()
-        .filter(|deployment| deployment.metadata.deletion_timestamp.is_none())
-        .map(|deployment| deployment.name_any())
-        .collect()
+/// ModelDeployments that name the Model, or may, and live on. In a namespace that is going away none does: the namespace
+/// controller deletes them all, and admits no new ones.
+pub(super) fn fetch_holders(context: &Context, name: &str, namespace: &str) -> Vec<String> {
+    let deployments = &context.caches.model_deployments;
+    let ours = Key::Model(name.to_owned());
+    let named = deployments.of(namespace, &ours);
+    let named = named.iter().filter(|deployment| deployment.metadata.deletion_timestamp.is_none());
+    // one that does not parse may name any Model, unless it names one
+    let unreadable = deployments.all_unreadable(namespace);
+    let may = unreadable.iter().filter(|deployment| {
+        !deployment.is_terminating() && (deployment.keys().is_empty() || deployment.keys().contains(&ours))
+    });
+    named.map(|deployment| deployment.name_any()).chain(may.map(|one| one.name().to_owned())).collect()
 }
 
 /// A Model's versions and who uses them as the API server has them now: a version is not deleted on the word of caches that
@@ -143,21 +151,35 @@ pub async fn fetch_live(
         ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{MODEL_LABEL}={name}"));
     let all = ListParams::default();
     let (versions, deployments, revisions) = futures::try_join!(
-        list::<ModelVersion>(context, &namespace, &of_model),
-        list::<ModelDeployment>(context, &namespace, &all),
-        list::<ControllerRevision>(context, &namespace, &of_model),
+        context.list::<ModelVersion>(&namespace, &of_model),
+        context.list::<ModelDeployment>(&namespace, &all),
+        context.list::<ControllerRevision>(&namespace, &of_model),
     )?;
-    Ok((versions.into_iter().map(Arc::new).collect(), InUse::read(&name, &deployments, &revisions)))
+    let mut in_use = InUse::read(&name, &deployments.items, &revisions.items);
+    in_use.is_unknown = !(versions.unreadable.is_empty()
+        && deployments.unreadable.is_empty()
+        && revisions.unreadable.is_empty());
+    Ok((versions.items.into_iter().map(Arc::new).collect(), in_use))
 }
 
-async fn list<K>(context: &Context, namespace: &str, parameters: &ListParams) -> Result<Vec<K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    Ok(context.api::<K>(namespace).list(parameters).await?.items)
+/// What belongs to a Model and does not parse, by kind, name and field: its versions, its Jobs and their pods.
+fn fetch_unreadable(context: &Context, namespace: &str, ours: &Key) -> Vec<String> {
+    let caches = &context.caches;
+    let versions = caches.versions.unreadable_of(namespace, ours);
+    let jobs = caches.jobs.unreadable_of(namespace, ours);
+    let mut pods = caches.pods.unreadable_of(namespace, ours);
+    // serving pods carry the Model's label too
+    pods.retain(|pod| !pod.keys().iter().any(|key| matches!(key, Key::Deployment(_))));
+    let told = [unreadable::tell_all(&versions), unreadable::tell_all(&jobs), unreadable::tell_all(&pods)];
+    told.into_iter().flatten().collect()
+}
+
+/// Whether something of the namespace that may use versions does not parse.
+fn is_use_unknown(context: &Context, namespace: &str, ours: &Key) -> bool {
+    let caches = &context.caches;
+    !caches.versions.unreadable_of(namespace, ours).is_empty()
+        || !caches.model_deployments.all_unreadable(namespace).is_empty()
+        || !caches.revisions.all_unreadable(namespace).is_empty()
 }
 
 /// What the pod whose `train` runs says of itself. An image of a user's own may say nothing.
@@ -172,8 +194,9 @@ async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgr
     match context.pods.get::<Progress>(address, PROGRESS_PATH).await {
         Ok(progress) => Some(RunProgress {
             activity: word(&progress.activity),
-            done: progress.done.min(MAX_COUNT),
-            total: progress.total.min(MAX_COUNT),
+            // the schema takes no more
+            done: progress.done.min(LARGEST_INTEGER),
+            total: progress.total.min(LARGEST_INTEGER),
             metric: progress.metric.as_deref().map(word),
             best: progress.best.as_deref().map(word),
             time: timestamp(Timestamp::now()),
@@ -224,7 +247,7 @@ fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<String> 
 async fn fetch_warnings(context: &Context, namespace: &str, uid: &str) -> Vec<Warning> {
     let parameters =
         ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(MAX_WARNINGS);
-    match context.api::<Event>(namespace).list(&parameters).await {
+    match context.list::<Event>(namespace, &parameters).await {
         Ok(mut events) => {
             events.items.sort_by_key(|event| {
                 let last = event.last_timestamp.as_ref().map(|time| time.0);

@@ -21,7 +21,7 @@ use crate::api::{
         SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION, model_version, run_job,
     },
 };
-use crate::objects::APPLIED_HASH_ANNOTATION;
+use crate::{objects::APPLIED_HASH_ANNOTATION, unreadable};
 
 /// Finished Jobs that are kept for people to look at.
 pub const KEPT_JOBS: usize = 3;
@@ -105,6 +105,9 @@ pub enum Step {
     },
     /// The run failed; only a change of the spec is tried.
     GiveUp(RunFailure),
+    /// Something of the Model does not parse, which may be the version that the spec asks for, or its run: nothing is made
+    /// and nothing is deleted until somebody corrects or deletes it.
+    Hold(Problem),
 }
 
 /// Decides.
@@ -116,8 +119,19 @@ pub fn plan_model(model: &Model, valid: &ValidModel, observed: &Observed) -> Pla
     let versions: Vec<_> = own.into_iter().chain(adopt.iter().cloned()).collect();
     let job = current_job(valid, observed);
     let run = job.as_ref().map(|job| read_run(job, observed));
-    let step = plan_step(model, valid, observed, &versions, job.as_ref().zip(run.as_ref()));
-    let delete = superseded_jobs(valid, observed, job.as_ref());
+    let step = match plan_step(model, valid, observed, &versions, job.as_ref().zip(run.as_ref())) {
+        step @ Step::Use { .. } => step,
+        _ if !observed.unreadable.is_empty() => {
+            let message = unreadable::held(&observed.unreadable);
+            Step::Hold(Problem { reason: unreadable::UNREADABLE.into(), message })
+        }
+        step => step,
+    };
+    let delete = if observed.unreadable.is_empty() {
+        superseded_jobs(valid, observed, job.as_ref())
+    } else {
+        Vec::new()
+    };
     let remove = plan_removal(model, valid, &observed.versions, &observed.in_use);
     Plan { step, run, delete, adopt, remove }
 }
@@ -199,9 +213,12 @@ pub fn current(model: &Model, observed: &Observed) -> Option<Arc<ModelVersion>> 
     own_versions(model, &observed.versions).into_iter().max_by_key(rank)
 }
 
-/// Its number.
+/// Its number. Where something of the Model does not parse, that may be the version with the highest stamp: the one that
+/// was told stays.
 pub fn current_version(model: &Model, observed: &Observed) -> Option<u64> {
-    current(model, observed).map(|version| version.spec.version)
+    let told = model.status.as_ref().and_then(|status| status.current_version);
+    let seen = current(model, observed).map(|version| version.spec.version);
+    if observed.unreadable.is_empty() { seen } else { told.or(seen) }
 }
 
 /// The highest version number.

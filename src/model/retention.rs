@@ -28,6 +28,8 @@ pub struct InUse {
     pub numbers: BTreeSet<u64>,
     /// By the digest of the model's files.
     pub digests: BTreeSet<String>,
+    /// Whether something that may use versions could not be read: then all of them count as used.
+    pub is_unknown: bool,
 }
 
 impl InUse {
@@ -75,7 +77,9 @@ impl InUse {
     }
 
     fn has(&self, version: &ModelVersion) -> bool {
-        self.numbers.contains(&version.spec.version) || self.digests.contains(&version.spec.model_digest)
+        self.is_unknown
+            || self.numbers.contains(&version.spec.version)
+            || self.digests.contains(&version.spec.model_digest)
     }
 }
 

@@ -23,6 +23,8 @@ const MAX_REASON: usize = 128;
 /// Progress alone is not written more often.
 const PROGRESS_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
+/// Reason of a deleted Model that ModelDeployments name.
+pub(super) const IN_USE: &str = "InUse";
 /// Reason of a run that stands still because somebody wants it to.
 const SUSPENDED: &str = "Suspended";
 
@@ -225,14 +227,16 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
                 ),
             )
         }
-        Outcome::Held(holders) => problem(
-            "InUse",
-            format!(
-                "it is deleted when no ModelDeployment names it any more; delete or change: {}",
-                holders.join(", ")
-            ),
-        ),
+        Outcome::Held(holders) => problem(IN_USE, held(holders)),
     }
+}
+
+/// Why a deleted Model is still there.
+pub(super) fn held(holders: &[String]) -> String {
+    format!(
+        "it is deleted when no ModelDeployment names it any more; delete or change: {}",
+        holders.join(", ")
+    )
 }
 
 /// That versions were removed, for people.

@@ -51,3 +51,9 @@ mod lease_scenarios;
 // the mock API server
 mod scenario;
 mod written_scenarios;
+// instances drawn at random by the schemas
+mod schema_instances;
+// what depends on an object that does not parse
+mod unreadable_holds;
+// objects that do not parse: what is told of them, and that the others go on
+mod unreadable_scenarios;

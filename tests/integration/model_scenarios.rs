@@ -365,6 +365,25 @@ async fn nothing_is_decided_before_every_cache_is_filled() {
 }
 
 #[tokio::test]
+async fn a_stop_before_the_caches_are_filled_is_one_at_once() {
+    let (mut context, mut server) = context();
+    let (versions, driver) = Cache::new(
+        context.raw(NAMESPACE),
+        kube::runtime::watcher::Config::default(),
+        |_| {},
+        Arc::clone(&context.metrics),
+    );
+    context.caches.versions = versions;
+    let (shutdown, stopping) = tokio::sync::watch::channel(false);
+    let controller = tokio::spawn(modelwright::model::run(Arc::new(context), stopping));
+    let watch = tokio::spawn(driver);
+    let _unanswered = server.expect("GET", VERSIONS).await;
+    shutdown.send_replace(true);
+    tokio::time::timeout(std::time::Duration::from_secs(5), controller).await.unwrap().unwrap();
+    watch.abort();
+}
+
+#[tokio::test]
 async fn every_waiter_learns_that_a_cache_is_filled() {
     let (context, mut server) = context();
     let (versions, driver) = Cache::<modelwright::api::ModelVersion>::new(

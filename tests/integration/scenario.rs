@@ -131,6 +131,20 @@ impl Call {
         self.send(201, stored);
     }
 
+    /// Answers a watch with these events, and ends it. The API server, too, writes the type before the object.
+    pub fn events(self, events: &[(&str, Value)]) {
+        let line =
+            |(type_, object): &(&str, Value)| format!("{{\"type\":\"{type_}\",\"object\":{object}}}\n");
+        let body = Body::from(events.iter().map(line).collect::<String>().into_bytes());
+        self.answer.send_response(Response::builder().status(200).body(body).unwrap());
+    }
+
+    /// Answers with a text.
+    pub fn text(self, text: String) {
+        let body = Body::from(text.into_bytes());
+        self.answer.send_response(Response::builder().status(200).body(body).unwrap());
+    }
+
     /// Answers a write of a Model's status.
     pub fn echo_model(self, model: &modelwright::api::Model) {
         self.object(model);

@@ -30,6 +30,7 @@ mod servers;
 mod serving;
 mod steady;
 mod training;
+mod unreadable;
 mod versions;
 
 use std::process::ExitCode;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         training::an_upgrade_with_another_trainer_trains_nothing_again,
         steady::twenty_resources_at_rest_are_not_written_to,
         deleting::with_the_operator_down_the_documented_commands_free_what_was_deleted,
+        unreadable::what_does_not_parse_in_one_namespace_stops_nothing_in_another,
         failover::a_killed_operator_ends_its_run_and_its_rollout,
         failover::another_replica_takes_over_from_a_leader_that_stops_or_freezes,
         operator::an_operator_of_one_namespace_sees_no_other,
