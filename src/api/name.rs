@@ -78,7 +78,7 @@ pub fn short_revision(hash: &str) -> &str {
     crate::hash::short(hash, 10)
 }
 
-/// `<deployment>-<short revision>`, the name of a revision's ControllerRevision and Deployment.
+/// `<deployment>-<short revision>`, the name of a revision's ControllerRevision and ReplicaSet.
 pub fn revision(deployment: &str, hash: &str) -> String {
     format!("{deployment}-{}", short_revision(hash))
 }
@@ -101,8 +101,8 @@ mod tests {
             run_job(&longest, &"f".repeat(64)),
             traffic(&longest),
         ] {
-            // a Deployment's pods get `-<10>-<5>` behind the name
-            assert!(name.len() + 17 <= 72 && name.len() <= 63, "{name}");
+            // a ReplicaSet's pods get `-<5>` behind the name
+            assert!(name.len() + 6 <= 63, "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
+    apps::v1::{ControllerRevision, ReplicaSet},
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     policy::v1::PodDisruptionBudget,
@@ -43,10 +43,10 @@ pub trait Keyed: Resource<DynamicType = ()> + Sized {
 
 impl Keyed for ConfigMap {}
 impl Keyed for ControllerRevision {}
-impl Keyed for Deployment {}
 impl Keyed for Job {}
 impl Keyed for Pod {}
 impl Keyed for PodDisruptionBudget {}
+impl Keyed for ReplicaSet {}
 impl Keyed for Service {}
 impl Keyed for ServiceAccount {}
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        apps::v1::{ControllerRevision, Deployment},
+        apps::v1::{ControllerRevision, ReplicaSet},
         core::v1::{ConfigMap, Pod},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{
     DeploymentError,
-    build::{Owner, build_deployment, build_traffic, traffic_text},
+    build::{Owner, build_replica_set, build_traffic, traffic_text},
     fetch::Found,
     look::Look,
     record::Record,
@@ -104,8 +104,8 @@ impl Stage<'_> {
             self.scale(name, *replicas).await?;
         }
         for name in &decision.retire {
-            if let Some(object) = self.found.deployment(name) {
-                apply::delete::<Deployment>(self.context, object).await?;
+            if let Some(object) = self.found.replica_set(name) {
+                apply::delete::<ReplicaSet>(self.context, object).await?;
             }
         }
         for name in &decision.forget {
@@ -184,18 +184,18 @@ impl Stage<'_> {
     }
 
     async fn scale(&self, name: &str, replicas: u32) -> Result<(), DeploymentError> {
-        if let Some(object) = self.found.deployment(name) {
+        if let Some(object) = self.found.replica_set(name) {
             let patch = json!({"spec": {"replicas": replicas}});
-            return Ok(apply::patch_observed::<Deployment>(self.context, object, patch).await.map(drop)?);
+            return Ok(apply::patch_observed::<ReplicaSet>(self.context, object, patch).await.map(drop)?);
         }
         let Some(data) = self.data.get(name) else { return Ok(()) };
         let mut objects = Objects::default();
-        objects.push(Write::Create, &build_deployment(&self.owner, name, data, replicas), None)?;
+        objects.push(Write::Create, &build_replica_set(&self.owner, name, data, replicas), None)?;
         apply::apply_objects(self.context, objects).await?;
         Ok(())
     }
 
-    /// Puts back what somebody changed in a Deployment's template, and takes over what lost its owner. Out comes whether
+    /// Puts back what somebody changed in a ReplicaSet's template, and takes over what lost its owner. Out comes whether
     /// there was anything.
     pub async fn repair(&self) -> Result<bool, DeploymentError> {
         let repairs = self.repairs();
@@ -204,7 +204,7 @@ impl Stage<'_> {
             apply::patch_observed::<ControllerRevision>(self.context, object, owners).await?;
         }
         for (object, patch) in &repairs.patches {
-            apply::patch_observed::<Deployment>(self.context, object, patch.clone()).await?;
+            apply::patch_observed::<ReplicaSet>(self.context, object, patch.clone()).await?;
         }
         Ok(!repairs.is_empty())
     }
@@ -219,9 +219,9 @@ impl Stage<'_> {
             .map(AsRef::as_ref)
             .collect();
         let patches = self.data.iter().filter_map(|(name, data)| {
-            let object = self.found.deployment(name)?;
+            let object = self.found.replica_set(name)?;
             let rendered = serde_json::to_value(&data.pod_template).ok()?;
-            let present = serde_json::to_value(&object.spec.as_ref()?.template).ok()?;
+            let present = serde_json::to_value(object.spec.as_ref()?.template.as_ref()?).ok()?;
             let mut patch = serde_json::Map::new();
             if ownerless(object.metadata.owner_references.as_deref()) {
                 patch.insert("metadata".into(), json!({"ownerReferences": [self.owner.reference]}));
@@ -238,7 +238,7 @@ impl Stage<'_> {
 /// What is not as it was made.
 pub struct Repairs<'a> {
     orphans: Vec<&'a ControllerRevision>,
-    patches: Vec<(&'a Deployment, Value)>,
+    patches: Vec<(&'a ReplicaSet, Value)>,
 }
 
 impl Repairs<'_> {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{ControllerRevision, Deployment},
+        apps::v1::{ControllerRevision, ReplicaSet},
         core::v1::{ConfigMap, Pod},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -35,8 +35,8 @@ use crate::{
 pub struct Found {
     /// Its revisions.
     pub revisions: Vec<Arc<ControllerRevision>>,
-    /// Their Deployments.
-    pub deployments: Vec<Arc<Deployment>>,
+    /// Their ReplicaSets.
+    pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// Their pods.
     pub pods: Vec<Arc<Pod>>,
     /// The list of draining pods.
@@ -49,7 +49,7 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
     let ours = Key::Deployment(name.to_owned());
     Found {
         revisions: caches.revisions.of(namespace, &ours),
-        deployments: caches.deployments.of(namespace, &ours),
+        replica_sets: caches.replica_sets.of(namespace, &ours),
         pods: caches.pods.of(namespace, &ours),
         traffic: caches.config_maps.get(namespace, &traffic(name)),
     }
@@ -59,13 +59,13 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
 pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
     let traffic_maps = context.api::<ConfigMap>(namespace);
     let traffic_name = traffic(name);
-    let (revisions, deployments, pods, traffic) = futures::try_join!(
+    let (revisions, replica_sets, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
         list(context, name, namespace),
         list(context, name, namespace),
         traffic_maps.get_opt(&traffic_name),
     )?;
-    Ok(Found { revisions, deployments, pods, traffic: traffic.map(Arc::new) })
+    Ok(Found { revisions, replica_sets, pods, traffic: traffic.map(Arc::new) })
 }
 
 async fn list<K>(context: &Context, name: &str, namespace: &str) -> Result<Vec<Arc<K>>, kube::Error>
@@ -90,7 +90,7 @@ impl Found {
             controllers.all(|owner| Some(owner.uid.as_str()) == uid)
         };
         self.revisions.retain(|object| ours(&object.metadata.owner_references));
-        self.deployments.retain(|object| ours(&object.metadata.owner_references));
+        self.replica_sets.retain(|object| ours(&object.metadata.owner_references));
         self.traffic = self.traffic.filter(|object| ours(&object.metadata.owner_references));
         self
     }
@@ -116,7 +116,7 @@ impl Found {
                 revisions.entry(name).or_default().record = Record::read(object.annotations());
             }
         }
-        for object in &self.deployments {
+        for object in &self.replica_sets {
             if let Some(name) = short(object.as_ref()) {
                 let revision = revisions.entry(name).or_default();
                 revision.scale = Some(observe_scale(object));
@@ -153,9 +153,9 @@ impl Found {
         self.revisions.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
     }
 
-    /// The Deployment of this revision.
-    pub fn deployment(&self, name: &str) -> Option<&Arc<Deployment>> {
-        self.deployments.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
+    /// The ReplicaSet of this revision.
+    pub fn replica_set(&self, name: &str) -> Option<&Arc<ReplicaSet>> {
+        self.replica_sets.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Observed {
 pub struct Revision {
     /// What is recorded on it.
     pub record: Record,
-    /// Its Deployment, if it has one.
+    /// Its ReplicaSet, if it has one.
     pub scale: Option<Scale>,
     /// How long its pods may drain.
     pub drain_timeout: Duration,
@@ -73,12 +73,12 @@ pub struct Revision {
     pub problem: Option<Problem>,
 }
 
-/// Replicas of a Deployment.
+/// Replicas of a ReplicaSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
     /// Asked for.
     pub replicas: u32,
-    /// Whether the controllers have acted on it.
+    /// Whether its controller has acted on it.
     pub settled: bool,
 }
 
@@ -130,9 +130,9 @@ pub struct Decision {
     pub tell: BTreeSet<String>,
     /// Pods whose traffic label comes back.
     pub recall: BTreeSet<String>,
-    /// Replicas of Deployments; one that is not there is made.
+    /// Replicas of ReplicaSets; one that is not there is made.
     pub replicas: BTreeMap<String, u32>,
-    /// Revisions whose Deployment goes.
+    /// Revisions whose ReplicaSet goes.
     pub retire: BTreeSet<String>,
     /// Revisions that are forgotten.
     pub forget: BTreeSet<String>,
@@ -227,7 +227,7 @@ fn forgettable(intent: &Intent, observed: &Observed, verdict: &outcome::Verdict)
 }
 
 impl Revision {
-    /// Replicas asked for; none without a Deployment.
+    /// Replicas asked for; none without a ReplicaSet.
     fn asked(&self) -> u32 {
         self.scale.map_or(0, |scale| scale.replicas)
     }

@@ -106,7 +106,7 @@ async fn what_was_recorded_is_told_also_where_a_later_write_is_refused() {
     let world = made(&object, &mut context, false);
     let outcome = play(reconciled(&object, context), async {
         up_to_the_promotion(&mut server, &world).await;
-        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         call.error(403, "Forbidden", "exceeded quota");
         let call = server.next().await;
         assert!(call.path.ends_with("/status"), "{}", call.path);
@@ -129,7 +129,7 @@ async fn what_was_recorded_is_told_also_where_the_status_is_decided_anew() {
     let world = made(&object, &mut context, false);
     let action = play(reconciled(&object, context), async {
         up_to_the_promotion(&mut server, &world).await;
-        server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
+        server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         let call = server.next().await;
         assert!(call.path.ends_with("/status"), "{}", call.path);
         call.error(409, "Conflict", "the object has been modified");
@@ -150,7 +150,7 @@ async fn the_start_of_a_revision_is_told_also_where_the_next_write_is_decided_an
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
         around(&mut server, 1).await.echo();
-        server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
+        server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.error(409, "Conflict", "the object has been modified");
         assert_eq!(server.next().await.body["reason"], "RolloutStarted");
         server.nothing_more().await;

@@ -1,4 +1,4 @@
-//! ModelDeployment → ControllerRevision, Deployment, Service, PodDisruptionBudget, ConfigMap, against committed files.
+//! ModelDeployment → ControllerRevision, ReplicaSet, Service, PodDisruptionBudget, ConfigMap, against committed files.
 
 use std::{collections::BTreeSet, fs};
 
@@ -8,7 +8,7 @@ use modelwright::{
     context::Settings,
     deployment::{
         build::{
-            Owner, build_deployment, build_disruption_budget, build_revision, build_service, build_traffic,
+            Owner, build_replica_set, build_disruption_budget, build_revision, build_service, build_traffic,
             traffic_text,
         },
         identity::revision_hash,
@@ -44,9 +44,9 @@ fn every_object_is_rendered_as_committed() {
     for case in ["rollout-revision-plain", "rollout-revision-full"] {
         compare(case, &rendered(&input(case)).1);
     }
-    let valid = input("rollout-deployment");
+    let valid = input("rollout-replicaset");
     let (short, revision) = rendered(&valid);
-    compare("rollout-deployment", &build_deployment(&owner(&valid), &short, &read(&revision).unwrap(), 2));
+    compare("rollout-replicaset", &build_replica_set(&owner(&valid), &short, &read(&revision).unwrap(), 2));
     compare("rollout-service", &build_service(&owner(&valid)));
     compare("rollout-budget", &build_disruption_budget(&owner(&valid)));
     let leaving = BTreeSet::from(["digits-0123456789-abcde".to_owned()]);
@@ -91,12 +91,12 @@ fn a_model_on_cuda_is_served_by_the_image_that_has_it() {
 
 #[test]
 fn a_revision_of_the_longest_name_fits_into_names_and_labels() {
-    let mut valid = input("rollout-deployment");
+    let mut valid = input("rollout-replicaset");
     valid.name = "a".repeat(40);
     let (short, revision) = rendered(&valid);
-    let deployment = build_deployment(&owner(&valid), &short, &read(&revision).unwrap(), 1);
-    // a pod's name ends with the hash of its ReplicaSet and five letters
-    assert!(deployment.metadata.name.unwrap().len() + 17 <= 72);
+    let set = build_replica_set(&owner(&valid), &short, &read(&revision).unwrap(), 1);
+    // a pod's name ends with five letters of its own
+    assert!(set.metadata.name.unwrap().len() + 6 <= 63);
     let labels = read(&revision).unwrap().pod_template.metadata.unwrap().labels.unwrap();
     assert!(labels.values().all(|value| value.len() <= 63), "{labels:?}");
 }

@@ -1,7 +1,7 @@
-//! The ControllerRevision, and the Deployment that is made from its data. Pure.
+//! The ControllerRevision, and the ReplicaSet that is made from its data. Pure.
 
 use k8s_openapi::{
-    api::apps::v1::{ControllerRevision, Deployment, DeploymentSpec},
+    api::apps::v1::{ControllerRevision, ReplicaSet, ReplicaSetSpec},
     apimachinery::pkg::{apis::meta::v1::LabelSelector, runtime::RawExtension},
 };
 
@@ -50,18 +50,17 @@ pub fn build_revision(
     }
 }
 
-/// The Deployment of a revision, from its data alone.
-pub fn build_deployment(owner: &Owner<'_>, short: &str, data: &RevisionData, replicas: u32) -> Deployment {
-    Deployment {
+/// The ReplicaSet of a revision, from its data alone.
+pub fn build_replica_set(owner: &Owner<'_>, short: &str, data: &RevisionData, replicas: u32) -> ReplicaSet {
+    ReplicaSet {
         metadata: owned_metadata(
             revision(owner.name, short),
             owner.namespace,
             Some(owner.reference.clone()),
             labels(owner, short, &data.version),
         ),
-        spec: Some(DeploymentSpec {
+        spec: Some(ReplicaSetSpec {
             replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
-            revision_history_limit: Some(0),
             selector: LabelSelector {
                 match_labels: Some(
                     [
@@ -72,8 +71,8 @@ pub fn build_deployment(owner: &Owner<'_>, short: &str, data: &RevisionData, rep
                 ),
                 ..LabelSelector::default()
             },
-            template: data.pod_template.clone(),
-            ..DeploymentSpec::default()
+            template: Some(data.pod_template.clone()),
+            ..ReplicaSetSpec::default()
         }),
         status: None,
     }

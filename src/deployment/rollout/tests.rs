@@ -45,7 +45,7 @@ fn meddling() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => step(),
         1 => (0_usize..3, 0_u32..5).prop_map(|(index, replicas)| Step::UserScales(index, replicas)),
-        1 => (0_usize..3).prop_map(Step::UserDeletesDeployment),
+        1 => (0_usize..3).prop_map(Step::UserDeletesReplicaSet),
     ]
 }
 
@@ -62,8 +62,8 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
     }
     // what cannot start leaves service to whatever else is ready
     if let Some(stable) = stable.as_ref().filter(|stable| world.natures[*stable] != Nature::Broken) {
-        let live: Vec<_> = now.deployments.keys().collect();
-        prop_assert_eq!(live, [stable], "another revision has a Deployment (R6): {:?}", now);
+        let live: Vec<_> = now.sets.keys().collect();
+        prop_assert_eq!(live, [stable], "another revision has a ReplicaSet (R6): {:?}", now);
         prop_assert!(now.list.value.is_empty(), "something drains for ever (R6): {now:?}");
         prop_assert_eq!(now.pods.len(), replicas, "{:?}", now);
         prop_assert_eq!(world.serving_of(stable), replicas, "{:?}", now);
@@ -74,7 +74,7 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
         .find(|(name, record)| **name != target && record.value.outcome == Some(Outcome::Progressing));
     prop_assert!(half_way.is_none(), "a revision stays half-way: {now:?}");
     let idle = now.records.keys().filter(|name| {
-        !now.deployments.contains_key(*name) && **name != target && stable.as_ref() != Some(*name)
+        !now.sets.contains_key(*name) && **name != target && stable.as_ref() != Some(*name)
     });
     prop_assert!(idle.count() <= now.intent.keep, "the history grows: {now:?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! A small world for the property tests: Deployments and the ReplicaSet's choice of victims, pods that start, crash and
+//! A small world for the property tests: ReplicaSets and their choice of victims, pods that start, crash and
 //! drain, a kubelet and a kube-proxy that lag, a clock that steps, users, and an operator that reads old snapshots,
 //! writes under resourceVersions, and dies between two writes.
 
@@ -57,7 +57,7 @@ pub struct Object<T> {
 /// What the operator can read, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub deployments: BTreeMap<String, Object<u32>>,
+    pub sets: BTreeMap<String, Object<u32>>,
     pub records: BTreeMap<String, Object<Record>>,
     pub list: Object<BTreeSet<String>>,
     pub pods: Vec<SimPod>,
@@ -110,7 +110,7 @@ pub enum Step {
     Store(bool),
     UserScales(usize, u32),
     UserDeletesPod(usize),
-    UserDeletesDeployment(usize),
+    UserDeletesReplicaSet(usize),
 }
 
 pub const REVISIONS: [&str; 4] = ["a", "b", "c", "d"];
@@ -118,7 +118,7 @@ pub const REVISIONS: [&str; 4] = ["a", "b", "c", "d"];
 impl World {
     pub fn new(replicas: u32) -> Self {
         let now = Snapshot {
-            deployments: BTreeMap::new(),
+            sets: BTreeMap::new(),
             records: BTreeMap::new(),
             list: Object { version: 0, value: BTreeSet::new() },
             pods: Vec::new(),
@@ -164,7 +164,7 @@ impl World {
         for (name, record) in &snapshot.records {
             revisions.entry(name.clone()).or_default().record = record.value.clone();
         }
-        for (name, replicas) in &snapshot.deployments {
+        for (name, replicas) in &snapshot.sets {
             let alive = snapshot.pods.iter().filter(|pod| pod.revision == *name && !pod.terminating).count();
             revisions.entry(name.clone()).or_default().scale =
                 Some(Scale { replicas: replicas.value, settled: alive == replicas.value as usize });
@@ -258,34 +258,34 @@ impl World {
             Step::Store(up) => self.store_up = *up,
             Step::UserScales(index, replicas) => {
                 let version = self.fresh();
-                if let Some(found) = self.now.deployments.values_mut().nth(*index) {
+                if let Some(found) = self.now.sets.values_mut().nth(*index) {
                     *found = Object { version, value: *replicas };
                 }
             }
-            Step::UserDeletesDeployment(index) => {
-                if let Some(name) = self.now.deployments.keys().nth(*index).cloned() {
-                    self.now.deployments.remove(&name);
+            Step::UserDeletesReplicaSet(index) => {
+                if let Some(name) = self.now.sets.keys().nth(*index).cloned() {
+                    self.now.sets.remove(&name);
                     self.now.pods.retain(|pod| pod.revision != name);
                 }
             }
         }
-        self.deployments_notice();
+        self.sets_notice();
         self.past.push(self.now.clone());
     }
 
-    /// The status of a Deployment counts its pods, so its resourceVersion moves with them.
-    fn deployments_notice(&mut self) {
+    /// The status of a ReplicaSet counts its pods, so its resourceVersion moves with them.
+    fn sets_notice(&mut self) {
         let counts = |snapshot: &Snapshot, name: &str| {
             let ready = snapshot.alive(name).filter(|pod| pod.ready).count();
             (snapshot.alive(name).count(), ready)
         };
         let Some(before) = self.past.last().cloned() else { return };
-        for name in before.deployments.keys() {
+        for name in before.sets.keys() {
             let version = self.fresh();
             if counts(&before, name) != counts(&self.now, name)
-                && let Some(deployment) = self.now.deployments.get_mut(name)
+                && let Some(set) = self.now.sets.get_mut(name)
             {
-                deployment.version = version;
+                set.version = version;
             }
         }
     }
@@ -303,9 +303,9 @@ impl World {
         }
     }
 
-    /// Every ReplicaSet makes or deletes pods until it has what its Deployment asks for.
+    /// Every ReplicaSet makes or deletes pods until it has what it is asked for.
     fn replica_sets(&mut self) {
-        for (revision, replicas) in self.now.deployments.clone() {
+        for (revision, replicas) in self.now.sets.clone() {
             loop {
                 let alive: Vec<_> = self
                     .now
@@ -321,9 +321,9 @@ impl World {
                 }
             }
         }
-        // garbage collection of what has no Deployment
-        let deployments = &self.now.deployments;
-        self.now.pods.retain(|pod| deployments.contains_key(&pod.revision));
+        // garbage collection of what has no ReplicaSet
+        let sets = &self.now.sets;
+        self.now.pods.retain(|pod| sets.contains_key(&pod.revision));
     }
 
     fn make_pod(&mut self, revision: &str) {
@@ -402,7 +402,7 @@ impl World {
             for step in [Step::ReplicaSets, Step::Proxy, Step::Kubelet, Step::Pods, Step::Pods, Step::Proxy] {
                 self.step(&step);
             }
-            let same = before.deployments == self.now.deployments
+            let same = before.sets == self.now.sets
                 && before.list == self.now.list
                 && before.pods.len() == self.now.pods.len()
                 && before.records.len() == self.now.records.len();

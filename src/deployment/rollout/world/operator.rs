@@ -77,20 +77,20 @@ impl World {
             pod.version = version;
         }
         for (name, replicas) in &decision.replicas {
-            let known = seen.deployments.get(name).map(|object| object.version);
-            if self.now.deployments.get(name).map(|object| object.version) != known {
+            let known = seen.sets.get(name).map(|object| object.version);
+            if self.now.sets.get(name).map(|object| object.version) != known {
                 return None;
             }
             spend(wrote)?;
             let version = self.fresh();
-            self.now.deployments.insert(name.clone(), Object { version, value: *replicas });
+            self.now.sets.insert(name.clone(), Object { version, value: *replicas });
         }
         for name in &decision.retire {
-            if self.now.deployments.get(name) != seen.deployments.get(name) {
+            if self.now.sets.get(name) != seen.sets.get(name) {
                 return None;
             }
             spend(wrote)?;
-            self.now.deployments.remove(name);
+            self.now.sets.remove(name);
         }
         for name in &decision.forget {
             if self.now.records.get(name) != seen.records.get(name) {

@@ -37,7 +37,7 @@ impl World {
                     );
                 }
             }
-            let asked = seen.deployments.get(stable).map_or(0, |object| object.value);
+            let asked = seen.sets.get(stable).map_or(0, |object| object.value);
             let left = decision.replicas.get(stable).copied().unwrap_or(asked);
             let promoted = decision.stable.as_deref() == Some(goal);
             let alive = seen.alive(stable).any(|pod| pod.started);
@@ -64,7 +64,7 @@ impl World {
             }
         }
         for (name, object) in &seen.records {
-            let asked = seen.deployments.get(name).map_or(0, |deployment| deployment.value);
+            let asked = seen.sets.get(name).map_or(0, |set| set.value);
             let record = decision.records.get(name).unwrap_or(&object.value);
             let raised = decision.replicas.get(name).is_some_and(|replicas| *replicas > asked);
             if record.quarantine.is_some() && raised {
@@ -82,7 +82,7 @@ impl World {
                 [decision.stable.as_deref(), intent.target.as_deref()].contains(&Some(name.as_str()));
             if needed
                 || seen.pods.iter().any(|pod| pod.revision == *name)
-                || seen.deployments.contains_key(name)
+                || seen.sets.contains_key(name)
             {
                 self.fail("R1", format!("{name} is needed and forgotten"));
             }
@@ -110,7 +110,7 @@ impl World {
     /// Replicas fall by what has left service, and rise within the surge.
     fn check_replicas(&mut self, seen: &Snapshot, decision: &Decision) {
         let intent = &seen.intent;
-        let asked = |name: &String| seen.deployments.get(name).map_or(0, |deployment| deployment.value);
+        let asked = |name: &String| seen.sets.get(name).map_or(0, |set| set.value);
         for (name, replicas) in &decision.replicas {
             if *replicas < asked(name) {
                 let gone = |pod: &&SimPod| self.has_left(seen, pod);
@@ -123,7 +123,7 @@ impl World {
                 }
             } else {
                 let others: u32 = seen
-                    .deployments
+                    .sets
                     .keys()
                     .filter(|other| *other != name)
                     .map(|other| {

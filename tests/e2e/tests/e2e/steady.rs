@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
+    apps::v1::{ControllerRevision, ReplicaSet},
     batch::v1::Job,
     core::v1::{ConfigMap, Event, Pod, Service},
     policy::v1::PodDisruptionBudget,
@@ -91,9 +91,9 @@ pub async fn everything_exported_deleted_without_its_dependents_and_applied_agai
     let again = space.promoted_version("digits", 2).await;
     assert_ne!(again.metadata.uid, served.metadata.uid, "it is another object");
     let owner = again.metadata.uid.clone();
-    for name in space.list::<Deployment>().await.iter().map(kube::ResourceExt::name_any) {
+    for name in space.list::<ReplicaSet>().await.iter().map(kube::ResourceExt::name_any) {
         space
-            .until(&name, "adopted", 30, |object: &Deployment| {
+            .until(&name, "adopted", 30, |object: &ReplicaSet| {
                 object.owner_references().iter().any(|reference| Some(&reference.uid) == owner.as_ref())
             })
             .await;
@@ -149,7 +149,7 @@ async fn everything(space: &Space) -> BTreeMap<String, Option<String>> {
     versions_of::<ModelVersion>(space, &mut all).await;
     versions_of::<ModelDeployment>(space, &mut all).await;
     versions_of::<ControllerRevision>(space, &mut all).await;
-    versions_of::<Deployment>(space, &mut all).await;
+    versions_of::<ReplicaSet>(space, &mut all).await;
     versions_of::<Job>(space, &mut all).await;
     versions_of::<Pod>(space, &mut all).await;
     versions_of::<Service>(space, &mut all).await;
