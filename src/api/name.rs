@@ -57,6 +57,16 @@ pub const STORE_SECRET: &str = "modelwright-store";
 pub const REVISION_HASH_ANNOTATION: &str = "modelwright.dev/revision-hash";
 /// Annotation of a serving pod: since when it leaves service, RFC 3339.
 pub const LEAVING_ANNOTATION: &str = "modelwright.dev/leaving-since";
+/// Label of serving pods: the UID of the ModelDeployment that their ReplicaSet was made for. Selectors carry it, so that pods
+/// of one that was deleted are never taken for those of the next with its name.
+pub const DEPLOYMENT_UID_LABEL: &str = "modelwright.dev/deployment-uid";
+/// Annotation of a ControllerRevision: the template of its ReplicaSet, as JSON, where the API server admitted another one
+/// than was asked for.
+pub const ADMITTED_ANNOTATION: &str = "modelwright.dev/admitted-template";
+/// Annotation of a ReplicaSet whose template was put back: what is recorded of that, as JSON. Its pods carry the mark.
+pub const REPAIR_ANNOTATION: &str = "modelwright.dev/repair";
+/// Annotation of a pod that was born of a template which somebody had changed: the revision that it is no pod of.
+pub const SET_ASIDE_ANNOTATION: &str = "modelwright.dev/set-aside-from";
 /// Annotation of a pod: the ReplicaSet deletes the lowest first.
 pub const DELETION_COST_ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 

@@ -177,7 +177,10 @@ mod tests {
         assert!(follower.follow(Event::Apply(replica_set("12", 1, 1))).is_empty());
         let one = objects.read().unwrap().get("space", "one-1").unwrap().open();
         assert_eq!(one.resource_version().as_deref(), Some("12"), "the next write is made against this");
-        assert_eq!(one.spec.as_ref().unwrap().template.as_ref().unwrap().spec.as_ref().unwrap().containers[0].name, "serve");
+        assert_eq!(
+            one.spec.as_ref().unwrap().template.as_ref().unwrap().spec.as_ref().unwrap().containers[0].name,
+            "serve"
+        );
         let key = Key::Deployment("one".into());
         assert_eq!(objects.read().unwrap().names("space", &key), [Box::from("one-1")]);
         // gone while nobody watched

@@ -8,7 +8,7 @@ use modelwright::{
     context::Settings,
     deployment::{
         build::{
-            Owner, build_replica_set, build_disruption_budget, build_revision, build_service, build_traffic,
+            Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
             traffic_text,
         },
         identity::revision_hash,
@@ -21,10 +21,13 @@ use serde_json::Value;
 
 use crate::{deployment_fixtures::facts, fixtures::settings, golden::compare};
 
+/// The UID of every ModelDeployment here.
+const UID: &str = "00000000-0000-0000-0000-000000000001";
+
 fn input(case: &str) -> ValidDeployment {
     let path = format!("{}/tests/golden/{case}/in.yaml", env!("CARGO_MANIFEST_DIR"));
     let mut deployment: ModelDeployment = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    deployment.metadata.uid = Some("00000000-0000-0000-0000-000000000001".into());
+    deployment.metadata.uid = Some(UID.into());
     validate_deployment(&deployment).unwrap()
 }
 
@@ -47,8 +50,8 @@ fn every_object_is_rendered_as_committed() {
     let valid = input("rollout-replicaset");
     let (short, revision) = rendered(&valid);
     compare("rollout-replicaset", &build_replica_set(&owner(&valid), &short, &read(&revision).unwrap(), 2));
-    compare("rollout-service", &build_service(&owner(&valid)));
-    compare("rollout-budget", &build_disruption_budget(&owner(&valid)));
+    compare("rollout-service", &build_service(&owner(&valid), Some(UID)));
+    compare("rollout-budget", &build_disruption_budget(&owner(&valid), Some(UID)));
     let leaving = BTreeSet::from(["digits-0123456789-abcde".to_owned()]);
     compare("rollout-traffic", &build_traffic(&owner(&valid), &leaving));
 }

@@ -13,7 +13,7 @@ use modelwright::{
         DeploymentError,
         answers::Answers,
         build::{
-            Owner, build_replica_set, build_disruption_budget, build_revision, build_service, build_traffic,
+            Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
         },
         identity::revision_hash,
         reconcile,
@@ -96,8 +96,9 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
     context.caches.versions = Cache::fixed(vec![version]);
     context.caches.revisions = Cache::fixed(vec![revision.clone()]);
     context.caches.replica_sets = Cache::fixed(vec![running]);
-    context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
-    context.caches.disruption_budgets = Cache::fixed(vec![stored(build_disruption_budget(&owner))]);
+    context.caches.services = Cache::fixed(vec![stored(build_service(&owner, Some("uid-of-md")))]);
+    context.caches.disruption_budgets =
+        Cache::fixed(vec![stored(build_disruption_budget(&owner, Some("uid-of-md")))]);
     context.caches.config_maps = Cache::fixed(vec![stored(build_traffic(&owner, &BTreeSet::new()))]);
     World { revision, short }
 }
@@ -365,10 +366,10 @@ async fn a_budget_of_several_pods_is_kept_when_one_is_left() {
     let (mut context, mut server) = context();
     let valid = valid(&object);
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
-    let mut budget = stored(build_disruption_budget(&owner));
+    let mut budget = stored(build_disruption_budget(&owner, Some("uid-of-md")));
     budget.spec.get_or_insert_default().max_unavailable = None;
     context.caches.versions = Cache::fixed(vec![one_version()]);
-    context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
+    context.caches.services = Cache::fixed(vec![stored(build_service(&owner, Some("uid-of-md")))]);
     context.caches.disruption_budgets = Cache::fixed(vec![budget]);
     play(reconciled(&object, context), async {
         let call = server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await;

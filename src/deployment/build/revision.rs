@@ -8,13 +8,14 @@ use k8s_openapi::{
 use super::{Owner, pod::pod_template};
 use crate::{
     api::name::{
-        DEPLOYMENT_LABEL, MODEL_LABEL, REVISION_HASH_ANNOTATION, REVISION_LABEL, VERSION_LABEL, revision,
-        short_revision,
+        DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, MODEL_LABEL, REVISION_HASH_ANNOTATION, REVISION_LABEL,
+        VERSION_LABEL, revision, short_revision,
     },
     context::Settings,
     deployment::{
         identity::Asked,
         revision::{Facts, RevisionData},
+        template,
     },
     objects::owned_metadata,
 };
@@ -65,13 +66,14 @@ pub fn build_replica_set(owner: &Owner<'_>, short: &str, data: &RevisionData, re
                 match_labels: Some(
                     [
                         (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
+                        (DEPLOYMENT_UID_LABEL.to_owned(), owner.reference.uid.clone()),
                         (REVISION_LABEL.to_owned(), short.to_owned()),
                     ]
                     .into(),
                 ),
                 ..LabelSelector::default()
             },
-            template: Some(data.pod_template.clone()),
+            template: Some(template::made(data, &owner.reference.uid, None)),
             ..ReplicaSetSpec::default()
         }),
         status: None,

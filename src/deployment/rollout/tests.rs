@@ -36,7 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::StatusDeleted),
         2 => (0_usize..4, nature()).prop_map(|(index, nature)| Step::Nature(index, nature)),
         1 => any::<bool>().prop_map(Step::Store),
-        1 => index.prop_map(Step::UserDeletesPod),
+        1 => index.clone().prop_map(Step::UserDeletesPod),
+        2 => index.prop_map(Step::UserChangesTemplate),
     ]
 }
 
@@ -65,6 +66,7 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
         let live: Vec<_> = now.sets.keys().collect();
         prop_assert_eq!(live, [stable], "another revision has a ReplicaSet (R6): {:?}", now);
         prop_assert!(now.list.value.is_empty(), "something drains for ever (R6): {now:?}");
+        prop_assert!(now.changed.is_empty() && now.pods.iter().all(|pod| !pod.stray), "{now:?}");
         prop_assert_eq!(now.pods.len(), replicas, "{:?}", now);
         prop_assert_eq!(world.serving_of(stable), replicas, "{:?}", now);
     }
@@ -73,9 +75,10 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
         .iter()
         .find(|(name, record)| **name != target && record.value.outcome == Some(Outcome::Progressing));
     prop_assert!(half_way.is_none(), "a revision stays half-way: {now:?}");
-    let idle = now.records.keys().filter(|name| {
-        !now.sets.contains_key(*name) && **name != target && stable.as_ref() != Some(*name)
-    });
+    let idle = now
+        .records
+        .keys()
+        .filter(|name| !now.sets.contains_key(*name) && **name != target && stable.as_ref() != Some(*name));
     prop_assert!(idle.count() <= now.intent.keep, "the history grows: {now:?}");
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Intent, Observed, Pod, Problem, Revision, Scale, stable_of};
+use super::{Intent, Observed, Pod, Problem, Revision, SET_ASIDE, Scale, stable_of};
 use crate::{
     api::model_deployment::{Action, ActionRequest},
     deployment::record::Record,
@@ -43,6 +43,10 @@ pub struct SimPod {
     pub terminating: bool,
     pub labelled: bool,
     pub leaving_since: Option<Timestamp>,
+    /// Whether it was born of a template that somebody had changed.
+    pub stray: bool,
+    /// Whether the operator took it from its ReplicaSet.
+    pub aside: bool,
     /// What the kubelet has delivered to the pod.
     pub heard: bool,
     pub drained: bool,
@@ -58,6 +62,8 @@ pub struct Object<T> {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub sets: BTreeMap<String, Object<u32>>,
+    /// ReplicaSets whose template somebody changed.
+    pub changed: BTreeSet<String>,
     pub records: BTreeMap<String, Object<Record>>,
     pub list: Object<BTreeSet<String>>,
     pub pods: Vec<SimPod>,
@@ -67,7 +73,12 @@ pub struct Snapshot {
 
 impl Snapshot {
     fn alive<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a SimPod> + Clone {
-        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating)
+        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating && !pod.stray)
+    }
+
+    /// What a ReplicaSet counts.
+    fn counted<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a SimPod> + Clone {
+        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating && !pod.aside)
     }
 }
 
@@ -111,6 +122,7 @@ pub enum Step {
     UserScales(usize, u32),
     UserDeletesPod(usize),
     UserDeletesReplicaSet(usize),
+    UserChangesTemplate(usize),
 }
 
 pub const REVISIONS: [&str; 4] = ["a", "b", "c", "d"];
@@ -119,6 +131,7 @@ impl World {
     pub fn new(replicas: u32) -> Self {
         let now = Snapshot {
             sets: BTreeMap::new(),
+            changed: BTreeSet::new(),
             records: BTreeMap::new(),
             list: Object { version: 0, value: BTreeSet::new() },
             pods: Vec::new(),
@@ -165,12 +178,15 @@ impl World {
             revisions.entry(name.clone()).or_default().record = record.value.clone();
         }
         for (name, replicas) in &snapshot.sets {
-            let alive = snapshot.pods.iter().filter(|pod| pod.revision == *name && !pod.terminating).count();
+            let alive = snapshot.counted(name).count();
             revisions.entry(name.clone()).or_default().scale =
                 Some(Scale { replicas: replicas.value, settled: alive == replicas.value as usize });
         }
         for pod in &snapshot.pods {
-            revisions.entry(pod.revision.clone()).or_default().pods.push(self.reported(pod));
+            let name = if pod.stray { SET_ASIDE } else { &pod.revision };
+            let revision = revisions.entry(name.to_owned()).or_default();
+            revision.is_aside = pod.stray;
+            revision.pods.push(self.reported(pod));
         }
         for revision in revisions.values_mut() {
             revision.drain_timeout = DRAIN;
@@ -202,7 +218,8 @@ impl World {
     }
 
     pub fn serving_of(&self, revision: &str) -> usize {
-        self.now.pods.iter().filter(|pod| pod.revision == revision && Self::serves(&self.now, pod)).count()
+        let serves = |pod: &&SimPod| pod.revision == revision && !pod.stray && Self::serves(&self.now, pod);
+        self.now.pods.iter().filter(serves).count()
     }
 
     pub fn stable(&self) -> Option<String> {
@@ -265,7 +282,16 @@ impl World {
             Step::UserDeletesReplicaSet(index) => {
                 if let Some(name) = self.now.sets.keys().nth(*index).cloned() {
                     self.now.sets.remove(&name);
-                    self.now.pods.retain(|pod| pod.revision != name);
+                    self.now.changed.remove(&name);
+                    self.now.pods.retain(|pod| pod.aside || pod.revision != name);
+                }
+            }
+            Step::UserChangesTemplate(index) => {
+                let version = self.fresh();
+                let count = self.now.sets.len().max(1);
+                if let Some((name, set)) = self.now.sets.iter_mut().nth(index % count) {
+                    self.now.changed.insert(name.clone());
+                    set.version = version;
                 }
             }
         }
@@ -276,8 +302,8 @@ impl World {
     /// The status of a ReplicaSet counts its pods, so its resourceVersion moves with them.
     fn sets_notice(&mut self) {
         let counts = |snapshot: &Snapshot, name: &str| {
-            let ready = snapshot.alive(name).filter(|pod| pod.ready).count();
-            (snapshot.alive(name).count(), ready)
+            let ready = snapshot.counted(name).filter(|pod| pod.ready).count();
+            (snapshot.counted(name).count(), ready)
         };
         let Some(before) = self.past.last().cloned() else { return };
         for name in before.sets.keys() {
@@ -311,7 +337,7 @@ impl World {
                     .now
                     .pods
                     .iter()
-                    .filter(|pod| pod.revision == revision && !pod.terminating)
+                    .filter(|pod| pod.revision == revision && !pod.terminating && !pod.aside)
                     .cloned()
                     .collect();
                 match alive.len().cmp(&(replicas.value as usize)) {
@@ -323,7 +349,7 @@ impl World {
         }
         // garbage collection of what has no ReplicaSet
         let sets = &self.now.sets;
-        self.now.pods.retain(|pod| sets.contains_key(&pod.revision));
+        self.now.pods.retain(|pod| pod.aside || sets.contains_key(&pod.revision));
     }
 
     fn make_pod(&mut self, revision: &str) {
@@ -338,6 +364,8 @@ impl World {
             terminating: false,
             labelled: true,
             leaving_since: None,
+            stray: self.now.changed.contains(revision),
+            aside: false,
             heard: false,
             drained: false,
         });
@@ -347,15 +375,19 @@ impl World {
     fn delete_pod(&mut self, alive: &[SimPod]) {
         let order = |pod: &&SimPod| (pod.started, pod.ready, pod.labelled, std::cmp::Reverse(pod.version));
         let Some(victim) = alive.iter().min_by_key(order) else { return };
+        self.check_deletion(victim);
+        let version = self.fresh();
+        for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
+            (pod.terminating, pod.version) = (true, version);
+        }
+    }
+
+    pub(super) fn check_deletion(&mut self, victim: &SimPod) {
         if Self::serves(&self.now, victim) {
             self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
         }
         if victim.drained && self.proxy.contains(&victim.name) {
             self.fail("R4", format!("{} was deleted while kube-proxy knew it", victim.name));
-        }
-        let version = self.fresh();
-        for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
-            (pod.terminating, pod.version) = (true, version);
         }
     }
 
@@ -405,6 +437,7 @@ impl World {
             let same = before.sets == self.now.sets
                 && before.list == self.now.list
                 && before.pods.len() == self.now.pods.len()
+                && before.changed == self.now.changed
                 && before.records.len() == self.now.records.len();
             quiet = if same { quiet + 1 } else { 0 };
             if quiet == 4 {

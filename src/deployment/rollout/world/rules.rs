@@ -28,7 +28,10 @@ impl World {
                 let untold =
                     seen.alive(stable).filter(|pod| pod.labelled && !seen.list.value.contains(&pod.name));
                 let spare = untold.clone().count().saturating_sub(replicas);
-                let others = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
+                let others = seen
+                    .pods
+                    .iter()
+                    .any(|pod| (pod.revision != stable || pod.stray) && Self::serves(seen, pod));
                 let told = untold.filter(|pod| decision.draining.contains(&pod.name)).count();
                 if told > spare && !others {
                     self.fail(
@@ -52,10 +55,9 @@ impl World {
                 .alive(stable)
                 .filter(|pod| Self::serves(seen, pod) && self.nature(&pod.revision) != Nature::Impostor)
                 .count();
-            let strays = seen
-                .pods
-                .iter()
-                .any(|pod| pod.revision != stable && !pod.terminating && !self.has_left(seen, pod));
+            let strays = seen.pods.iter().any(|pod| {
+                (pod.revision != stable || pod.stray) && !pod.terminating && !self.has_left(seen, pod)
+            });
             if good < replicas || strays || intent.target.as_deref() != Some(stable) || intent.paused {
                 self.fail(
                     "R4",
@@ -81,7 +83,7 @@ impl World {
             let needed =
                 [decision.stable.as_deref(), intent.target.as_deref()].contains(&Some(name.as_str()));
             if needed
-                || seen.pods.iter().any(|pod| pod.revision == *name)
+                || seen.pods.iter().any(|pod| pod.revision == *name && !pod.stray)
                 || seen.sets.contains_key(name)
             {
                 self.fail("R1", format!("{name} is needed and forgotten"));
@@ -114,7 +116,7 @@ impl World {
         for (name, replicas) in &decision.replicas {
             if *replicas < asked(name) {
                 let gone = |pod: &&SimPod| self.has_left(seen, pod);
-                let (alive, gone) = (seen.alive(name).count(), seen.alive(name).filter(gone).count());
+                let (alive, gone) = (seen.counted(name).count(), seen.counted(name).filter(gone).count());
                 if alive.saturating_sub(*replicas as usize) > gone {
                     self.fail(
                         "R4",
@@ -128,7 +130,7 @@ impl World {
                     .filter(|other| *other != name)
                     .map(|other| {
                         let wanted = decision.replicas.get(other).copied().unwrap_or(asked(other));
-                        wanted.max(u32::try_from(seen.alive(other).count()).unwrap_or(u32::MAX))
+                        wanted.max(u32::try_from(seen.counted(other).count()).unwrap_or(u32::MAX))
                     })
                     .sum();
                 // one pod may be kept as a way back
