@@ -46,7 +46,7 @@ impl Repair {
         revision: Option<&ControllerRevision>,
         pods: impl IntoIterator<Item = &'a Pod>,
     ) -> Self {
-        let (changed, made) = (json_of(template_of(set)), as_made(set, data, revision));
+        let (changed, made) = (with_defaults(json_of(template_of(set))), as_made(set, data, revision));
         let kept = |pod: &&Pod| !is_stray(pod, set) && !is_born_of(&json_of(Some(pod)), &changed, &made);
         let kept = pods.into_iter().filter(kept).map(ResourceExt::name_any).collect();
         Self { mark: set.metadata.generation.unwrap_or_default(), kept }
@@ -120,7 +120,7 @@ fn admitted(revision: Option<&ControllerRevision>) -> Option<Value> {
 
 /// The template before it was changed.
 fn as_made(set: &ReplicaSet, data: &RevisionData, revision: Option<&ControllerRevision>) -> Value {
-    admitted(revision).unwrap_or_else(|| asked_for(set, data))
+    admitted(revision).map_or_else(|| asked_for(set, data), with_defaults)
 }
 
 fn json_of<T: Serialize>(value: Option<&T>) -> Value {

@@ -249,11 +249,7 @@ impl World {
             Step::Pass(seconds) => self.clock += i64::from(*seconds),
             Step::ClockSteps(seconds) => self.clock += i64::from(*seconds),
             Step::Target(index) => {
-                let name = REVISIONS[index % REVISIONS.len()].to_owned();
-                if self.now.intent.target.as_ref() != Some(&name) {
-                    self.wanted_again.insert(name.clone());
-                }
-                self.now.intent.target = Some(name);
+                self.now.intent.target = Some(REVISIONS[index % REVISIONS.len()].to_owned());
             }
             Step::NoTarget => self.now.intent.target = None,
             Step::Replicas(replicas) => self.now.intent.replicas = *replicas,

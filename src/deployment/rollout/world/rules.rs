@@ -73,8 +73,7 @@ impl World {
                 self.fail("R5", format!("{name} is quarantined and grows"));
             }
             let lifted = object.value.quarantine.is_some() && record.quarantine.is_none();
-            let moved_on = intent.target.as_ref() != Some(name);
-            if lifted && !moved_on && !self.wanted_again.contains(name) {
+            if lifted && !self.wanted_again.contains(name) {
                 self.fail("R5", format!("{name} left its quarantine by itself"));
             }
         }
