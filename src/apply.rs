@@ -192,8 +192,25 @@ async fn settle(
                 observed.pointer("/metadata/labels").unwrap_or(&Value::Null),
                 item.value.pointer("/metadata/labels").unwrap_or(&Value::Null),
             );
+            if same {
+                return Ok(observed.clone());
+            }
             // another content under a name that we chose from a cache that was behind
-            if same { Ok(observed.clone()) } else { Err(ApplyError::Stale { kind, name }) }
+            if !lacks_labels_only(&found, &rendered) {
+                return Err(ApplyError::Stale { kind, name });
+            }
+            // what somebody took off hides the object from us
+            let patch = json!({"metadata": {
+                "resourceVersion": found.resource_version,
+                "uid": found.uid,
+                "labels": rendered.labels,
+            }});
+            context.leadership.check()?;
+            let mended =
+                api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
+            context.metrics.wrote(&kind, "patch");
+            context.written.present(&kind, &mended.metadata);
+            to_value(mended).map_err(failed)
         }
         (Write::Apply, _) => {
             if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
@@ -202,6 +219,12 @@ async fn settle(
             patch_applied(context, api, item, Expect::Uid(found.uid)).await
         }
     }
+}
+
+/// Whether an object has none of our labels with another value.
+fn lacks_labels_only(found: &kube::api::ObjectMeta, rendered: &kube::api::ObjectMeta) -> bool {
+    let has = |label: &String| found.labels.as_ref().and_then(|labels| labels.get(label));
+    rendered.labels.iter().flatten().all(|(label, value)| has(label).is_none_or(|found| found == value))
 }
 
 /// What a server-side apply is for; anything else is a conflict.

@@ -46,9 +46,21 @@ impl Keyed for ControllerRevision {}
 impl Keyed for Job {}
 impl Keyed for Pod {}
 impl Keyed for PodDisruptionBudget {}
-impl Keyed for ReplicaSet {}
 impl Keyed for Service {}
 impl Keyed for ServiceAccount {}
+
+impl Keyed for ReplicaSet {
+    /// By its owner, too: pods are told apart by the ReplicaSets that made them, so one whose labels somebody took off must
+    /// not be lost.
+    fn keys(&self) -> Vec<Key> {
+        let label = |name: &str| self.labels().get(name).cloned();
+        let mut owners = self.owner_references().iter();
+        let owner =
+            owners.find(|owner| owner.controller == Some(true) && owner.kind == ModelDeployment::kind(&()));
+        let deployment = owner.map(|owner| owner.name.clone()).or_else(|| label(DEPLOYMENT_LABEL));
+        label(MODEL_LABEL).map(Key::Model).into_iter().chain(deployment.map(Key::Deployment)).collect()
+    }
+}
 
 impl Keyed for Model {
     const IS_RECONCILED: bool = true;

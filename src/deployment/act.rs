@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::{
     DeploymentError,
-    build::{Owner, build_replica_set, build_traffic, traffic_text},
+    build::{Owner, build_replica_set, build_traffic, revision_labels, traffic_text},
     fetch::Found,
     look::Look,
     record::Record,
@@ -34,8 +34,8 @@ use crate::{
         ModelDeployment,
         model_deployment::ActionRequest,
         name::{
-            DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, REPAIR_ANNOTATION, REVISION_LABEL,
-            SET_ASIDE_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE,
+            DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, REPAIR_ANNOTATION,
+            REVISION_LABEL, SET_ASIDE_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE,
         },
     },
     apply::{self, ApplyError},
@@ -232,6 +232,10 @@ impl Stage<'_> {
                 Wrong::Owner => {
                     apply::patch_observed::<ReplicaSet>(self.context, set, owners.clone()).await?
                 }
+                Wrong::Labels => {
+                    let labels = json!({"metadata": {"labels": self.labels(name)}});
+                    apply::patch_observed::<ReplicaSet>(self.context, set, labels).await?
+                }
                 Wrong::Template => self.put_back(name, set).await?,
             };
             self.record_admission(name, &answer).await?;
@@ -273,6 +277,12 @@ impl Stage<'_> {
         Ok(apply::patch_observed(self.context, pod, patch).await.map(drop)?)
     }
 
+    /// The labels of a revision's ReplicaSet.
+    fn labels(&self, name: &str) -> BTreeMap<&'static str, String> {
+        let of_revision = self.data.get(name).map(|data| revision_labels(&self.owner, name, &data.version));
+        of_revision.into_iter().flatten().chain([(MANAGED_BY_LABEL, MANAGED_BY.to_owned())]).collect()
+    }
+
     /// What [`Self::repair`] would write.
     pub fn repairs(&self) -> Repairs<'_> {
         let revisions = self
@@ -287,6 +297,8 @@ impl Stage<'_> {
             let revision = self.found.revision(name).map(AsRef::as_ref);
             if ownerless(set.metadata.owner_references.as_deref()) {
                 Some((name.as_str(), set.as_ref(), Wrong::Owner))
+            } else if self.labels(name).iter().any(|(key, value)| set.labels().get(*key) != Some(value)) {
+                Some((name.as_str(), set.as_ref(), Wrong::Labels))
             } else if template::is_as_admitted(set, data, revision) {
                 None
             } else {
@@ -301,6 +313,8 @@ impl Stage<'_> {
 enum Wrong {
     /// No controller owns it.
     Owner,
+    /// Labels are not as they were made.
+    Labels,
     /// Somebody changed its template.
     Template,
 }

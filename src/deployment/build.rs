@@ -8,7 +8,7 @@ mod revision;
 
 pub use around::{build_disruption_budget, build_service, build_traffic, traffic_text};
 pub use pod::{FETCH, SERVE};
-pub use revision::{build_replica_set, build_revision};
+pub use revision::{build_replica_set, build_revision, revision_labels};
 
 /// What the objects of one ModelDeployment have in common.
 #[derive(Clone, Debug)]

@@ -1,7 +1,11 @@
 //! Fetch: what exists around a ModelDeployment. In go the caches, or, before anything is written, the API server itself;
 //! out comes [`Found`]. Needs a client.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -66,12 +70,20 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
 pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
     let traffic_maps = context.api::<ConfigMap>(namespace);
     let traffic_name = traffic(name);
-    let (revisions, replica_sets, pods, traffic) = futures::try_join!(
+    let (revisions, mut replica_sets, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
         list(context, name, namespace),
         list(context, name, namespace),
         traffic_maps.get_opt(&traffic_name),
     )?;
+    // what lost the label that was asked for is known by its owner
+    let listed: BTreeSet<_> = replica_sets.iter().map(|set: &Arc<ReplicaSet>| set.name_any()).collect();
+    let ours = Key::Deployment(name.to_owned());
+    for name in context.caches.replica_sets.names(namespace, &ours) {
+        if !listed.contains(name.as_ref()) {
+            replica_sets.extend(context.api::<ReplicaSet>(namespace).get_opt(&name).await?.map(Arc::new));
+        }
+    }
     Ok(Found { uid: String::new(), revisions, replica_sets, pods, traffic: traffic.map(Arc::new) })
 }
 
@@ -121,7 +133,7 @@ impl Found {
             return aside;
         }
         let set = self.replica_sets.iter().find(|set| set.uid().as_ref() == Some(&controller.uid))?;
-        let name = short(set.as_ref())?;
+        let name = short_of(set)?;
         Some(if template::is_stray(pod, set) { Place::Aside(name) } else { Place::Revision(name) })
     }
 
@@ -178,7 +190,7 @@ impl Found {
             }
         }
         for object in &self.replica_sets {
-            if let Some(name) = short(object.as_ref()) {
+            if let Some(name) = short_of(object) {
                 let revision = revisions.entry(name).or_default();
                 revision.scale = Some(observe_scale(object));
                 revision.problem = refusal(object);
@@ -229,7 +241,7 @@ impl Found {
 
     /// The ReplicaSet of this revision.
     pub fn replica_set(&self, name: &str) -> Option<&Arc<ReplicaSet>> {
-        self.replica_sets.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
+        self.replica_sets.iter().find(|object| short_of(object).as_deref() == Some(name))
     }
 }
 
@@ -245,6 +257,11 @@ pub enum Place {
 /// The revision that an object belongs to.
 fn short<K: Resource>(object: &K) -> Option<String> {
     object.labels().get(REVISION_LABEL).cloned()
+}
+
+/// The revision of a ReplicaSet, by its name where the label is gone.
+fn short_of(set: &ReplicaSet) -> Option<String> {
+    short(set).or_else(|| Some(set.name_any().rsplit_once('-')?.1.to_owned()))
 }
 
 /// An evicted pod stays as an object for a while; the ReplicaSet does not count it, and neither does a rollout.

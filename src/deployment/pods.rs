@@ -98,6 +98,8 @@ pub fn refusal(set: &ReplicaSet) -> Option<Problem> {
     let conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let failure = conditions
         .into_iter()
+        // the same condition says that a pod could not be deleted
+        .filter(|condition| condition.reason.as_deref() != Some("FailedDelete"))
         .find(|condition| condition.type_ == REPLICA_FAILURE && condition.status == "True")?;
     Some(problem(
         "PodsRefused",

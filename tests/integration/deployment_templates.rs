@@ -375,3 +375,33 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
     .await;
     assert!(outcome.is_ok(), "it is looked at again");
 }
+
+#[tokio::test]
+async fn a_replica_set_whose_label_somebody_took_off_is_known_by_its_owner_and_gets_it_back() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { revision, short } = made(&object, &mut context, true);
+    let name = format!("digits-{short}");
+    let mut bare = context.caches.replica_sets.get("space", &name).unwrap().as_ref().clone();
+    bare.metadata.labels.as_mut().unwrap().retain(|key, _| key == "app.kubernetes.io/managed-by");
+    context.caches.replica_sets = Cache::fixed(vec![bare.clone()]);
+    play(reconciled(&object, context), async {
+        // the list by label lacks it
+        crate::deployment_scenarios::fresh_look(
+            &mut server,
+            vec![serde_json::to_value(&revision).unwrap()],
+            vec![],
+            &traffic(),
+        )
+        .await;
+        let path = path("apis/apps/v1", "replicasets", &name);
+        server.expect("GET", &path).await.object(&bare);
+        let call = server.expect("PATCH", &path).await;
+        assert_eq!(call.body["metadata"]["labels"]["modelwright.dev/deployment"], "digits");
+        assert_eq!(call.body["metadata"]["labels"]["modelwright.dev/revision"], short);
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}

@@ -40,7 +40,7 @@ pub fn build_revision(
         revision(owner.name, hash),
         owner.namespace,
         Some(owner.reference.clone()),
-        labels(owner, short_revision(hash), facts),
+        revision_labels(owner, short_revision(hash), facts),
     );
     metadata.annotations = Some([(REVISION_HASH_ANNOTATION.to_owned(), hash.to_owned())].into());
     ControllerRevision {
@@ -58,7 +58,7 @@ pub fn build_replica_set(owner: &Owner<'_>, short: &str, data: &RevisionData, re
             revision(owner.name, short),
             owner.namespace,
             Some(owner.reference.clone()),
-            labels(owner, short, &data.version),
+            revision_labels(owner, short, &data.version),
         ),
         spec: Some(ReplicaSetSpec {
             replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
@@ -84,7 +84,8 @@ fn raw(data: &RevisionData) -> RawExtension {
     RawExtension(serde_json::to_value(data).expect("strings, numbers and maps with string keys are JSON"))
 }
 
-fn labels(owner: &Owner<'_>, short: &str, facts: &Facts) -> [(&'static str, String); 4] {
+/// The labels of a revision's objects.
+pub fn revision_labels(owner: &Owner<'_>, short: &str, facts: &Facts) -> [(&'static str, String); 4] {
     [
         (DEPLOYMENT_LABEL, owner.name.to_owned()),
         (REVISION_LABEL, short.to_owned()),
