@@ -80,8 +80,8 @@ pub fn selected_uid(set: &ReplicaSet) -> &str {
 /// Whether the template is the one that was asked for, or the one that the API server made of it.
 pub fn is_as_admitted(set: &ReplicaSet, data: &RevisionData, revision: Option<&ControllerRevision>) -> bool {
     let present = json_of(template_of(set));
-    same(&with_defaults(present.clone()), &asked_for(set, data))
-        || admitted(revision).is_some_and(|admitted| same(&present, &admitted))
+    admitted(revision).is_some_and(|admitted| same(&present, &admitted))
+        || same(&with_defaults(present), &asked_for(set, data))
 }
 
 /// What to record on a ControllerRevision of the API server's answer to a write of its ReplicaSet: annotations, of which

@@ -18,7 +18,9 @@ use serde_json::json;
 
 use crate::{
     deployment_fixtures::{data, deployment, observed, pod, revision},
-    deployment_scenarios::{World, around, fresh_look, made, one_version, path, paused, reconciled},
+    deployment_scenarios::{
+        World, around, fresh_look_without_the_set, made, one_version, path, paused, reconciled,
+    },
     deployment_status::{Case, NEW, OLD, case, problem, quarantined, rolling, rollout, serving, stable},
     scenario::{ApiServer, context, play},
 };
@@ -93,7 +95,7 @@ async fn up_to_the_promotion(server: &mut ApiServer, world: &World) {
     let found = serde_json::to_value(&world.revision).unwrap();
     let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
         "data": {"traffic.json": "{\"drain\":[]}"}});
-    fresh_look(server, vec![found], vec![], &traffic).await;
+    fresh_look_without_the_set(server, vec![found], &traffic).await;
     let call = server.next().await;
     assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
     call.object(&world.revision);

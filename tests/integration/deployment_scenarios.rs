@@ -127,6 +127,19 @@ pub async fn fresh_look(
     }
 }
 
+/// Answers the fresh look, where the ReplicaSet that the cache holds is gone.
+pub async fn fresh_look_without_the_set(server: &mut ApiServer, revisions: Vec<Value>, traffic: &Value) {
+    fresh_look(server, revisions, vec![], traffic).await;
+    let call = server.next().await;
+    assert!(
+        call.method == "GET" && call.path.contains("/replicasets/digits-"),
+        "{} {}",
+        call.method,
+        call.path
+    );
+    call.error(404, "NotFound", "not found");
+}
+
 pub fn paused() -> ModelDeployment {
     deployment(json!({"model": "digits", "version": 1, "replicas": 0}))
 }
@@ -166,10 +179,9 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
     let found = serde_json::to_value(&world.revision).unwrap();
     let name = format!("digits-{}", world.short);
     play(reconciled(&object, context), async {
-        fresh_look(
+        fresh_look_without_the_set(
             &mut server,
             vec![found],
-            vec![],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -201,10 +213,9 @@ async fn a_cache_that_is_behind_leads_to_another_look_and_to_no_replica_set() {
     let world = made(&object, &mut context, false);
     let found = serde_json::to_value(&world.revision).unwrap();
     let action = play(reconciled(&object, context), async {
-        fresh_look(
+        fresh_look_without_the_set(
             &mut server,
             vec![found],
-            vec![],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -261,7 +272,7 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
         "data": {"traffic.json": "{\"drain\":[]}"}});
     let found = serde_json::to_value(&world.revision).unwrap();
     let action = play(reconciled(&object, context), async {
-        fresh_look(&mut server, vec![found], vec![], &traffic).await;
+        fresh_look_without_the_set(&mut server, vec![found], &traffic).await;
         let name = format!("digits-{}", world.short);
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");
