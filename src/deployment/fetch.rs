@@ -111,7 +111,7 @@ impl Found {
         self.revisions.retain(|object| ours(&object.metadata.owner_references));
         self.replica_sets.retain(|object| ours(&object.metadata.owner_references));
         self.traffic = self.traffic.filter(|object| ours(&object.metadata.owner_references));
-        self.uid = uid.unwrap_or_default().to_owned();
+        uid.unwrap_or_default().clone_into(&mut self.uid);
         let pods = std::mem::take(&mut self.pods);
         self.pods = pods.into_iter().filter(|pod| self.place(pod).is_some()).collect();
         self

@@ -65,6 +65,8 @@ fn defaulted(set: &mut Value) {
     }
 }
 
+type Change = fn(&mut Value);
+
 fn changed(set: &ReplicaSet, change: impl Fn(&mut Value)) -> ReplicaSet {
     let mut value = serde_json::to_value(set).unwrap();
     change(&mut value["spec"]["template"]);
@@ -109,7 +111,7 @@ fn a_template_with_the_defaults_of_the_api_server_is_as_it_was_made() {
 
 #[test]
 fn whatever_is_changed_in_a_template_is_seen() {
-    let changes: [(&str, fn(&mut Value)); 8] = [
+    let all: [(&str, Change); 8] = [
         ("a field that was not set", add_node_selector),
         ("a value", |template| template["spec"]["containers"][0]["image"] = "other:1".into()),
         ("a further container", |template| {
@@ -129,7 +131,7 @@ fn whatever_is_changed_in_a_template_is_seen() {
             template["spec"]["containers"][0].as_object_mut().unwrap().remove("livenessProbe");
         }),
     ];
-    for (what, change) in changes {
+    for (what, change) in all {
         let (set, data) = (set(), data(1));
         let changed = changed(&set, change);
         assert!(!template::is_as_admitted(&changed, &data, None), "{what}");
