@@ -231,7 +231,7 @@ async fn act(
     present = attempt!(fresh(present.meaning.obstacle.clone()).await);
     // what is put back first, then the pods that came of it
     for _ in 0..2 {
-        let repaired = present.stage(context, deployment, owner.clone(), now).repair().await;
+        let repaired = present.stage(context, deployment, owner.clone(), now).repair(happened).await;
         if !attempt!(repaired) {
             break;
         }

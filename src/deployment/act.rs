@@ -221,7 +221,7 @@ impl Stage<'_> {
 
     /// Puts back what somebody changed in a ReplicaSet's template, sets aside the pods that came of it, and takes over what
     /// lost its owner. Out comes whether there was anything.
-    pub async fn repair(&self) -> Result<bool, DeploymentError> {
+    pub async fn repair(&self, happened: &mut Vec<Happening>) -> Result<bool, DeploymentError> {
         let repairs = self.repairs();
         let owners = json!({"metadata": {"ownerReferences": [self.owner.reference]}});
         for object in &repairs.revisions {
@@ -236,7 +236,11 @@ impl Stage<'_> {
                     let labels = json!({"metadata": {"labels": self.labels(name)}});
                     apply::patch_observed::<ReplicaSet>(self.context, set, labels).await?
                 }
-                Wrong::Template => self.put_back(name, set).await?,
+                Wrong::Template => {
+                    let answer = self.put_back(name, set).await?;
+                    happened.push(put_back_told(set));
+                    answer
+                }
             };
             self.record_admission(name, &answer).await?;
         }
@@ -307,6 +311,14 @@ impl Stage<'_> {
         });
         Repairs { revisions, sets: sets.collect(), strays: self.found.strays().collect() }
     }
+}
+
+fn put_back_told(set: &ReplicaSet) -> Happening {
+    let name = set.name_any();
+    let message = format!(
+        "the pod template of ReplicaSet {name} was changed by somebody else, and is put back; to change pods, change the spec of the ModelDeployment"
+    );
+    Happening { warning: true, reason: "TemplatePutBack", message }
 }
 
 /// What is wrong with a ReplicaSet. One thing at a time: the next look sees whether there is another.

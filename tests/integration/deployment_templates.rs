@@ -372,6 +372,10 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         assert_eq!(call.body["metadata"]["labels"], json!({"modelwright.dev/revision": null}));
         assert_eq!(call.body["metadata"]["resourceVersion"], "7");
         call.error(409, "Conflict", "somebody was faster");
+        let call = server.next().await;
+        assert_eq!(call.body["reason"], "TemplatePutBack", "people are told");
+        assert!(call.body["note"].as_str().unwrap().contains(&name), "{}", call.body);
+        call.echo();
         server.nothing_more().await;
     })
     .await;
