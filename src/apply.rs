@@ -194,8 +194,25 @@ async fn settle(
                 observed.pointer("/metadata/labels").unwrap_or(&Value::Null),
                 item.value.pointer("/metadata/labels").unwrap_or(&Value::Null),
             );
+            if same {
+                return Ok(observed.clone());
+            }
             // another content under a name that we chose from a cache that was behind
-            if same { Ok(observed.clone()) } else { Err(ApplyError::Stale { kind, name }) }
+            if !lacks_labels_only(&found, &rendered) {
+                return Err(ApplyError::Stale { kind, name });
+            }
+            // what somebody took off hides the object from us
+            let patch = json!({"metadata": {
+                "resourceVersion": found.resource_version,
+                "uid": found.uid,
+                "labels": rendered.labels,
+            }});
+            context.leadership.check()?;
+            let mended =
+                api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
+            context.metrics.wrote(&kind, "patch");
+            context.written.present(&kind, &mended.metadata);
+            to_value(mended).map_err(failed)
         }
         (Write::Apply, _) => {
             if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
@@ -204,6 +221,12 @@ async fn settle(
             patch_applied(context, api, item, Expect::Uid(found.uid)).await
         }
     }
+}
+
+/// Whether an object has none of our labels with another value.
+fn lacks_labels_only(found: &kube::api::ObjectMeta, rendered: &kube::api::ObjectMeta) -> bool {
+    let has = |label: &String| found.labels.as_ref().and_then(|labels| labels.get(label));
+    rendered.labels.iter().flatten().all(|(label, value)| has(label).is_none_or(|found| found == value))
 }
 
 /// What a server-side apply is for; anything else is a conflict.
@@ -269,7 +292,6 @@ pub async fn patch_observed<K>(context: &Context, object: &K, mut patch: Value) 
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let (kind, name) = (K::kind(&()), object.name_any());
     if let Some(members) = patch.as_object_mut() {
         let metadata = members.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
@@ -277,11 +299,42 @@ where
             metadata.insert("resourceVersion".into(), object.resource_version().into());
         }
     }
+    patch_by(context, object, &Patch::Merge(patch)).await
+}
+
+/// Takes a JSON patch to exactly the object that was read: another state of it is [`ApplyError::Stale`].
+pub async fn json_patch_observed<K>(context: &Context, object: &K, operations: Value) -> Result<K, ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let version =
+        json!({"op": "replace", "path": "/metadata/resourceVersion", "value": object.resource_version()});
+    let operations = operations.as_array().into_iter().flatten().cloned();
+    let patch = Value::Array([version].into_iter().chain(operations).collect());
+    let failed = |error| ApplyError::of(&K::kind(&()), &object.name_any(), error);
+    let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError).map_err(failed)?;
+    patch_by(context, object, &Patch::<Value>::Json(patch)).await
+}
+
+/// Merge-patches annotations of the object with this UID, whatever else of it changed.
+pub async fn annotate<K>(context: &Context, object: &K, annotations: Value) -> Result<K, ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let patch = json!({"metadata": {"uid": object.uid(), "annotations": annotations}});
+    patch_by(context, object, &Patch::Merge(patch)).await
+}
+
+async fn patch_by<K>(context: &Context, object: &K, patch: &Patch<Value>) -> Result<K, ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let (kind, name) = (K::kind(&()), object.name_any());
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     context.leadership.check()?;
     let patched = context
         .raw::<K>(&object.namespace().unwrap_or_default())
-        .patch(&name, &parameters, &Patch::Merge(patch))
+        .patch(&name, &parameters, patch)
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "patch");

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{ControllerRevision, Deployment},
+        apps::v1::{ControllerRevision, ReplicaSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Pod, Service, ServiceAccount},
         policy::v1::PodDisruptionBudget,
@@ -164,8 +164,8 @@ pub struct Caches {
     pub pods: Cache<Pod>,
     /// Our ControllerRevisions.
     pub revisions: Cache<ControllerRevision>,
-    /// Our Deployments, with what is read of their status.
-    pub deployments: Cache<Deployment>,
+    /// Our ReplicaSets, with what is read of their status.
+    pub replica_sets: Cache<ReplicaSet>,
     /// Our Services.
     pub services: Cache<Service>,
     /// Our PodDisruptionBudgets, without their status.
@@ -191,7 +191,7 @@ impl Caches {
             jobs: scope.cache(&ours, keep),
             pods: scope.cache(&ours, trim::trim_pod),
             revisions: scope.cache(&ours, keep),
-            deployments: scope.cache(&ours, trim::trim_deployment),
+            replica_sets: scope.cache(&ours, trim::trim_replica_set),
             services: scope.cache(&ours, keep),
             disruption_budgets: scope.cache(&ours, trim::trim_budget),
             config_maps: scope.cache(&ours, keep),
@@ -209,7 +209,7 @@ impl Caches {
             Box::pin(self.jobs.synced()),
             Box::pin(self.pods.synced()),
             Box::pin(self.revisions.synced()),
-            Box::pin(self.deployments.synced()),
+            Box::pin(self.replica_sets.synced()),
             Box::pin(self.services.synced()),
             Box::pin(self.disruption_budgets.synced()),
             Box::pin(self.config_maps.synced()),

@@ -14,6 +14,7 @@ pub mod record;
 pub mod revision;
 pub mod rollout;
 pub mod status;
+pub mod template;
 pub mod triggers;
 pub mod unreadable;
 pub mod validate;
@@ -202,7 +203,7 @@ async fn act(
             }
         };
     }
-    attempt!(apply_around(context, &owner, present.meaning.intent.replicas).await);
+    attempt!(apply_around(context, &owner, &present).await);
     let mut is_known = true;
     if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
         let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
@@ -232,8 +233,12 @@ async fn act(
         }
     }
     present = attempt!(fresh(present.meaning.obstacle.clone()).await);
-    let repaired = present.stage(context, deployment, owner.clone(), now).repair().await;
-    if attempt!(repaired) {
+    // what is put back first, then the pods that came of it
+    for _ in 0..2 {
+        let repaired = present.stage(context, deployment, owner.clone(), now).repair(happened).await;
+        if !attempt!(repaired) {
+            break;
+        }
         present = attempt!(fresh(present.meaning.obstacle.clone()).await);
     }
     let carried = present.stage(context, deployment, owner, now).carry_out(&present.decision, happened).await;
@@ -268,14 +273,19 @@ async fn make_revision(
 }
 
 /// The Service, and the budget of what has, or had, several pods.
-async fn apply_around(context: &Context, owner: &Owner<'_>, replicas: u32) -> Result<(), DeploymentError> {
-    let caches = &context.caches;
+async fn apply_around(context: &Context, owner: &Owner<'_>, look: &Look) -> Result<(), DeploymentError> {
+    let (caches, replicas) = (&context.caches, look.meaning.intent.replicas);
+    let uid = look.found.pods_uid();
     let mut objects = Objects::default();
     let service = caches.services.get(owner.namespace, owner.name);
-    objects.push(Write::Apply, &build::build_service(owner), service.as_deref())?;
+    objects.push(Write::Apply, &build::build_service(owner, uid.as_deref()), service.as_deref())?;
     let budget = caches.disruption_budgets.get(owner.namespace, owner.name);
     if replicas > 1 || budget.is_some() {
-        objects.push(Write::Apply, &build::build_disruption_budget(owner), budget.as_deref())?;
+        objects.push(
+            Write::Apply,
+            &build::build_disruption_budget(owner, uid.as_deref()),
+            budget.as_deref(),
+        )?;
     }
     apply::apply_objects(context, objects).await?;
     Ok(())

@@ -192,6 +192,11 @@ pub fn contains(observed: &Value, rendered: &Value) -> bool {
     contains_under(observed, rendered, false)
 }
 
+/// Whether two objects say the same, as far as [`contains`] tells things apart.
+pub fn same(one: &Value, other: &Value) -> bool {
+    contains(one, other) && contains(other, one)
+}
+
 fn contains_under(observed: &Value, rendered: &Value, quantities: bool) -> bool {
     match (observed, rendered) {
         (_, Value::Null) => true,

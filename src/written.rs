@@ -131,7 +131,7 @@ fn cached(caches: &Caches, namespace: &str, write: &Expected) -> Option<ObjectMe
     match write.kind.as_str() {
         "ConfigMap" => caches.config_maps.metadata(namespace, name),
         "ControllerRevision" => caches.revisions.metadata(namespace, name),
-        "Deployment" => caches.deployments.metadata(namespace, name),
+        "ReplicaSet" => caches.replica_sets.metadata(namespace, name),
         "ModelDeployment" => caches.model_deployments.metadata(namespace, name),
         "Pod" => caches.pods.metadata(namespace, name),
         "PodDisruptionBudget" => caches.disruption_budgets.metadata(namespace, name),

@@ -181,7 +181,7 @@ pub struct RollingUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"))]
     pub progress_deadline: Option<String>,
-    /// Whether a rollout past its deadline goes back to the stable revision and is not tried again until the spec changes.
+    /// Whether a rollout past its deadline goes back to the stable revision and is not tried again until it is asked for.
     /// Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_rollback: Option<bool>,

@@ -57,6 +57,16 @@ pub const STORE_SECRET: &str = "modelwright-store";
 pub const REVISION_HASH_ANNOTATION: &str = "modelwright.dev/revision-hash";
 /// Annotation of a serving pod: since when it leaves service, RFC 3339.
 pub const LEAVING_ANNOTATION: &str = "modelwright.dev/leaving-since";
+/// Label of serving pods: the UID of the ModelDeployment that their ReplicaSet was made for. Selectors carry it, so that pods
+/// of one that was deleted are never taken for those of the next with its name.
+pub const DEPLOYMENT_UID_LABEL: &str = "modelwright.dev/deployment-uid";
+/// Annotation of a ControllerRevision: the template of its ReplicaSet, as JSON, where the API server admitted another one
+/// than was asked for.
+pub const ADMITTED_ANNOTATION: &str = "modelwright.dev/admitted-template";
+/// Annotation of a ReplicaSet whose template was put back: what is recorded of that, as JSON. Its pods carry the mark.
+pub const REPAIR_ANNOTATION: &str = "modelwright.dev/repair";
+/// Annotation of a pod that was born of a template which somebody had changed: the revision that it is no pod of.
+pub const SET_ASIDE_ANNOTATION: &str = "modelwright.dev/set-aside-from";
 /// Annotation of a pod: the ReplicaSet deletes the lowest first.
 pub const DELETION_COST_ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 
@@ -78,7 +88,7 @@ pub fn short_revision(hash: &str) -> &str {
     crate::hash::short(hash, 10)
 }
 
-/// `<deployment>-<short revision>`, the name of a revision's ControllerRevision and Deployment.
+/// `<deployment>-<short revision>`, the name of a revision's ControllerRevision and ReplicaSet.
 pub fn revision(deployment: &str, hash: &str) -> String {
     format!("{deployment}-{}", short_revision(hash))
 }
@@ -101,8 +111,8 @@ mod tests {
             run_job(&longest, &"f".repeat(64)),
             traffic(&longest),
         ] {
-            // a Deployment's pods get `-<10>-<5>` behind the name
-            assert!(name.len() + 17 <= 72 && name.len() <= 63, "{name}");
+            // a ReplicaSet's pods get `-<5>` behind the name
+            assert!(name.len() + 6 <= 63, "{name}");
         }
     }
 }

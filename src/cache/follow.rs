@@ -113,35 +113,34 @@ fn handle<K>(event: &Event<Kept<K>>) -> Event<Handle<K>> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+    use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::ConfigMap};
     use kube::{Resource as _, ResourceExt as _};
     use serde_json::json;
 
     use super::*;
     use crate::{
         api::Model,
-        cache::{index::Key, text::Dictionary, trim::trim_deployment},
+        cache::{index::Key, text::Dictionary, trim::trim_replica_set},
     };
 
-    fn deployment(dictionary: &Dictionary, version: &str, replicas: u32, ready: u32) -> Kept<Deployment> {
-        let mut deployment: Deployment = serde_json::from_value(json!({
+    fn replica_set(dictionary: &Dictionary, version: &str, replicas: u32, ready: u32) -> Kept<ReplicaSet> {
+        let mut set: ReplicaSet = serde_json::from_value(json!({
             "metadata": {
                 "name": "one-1", "namespace": "space", "uid": "u", "resourceVersion": version,
                 "labels": {"modelwright.dev/deployment": "one"},
-                "annotations": {"deployment.kubernetes.io/revision": version},
             },
             "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "serve"}]}}},
             "status": {
                 "observedGeneration": 1, "replicas": replicas, "readyReplicas": ready,
-                "conditions": [{"type": "Progressing", "status": "True", "message": version}],
+                "fullyLabeledReplicas": replicas, "availableReplicas": ready,
             },
         }))
         .unwrap();
-        trim_deployment(&mut deployment);
-        Kept::new(deployment, dictionary)
+        trim_replica_set(&mut set);
+        Kept::new(set, dictionary)
     }
 
-    fn versions(changed: &[Change<Deployment>]) -> Vec<String> {
+    fn versions(changed: &[Change<ReplicaSet>]) -> Vec<String> {
         changed.iter().map(|change| change.object.metadata().resource_version.unwrap()).collect()
     }
 
@@ -173,25 +172,28 @@ mod tests {
     fn what_changes_is_told_and_what_nobody_reads_is_not() {
         let (mut follower, objects, _) = Follower::new();
         let dictionary = Dictionary::default();
-        let deployment = |version, replicas, ready| deployment(&dictionary, version, replicas, ready);
-        deployment("1", 0, 0);
+        let replica_set = |version, replicas, ready| replica_set(&dictionary, version, replicas, ready);
+        replica_set("1", 0, 0);
         assert!(follower.follow(Event::Init).is_empty());
-        assert!(follower.follow(Event::InitApply(deployment("10", 0, 0))).is_empty());
+        assert!(follower.follow(Event::InitApply(replica_set("10", 0, 0))).is_empty());
         assert_eq!(versions(&follower.follow(Event::InitDone)), ["10"]);
-        let scaled = follower.follow(Event::Apply(deployment("11", 1, 0)));
+        let scaled = follower.follow(Event::Apply(replica_set("11", 1, 0)));
         assert_eq!((versions(&scaled), scaled[0].is_standing), (vec!["11".into()], false));
-        assert!(follower.follow(Event::Apply(deployment("12", 1, 1))).is_empty());
+        assert!(follower.follow(Event::Apply(replica_set("12", 1, 1))).is_empty());
         let one = objects.read().unwrap().get("space", "one-1").unwrap().open().unwrap();
         assert_eq!(one.resource_version().as_deref(), Some("12"), "the next write is made against this");
-        assert_eq!(one.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].name, "serve");
+        assert_eq!(
+            one.spec.as_ref().unwrap().template.as_ref().unwrap().spec.as_ref().unwrap().containers[0].name,
+            "serve"
+        );
         let key = Key::Deployment("one".into());
         assert_eq!(objects.read().unwrap().names("space", &key), [Box::from("one-1")]);
         // gone while nobody watched
         follower.follow(Event::Init);
         assert_eq!(versions(&follower.follow(Event::InitDone)), ["12"]);
         assert!(objects.read().unwrap().names("space", &key).is_empty());
-        assert!(follower.follow(Event::Apply(deployment("13", 1, 1)))[0].is_standing);
-        assert_eq!(versions(&follower.follow(Event::Delete(deployment("14", 1, 1)))), ["14"]);
+        assert!(follower.follow(Event::Apply(replica_set("13", 1, 1)))[0].is_standing);
+        assert_eq!(versions(&follower.follow(Event::Delete(replica_set("14", 1, 1)))), ["14"]);
         assert!(objects.read().unwrap().get("space", "one-1").is_none());
     }
 
@@ -221,7 +223,7 @@ mod tests {
         assert!(names().is_empty(), "gone while nobody watched");
 
         let (mut follower, objects, handles) = Follower::new();
-        follower.follow(Event::Apply(deployment(&dictionary, "1", 0, 0)));
+        follower.follow(Event::Apply(replica_set(&dictionary, "1", 0, 0)));
         assert!(objects.read().unwrap().get("space", "one-1").is_some() && handles.state().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
+    apps::v1::{ControllerRevision, ReplicaSet},
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     policy::v1::PodDisruptionBudget,
@@ -58,12 +58,24 @@ fn named<K>(raw: &Raw<K>) -> Option<Key> {
 
 impl Keyed for ConfigMap {}
 impl Keyed for ControllerRevision {}
-impl Keyed for Deployment {}
 impl Keyed for Job {}
 impl Keyed for Pod {}
 impl Keyed for PodDisruptionBudget {}
 impl Keyed for Service {}
 impl Keyed for ServiceAccount {}
+
+impl Keyed for ReplicaSet {
+    /// By its owner, too: pods are told apart by the ReplicaSets that made them, so one whose labels somebody took off must
+    /// not be lost.
+    fn keys(&self) -> Vec<Key> {
+        let label = |name: &str| self.labels().get(name).cloned();
+        let mut owners = self.owner_references().iter();
+        let owner =
+            owners.find(|owner| owner.controller == Some(true) && owner.kind == ModelDeployment::kind(&()));
+        let deployment = owner.map(|owner| owner.name.clone()).or_else(|| label(DEPLOYMENT_LABEL));
+        label(MODEL_LABEL).map(Key::Model).into_iter().chain(deployment.map(Key::Deployment)).collect()
+    }
+}
 
 impl Keyed for Model {
     const IS_RECONCILED: bool = true;

@@ -1,16 +1,14 @@
 //! What nobody reads of an object, dropped before it is kept: neither memory nor a reconcile is spent on it. Pure.
 
 use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentStatus},
+    apps::v1::{ReplicaSet, ReplicaSetStatus},
     core::v1::{Pod, PodSpec},
     policy::v1::PodDisruptionBudget,
 };
-use kube::{ResourceExt as _, api::ObjectMeta};
+use kube::api::ObjectMeta;
 
-/// Condition of a Deployment whose pods are refused; the only one that is read.
+/// Condition of a ReplicaSet whose pods are refused; the only one that is read.
 pub const REPLICA_FAILURE: &str = "ReplicaFailure";
-/// The Deployment controller's own counter.
-const ROLLOUT_ANNOTATION: &str = "deployment.kubernetes.io/revision";
 
 /// Drops what nobody reads of any object.
 pub fn trim(metadata: &mut ObjectMeta) {
@@ -24,20 +22,19 @@ pub fn trim_pod(pod: &mut Pod) {
     }
 }
 
-/// Keeps of a Deployment's status how many pods were made for which generation, and why none can be.
-pub fn trim_deployment(deployment: &mut Deployment) {
-    deployment.annotations_mut().remove(ROLLOUT_ANNOTATION);
-    let Some(status) = deployment.status.take() else { return };
+/// Keeps of a ReplicaSet's status how many pods were made for which generation, and why none can be.
+pub fn trim_replica_set(set: &mut ReplicaSet) {
+    let Some(status) = set.status.take() else { return };
     let mut conditions = status.conditions.unwrap_or_default();
     conditions.retain(|condition| condition.type_ == REPLICA_FAILURE);
     for condition in &mut conditions {
-        (condition.last_transition_time, condition.last_update_time) = (None, None);
+        condition.last_transition_time = None;
     }
-    deployment.status = Some(DeploymentStatus {
+    set.status = Some(ReplicaSetStatus {
         observed_generation: status.observed_generation,
         replicas: status.replicas,
         conditions: (!conditions.is_empty()).then_some(conditions),
-        ..DeploymentStatus::default()
+        ..ReplicaSetStatus::default()
     });
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        apps::v1::{ControllerRevision, Deployment},
+        apps::v1::{ControllerRevision, ReplicaSet},
         core::v1::{ConfigMap, Pod},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -20,24 +20,28 @@ use serde_json::{Value, json};
 
 use super::{
     DeploymentError,
-    build::{Owner, build_deployment, build_traffic, traffic_text},
+    build::{Owner, build_replica_set, build_traffic, revision_labels, traffic_text},
     fetch::Found,
     look::Look,
     record::Record,
     revision::RevisionData,
     rollout::Decision,
     status,
+    template::{self, Repair},
 };
 use crate::{
     api::{
         ModelDeployment,
         model_deployment::ActionRequest,
-        name::{DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
+        name::{
+            DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, REPAIR_ANNOTATION,
+            REVISION_LABEL, SET_ASIDE_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE,
+        },
     },
     apply::{self, ApplyError},
     context::Context,
     events::Happening,
-    objects::{Objects, Write, contains},
+    objects::{Objects, Write},
 };
 
 /// What a decision is written to.
@@ -103,9 +107,12 @@ impl Stage<'_> {
         for (name, replicas) in &decision.replicas {
             self.scale(name, *replicas).await?;
         }
+        for pod in self.found.pods.iter().filter(|pod| decision.remove.contains(&pod.name_any())) {
+            apply::delete::<Pod>(self.context, pod).await?;
+        }
         for name in &decision.retire {
-            if let Some(object) = self.found.deployment(name) {
-                apply::delete::<Deployment>(self.context, object).await?;
+            if let Some(object) = self.found.replica_set(name) {
+                apply::delete::<ReplicaSet>(self.context, object).await?;
             }
         }
         for name in &decision.forget {
@@ -184,67 +191,157 @@ impl Stage<'_> {
     }
 
     async fn scale(&self, name: &str, replicas: u32) -> Result<(), DeploymentError> {
-        if let Some(object) = self.found.deployment(name) {
+        if let Some(object) = self.found.replica_set(name) {
             let patch = json!({"spec": {"replicas": replicas}});
-            return Ok(apply::patch_observed::<Deployment>(self.context, object, patch).await.map(drop)?);
+            let answer = apply::patch_observed::<ReplicaSet>(self.context, object, patch).await?;
+            return self.record_admission(name, &answer).await;
         }
         let Some(data) = self.data.get(name) else { return Ok(()) };
+        let set = build_replica_set(&self.owner, name, data, replicas);
         let mut objects = Objects::default();
-        objects.push(Write::Create, &build_deployment(&self.owner, name, data, replicas), None)?;
-        apply::apply_objects(self.context, objects).await?;
+        objects.push(Write::Create, &set, None)?;
+        let answer = apply::apply_objects(self.context, objects).await?.get::<ReplicaSet>(&set.name_any());
+        match answer {
+            Some(answer) => self.record_admission(name, &answer).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Records what the API server made of the template that was just written: a policy may have changed it, and may do
+    /// so at any write.
+    async fn record_admission(&self, name: &str, answer: &ReplicaSet) -> Result<(), DeploymentError> {
+        let (Some(data), Some(revision)) = (self.data.get(name), self.found.revision(name)) else {
+            return Ok(());
+        };
+        if let Some(annotations) = template::admission(answer, data, revision) {
+            apply::annotate::<ControllerRevision>(self.context, revision, annotations).await?;
+        }
         Ok(())
     }
 
-    /// Puts back what somebody changed in a Deployment's template, and takes over what lost its owner. Out comes whether
-    /// there was anything.
-    pub async fn repair(&self) -> Result<bool, DeploymentError> {
+    /// Puts back what somebody changed in a ReplicaSet's template, sets aside the pods that came of it, and takes over what
+    /// lost its owner. Out comes whether there was anything.
+    pub async fn repair(&self, happened: &mut Vec<Happening>) -> Result<bool, DeploymentError> {
         let repairs = self.repairs();
-        for object in &repairs.orphans {
-            let owners = json!({"metadata": {"ownerReferences": [self.owner.reference]}});
-            apply::patch_observed::<ControllerRevision>(self.context, object, owners).await?;
+        let owners = json!({"metadata": {"ownerReferences": [self.owner.reference]}});
+        for object in &repairs.revisions {
+            apply::patch_observed::<ControllerRevision>(self.context, object, owners.clone()).await?;
         }
-        for (object, patch) in &repairs.patches {
-            apply::patch_observed::<Deployment>(self.context, object, patch.clone()).await?;
+        for (name, set, what) in &repairs.sets {
+            let answer = match what {
+                Wrong::Owner => {
+                    apply::patch_observed::<ReplicaSet>(self.context, set, owners.clone()).await?
+                }
+                Wrong::Labels => {
+                    let labels = json!({"metadata": {"labels": self.labels(name)}});
+                    apply::patch_observed::<ReplicaSet>(self.context, set, labels).await?
+                }
+                Wrong::Template => {
+                    let answer = self.put_back(name, set).await?;
+                    happened.push(put_back_told(set));
+                    answer
+                }
+            };
+            self.record_admission(name, &answer).await?;
+        }
+        for (pod, revision) in &repairs.strays {
+            self.set_aside(pod, revision).await?;
         }
         Ok(!repairs.is_empty())
     }
 
+    /// Puts back a template, under a mark that pods of the changed one do not have. Whole: a merge would leave what was
+    /// added.
+    async fn put_back(&self, name: &str, set: &ReplicaSet) -> Result<ReplicaSet, DeploymentError> {
+        let Some(data) = self.data.get(name) else { return Ok(set.clone()) };
+        let revision = self.found.revision(name).map(AsRef::as_ref);
+        let repair = Repair::next(set, data, revision, self.found.pods_of(set));
+        let mut annotations = set.annotations().clone();
+        annotations.insert(REPAIR_ANNOTATION.to_owned(), repair.annotation());
+        let operations = json!([
+            {"op": "add", "path": "/metadata/annotations", "value": annotations},
+            {"op": "replace", "path": "/spec/template", "value": template::made(data, template::selected_uid(set), Some(&repair))},
+        ]);
+        let answer = apply::json_patch_observed::<ReplicaSet>(self.context, set, operations).await?;
+        tracing::info!(
+            name = set.name_any(),
+            namespace = self.owner.namespace,
+            "put a changed template back"
+        );
+        Ok(answer)
+    }
+
+    /// Takes a pod from its ReplicaSet, which makes another one in its place.
+    async fn set_aside(&self, pod: &Pod, revision: &str) -> Result<(), DeploymentError> {
+        let patch = json!({"metadata": {
+            "labels": {REVISION_LABEL: null},
+            "annotations": {SET_ASIDE_ANNOTATION: revision},
+            "ownerReferences": [self.owner.reference],
+        }});
+        Ok(apply::patch_observed(self.context, pod, patch).await.map(drop)?)
+    }
+
+    /// The labels of a revision's ReplicaSet.
+    fn labels(&self, name: &str) -> BTreeMap<&'static str, String> {
+        let of_revision = self.data.get(name).map(|data| revision_labels(&self.owner, name, &data.version));
+        of_revision.into_iter().flatten().chain([(MANAGED_BY_LABEL, MANAGED_BY.to_owned())]).collect()
+    }
+
     /// What [`Self::repair`] would write.
     pub fn repairs(&self) -> Repairs<'_> {
-        let orphans = self
+        let revisions = self
             .found
             .revisions
             .iter()
             .filter(|object| ownerless(object.metadata.owner_references.as_deref()))
             .map(AsRef::as_ref)
             .collect();
-        let patches = self.data.iter().filter_map(|(name, data)| {
-            let object = self.found.deployment(name)?;
-            let rendered = serde_json::to_value(&data.pod_template).ok()?;
-            let present = serde_json::to_value(&object.spec.as_ref()?.template).ok()?;
-            let mut patch = serde_json::Map::new();
-            if ownerless(object.metadata.owner_references.as_deref()) {
-                patch.insert("metadata".into(), json!({"ownerReferences": [self.owner.reference]}));
+        let sets = self.data.iter().filter_map(|(name, data)| {
+            let set = self.found.replica_set(name)?;
+            let revision = self.found.revision(name).map(AsRef::as_ref);
+            if ownerless(set.metadata.owner_references.as_deref()) {
+                Some((name.as_str(), set.as_ref(), Wrong::Owner))
+            } else if self.labels(name).iter().any(|(key, value)| set.labels().get(*key) != Some(value)) {
+                Some((name.as_str(), set.as_ref(), Wrong::Labels))
+            } else if template::is_as_admitted(set, data, revision) {
+                None
+            } else {
+                Some((name.as_str(), set.as_ref(), Wrong::Template))
             }
-            if !contains(&present, &rendered) {
-                patch.insert("spec".into(), json!({"template": rendered}));
-            }
-            (!patch.is_empty()).then(|| (object.as_ref(), Value::Object(patch)))
         });
-        Repairs { orphans, patches: patches.collect() }
+        Repairs { revisions, sets: sets.collect(), strays: self.found.strays().collect() }
     }
+}
+
+fn put_back_told(set: &ReplicaSet) -> Happening {
+    let name = set.name_any();
+    let message = format!(
+        "the pod template of ReplicaSet {name} was changed by somebody else, and is put back; to change pods, change the spec of the ModelDeployment"
+    );
+    Happening { warning: true, reason: "TemplatePutBack", message }
+}
+
+/// What is wrong with a ReplicaSet. One thing at a time: the next look sees whether there is another.
+enum Wrong {
+    /// No controller owns it.
+    Owner,
+    /// Labels are not as they were made.
+    Labels,
+    /// Somebody changed its template.
+    Template,
 }
 
 /// What is not as it was made.
 pub struct Repairs<'a> {
-    orphans: Vec<&'a ControllerRevision>,
-    patches: Vec<(&'a Deployment, Value)>,
+    revisions: Vec<&'a ControllerRevision>,
+    sets: Vec<(&'a str, &'a ReplicaSet, Wrong)>,
+    strays: Vec<(&'a Pod, String)>,
 }
 
 impl Repairs<'_> {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.orphans.is_empty() && self.patches.is_empty()
+        self.revisions.is_empty() && self.sets.is_empty() && self.strays.is_empty()
     }
 }
 

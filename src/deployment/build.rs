@@ -1,5 +1,5 @@
 //! Build: the objects of a ModelDeployment. In go what is asked, a version's facts and settings; out come a
-//! ControllerRevision, and, made from its data alone, a Deployment; a Service, a PodDisruptionBudget and the traffic
+//! ControllerRevision, and, made from its data alone, a ReplicaSet; a Service, a PodDisruptionBudget and the traffic
 //! ConfigMap. Pure.
 
 mod around;
@@ -8,7 +8,7 @@ mod revision;
 
 pub use around::{build_disruption_budget, build_service, build_traffic, traffic_text};
 pub use pod::{FETCH, SERVE};
-pub use revision::{build_deployment, build_revision};
+pub use revision::{build_replica_set, build_revision, revision_labels};
 
 /// What the objects of one ModelDeployment have in common.
 #[derive(Clone, Debug)]

@@ -1,12 +1,16 @@
 //! Fetch: what exists around a ModelDeployment. In go the caches, or, before anything is written, the API server itself;
 //! out comes [`Found`]. Needs a client.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{ControllerRevision, Deployment},
+        apps::v1::{ControllerRevision, ReplicaSet},
         core::v1::{ConfigMap, Pod},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -19,12 +23,16 @@ use super::{
     pods::{Answer, observe_pod, observe_scale, refusal},
     record::Record,
     revision::{self, RevisionData},
-    rollout::{Observed, Revision},
+    rollout::{Observed, Revision, SET_ASIDE},
+    template,
 };
 use crate::{
     api::{
         ModelDeployment,
-        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REVISION_LABEL, traffic},
+        name::{
+            DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REVISION_LABEL,
+            SET_ASIDE_ANNOTATION, traffic,
+        },
     },
     cache::index::Key,
     context::Context,
@@ -34,10 +42,12 @@ use crate::{
 /// What exists of one ModelDeployment.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
+    /// The UID of the ModelDeployment.
+    pub uid: String,
     /// Its revisions.
     pub revisions: Vec<Arc<ControllerRevision>>,
-    /// Their Deployments.
-    pub deployments: Vec<Arc<Deployment>>,
+    /// Their ReplicaSets.
+    pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// Their pods.
     pub pods: Vec<Arc<Pod>>,
     /// The list of draining pods.
@@ -49,8 +59,9 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
     let caches = &context.caches;
     let ours = Key::Deployment(name.to_owned());
     Found {
+        uid: String::new(),
         revisions: caches.revisions.of(namespace, &ours),
-        deployments: caches.deployments.of(namespace, &ours),
+        replica_sets: caches.replica_sets.of(namespace, &ours),
         pods: caches.pods.of(namespace, &ours),
         traffic: caches.config_maps.get(namespace, &traffic(name)),
     }
@@ -58,17 +69,32 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
 
 /// What the API server holds now.
 pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
-    let traffic_maps = context.raw::<ConfigMap>(namespace);
     let traffic_name = traffic(name);
-    let (revisions, deployments, pods, traffic) = futures::try_join!(
+    let (revisions, mut replica_sets, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
         list(context, name, namespace),
         list(context, name, namespace),
-        traffic_maps.get_opt(&traffic_name),
+        get::<ConfigMap>(context, &traffic_name, namespace),
     )?;
-    let traffic =
-        traffic.map(|raw| raw.read().map_err(|problem| unreadable::missed(&raw, &problem))).transpose()?;
-    Ok(Found { revisions, deployments, pods, traffic: traffic.map(Arc::new) })
+    // what lost the label that was asked for is known by its owner
+    let listed: BTreeSet<_> = replica_sets.iter().map(|set: &Arc<ReplicaSet>| set.name_any()).collect();
+    let ours = Key::Deployment(name.to_owned());
+    for name in context.caches.replica_sets.names(namespace, &ours) {
+        if !listed.contains(name.as_ref()) {
+            replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
+        }
+    }
+    Ok(Found { uid: String::new(), revisions, replica_sets, pods, traffic })
+}
+
+/// One object, if it is there, in the same sense.
+async fn get<K>(context: &Context, name: &str, namespace: &str) -> Result<Option<Arc<K>>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+{
+    let raw = context.raw::<K>(namespace).get_opt(name).await?;
+    let read = raw.map(|raw| raw.read().map_err(|problem| unreadable::missed(&raw, &problem)));
+    Ok(read.transpose()?.map(Arc::new))
 }
 
 /// All that there is, or an error: a decision on a part of it would take what is not seen for gone.
@@ -95,9 +121,63 @@ impl Found {
             controllers.all(|owner| Some(owner.uid.as_str()) == uid)
         };
         self.revisions.retain(|object| ours(&object.metadata.owner_references));
-        self.deployments.retain(|object| ours(&object.metadata.owner_references));
+        self.replica_sets.retain(|object| ours(&object.metadata.owner_references));
         self.traffic = self.traffic.filter(|object| ours(&object.metadata.owner_references));
+        uid.unwrap_or_default().clone_into(&mut self.uid);
+        let pods = std::mem::take(&mut self.pods);
+        self.pods = pods.into_iter().filter(|pod| self.place(pod).is_some()).collect();
         self
+    }
+
+    /// Where a pod belongs, by the UID of what controls it: labels say little, since anybody can write them. One that
+    /// nobody controls is about to be taken over again.
+    pub fn place(&self, pod: &Pod) -> Option<Place> {
+        let owners = pod.metadata.owner_references.iter().flatten();
+        let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
+        let aside = pod.annotations().get(SET_ASIDE_ANNOTATION).cloned().map(Place::Aside);
+        let Some(controller) = controller else {
+            let uid = pod.labels().get(DEPLOYMENT_UID_LABEL)?;
+            let known =
+                *uid == self.uid || self.replica_sets.iter().any(|set| template::selected_uid(set) == uid);
+            return aside.or_else(|| short(pod).map(Place::Revision)).filter(|_| known);
+        };
+        if controller.uid == self.uid {
+            return aside;
+        }
+        let set = self.replica_sets.iter().find(|set| set.uid().as_ref() == Some(&controller.uid))?;
+        let name = short_of(set)?;
+        Some(if template::is_stray(pod, set) { Place::Aside(name) } else { Place::Revision(name) })
+    }
+
+    /// The pods that their ReplicaSet made of a template which somebody had changed, and that it still counts, with the
+    /// names of their revisions.
+    pub fn strays(&self) -> impl Iterator<Item = (&Pod, String)> {
+        self.pods.iter().filter_map(|pod| match self.place(pod)? {
+            Place::Aside(from)
+                if pod.metadata.deletion_timestamp.is_none() && short(pod.as_ref()).is_some() =>
+            {
+                Some((pod.as_ref(), from))
+            }
+            _ => None,
+        })
+    }
+
+    /// The pods of a ReplicaSet.
+    pub fn pods_of(&self, set: &ReplicaSet) -> impl Iterator<Item = &Pod> {
+        let uid = set.uid();
+        let controlled = move |pod: &&Arc<Pod>| {
+            let mut owners = pod.metadata.owner_references.iter().flatten();
+            owners.any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
+        };
+        self.pods.iter().filter(controlled).map(AsRef::as_ref)
+    }
+
+    /// The UID that the selector of the Service needs: the one that all pods carry, which is an earlier one where they
+    /// were taken over; none while they carry several, since a selector takes one alone.
+    pub fn pods_uid(&self) -> Option<String> {
+        let mut uids = self.pods.iter().filter_map(|pod| pod.labels().get(DEPLOYMENT_UID_LABEL));
+        let Some(first) = uids.next() else { return Some(self.uid.clone()) };
+        uids.all(|uid| uid == first).then(|| first.clone())
     }
 
     /// What the revisions serve.
@@ -121,22 +201,35 @@ impl Found {
                 revisions.entry(name).or_default().record = Record::read(object.annotations());
             }
         }
-        for object in &self.deployments {
-            if let Some(name) = short(object.as_ref()) {
+        for object in &self.replica_sets {
+            if let Some(name) = short_of(object) {
                 let revision = revisions.entry(name).or_default();
                 revision.scale = Some(observe_scale(object));
                 revision.problem = refusal(object);
             }
         }
-        for pod in self.pods.iter().filter(|pod| !has_ended(pod)) {
-            if let Some(name) = short(pod.as_ref()) {
-                let observed = observe_pod(pod, data.get(&name), answers.get(&pod.name_any()));
-                revisions.entry(name).or_default().pods.push(observed);
-            }
-        }
+        let drain_timeout = |name: &str| {
+            Duration::from_millis(data.get(name).map_or(0, |data| data.drain_timeout_milliseconds))
+        };
         for (name, revision) in &mut revisions {
-            let milliseconds = data.get(name).map_or(0, |data| data.drain_timeout_milliseconds);
-            revision.drain_timeout = std::time::Duration::from_millis(milliseconds);
+            revision.drain_timeout = drain_timeout(name);
+        }
+        for pod in &self.pods {
+            let observed = |name| observe_pod(pod, data.get(name), answers.get(&pod.name_any()));
+            match self.place(pod) {
+                Some(Place::Revision(name)) if !has_ended(pod) => {
+                    let revision = revisions.entry(name.clone()).or_default();
+                    revision.drain_timeout = drain_timeout(&name);
+                    revision.pods.push(observed(&name));
+                }
+                Some(Place::Aside(from)) => {
+                    let aside = revisions.entry(SET_ASIDE.to_owned()).or_default();
+                    aside.is_aside = true;
+                    aside.drain_timeout = aside.drain_timeout.max(drain_timeout(&from));
+                    aside.pods.push(observed(&from));
+                }
+                Some(Place::Revision(_)) | None => {}
+            }
         }
         Observed {
             revisions,
@@ -158,15 +251,29 @@ impl Found {
         self.revisions.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
     }
 
-    /// The Deployment of this revision.
-    pub fn deployment(&self, name: &str) -> Option<&Arc<Deployment>> {
-        self.deployments.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
+    /// The ReplicaSet of this revision.
+    pub fn replica_set(&self, name: &str) -> Option<&Arc<ReplicaSet>> {
+        self.replica_sets.iter().find(|object| short_of(object).as_deref() == Some(name))
     }
+}
+
+/// Where a pod belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To this revision.
+    Revision(String),
+    /// To none: it was born of a template that somebody had changed, in the ReplicaSet of this revision.
+    Aside(String),
 }
 
 /// The revision that an object belongs to.
 fn short<K: Resource>(object: &K) -> Option<String> {
     object.labels().get(REVISION_LABEL).cloned()
+}
+
+/// The revision of a ReplicaSet, by its name where the label is gone.
+fn short_of(set: &ReplicaSet) -> Option<String> {
+    short(set).or_else(|| Some(set.name_any().rsplit_once('-')?.1.to_owned()))
 }
 
 /// An evicted pod stays as an object for a while; the ReplicaSet does not count it, and neither does a rollout.

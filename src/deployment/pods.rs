@@ -3,7 +3,7 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::ReplicaSet,
         core::v1::{ContainerStatus, Pod},
     },
     jiff::Timestamp,
@@ -83,21 +83,23 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
     }
 }
 
-/// Replicas of a Deployment, and whether the controllers have acted on them.
-pub fn observe_scale(deployment: &Deployment) -> Scale {
-    let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let status = deployment.status.clone().unwrap_or_default();
-    let seen = status.observed_generation >= deployment.metadata.generation;
+/// Replicas of a ReplicaSet, and whether its controller has acted on them.
+pub fn observe_scale(set: &ReplicaSet) -> Scale {
+    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = set.status.clone().unwrap_or_default();
+    let seen = status.observed_generation >= set.metadata.generation;
     let replicas = u32::try_from(replicas).unwrap_or_default();
-    let made = u32::try_from(status.replicas.unwrap_or_default()).unwrap_or_default();
-    Scale { replicas, settled: seen && (made == replicas || refusal(deployment).is_some()) }
+    let made = u32::try_from(status.replicas).unwrap_or_default();
+    Scale { replicas, settled: seen && (made == replicas || refusal(set).is_some()) }
 }
 
-/// Why the cluster makes no pods for a Deployment: a quota, a policy.
-pub fn refusal(deployment: &Deployment) -> Option<Problem> {
-    let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
+/// Why the cluster makes no pods for a ReplicaSet: a quota, a policy.
+pub fn refusal(set: &ReplicaSet) -> Option<Problem> {
+    let conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let failure = conditions
         .into_iter()
+        // the same condition says that a pod could not be deleted
+        .filter(|condition| condition.reason.as_deref() != Some("FailedDelete"))
         .find(|condition| condition.type_ == REPLICA_FAILURE && condition.status == "True")?;
     Some(problem(
         "PodsRefused",

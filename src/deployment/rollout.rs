@@ -2,7 +2,7 @@
 //! next. Pure: no client, no clock, no randomness, no memory, so a restart at any point decides the same again.
 //!
 //! The writes of a [`Decision`] are made in this order, and a crash between any two is safe: records, then the list of
-//! draining pods, then labels of pods, then replicas, then what is retired and forgotten. A record is thus written before
+//! draining pods, then labels of pods, then replicas, then what is removed, retired and forgotten. A record is thus written before
 //! the traffic change that it justifies.
 //!
 //! A pod leaves in three steps, never fewer: it is told (its name on the list, its traffic label off), it drains, and only
@@ -24,6 +24,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::record::Record;
 use crate::api::model_deployment::ActionRequest;
+
+/// Stands among the revisions for the pods that are of none: they were born of a template that somebody had changed.
+pub const SET_ASIDE: &str = "set-aside";
 
 /// How soon a draining or unverified pod is looked at again.
 const POLL: Duration = Duration::from_secs(1);
@@ -63,7 +66,7 @@ pub struct Observed {
 pub struct Revision {
     /// What is recorded on it.
     pub record: Record,
-    /// Its Deployment, if it has one.
+    /// Its ReplicaSet, if it has one.
     pub scale: Option<Scale>,
     /// How long its pods may drain.
     pub drain_timeout: Duration,
@@ -71,14 +74,16 @@ pub struct Revision {
     pub pods: Vec<Pod>,
     /// What keeps it from having pods.
     pub problem: Option<Problem>,
+    /// Whether it is no revision, but what stands for the pods of none: they give way, and take no place of the surge.
+    pub is_aside: bool,
 }
 
-/// Replicas of a Deployment.
+/// Replicas of a ReplicaSet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
     /// Asked for.
     pub replicas: u32,
-    /// Whether the controllers have acted on it.
+    /// Whether its controller has acted on it.
     pub settled: bool,
 }
 
@@ -130,9 +135,11 @@ pub struct Decision {
     pub tell: BTreeSet<String>,
     /// Pods whose traffic label comes back.
     pub recall: BTreeSet<String>,
-    /// Replicas of Deployments; one that is not there is made.
+    /// Replicas of ReplicaSets; one that is not there is made.
     pub replicas: BTreeMap<String, u32>,
-    /// Revisions whose Deployment goes.
+    /// Pods without a ReplicaSet that are no longer needed.
+    pub remove: BTreeSet<String>,
+    /// Revisions whose ReplicaSet goes.
     pub retire: BTreeSet<String>,
     /// Revisions that are forgotten.
     pub forget: BTreeSet<String>,
@@ -155,6 +162,7 @@ impl Decision {
             && self.tell.is_empty()
             && self.recall.is_empty()
             && self.replicas.is_empty()
+            && self.remove.is_empty()
             && self.retire.is_empty()
             && self.forget.is_empty()
     }
@@ -177,6 +185,7 @@ impl Decision {
             && self.tell.is_empty()
             && self.recall.is_empty()
             && self.replicas.iter().all(grows)
+            && self.remove.is_empty()
             && self.retire.is_empty()
             && self.forget.is_empty()
     }
@@ -227,7 +236,7 @@ fn forgettable(intent: &Intent, observed: &Observed, verdict: &outcome::Verdict)
 }
 
 impl Revision {
-    /// Replicas asked for; none without a Deployment.
+    /// Replicas asked for; none without a ReplicaSet.
     fn asked(&self) -> u32 {
         self.scale.map_or(0, |scale| scale.replicas)
     }

@@ -27,7 +27,7 @@ pub fn triggers(context: &Context) -> impl Stream<Item = Reference> + Send + use
             .map(|change| change.object.neighbour(change.object.name()))
             .boxed(),
         caches.revisions.changes().filter_map(async |change| owner(&change)).boxed(),
-        caches.deployments.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.replica_sets.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.pods.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.config_maps.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.services.changes().filter_map(async |change| owner(&change)).boxed(),

@@ -47,7 +47,7 @@ pub fn around(context: &Context, name: &str, namespace: &str) -> Option<String> 
             [$(unreadable::tell_all(&caches.$cache.unreadable_of(namespace, &ours))),*].concat()
         };
     }
-    let found = all!(revisions, deployments, pods, config_maps, services, disruption_budgets);
+    let found = all!(revisions, replica_sets, pods, config_maps, services, disruption_budgets);
     (!found.is_empty()).then(|| unreadable::held(&found))
 }
 

@@ -152,3 +152,36 @@ async fn deleting_what_is_gone_succeeds_and_what_changed_does_not() {
     .unwrap_err();
     assert!(matches!(error, ApplyError::Stale { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn labels_that_somebody_took_off_come_back_and_other_ones_are_another_content() {
+    let create = || {
+        let mut objects = Objects::default();
+        objects.push(Write::Create, &map("a"), None).unwrap();
+        objects
+    };
+    let found = |label: Option<&str>| {
+        let mut found = stored("a");
+        let labels = found.metadata.labels.as_mut().unwrap();
+        labels.remove("label");
+        labels.extend(label.map(|value| ("label".to_owned(), value.to_owned())));
+        found
+    };
+    for (label, is_mended) in [(None, true), (Some("other"), false)] {
+        let (context, mut server) = context();
+        let outcome = play(apply_objects(&context, create()), async {
+            let call = server.expect("POST", "/api/v1/namespaces/space/configmaps").await;
+            call.error(409, "AlreadyExists", "already exists");
+            server.expect("GET", MAP).await.object(&found(label));
+            if is_mended {
+                let call = server.expect("PATCH", MAP).await;
+                assert_eq!(call.body["metadata"]["labels"]["label"], "value");
+                assert_eq!(call.body["metadata"]["resourceVersion"], "5");
+                call.object(&stored("a"));
+            }
+            server.nothing_more().await;
+        })
+        .await;
+        assert_eq!(outcome.is_ok(), is_mended, "{label:?}");
+    }
+}

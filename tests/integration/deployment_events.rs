@@ -18,7 +18,9 @@ use serde_json::json;
 
 use crate::{
     deployment_fixtures::{data, deployment, observed, pod, revision},
-    deployment_scenarios::{World, around, fresh_look, made, one_version, path, paused, reconciled},
+    deployment_scenarios::{
+        World, around, fresh_look_without_the_set, made, one_version, path, paused, reconciled,
+    },
     deployment_status::{Case, NEW, OLD, case, problem, quarantined, rolling, rollout, serving, stable},
     scenario::{ApiServer, context, play},
 };
@@ -93,7 +95,7 @@ async fn up_to_the_promotion(server: &mut ApiServer, world: &World) {
     let found = serde_json::to_value(&world.revision).unwrap();
     let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
         "data": {"traffic.json": "{\"drain\":[]}"}});
-    fresh_look(server, vec![found], vec![], &traffic).await;
+    fresh_look_without_the_set(server, vec![found], &traffic).await;
     let call = server.next().await;
     assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
     call.object(&world.revision);
@@ -106,7 +108,7 @@ async fn what_was_recorded_is_told_also_where_a_later_write_is_refused() {
     let world = made(&object, &mut context, false);
     let outcome = play(reconciled(&object, context), async {
         up_to_the_promotion(&mut server, &world).await;
-        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         call.error(403, "Forbidden", "exceeded quota");
         let call = server.next().await;
         assert!(call.path.ends_with("/status"), "{}", call.path);
@@ -129,7 +131,7 @@ async fn what_was_recorded_is_told_also_where_the_status_is_decided_anew() {
     let world = made(&object, &mut context, false);
     let action = play(reconciled(&object, context), async {
         up_to_the_promotion(&mut server, &world).await;
-        server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
+        server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         let call = server.next().await;
         assert!(call.path.ends_with("/status"), "{}", call.path);
         call.error(409, "Conflict", "the object has been modified");
@@ -150,7 +152,7 @@ async fn the_start_of_a_revision_is_told_also_where_the_next_write_is_decided_an
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
         around(&mut server, 1).await.echo();
-        server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
+        server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.error(409, "Conflict", "the object has been modified");
         assert_eq!(server.next().await.body["reason"], "RolloutStarted");
         server.nothing_more().await;

@@ -89,6 +89,7 @@ pub fn revision(record: modelwright::deployment::record::Record, replicas: u32, 
         drain_timeout: Duration::from_secs(30),
         pods,
         problem: None,
+        is_aside: false,
     }
 }
 

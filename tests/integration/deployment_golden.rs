@@ -1,4 +1,4 @@
-//! ModelDeployment → ControllerRevision, Deployment, Service, PodDisruptionBudget, ConfigMap, against committed files.
+//! ModelDeployment → ControllerRevision, ReplicaSet, Service, PodDisruptionBudget, ConfigMap, against committed files.
 
 use std::{collections::BTreeSet, fs};
 
@@ -8,7 +8,7 @@ use modelwright::{
     context::Settings,
     deployment::{
         build::{
-            Owner, build_deployment, build_disruption_budget, build_revision, build_service, build_traffic,
+            Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
             traffic_text,
         },
         identity::revision_hash,
@@ -21,10 +21,13 @@ use serde_json::Value;
 
 use crate::{deployment_fixtures::facts, fixtures::settings, golden::compare};
 
+/// The UID of every ModelDeployment here.
+const UID: &str = "00000000-0000-0000-0000-000000000001";
+
 fn input(case: &str) -> ValidDeployment {
     let path = format!("{}/tests/golden/{case}/in.yaml", env!("CARGO_MANIFEST_DIR"));
     let mut deployment: ModelDeployment = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    deployment.metadata.uid = Some("00000000-0000-0000-0000-000000000001".into());
+    deployment.metadata.uid = Some(UID.into());
     validate_deployment(&deployment).unwrap()
 }
 
@@ -44,11 +47,11 @@ fn every_object_is_rendered_as_committed() {
     for case in ["rollout-revision-plain", "rollout-revision-full"] {
         compare(case, &rendered(&input(case)).1);
     }
-    let valid = input("rollout-deployment");
+    let valid = input("rollout-replicaset");
     let (short, revision) = rendered(&valid);
-    compare("rollout-deployment", &build_deployment(&owner(&valid), &short, &read(&revision).unwrap(), 2));
-    compare("rollout-service", &build_service(&owner(&valid)));
-    compare("rollout-budget", &build_disruption_budget(&owner(&valid)));
+    compare("rollout-replicaset", &build_replica_set(&owner(&valid), &short, &read(&revision).unwrap(), 2));
+    compare("rollout-service", &build_service(&owner(&valid), Some(UID)));
+    compare("rollout-budget", &build_disruption_budget(&owner(&valid), Some(UID)));
     let leaving = BTreeSet::from(["digits-0123456789-abcde".to_owned()]);
     compare("rollout-traffic", &build_traffic(&owner(&valid), &leaving));
 }
@@ -91,12 +94,12 @@ fn a_model_on_cuda_is_served_by_the_image_that_has_it() {
 
 #[test]
 fn a_revision_of_the_longest_name_fits_into_names_and_labels() {
-    let mut valid = input("rollout-deployment");
+    let mut valid = input("rollout-replicaset");
     valid.name = "a".repeat(40);
     let (short, revision) = rendered(&valid);
-    let deployment = build_deployment(&owner(&valid), &short, &read(&revision).unwrap(), 1);
-    // a pod's name ends with the hash of its ReplicaSet and five letters
-    assert!(deployment.metadata.name.unwrap().len() + 17 <= 72);
+    let set = build_replica_set(&owner(&valid), &short, &read(&revision).unwrap(), 1);
+    // a pod's name ends with five letters of its own
+    assert!(set.metadata.name.unwrap().len() + 6 <= 63);
     let labels = read(&revision).unwrap().pod_template.metadata.unwrap().labels.unwrap();
     assert!(labels.values().all(|value| value.len() <= 63), "{labels:?}");
 }

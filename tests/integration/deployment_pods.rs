@@ -1,6 +1,6 @@
 //! What a serving pod looks like to a rollout, and what is wrong with it in words for people.
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use modelwright::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     deployment::pods::{Answer, observe_pod, observe_scale, refusal},
@@ -131,23 +131,24 @@ fn a_pod_that_was_told_to_leave_says_since_when_and_whether_it_is_drained() {
 }
 
 #[test]
-fn a_deployment_is_settled_when_the_controllers_did_what_it_asks_or_cannot() {
-    let scale = |generation: i64, seen: i64, made: i32, refused: bool| {
-        let conditions = if refused {
-            json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}])
-        } else {
-            json!([])
-        };
-        let deployment: Deployment = serde_json::from_value(json!({
+fn a_replica_set_is_settled_when_its_controller_did_what_it_asks_or_cannot() {
+    let scale_for = |generation: i64, seen: i64, made: i32, reason: Option<&str>| {
+        let refused = |reason| json!({"type": "ReplicaFailure", "status": "True", "reason": reason, "message": "exceeded quota"});
+        let conditions: Vec<_> = reason.map(refused).into_iter().collect();
+        let set: ReplicaSet = serde_json::from_value(json!({
             "metadata": {"name": "d", "generation": generation},
             "spec": {"replicas": 3, "selector": {}, "template": {}},
             "status": {"observedGeneration": seen, "replicas": made, "conditions": conditions},
         }))
         .unwrap();
-        (observe_scale(&deployment).settled, refusal(&deployment).map(|problem| problem.message))
+        (observe_scale(&set).settled, refusal(&set).map(|problem| problem.message))
+    };
+    let scale = |generation, seen, made, refused: bool| {
+        scale_for(generation, seen, made, refused.then_some("FailedCreate"))
     };
     assert_eq!(scale(2, 2, 3, false), (true, None));
     assert_eq!(scale(2, 1, 3, false), (false, None));
     assert_eq!(scale(2, 2, 2, false), (false, None));
     assert_eq!(scale(2, 2, 0, true), (true, Some("no pod can be made: exceeded quota".into())));
+    assert_eq!(scale_for(2, 2, 4, Some("FailedDelete")), (false, None), "one too many, for now");
 }

@@ -13,7 +13,7 @@ use modelwright::{
         DeploymentError,
         answers::Answers,
         build::{
-            Owner, build_deployment, build_disruption_budget, build_revision, build_service, build_traffic,
+            Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
         },
         identity::revision_hash,
         reconcile,
@@ -91,13 +91,14 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         }
     }
     let short = modelwright::api::name::short_revision(&hash).to_owned();
-    let mut running = stored(build_deployment(&owner, &short, &read(&revision).unwrap(), 0));
+    let mut running = stored(build_replica_set(&owner, &short, &read(&revision).unwrap(), 0));
     running.status = serde_json::from_value(json!({"replicas": 0})).unwrap();
     context.caches.versions = Cache::fixed(vec![version]);
     context.caches.revisions = Cache::fixed(vec![revision.clone()]);
-    context.caches.deployments = Cache::fixed(vec![running]);
-    context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
-    context.caches.disruption_budgets = Cache::fixed(vec![stored(build_disruption_budget(&owner))]);
+    context.caches.replica_sets = Cache::fixed(vec![running]);
+    context.caches.services = Cache::fixed(vec![stored(build_service(&owner, Some("uid-of-md")))]);
+    context.caches.disruption_budgets =
+        Cache::fixed(vec![stored(build_disruption_budget(&owner, Some("uid-of-md")))]);
     context.caches.config_maps = Cache::fixed(vec![stored(build_traffic(&owner, &BTreeSet::new()))]);
     World { revision, short }
 }
@@ -110,7 +111,7 @@ fn list(items: Vec<Value>) -> Value {
 pub async fn fresh_look(
     server: &mut ApiServer,
     revisions: Vec<Value>,
-    deployments: Vec<Value>,
+    replica_sets: Vec<Value>,
     traffic: &Value,
 ) {
     for _ in 0..4 {
@@ -119,11 +120,24 @@ pub async fn fresh_look(
         let kind = call.path.rsplit('/').next().unwrap().to_owned();
         match kind.as_str() {
             "controllerrevisions" => call.object(&list(revisions.clone())),
-            "deployments" => call.object(&list(deployments.clone())),
+            "replicasets" => call.object(&list(replica_sets.clone())),
             "pods" => call.object(&list(vec![])),
             _ => call.object(traffic),
         }
     }
+}
+
+/// Answers the fresh look, where the ReplicaSet that the cache holds is gone.
+pub async fn fresh_look_without_the_set(server: &mut ApiServer, revisions: Vec<Value>, traffic: &Value) {
+    fresh_look(server, revisions, vec![], traffic).await;
+    let call = server.next().await;
+    assert!(
+        call.method == "GET" && call.path.contains("/replicasets/digits-"),
+        "{} {}",
+        call.method,
+        call.path
+    );
+    call.error(404, "NotFound", "not found");
 }
 
 pub fn paused() -> ModelDeployment {
@@ -165,10 +179,9 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
     let found = serde_json::to_value(&world.revision).unwrap();
     let name = format!("digits-{}", world.short);
     play(reconciled(&object, context), async {
-        fresh_look(
+        fresh_look_without_the_set(
             &mut server,
             vec![found],
-            vec![],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -178,7 +191,7 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
         assert_eq!(call.body["metadata"]["uid"], "stored");
         assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
         call.object(&world.revision);
-        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         assert_eq!(call.body["metadata"]["name"], name);
         call.echo();
         let call = server.next().await;
@@ -194,16 +207,15 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
 }
 
 #[tokio::test]
-async fn a_cache_that_is_behind_leads_to_another_look_and_to_no_deployment() {
+async fn a_cache_that_is_behind_leads_to_another_look_and_to_no_replica_set() {
     let object = paused();
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, false);
     let found = serde_json::to_value(&world.revision).unwrap();
     let action = play(reconciled(&object, context), async {
-        fresh_look(
+        fresh_look_without_the_set(
             &mut server,
             vec![found],
-            vec![],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -260,7 +272,7 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
         "data": {"traffic.json": "{\"drain\":[]}"}});
     let found = serde_json::to_value(&world.revision).unwrap();
     let action = play(reconciled(&object, context), async {
-        fresh_look(&mut server, vec![found], vec![], &traffic).await;
+        fresh_look_without_the_set(&mut server, vec![found], &traffic).await;
         let name = format!("digits-{}", world.short);
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");
@@ -294,7 +306,7 @@ async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision()
         assert_eq!((record.number, record.outcome), (1, Some(Outcome::Progressing)));
         assert_eq!(record.progress.unwrap().wanted, 2, "all pods of a first start are asked for at once");
         call.echo();
-        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         assert_eq!(call.body["spec"]["replicas"], 2);
         call.echo();
         let call = server.next().await;
@@ -316,7 +328,7 @@ async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
     let (mut context, mut server) = context();
     let past = serde_json::to_value(&made(&object, &mut context, true).revision).unwrap();
     context.caches.revisions = Cache::fixed(vec![]);
-    context.caches.deployments = Cache::fixed(vec![]);
+    context.caches.replica_sets = Cache::fixed(vec![]);
     let name = past["metadata"]["name"].as_str().unwrap().to_owned();
     play(reconciled(&object, context), async {
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
@@ -325,7 +337,7 @@ async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
         let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
             "data": {"traffic.json": "{\"drain\":[]}"}});
         fresh_look(&mut server, vec![past.clone()], vec![], &traffic).await;
-        let call = server.expect("POST", &path("apis/apps/v1", "deployments", "")).await;
+        let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         call.echo();
         let call = server.next().await;
         assert_eq!(
@@ -349,7 +361,7 @@ async fn what_was_written_and_is_not_in_the_caches_is_waited_for() {
     let again = || Box::pin(reconcile(Arc::new(object.clone()), Arc::clone(&context), Arc::default()));
     play(again(), async {
         around(&mut server, 1).await.echo();
-        server.expect("POST", &path("apis/apps/v1", "deployments", "")).await.echo();
+        server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.object(&object);
         server.next().await.echo();
     })
@@ -365,10 +377,10 @@ async fn a_budget_of_several_pods_is_kept_when_one_is_left() {
     let (mut context, mut server) = context();
     let valid = valid(&object);
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
-    let mut budget = stored(build_disruption_budget(&owner));
+    let mut budget = stored(build_disruption_budget(&owner, Some("uid-of-md")));
     budget.spec.get_or_insert_default().max_unavailable = None;
     context.caches.versions = Cache::fixed(vec![one_version()]);
-    context.caches.services = Cache::fixed(vec![stored(build_service(&owner))]);
+    context.caches.services = Cache::fixed(vec![stored(build_service(&owner, Some("uid-of-md")))]);
     context.caches.disruption_budgets = Cache::fixed(vec![budget]);
     play(reconciled(&object, context), async {
         let call = server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await;

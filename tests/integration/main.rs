@@ -17,6 +17,8 @@ mod deployment_pods;
 mod deployment_scenarios;
 // what a user sees of a ModelDeployment: the health table
 mod deployment_status;
+// templates of ReplicaSets as they were admitted and as somebody changed them, and whose pods are whose
+mod deployment_templates;
 // the pages for people name what the code says
 mod documentation;
 // events, on their way to the API server

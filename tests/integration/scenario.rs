@@ -69,7 +69,7 @@ fn empty_caches() -> Caches {
         jobs: Cache::fixed(vec![]),
         pods: Cache::fixed(vec![]),
         revisions: Cache::fixed(vec![]),
-        deployments: Cache::fixed(vec![]),
+        replica_sets: Cache::fixed(vec![]),
         services: Cache::fixed(vec![]),
         disruption_budgets: Cache::fixed(vec![]),
         config_maps: Cache::fixed(vec![]),

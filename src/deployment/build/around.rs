@@ -1,7 +1,7 @@
 //! What is around the pods: the Service; the PodDisruptionBudget of several pods; the traffic ConfigMap, once one leaves.
 //! Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -14,12 +14,14 @@ use modelwright_contract::{names, traffic::Traffic};
 
 use super::Owner;
 use crate::{
-    api::name::{DEPLOYMENT_LABEL, TRAFFIC_LABEL, TRAFFIC_SERVE, traffic},
+    api::name::{DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, TRAFFIC_LABEL, TRAFFIC_SERVE, traffic},
     objects::owned_metadata,
 };
 
-/// The Service that clients use: it selects the pods that carry the traffic label.
-pub fn build_service(owner: &Owner<'_>) -> Service {
+/// The Service that clients use: it selects the pods that carry the traffic label. `uid` is the one that they carry.
+pub fn build_service(owner: &Owner<'_>, uid: Option<&str>) -> Service {
+    let mut selector = pod_labels(owner, uid);
+    selector.insert(TRAFFIC_LABEL.to_owned(), TRAFFIC_SERVE.to_owned());
     Service {
         metadata: metadata(owner, owner.name.to_owned()),
         spec: Some(ServiceSpec {
@@ -28,13 +30,7 @@ pub fn build_service(owner: &Owner<'_>) -> Service {
                 // what gateways need to know to speak HTTP/2 without TLS to a pod
                 service_port("grpc", "kubernetes.io/h2c", names::GRPC_PORT),
             ]),
-            selector: Some(
-                [
-                    (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
-                    (TRAFFIC_LABEL.to_owned(), TRAFFIC_SERVE.to_owned()),
-                ]
-                .into(),
-            ),
+            selector: Some(selector),
             type_: Some("ClusterIP".into()),
             ..ServiceSpec::default()
         }),
@@ -55,13 +51,13 @@ fn service_port(name: &str, protocol: &str, port: u16) -> ServicePort {
 
 /// One budget over the pods of all revisions; a pod that is not ready can always be evicted. Of a single pod, it would
 /// forbid nothing.
-pub fn build_disruption_budget(owner: &Owner<'_>) -> PodDisruptionBudget {
+pub fn build_disruption_budget(owner: &Owner<'_>, uid: Option<&str>) -> PodDisruptionBudget {
     PodDisruptionBudget {
         metadata: metadata(owner, owner.name.to_owned()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(LabelSelector {
-                match_labels: Some([(DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned())].into()),
+                match_labels: Some(pod_labels(owner, uid)),
                 ..LabelSelector::default()
             }),
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
@@ -83,6 +79,12 @@ pub fn build_traffic(owner: &Owner<'_>, draining: &BTreeSet<String>) -> ConfigMa
 /// The content of the traffic ConfigMap's key.
 pub fn traffic_text(draining: &BTreeSet<String>) -> String {
     super::pod::json(&Traffic { drain: draining.clone() })
+}
+
+/// What all pods of a ModelDeployment carry.
+fn pod_labels(owner: &Owner<'_>, uid: Option<&str>) -> BTreeMap<String, String> {
+    let uid = uid.map(|uid| (DEPLOYMENT_UID_LABEL.to_owned(), uid.to_owned()));
+    [(DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned())].into_iter().chain(uid).collect()
 }
 
 fn metadata(owner: &Owner<'_>, name: String) -> kube::api::ObjectMeta {

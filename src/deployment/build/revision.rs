@@ -1,20 +1,21 @@
-//! The ControllerRevision, and the Deployment that is made from its data. Pure.
+//! The ControllerRevision, and the ReplicaSet that is made from its data. Pure.
 
 use k8s_openapi::{
-    api::apps::v1::{ControllerRevision, Deployment, DeploymentSpec},
+    api::apps::v1::{ControllerRevision, ReplicaSet, ReplicaSetSpec},
     apimachinery::pkg::{apis::meta::v1::LabelSelector, runtime::RawExtension},
 };
 
 use super::{Owner, pod::pod_template};
 use crate::{
     api::name::{
-        DEPLOYMENT_LABEL, MODEL_LABEL, REVISION_HASH_ANNOTATION, REVISION_LABEL, VERSION_LABEL, revision,
-        short_revision,
+        DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, MODEL_LABEL, REVISION_HASH_ANNOTATION, REVISION_LABEL,
+        VERSION_LABEL, revision, short_revision,
     },
     context::Settings,
     deployment::{
         identity::Asked,
         revision::{Facts, RevisionData},
+        template,
     },
     objects::owned_metadata,
 };
@@ -39,7 +40,7 @@ pub fn build_revision(
         revision(owner.name, hash),
         owner.namespace,
         Some(owner.reference.clone()),
-        labels(owner, short_revision(hash), facts),
+        revision_labels(owner, short_revision(hash), facts),
     );
     metadata.annotations = Some([(REVISION_HASH_ANNOTATION.to_owned(), hash.to_owned())].into());
     ControllerRevision {
@@ -50,30 +51,30 @@ pub fn build_revision(
     }
 }
 
-/// The Deployment of a revision, from its data alone.
-pub fn build_deployment(owner: &Owner<'_>, short: &str, data: &RevisionData, replicas: u32) -> Deployment {
-    Deployment {
+/// The ReplicaSet of a revision, from its data alone.
+pub fn build_replica_set(owner: &Owner<'_>, short: &str, data: &RevisionData, replicas: u32) -> ReplicaSet {
+    ReplicaSet {
         metadata: owned_metadata(
             revision(owner.name, short),
             owner.namespace,
             Some(owner.reference.clone()),
-            labels(owner, short, &data.version),
+            revision_labels(owner, short, &data.version),
         ),
-        spec: Some(DeploymentSpec {
+        spec: Some(ReplicaSetSpec {
             replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
-            revision_history_limit: Some(0),
             selector: LabelSelector {
                 match_labels: Some(
                     [
                         (DEPLOYMENT_LABEL.to_owned(), owner.name.to_owned()),
+                        (DEPLOYMENT_UID_LABEL.to_owned(), owner.reference.uid.clone()),
                         (REVISION_LABEL.to_owned(), short.to_owned()),
                     ]
                     .into(),
                 ),
                 ..LabelSelector::default()
             },
-            template: data.pod_template.clone(),
-            ..DeploymentSpec::default()
+            template: Some(template::made(data, &owner.reference.uid, None)),
+            ..ReplicaSetSpec::default()
         }),
         status: None,
     }
@@ -83,7 +84,8 @@ fn raw(data: &RevisionData) -> RawExtension {
     RawExtension(serde_json::to_value(data).expect("strings, numbers and maps with string keys are JSON"))
 }
 
-fn labels(owner: &Owner<'_>, short: &str, facts: &Facts) -> [(&'static str, String); 4] {
+/// The labels of a revision's objects.
+pub fn revision_labels(owner: &Owner<'_>, short: &str, facts: &Facts) -> [(&'static str, String); 4] {
     [
         (DEPLOYMENT_LABEL, owner.name.to_owned()),
         (REVISION_LABEL, short.to_owned()),

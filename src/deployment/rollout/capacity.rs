@@ -60,6 +60,13 @@ pub(super) fn share(intent: &Intent, observed: &Observed, verdict: &Verdict, now
     if revision.scale.is_none() && !verdict.held {
         decision.replicas.entry(goal.to_owned()).or_insert(0);
     }
+    decision.remove = others
+        .iter()
+        .filter(|other| other.revision.scale.is_none() && !decision.replicas.contains_key(other.name))
+        .flat_map(|other| other.revision.alive().map(move |pod| (pod, other.revision.drain_timeout)))
+        .filter(|(pod, timeout)| pod.removable(draining, *timeout, now))
+        .map(|(pod, _)| pod.name.clone())
+        .collect();
     decision.retire = others
         .iter()
         .filter(|other| other.revision.scale.is_some_and(|scale| scale.replicas == 0))
@@ -105,12 +112,14 @@ fn keep_others<'a>(
         .filter(|(name, _)| Some(name.as_str()) != goal)
         .map(|(name, revision)| Share { name, revision, stay: 0 })
         .collect();
-    others.sort_by_key(|other| (!is_stable(other.name), Reverse(other.revision.record.number)));
+    others.sort_by_key(|other| {
+        (other.revision.is_aside, !is_stable(other.name), Reverse(other.revision.record.number))
+    });
     let mut needed = intent.replicas.saturating_sub(serving) as usize;
     if verdict.held {
         // a rollout that stands still gives up only what `replicas` no longer allows
-        let present =
-            others.iter().flat_map(|other| other.revision.alive()).filter(|pod| pod.stays(draining));
+        let revisions = others.iter().map(|other| other.revision).filter(|revision| !revision.is_aside);
+        let present = revisions.flat_map(Revision::alive).filter(|pod| pod.stays(draining));
         let goal_pods = goal.and_then(|goal| observed.revisions.get(goal)).map_or(0, occupied);
         let room = (intent.replicas + intent.max_surge).saturating_sub(goal_pods) as usize;
         needed = needed.max(present.count().min(room));
@@ -210,7 +219,7 @@ impl Ledger<'_> {
             .observed
             .revisions
             .iter()
-            .filter(|(name, _)| *name != share.name)
+            .filter(|(name, revision)| *name != share.name && !revision.is_aside)
             .map(|(name, revision)| {
                 let asked = self.replicas.get(name).copied().unwrap_or(revision.asked());
                 asked.max(count(revision.alive().count()))

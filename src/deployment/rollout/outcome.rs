@@ -61,10 +61,10 @@ fn half_way(records: &mut BTreeMap<String, Record>) -> Option<(&String, &mut Rec
         .max_by_key(|(_, record)| record.number)
 }
 
-/// The spec moved on: what it no longer asks for is superseded, and may be tried again when the spec returns to it.
+/// The spec moved on: what it no longer asks for is superseded. What was refused stays so, also when the spec returns to it
+/// (R5).
 fn leave_others(records: &mut BTreeMap<String, Record>, target: &str, stable: Option<&str>, now: Timestamp) {
     for (name, record) in records.iter_mut().filter(|(name, _)| *name != target) {
-        record.quarantine = None;
         record.progress = None;
         if record.outcome == Some(Outcome::Progressing) && stable != Some(name) {
             record.outcome = Some(Outcome::Superseded);

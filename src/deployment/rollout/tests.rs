@@ -36,7 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::StatusDeleted),
         2 => (0_usize..4, nature()).prop_map(|(index, nature)| Step::Nature(index, nature)),
         1 => any::<bool>().prop_map(Step::Store),
-        1 => index.prop_map(Step::UserDeletesPod),
+        1 => index.clone().prop_map(Step::UserDeletesPod),
+        2 => index.prop_map(Step::UserChangesTemplate),
     ]
 }
 
@@ -45,7 +46,7 @@ fn meddling() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => step(),
         1 => (0_usize..3, 0_u32..5).prop_map(|(index, replicas)| Step::UserScales(index, replicas)),
-        1 => (0_usize..3).prop_map(Step::UserDeletesDeployment),
+        1 => (0_usize..3).prop_map(Step::UserDeletesReplicaSet),
     ]
 }
 
@@ -62,9 +63,10 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
     }
     // what cannot start leaves service to whatever else is ready
     if let Some(stable) = stable.as_ref().filter(|stable| world.natures[*stable] != Nature::Broken) {
-        let live: Vec<_> = now.deployments.keys().collect();
-        prop_assert_eq!(live, [stable], "another revision has a Deployment (R6): {:?}", now);
+        let live: Vec<_> = now.sets.keys().collect();
+        prop_assert_eq!(live, [stable], "another revision has a ReplicaSet (R6): {:?}", now);
         prop_assert!(now.list.value.is_empty(), "something drains for ever (R6): {now:?}");
+        prop_assert!(now.changed.is_empty() && now.pods.iter().all(|pod| !pod.stray), "{now:?}");
         prop_assert_eq!(now.pods.len(), replicas, "{:?}", now);
         prop_assert_eq!(world.serving_of(stable), replicas, "{:?}", now);
     }
@@ -73,9 +75,10 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
         .iter()
         .find(|(name, record)| **name != target && record.value.outcome == Some(Outcome::Progressing));
     prop_assert!(half_way.is_none(), "a revision stays half-way: {now:?}");
-    let idle = now.records.keys().filter(|name| {
-        !now.deployments.contains_key(*name) && **name != target && stable.as_ref() != Some(*name)
-    });
+    let idle = now
+        .records
+        .keys()
+        .filter(|name| !now.sets.contains_key(*name) && **name != target && stable.as_ref() != Some(*name));
     prop_assert!(idle.count() <= now.intent.keep, "the history grows: {now:?}");
     Ok(())
 }
@@ -204,4 +207,64 @@ fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
     };
     assert_eq!(decided(true), [("a".to_owned(), 1)].into());
     assert_eq!(decided(false), BTreeMap::new());
+}
+
+/// A stable revision `a` with these pods, beside what was born of its changed template, and `b` as the target.
+fn with_a_stray(stable: Vec<Pod>, stray: Pod, target: &str) -> Decision {
+    let record =
+        Record { number: 1, promoted: Some(1), outcome: Some(Outcome::Promoted), ..Record::default() };
+    let scale = Scale { replicas: count(stable.len()), settled: true };
+    let stable = Revision { record, scale: Some(scale), pods: stable, ..Revision::default() };
+    let draining = [&stray].into_iter().filter(|pod| !pod.labelled).map(|pod| pod.name.clone()).collect();
+    let aside = Revision { is_aside: true, pods: vec![stray], ..Revision::default() };
+    let observed = Observed {
+        revisions: [("a".to_owned(), stable), (SET_ASIDE.to_owned(), aside)].into(),
+        draining,
+        request: None,
+    };
+    let intent = Intent { target: Some(target.into()), replicas: 2, ..World::new(2).now.intent };
+    decide(&intent, &observed, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn a_pod_of_a_changed_template_takes_no_place_of_the_surge_and_goes() {
+    let pending = Pod { started: false, ready: false, verified: false, ..pod("stray", false) };
+    let two = || vec![pod("one", false), pod("two", false)];
+    let decision = with_a_stray(two(), pending, "b");
+    assert_eq!(decision.replicas, [("b".to_owned(), 1)].into(), "the rollout goes on");
+    assert_eq!(decision.tell, ["stray".to_owned()].into());
+    assert!(decision.remove.is_empty(), "not before it was told");
+    let told = Pod { started: false, drained: false, ..pod("stray", true) };
+    assert_eq!(with_a_stray(two(), told, "a").remove, ["stray".to_owned()].into());
+}
+
+#[test]
+fn a_pod_of_a_changed_template_that_serves_gives_way_only_to_one_that_takes_its_place() {
+    let starting = || Pod { started: false, ready: false, verified: false, ..pod("two", false) };
+    let decision = with_a_stray(vec![pod("one", false), starting()], pod("stray", false), "a");
+    assert!(decision.tell.is_empty(), "{decision:?}");
+    let decision = with_a_stray(vec![pod("one", false), pod("two", false)], pod("stray", false), "a");
+    assert_eq!(decision.tell, ["stray".to_owned()].into());
+}
+
+#[test]
+fn what_was_refused_stays_so_when_the_spec_leaves_it_and_returns() {
+    let mut world = World::new(1);
+    assert!(world.settle().is_some());
+    world.step(&Step::Nature(1, Nature::Broken));
+    world.step(&Step::Target(1));
+    assert!(world.settle().is_some());
+    let refused = |world: &World| world.now.records["b"].value.quarantine.clone();
+    assert!(refused(&world).is_some(), "{:?}", world.now);
+    for target in [0, 1, 0, 1] {
+        world.step(&Step::Target(target));
+        assert!(world.settle().is_some());
+        assert!(refused(&world).is_some(), "{:?}", world.now);
+        assert!(!world.now.sets.contains_key("b"), "and nothing of it is started: {:?}", world.now);
+    }
+    world.step(&Step::Nature(1, Nature::Good));
+    world.step(&Step::Ask(Action::Retry));
+    world.step(&Step::Reconcile { age: 0, dies_after: None });
+    assert!(world.settle().is_some());
+    assert_eq!((world.stable().as_deref(), refused(&world)), (Some("b"), None), "a retry lifts it");
 }

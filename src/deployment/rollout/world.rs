@@ -1,4 +1,4 @@
-//! A small world for the property tests: Deployments and the ReplicaSet's choice of victims, pods that start, crash and
+//! A small world for the property tests: ReplicaSets and their choice of victims, pods that start, crash and
 //! drain, a kubelet and a kube-proxy that lag, a clock that steps, users, and an operator that reads old snapshots,
 //! writes under resourceVersions, and dies between two writes.
 
@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Intent, Observed, Pod, Problem, Revision, Scale, stable_of};
+use super::{Intent, Observed, Pod, Problem, Revision, SET_ASIDE, Scale, stable_of};
 use crate::{
     api::model_deployment::{Action, ActionRequest},
     deployment::record::Record,
@@ -43,6 +43,10 @@ pub struct SimPod {
     pub terminating: bool,
     pub labelled: bool,
     pub leaving_since: Option<Timestamp>,
+    /// Whether it was born of a template that somebody had changed.
+    pub stray: bool,
+    /// Whether the operator took it from its ReplicaSet.
+    pub aside: bool,
     /// What the kubelet has delivered to the pod.
     pub heard: bool,
     pub drained: bool,
@@ -57,7 +61,9 @@ pub struct Object<T> {
 /// What the operator can read, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub deployments: BTreeMap<String, Object<u32>>,
+    pub sets: BTreeMap<String, Object<u32>>,
+    /// ReplicaSets whose template somebody changed.
+    pub changed: BTreeSet<String>,
     pub records: BTreeMap<String, Object<Record>>,
     pub list: Object<BTreeSet<String>>,
     pub pods: Vec<SimPod>,
@@ -67,7 +73,12 @@ pub struct Snapshot {
 
 impl Snapshot {
     fn alive<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a SimPod> + Clone {
-        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating)
+        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating && !pod.stray)
+    }
+
+    /// What a ReplicaSet counts.
+    fn counted<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a SimPod> + Clone {
+        self.pods.iter().filter(move |pod| pod.revision == revision && !pod.terminating && !pod.aside)
     }
 }
 
@@ -110,7 +121,8 @@ pub enum Step {
     Store(bool),
     UserScales(usize, u32),
     UserDeletesPod(usize),
-    UserDeletesDeployment(usize),
+    UserDeletesReplicaSet(usize),
+    UserChangesTemplate(usize),
 }
 
 pub const REVISIONS: [&str; 4] = ["a", "b", "c", "d"];
@@ -118,7 +130,8 @@ pub const REVISIONS: [&str; 4] = ["a", "b", "c", "d"];
 impl World {
     pub fn new(replicas: u32) -> Self {
         let now = Snapshot {
-            deployments: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            changed: BTreeSet::new(),
             records: BTreeMap::new(),
             list: Object { version: 0, value: BTreeSet::new() },
             pods: Vec::new(),
@@ -164,13 +177,16 @@ impl World {
         for (name, record) in &snapshot.records {
             revisions.entry(name.clone()).or_default().record = record.value.clone();
         }
-        for (name, replicas) in &snapshot.deployments {
-            let alive = snapshot.pods.iter().filter(|pod| pod.revision == *name && !pod.terminating).count();
+        for (name, replicas) in &snapshot.sets {
+            let alive = snapshot.counted(name).count();
             revisions.entry(name.clone()).or_default().scale =
                 Some(Scale { replicas: replicas.value, settled: alive == replicas.value as usize });
         }
         for pod in &snapshot.pods {
-            revisions.entry(pod.revision.clone()).or_default().pods.push(self.reported(pod));
+            let name = if pod.stray { SET_ASIDE } else { &pod.revision };
+            let revision = revisions.entry(name.to_owned()).or_default();
+            revision.is_aside = pod.stray;
+            revision.pods.push(self.reported(pod));
         }
         for revision in revisions.values_mut() {
             revision.drain_timeout = DRAIN;
@@ -202,7 +218,8 @@ impl World {
     }
 
     pub fn serving_of(&self, revision: &str) -> usize {
-        self.now.pods.iter().filter(|pod| pod.revision == revision && Self::serves(&self.now, pod)).count()
+        let serves = |pod: &&SimPod| pod.revision == revision && !pod.stray && Self::serves(&self.now, pod);
+        self.now.pods.iter().filter(serves).count()
     }
 
     pub fn stable(&self) -> Option<String> {
@@ -232,11 +249,7 @@ impl World {
             Step::Pass(seconds) => self.clock += i64::from(*seconds),
             Step::ClockSteps(seconds) => self.clock += i64::from(*seconds),
             Step::Target(index) => {
-                let name = REVISIONS[index % REVISIONS.len()].to_owned();
-                if self.now.intent.target.as_ref() != Some(&name) {
-                    self.wanted_again.insert(name.clone());
-                }
-                self.now.intent.target = Some(name);
+                self.now.intent.target = Some(REVISIONS[index % REVISIONS.len()].to_owned());
             }
             Step::NoTarget => self.now.intent.target = None,
             Step::Replicas(replicas) => self.now.intent.replicas = *replicas,
@@ -258,34 +271,43 @@ impl World {
             Step::Store(up) => self.store_up = *up,
             Step::UserScales(index, replicas) => {
                 let version = self.fresh();
-                if let Some(found) = self.now.deployments.values_mut().nth(*index) {
+                if let Some(found) = self.now.sets.values_mut().nth(*index) {
                     *found = Object { version, value: *replicas };
                 }
             }
-            Step::UserDeletesDeployment(index) => {
-                if let Some(name) = self.now.deployments.keys().nth(*index).cloned() {
-                    self.now.deployments.remove(&name);
-                    self.now.pods.retain(|pod| pod.revision != name);
+            Step::UserDeletesReplicaSet(index) => {
+                if let Some(name) = self.now.sets.keys().nth(*index).cloned() {
+                    self.now.sets.remove(&name);
+                    self.now.changed.remove(&name);
+                    self.now.pods.retain(|pod| pod.aside || pod.revision != name);
+                }
+            }
+            Step::UserChangesTemplate(index) => {
+                let version = self.fresh();
+                let count = self.now.sets.len().max(1);
+                if let Some((name, set)) = self.now.sets.iter_mut().nth(index % count) {
+                    self.now.changed.insert(name.clone());
+                    set.version = version;
                 }
             }
         }
-        self.deployments_notice();
+        self.sets_notice();
         self.past.push(self.now.clone());
     }
 
-    /// The status of a Deployment counts its pods, so its resourceVersion moves with them.
-    fn deployments_notice(&mut self) {
+    /// The status of a ReplicaSet counts its pods, so its resourceVersion moves with them.
+    fn sets_notice(&mut self) {
         let counts = |snapshot: &Snapshot, name: &str| {
-            let ready = snapshot.alive(name).filter(|pod| pod.ready).count();
-            (snapshot.alive(name).count(), ready)
+            let ready = snapshot.counted(name).filter(|pod| pod.ready).count();
+            (snapshot.counted(name).count(), ready)
         };
         let Some(before) = self.past.last().cloned() else { return };
-        for name in before.deployments.keys() {
+        for name in before.sets.keys() {
             let version = self.fresh();
             if counts(&before, name) != counts(&self.now, name)
-                && let Some(deployment) = self.now.deployments.get_mut(name)
+                && let Some(set) = self.now.sets.get_mut(name)
             {
-                deployment.version = version;
+                set.version = version;
             }
         }
     }
@@ -303,15 +325,15 @@ impl World {
         }
     }
 
-    /// Every ReplicaSet makes or deletes pods until it has what its Deployment asks for.
+    /// Every ReplicaSet makes or deletes pods until it has what it is asked for.
     fn replica_sets(&mut self) {
-        for (revision, replicas) in self.now.deployments.clone() {
+        for (revision, replicas) in self.now.sets.clone() {
             loop {
                 let alive: Vec<_> = self
                     .now
                     .pods
                     .iter()
-                    .filter(|pod| pod.revision == revision && !pod.terminating)
+                    .filter(|pod| pod.revision == revision && !pod.terminating && !pod.aside)
                     .cloned()
                     .collect();
                 match alive.len().cmp(&(replicas.value as usize)) {
@@ -321,9 +343,9 @@ impl World {
                 }
             }
         }
-        // garbage collection of what has no Deployment
-        let deployments = &self.now.deployments;
-        self.now.pods.retain(|pod| deployments.contains_key(&pod.revision));
+        // garbage collection of what has no ReplicaSet
+        let sets = &self.now.sets;
+        self.now.pods.retain(|pod| pod.aside || sets.contains_key(&pod.revision));
     }
 
     fn make_pod(&mut self, revision: &str) {
@@ -338,6 +360,8 @@ impl World {
             terminating: false,
             labelled: true,
             leaving_since: None,
+            stray: self.now.changed.contains(revision),
+            aside: false,
             heard: false,
             drained: false,
         });
@@ -347,15 +371,19 @@ impl World {
     fn delete_pod(&mut self, alive: &[SimPod]) {
         let order = |pod: &&SimPod| (pod.started, pod.ready, pod.labelled, std::cmp::Reverse(pod.version));
         let Some(victim) = alive.iter().min_by_key(order) else { return };
+        self.check_deletion(victim);
+        let version = self.fresh();
+        for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
+            (pod.terminating, pod.version) = (true, version);
+        }
+    }
+
+    pub(super) fn check_deletion(&mut self, victim: &SimPod) {
         if Self::serves(&self.now, victim) {
             self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
         }
         if victim.drained && self.proxy.contains(&victim.name) {
             self.fail("R4", format!("{} was deleted while kube-proxy knew it", victim.name));
-        }
-        let version = self.fresh();
-        for pod in self.now.pods.iter_mut().filter(|pod| pod.name == victim.name) {
-            (pod.terminating, pod.version) = (true, version);
         }
     }
 
@@ -402,9 +430,10 @@ impl World {
             for step in [Step::ReplicaSets, Step::Proxy, Step::Kubelet, Step::Pods, Step::Pods, Step::Proxy] {
                 self.step(&step);
             }
-            let same = before.deployments == self.now.deployments
+            let same = before.sets == self.now.sets
                 && before.list == self.now.list
                 && before.pods.len() == self.now.pods.len()
+                && before.changed == self.now.changed
                 && before.records.len() == self.now.records.len();
             quiet = if same { quiet + 1 } else { 0 };
             if quiet == 4 {

@@ -28,7 +28,7 @@ LABEL = "modelwright.dev/deployment"
 COLLECTIONS = {
     "services": "/api/v1",
     "controllerrevisions": "/apis/apps/v1",
-    "deployments": "/apis/apps/v1",
+    "replicasets": "/apis/apps/v1",
 }
 
 Manifest = dict[str, Any]

@@ -27,7 +27,7 @@ IDLE_SECONDS = 60
 # No request for so long is the end of what a change caused: longer than the operator waits for what nobody announces.
 QUIET_SECONDS = 20
 LONGEST_SECONDS = 900
-CHILD = {"Model": "jobs", "ModelDeployment": "deployments"}
+CHILD = {"Model": "jobs", "ModelDeployment": "replicasets"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,10 @@ use super::{Action, Object, Snapshot, World};
 impl World {
     /// The operator decides on a snapshot and writes until a conflict or its death.
     pub(super) fn reconcile(&mut self, age: usize, dies_after: Option<usize>) {
+        // what is not as it was made is put right first, and then everything is looked at anew
+        if self.repair() {
+            self.past = vec![self.now.clone()];
+        }
         let index = self.past.len().saturating_sub(1 + age);
         let Some(seen) = self.past.get(index).cloned() else { return };
         let observed = self.observe(&seen);
@@ -20,6 +24,23 @@ impl World {
         if wrote {
             self.past = vec![self.now.clone()];
         }
+    }
+
+    /// Puts templates back, and takes the pods that came of them from their ReplicaSets.
+    fn repair(&mut self) -> bool {
+        let changed = std::mem::take(&mut self.now.changed);
+        for name in &changed {
+            let version = self.fresh();
+            if let Some(set) = self.now.sets.get_mut(name) {
+                set.version = version;
+            }
+        }
+        let version = self.fresh();
+        let mut is_any = !changed.is_empty();
+        for pod in self.now.pods.iter_mut().filter(|pod| pod.stray && !pod.aside && !pod.terminating) {
+            (pod.aside, pod.version, is_any) = (true, version, true);
+        }
+        is_any
     }
 
     fn apply(
@@ -77,20 +98,33 @@ impl World {
             pod.version = version;
         }
         for (name, replicas) in &decision.replicas {
-            let known = seen.deployments.get(name).map(|object| object.version);
-            if self.now.deployments.get(name).map(|object| object.version) != known {
+            let known = seen.sets.get(name).map(|object| object.version);
+            if self.now.sets.get(name).map(|object| object.version) != known {
                 return None;
             }
             spend(wrote)?;
             let version = self.fresh();
-            self.now.deployments.insert(name.clone(), Object { version, value: *replicas });
+            self.now.sets.insert(name.clone(), Object { version, value: *replicas });
         }
-        for name in &decision.retire {
-            if self.now.deployments.get(name) != seen.deployments.get(name) {
+        for name in &decision.remove {
+            let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
+            let version = self.fresh();
+            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
+            if Some(pod.version) != known {
                 return None;
             }
             spend(wrote)?;
-            self.now.deployments.remove(name);
+            let pod = pod.clone();
+            self.check_deletion(&pod);
+            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
+            (pod.terminating, pod.version) = (true, version);
+        }
+        for name in &decision.retire {
+            if self.now.sets.get(name) != seen.sets.get(name) {
+                return None;
+            }
+            spend(wrote)?;
+            self.now.sets.remove(name);
         }
         for name in &decision.forget {
             if self.now.records.get(name) != seen.records.get(name) {

@@ -28,7 +28,10 @@ impl World {
                 let untold =
                     seen.alive(stable).filter(|pod| pod.labelled && !seen.list.value.contains(&pod.name));
                 let spare = untold.clone().count().saturating_sub(replicas);
-                let others = seen.pods.iter().any(|pod| pod.revision != stable && Self::serves(seen, pod));
+                let others = seen
+                    .pods
+                    .iter()
+                    .any(|pod| (pod.revision != stable || pod.stray) && Self::serves(seen, pod));
                 let told = untold.filter(|pod| decision.draining.contains(&pod.name)).count();
                 if told > spare && !others {
                     self.fail(
@@ -37,7 +40,7 @@ impl World {
                     );
                 }
             }
-            let asked = seen.deployments.get(stable).map_or(0, |object| object.value);
+            let asked = seen.sets.get(stable).map_or(0, |object| object.value);
             let left = decision.replicas.get(stable).copied().unwrap_or(asked);
             let promoted = decision.stable.as_deref() == Some(goal);
             let alive = seen.alive(stable).any(|pod| pod.started);
@@ -52,10 +55,9 @@ impl World {
                 .alive(stable)
                 .filter(|pod| Self::serves(seen, pod) && self.nature(&pod.revision) != Nature::Impostor)
                 .count();
-            let strays = seen
-                .pods
-                .iter()
-                .any(|pod| pod.revision != stable && !pod.terminating && !self.has_left(seen, pod));
+            let strays = seen.pods.iter().any(|pod| {
+                (pod.revision != stable || pod.stray) && !pod.terminating && !self.has_left(seen, pod)
+            });
             if good < replicas || strays || intent.target.as_deref() != Some(stable) || intent.paused {
                 self.fail(
                     "R4",
@@ -64,15 +66,14 @@ impl World {
             }
         }
         for (name, object) in &seen.records {
-            let asked = seen.deployments.get(name).map_or(0, |deployment| deployment.value);
+            let asked = seen.sets.get(name).map_or(0, |set| set.value);
             let record = decision.records.get(name).unwrap_or(&object.value);
             let raised = decision.replicas.get(name).is_some_and(|replicas| *replicas > asked);
             if record.quarantine.is_some() && raised {
                 self.fail("R5", format!("{name} is quarantined and grows"));
             }
             let lifted = object.value.quarantine.is_some() && record.quarantine.is_none();
-            let moved_on = intent.target.as_ref() != Some(name);
-            if lifted && !moved_on && !self.wanted_again.contains(name) {
+            if lifted && !self.wanted_again.contains(name) {
                 self.fail("R5", format!("{name} left its quarantine by itself"));
             }
         }
@@ -81,8 +82,8 @@ impl World {
             let needed =
                 [decision.stable.as_deref(), intent.target.as_deref()].contains(&Some(name.as_str()));
             if needed
-                || seen.pods.iter().any(|pod| pod.revision == *name)
-                || seen.deployments.contains_key(name)
+                || seen.pods.iter().any(|pod| pod.revision == *name && !pod.stray)
+                || seen.sets.contains_key(name)
             {
                 self.fail("R1", format!("{name} is needed and forgotten"));
             }
@@ -110,11 +111,11 @@ impl World {
     /// Replicas fall by what has left service, and rise within the surge.
     fn check_replicas(&mut self, seen: &Snapshot, decision: &Decision) {
         let intent = &seen.intent;
-        let asked = |name: &String| seen.deployments.get(name).map_or(0, |deployment| deployment.value);
+        let asked = |name: &String| seen.sets.get(name).map_or(0, |set| set.value);
         for (name, replicas) in &decision.replicas {
             if *replicas < asked(name) {
                 let gone = |pod: &&SimPod| self.has_left(seen, pod);
-                let (alive, gone) = (seen.alive(name).count(), seen.alive(name).filter(gone).count());
+                let (alive, gone) = (seen.counted(name).count(), seen.counted(name).filter(gone).count());
                 if alive.saturating_sub(*replicas as usize) > gone {
                     self.fail(
                         "R4",
@@ -123,12 +124,12 @@ impl World {
                 }
             } else {
                 let others: u32 = seen
-                    .deployments
+                    .sets
                     .keys()
                     .filter(|other| *other != name)
                     .map(|other| {
                         let wanted = decision.replicas.get(other).copied().unwrap_or(asked(other));
-                        wanted.max(u32::try_from(seen.alive(other).count()).unwrap_or(u32::MAX))
+                        wanted.max(u32::try_from(seen.counted(other).count()).unwrap_or(u32::MAX))
                     })
                     .sum();
                 // one pod may be kept as a way back

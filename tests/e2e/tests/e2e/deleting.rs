@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
+    apps::v1::{ControllerRevision, ReplicaSet},
     batch::v1::Job,
     core::v1::{ConfigMap, Namespace, Pod, Service},
     policy::v1::PodDisruptionBudget,
@@ -116,7 +116,7 @@ async fn left(space: &Space) -> Vec<String> {
     }
     let mut left = of::<Job>(space, "job").await;
     left.extend(of::<Pod>(space, "pod").await);
-    left.extend(of::<Deployment>(space, "deployment").await);
+    left.extend(of::<ReplicaSet>(space, "replicaset").await);
     left.extend(of::<Service>(space, "service").await);
     left.extend(of::<ConfigMap>(space, "configmap").await);
     left.extend(of::<PodDisruptionBudget>(space, "poddisruptionbudget").await);
@@ -130,7 +130,7 @@ pub async fn each_kind_in_each_phase_leaves_nothing(space: Space) {
     bring_into_every_phase(&space).await;
     let before = left(&space).await;
     for kind in
-        ["job/", "pod/", "deployment/", "service/", "configmap/", "controllerrevision/", "modelversion/"]
+        ["job/", "pod/", "replicaset/", "service/", "configmap/", "controllerrevision/", "modelversion/"]
     {
         assert!(
             before.iter().any(|name| name.starts_with(kind)),

@@ -17,6 +17,7 @@ mod harness;
 mod bad_input;
 mod capacity;
 mod chart;
+mod children;
 mod deleting;
 mod examples;
 mod failover;
@@ -82,6 +83,8 @@ fn main() -> ExitCode {
         rollbacks::a_first_revision_that_cannot_start_is_degraded_and_a_better_spec_mends_it,
         rollbacks::an_aborted_rollout_goes_back_and_is_not_tried_again,
         rollbacks::a_status_deleted_in_the_middle_of_a_rollout_promotes_nothing,
+        children::a_restart_of_deployments_finds_nothing_and_stops_no_rollout,
+        children::a_policy_that_changes_templates_is_not_fought_and_rollouts_complete,
         deleting::each_kind_in_each_phase_leaves_nothing,
         capacity::one_gpu_is_given_and_three_are_said_to_be_too_many,
         capacity::cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu,
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
     cases.extend(alone![
         training::an_upgrade_with_another_trainer_trains_nothing_again,
         steady::twenty_resources_at_rest_are_not_written_to,
+        children::a_template_changed_by_hand_is_put_back_and_the_pods_born_of_it_leave,
         deleting::with_the_operator_down_the_documented_commands_free_what_was_deleted,
         unreadable::what_does_not_parse_in_one_namespace_stops_nothing_in_another,
         failover::a_killed_operator_ends_its_run_and_its_rollout,

@@ -129,15 +129,26 @@ pub async fn a_spec_reverted_after_a_rollback_is_healthy_and_the_bad_one_stays_r
     let before = space.serve("digits", "digits", json!({})).await;
     let image = format!("{}-{}", space.world.images.runtime, space.name);
     space.patch::<ModelDeployment>("digits", runtime(&image, "5s")).await;
-    space.until("digits", "rolled back", 60, |md: &ModelDeployment| md.is(STALLED)).await;
+    let back = space.until("digits", "rolled back", 60, |md: &ModelDeployment| md.is(STALLED)).await;
+    let bad = target(&back).revision;
+    assert_ne!(bad, stable(&before).revision);
     space.patch::<ModelDeployment>("digits", json!({"spec": {"serving": {"runtime": null}}})).await;
     let reverted = space.promoted("digits").await;
     reverted.assert_health(Health::TARGET_IS_STABLE);
     assert_eq!(stable(&reverted).revision, stable(&before).revision);
-    space.patch::<ModelDeployment>("digits", json!({"spec": {"serving": {"runtime": image}}})).await;
+    until_no_pods(&space, &bad).await;
+    // Were it tried again, it would be under way for ten minutes.
+    space.patch::<ModelDeployment>("digits", runtime(&image, "10m")).await;
     let refused = space.until("digits", "refused", 20, |md: &ModelDeployment| md.is(STALLED)).await;
     refused.assert_health(Health::ROLLED_BACK);
+    assert_eq!(target(&refused).revision, bad);
+    assert!(refused.says(STALLED).starts_with("ProgressDeadlineExceeded"), "{}", refused.says(STALLED));
     assert_eq!(space.revisions().await.len(), 2);
+    let made = pods_of(&space, &bad).await;
+    assert!(made.is_empty(), "pods of a refused revision are made again: {made:?}");
+    let events = space.events().await;
+    let started = format!("(revision {bad}) rolls out");
+    assert_eq!(events.matches(&started).count(), 1, "it was tried once: {events}");
 }
 
 /// The first revision of all cannot start.

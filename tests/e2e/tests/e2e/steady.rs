@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
+    apps::v1::{ControllerRevision, ReplicaSet},
     batch::v1::Job,
     core::v1::{ConfigMap, Event, Pod, Service},
     policy::v1::PodDisruptionBudget,
@@ -39,21 +39,37 @@ pub async fn twenty_resources_at_rest_are_not_written_to(space: Space) {
         space.create_object::<ModelDeployment>(deployment(name, name, spec)).await;
     }
     join_all(names.iter().map(|name| space.promoted(name))).await;
-    let mut before = everything(&space).await;
+    let before = at_rest(&space).await;
+    let writes = writes(&space).await;
+    unchanged(&space, before).await;
+    assert_eq!(self::writes(&space).await, writes, "the operator counts its own writes");
+}
+
+/// What is in a test's namespace comes to rest, and then stays as it is for a minute.
+pub async fn nothing_changes(space: &Space) {
+    let before = at_rest(space).await;
+    unchanged(space, before).await;
+}
+
+/// Everything, once two looks in a row saw the same.
+async fn at_rest(space: &Space) -> BTreeMap<String, Option<String>> {
+    let mut before = everything(space).await;
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let now = everything(&space).await;
+        let now = everything(space).await;
         if now == before {
             break;
         }
         before = now;
     }
-    let writes = writes(&space).await;
+    before
+}
+
+async fn unchanged(space: &Space, before: BTreeMap<String, Option<String>>) {
     tokio::time::sleep(IDLE).await;
-    let after = everything(&space).await;
+    let after = everything(space).await;
     let changed: Vec<_> = after.iter().filter(|(name, version)| before.get(*name) != Some(version)).collect();
     assert_eq!(before, after, "changed within {IDLE:?}: {changed:?}");
-    assert_eq!(self::writes(&space).await, writes, "the operator counts its own writes");
 }
 
 /// `kubectl get -o yaml`, `kubectl delete --cascade=orphan` and `kubectl apply`, under load.
@@ -91,9 +107,9 @@ pub async fn everything_exported_deleted_without_its_dependents_and_applied_agai
     let again = space.promoted_version("digits", 2).await;
     assert_ne!(again.metadata.uid, served.metadata.uid, "it is another object");
     let owner = again.metadata.uid.clone();
-    for name in space.list::<Deployment>().await.iter().map(kube::ResourceExt::name_any) {
+    for name in space.list::<ReplicaSet>().await.iter().map(kube::ResourceExt::name_any) {
         space
-            .until(&name, "adopted", 30, |object: &Deployment| {
+            .until(&name, "adopted", 30, |object: &ReplicaSet| {
                 object.owner_references().iter().any(|reference| Some(&reference.uid) == owner.as_ref())
             })
             .await;
@@ -149,7 +165,7 @@ async fn everything(space: &Space) -> BTreeMap<String, Option<String>> {
     versions_of::<ModelVersion>(space, &mut all).await;
     versions_of::<ModelDeployment>(space, &mut all).await;
     versions_of::<ControllerRevision>(space, &mut all).await;
-    versions_of::<Deployment>(space, &mut all).await;
+    versions_of::<ReplicaSet>(space, &mut all).await;
     versions_of::<Job>(space, &mut all).await;
     versions_of::<Pod>(space, &mut all).await;
     versions_of::<Service>(space, &mut all).await;

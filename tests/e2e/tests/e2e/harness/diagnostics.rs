@@ -10,7 +10,7 @@ pub async fn collect(space: &Space) -> String {
     let mut text = format!("===== {namespace} =====\n");
     for arguments in [
         &["get", "models,modelversions,modeldeployments", "--output", "yaml"] as &[&str],
-        &["get", "controllerrevisions,deployments,jobs,pods,services,pdb,configmaps", "--output", "wide"],
+        &["get", "controllerrevisions,replicasets,jobs,pods,services,pdb,configmaps", "--output", "wide"],
         &["get", "events", "--sort-by", ".lastTimestamp"],
         &[
             "logs",
