@@ -107,7 +107,11 @@ fn meaning(
     let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());
     let (target, obstacle) = match resolved {
         Ok(facts) => (Some((identity::revision_hash(&valid.asked, &facts.model_digest), facts)), None),
-        Err(missing) => (None, Some(Obstacle::Missing(missing))),
+        Err(mut missing) => {
+            let held = unreadable::versions(context, &valid.asked.model, &valid.namespace);
+            missing.problem.message.push_str(&held.map_or(String::new(), |held| format!("; {held}")));
+            (None, Some(Obstacle::Missing(missing)))
+        }
     };
     let intent = Intent {
         target: target.as_ref().map(|(hash, _)| name::short_revision(hash).to_owned()),

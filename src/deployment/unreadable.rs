@@ -63,6 +63,13 @@ pub async fn hold(
     tell(context, &raw, message, now).await
 }
 
+/// Which versions of a Model do not parse, if any: the one that a spec means may be among them.
+pub fn versions(context: &Context, model: &str, namespace: &str) -> Option<String> {
+    let found = context.caches.versions.unreadable_of(namespace, &Key::Model(model.to_owned()));
+    (!found.is_empty())
+        .then(|| format!("of its versions some do not parse: {}", unreadable::tell_all(&found).join("; ")))
+}
+
 /// A Model whose spec does not parse, as far as its status says what to follow.
 pub fn followed(context: &Context, name: &str, namespace: &str) -> Option<Arc<Model>> {
     let raw = context.caches.models.unreadable(namespace, name)?.raw;

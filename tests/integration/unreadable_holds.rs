@@ -288,6 +288,20 @@ async fn a_model_whose_spec_does_not_parse_is_followed_by_what_its_status_says()
     assert_eq!(look.meaning.obstacle, None);
     assert_eq!(look.meaning.intent.target, Some(world.short));
     server.nothing_more().await;
+
+    // the version that it follows does not parse, and no revision knows it
+    let (mut context, server) = self::context();
+    context.caches.models = Cache::fixed_raw(&[raw(&bad)]);
+    let version = spoiled(&numbered(1), "/spec/artifact/sizeBytes", json!(-1));
+    context.caches.versions = Cache::fixed_raw(&[raw(&version)]);
+    let found = deployment::fetch::fetch_cached(&context, "digits", NAMESPACE);
+    let look = deployment::look::look(&context, &answers, &object, Some(&valid), found, now).await;
+    let Some(deployment::status::Obstacle::Missing(missing)) = look.meaning.obstacle else {
+        panic!("it waits for its version")
+    };
+    let message = missing.problem.message;
+    assert!(message.contains("ModelVersion digits-v1: spec.artifact.sizeBytes: "), "{message}");
+    server.nothing_more().await;
 }
 
 #[tokio::test]
