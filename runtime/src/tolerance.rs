@@ -69,6 +69,11 @@ impl Scale {
         self.whole
     }
 
+    /// The largest magnitude at each index of each axis but the first; empty where an axis has no columns.
+    pub fn axes(&self) -> &[Vec<f64>] {
+        &self.axes
+    }
+
     /// The bounds that follow for a relative tolerance.
     pub fn bounds(&self, rtol: f64, datatype: Datatype) -> Bounds {
         let atol = |scale: f64| (rtol * scale.max(FLOOR * self.whole)).max(smallest_step(datatype));
