@@ -79,7 +79,7 @@ impl Comparison {
         }
         Err(EvaluationError::NotReproducible(format!(
             "the model answers {} of the {rows} rows of {EVALUATION_FILE} otherwise than train did ({:.1} %, and at most \
-             {:.0} % may differ by more than {} of themselves and of the largest in their column); {}. Check that the export holds the same preparation and \
+             {:.0} % may differ by more than {}); {}. Check that the export holds the same preparation and \
              weights, and that inputs and outputs are of the same rows",
             self.differing,
             share * 100.0,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .table import Column, Table
 
 ROUNDING = 1e-15
-"""Numbers that are as near to each other differ by rounding, and not by what they mean."""
+"""Fractions that are as near to each other differ by rounding, and not by what they mean."""
 FEWEST_PER_CLASS = 3
 """Rows of each class on average, for a column that tells them one by one to be strange."""
 SHOWN = 3
@@ -69,7 +69,8 @@ def _find_merged(column: Column) -> tuple[float, str] | None:
         return None
     values = np.unique(values[~np.isnan(values)])
     if values.dtype.kind == "f" and len(values):
-        apart = np.diff(values) > ROUNDING * np.abs(values[1:])
+        whole = np.floor(values) == values
+        apart = (np.diff(values) > ROUNDING * np.abs(values[1:])) | (whole[1:] & whole[:-1])
         values = values[np.concatenate([[True], apart])]
     single = values.astype(np.float32)
     merged = np.flatnonzero(single[1:] == single[:-1])
