@@ -8,16 +8,19 @@
 //! so that the coordinates of boxes do not hide the scores beside them, on whichever axis. An axis that differs in size
 //! from sample to sample has no columns, and an output without any has one scale.
 //!
-//! The scale of a column is at least [`FLOOR`] of the whole output's: what is smaller may be what rounding left of larger
-//! terms. `atol` is at least the smallest step that every processor makes in the datatype, since some flush what is below
-//! to zero. Numbers that are not finite have no scale: they must be the same.
+//! `atol` is at least [`floor`] times the scale of the whole output: what is smaller may be what rounding left of larger
+//! terms, as a sigmoid near 0 is a difference of numbers near 1. It is at least the smallest step that every processor
+//! makes in the datatype, since some flush what is below to zero. Numbers that are not finite have no scale: they must be
+//! the same.
 //!
 //! The trainer has the same formula in Python (`tolerance.py`); `contract/golden/tolerance.json` holds cases for both.
 
 use crate::tensor::Datatype;
 
-/// Smallest scale of a column, as a share of the whole output's.
-pub const FLOOR: f64 = 1e-6;
+/// The smallest `atol`, as a share of the whole output's scale: some steps of the datatype.
+pub fn floor(datatype: Datatype) -> f64 {
+    if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) { 1e-3 } else { 1e-6 }
+}
 
 /// How large the numbers of an output are: over all that was recorded, and by column.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,14 +72,10 @@ impl Scale {
         self.whole
     }
 
-    /// The largest magnitude at each index of each axis but the first; empty where an axis has no columns.
-    pub fn axes(&self) -> &[Vec<f64>] {
-        &self.axes
-    }
-
     /// The bounds that follow for a relative tolerance.
     pub fn bounds(&self, rtol: f64, datatype: Datatype) -> Bounds {
-        let atol = |scale: f64| (rtol * scale.max(FLOOR * self.whole)).max(smallest_step(datatype));
+        let least = (floor(datatype) * self.whole).max(smallest_step(datatype));
+        let atol = |scale: f64| (rtol * scale).max(least);
         let axes = self.axes.iter().map(|axis| axis.iter().copied().map(atol).collect()).collect();
         Bounds { rtol, atol: atol(self.whole), axes }
     }
@@ -134,6 +133,13 @@ impl Bounds {
     fn atol_at(&self, indices: &[usize]) -> f64 {
         let columns = self.axes.iter().zip(indices).filter_map(|(axis, index)| axis.get(*index));
         columns.copied().fold(self.atol, f64::min)
+    }
+
+    /// Raises every absolute bound to at least this.
+    pub fn raise(&mut self, atol: f64) {
+        for bound in self.axes.iter_mut().flatten().chain([&mut self.atol]) {
+            *bound = bound.max(atol);
+        }
     }
 
     /// Whether the numbers can bound anything: finite and not negative.

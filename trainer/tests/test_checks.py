@@ -149,8 +149,8 @@ def test_missing_values_are_equal_when_rows_are_compared(bench: Bench) -> None:
 
 def test_values_are_judged_as_they_are_written(bench: Bench) -> None:
     # FP32 has no number between 16777216 and 16777218, and none between 1700000000000 and 1700000131072.
-    rows = [["16777217.5", 16777217, 1700000000124, index % 2] for index in range(20)]
-    bench.write_csv(["half", "whole", "milliseconds", "target"], rows)
+    data = [["16777217.5", 16777217, 1700000000124, index % 2] for index in range(20)]
+    bench.write_csv(["half", "whole", "milliseconds", "target"], data)
     bench.run["checks"] = {
         "columns": [
             {"name": "half", "type": "Integer"},
@@ -158,13 +158,12 @@ def test_values_are_judged_as_they_are_written(bench: Bench) -> None:
             {"name": "milliseconds", "max": "1700000000123", "allowed": ["1700000000123"]},
         ]
     }
+    rows, half = "in rows 1, 2, 3, 4, 5 and 15 more", "such as 16777217.5"
+    path, most = "checks.columns", "1700000000123"
     assert bench.refusal().message.split("; ") == [
-        "the data fails 3 checks: checks.columns[0].type is Integer, and column 'half' holds 20 other values, such as "
-        "16777217.5, in rows 1, 2, 3, 4, 5 and 15 more",
-        "checks.columns[2].max is 1700000000123, and column 'milliseconds' has 20 values above, as far as "
-        "1700000000124, in rows 1, 2, 3, 4, 5 and 15 more",
-        "checks.columns[2].allowed is 1700000000123, and column 'milliseconds' has 20 other values, 1700000000124, in "
-        "rows 1, 2, 3, 4, 5 and 15 more",
+        f"the data fails 3 checks: {path}[0].type is Integer, and column 'half' holds 20 other values, {half}, {rows}",
+        f"{path}[2].max is {most}, and column 'milliseconds' has 20 values above, as far as 1700000000124, {rows}",
+        f"{path}[2].allowed is {most}, and column 'milliseconds' has 20 other values, 1700000000124, {rows}",
     ]
 
 
@@ -177,7 +176,9 @@ def test_integers_beyond_fp64_are_judged_exactly(bench: Bench) -> None:
     assert "fails 1 check" in message
     assert f"has 10 other values, {large + 2}, in rows 2, 4" in message
     check |= {"allowed": [], "min": f"{large + 1}.5", "max": "1e30"}
-    assert f"min is {large + 1}.5, and column 'id' has 10 values below, as far as {large + 1}," in bench.refusal().message
+    assert (
+        f"min is {large + 1}.5, and column 'id' has 10 values below, as far as {large + 1}," in bench.refusal().message
+    )
 
 
 def test_rows_that_only_fp32_makes_equal_are_not_repeated(bench: Bench) -> None:

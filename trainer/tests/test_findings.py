@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Bench
 from modelwright_trainer.report import build_success, build_training_report
 
 if TYPE_CHECKING:
+    from conftest import Bench
     from modelwright_trainer.train import Outcome
 
 
@@ -36,24 +36,23 @@ def over(bench: Bench, values: list[Any], kind: str = "CSV") -> Outcome:
 
 @pytest.mark.parametrize("kind", ["CSV", "Parquet", "NPZ"])
 @pytest.mark.parametrize(
-    ("start", "step", "left", "low", "high"),
+    ("start", "left"),
     [
-        (1_700_000_000, 1, 2, "1700000000", "1700000001"),
-        (1_700_000_000_123, 1, 1, "1700000000123", "1700000000124"),
-        (10**15, 1, 1, "1000000000000000", "1000000000000001"),
-        (2**24, 1, 61, "16777216", "16777217"),
+        (1_700_000_000, 2),
+        (1_700_000_000_123, 1),
+        (10**15, 1),
+        (2**24, 61),
         # Beyond what FP64 holds, too.
-        (2**60 + 1, 1, 1, "1152921504606846977", "1152921504606846978"),
+        (2**60 + 1, 1),
     ],
 )
-def test_numbers_that_fp32_does_not_tell_apart_are_told(
-    bench: Bench, kind: str, start: int, step: int, left: int, low: str, high: str
-) -> None:
-    outcome = over(bench, [start + step * index for index in range(120)], kind)
+def test_numbers_that_fp32_does_not_tell_apart_are_told(bench: Bench, kind: str, start: int, left: int) -> None:
+    outcome = over(bench, [start + index for index in range(120)], kind)
     only = [words for words in outcome.warnings if "FP32" in words]
     name = "x0" if kind == "NPZ" else "t"
     assert len(only) == 1
-    assert f"{name!r} has 120 different values and {left} in FP32, where {low} and {high} are one" in only[0]
+    words = f"{name!r} has 120 different values and {left} in FP32, where {start} and {start + 1} are one"
+    assert words in only[0]
 
 
 @pytest.mark.parametrize("kind", ["CSV", "Parquet"])

@@ -214,9 +214,7 @@ EMPTY = pa.array([None] * 3)
         (EMPTY, [None] * 6),
     ],
 )
-def test_a_part_without_values_has_the_type_of_the_others(
-    bench: Bench, values: pa.Array, expected: list[Any]
-) -> None:
+def test_a_part_without_values_has_the_type_of_the_others(bench: Bench, values: pa.Array, expected: list[Any]) -> None:
     target = pa.array([0, 1, 0])
     write_parquet(bench, pa.table({"c": EMPTY, "target": target}), "1.parquet")
     write_parquet(bench, pa.table({"c": values, "target": target}), "2.parquet")

@@ -51,7 +51,11 @@ def test_a_stratified_part_has_labels_in_their_shares(seed: int) -> None:
 @pytest.mark.parametrize(
     ("counts", "shares", "told"),
     [
-        ([3, 50, 50], ("0.1", "0.2"), ["0 has 3 rows, of which 1 train, 1 validate and 1 test (shares of 2.1, 0.3, 0.6)"]),
+        (
+            [3, 50, 50],
+            ("0.1", "0.2"),
+            ["0 has 3 rows, of which 1 train, 1 validate and 1 test (shares of 2.1, 0.3, 0.6)"],
+        ),
         ([4] * 10, ("0.05", "0.05"), ["0 has 4 rows", "1 has 4 rows", "2 has 4 rows", "and 7 more labels"]),
         ([50, 50], ("0.1", "0.2"), []),
         ([33, 41, 26], ("0.15", "0.15"), []),

@@ -131,8 +131,7 @@ fn pairs(expected: &Tensor, got: &Tensor, scale: Option<&Scale>) -> Result<Vec<P
         }
         (Elements::Floats(expected), Elements::Floats(got)) => {
             let own = || Scale::of(shape, &expected);
-            let bounds =
-                scale.cloned().unwrap_or_else(own).bounds(tolerance_of_datatype(datatype), datatype);
+            let bounds = scale.cloned().unwrap_or_else(own).bounds(tolerance_of_datatype(datatype), datatype);
             let shares = bounds.shares(shape, &expected, &got);
             let pair = |((share, _), (a, b)): ((f64, f64), (&f64, &f64))| Pair::new(share <= 1.0, a, b);
             Ok(shares.zip(expected.iter().zip(&got)).map(pair).collect())

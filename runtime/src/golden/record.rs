@@ -3,9 +3,11 @@
 //!
 //! An answer is stable if it stays within half of its bounds when every floating-point input moves by one unit in the
 //! last place in either direction: an answer on a knife's edge would differ between machines. Bounds are those of all
-//! samples so far, so they only grow with each. Where an element is small beside its output, and by chance beside
-//! everything in its columns, ordinary rounding may move it by more: up to a small share of the output's scale that is
-//! no knife's edge, and the bound of its columns is raised over what was seen.
+//! samples so far, so they only grow with each.
+//!
+//! Rounding may move an element by more, where the numbers that it was made of are larger than the answer: a sigmoid
+//! near 0 keeps the steps of 1. Such a movement is no knife's edge while it is small, and raises the bounds of its output
+//! over what was seen.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +29,10 @@ const TOLERANCE: f64 = 1e-3;
 const HALF_TOLERANCE: f64 = 2e-2;
 /// What rounding in a deep graph leaves, as a share of the output's scale.
 const ROUNDING: f64 = 1e-5;
-/// The same, where the outputs have FP16 or BF16.
-const HALF_ROUNDING: f64 = 1e-3;
+/// What rounding leaves of numbers near 1, at most.
+const ROUNDING_OF_1: f64 = 1e-6;
+/// How many times more both are, where the outputs have FP16 or BF16.
+const HALF_ROUNDING: f64 = 100.0;
 /// By how much a bound lies above the rounding that was seen: another machine rounds at every step, and not at the
 /// inputs alone.
 const MARGIN: f64 = 8.0;
@@ -42,7 +46,7 @@ pub(crate) fn tolerance_of_datatype(datatype: Datatype) -> f64 {
 pub(super) struct Recorder<'a> {
     session: &'a Session,
     tolerance: f64,
-    rounding: f64,
+    is_half: bool,
     outputs: BTreeMap<String, Output>,
     samples: Vec<GoldenSample>,
 }
@@ -52,8 +56,8 @@ pub(super) struct Recorder<'a> {
 struct Output {
     datatype: Datatype,
     scale: Scale,
-    /// The largest movements by rounding that are beyond half of the bounds.
-    rounding: Scale,
+    /// The largest movement by rounding that is beyond half of its bound.
+    rounding: f64,
 }
 
 impl<'a> Recorder<'a> {
@@ -63,7 +67,7 @@ impl<'a> Recorder<'a> {
         Self {
             session,
             tolerance: if is_half { HALF_TOLERANCE } else { TOLERANCE },
-            rounding: if is_half { HALF_ROUNDING } else { ROUNDING },
+            is_half,
             outputs: BTreeMap::new(),
             samples: Vec::new(),
         }
@@ -87,7 +91,8 @@ impl<'a> Recorder<'a> {
     /// All of them, with their bounds.
     pub fn finish(self, source: GoldenSource) -> GoldenSamples {
         let tolerance = self.tolerance;
-        let bounds = self.outputs.iter().map(|(name, output)| bounds::encode(name, &output.bounds(tolerance)));
+        let bounds =
+            self.outputs.iter().map(|(name, output)| bounds::encode(name, &output.bounds(tolerance)));
         GoldenSamples {
             source,
             tolerance: tolerance.to_string(),
@@ -120,8 +125,10 @@ impl<'a> Recorder<'a> {
                     }
                     continue;
                 }
-                let most = self.rounding;
-                of_name(&mut outputs, first).take_rounding(first, second, self.tolerance / 2.0, most)?;
+                let output = of_name(&mut outputs, first);
+                let rounding = (ROUNDING * output.scale.whole()).max(ROUNDING_OF_1);
+                let most = if self.is_half { HALF_ROUNDING * rounding } else { rounding };
+                output.take_rounding(first, second, self.tolerance, most)?;
             }
         }
         Some((answer, outputs))
@@ -132,26 +139,17 @@ impl Output {
     /// Takes in how an answer moved; none, if by more than rounding does.
     fn take_rounding(&mut self, first: &Tensor, second: &Tensor, tolerance: f64, most: f64) -> Option<()> {
         let (expected, got) = (floats(first), floats(second));
-        let bounds = self.scale.bounds(tolerance, self.datatype);
-        let most = most * self.scale.whole();
-        let mut movements = vec![0.0; expected.len()];
-        let mut any = false;
+        let bounds = self.bounds(tolerance);
         let shares = bounds.shares(&first.shape, &expected, &got);
-        for ((movement, (share, _)), (expected, got)) in
-            movements.iter_mut().zip(shares).zip(expected.iter().zip(&got))
-        {
-            if share <= 1.0 {
-                continue;
+        for ((share, _), (expected, got)) in shares.zip(expected.iter().zip(&got)) {
+            let movement = (got - expected).abs();
+            if share > 0.5 {
+                // What is no number is no small movement.
+                if movement.is_nan() || movement > most {
+                    return None;
+                }
+                self.rounding = self.rounding.max(movement);
             }
-            let difference = (got - expected).abs();
-            if difference.is_nan() || difference > most {
-                return None;
-            }
-            *movement = difference;
-            any = true;
-        }
-        if any {
-            self.rounding.add(&first.shape, &movements);
         }
         Some(())
     }
@@ -159,12 +157,7 @@ impl Output {
     /// The bounds by scale, raised where rounding needs it.
     fn bounds(&self, tolerance: f64) -> Bounds {
         let mut bounds = self.scale.bounds(tolerance, self.datatype);
-        for (axis, seen) in bounds.axes.iter_mut().zip(self.rounding.axes()) {
-            for (bound, seen) in axis.iter_mut().zip(seen) {
-                *bound = bound.max(MARGIN * seen);
-            }
-        }
-        bounds.atol = bounds.atol.max(MARGIN * self.rounding.whole());
+        bounds.raise(MARGIN * self.rounding);
         bounds
     }
 }
@@ -174,7 +167,7 @@ fn of_name<'a>(outputs: &'a mut BTreeMap<String, Output>, tensor: &Tensor) -> &'
     outputs.entry(tensor.name.clone()).or_insert_with(|| Output {
         datatype: tensor.datatype,
         scale: Scale::default(),
-        rounding: Scale::default(),
+        rounding: 0.0,
     })
 }
 

@@ -275,7 +275,11 @@ async fn a_model_of_small_answers_whose_weights_were_lost_is_refused() {
     run.write("model.onnx", onnx::scaler(&[0.0]));
     let refusal = run.refused().await;
     says(&refusal, "NotReproducible", "answers 4 of the 4 rows of evaluation.npz otherwise than train did");
-    says(&refusal, "NotReproducible", "the first is row 0, where the output \"y\" is 0.0 and train's was 0.0003");
+    says(
+        &refusal,
+        "NotReproducible",
+        "the first is row 0, where the output \"y\" is 0.0 and train's was 0.0003",
+    );
     // The model itself is not: it gets as far as the store, which is not there.
     run.write("model.onnx", onnx::scaler(&[3e-4]));
     let error = run.publish().await.unwrap_err();

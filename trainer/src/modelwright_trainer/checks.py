@@ -128,7 +128,7 @@ def _check_values(table: Table, column: Column, check: ColumnCheck, missing: Mas
 
 
 def _as_bound(bound: Decimal | None, numbers: NDArray[Any], rounding: str) -> Any:
-    """Return a bound for numbers: rounded as they are, so that 0.1 is not below 0.1; for integers the next one inside."""
+    """Return a bound for numbers: rounded as they are, so that 0.1 is not below 0.1; for integers the next inside."""
     if bound is None:
         return None
     if numbers.dtype.kind in "iu":

@@ -27,8 +27,8 @@ def find_in_table(table: Table, label: str, truth: NDArray[Any], classes: NDArra
     telling = [column.name for column in table.columns if _tells(column, truth, len(classes))]
     if telling:
         yield (
-            f"column {listed([repr(name) for name in telling], SHOWN)} tells the label {label!r} one to one: take it out "
-            "if it is not known when the model is asked"
+            f"column {listed([repr(name) for name in telling], SHOWN)} tells the label {label!r} one to one: take it "
+            "out if it is not known when the model is asked"
         )
     merged = sorted(filter(None, map(_find_merged, table.columns)), reverse=True)
     if merged:
@@ -40,8 +40,8 @@ def find_in_table(table: Table, label: str, truth: NDArray[Any], classes: NDArra
         )
     if table.left_out:
         yield (
-            f"left out as an index: {listed([repr(name) for name in table.left_out], SHOWN)}; to learn from it, name it "
-            "in preprocess or in checks"
+            f"left out as an index: {listed([repr(name) for name in table.left_out], SHOWN)}; to learn from it, name "
+            "it in preprocess or in checks"
         )
 
 

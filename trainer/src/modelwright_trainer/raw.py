@@ -28,8 +28,8 @@ INDEX_LEVEL: Final = re.compile(r"__index_level_\d+__")
 class Raw:
     """Columns by name, label included.
 
-    Numbers are FP64, FP32 as they were written so, or integers where FP64 would not hold them; a missing one is NaN. Text
-    is objects, with "" where a value is missing.
+    Numbers are FP64, FP32 as they were written so, or integers where FP64 would not hold them; a missing one is NaN.
+    Text is objects, with "" where a value is missing.
     """
 
     columns: dict[str, NDArray[Any]]

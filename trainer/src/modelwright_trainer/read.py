@@ -74,7 +74,11 @@ def build_table(raw: Raw, run: Run) -> Table:
             )
     features = {name: values for name, values in raw.columns.items() if name != label}
     if not features:
-        hint = f" (left out as an index: {listed(raw.left_out, 5)}; name it in preprocess to use it)" if raw.left_out else ""
+        hint = (
+            f" (left out as an index: {listed(raw.left_out, 5)}; name it in preprocess to use it)"
+            if raw.left_out
+            else ""
+        )
         raise RunError(
             Reason.NO_FEATURES, f"there is no column but the label {label!r}{hint}; there must be one to learn from"
         )
@@ -178,8 +182,8 @@ def _as_int64(values: NDArray[Any], run: Run, raw: Raw) -> NDArray[np.int64]:
     if beyond.any():
         first = int(np.flatnonzero(beyond)[0])
         message = (
-            f"data.label {run.data.label!r} has {beyond.sum()} values that INT64 cannot hold, such as {values[first]} in "
-            f"{places(np.flatnonzero(beyond), raw.files)}: write them as text"
+            f"data.label {run.data.label!r} has {beyond.sum()} values that INT64 cannot hold, such as {values[first]} "
+            f"in {places(np.flatnonzero(beyond), raw.files)}: write them as text"
         )
         raise RunError(Reason.INVALID_LABEL, message)
     return values.astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +58,8 @@ def _read_file(path: Path) -> pa.Table:
 def _find_index(table: pa.Table) -> list[str]:
     """Return the columns that are an index: what pandas says so of, and what has the name that it gives to one."""
     told: list[Any] = []
-    try:
+    with contextlib.suppress(ValueError, AttributeError):
         told = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    except (ValueError, AttributeError):
-        pass
     # A range is told as an object, and is no column.
     words = {one for one in told if isinstance(one, str)} if isinstance(told, list) else set()
     unnamed = find_unnamed(table.column_names)

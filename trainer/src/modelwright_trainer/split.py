@@ -61,7 +61,7 @@ def split_rows(labels: NDArray[Any], split: Split) -> Parts:
 
 
 def find_uneven(labels: NDArray[Any], split: Split, parts: Parts) -> str | None:
-    """Say which labels stratification could not give their shares: each part has a row of each, however small its share."""
+    """Say which labels stratification could not give their shares: each part has a row of each, however few."""
     if not split.stratify:
         return None
     classes, members = np.unique(labels, return_inverse=True)
@@ -76,8 +76,8 @@ def find_uneven(labels: NDArray[Any], split: Split, parts: Parts) -> str | None:
     if not len(uneven):
         return None
     told = [
-        f"{classes[index]!s:.40} has {whole[index]} rows, of which {found[0, index]} train, {found[1, index]} validate and "
-        f"{found[2, index]} test (shares of {', '.join(f'{one:.3g}' for one in wanted[:, index])})"
+        f"{classes[index]!s:.40} has {whole[index]} rows, of which {found[0, index]} train, {found[1, index]} validate "
+        f"and {found[2, index]} test (shares of {', '.join(f'{one:.3g}' for one in wanted[:, index])})"
         for index in uneven[np.argsort(whole[uneven], kind="stable")][:SHOWN_CLASSES]
     ]
     more = f"; and {len(uneven) - SHOWN_CLASSES} more labels" if len(uneven) > SHOWN_CLASSES else ""

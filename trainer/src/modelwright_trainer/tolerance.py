@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOOR: Final = 1e-6
-"""Smallest scale of a column, as a share of the whole output's."""
+"""The smallest `atol`, as a share of the whole output's scale: some steps of FP32."""
+FLOOR_OF_HALVES: Final = 1e-3
+"""The same for FP16."""
 
 
 def allow(expected: NDArray[Any], rtol: float) -> NDArray[np.float64]:
     """Return by how much each element may differ.
 
-    The scale of a column is its largest magnitude. A column is what shares an index on an axis other than the first, which
-    counts rows; of several such axes the smallest scale counts.
+    The scale of a column is its largest magnitude. A column is what shares an index on an axis other than the first,
+    which counts rows; of several such axes the smallest scale counts.
     """
     wide = expected.astype(np.float64)
     magnitude = np.where(np.isfinite(wide), np.abs(wide), 0)
@@ -30,7 +32,8 @@ def allow(expected: NDArray[Any], rtol: float) -> NDArray[np.float64]:
         if wide.shape[axis] > 1:
             others = tuple(other for other in range(wide.ndim) if other != axis)
             scale = np.minimum(scale, magnitude.max(axis=others, keepdims=True, initial=0))
-    atol = np.maximum(rtol * np.maximum(scale, FLOOR * whole), _smallest_step(expected.dtype))
+    floor = FLOOR_OF_HALVES if expected.dtype == np.float16 else FLOOR
+    atol = np.maximum(rtol * scale, max(floor * whole, _smallest_step(expected.dtype)))
     return np.asarray(atol + rtol * magnitude)
 
 
