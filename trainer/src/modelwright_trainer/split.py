@@ -62,7 +62,7 @@ def split_rows(labels: NDArray[Any], split: Split) -> Parts:
 
 def find_uneven(labels: NDArray[Any], split: Split, parts: Parts) -> str | None:
     """Say which labels stratification could not give their shares: each part has a row of each, however few."""
-    if not split.stratify:
+    if not (split.stratify and len(labels)):
         return None
     classes, members = np.unique(labels, return_inverse=True)
     whole = np.bincount(members, minlength=len(classes))
