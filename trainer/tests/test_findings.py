@@ -125,6 +125,13 @@ def test_a_column_that_is_the_number_to_predict_is_told(bench: Bench) -> None:
     assert [one.startswith(words) for one in bench.train().warnings] == [True]
 
 
+def test_a_number_to_predict_that_fp32_does_not_hold_is_told(bench: Bench) -> None:
+    numbers = [[index % 7, 1_700_000_000_000 + 1000 * index] for index in range(60)]
+    words = bench.regression().write_csv(["a", "target"], numbers).train().warnings
+    assert len(words) == 1
+    assert "'target' has 60 different values and 1 in FP32" in words[0]
+
+
 def test_what_is_found_is_in_the_log_the_report_and_the_message(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

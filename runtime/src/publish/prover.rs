@@ -78,7 +78,7 @@ pub fn run(arguments: &ProveArguments) -> io::Result<()> {
     write(&Progress::Loading)?;
     let answer = prove(arguments, &write);
     write(&match answer {
-        Ok(proof) => Progress::Proven(proof),
+        Ok(proof) => Progress::Proven(Box::new(proof)),
         Err((reason, message)) => Progress::Refused { reason, message },
     })
 }

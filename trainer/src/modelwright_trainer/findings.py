@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .failure import listed
+from .table import Column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .table import Column, Table
+    from .table import Table
 
 ROUNDING = 1e-15
 """Fractions that are as near to each other differ by rounding, and not by what they mean."""
@@ -30,10 +31,12 @@ def find_in_table(table: Table, label: str, truth: NDArray[Any], classes: NDArra
             f"column {listed([repr(name) for name in telling], SHOWN)} tells the label {label!r} one to one: take it "
             "out if it is not known when the model is asked"
         )
-    merged = sorted(filter(None, map(_find_merged, table.columns)), reverse=True)
+    # What a regression answers is FP32, too.
+    answered = () if len(classes) else (Column(label, truth),)
+    merged = sorted(filter(None, map(_find_merged, (*table.columns, *answered))), reverse=True)
     if merged:
         yield (
-            "FP32, which the model takes, does not tell all values apart: "
+            "FP32, which the model takes and gives, does not tell all values apart: "
             f"{'; '.join(words for _, words in merged[:SHOWN])}"
             f"{f'; and {len(merged) - SHOWN} more columns' if len(merged) > SHOWN else ''}. Subtract an offset, take "
             "parts such as the hour, or give ids as text"
@@ -65,7 +68,7 @@ def _find_merged(column: Column) -> tuple[float, str] | None:
     if column.is_text:
         return None
     values = column.as_written if column.exact is None else column.exact
-    if values.dtype.kind == "f" and (values.dtype.itemsize <= np.dtype(np.float32).itemsize or _is_exact(values)):
+    if values.dtype.itemsize <= np.dtype(np.float16).itemsize or values.dtype == np.float32 or _is_exact(values):
         return None
     values = np.unique(values[~np.isnan(values)])
     if values.dtype.kind == "f" and len(values):
@@ -84,6 +87,8 @@ def _find_merged(column: Column) -> tuple[float, str] | None:
 
 def _is_exact(values: NDArray[Any]) -> bool:
     """Whether FP32 holds every value as it is."""
+    if values.dtype.kind in "iu":
+        return bool(np.abs(values.astype(np.float64)).max(initial=0) <= 1 / np.finfo(np.float32).epsneg)
     return bool(np.array_equal(values.astype(np.float32), values, equal_nan=True))
 
 
