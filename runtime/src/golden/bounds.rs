@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use modelwright_contract::artifact::{GoldenBounds, GoldenSamples};
 
-use super::{ReplayError, decode_all, floats, tolerance_of};
+use super::{ReplayError, decode_all, floats, record::largest_for_rounding, tolerance_of};
 use crate::{
     tensor::{Datatype, Tensor},
     tolerance::{Bounds, Scale},
@@ -110,12 +110,13 @@ fn given(golden: &GoldenSamples, name: &str, output: &Recorded, rtol: f64) -> Re
     Ok(bounds)
 }
 
-/// Refuses bounds that prove nothing: beyond `share` of the scale of their output.
+/// Refuses bounds that prove nothing: beyond `share` of the scale of their output, and beyond what rounding asks for.
 pub fn check(golden: &GoldenSamples, share: f64) -> Result<(), ReplayError> {
     let outputs = recorded(golden)?;
+    let is_half = outputs.values().any(|output| matches!(output.datatype, Datatype::Fp16 | Datatype::Bf16));
     for (name, bounds) in of(golden, 0.0)? {
         let Some(output) = outputs.get(&name) else { continue };
-        let most = output.scale.bounds(share, output.datatype).atol;
+        let most = output.scale.bounds(share, output.datatype).atol.max(largest_for_rounding(is_half));
         if bounds.atol > most {
             let why = format!(
                 "allow an atol of {:e}, and at most {most:e} was expected: {share} of the largest that was recorded",
@@ -183,6 +184,10 @@ mod tests {
     fn bounds_that_do_not_fit_or_prove_nothing_are_refused() {
         let good = encode("y", &Bounds { rtol: 1e-3, atol: 1e-3, axes: vec![vec![1e-3, 1e-3]] });
         assert!(check(&golden(&[0.5, 1.0], vec![good.clone()]), 0.1).is_ok());
+        // What rounding asked for when the samples were recorded is taken wherever they go.
+        let rounding = |atol: &str| GoldenBounds { atol: atol.to_owned(), ..good.clone() };
+        assert!(check(&golden(&[1e-7, 2e-7], vec![rounding("7e-6")]), 0.1).is_ok());
+        assert!(check(&golden(&[1e-7, 2e-7], vec![rounding("9e-6")]), 0.1).is_err());
         for (why, bounds) in [
             ("are missing", GoldenBounds { name: "z".to_owned(), ..good.clone() }),
             ("atol \"x\"", GoldenBounds { atol: "x".to_owned(), ..good.clone() }),

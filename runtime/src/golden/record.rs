@@ -42,6 +42,11 @@ pub(crate) fn tolerance_of_datatype(datatype: Datatype) -> f64 {
     if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) { HALF_TOLERANCE } else { TOLERANCE }
 }
 
+/// The largest bound that rounding alone may ask for, however small the output is.
+pub(super) fn largest_for_rounding(is_half: bool) -> f64 {
+    MARGIN * ROUNDING_OF_1 * if is_half { HALF_ROUNDING } else { 1.0 }
+}
+
 /// Samples as they come.
 pub(super) struct Recorder<'a> {
     session: &'a Session,
