@@ -313,10 +313,10 @@ fn a_small_column_of_noise_beside_a_large_one_gets_its_bound_from_what_was_seen(
         *output = encode(&tensor);
         replay(&session, &golden)
     };
-    // The noise is at most 0.0018 from one end to the other.
-    assert!(moved(1, 1.8e-3).is_ok(), "as another machine may round");
-    assert!(moved(1, 0.1).is_err(), "but no more than that");
-    assert!(moved(0, 0.1).is_ok() && moved(0, 1e3).is_err(), "a column of its own");
+    // The noise is at most 0.6 from one end to the other; a millionth of the large column is at most 0.16.
+    assert!(moved(1, 0.6).is_ok(), "as another machine may round");
+    assert!(moved(1, 10.0).is_err(), "but no more than that");
+    assert!(moved(0, 10.0).is_ok() && moved(0, 1e3).is_err(), "a column of its own");
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub fn scaler(weights: &[f32]) -> Vec<u8> {
     ])
 }
 
-/// A column of 10,000 times x, and one of less than 0.001 that the last bit of x turns over.
+/// A column of 10,000 times x, and one of at most 0.3 that the last bit of x turns over.
 pub fn large_beside_noise() -> Vec<u8> {
     let axis = bytes(5, [bytes(1, "axis"), number(3, 1), number(20, 2)].concat());
     model(&[
@@ -111,7 +111,7 @@ pub fn large_beside_noise() -> Vec<u8> {
         node("Concat", &["first", "second"], &["y"], &axis),
         constant("large", FLOAT, &[1], &floats(&[1e4])),
         constant("huge", FLOAT, &[1], &floats(&[1e9])),
-        constant("small", FLOAT, &[1], &floats(&[9e-4])),
+        constant("small", FLOAT, &[1], &floats(&[0.3])),
         value(11, "x", FLOAT, &[0, 1]),
         value(12, "y", FLOAT, &[0, 2]),
     ])
