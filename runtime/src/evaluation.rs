@@ -146,7 +146,7 @@ pub fn evaluate(session: &Session, file: &Path, task: Task) -> Result<Judged, Ev
     wanted.extend(part.answers().map(|(name, _)| name.to_owned()));
     wanted.sort_unstable();
     wanted.dedup();
-    let mut comparison = Comparison::default();
+    let mut comparison = Comparison::new(&part)?;
     let mut answers = Answers::new(&part, roles)?;
     for rows in part.batches() {
         let inputs = part.inputs(&rows)?;

@@ -1,8 +1,10 @@
 //! Golden samples: inputs and the outputs that were recorded for them. In goes a session; out come new samples, or the
 //! proof that it answers as it did when they were recorded. Needs no client.
 
+mod bounds;
 mod generate;
 mod random;
+mod record;
 mod rows;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -11,13 +13,16 @@ use modelwright_contract::{
     serving::ExecutionProvider,
 };
 
+pub(crate) use self::record::tolerance_of_datatype;
 pub use self::{
+    bounds::check as check_bounds,
     generate::{RecordError, record_synthetic},
     rows::{record_rows, spread},
 };
 use crate::{
     session::{RunError, Session},
     tensor::{Datatype, LayoutError, Tensor},
+    tolerance::{Beyond, Bounds},
 };
 
 /// Smallest tolerance on CUDA: sums are made in another order there, and kernels use other approximations.
@@ -28,15 +33,15 @@ const CUDA_TOLERANCE: f64 = 1e-3;
 pub struct Replay {
     /// How many.
     pub count: u32,
-    /// Largest difference of a floating-point output, as [`GoldenSamples::tolerance`] measures it.
+    /// Largest difference of a floating-point output, in parts of what its bounds allow: 0 to 1.
     pub max_difference: f64,
 }
 
 /// An answer that is not the recorded one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "golden sample {sample}: output {output:?} is {got}, recorded was {expected} (tolerance {tolerance}); this machine \
-     or execution provider does not reproduce the model's recorded answers"
+    "golden sample {sample}: output {output:?} is {got}, recorded was {expected} (a difference of {allowed} is \
+     allowed); this machine or execution provider does not reproduce the model's recorded answers"
 )]
 pub struct Mismatch {
     /// Which sample, from 0.
@@ -47,8 +52,8 @@ pub struct Mismatch {
     pub expected: String,
     /// As answered now.
     pub got: String,
-    /// The tolerance that applied.
-    pub tolerance: f64,
+    /// By how much it may differ: a decimal number, or `0` for what must be equal.
+    pub allowed: String,
 }
 
 /// Samples that do not prove anything.
@@ -70,6 +75,14 @@ pub enum ReplayError {
     Tolerance {
         /// As given.
         tolerance: String,
+    },
+    /// The bounds are none.
+    #[error("the golden samples' bounds of output {output:?} {why}")]
+    Bounds {
+        /// Which output.
+        output: String,
+        /// What was found, and what was expected.
+        why: String,
     },
     /// The model does not answer.
     #[error("golden sample {sample} has no answer: {source}")]
@@ -113,11 +126,11 @@ fn decode_all(tensors: &[GoldenTensor], sample: usize) -> Result<Vec<Tensor>, Re
 
 /// Runs every sample and compares.
 pub fn replay(session: &Session, golden: &GoldenSamples) -> Result<Replay, ReplayError> {
-    let recorded = tolerance_of(&golden.tolerance)?;
-    let tolerance = match session.execution_provider() {
-        ExecutionProvider::Cpu => recorded,
-        ExecutionProvider::Cuda => recorded.max(CUDA_TOLERANCE),
+    let least = match session.execution_provider() {
+        ExecutionProvider::Cpu => 0.0,
+        ExecutionProvider::Cuda => CUDA_TOLERANCE,
     };
+    let bounds = bounds::of(golden, least)?;
     let mut max_difference: f64 = 0.0;
     for (sample, GoldenSample { inputs, outputs }) in golden.samples.iter().enumerate() {
         let inputs = decode_all(inputs, sample)?;
@@ -125,8 +138,8 @@ pub fn replay(session: &Session, golden: &GoldenSamples) -> Result<Replay, Repla
         let names: Vec<String> = expected.iter().map(|output| output.name.clone()).collect();
         let got = session.run(&inputs, &names).map_err(|source| ReplayError::Run { sample, source })?;
         for (expected, got) in expected.iter().zip(&got) {
-            let difference = compare(expected, got, tolerance)
-                .map_err(|difference| difference.into_mismatch(sample, expected, tolerance))?;
+            let difference = compare(expected, got, bounds.get(&expected.name))
+                .map_err(|difference| difference.into_mismatch(sample, expected))?;
             max_difference = max_difference.max(difference);
         }
     }
@@ -146,45 +159,37 @@ struct Difference {
     element: Option<usize>,
     expected: String,
     got: String,
+    allowed: f64,
 }
 
 impl Difference {
-    fn into_mismatch(self, sample: usize, output: &Tensor, tolerance: f64) -> Mismatch {
+    fn into_mismatch(self, sample: usize, output: &Tensor) -> Mismatch {
         let output = match self.element {
             Some(element) => format!("{}[{element}]", output.name),
             None => output.name.clone(),
         };
-        Mismatch { sample, output, expected: self.expected, got: self.got, tolerance }
+        let allowed = if self.allowed == 0.0 { "0".to_owned() } else { format!("{:.3e}", self.allowed) };
+        Mismatch { sample, output, expected: self.expected, got: self.got, allowed }
     }
 }
 
-/// The largest difference of two tensors, or where they differ too much.
-fn compare(expected: &Tensor, got: &Tensor, tolerance: f64) -> Result<f64, Difference> {
+/// The largest difference of two tensors in parts of what is allowed, or where they differ by more. Without bounds they
+/// must be equal.
+fn compare(expected: &Tensor, got: &Tensor, bounds: Option<&Bounds>) -> Result<f64, Difference> {
     let kind =
         |tensor: &Tensor| format!("{} of shape {}", tensor.datatype, crate::tensor::Shape(&tensor.shape));
     if expected.datatype != got.datatype || expected.shape != got.shape {
-        return Err(Difference { element: None, expected: kind(expected), got: kind(got) });
+        let (expected, got) = (kind(expected), kind(got));
+        return Err(Difference { element: None, expected, got, allowed: 0.0 });
     }
-    if !expected.datatype.is_float() {
+    let Some(bounds) = bounds.filter(|_| expected.datatype.is_float()) else {
         return if expected.data == got.data { Ok(0.0) } else { Err(first_difference(expected, got)) };
-    }
-    let mut largest: f64 = 0.0;
-    for (element, (expected, got)) in floats(expected).into_iter().zip(floats(got)).enumerate() {
-        let difference = difference(expected, got);
-        if difference.is_nan() || difference > tolerance {
-            let text = |number: f64| format!("{number}");
-            return Err(Difference { element: Some(element), expected: text(expected), got: text(got) });
-        }
-        largest = largest.max(difference);
-    }
-    Ok(largest)
-}
-
-/// |got − expected| ÷ max(1, |expected|); equal infinities and two NaN do not differ.
-pub(crate) fn difference(expected: f64, got: f64) -> f64 {
-    #[expect(clippy::float_cmp, reason = "equal infinities, whose difference is NaN")]
-    let same = expected == got || expected.is_nan() && got.is_nan();
-    if same { 0.0 } else { (got - expected).abs() / expected.abs().max(1.0) }
+    };
+    let (shape, expected, got) = (&expected.shape, floats(expected), floats(got));
+    bounds.compare(shape, &expected, &got).map_err(|Beyond { element, allowed }| {
+        let text = |numbers: &[f64]| numbers.get(element).map(f64::to_string).unwrap_or_default();
+        Difference { element: Some(element), expected: text(&expected), got: text(&got), allowed }
+    })
 }
 
 fn first_difference(expected: &Tensor, got: &Tensor) -> Difference {
@@ -197,6 +202,7 @@ fn first_difference(expected: &Tensor, got: &Tensor) -> Difference {
             element: Some(at),
             expected: text(&expected).unwrap_or_default(),
             got: text(&got).unwrap_or_default(),
+            allowed: 0.0,
         };
     }
     let size = expected.datatype.size().unwrap_or(1);
@@ -205,7 +211,7 @@ fn first_difference(expected: &Tensor, got: &Tensor) -> Difference {
     let text = |tensor: &Tensor| {
         tensor.data.chunks(size).nth(at).map_or_else(String::new, |bytes| integer(tensor.datatype, bytes))
     };
-    Difference { element: Some(at), expected: text(expected), got: text(got) }
+    Difference { element: Some(at), expected: text(expected), got: text(got), allowed: 0.0 }
 }
 
 fn integer(datatype: Datatype, bytes: &[u8]) -> String {

@@ -115,6 +115,15 @@ pub struct Evaluation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub candidates: Vec<CandidateScore>,
+    /// What the trainer left out of the data, could not keep or finds strange, such as an index column, numbers that FP32
+    /// does not tell apart, or a column that tells the label; as many as its report had room for. The log of `train` and
+    /// `modelwright/report.json` in the artifact have all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512)))]
+    pub warnings: Vec<String>,
+    /// Whether warnings were left out or cut.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warnings_truncated: bool,
 }
 
 /// How one candidate did.
@@ -136,7 +145,8 @@ pub struct CandidateScore {
 pub struct GoldenSamples {
     /// How many.
     pub count: u32,
-    /// Largest allowed difference, relative above 1 and absolute below.
+    /// A floating-point answer may differ from the recorded one by atol + tolerance × |recorded|, atol being tolerance ×
+    /// the largest that was recorded in its column. The atol of each column is recorded with the samples.
     #[schemars(length(max = 32))]
     pub tolerance: String,
     /// Test: rows of the test part. Synthetic: made from a seed and the signature.

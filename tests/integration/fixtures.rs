@@ -204,6 +204,8 @@ pub fn train_report() -> TrainReport {
         metric: Metric::F1Macro,
         candidates: vec![score("mlp", Some("0.9312")), score("forest", Some("0.9127")), score("svm", None)],
         rows: PartRows { train: 3500, validation: 500, test: 1000 },
+        warnings: vec!["left out the column __index_level_0__: it is pandas' index".into()],
+        warnings_truncated: false,
     }
 }
 

@@ -12,9 +12,10 @@ from modelwright_trainer.algorithms import CLASSES
 from modelwright_trainer.config import Metric, Task
 from modelwright_trainer.evaluate import answer
 from modelwright_trainer.export import Fitted, build_model, compare, export_model, run_model
+from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.prepare import fit_preparation
 from modelwright_trainer.table import Column
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 CLASSIFIERS: list[tuple[str, dict[str, Any]]] = [
     ("DecisionTree", {}),
@@ -203,6 +204,40 @@ def test_a_model_that_answers_otherwise_than_python_is_refused(bench: Bench) -> 
     served = run_model((bench.out / "model.onnx").read_bytes(), {"x": evaluation["inputs/x"]}, list(expected))
     words = "label differs in 2 of 45 rows of the test part, probabilities differs in 3 of 45 rows of the test part"
     assert compare(served, expected).startswith(words)
+
+
+@pytest.mark.parametrize("algorithm", ["LinearRegression", "MLP"])
+def test_a_model_of_small_answers_whose_weights_are_lost_is_refused(bench: Bench, algorithm: str) -> None:
+    random = np.random.default_rng(11)
+    features = random.normal(size=(200, 2)).astype(np.float32)
+    bench.regression().candidate(algorithm)
+    bench.write_csv(["a", "b", "target"], np.column_stack([features, features @ [3e-4, -2e-4]]).tolist())
+    outcome = bench.train()
+    estimator = outcome.chosen.estimator
+    prediction = answer(estimator, features).prediction
+    assert prediction is not None
+    # Nothing reaches the tolerance, let alone 0.001.
+    shrink = np.float32(9e-5 / np.abs(prediction).max())
+    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(2))
+    fitted = Fitted(fit_preparation(columns, (), np.arange(200)), estimator, None, single_input=True)
+    for weights in weights_of(estimator)[-2:]:
+        np.multiply(weights, shrink, out=weights)
+    expected = {"prediction": np.asarray(answer(estimator, features).prediction)}
+    assert 0 < np.abs(expected["prediction"]).max() < 1e-4
+    assert export_model(fitted, {"x": features}, expected)
+    for weights in weights_of(estimator):
+        weights.fill(0)
+    with pytest.raises(RunError, match=r"prediction differs in .* of 200 rows") as caught:
+        export_model(fitted, {"x": features}, expected)
+    assert caught.value.reason is Reason.NOT_REPRODUCIBLE
+
+
+def weights_of(estimator: Any) -> list[Any]:
+    """Return what can be set to zero in place, the last layer last."""
+    if isinstance(estimator, MLPRegressor):
+        return [weights for layer in zip(estimator.coefs_, estimator.intercepts_, strict=True) for weights in layer]
+    estimator.intercept_ = np.atleast_1d(estimator.intercept_)
+    return [estimator.coef_, estimator.intercept_]
 
 
 def types_of(model: bytes) -> set[int]:

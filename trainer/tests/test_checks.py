@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 if TYPE_CHECKING:
@@ -143,3 +145,52 @@ def test_missing_values_are_equal_when_rows_are_compared(bench: Bench) -> None:
     bench.run["checks"] = {"maxDuplicateFraction": "0"}
     rows = with_values({(0, 0): "", (2, 0): ""})
     assert "1 of 40 rows (0.025) repeat an earlier row, in row 3" in bench.write_csv(NAMES, rows).refusal().message
+
+
+def test_values_are_judged_as_they_are_written(bench: Bench) -> None:
+    # FP32 has no number between 16777216 and 16777218, and none between 1700000000000 and 1700000131072.
+    data = [["16777217.5", 16777217, 1700000000124, index % 2] for index in range(20)]
+    bench.write_csv(["half", "whole", "milliseconds", "target"], data)
+    bench.run["checks"] = {
+        "columns": [
+            {"name": "half", "type": "Integer"},
+            {"name": "whole", "type": "Integer", "min": "16777217", "max": "16777217", "allowed": ["16777217"]},
+            {"name": "milliseconds", "max": "1700000000123", "allowed": ["1700000000123"]},
+        ]
+    }
+    rows, half = "in rows 1, 2, 3, 4, 5 and 15 more", "such as 16777217.5"
+    path, most = "checks.columns", "1700000000123"
+    assert bench.refusal().message.split("; ") == [
+        f"the data fails 3 checks: {path}[0].type is Integer, and column 'half' holds 20 other values, {half}, {rows}",
+        f"{path}[2].max is {most}, and column 'milliseconds' has 20 values above, as far as 1700000000124, {rows}",
+        f"{path}[2].allowed is {most}, and column 'milliseconds' has 20 other values, 1700000000124, {rows}",
+    ]
+
+
+def test_integers_beyond_fp64_are_judged_exactly(bench: Bench) -> None:
+    large = 2**60
+    bench.write_csv(["id", "target"], [[large + 1 + index % 2, index % 2] for index in range(20)])
+    check = {"name": "id", "type": "Integer", "min": f"{large}.5", "max": f"{large + 2}", "allowed": [str(large + 1)]}
+    bench.run["checks"] = {"columns": [check]}
+    message = bench.refusal().message
+    assert "fails 1 check" in message
+    assert f"has 10 other values, {large + 2}, in rows 2, 4" in message
+    check |= {"allowed": [], "min": f"{large + 1}.5", "max": "1e30"}
+    assert (
+        f"min is {large + 1}.5, and column 'id' has 10 values below, as far as {large + 1}," in bench.refusal().message
+    )
+
+
+def test_rows_that_only_fp32_makes_equal_are_not_repeated(bench: Bench) -> None:
+    bench.write_csv(["t", "target"], [[1_700_000_000_000 + index, 0 if index < 10 else 1] for index in range(20)])
+    bench.run["checks"] = {"maxDuplicateFraction": "0"}
+    bench.train()
+
+
+def test_fp32_is_judged_as_fp32(bench: Bench) -> None:
+    values = pa.array([0.1, 0.7] * 10, pa.float32())
+    table = pa.table({"a": values, "target": [0, 1] * 10})
+    pq.write_table(table, bench.folder / "data" / "data.parquet")
+    bench.run["data"]["format"] = "Parquet"
+    bench.run["checks"] = {"columns": [{"name": "a", "min": "0.1", "max": "0.7", "allowed": ["0.1", "0.7"]}]}
+    bench.train()

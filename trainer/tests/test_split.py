@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import pytest
 from modelwright_trainer.config import Split
-from modelwright_trainer.split import split_rows
+from modelwright_trainer.split import find_uneven, split_rows
 
 
 def split(
@@ -46,3 +46,30 @@ def test_a_stratified_part_has_labels_in_their_shares(seed: int) -> None:
         found = np.bincount(labels[part], minlength=5)
         assert found.min() >= 1
         assert np.abs(found - np.array(counts) * share).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares", "told"),
+    [
+        (
+            [3, 50, 50],
+            ("0.1", "0.2"),
+            ["0 has 3 rows, of which 1 train, 1 validate and 1 test (shares of 2.1, 0.3, 0.6)"],
+        ),
+        ([4] * 10, ("0.05", "0.05"), ["0 has 4 rows", "1 has 4 rows", "2 has 4 rows", "and 7 more labels"]),
+        ([50, 50], ("0.1", "0.2"), []),
+        ([33, 41, 26], ("0.15", "0.15"), []),
+    ],
+)
+def test_shares_that_cannot_be_kept_are_told_with_the_label_and_its_rows(
+    counts: list[int], shares: tuple[str, str], told: list[str]
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    asked = Split(Decimal(shares[0]), Decimal(shares[1]), 1, stratify=True)
+    words = find_uneven(labels, asked, split_rows(labels, asked)) or ""
+    assert bool(words) == bool(told)
+    for part in told:
+        assert part in words, words
+    assert len(words) < 600
+    free = Split(Decimal(shares[0]), Decimal(shares[1]), 1, stratify=False)
+    assert find_uneven(labels, free, split_rows(labels, free)) is None

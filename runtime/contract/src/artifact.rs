@@ -60,11 +60,31 @@ pub struct Confusion {
 pub struct GoldenSamples {
     /// Where the inputs come from.
     pub source: GoldenSource,
-    /// Largest allowed |answer − recorded| ÷ max(1, |recorded|) for floating-point outputs on the CPU provider; other
-    /// outputs must be equal. A decimal string.
+    /// Floating-point outputs may differ from what was recorded by `atol + tolerance × |recorded|` on the CPU provider;
+    /// other outputs must be equal. A decimal string.
     pub tolerance: String,
+    /// The `atol` of each floating-point output, from the scale of its columns over the samples. Artifacts that were
+    /// published before bounds were recorded have none; for these, `atol` is `tolerance` times the largest magnitude of
+    /// the output in the samples, or times 1 where that is larger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<GoldenBounds>,
     /// The samples.
     pub samples: Vec<GoldenSample>,
+}
+
+/// By how much an output may differ beside its relative tolerance. Of all bounds that apply to an element, the smallest
+/// does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoldenBounds {
+    /// Name of the output.
+    pub name: String,
+    /// For every element, a decimal string.
+    pub atol: String,
+    /// For each axis but the first, a bound for each index on it: FP64, little endian, base64; empty for an axis without
+    /// columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub axes: Vec<String>,
 }
 
 /// Origin of golden inputs.

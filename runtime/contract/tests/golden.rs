@@ -45,6 +45,7 @@ fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<PublishReport>>("failed");
     crosses::<ServeStatus>("status");
     crosses::<Report<TrainReport>>("train-succeeded");
+    crosses::<Report<TrainReport>>("train-warned");
     crosses::<TrainingReport>("report");
     crosses::<Progress>("progress");
 }

@@ -2,29 +2,44 @@
 //! batch; out comes how many rows differ, or a refusal where they are too many: then the file is not the model that was
 //! trained, or its export changed it.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use modelwright_contract::training::EVALUATION_FILE;
 
 use super::{EvaluationError, elements::Elements, output, part::TestPart};
 use crate::{
-    golden::difference,
-    tensor::{Shape, Tensor},
+    golden::{floats, tolerance_of_datatype},
+    tensor::{Datatype, Shape, Tensor},
+    tolerance::Scale,
 };
 
-/// Largest difference of floats, relative to what is larger than 1.
-const TOLERANCE: f64 = 1e-3;
 /// Largest share of rows that may differ.
 const MAX_SHARE: f64 = 0.01;
 
 /// How the comparison goes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Comparison {
     differing: usize,
     first: Option<String>,
+    /// How large the floating-point answers of `train` are, over all rows.
+    scales: BTreeMap<String, Scale>,
 }
 
 impl Comparison {
+    /// Finds how large the answers of `train` are.
+    pub fn new(part: &TestPart) -> Result<Self, EvaluationError> {
+        let mut scales: BTreeMap<String, Scale> = BTreeMap::new();
+        for rows in part.batches() {
+            for (name, array) in part.answers() {
+                let tensor = array.tensor(name, rows.clone()).map_err(|why| refused(name, &why))?;
+                if tensor.datatype.is_float() {
+                    scales.entry(name.to_owned()).or_default().add(&tensor.shape, &floats(&tensor));
+                }
+            }
+        }
+        Ok(Self { differing: 0, first: None, scales })
+    }
+
     /// Compares a batch.
     pub fn add(
         &mut self,
@@ -34,12 +49,9 @@ impl Comparison {
     ) -> Result<(), EvaluationError> {
         let mut differs = vec![false; rows.len()];
         for (name, array) in part.answers() {
-            let refused = |why: String| {
-                EvaluationError::Part(format!("is refused: its array \"outputs/{name}\" {why}"))
-            };
-            let expected = array.tensor(name, rows.clone()).map_err(refused)?;
+            let expected = array.tensor(name, rows.clone()).map_err(|why| refused(name, &why))?;
             let got = output(outputs, name)?;
-            let pairs = pairs(&expected, got).map_err(refused)?;
+            let pairs = pairs(&expected, got, self.scales.get(name)).map_err(|why| refused(name, &why))?;
             let width = pairs.len() / rows.len().max(1);
             for ((row, elements), differs) in rows.clone().zip(pairs.chunks(width.max(1))).zip(&mut differs) {
                 let Some(element) = elements.iter().position(|pair| !pair.same) else { continue };
@@ -67,14 +79,19 @@ impl Comparison {
         }
         Err(EvaluationError::NotReproducible(format!(
             "the model answers {} of the {rows} rows of {EVALUATION_FILE} otherwise than train did ({:.1} %, and at most \
-             {:.0} % may differ by more than {TOLERANCE}); {}. Check that the export holds the same preparation and \
+             {:.0} % may differ by more than {}); {}. Check that the export holds the same preparation and \
              weights, and that inputs and outputs are of the same rows",
             self.differing,
             share * 100.0,
             MAX_SHARE * 100.0,
+            tolerance_of_datatype(Datatype::Fp32),
             self.first.unwrap_or_default()
         )))
     }
+}
+
+fn refused(name: &str, why: &str) -> EvaluationError {
+    EvaluationError::Part(format!("is refused: its array \"outputs/{name}\" {why}"))
 }
 
 /// One element of both.
@@ -94,7 +111,7 @@ impl Pair {
 }
 
 /// Both tensors, element by element.
-fn pairs(expected: &Tensor, got: &Tensor) -> Result<Vec<Pair>, String> {
+fn pairs(expected: &Tensor, got: &Tensor, scale: Option<&Scale>) -> Result<Vec<Pair>, String> {
     if expected.shape != got.shape {
         return Err(format!(
             "has the shape {} where the graph gives {}",
@@ -102,6 +119,9 @@ fn pairs(expected: &Tensor, got: &Tensor) -> Result<Vec<Pair>, String> {
             Shape(&got.shape)
         ));
     }
+    let shape = &expected.shape;
+    // Train may have kept more digits than the graph gives.
+    let datatype = got.datatype;
     match (Elements::of(expected)?, Elements::of(got)?) {
         (Elements::Integers(expected), Elements::Integers(got)) => {
             Ok(expected.iter().zip(&got).map(|(a, b)| Pair::new(a == b, a, b)).collect())
@@ -110,8 +130,11 @@ fn pairs(expected: &Tensor, got: &Tensor) -> Result<Vec<Pair>, String> {
             Ok(expected.iter().zip(&got).map(|(a, b)| Pair::new(a == b, a, b)).collect())
         }
         (Elements::Floats(expected), Elements::Floats(got)) => {
-            let pair = |(a, b): (&f64, &f64)| Pair::new(difference(*a, *b) <= TOLERANCE, a, b);
-            Ok(expected.iter().zip(&got).map(pair).collect())
+            let own = || Scale::of(shape, &expected);
+            let bounds = scale.cloned().unwrap_or_else(own).bounds(tolerance_of_datatype(datatype), datatype);
+            let shares = bounds.shares(shape, &expected, &got);
+            let pair = |((share, _), (a, b)): ((f64, f64), (&f64, &f64))| Pair::new(share <= 1.0, a, b);
+            Ok(shares.zip(expected.iter().zip(&got)).map(pair).collect())
         }
         (expected, got) => Err(format!("holds {} where the graph gives {}", expected.kind(), got.kind())),
     }

@@ -1,25 +1,17 @@
 //! Makes golden samples for a model that came without any: inputs from a seed and the signature, outputs from the model.
 //! In goes a session; out come samples, the same ones for the same seed. Needs no client.
-//!
-//! A sample is kept only if its answer is finite and stays the same (within half of the tolerance) when every
-//! floating-point input moves by one unit in the last place in either direction: an answer on a knife's edge would differ
-//! between machines.
 
 use modelwright_contract::{
-    artifact::{GoldenSample, GoldenSamples, GoldenSource},
-    signature::{Signature, TensorSpec},
+    artifact::{GoldenSamples, GoldenSource},
+    signature::Signature,
 };
 
-use super::{compare, encode, floats, random::SplitMix64};
+use super::{random::SplitMix64, record::Recorder};
 use crate::{
     session::{RunError, Session},
     tensor::{Datatype, Shape, Tensor, element_count, encode_strings},
 };
 
-/// Tolerance of FP32 and FP64 models. The order of sums differs between processors, and where terms cancel it shows.
-const TOLERANCE: f64 = 1e-3;
-/// Tolerance of a model with FP16 or BF16 outputs: BF16 has 8 bits of precision.
-const HALF_TOLERANCE: f64 = 2e-2;
 /// Sizes that dynamic dimensions other than the first are tried with, since some graphs need room for their windows.
 const SIZES: [i64; 5] = [1, 4, 16, 64, 224];
 /// Bounds (exclusive) of integers, since some are indices into small tables.
@@ -70,35 +62,19 @@ pub enum RecordError {
 /// Records up to `count` samples; fewer if most answers are not stable, never none.
 pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<GoldenSamples, RecordError> {
     let signature = session.signature();
-    let tolerance = tolerance(signature);
     let form = find_form(session, seed)?;
     let mut random = SplitMix64(seed);
-    let mut samples = Vec::new();
+    let mut recorder = Recorder::new(session);
     let mut tried = 0;
-    while samples.len() < count as usize && tried < count.saturating_mul(DRAWS) {
+    while recorder.count() < count as usize && tried < count.saturating_mul(DRAWS) {
         let inputs = draw(signature, form, &mut random, tried as usize)?;
         tried += 1;
-        samples.extend(sample(session, &inputs, tolerance));
+        recorder.offer(&inputs);
     }
-    if samples.is_empty() && count > 0 {
+    if recorder.count() == 0 && count > 0 {
         return Err(RecordError::NoneStable { tried });
     }
-    Ok(GoldenSamples { source: GoldenSource::Synthetic, tolerance: tolerance.to_string(), samples })
-}
-
-/// The tolerance of a model's samples.
-pub(super) fn tolerance(signature: &Signature) -> f64 {
-    let half = |tensor: &TensorSpec| matches!(tensor.datatype.as_str(), "FP16" | "BF16");
-    if signature.outputs.iter().any(half) { HALF_TOLERANCE } else { TOLERANCE }
-}
-
-/// A sample of inputs and the answer to them, if the answer is stable.
-pub(super) fn sample(session: &Session, inputs: &[Tensor], tolerance: f64) -> Option<GoldenSample> {
-    let outputs = stable_answer(session, inputs, tolerance / 2.0)?;
-    Some(GoldenSample {
-        inputs: inputs.iter().map(encode).collect(),
-        outputs: outputs.iter().map(encode).collect(),
-    })
+    Ok(recorder.finish(GoldenSource::Synthetic))
 }
 
 /// What is not fixed by the signature.
@@ -194,23 +170,6 @@ fn write_floats(datatype: Datatype, numbers: &[f64]) -> bytes::Bytes {
         Datatype::Fp64 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
         _ => numbers.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
     }
-}
-
-/// The answer, if it is finite and does not move with the last bit of the inputs.
-fn stable_answer(session: &Session, inputs: &[Tensor], tolerance: f64) -> Option<Vec<Tensor>> {
-    let answer = session.run(inputs, &[]).ok()?;
-    if answer.iter().any(|output| floats(output).iter().any(|number| !number.is_finite())) {
-        return None;
-    }
-    for up in [true, false] {
-        let moved: Vec<Tensor> = inputs.iter().map(|input| step(input, up)).collect();
-        let again = session.run(&moved, &[]).ok()?;
-        let agrees = |(first, second): (&Tensor, &Tensor)| compare(first, second, tolerance).is_ok();
-        if !answer.iter().zip(&again).all(agrees) {
-            return None;
-        }
-    }
-    Some(answer)
 }
 
 /// Moves every floating-point element by one unit in the last place.

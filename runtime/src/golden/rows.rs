@@ -5,22 +5,19 @@ use std::collections::BTreeMap;
 
 use modelwright_contract::artifact::{GoldenSamples, GoldenSource};
 
-use super::{
-    generate::{DRAWS, sample, tolerance},
-    random::SplitMix64,
-};
+use super::{generate::DRAWS, random::SplitMix64, record::Recorder};
 use crate::{session::Session, tensor::Tensor};
 
 /// Records up to `count` samples of rows, in their order; none if no answer is stable.
 pub fn record_rows(session: &Session, rows: impl Iterator<Item = Vec<Tensor>>, count: u32) -> GoldenSamples {
-    let tolerance = tolerance(session.signature());
-    let tries = count.saturating_mul(DRAWS) as usize;
-    let samples = rows
-        .take(tries)
-        .filter_map(|inputs| sample(session, &inputs, tolerance))
-        .take(count as usize)
-        .collect();
-    GoldenSamples { source: GoldenSource::Test, tolerance: tolerance.to_string(), samples }
+    let mut recorder = Recorder::new(session);
+    for inputs in rows.take(count.saturating_mul(DRAWS) as usize) {
+        if recorder.count() == count as usize {
+            break;
+        }
+        recorder.offer(&inputs);
+    }
+    recorder.finish(GoldenSource::Test)
 }
 
 /// An order of rows in which every group has its turn, the same one for the same seed. `groups` has the group of each

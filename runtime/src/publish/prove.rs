@@ -48,7 +48,7 @@ pub enum Progress {
     /// It runs the model.
     Running,
     /// It is done.
-    Proven(Proof),
+    Proven(Box<Proof>),
     /// It refuses the model.
     Refused {
         /// One word for conditions.
@@ -117,7 +117,7 @@ fn judge(status: ExitStatus, answer: &Path, words: File) -> Result<Proof, Publis
     let text = std::fs::read(answer).map_err(PublishError::io(answer))?;
     let progress = serde_json::from_slice(&text).ok();
     let (reason, step) = match progress {
-        Some(Progress::Proven(proof)) if status.success() => return Ok(proof),
+        Some(Progress::Proven(proof)) if status.success() => return Ok(*proof),
         Some(Progress::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
         Some(Progress::Loading) => (Refusal::LoadFailed, "while it loaded"),
         Some(Progress::Running | Progress::Proven(_)) => (Refusal::RunFailed, "while it ran"),

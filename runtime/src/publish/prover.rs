@@ -28,7 +28,8 @@ use crate::{
 
 /// Most bytes of all recorded samples together, as text.
 const MAX_GOLDEN_BYTES: usize = 16 * 1024 * 1024;
-/// Largest tolerance that samples may ask for: beyond it they prove nothing.
+/// Largest tolerance that samples may ask for, relative and as a share of an output's scale: beyond it they prove
+/// nothing.
 const MAX_TOLERANCE: f64 = 0.1;
 /// Memory that is left to the parent.
 const HEADROOM_BYTES: u64 = 64 * 1024 * 1024;
@@ -77,7 +78,7 @@ pub fn run(arguments: &ProveArguments) -> io::Result<()> {
     write(&Progress::Loading)?;
     let answer = prove(arguments, &write);
     write(&match answer {
-        Ok(proof) => Progress::Proven(proof),
+        Ok(proof) => Progress::Proven(Box::new(proof)),
         Err((reason, message)) => Progress::Refused { reason, message },
     })
 }
@@ -147,6 +148,7 @@ fn brought(folder: &Path, signature: &Signature) -> Result<Option<GoldenSamples>
             golden.tolerance
         )));
     }
+    golden::check_bounds(&golden, MAX_TOLERANCE).map_err(replay_refusal)?;
     for (number, sample) in golden.samples.iter().enumerate() {
         let all = signature
             .outputs
@@ -267,6 +269,7 @@ mod tests {
         let samples = |bytes| GoldenSamples {
             source: GoldenSource::Synthetic,
             tolerance: "0.001".to_owned(),
+            bounds: Vec::new(),
             samples: vec![GoldenSample { inputs: vec![tensor(bytes)], outputs: Vec::new() }; 3],
         };
         assert_eq!(shortened(samples(10)).samples.len(), 3);

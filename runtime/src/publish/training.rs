@@ -21,10 +21,10 @@ use crate::{
         Evaluation,
         gates::{self, Bounds, Missed},
     },
-    golden::difference,
 };
 
-/// Largest difference between a claimed and a measured metric that is not worth a word.
+/// Largest difference between a claimed and a measured metric that is not worth a word: of a share, of 1; of an error,
+/// which has any scale, of what is claimed.
 const TOLERANCE: f64 = 1e-3;
 /// Most names of files in a message.
 const MAX_NAMES: usize = 10;
@@ -94,7 +94,11 @@ impl Training {
             for (metric, measured) in &evaluation.metrics {
                 let Some(claimed) = report.metrics.get(metric.name()) else { continue };
                 let measured = measured.get();
-                if difference(measured, *claimed) > TOLERANCE {
+                let scale = match metric {
+                    Metric::MeanSquaredError | Metric::MeanAbsoluteError | Metric::LogLoss => claimed.abs(),
+                    _ => 1.0,
+                };
+                if (measured - *claimed).abs() > TOLERANCE * scale {
                     let metric = metric.name();
                     tracing::warn!(metric, claimed, measured, "the trainer's report differs");
                 }

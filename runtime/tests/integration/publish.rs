@@ -170,7 +170,7 @@ async fn an_artifact_that_modelwright_made_keeps_its_samples_and_metrics_whereve
 async fn samples_that_prove_nothing_or_something_else_are_refused() {
     let registry = Program::registry("").await;
     let report = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
-    let changes: [fn(&mut GoldenSamples); 4] = [
+    let changes: [fn(&mut GoldenSamples); 6] = [
         |golden| {
             for sample in &mut golden.samples {
                 // Three times 1.0.
@@ -179,6 +179,8 @@ async fn samples_that_prove_nothing_or_something_else_are_refused() {
         },
         |golden| golden.samples[0].outputs.clear(),
         |golden| golden.tolerance = "1e9".to_owned(),
+        |golden| golden.bounds[0].atol = "1e9".to_owned(),
+        |golden| golden.bounds[0].name = "another".to_owned(),
         |golden| golden.samples[0].inputs[0].data = "!".to_owned(),
     ];
     for change in changes {
@@ -189,6 +191,42 @@ async fn samples_that_prove_nothing_or_something_else_are_refused() {
         fs::write(path, serde_json::to_vec(&golden).unwrap()).unwrap();
         let error = work.refusal().await;
         assert_eq!(error.reason(), "GoldenMismatch", "{error}");
+    }
+}
+
+/// Weights so small that no answer to a synthetic input (below 16) reaches 0.001.
+const SMALL: [f32; 3] = [5e-5, 3e-5, 1e-5];
+
+#[tokio::test]
+async fn a_model_of_small_answers_whose_weights_are_lost_is_no_reproduction() {
+    let registry = Program::registry("").await;
+    let report = Work::new(&registry.host(), &onnx::scaler(&SMALL)).publish().await.unwrap();
+    // As it is recorded now, and as it was before bounds were.
+    for bounds in [true, false] {
+        let work = Work::over(&registry.host(), fetch(FetchKind::Source, &report).await.folder);
+        let path = work.path("modelwright/golden.json");
+        let mut golden: GoldenSamples = read(&path);
+        for sample in &golden.samples {
+            let answer = modelwright_runtime::golden::decode(&sample.outputs[0]).unwrap();
+            let numbers = answer.data.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+            assert!(numbers.fold(0.0_f32, |most, number| most.max(number.abs())) < 1e-3);
+        }
+        assert_eq!(golden.bounds.len(), 1);
+        if !bounds {
+            golden.bounds.clear();
+            fs::write(&path, serde_json::to_vec(&golden).unwrap()).unwrap();
+        }
+        work.publish().await.expect("the model itself reproduces them");
+
+        let lost = onnx::scaler(&[0.0; 3]);
+        work.write("model.onnx", &lost);
+        let path = work.path("modelwright/description.json");
+        let mut description: Description = read(&path);
+        description.model_digest = sha256(format!("{}  model.onnx\n", sha256(&lost)));
+        fs::write(path, serde_json::to_vec(&description).unwrap()).unwrap();
+        let error = work.refusal().await;
+        assert_eq!(error.reason(), "GoldenMismatch", "{error}");
+        assert!(error.to_string().contains("output \"y[0]\" is 0, recorded was "), "{error}");
     }
 }
 

@@ -6,9 +6,16 @@ use std::{
 };
 
 use modelwright_contract::names::{EXIT_BAD_INPUT, POD_NAME_ENV, SERVING_ENV};
+use modelwright_runtime::{
+    golden,
+    session::{Session, SessionOptions},
+};
 use serde_json::json;
 
-use crate::support::serving::{Client, PATIENCE, Serving, artifact, config, one_input};
+use crate::support::{
+    onnx,
+    serving::{Client, PATIENCE, Serving, artifact, config, one_input},
+};
 
 const ONES: &str = r#"{"id":"7","inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[[1,1,1,1]]}]}"#;
 /// Takes seconds; a request that is cut off ends sooner.
@@ -285,11 +292,11 @@ fn a_pod_replays_its_golden_samples_and_reports_what_it_serves() {
 fn a_pod_that_answers_other_than_recorded_stays_up_unready_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let digest = artifact("linear", folder.path());
-    let golden = folder.path().join("modelwright/golden.json");
-    let text = std::fs::read_to_string(&golden).unwrap();
+    let path = folder.path().join("modelwright/golden.json");
+    let text = std::fs::read_to_string(&path).unwrap();
     let mut samples: modelwright_contract::artifact::GoldenSamples = serde_json::from_str(&text).unwrap();
     samples.samples[0].outputs = samples.samples[1].outputs.clone();
-    std::fs::write(&golden, serde_json::to_vec(&samples).unwrap()).unwrap();
+    std::fs::write(&path, serde_json::to_vec(&samples).unwrap()).unwrap();
     let log = folder.path().join("modelwright/termination-log");
     let config = config(folder.path(), &digest);
     let serving = Serving::start(&["--termination-log", log.to_str().unwrap()], &[(SERVING_ENV, &config)]);
@@ -304,6 +311,36 @@ fn a_pod_that_answers_other_than_recorded_stays_up_unready_and_says_why() {
     assert_eq!(client.post("/v2/models/digits/infer", ONES).status, 503);
     let report = std::fs::read_to_string(&log).unwrap();
     assert!(report.contains("GoldenSampleMismatch"), "{report}");
+}
+
+#[test]
+fn a_pod_whose_model_lost_its_small_weights_is_never_ready() {
+    for bounds in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model.onnx");
+        std::fs::write(&model, onnx::scaler(&[5e-5, 3e-5, 1e-5])).unwrap();
+        let session = Session::load(&model, &SessionOptions::default()).unwrap();
+        let mut golden = golden::record_synthetic(&session, 3, 7).unwrap();
+        assert_eq!(golden.bounds.len(), 1);
+        if !bounds {
+            // As artifacts were published before.
+            golden.bounds.clear();
+        }
+        let text = serde_json::to_vec(&golden).unwrap();
+        std::fs::create_dir(folder.path().join("modelwright")).unwrap();
+        std::fs::write(folder.path().join("modelwright/golden.json"), text).unwrap();
+        let start = || {
+            let digest = modelwright_runtime::digest::model_files(folder.path()).unwrap().digest;
+            Serving::start(&[], &[(SERVING_ENV, &config(folder.path(), &digest))])
+        };
+        start().wait_for("ready");
+        std::fs::write(&model, onnx::scaler(&[0.0; 3])).unwrap();
+        let serving = start();
+        let status = serving.wait_for_status("refused", |status| status["message"].is_string());
+        let message = status["message"].as_str().unwrap();
+        assert!(message.starts_with("golden sample 0: output \"y[0]\" is 0, recorded was "), "{message}");
+        assert_eq!(serving.client().get("/v2/health/ready").status, 503);
+    }
 }
 
 #[test]

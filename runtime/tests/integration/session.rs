@@ -294,6 +294,32 @@ fn a_changed_answer_is_a_mismatch_that_names_sample_and_output() {
 }
 
 #[test]
+fn a_small_column_of_noise_beside_a_large_one_gets_its_bound_from_what_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, crate::support::onnx::large_beside_noise()).unwrap();
+    let session = Session::load(&path, &SessionOptions::default()).unwrap();
+    let golden = record_synthetic(&session, 4, 3).unwrap();
+    assert_eq!(golden.samples.len(), 4);
+    let moved = |column: usize, by: f32| {
+        let mut golden = golden.clone();
+        let output = &mut golden.samples[1].outputs[0];
+        let mut tensor = decode(output).unwrap();
+        let mut data = tensor.data.to_vec();
+        let bytes = &mut data[column * 4..column * 4 + 4];
+        let number = f32::from_le_bytes((&*bytes).try_into().unwrap()) + by;
+        bytes.copy_from_slice(&number.to_le_bytes());
+        tensor.data = data.into();
+        *output = encode(&tensor);
+        replay(&session, &golden)
+    };
+    // The noise is at most 0.6 from one end to the other; a millionth of the large column is at most 0.16.
+    assert!(moved(1, 0.6).is_ok(), "as another machine may round");
+    assert!(moved(1, 10.0).is_err(), "but no more than that");
+    assert!(moved(0, 10.0).is_ok() && moved(0, 1e3).is_err(), "a column of its own");
+}
+
+#[test]
 fn answers_on_a_knifes_edge_and_infinite_ones_are_not_recorded() {
     // 1 ÷ x explodes near 0; draws of [0,1) and [0,16) stay finite, so some samples remain.
     let golden = record_synthetic(&load("divide"), 4, 3).unwrap();

@@ -261,6 +261,32 @@ async fn a_model_that_answers_otherwise_than_its_training_did_is_refused() {
 }
 
 #[tokio::test]
+async fn a_model_of_small_answers_whose_weights_were_lost_is_refused() {
+    let rows = [1.0_f32, -2.0, 3.0, 0.5];
+    let small: Vec<f32> = rows.iter().map(|row| row * 3e-4).collect();
+    let truth: Vec<f64> = small.iter().copied().map(f64::from).collect();
+    let arrays = [
+        ("inputs/x", f32s(&[4, 1], &rows)),
+        ("labels", f64s(&[4], &truth)),
+        ("outputs/y", f32s(&[4, 1], &small)),
+    ];
+    let run = Run::new(NOWHERE, Task::Regression);
+    run.write("evaluation.npz", npz(&arrays));
+    run.write("model.onnx", onnx::scaler(&[0.0]));
+    let refusal = run.refused().await;
+    says(&refusal, "NotReproducible", "answers 4 of the 4 rows of evaluation.npz otherwise than train did");
+    says(
+        &refusal,
+        "NotReproducible",
+        "the first is row 0, where the output \"y\" is 0.0 and train's was 0.0003",
+    );
+    // The model itself is not: it gets as far as the store, which is not there.
+    run.write("model.onnx", onnx::scaler(&[3e-4]));
+    let error = run.publish().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
+
+#[tokio::test]
 async fn a_model_that_fails_at_its_first_run_is_refused_as_an_import_is() {
     let run = Run::new(NOWHERE, Task::Regression);
     run.write("model.onnx", onnx::out_of_range());

@@ -26,6 +26,9 @@ const MAX_METRICS: usize = 32;
 const MAX_CANDIDATES: usize = 20;
 /// Longest name or number of an evaluation, in bytes.
 const MAX_WORD: usize = 64;
+/// Most warnings of a training in the resource, and the longest, in bytes.
+const MAX_WARNINGS: usize = 8;
+const MAX_WARNING: usize = 512;
 
 /// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
 pub fn build_version(
@@ -98,6 +101,9 @@ fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
         return (!metrics.is_empty()).then_some(Evaluation { metrics, ..Evaluation::default() });
     };
     let train = reports.train.as_ref();
+    let told = train.map(|train| train.warnings.as_slice()).unwrap_or_default();
+    let warnings: Vec<String> =
+        told.iter().take(MAX_WARNINGS).map(|warning| truncated(warning, MAX_WARNING)).collect();
     Some(Evaluation {
         metrics,
         metric: Some(training.config.selection.metric.name().into()),
@@ -111,6 +117,8 @@ fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
                 score: candidate.score.as_ref().map(word),
             })
             .collect(),
+        warnings_truncated: train.is_some_and(|train| train.warnings_truncated) || warnings != told,
+        warnings,
     })
 }
 

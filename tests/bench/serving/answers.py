@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from payloads import Inputs, Workload
 
-# Of |answer - expected| / max(1, |expected|): rows that run together may be summed in another order.
+# Relative to the answer and to the largest of its output: rows that run together may be summed in another order.
 TOLERANCE = 1e-4
 
 
@@ -39,7 +39,8 @@ def compare(who: str, answer: Inputs, wanted: Inputs, tolerance: float = TOLERAN
         if found.size != array.size:
             message = f"{who} gives {found.size} elements of {name}; expected {array.size}"
             raise AnswerError(message)
-        difference = np.abs(found.ravel() - array.ravel()) / np.maximum(1, np.abs(array.ravel()))
+        scale = np.abs(array.ravel()) + np.abs(array).max(initial=np.finfo(np.float32).tiny)
+        difference = np.abs(found.ravel() - array.ravel()) / scale
         # Written so that NaN is refused too.
         if not np.max(difference) <= tolerance:
             message = f"{who} differs in {name} by {np.max(difference):.3g}; at most {tolerance:g} is expected"

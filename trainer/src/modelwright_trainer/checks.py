@@ -1,8 +1,11 @@
-"""In go a table and its checks; out comes nothing, or one error that tells all that failed."""
+"""In go a table and its checks; out comes nothing, or one error that tells all that failed.
+
+Values are judged as they are written, and not as the FP32 that the model takes.
+"""
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +16,8 @@ from .table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from .table import Mask
 
@@ -68,8 +73,7 @@ def _check_columns(table: Table, run: Run) -> Iterator[str]:
 
 
 def _label_column(table: Table, run: Run) -> Column:
-    values = table.labels if table.labels.dtype == object else table.labels.astype(np.float64)
-    return Column(run.data.label, values)
+    return Column(run.data.label, table.labels)
 
 
 def _check_missing(table: Table, name: str, missing: Mask, most: Decimal, path: str) -> Iterator[str]:
@@ -90,11 +94,11 @@ def _check_type(table: Table, column: Column, check: ColumnCheck, missing: Mask,
     if column.is_text:
         wrong = ~missing & ~np.array([_is_number(value) for value in column.values], dtype=bool)
     elif check.type is ColumnType.INTEGER:
-        wrong = ~missing & (np.floor(column.values) != column.values)
+        wrong = ~missing & (np.floor(column.as_written) != column.as_written)
     else:
         return
     if wrong.any():
-        first = column.values[np.flatnonzero(wrong)[0]]
+        first = column.as_written[np.flatnonzero(wrong)[0]]
         yield (
             f"{path}.type is {check.type}, and column {check.name!r} holds {wrong.sum()} other values, such as "
             f"{_shown(first)}, in {table.places(wrong)}"
@@ -106,11 +110,11 @@ def _check_values(table: Table, column: Column, check: ColumnCheck, missing: Mas
         if check.type is None or check.type is ColumnType.TEXT:
             yield f"{path} has bounds, and column {check.name!r} is text: a text has no bounds"
     else:
-        numbers = column.values
-        # Bounds are rounded as the values are, so that 0.1 is not below 0.1.
+        numbers = column.as_written
+        low, high = _as_bound(check.min, numbers, ROUND_CEILING), _as_bound(check.max, numbers, ROUND_FLOOR)
         for name, bound, wrong in (
-            ("min", check.min, None if check.min is None else ~missing & (numbers < numbers.dtype.type(check.min))),
-            ("max", check.max, None if check.max is None else ~missing & (numbers > numbers.dtype.type(check.max))),
+            ("min", check.min, None if low is None else ~missing & (numbers < low)),
+            ("max", check.max, None if high is None else ~missing & (numbers > high)),
         ):
             if wrong is not None and wrong.any():
                 extreme = numbers[wrong].min() if name == "min" else numbers[wrong].max()
@@ -123,23 +127,41 @@ def _check_values(table: Table, column: Column, check: ColumnCheck, missing: Mas
         yield from _check_allowed(table, column, check, missing, path)
 
 
+def _as_bound(bound: Decimal | None, numbers: NDArray[Any], rounding: str) -> Any:
+    """Return a bound for numbers: rounded as they are, so that 0.1 is not below 0.1; for integers the next inside."""
+    if bound is None:
+        return None
+    if numbers.dtype.kind in "iu":
+        limits = np.iinfo(numbers.dtype)
+        return max(limits.min - 1, min(limits.max + 1, int(bound.to_integral_value(rounding))))
+    return numbers.dtype.type(bound)
+
+
 def _check_allowed(table: Table, column: Column, check: ColumnCheck, missing: Mask, path: str) -> Iterator[str]:
     if column.is_text:
         allowed: list[Any] = list(check.allowed)
     else:
-        allowed = [column.values.dtype.type(one) for one in check.allowed if _is_number(one)]
-    wrong = ~missing & ~np.isin(column.values, np.array(allowed, dtype=column.values.dtype))
+        allowed = _as_allowed(check.allowed, column.as_written.dtype)
+    wrong = ~missing & ~np.isin(column.as_written, np.array(allowed, dtype=column.as_written.dtype))
     if wrong.any():
-        found = sorted(set(column.values[wrong].tolist()))
+        found = sorted(set(column.as_written[wrong].tolist()))
         yield (
             f"{path}.allowed is {listed(check.allowed)}, and column {check.name!r} has {wrong.sum()} other values, "
             f"{listed([_shown(one) for one in found], 5)}, in {table.places(wrong)}"
         )
 
 
+def _as_allowed(words: tuple[str, ...], kind: np.dtype[Any]) -> list[Any]:
+    numbers = [Decimal(word.strip()) for word in words if _is_number(word)]
+    if kind.kind not in "iu":
+        return [kind.type(number) for number in numbers]
+    limits = np.iinfo(kind)
+    return [int(one) for one in numbers if one == one.to_integral_value() and limits.min <= one <= limits.max]
+
+
 def find_repeated(table: Table) -> Mask:
     """Return which rows are equal to an earlier one, label included."""
-    codes = [np.unique(column.values, return_inverse=True)[1] for column in table.columns]
+    codes = [np.unique(column.as_written, return_inverse=True)[1] for column in table.columns]
     codes.append(np.unique(table.labels, return_inverse=True)[1])
     rows = np.column_stack(codes).astype(np.int32)
     _, first = np.unique(rows, axis=0, return_index=True)
@@ -156,7 +178,11 @@ def _is_number(value: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    return repr(value[:40]) if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, int | np.integer):
+        return str(value)
+    return f"{value:.7g}" if isinstance(value, np.float32) else f"{value:.15g}"
 
 
 def _share(rows: Mask) -> Decimal:

@@ -31,6 +31,7 @@ from .graph.preparation import add_preparation
 from .graph.svm import add_svm_classifier, add_svm_regressor
 from .graph.trees import add_tree_classifier, add_tree_regressor
 from .processors import count_processors
+from .tolerance import differ
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from .prepare import Preparer
 
 TOLERANCE: Final = 1e-4
-"""By how much numbers may differ: |a - b| / max(1, |b|)."""
+"""By how much numbers may differ, relative to themselves and to their column's scale in the test part."""
 LARGEST_MODEL: Final = 2**31 - 1
 """A model in one file cannot be larger."""
 
@@ -140,12 +141,13 @@ def compare(found: Arrays, expected: Arrays) -> str:
         if other.shape != truth.shape:
             words.append(f"{name} has the shape {other.shape} and not {truth.shape}")
         elif truth.dtype.kind == "f":
-            apart = np.abs(other.astype(np.float64) - truth) / np.maximum(1, np.abs(truth))
-            wrong = ~(apart <= TOLERANCE)
+            wrong = differ(truth, other, TOLERANCE)
             if wrong.any():
-                rows = wrong.reshape(len(truth), -1).any(axis=1).sum()
+                rows = wrong.reshape(len(truth), -1).any(axis=1)
+                ours, theirs = truth[wrong][0], other[wrong][0]
                 words.append(
-                    f"{name} differs in {rows} of {len(truth)} rows of the test part, by up to {np.nanmax(apart):.3g}"
+                    f"{name} differs in {rows.sum()} of {len(truth)} rows of the test part, such as {theirs:.6g} for "
+                    f"{ours:.6g} in row {np.flatnonzero(rows)[0] + 1} of it"
                 )
         elif (other != truth).any():
             words.append(f"{name} differs in {(other != truth).sum()} of {len(truth)} rows of the test part")

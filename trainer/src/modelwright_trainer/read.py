@@ -9,6 +9,7 @@ import numpy as np
 
 from .config import ColumnType, DataFormat, Run, Task
 from .failure import Reason, RunError, did_you_mean, listed
+from .raw import LARGEST_EXACT, MISSING
 from .read_csv import read_csv
 from .read_npz import read_npz
 from .read_parquet import read_parquet
@@ -30,10 +31,16 @@ def read_table(run: Run) -> Table:
     if run.data.format is DataFormat.NPZ:
         raw = read_npz(files, run.data.label)
     elif run.data.format is DataFormat.CSV:
-        raw = read_csv(files, texts)
+        raw = read_csv(files, texts, _named(run))
     else:
-        raw = read_parquet(files)
+        raw = read_parquet(files, _named(run))
     return build_table(raw, run)
+
+
+def _named(run: Run) -> frozenset[str]:
+    """Return the columns that the run names: these are data, even where they are an index."""
+    steps = (name for step in run.preprocess for name in step.columns)
+    return frozenset([run.data.label, *(check.name for check in run.checks.columns), *steps])
 
 
 def find_files(directory: Path, data_format: DataFormat) -> list[Path]:
@@ -67,17 +74,31 @@ def build_table(raw: Raw, run: Run) -> Table:
             )
     features = {name: values for name, values in raw.columns.items() if name != label}
     if not features:
+        hint = (
+            f" (left out as an index: {listed(raw.left_out, 5)}; name it in preprocess to use it)"
+            if raw.left_out
+            else ""
+        )
         raise RunError(
-            Reason.NO_FEATURES, f"there is no column but the label {label!r}; there must be one to learn from"
+            Reason.NO_FEATURES, f"there is no column but the label {label!r}{hint}; there must be one to learn from"
         )
     if not raw.rows:
         raise RunError(Reason.NO_ROWS, f"{raw.files[0][0]} has {len(raw.columns)} columns and no row of data")
-    columns = tuple(Column(name, _as_column(name, values, raw), raw.hint(name)) for name, values in features.items())
+    columns = tuple(
+        Column(
+            name,
+            _as_column(name, values, raw),
+            raw.hint(name),
+            None if values.dtype == object else values,
+            raw.exact.get(name),
+        )
+        for name, values in features.items()
+    )
     single = not any(column.is_text for column in columns)
     if not single:
         _refuse_inputs(columns)
     labels, unlabelled = _as_labels(raw.columns[label], run, raw)
-    return Table(columns, labels, unlabelled, raw.files, single)
+    return Table(columns, labels, unlabelled, raw.files, single, raw.left_out)
 
 
 def _as_column(name: str, values: NDArray[Any], raw: Raw) -> NDArray[Any]:
@@ -126,10 +147,16 @@ def _as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], 
             )
         return numbers, np.isnan(numbers)
     if values.dtype == object:
-        return values, np.asarray(values == "", dtype=bool)
+        return _as_texts(values, run)
+    if values.dtype.kind in "iu":
+        return _as_int64(values, run, raw), np.zeros(len(values), dtype=bool)
     numbers = values.astype(np.float64)
     missing = np.isnan(numbers)
-    broken = ~missing & ((np.floor(numbers) != numbers) | (np.abs(numbers) >= float(2**53)))
+    if name in raw.exact:
+        labels = np.zeros(len(numbers), dtype=np.int64)
+        labels[~missing] = _as_int64(raw.exact[name], run, raw)
+        return labels, missing
+    broken = ~missing & ((np.floor(numbers) != numbers) | (np.abs(numbers) >= float(LARGEST_EXACT)))
     if broken.any():
         first = int(np.flatnonzero(broken)[0])
         message = (
@@ -139,3 +166,24 @@ def _as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], 
         )
         raise RunError(Reason.INVALID_LABEL, message)
     return np.where(missing, 0, numbers).astype(np.int64), missing
+
+
+def _as_texts(values: NDArray[Any], run: Run) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return labels of text. What marks a missing number marks a missing label, unless a check says that it is text."""
+    is_text = any(check.name == run.data.label and check.type is ColumnType.TEXT for check in run.checks.columns)
+    marks = ("",) if is_text else ("", *MISSING)
+    missing = np.array([value.strip() in marks for value in values.tolist()], dtype=bool)
+    return np.where(missing, "", values), missing
+
+
+def _as_int64(values: NDArray[Any], run: Run, raw: Raw) -> NDArray[np.int64]:
+    """Return labels that FP64 does not hold."""
+    beyond = values > np.iinfo(np.int64).max
+    if beyond.any():
+        first = int(np.flatnonzero(beyond)[0])
+        message = (
+            f"data.label {run.data.label!r} has {beyond.sum()} values that INT64 cannot hold, such as {values[first]} "
+            f"in {places(np.flatnonzero(beyond), raw.files)}: write them as text"
+        )
+        raise RunError(Reason.INVALID_LABEL, message)
+    return values.astype(np.int64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from .failure import Reason, RunError, listed
-from .raw import Raw
+from .raw import MISSING, Raw, find_unnamed, is_beyond_exact
 from .table import places
 
 if TYPE_CHECKING:
@@ -23,18 +24,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MISSING: Final = ("NA", "N/A", "NaN", "nan", "null", "NULL")
-"""What counts as missing in a column of numbers, besides nothing at all."""
 LONGEST_VALUE: Final = 2**30
+NO_NAME: Final = "the first, which has no name"
 BLOCK: Final = 2**24
 """Bytes that are read at once; no row may be longer."""
 
 
-def read_csv(files: list[Path], texts: frozenset[str]) -> Raw:
-    """Read files with the same columns; those named in `texts` stay text whatever they look like."""
+def read_csv(files: list[Path], texts: frozenset[str], named: frozenset[str] = frozenset()) -> Raw:
+    """Read files with the same columns; those named in `texts` stay text whatever they look like.
+
+    First columns without a name are an index and left out, but for those that are `named`.
+    """
     tables: list[pa.Table] = []
+    left_out: dict[str, None] = {}
     for path in files:
         table = _read_file(path)
+        index = [name for name in find_unnamed(table.column_names) if name not in named]
+        left_out |= dict.fromkeys(name if name.strip() else NO_NAME for name in index)
+        table = table.drop_columns(index)
         if tables and sorted(table.column_names) != sorted(tables[0].column_names):
             message = (
                 f"{path.name} has the columns {listed(table.column_names)}, but {files[0].name} has "
@@ -46,18 +53,21 @@ def read_csv(files: list[Path], texts: frozenset[str]) -> Raw:
     whole = pa.concat_tables(tables)
     columns: dict[str, NDArray[Any]] = {}
     hints: dict[str, str] = {}
+    exact: dict[str, NDArray[Any]] = {}
     for name in whole.column_names:
         text = whole.column(name)
         numbers = None if name in texts else _as_numbers(text)
         if numbers is not None:
             columns[name] = numbers
+            if is_beyond_exact(numbers):
+                _keep_exact(name, text, columns, exact)
             continue
         columns[name] = text.to_numpy()
         if name not in texts:
             hint = _describe(columns[name], origin)
             if hint:
                 hints[name] = hint
-    return Raw(columns, origin, hints)
+    return Raw(columns, origin, hints, exact, tuple(left_out))
 
 
 def _read_file(path: Path) -> pa.Table:
@@ -101,8 +111,11 @@ def _read_names(path: Path) -> list[str]:
         raise _unreadable(path, f"line 1: {error}") from error
     if not names:
         raise RunError(Reason.NO_ROWS, f"{path.name} is empty; expected a line of names and rows of data")
+    unnamed = len(list(takewhile(lambda name: not name.strip(), names)))
+    # Distinct, and nothing that a person calls a column.
+    names[:unnamed] = [" " * (index + 1) for index in range(unnamed)]
     for index, name in enumerate(names):
-        if not name.strip():
+        if index >= unnamed and not name.strip():
             raise _unreadable(path, f"line 1: column {index + 1} has no name")
         if name in names[:index]:
             raise _unreadable(path, f"line 1: two columns have the name {name!r}")
@@ -111,14 +124,34 @@ def _read_names(path: Path) -> list[str]:
 
 def _as_numbers(text: pa.ChunkedArray) -> NDArray[np.float64] | None:
     """Return a column's numbers, NaN where one is missing, or `None` if it holds anything else."""
-    trimmed = pc.utf8_trim_whitespace(text)
-    missing = pc.is_in(trimmed, value_set=pa.array(["", *MISSING], pa.large_string()))
     try:
-        numbers = pc.cast(pc.if_else(missing, pa.scalar(None, pa.large_string()), trimmed), pa.float64())
+        numbers = pc.cast(_without_missing(text), pa.float64())
     except pa.ArrowInvalid:
         return None
     found: NDArray[np.float64] = np.asarray(numbers.to_numpy(), dtype=np.float64)
     return found
+
+
+def _without_missing(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    trimmed = pc.utf8_trim_whitespace(text)
+    missing = pc.is_in(trimmed, value_set=pa.array(["", *MISSING], pa.large_string()))
+    return pc.if_else(missing, pa.scalar(None, pa.large_string()), trimmed)
+
+
+def _keep_exact(
+    name: str, text: pa.ChunkedArray, columns: dict[str, NDArray[Any]], exact: dict[str, NDArray[Any]]
+) -> None:
+    """Keep integers that FP64 does not hold as they are written."""
+    for kind in (pa.int64(), pa.uint64()):
+        try:
+            whole = pc.cast(_without_missing(text), kind)
+        except pa.ArrowInvalid:
+            continue
+        if whole.null_count:
+            exact[name] = whole.drop_null().to_numpy()
+        else:
+            columns[name] = whole.to_numpy()
+        return
 
 
 def _is_number(value: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .failure import Reason, RunError, did_you_mean, listed
-from .raw import Raw
+from .raw import Raw, is_beyond_exact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,10 +45,15 @@ def read_npz(files: list[Path], label: str) -> Raw:
         message = f"array {label!r} must be numbers or text of shape ({len(features)},), {is_now}"
         raise RunError(Reason.UNREADABLE_DATA, message)
     flat = features.reshape(len(features), -1) if len(features) else np.zeros((0, 1))
+    flat = flat.view(np.uint8) if flat.dtype.kind == "b" else flat
     columns: dict[str, NDArray[Any]] = {f"x{index}": flat[:, index] for index in range(flat.shape[1])}
     if label in columns:
         raise RunError(Reason.UNREADABLE_DATA, f"array {label!r} has the name of a feature: rename it")
-    columns[label] = labels.astype(object) if labels.dtype.kind == "U" else labels.astype(np.float64)
+    if labels.dtype.kind == "U":
+        columns[label] = labels.astype(object)
+    else:
+        exact = labels.dtype.kind in "iu" and is_beyond_exact(labels)
+        columns[label] = labels if exact else labels.astype(np.float64)
     return Raw(columns, ((path.name, len(features)),))
 
 

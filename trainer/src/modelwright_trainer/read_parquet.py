@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .failure import Reason, RunError, listed
-from .raw import Raw
+from .raw import INDEX_LEVEL, Raw, find_unnamed, is_beyond_exact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,46 +20,99 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_parquet(files: list[Path]) -> Raw:
-    """Read files with the same columns."""
-    parts: list[dict[str, NDArray[Any]]] = []
-    origin: list[tuple[str, int]] = []
-    for path in files:
-        try:
-            with pq.ParquetFile(path) as file:
-                table = file.read()
-        except (pa.ArrowException, OSError) as error:
-            message = f"{path.name} is no Parquet file that can be read: {error}"
-            raise RunError(Reason.UNREADABLE_DATA, message) from error
-        columns = {name: _as_array(path, name, table.column(index)) for index, name in enumerate(table.column_names)}
-        if len(columns) != len(table.column_names):
-            raise RunError(Reason.UNREADABLE_DATA, f"{path.name} has two columns of the same name")
-        if parts and {name: one.dtype for name, one in columns.items()} != {
-            name: one.dtype for name, one in parts[0].items()
-        }:
+def read_parquet(files: list[Path], named: frozenset[str] = frozenset()) -> Raw:
+    """Read files with the same columns. Those that are an index are left out, but for those that are `named`."""
+    tables = [_read_file(path) for path in files]
+    left_out = dict.fromkeys(name for table in tables for name in _find_index(table) if name not in named)
+    tables = [table.drop_columns([name for name in table.column_names if name in left_out]) for table in tables]
+    parts: list[dict[str, pa.ChunkedArray]] = []
+    for path, table in zip(files, tables, strict=True):
+        columns = {name: _as_plain(path, name, table.column(name)) for name in table.column_names}
+        if parts and columns.keys() != parts[0].keys():
             message = (
-                f"{path.name} has the columns {listed(list(columns))}, and {files[0].name} has others, or of other "
-                f"types: {listed(list(parts[0]))}"
+                f"{path.name} has the columns {listed(list(columns))}, and {files[0].name} has others: "
+                f"{listed(list(parts[0]))}"
             )
             raise RunError(Reason.UNREADABLE_DATA, message)
         parts.append(columns)
-        origin.append((path.name, table.num_rows))
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Raw(whole, tuple(origin))
+    origin = tuple((path.name, table.num_rows) for path, table in zip(files, tables, strict=True))
+    whole: dict[str, NDArray[Any]] = {}
+    exact: dict[str, NDArray[Any]] = {}
+    for name in parts[0] if parts else ():
+        _join(name, files, [part[name] for part in parts], whole, exact)
+    return Raw(whole, origin, {}, exact, tuple(left_out))
 
 
-def _as_array(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+def _read_file(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path.name} is no Parquet file that can be read: {error}"
+        raise RunError(Reason.UNREADABLE_DATA, message) from error
+    if len(set(table.column_names)) != len(table.column_names):
+        raise RunError(Reason.UNREADABLE_DATA, f"{path.name} has two columns of the same name")
+    return table
+
+
+def _find_index(table: pa.Table) -> list[str]:
+    """Return the columns that are an index: what pandas says so of, and what has the name that it gives to one."""
+    told: list[Any] = []
+    with contextlib.suppress(ValueError, AttributeError):
+        told = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    # A range is told as an object, and is no column.
+    words = {one for one in told if isinstance(one, str)} if isinstance(told, list) else set()
+    unnamed = find_unnamed(table.column_names)
+    return [name for name in table.column_names if name in words or name in unnamed or INDEX_LEVEL.fullmatch(name)]
+
+
+def _as_plain(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of integers, floats, text or nulls."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = pc.cast(column, kind.value_type)
         kind = column.type
-    if pa.types.is_null(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
-        column = pc.cast(pc.cast(column, pa.uint8()) if pa.types.is_boolean(kind) else column, pa.float64())
-        kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        numbers = pc.cast(column, pa.float64(), safe=False).to_numpy()
-        return np.asarray(numbers, dtype=np.float64)
+    if pa.types.is_boolean(kind):
+        return pc.cast(column, pa.uint8())
+    if pa.types.is_decimal(kind):
+        return pc.cast(column, pa.float64())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return np.asarray(pc.fill_null(column, "").to_numpy(), dtype=object)
+        return pc.cast(column, pa.large_string())
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
+        return column
     message = f"{path.name}: column {name!r} is of type {kind}; write it as a number or as text, or leave it out"
     raise RunError(Reason.UNSUPPORTED_COLUMN, message)
+
+
+def _join(
+    name: str,
+    files: list[Path],
+    parts: list[pa.ChunkedArray],
+    whole: dict[str, NDArray[Any]],
+    exact: dict[str, NDArray[Any]],
+) -> None:
+    """Join a column's parts. One in which it has no value at all has no type, and takes that of the others."""
+    are_text = [pa.types.is_large_string(part.type) for part in parts]
+    are_numbers = [not text and not pa.types.is_null(part.type) for text, part in zip(are_text, parts, strict=True)]
+    if any(are_text) and any(are_numbers):
+        text, numbers = files[are_text.index(True)], files[are_numbers.index(True)]
+        message = f"column {name!r} is text in {text.name} and numbers in {numbers.name}: write it alike in all files"
+        raise RunError(Reason.UNREADABLE_DATA, message)
+    if any(are_text):
+        whole[name] = np.concatenate(
+            [np.asarray(pc.fill_null(pc.cast(part, pa.large_string()), "").to_numpy(), dtype=object) for part in parts]
+        )
+        return
+    numbers = np.concatenate([_as_numbers(part) for part in parts])
+    whole[name] = numbers
+    integers = [part for part, is_number in zip(parts, are_numbers, strict=True) if is_number]
+    if integers and all(pa.types.is_integer(part.type) for part in integers) and is_beyond_exact(numbers):
+        values = np.concatenate([part.drop_null().to_numpy() for part in integers])
+        if values.dtype.kind in "iu":
+            (whole if len(values) == len(numbers) else exact)[name] = values
+
+
+def _as_numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+        return np.asarray(pc.cast(column, pa.float32()).to_numpy(), dtype=np.float32)
+    return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .train import Outcome
 
 MOST_BYTES: Final = 1500
+MOST_WARNINGS: Final = 8
+MOST_WARNING_BYTES: Final = 600
+"""Of all warnings together, so that candidates have their room."""
 LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "scipy")
 
 
@@ -35,9 +38,22 @@ def build_success(outcome: Outcome) -> dict[str, Any]:
         "candidates": candidates,
         "rows": outcome.rows,
     }
+    if outcome.warnings:
+        report["warnings"] = _fit_warnings(outcome.warnings)
+        if report["warnings"] != outcome.warnings:
+            report["warningsTruncated"] = True
     while len(_encode({"succeeded": report})) > MOST_BYTES and candidates:
         candidates.pop()
     return {"succeeded": report}
+
+
+def _fit_warnings(warnings: list[str]) -> list[str]:
+    """Cut warnings until they have room: the longest first, so that each says something."""
+    cut = warnings[:MOST_WARNINGS]
+    while len(_encode({"warnings": cut})) > MOST_WARNING_BYTES:
+        longest = max(range(len(cut)), key=lambda index: len(cut[index]))
+        cut[longest] = cut[longest].removesuffix("…")[:-8] + "…"
+    return cut
 
 
 def build_failure(reason: Reason, message: str) -> dict[str, Any]:
@@ -74,7 +90,7 @@ def build_training_report(outcome: Outcome) -> dict[str, Any]:
         "rows": outcome.rows,
         "features": outcome.features,
         "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
-    }
+    } | ({"warnings": outcome.warnings} if outcome.warnings else {})
 
 
 def write_termination(report: dict[str, Any], path: Path) -> None:

@@ -15,13 +15,15 @@ from .checks import check_table
 from .config import Run, Task
 from .evaluate import Answers, answer, measure
 from .export import Arrays, Fitted, export_model
-from .failure import Reason, RunError
+from .failure import Reason, RunError, listed
+from .findings import find_in_table
 from .log import log
 from .prepare import fit_preparation
 from .processors import count_processors
+from .raw import MISSING
 from .read import read_table
 from .report import build_training_report
-from .split import Parts, split_rows
+from .split import Parts, find_uneven, split_rows
 from .train import Material, Outcome, Part, choose, train_candidates
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         check_table(table, run)
         truth = _find_truth(table, run)
         parts = split_rows(table.labels, run.split)
+        warnings = [
+            *find_in_table(table, run.data.label, truth.values, truth.classes),
+            *filter(None, [find_uneven(table.labels, run.split, parts)]),
+        ]
+        for words in warnings:
+            log("warning", warning=words)
+        table = table.without_written()
         preparer = fit_preparation(table.columns, run.preprocess, parts.train)
         train, validation, test = (
             Part(preparer.apply(table.columns, rows), truth.values[rows])
@@ -84,6 +93,7 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         metrics=measure(answers, test.truth, known, len(truth.classes)),
         rows={"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)},
         features=[column.name for column in table.columns],
+        warnings=warnings,
     )
     evaluation = {f"inputs/{name}": values for name, values in inputs.items()}
     evaluation["labels"] = _without_objects(table.labels[parts.test])
@@ -99,7 +109,8 @@ def _find_truth(table: Table, run: Run) -> Truth:
     if table.unlabelled.any():
         message = (
             f"data.label {run.data.label!r} is missing in {table.unlabelled.sum()} of {table.rows} rows, in "
-            f"{table.places(table.unlabelled)}: give these rows a label, or take them out"
+            f"{table.places(table.unlabelled)}: give these rows a label, or take them out ({listed(MISSING)} count as "
+            "missing, unless a check of this column has the type Text)"
         )
         raise RunError(Reason.MISSING_LABEL, message)
     if run.task is Task.REGRESSION:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .table import Indices
 
 FEWEST_PER_CLASS: Final = 3
+SHOWN_CLASSES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,30 @@ def split_rows(labels: NDArray[Any], split: Split) -> Parts:
         for part, chosen in zip(parts, np.split(own, ends), strict=True):
             part.append(chosen)
     return _parts(np.concatenate(parts[0]), np.concatenate(parts[1]), np.concatenate(parts[2]))
+
+
+def find_uneven(labels: NDArray[Any], split: Split, parts: Parts) -> str | None:
+    """Say which labels stratification could not give their shares: each part has a row of each, however few."""
+    if not (split.stratify and len(labels)):
+        return None
+    classes, members = np.unique(labels, return_inverse=True)
+    whole = np.bincount(members, minlength=len(classes))
+    shares = (float(1 - split.validation - split.test), float(split.validation), float(split.test))
+    found = np.array(
+        [np.bincount(members[rows], minlength=len(classes)) for rows in (parts.train, parts.validation, parts.test)]
+    )
+    wanted = np.outer(shares, whole)
+    # Less than a row is rounding; the training part has what is left.
+    uneven = np.flatnonzero(((np.abs(found - wanted)[1:] >= 1) | (wanted[1:] < 1 / 2)).any(axis=0))
+    if not len(uneven):
+        return None
+    told = [
+        f"{classes[index]!s:.40} has {whole[index]} rows, of which {found[0, index]} train, {found[1, index]} validate "
+        f"and {found[2, index]} test (shares of {', '.join(f'{one:.3g}' for one in wanted[:, index])})"
+        for index in uneven[np.argsort(whole[uneven], kind="stable")][:SHOWN_CLASSES]
+    ]
+    more = f"; and {len(uneven) - SHOWN_CLASSES} more labels" if len(uneven) > SHOWN_CLASSES else ""
+    return f"split.stratify cannot keep the shares of all labels: {'; '.join(told)}{more}"
 
 
 def _size(rows: int, share: Decimal) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,6 +30,15 @@ class Column:
     values: Numbers | Texts
     note: str = ""
     """In brackets, what makes it text where numbers may have been meant."""
+    written: NDArray[Any] | None = None
+    """The values before they became FP32; nothing, once the data is checked."""
+    exact: NDArray[Any] | None = None
+    """Those that are there, where FP64 does not hold them."""
+
+    @property
+    def as_written(self) -> NDArray[Any]:
+        """The values as the data has them, for checks."""
+        return self.values if self.written is None else self.written
 
     @property
     def is_text(self) -> bool:
@@ -54,6 +63,12 @@ class Table:
     """Where rows came from: files, and the rows in each."""
     single_input: bool
     """Whether the graph takes all features as one input `x`."""
+    left_out: tuple[str, ...] = ()
+    """Columns of the data that are an index."""
+
+    def without_written(self) -> Table:
+        """Return the table with values as the graph takes them only, which needs less memory."""
+        return replace(self, columns=tuple(replace(one, written=None, exact=None) for one in self.columns))
 
     @property
     def rows(self) -> int:

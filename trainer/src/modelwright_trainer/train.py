@@ -69,6 +69,8 @@ class Outcome:
     """The chosen one's, on the test part."""
     rows: dict[str, int]
     features: list[str]
+    warnings: list[str] = field(default_factory=list)
+    """What the run left out, could not keep or finds strange, in sentences."""
 
 
 def train_candidates(run: Run, estimators: list[Any], material: Material, progress: Progress) -> list[Trial]:

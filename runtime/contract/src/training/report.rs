@@ -18,6 +18,12 @@ pub struct TrainReport {
     pub candidates: Vec<CandidateScore>,
     /// Rows by part.
     pub rows: PartRows,
+    /// What the run left out, could not keep or finds strange, in sentences: as many as there is room for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Whether warnings were left out or cut; the log and the training report have all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warnings_truncated: bool,
 }
 
 /// How one candidate did.
@@ -59,6 +65,9 @@ pub struct TrainingReport {
     pub features: Vec<String>,
     /// Versions of the libraries at work.
     pub versions: BTreeMap<String, String>,
+    /// What the run left out, could not keep or finds strange, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One candidate of a [`TrainingReport`].

@@ -89,6 +89,34 @@ pub fn adder_with(weights: Vec<u8>) -> Vec<u8> {
     ])
 }
 
+/// y = x times weights, for any number of rows.
+pub fn scaler(weights: &[f32]) -> Vec<u8> {
+    let size = weights.len() as u64;
+    model(&[
+        node("Mul", &["x", "w"], &["y"], &[]),
+        constant("w", FLOAT, &[size], &floats(weights)),
+        value(11, "x", FLOAT, &[0, size]),
+        value(12, "y", FLOAT, &[0, size]),
+    ])
+}
+
+/// A column of 10,000 times x, and one of at most 0.3 that the last bit of x turns over.
+pub fn large_beside_noise() -> Vec<u8> {
+    let axis = bytes(5, [bytes(1, "axis"), number(3, 1), number(20, 2)].concat());
+    model(&[
+        node("Mul", &["x", "large"], &["first"], &[]),
+        node("Mul", &["x", "huge"], &["turns"], &[]),
+        node("Sin", &["turns"], &["sine"], &[]),
+        node("Mul", &["sine", "small"], &["second"], &[]),
+        node("Concat", &["first", "second"], &["y"], &axis),
+        constant("large", FLOAT, &[1], &floats(&[1e4])),
+        constant("huge", FLOAT, &[1], &floats(&[1e9])),
+        constant("small", FLOAT, &[1], &floats(&[0.3])),
+        value(11, "x", FLOAT, &[0, 1]),
+        value(12, "y", FLOAT, &[0, 2]),
+    ])
+}
+
 /// Loads, and has no answer: takes the millionth row of whatever comes.
 pub fn out_of_range() -> Vec<u8> {
     model(&[

@@ -17,7 +17,7 @@ use super::{Space, release};
 
 /// Rows of one request.
 const BATCH: usize = 50;
-/// By how much floats may differ, relative above 1.
+/// By how much floats may differ, relative to themselves and to the largest of their output.
 const TOLERANCE: f64 = 1e-3;
 
 impl Space {
@@ -48,6 +48,14 @@ impl Space {
             "the test part has {rows} rows, and at least {fewest_rows} were expected"
         );
         let endpoint = self.endpoint(deployment).await;
+        let largest: BTreeMap<&String, f64> = outputs
+            .iter()
+            .map(|(name, array)| {
+                let all = as_json(&array.tensor(name, 0..rows).expect("rows of an array"));
+                let numbers = all["data"].as_array().expect("data").iter().filter_map(Value::as_f64);
+                (name, numbers.fold(0.0, |most: f64, number| most.max(number.abs())))
+            })
+            .collect();
         for start in (0..rows).step_by(BATCH) {
             let range = start..rows.min(start + BATCH);
             let tensor = |(name, array): (&String, &modelwright_runtime::npz::Array)| {
@@ -63,8 +71,8 @@ impl Space {
                 .await;
             let answer = answer.expect("the Service answers").bytes().await.expect("its answer can be read");
             let answer: Value = serde_json::from_slice(&answer).expect("it answers JSON");
-            for expected in outputs.iter().map(tensor) {
-                let expected = as_json(&expected);
+            for (name, array) in &outputs {
+                let expected = as_json(&tensor((name, array)));
                 let given = answer["outputs"].as_array().into_iter().flatten();
                 let given = given.clone().find(|output| output["name"] == expected["name"]);
                 let given = given.unwrap_or_else(|| panic!("no output {} in {answer}", expected["name"]));
@@ -76,7 +84,7 @@ impl Space {
                     .zip(expected["data"].as_array().expect("data"));
                 for (index, (given, expected)) in pairs.enumerate() {
                     assert!(
-                        agree(given, expected),
+                        agree(given, expected, largest[name]),
                         "element {index} behind row {start}: the Service says {given}, and the trainer said {expected}"
                     );
                 }
@@ -119,9 +127,9 @@ impl Space {
     }
 }
 
-fn agree(given: &Value, expected: &Value) -> bool {
+fn agree(given: &Value, expected: &Value, largest: f64) -> bool {
     match (given.as_f64(), expected.as_f64()) {
-        (Some(given), Some(expected)) => (given - expected).abs() <= TOLERANCE * expected.abs().max(1.0),
+        (Some(given), Some(expected)) => (given - expected).abs() <= TOLERANCE * (expected.abs() + largest),
         _ => given == expected,
     }
 }
