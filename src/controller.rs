@@ -2,11 +2,11 @@
 //! backoff. Needs no client of its own.
 
 use std::{
-    collections::HashMap, fmt::Debug, future::Future, sync::Arc, sync::Mutex, sync::PoisonError,
-    time::Duration,
+    collections::HashMap, fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc, sync::Mutex,
+    sync::PoisonError, time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use kube::{
     ResourceExt as _,
     runtime::{
@@ -47,6 +47,8 @@ enum Failed {
     Error(String),
     #[error("the reconcile took longer than {RECONCILE_TIMEOUT:?}")]
     Timeout,
+    #[error("the reconcile panicked, which is a fault of the operator; its log says where: please report it")]
+    Panicked,
 }
 
 /// Reconciles everything in `cache` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
@@ -89,10 +91,14 @@ pub async fn run<K, F, E>(
             let counts = Arc::clone(&counts);
             Box::pin(async move {
                 let Some(work) = work else { return Ok(Action::await_change()) };
+                // One object that is too much for us stops no other. What is shared is changed behind locks that are
+                // taken again all the same.
+                let work = AssertUnwindSafe(work).catch_unwind();
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
-                    Ok(Ok(action)) => (Ok(action), None),
-                    Ok(Err(error)) => (Err(Failed::Error(chain(&error))), Some(error.label())),
+                    Ok(Ok(Ok(action))) => (Ok(action), None),
+                    Ok(Ok(Err(error))) => (Err(Failed::Error(chain(&error))), Some(error.label())),
+                    Ok(Err(_)) => (Err(Failed::Panicked), Some("panic")),
                     Err(_) => (Err(Failed::Timeout), Some("timeout")),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);

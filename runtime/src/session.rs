@@ -137,6 +137,7 @@ pub struct Session {
     /// Where each output of the signature is.
     parts: Vec<Place>,
     labels: Vec<String>,
+    named_axes: Vec<Vec<bool>>,
     execution_provider: ExecutionProvider,
     nodes: BTreeMap<String, u32>,
     onnxruntime_version: &'static str,
@@ -152,6 +153,7 @@ impl Session {
         let (inner, execution_provider) = load_on_first(runtime, path, options)?;
         let (signature, parts) = signature::read(&inner)?;
         let labels = signature::labels(&inner);
+        let named_axes = signature::named_axes(&inner);
         // Only told: a model is not refused for want of it.
         let nodes = shared::nodes_by_provider(&inner).unwrap_or_else(|error| {
             tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
@@ -165,6 +167,7 @@ impl Session {
             signature,
             parts,
             labels,
+            named_axes,
             execution_provider,
             nodes,
             onnxruntime_version: &runtime.version,
@@ -174,6 +177,11 @@ impl Session {
     /// Names of the classes, if the model's metadata have them: a JSON array under `classes`.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Input by input, which of its axes the model gives a name instead of a size.
+    pub fn named_axes(&self) -> &[Vec<bool>] {
+        &self.named_axes
     }
 
     /// Inputs and outputs.

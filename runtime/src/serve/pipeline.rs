@@ -67,7 +67,8 @@ pub fn take_place(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
 fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
     let bad = |error: &dyn std::fmt::Display| ApiError::BadRequest(error.to_string());
     validate_inputs(&served.signature, &request.inputs).map_err(|error| bad(&error))?;
-    validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))
+    validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))?;
+    served.bounds.check(&request.inputs).map_err(|error| bad(&error))
 }
 
 /// A request that was compared with the model's signature.
@@ -118,6 +119,9 @@ pub async fn run(
 ) -> Result<Outputs, ApiError> {
     let limits = &state.settings.limits;
     let request = &mut decoded.request;
+    if let Some(id) = &state.settings.panic_on_id {
+        panic_at(id, request);
+    }
     let inputs = std::mem::take(&mut request.inputs);
     let outputs = classify::outputs_to_run(&served.signature, request);
     let answer = served.worker.run(inputs, outputs, deadline).await.map_err(|refused| match refused {
@@ -139,6 +143,12 @@ pub async fn run(
     let tensors = classify::classify(request, &served.labels, outputs)
         .map_err(|error| ApiError::BadRequest(error.to_string()))?;
     Ok(Outputs { tensors, took: taken_apart })
+}
+
+/// A fault of ours, as tests ask for it.
+#[cold]
+fn panic_at(id: &str, request: &InferRequest) {
+    assert!(request.id.as_deref() != Some(id), "request {id} was to panic");
 }
 
 fn run_error(error: &RunError) -> ApiError {

@@ -9,7 +9,9 @@ use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
 use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
-        model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
+        model_version::{
+            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowsSize, Signature, Size, Tensor,
+        },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
     events::truncated,
@@ -26,6 +28,10 @@ const MAX_METRICS: usize = 32;
 const MAX_CANDIDATES: usize = 20;
 /// Longest name or number of an evaluation, in bytes.
 const MAX_WORD: usize = 64;
+/// Longest rate of a size certificate, in bytes.
+const MAX_RATE: usize = 32;
+/// Most bytes in a size certificate: every number up to it is exact in every JSON reader.
+const MAX_BYTES: u64 = 9_007_199_254_740_991;
 
 /// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
 pub fn build_version(
@@ -60,6 +66,7 @@ pub fn build_version(
                 GoldenSource::Synthetic => "Synthetic".into(),
             },
         },
+        size: publish.size.as_ref().map(size),
         provenance: Provenance {
             data_sha256: reports.fetch.sha256.clone(),
             images: images(job),
@@ -112,6 +119,22 @@ fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
             })
             .collect(),
     })
+}
+
+/// What was measured, within what the resource takes.
+fn size(measured: &modelwright_contract::size::Size) -> Size {
+    let bytes = |bytes: u64| bytes.min(MAX_BYTES);
+    let rows = measured.rows.iter().take(modelwright_contract::size::MAX_ROWS);
+    Size {
+        load_bytes: bytes(measured.load_bytes),
+        rows: rows
+            .map(|of| RowsSize {
+                rows: of.rows.clamp(1, i32::MAX.unsigned_abs()),
+                peak_bytes: bytes(of.peak_bytes),
+                runs_per_core_second: truncated(&of.runs_per_core_second, MAX_RATE),
+            })
+            .collect(),
+    }
 }
 
 fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
