@@ -60,7 +60,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const HALT: Duration = Duration::from_secs(2);
 /// Reason of an end that leaves no word.
 const CRASHED: &str = "ModelCrashed";
-const TRYING: &str = "while the model was loaded and tried with its golden samples, or, without any, with ones made up";
+const TRYING: &str =
+    "while the model was loaded and tried with its golden samples, or, without any, with ones made up";
 const SERVING: &str = "while the model answered requests";
 /// Exit code after a second signal.
 const EXIT_INTERRUPTED: i32 = 1;

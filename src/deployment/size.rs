@@ -167,9 +167,24 @@ mod tests {
             (json!({}), large(), "4486Mi", "1064Mi"),
             (json!({"resources": {"limits": {"cpu": "1500m"}}}), large(), "2886Mi", "1064Mi"),
             (json!({"serving": {"mode": "Latency"}}), large(), "2086Mi", "1064Mi"),
-            (json!({"serving": {"mode": "Latency", "batching": {"maxSize": 2}}}), large(), "1552Mi", "1064Mi"),
-            (json!({"serving": {"mode": "Latency", "batching": {"maxSize": 1}}}), large(), "1419Mi", "1064Mi"),
-            (json!({"serving": {"mode": "Latency", "batching": {"maxSize": 4096}}}), large(), "2086Mi", "1064Mi"),
+            (
+                json!({"serving": {"mode": "Latency", "batching": {"maxSize": 2}}}),
+                large(),
+                "1552Mi",
+                "1064Mi",
+            ),
+            (
+                json!({"serving": {"mode": "Latency", "batching": {"maxSize": 1}}}),
+                large(),
+                "1419Mi",
+                "1064Mi",
+            ),
+            (
+                json!({"serving": {"mode": "Latency", "batching": {"maxSize": 4096}}}),
+                large(),
+                "2086Mi",
+                "1064Mi",
+            ),
             (json!({"serving": {"mode": "Latency"}}), self::size(1500, &[]), "2086Mi", "1564Mi"),
             (json!({"accelerator": {"executionProviders": ["CUDA"]}}), large(), "1Gi", "128Mi"),
         ] {
@@ -198,7 +213,11 @@ mod tests {
         let none = asked(json!({}));
         assert_eq!((refusal(&none, &facts), warning(&none, &facts)), (None, None));
         let tiny = json!({"resources": {"limits": {"memory": "1Mi"}}});
-        assert_eq!(refusal(&asked(tiny.clone()), &self::facts(None)), None, "what was not measured refuses nothing");
+        assert_eq!(
+            refusal(&asked(tiny.clone()), &self::facts(None)),
+            None,
+            "what was not measured refuses nothing"
+        );
         let mut on_a_gpu = tiny;
         on_a_gpu["accelerator"] = json!({"executionProviders": ["CUDA"]});
         assert_eq!(refusal(&asked(on_a_gpu), &facts), None);

@@ -23,11 +23,8 @@ use crate::{
 const MEBI: u64 = 1024 * 1024;
 
 fn certificate() -> Size {
-    let rows = |rows, peak: u64| RowsSize {
-        rows,
-        peak_bytes: peak * MEBI,
-        runs_per_core_second: "120".into(),
-    };
+    let rows =
+        |rows, peak: u64| RowsSize { rows, peak_bytes: peak * MEBI, runs_per_core_second: "120".into() };
     Size { load_bytes: 900 * MEBI, rows: vec![rows(1, 1000), rows(64, 1500)] }
 }
 
@@ -68,9 +65,10 @@ fn a_pods_memory_is_rendered_from_the_certificate_unless_the_spec_gives_it() {
         let pod = read(&revision).unwrap().pod_template.spec.unwrap();
         let resources = pod.containers[0].resources.clone().unwrap();
         let of = |amounts: Option<std::collections::BTreeMap<String, _>>| {
-            amounts.unwrap().get("memory").map(|amount: &k8s_openapi::apimachinery::pkg::api::resource::Quantity| {
-                amount.0.clone()
-            })
+            amounts
+                .unwrap()
+                .get("memory")
+                .map(|amount: &k8s_openapi::apimachinery::pkg::api::resource::Quantity| amount.0.clone())
         };
         (hash, of(resources.limits).unwrap(), of(resources.requests).unwrap())
     };
@@ -90,7 +88,8 @@ fn a_pods_memory_is_rendered_from_the_certificate_unless_the_spec_gives_it() {
 
 #[tokio::test]
 async fn a_memory_limit_below_what_loading_takes_makes_no_revision_and_says_the_figure() {
-    let low = json!({"model": "digits", "version": 1, "replicas": 0, "resources": {"limits": {"memory": "512Mi"}}});
+    let low =
+        json!({"model": "digits", "version": 1, "replicas": 0, "resources": {"limits": {"memory": "512Mi"}}});
     let object = deployment(low);
     // Nothing is there yet, and a revision serves already: in both cases it is told, and nothing else is written.
     for serves in [false, true] {

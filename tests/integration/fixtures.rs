@@ -41,11 +41,11 @@ pub fn settings() -> Settings {
 /// A Model as the API server stores it.
 pub fn model(uri: &str, generation: i64) -> Model {
     let source = ModelSource {
-            uri: uri.into(),
-            sha256: None,
-            credentials_secret: None,
-            tolerate_crash_inputs: Vec::new(),
-        };
+        uri: uri.into(),
+        sha256: None,
+        credentials_secret: None,
+        tolerate_crash_inputs: Vec::new(),
+    };
     stored(ModelSpec { source: Some(source), ..ModelSpec::default() }, generation)
 }
 

@@ -44,8 +44,13 @@ async fn a_reconcile_that_panics_stops_no_other_object() {
             Ok::<_, NoError>(Action::requeue(Duration::from_millis(10)))
         }
     };
-    let running =
-        tokio::spawn(controller::run(Arc::new(context), cache, futures::stream::pending(), stopping, reconcile));
+    let running = tokio::spawn(controller::run(
+        Arc::new(context),
+        cache,
+        futures::stream::pending(),
+        stopping,
+        reconcile,
+    ));
     // Both again and again: the one that panics is tried again with growing pauses, the other goes on.
     let (mut panics, mut others) = (0, 0);
     while panics < 2 || others < 20 {

@@ -4,7 +4,9 @@
 //! Integers are often counts, steps and places, and some kernels divide by them or take them for an address without a look.
 //! An error is an answer; the end of the process is that of every other client's request, too.
 
-use std::{ffi::OsString, fs, io, os::unix::process::ExitStatusExt, path::PathBuf, sync::mpsc, time::Duration};
+use std::{
+    ffi::OsString, fs, io, os::unix::process::ExitStatusExt, path::PathBuf, sync::mpsc, time::Duration,
+};
 
 use modelwright_contract::{
     artifact::{GoldenSamples, MODEL_FILE},
@@ -64,11 +66,7 @@ fn is_tried(input: &TensorSpec, tolerated: &[String]) -> bool {
 }
 
 /// Has each integer input of a model tried by a child, and refuses the model if that ends it by a signal.
-pub async fn probe(
-    question: &Question,
-    proof: &Proof,
-    tolerated: &[String],
-) -> Result<(), PublishError> {
+pub async fn probe(question: &Question, proof: &Proof, tolerated: &[String]) -> Result<(), PublishError> {
     if !proof.signature.inputs.iter().any(|input| is_tried(input, tolerated)) {
         return Ok(());
     }
@@ -129,14 +127,11 @@ pub fn run(arguments: &ProbeArguments) -> io::Result<()> {
     prover::limit(arguments.cpu_seconds, true)?;
     crate::session::start().map_err(io::Error::other)?;
     let samples: GoldenSamples = serde_json::from_slice(&fs::read(&arguments.samples)?)?;
-    let session = Session::load(&arguments.directory.join(MODEL_FILE), &one_thread()).map_err(io::Error::other)?;
+    let session =
+        Session::load(&arguments.directory.join(MODEL_FILE), &one_thread()).map_err(io::Error::other)?;
     let Some(sample) = samples.samples.first() else { return Ok(()) };
-    let inputs: Vec<Tensor> = sample
-        .inputs
-        .iter()
-        .map(golden::decode)
-        .collect::<Result<_, _>>()
-        .map_err(io::Error::other)?;
+    let inputs: Vec<Tensor> =
+        sample.inputs.iter().map(golden::decode).collect::<Result<_, _>>().map_err(io::Error::other)?;
     for spec in session.signature().inputs.iter().filter(|spec| is_tried(spec, &arguments.tolerate)) {
         for (value, bytes) in Datatype::parse(&spec.datatype).and_then(values).into_iter().flatten() {
             let tried =
@@ -179,8 +174,7 @@ fn fill(input: &Tensor, name: &str, value: &[u8]) -> Tensor {
 fn values(datatype: Datatype) -> Option<Vec<(String, Vec<u8>)>> {
     let size = datatype.size().filter(|_| !datatype.is_float() && datatype != Datatype::Bool)?;
     let bits = size * 8;
-    let is_signed =
-        matches!(datatype, Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64);
+    let is_signed = matches!(datatype, Datatype::Int8 | Datatype::Int16 | Datatype::Int32 | Datatype::Int64);
     let (least, most) = if is_signed {
         (-(1_i128 << (bits - 1)), (1_i128 << (bits - 1)) - 1)
     } else {
@@ -222,10 +216,11 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_input_the_value_the_signal_and_the_way_on() {
-        let tried =
-            Tried { input: "step".to_owned(), datatype: "INT64".to_owned(), value: "0".to_owned() };
+        let tried = Tried { input: "step".to_owned(), datatype: "INT64".to_owned(), value: "0".to_owned() };
         let message = refusal(&tried, 8, true);
-        for part in ["\"step\"", "INT64", "filled with 0", "signal 8", "SIGFPE", "tolerateCrashInputs: [\"step\"]"] {
+        for part in
+            ["\"step\"", "INT64", "filled with 0", "signal 8", "SIGFPE", "tolerateCrashInputs: [\"step\"]"]
+        {
             assert!(message.contains(part), "{part} is missing in: {message}");
         }
         assert!(!refusal(&tried, 8, false).contains("spec.source"), "a training has no source");

@@ -103,15 +103,12 @@ pub fn run(arguments: &MeasureArguments) -> io::Result<()> {
     prover::limit(arguments.cpu_seconds, false)?;
     crate::session::start().map_err(io::Error::other)?;
     let samples: GoldenSamples = serde_json::from_slice(&fs::read(&arguments.samples)?)?;
-    let session = Session::load(&arguments.directory.join(MODEL_FILE), &one_thread()).map_err(io::Error::other)?;
+    let session =
+        Session::load(&arguments.directory.join(MODEL_FILE), &one_thread()).map_err(io::Error::other)?;
     let mut measured = Measured { load_bytes: peak()?, of_rows: None };
     if let Some(sample) = samples.samples.first() {
-        let inputs: Vec<Tensor> = sample
-            .inputs
-            .iter()
-            .map(golden::decode)
-            .collect::<Result<_, _>>()
-            .map_err(io::Error::other)?;
+        let inputs: Vec<Tensor> =
+            sample.inputs.iter().map(golden::decode).collect::<Result<_, _>>().map_err(io::Error::other)?;
         let (rows, inputs) = repeated(&session, inputs, arguments.rows)?;
         let runs = runs_per_second(&session, &inputs)?;
         measured.of_rows =
@@ -129,7 +126,11 @@ fn repeated(session: &Session, inputs: Vec<Tensor>, rows: u32) -> io::Result<(u3
     let of_one = sizes.next().and_then(|size| u32::try_from(size).ok()).unwrap_or(1).max(1);
     if !sizes.all(|size| size == i64::from(of_one)) {
         // Rows are no notion of this model.
-        return if rows == 1 { Ok((1, inputs)) } else { Err(io::Error::other("inputs differ in their first axis")) };
+        return if rows == 1 {
+            Ok((1, inputs))
+        } else {
+            Err(io::Error::other("inputs differ in their first axis"))
+        };
     }
     let times = rows.div_ceil(of_one);
     let repeat = |input: Tensor| {
@@ -195,9 +196,14 @@ mod tests {
 
     #[test]
     fn rates_have_three_digits_and_no_exponent() {
-        for (number, text) in
-            [(123_456.7, "123000"), (99.96, "100"), (12.0, "12"), (0.012_345, "0.0123"), (1.0, "1"), (0.0, "0")]
-        {
+        for (number, text) in [
+            (123_456.7, "123000"),
+            (99.96, "100"),
+            (12.0, "12"),
+            (0.012_345, "0.0123"),
+            (1.0, "1"),
+            (0.0, "0"),
+        ] {
             assert_eq!(three_digits(number), text);
         }
     }

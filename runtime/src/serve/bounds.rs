@@ -15,8 +15,7 @@ const BYTES_A_ROW: u64 = 1024;
 /// The same for each element: inputs of FP32 then take a sixteenth of the memory.
 const BYTES_AN_ELEMENT: u64 = 64;
 /// Where version 2 and version 1 of control groups say how much memory a container may use.
-const MEMORY_LIMITS: [&str; 2] =
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+const MEMORY_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 const MACHINE: &str = "/proc/meminfo";
 
 /// A request that asks for too much, or for nothing.
@@ -144,11 +143,25 @@ impl Bounds {
 
 /// Bytes that this process may use: as its container says, or else all that the machine has.
 pub(crate) fn memory() -> u64 {
-    let machine = fs::read_to_string(MACHINE).ok().and_then(|text| machine_bytes(&text));
+    container().into_iter().chain(machine()).min().unwrap_or(u64::MAX)
+}
+
+/// What the model and its runs may have of it: what is left beside what is held for clients, a quarter. None without a
+/// container: a person's machine has other ways to say no.
+pub fn run_memory() -> Option<u64> {
+    let most = machine().unwrap_or(u64::MAX);
+    // In version 1, a number beyond every machine is no limit.
+    container().filter(|limit| *limit < most).map(|limit| limit / 4 * 3)
+}
+
+fn container() -> Option<u64> {
     let limits = MEMORY_LIMITS.iter().filter_map(|path| fs::read_to_string(path).ok());
-    // `max`, and in version 1 a number beyond every machine, is no limit.
-    let limit = limits.filter_map(|text| text.trim().parse().ok()).min();
-    limit.into_iter().chain(machine).min().unwrap_or(u64::MAX)
+    // `max` is no limit.
+    limits.filter_map(|text| text.trim().parse().ok()).min()
+}
+
+fn machine() -> Option<u64> {
+    machine_bytes(&fs::read_to_string(MACHINE).ok()?)
 }
 
 /// The line `MemTotal:  16318412 kB`.
@@ -223,7 +236,11 @@ mod tests {
     fn an_axis_without_elements_is_taken_only_where_the_model_declares_it() {
         let bounds = bounds(8, 100);
         assert_eq!(bounds.check(&[input("fixed", &[3, 0])]), Ok(()), "a size of 0");
-        assert_eq!(bounds.check(&[input("past", &[1, 2, 0, 5])]), Ok(()), "a named length, as of what was before");
+        assert_eq!(
+            bounds.check(&[input("past", &[1, 2, 0, 5])]),
+            Ok(()),
+            "a named length, as of what was before"
+        );
         for (name, shape, axis) in [
             ("x", vec![0, 4], 0),
             ("past", vec![0, 2, 1, 1], 0),

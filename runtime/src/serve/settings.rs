@@ -13,7 +13,10 @@ use modelwright_contract::{
     serving::{ExecutionProvider, ServingConfig, ServingLimits, ServingMode},
 };
 
-use super::worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS};
+use super::{
+    bounds,
+    worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS},
+};
 use crate::cores::cores;
 
 /// Most runs that a GPU is given at the same time, unless another number is asked for: with fewer it waits for the processor
@@ -85,6 +88,10 @@ pub struct ServeArguments {
     /// Most elements of an input of a request [default: one for each 64 bytes of memory]
     #[arg(long, value_name = "ELEMENTS", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
     pub max_request_elements: Option<u64>,
+    /// Most memory of the model and its runs together, in bytes [default: three quarters of the container's limit; without
+    /// one, none]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
+    pub max_run_bytes: Option<u64>,
     /// Milliseconds that a drain waits for clients to leave
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().drain_timeout_milliseconds, requires = "model")]
     pub drain_timeout: u64,
@@ -157,6 +164,8 @@ pub struct Settings {
     pub grpc: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Most memory of the model and its runs together.
+    pub max_run_bytes: Option<u64>,
     /// Id of a request at which to panic.
     pub panic_on_id: Option<String>,
     /// The traffic file.
@@ -237,6 +246,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
+            max_run_bytes: arguments.max_run_bytes.or_else(bounds::run_memory),
             panic_on_id: arguments.panic_on_id,
             traffic_file,
             pod_name,
@@ -263,6 +273,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
+        max_run_bytes: bounds::run_memory(),
         panic_on_id: arguments.panic_on_id,
         traffic_file,
         pod_name,

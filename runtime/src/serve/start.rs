@@ -144,6 +144,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         execution_providers: settings.execution_providers.clone(),
         allow_fallback: settings.allow_fallback,
         intra_op_threads: threads_of_a_run,
+        most_bytes: settings.max_run_bytes,
     };
     let session = Session::load(&graph, &options)?;
     let fell_back =

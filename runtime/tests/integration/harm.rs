@@ -1,10 +1,6 @@
 //! What one request may ask for, and what becomes of the others where it goes wrong.
 
-use std::{
-    fs,
-    os::unix::process::ExitStatusExt,
-    path::Path,
-};
+use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
 use modelwright_contract::{
     names::{POD_NAME_ENV, SERVING_ENV},
@@ -120,6 +116,35 @@ fn a_model_that_a_zero_ends_is_warmed_up_without_one_and_its_end_by_a_client_has
     serving.terminate();
     assert_eq!(serving.exit_code(), 0);
     assert_eq!(fs::read_to_string(&log).unwrap(), "", "an end in order has no such word");
+}
+
+#[test]
+fn a_request_whose_run_wants_more_memory_than_there_is_harms_no_other() {
+    const MEBI: u64 = 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, onnx::squaring()).unwrap();
+    let most = (256 * MEBI).to_string();
+    let arguments = ["--model", path.to_str().unwrap(), "--name", "squaring", "--max-run-bytes", &most];
+    let serving = Serving::start(&arguments, &[]);
+    serving.wait_for("ready");
+    let ask = |length: usize| {
+        let data = vec!["1"; length].join(",");
+        one_input("x", "FP32", &format!("[1,{length}]"), &format!("[{data}]"))
+    };
+    let post = |length: usize| serving.client().post("/v2/models/squaring/infer", &ask(length));
+    assert_eq!(post(1000).status, 200);
+    // Of 160 KB, and of 6.4 GB.
+    for _ in 0..3 {
+        let answer = post(40_000);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        for part in ["6400000000 bytes at once", "have 268435456", "resources.limits.memory"] {
+            assert!(answer.error().contains(part), "{part} is missing in: {}", answer.error());
+        }
+        assert_eq!(post(1000).status, 200, "the next one is answered");
+    }
+    let peak = serving.peak_memory();
+    assert!(peak < 600 * MEBI, "{peak} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,7 +144,11 @@ async fn what_a_model_takes_is_measured_by_fresh_processes_of_several_sizes() {
     for (of, expected) in size.rows.iter().zip([4 * MEBI, 32 * MEBI, 256 * MEBI]) {
         let runs = of.peak_bytes.saturating_sub(size.load_bytes);
         // Half of it may have been there already, and the arena may take twice as much.
-        assert!((expected / 2..expected * 3 + 32 * MEBI).contains(&runs), "{} rows took {runs}: {size:?}", of.rows);
+        assert!(
+            (expected / 2..expected * 3 + 32 * MEBI).contains(&runs),
+            "{} rows took {runs}: {size:?}",
+            of.rows
+        );
         let rate: f64 = of.runs_per_core_second.parse().unwrap();
         assert!(rate > 0.0, "{size:?}");
     }
@@ -159,7 +163,9 @@ async fn a_model_that_a_value_ends_by_a_signal_is_refused_unless_that_is_accepte
     let mut work = Work::new("127.0.0.1:1", &onnx::step_by_step());
     let error = work.refusal().await;
     assert_eq!(error.reason(), "CrashesOnInput", "{error}");
-    for part in ["\"frame_length\" (INT64) filled with 0", "signal 8", "tolerateCrashInputs: [\"frame_length\"]"] {
+    for part in
+        ["\"frame_length\" (INT64) filled with 0", "signal 8", "tolerateCrashInputs: [\"frame_length\"]"]
+    {
         assert!(error.to_string().contains(part), "{part} is missing in: {error}");
     }
     // What is accepted is one input, not the model.

@@ -10,7 +10,8 @@ use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
         model_version::{
-            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowsSize, Signature, Size, Tensor,
+            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowsSize, Signature, Size,
+            Tensor,
         },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
