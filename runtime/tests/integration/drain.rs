@@ -152,7 +152,7 @@ fn a_signal_under_load_loses_nothing_and_ends_with_0() {
 }
 
 /// Bytes that a slow client reads in a second.
-const RATE: usize = 2 * 1024 * 1024;
+const RATE: u64 = 2 * 1024 * 1024;
 /// Bytes of a large answer.
 const LARGE: usize = 32 * 1024 * 1024;
 
@@ -175,8 +175,8 @@ fn slow_network(server: SocketAddr) -> SocketAddr {
             if client.write_all(&piece[..length]).is_err() {
                 return;
             }
-            passed += length;
-            let due = Duration::from_secs_f64(passed as f64 / RATE as f64);
+            passed += length as u64;
+            let due = Duration::from_micros(passed * 1_000_000 / RATE);
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         let _ = client.shutdown(std::net::Shutdown::Both);
