@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use modelwright_contract::names::{POD_NAME_ENV, SERVING_ENV};
 
 use crate::{
@@ -253,6 +254,37 @@ fn a_large_answer_over_grpc_that_is_read_slowly_arrives_whole_although_the_serve
     });
     serving.wait_for_prediction();
     stops_behind_the_answer(serving, answer, &sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_its_client_has_no_room_for_yet_is_kept_for_it_while_the_server_is_told_to_stop() {
+    let mut serving = Serving::model("identity_uint8", &["--drain-timeout", "60000"]);
+    // HTTP/2 then holds back what the client has not asked for, and nothing lies in the system's queues.
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", serving.grpc))
+        .unwrap()
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    let mut client: Inference = GrpcInferenceServiceClient::new(channel.connect().await.unwrap())
+        .max_decoding_message_size(usize::MAX);
+    let sent = large().split_off(LARGE - 1024 * 1024);
+    let request = ModelInferRequest {
+        model_name: "identity_uint8".to_owned(),
+        inputs: vec![input("x", "UINT8", &[1, i64::try_from(sent.len()).unwrap()], None)],
+        raw_input_contents: vec![sent.clone().into()],
+        ..ModelInferRequest::default()
+    };
+    let requests = futures::stream::iter([request]).chain(futures::stream::pending());
+    let mut answers = client.model_stream_infer(requests).await.unwrap().into_inner();
+    serving.wait_for_prediction();
+    serving.terminate();
+    serving.wait_for("draining");
+    // The client's silence: longer than one that is taken for the end of all clients, with the last patience behind it.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let answer = answers.message().await.expect("the answer was cut").expect("no answer came");
+    let received = answer.infer_response.and_then(|answer| answer.raw_output_contents.into_iter().next());
+    assert!(received.is_some_and(|received| received == sent), "another answer: {}", answer.error_message);
+    drop((answers, client));
+    assert_eq!(tokio::task::spawn_blocking(move || serving.exit_code()).await.unwrap(), 0);
 }
 
 #[test]
