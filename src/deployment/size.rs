@@ -146,6 +146,7 @@ mod tests {
         .unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is what a version holds")]
     fn size(load: u64, rows: &[(u32, u64)]) -> Option<Size> {
         let rows = rows.iter().map(|(rows, peak)| RowsSize {
             rows: *rows,

@@ -74,7 +74,7 @@ mod tests {
             server.set_nonblocking(true).unwrap();
             let mut written = 0;
             // until the client's side is full and the rest stays on ours
-            while let Ok(bytes) = server.write(&[0; 65536]) {
+            while let Ok(bytes) = server.write(&[0; 4096]) {
                 written += bytes;
             }
             assert_eq!(count(&ports), 1, "of {written} bytes");
