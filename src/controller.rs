@@ -2,8 +2,8 @@
 //! backoff. Needs no client of its own.
 
 use std::{
-    collections::HashMap, fmt::Debug, future::Future, sync::Arc, sync::Mutex, sync::PoisonError,
-    time::Duration,
+    collections::HashMap, fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc, sync::Mutex,
+    sync::PoisonError, time::Duration,
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
@@ -48,10 +48,13 @@ enum Failed {
     Error(String),
     #[error("the reconcile took longer than {RECONCILE_TIMEOUT:?}")]
     Timeout,
+    #[error("the reconcile panicked, which is a fault of the operator; its log says where: please report it")]
+    Panicked,
 }
 
-/// Reconciles everything in `cache`, what does not parse by `reconcile_unreadable`, once all caches are filled, then what `triggers` names, until `shutdown` says so; the
-/// running ones are finished. Nothing is decided from caches that are filled in part.
+/// Reconciles everything in `cache` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
+/// running ones are finished. What does not parse is reconciled by `reconcile_unreadable`. Nothing is decided from caches
+/// that are filled in part.
 pub async fn run<K, F, G, E>(
     context: Arc<Context>,
     cache: Cache<K>,
@@ -101,10 +104,14 @@ pub async fn run<K, F, G, E>(
             let counts = Arc::clone(&counts);
             Box::pin(async move {
                 let Some(work) = work else { return Ok(Action::await_change()) };
+                // One object that is too much for us stops no other. What is shared is changed behind locks that are
+                // taken again all the same.
+                let work = AssertUnwindSafe(work).catch_unwind();
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
-                    Ok(Ok(action)) => (Ok(action), None),
-                    Ok(Err(error)) => (Err(Failed::Error(loggable(&chain(&error)))), Some(error.label())),
+                    Ok(Ok(Ok(action))) => (Ok(action), None),
+                    Ok(Ok(Err(error))) => (Err(Failed::Error(loggable(&chain(&error)))), Some(error.label())),
+                    Ok(Err(_)) => (Err(Failed::Panicked), Some("panic")),
                     Err(_) => (Err(Failed::Timeout), Some("timeout")),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);

@@ -13,6 +13,7 @@ pub mod pods;
 pub mod record;
 pub mod revision;
 pub mod rollout;
+pub mod size;
 pub mod status;
 pub mod template;
 pub mod triggers;
@@ -213,6 +214,7 @@ async fn act(
         if let Some(made) = made.filter(|_| is_known) {
             present.add(made);
             happened.extend(status::transition(&present.data, name::short_revision(&hash), None, &record));
+            happened.extend(size::warning(&valid.asked, &facts));
         }
     }
     let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {

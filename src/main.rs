@@ -8,6 +8,10 @@ use modelwright::{
     crds, run, telemetry,
 };
 
+// One object must not end the work on the others: see the release profile in Cargo.toml.
+#[cfg(not(panic = "unwind"))]
+compile_error!("the operator works on many objects at once, and needs panic = \"unwind\" in its profile");
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     inspect,
     job::{self, JobArguments},
-    publish::prover::ProveArguments,
+    publish::{integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments},
     serve::{self, ServeArguments},
 };
 
@@ -38,6 +38,12 @@ enum Command {
     /// Load and run a model under limits, for `publish`
     #[command(hide = true)]
     Prove(ProveArguments),
+    /// Try integers on a model under limits, for `publish`
+    #[command(hide = true)]
+    Probe(ProbeArguments),
+    /// Measure what a model takes, for `publish`
+    #[command(hide = true)]
+    Measure(MeasureArguments),
 }
 
 /// Runs a command.
@@ -48,6 +54,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Inspect { path, json } => run_inspect(&path, json),
         Command::Serve(arguments) => exit_code(serve::run(*arguments)),
         Command::Prove(arguments) => exit_code(job::prove(&arguments)),
+        Command::Probe(arguments) => exit_code(job::probe(&arguments)),
+        Command::Measure(arguments) => exit_code(job::measure(&arguments)),
     }
 }
 

@@ -8,7 +8,9 @@ use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, PUBLISH_ENV};
 
 use crate::{
     fetch::{self, FetchOptions},
-    publish::{self, PublishOptions, prover::ProveArguments},
+    publish::{
+        self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments,
+    },
     report,
 };
 
@@ -51,7 +53,21 @@ pub async fn publish(arguments: &JobArguments) -> i32 {
 
 /// Runs `prove`, the child of `publish`.
 pub fn prove(arguments: &ProveArguments) -> i32 {
-    match publish::prover::run(arguments) {
+    child(publish::prover::run(arguments))
+}
+
+/// Runs `probe`, another child of it.
+pub fn probe(arguments: &ProbeArguments) -> i32 {
+    child(publish::integers::run(arguments))
+}
+
+/// Runs `measure`, another child of it.
+pub fn measure(arguments: &MeasureArguments) -> i32 {
+    child(publish::size::run(arguments))
+}
+
+fn child(outcome: std::io::Result<()>) -> i32 {
+    match outcome {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(%error, "the model was not tried");

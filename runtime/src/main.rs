@@ -14,6 +14,10 @@ use modelwright_runtime::{
 };
 use tracing_subscriber::EnvFilter;
 
+// One client's request must not end those of the others: see the release profile in Cargo.toml.
+#[cfg(not(panic = "unwind"))]
+compile_error!("the runtime serves many clients at once, and needs panic = \"unwind\" in its profile");
+
 /// How the C library's memory allocator is told what to do.
 const TUNABLES: &str = "GLIBC_TUNABLES";
 /// ONNX Runtime's builds report their use to their makers, from threads of their own and from before the first call that

@@ -2,16 +2,19 @@
 //! [`PublishReport`], and the artifact is in the store.
 //!
 //! `crate::onnx` judges the file before native code touches it, [`prove`] has it loaded and run by a child process,
-//! [`training`] holds a trained model against what was asked of it, [`pack`] makes a
+//! as [`integers`] has values tried that may end it and [`size`] measures it, [`training`] holds a trained model against what was asked of it, [`pack`] makes a
 //! manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
 
+mod child;
 mod error;
 mod fit;
+pub mod integers;
 mod metadata;
 mod pack;
 pub mod prove;
 pub mod prover;
 mod push;
+pub mod size;
 mod training;
 
 use std::{
@@ -87,6 +90,8 @@ pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<Pub
         limit: options.prove_limit,
     };
     let proof = prove::prove(&question).await?;
+    integers::probe(&question, &proof, &config.tolerate_crash_inputs).await?;
+    let size = size::measure(&question, &proof).await?;
     if let (Some(training), Some(evaluation)) = (training, &proof.evaluation) {
         quality = training.judge(evaluation)?;
         training.keep(&folder)?;
@@ -109,5 +114,6 @@ pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<Pub
         golden_tolerance: proof.golden.tolerance,
         golden_source: proof.golden.source,
         metrics: description.metrics,
+        size,
     }))
 }

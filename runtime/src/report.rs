@@ -95,6 +95,17 @@ pub fn finish<T: Serialize, E: Ending>(outcome: Result<T, E>, termination_log: O
     }
 }
 
+/// Leaves word for an end that leaves none: a signal that ONNX Runtime brings on. Only for the kubelet; a person sees the
+/// signal. None takes the word back.
+pub fn forewarn(failure: Option<Failure>, termination_log: Option<&Path>) {
+    let default = Path::new(TERMINATION_LOG);
+    let Some(path) = termination_log.or_else(|| default.is_file().then_some(default)) else { return };
+    let text = failure.map(|failure| render(Report::<()>::Failed(failure))).unwrap_or_default();
+    if let Err(error) = fs::write(path, text) {
+        tracing::warn!(%error, "the termination message cannot be written");
+    }
+}
+
 /// The report as JSON, its message cut so that it fits.
 fn render<T: Serialize>(mut report: Report<T>) -> String {
     loop {

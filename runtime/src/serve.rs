@@ -9,6 +9,7 @@
 pub mod about;
 pub mod admin;
 pub mod admit;
+pub mod bounds;
 pub mod classify;
 pub mod compress;
 pub mod decode;
@@ -23,6 +24,7 @@ pub mod openapi;
 pub mod page;
 pub mod pipeline;
 pub mod request;
+mod sending;
 pub mod settings;
 mod spare;
 pub mod start;
@@ -31,11 +33,13 @@ pub mod traffic;
 pub mod worker;
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use modelwright_contract::report::Failure;
 use tokio::sync::oneshot;
 
 pub use self::settings::ServeArguments;
@@ -54,6 +58,11 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the end waits for a run that was told to stop.
 const HALT: Duration = Duration::from_secs(2);
+/// Reason of an end that leaves no word.
+const CRASHED: &str = "ModelCrashed";
+const TRYING: &str =
+    "while the model was loaded and tried with its golden samples, or, without any, with ones made up";
+const SERVING: &str = "while the model answered requests";
 /// Exit code after a second signal.
 const EXIT_INTERRUPTED: i32 = 1;
 
@@ -122,6 +131,8 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
         Some(address) => Some(grpc::listen(&state, address).map_err(listen(address))?),
         None => None,
     };
+    let ports = [Some(address.port()), grpc.as_ref().map(|grpc| grpc.address.port())];
+    state.set_ports(ports.into_iter().flatten().collect::<BTreeSet<_>>());
     let settings = &state.settings;
     tracing::info!(
         outcome = "listening",
@@ -133,17 +144,23 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
         revision = settings.revision,
     );
     actix_web::rt::spawn(traffic::follow(Arc::clone(&state)));
+    forewarn(&state, Some(TRYING));
     let mut starting = start_aside(&state)?;
     tokio::select! {
         signal = signals.next() => {
             // As for a run: ONNX Runtime should not be taken down while it loads. A long load is not waited for.
             let _ = tokio::time::timeout(HALT, starting).await;
+            forewarn(&state, None);
             tracing::info!(outcome = "stopped", signal, "before the model was ready");
             return Ok(0);
         }
         started = &mut starting => settle(&state, started.map_err(|_| ServeError::Loader)?)?,
     }
     let signal = signals.next().await;
+    // From here on it may be ended by force, which is no fault of the model.
+    if state.served().is_ok() {
+        forewarn(&state, None);
+    }
     let (code, drained) = tokio::select! {
         _ = signals.next() => (EXIT_INTERRUPTED, false),
         drained = leave(&state, signal) => (0, drained),
@@ -168,6 +185,19 @@ async fn serve(settings: Settings) -> Result<i32, ServeError> {
     Ok(code)
 }
 
+/// Leaves word for the case that the process ends here without one.
+fn forewarn(state: &State, when: Option<&str>) {
+    let failure = when.map(|when| Failure {
+        reason: CRASHED.to_owned(),
+        message: format!(
+            "the process was ended by a signal {when}: most likely ONNX Runtime was brought down by the values that it was \
+             given (exit code 136 is a division by zero, 139 an address that is none, 134 its own abort); \
+             `kubectl logs --previous` has its last words"
+        ),
+    });
+    report::forewarn(failure, state.settings.termination_log.as_deref());
+}
+
 /// Loads the model on a thread of its own: it may take minutes, and must not keep the process from ending.
 fn start_aside(state: &Arc<State>) -> Result<oneshot::Receiver<Result<Served, StartError>>, ServeError> {
     let (sender, receiver) = oneshot::channel();
@@ -190,6 +220,7 @@ fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), Serv
     match started {
         Ok(served) => {
             let facts = served.facts.clone();
+            forewarn(state, Some(SERVING));
             state.set_phase(Phase::Serving(Arc::new(served)));
             tracing::info!(
                 outcome = "ready",
@@ -214,14 +245,14 @@ fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), Serv
 /// Serves on until no client is left, or until time is over; gives whether no client is left.
 async fn leave(state: &State, signal: &'static str) -> bool {
     let begun = Instant::now();
-    let drained_before = state.is_draining() && state.activity.observe().is_drained();
+    let drained_before = state.is_draining() && state.observe().is_drained();
     state.drain_by_signal();
     tracing::info!(outcome = "draining", by = signal);
     let timeout = Duration::from_millis(state.settings.limits.drain_timeout_milliseconds);
     let mut interval = tokio::time::interval(LOOK);
     loop {
         interval.tick().await;
-        let observed = state.activity.observe();
+        let observed = state.observe();
         match plan_stop(observed, begun.elapsed(), drained_before, timeout) {
             Stop::Wait => {}
             Stop::Drained => {
@@ -232,6 +263,7 @@ async fn leave(state: &State, signal: &'static str) -> bool {
                 tracing::warn!(
                     outcome = "drain timed out",
                     in_flight = observed.in_flight,
+                    sending = observed.sending,
                     connections = observed.connections
                 );
                 return false;

@@ -47,11 +47,19 @@ pub struct SessionOptions {
     pub allow_fallback: bool,
     /// Threads of one run; 0 for one a core that the process may use.
     pub intra_op_threads: usize,
+    /// Most memory of the model and of all runs on the processor together; the first session of a process says it for all
+    /// of them that have a bound.
+    pub most_bytes: Option<u64>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { execution_providers: vec![ExecutionProvider::Cpu], allow_fallback: false, intra_op_threads: 0 }
+        Self {
+            execution_providers: vec![ExecutionProvider::Cpu],
+            allow_fallback: false,
+            intra_op_threads: 0,
+            most_bytes: None,
+        }
     }
 }
 
@@ -137,6 +145,7 @@ pub struct Session {
     /// Where each output of the signature is.
     parts: Vec<Place>,
     labels: Vec<String>,
+    named_axes: Vec<Vec<bool>>,
     execution_provider: ExecutionProvider,
     nodes: BTreeMap<String, u32>,
     onnxruntime_version: &'static str,
@@ -152,6 +161,7 @@ impl Session {
         let (inner, execution_provider) = load_on_first(runtime, path, options)?;
         let (signature, parts) = signature::read(&inner)?;
         let labels = signature::labels(&inner);
+        let named_axes = signature::named_axes(&inner);
         // Only told: a model is not refused for want of it.
         let nodes = shared::nodes_by_provider(&inner).unwrap_or_else(|error| {
             tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
@@ -165,6 +175,7 @@ impl Session {
             signature,
             parts,
             labels,
+            named_axes,
             execution_provider,
             nodes,
             onnxruntime_version: &runtime.version,
@@ -174,6 +185,11 @@ impl Session {
     /// Names of the classes, if the model's metadata have them: a JSON array under `classes`.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Input by input, which of its axes the model gives a name instead of a size.
+    pub fn named_axes(&self) -> &[Vec<bool>] {
+        &self.named_axes
     }
 
     /// Inputs and outputs.
@@ -287,7 +303,7 @@ fn load_on_first(
     }
     let mut failure = None;
     for provider in providers {
-        match load_on(runtime, path, provider, options.intra_op_threads) {
+        match load_on(runtime, path, provider, options) {
             Ok(session) => return Ok((session, provider)),
             Err(error) => {
                 if options.allow_fallback && provider != ExecutionProvider::Cpu {
@@ -305,8 +321,9 @@ fn load_on(
     runtime: &Runtime,
     path: &Path,
     provider: ExecutionProvider,
-    threads: usize,
+    options: &SessionOptions,
 ) -> Result<ort::session::Session, LoadError> {
+    let threads = options.intra_op_threads;
     let refused = |error: &ort::Error| LoadError::refused(path, provider, error.message());
     let builder = ort::session::Session::builder(&runtime.environment).map_err(|error| refused(&error))?;
     // Left to itself, ONNX Runtime counts the machine's cores and not those of the container.
@@ -315,6 +332,13 @@ fn load_on(
     // A thread that spins until the next run takes a core's time from whoever has work.
     let builder = builder.with_intra_op_spinning(false).map_err(|error| refused(&error.into()))?;
     let builder = builder.with_config_entry(shared::RECORD, "1").map_err(|error| refused(&error.into()))?;
+    let builder = match options.most_bytes.filter(|_| provider == ExecutionProvider::Cpu) {
+        None => builder,
+        Some(most) => {
+            bound_runs(runtime, most).map_err(|error| refused(&error))?;
+            builder.with_env_allocators().map_err(|error| refused(&error.into()))?
+        }
+    };
     let mut builder = match provider {
         // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.
         ExecutionProvider::Cpu => builder
@@ -345,6 +369,17 @@ fn load_on(
         }
         None => refused(&error),
     })
+}
+
+/// Has runs share memory that is bounded, once in a process.
+fn bound_runs(runtime: &Runtime, most: u64) -> ort::Result<()> {
+    static BOUNDED: Mutex<bool> = Mutex::new(false);
+    let mut is_bounded = BOUNDED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_bounded {
+        shared::bound_memory(&runtime.environment, usize::try_from(most).unwrap_or(usize::MAX))?;
+        *is_bounded = true;
+    }
+    Ok(())
 }
 
 /// The providers that the loaded library was built with, and that this runtime can ask for.

@@ -88,6 +88,12 @@ pub struct ModelSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = r"^modelwright-[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub credentials_secret: Option<String>,
+    /// Names of integer inputs of which some values may end the serving process by a signal, as where ONNX Runtime divides
+    /// by them. Such a model is refused otherwise, since whoever sends such a value ends a pod with everybody's requests in
+    /// it. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
+    pub tolerate_crash_inputs: Vec<String>,
 }
 
 /// What the operator observed of a Model.

@@ -111,6 +111,17 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^[0-9]{1,12}(Ki|Mi|Gi|k|M|G)?$"))]
     pub max_request_bytes: Option<String>,
+    /// Most rows of a request: the size of an input's first axis, where the model leaves it free; more are answered 400.
+    /// Default: one for each KiB of the pod's memory limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647_u32))]
+    pub max_rows: Option<u32>,
+    /// Most elements of one input of a request, over all its axes; more are answered 400. Bound it where what a model makes
+    /// of a free axis grows with its square, as attention does with the length of a text. Default: one for each 64 bytes
+    /// of the pod's memory limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647_u32))]
+    pub max_elements: Option<u32>,
     /// How long a pod that leaves service waits for its clients. Default: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"))]

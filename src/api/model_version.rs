@@ -49,8 +49,39 @@ pub struct ModelVersionSpec {
     pub evaluation: Option<Evaluation>,
     /// Recorded predictions that every serving pod replays before it is ready.
     pub golden_samples: GoldenSamples,
+    /// What it takes to load and to run, as it was measured when it was made: its size certificate. Absent where that was
+    /// not possible, and in versions of earlier releases. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
     /// What it was made from.
     pub provenance: Provenance,
+}
+
+/// A size certificate: the highest memory of fresh processes that loaded the model and ran it on one core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Size {
+    /// Highest memory of a process that has loaded the model and not run it, in bytes.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub load_bytes: u64,
+    /// The same with runs of so many rows, the fewest first.
+    #[schemars(length(max = 8))]
+    pub rows: Vec<RowsSize>,
+}
+
+/// What runs of one number of rows take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RowsSize {
+    /// Rows of a run; 1 for a model without rows.
+    #[schemars(range(min = 1, max = 2_147_483_647_u32))]
+    pub rows: u32,
+    /// Highest memory of a process that makes such runs one after another, in bytes.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub peak_bytes: u64,
+    /// Such runs in a second of one core, a decimal string.
+    #[schemars(length(max = 32))]
+    pub runs_per_core_second: String,
 }
 
 /// A stored artifact.

@@ -144,11 +144,13 @@ pub enum WhenUnsatisfiable {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// Most that the container may use, for example `nvidia.com/gpu: 1`. Default: memory 1Gi.
+    /// Most that the container may use, for example `nvidia.com/gpu: 1`. Default: memory 1Gi, or
+    /// as much more as a full batch on each core takes by the version's size certificate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Amount>,
-    /// What the scheduler reserves. Default: cpu 100m, memory 128Mi; extended resources as in limits.
+    /// What the scheduler reserves. Default: cpu 100m; memory 128Mi, or as much more as one run takes by
+    /// the version's size certificate; extended resources as in limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub requests: BTreeMap<String, Amount>,

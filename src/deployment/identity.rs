@@ -63,6 +63,8 @@ pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
             "queue": serving.queue,
             "timeout": serving.timeout.as_deref().map(duration_form),
             "maxRequestBytes": serving.max_request_bytes.as_deref().map(quantity_form),
+            "maxRows": serving.max_rows,
+            "maxElements": serving.max_elements,
             "drainTimeout": serving.drain_timeout.as_deref().map(duration_form),
             "mode": serving.mode,
             "batching": {
@@ -195,6 +197,8 @@ mod tests {
         for other in [
             json!({"serving": {"queue": 256}}),
             json!({"serving": {"restart": "2"}}),
+            json!({"serving": {"maxRows": 8}}),
+            json!({"serving": {"maxElements": 8}}),
             json!({"serving": {"mode": "Latency"}}),
             json!({"serving": {"mode": "Throughput"}}),
             json!({"serving": {"batching": {"maxSize": 8}}}),

@@ -12,6 +12,7 @@ use super::{
     pods::Answer,
     revision::{Facts, RevisionData},
     rollout::{self, Decision, Intent, Observed},
+    size,
     status::Obstacle,
     unreadable,
     validate::ValidDeployment,
@@ -106,7 +107,15 @@ fn meaning(
     let version = |name: &str| versions.iter().find(|version| version.name_any() == name).map(AsRef::as_ref);
     let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());
     let (target, obstacle) = match resolved {
-        Ok(facts) => (Some((identity::revision_hash(&valid.asked, &facts.model_digest), facts)), None),
+        Ok(facts) => {
+            let hash = identity::revision_hash(&valid.asked, &facts.model_digest);
+            // a revision that is there was made with the same limit, and may have served since
+            let is_new = !data.contains_key(name::short_revision(&hash));
+            match size::refusal(&valid.asked, &facts).filter(|_| is_new) {
+                Some(problem) => (None, Some(Obstacle::Refused(problem))),
+                None => (Some((hash, facts)), None),
+            }
+        }
         Err(mut missing) => {
             let held = unreadable::versions(context, &valid.asked.model, &valid.namespace);
             missing.problem.message.push_str(&held.map_or(String::new(), |held| format!("; {held}")));

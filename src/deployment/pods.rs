@@ -24,6 +24,8 @@ use crate::{
 
 /// Longest message of a problem, in bytes: it is kept in an annotation and in conditions.
 const MAX_MESSAGE: usize = 1000;
+/// The kubelet's reason for a container that was killed at its memory limit.
+const OUT_OF_MEMORY: &str = "OOMKilled";
 
 /// What a pod said of itself, if it was asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +133,17 @@ fn stopped(status: &ContainerStatus) -> Option<Problem> {
         .find_map(|state| state.terminated.as_ref())
         .filter(|ended| ended.exit_code != 0)?;
     let words = ended.message.as_deref().unwrap_or_default();
+    // the kubelet knows why; what the server said before it was killed is about other ends
+    if ended.reason.as_deref() == Some(OUT_OF_MEMORY) {
+        return Some(problem(
+            OUT_OF_MEMORY,
+            format!(
+                "container {} was killed at its memory limit (exit code {}); raise spec.resources.limits.memory, or lower \
+                 spec.serving.maxElements",
+                status.name, ended.exit_code
+            ),
+        ));
+    }
     if let Ok(Report::<serde_json::Value>::Failed(failure)) = Report::parse(words) {
         return Some(problem(&failure.reason, format!("container {}: {}", status.name, failure.message)));
     }

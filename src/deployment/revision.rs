@@ -4,7 +4,7 @@ use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::PodTemplateSpec};
 use modelwright_contract::serving::ExecutionProvider;
 use serde::{Deserialize, Serialize};
 
-use crate::api::model_version::{Artifact, Signature};
+use crate::api::model_version::{Artifact, Signature, Size};
 
 /// What a revision serves and how its pods are made. A missing ModelVersion or a newer operator changes nothing of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Facts {
     pub artifact: Artifact,
     /// What the model takes and gives.
     pub signature: Signature,
+    /// What it takes to load and to run, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
 }
 
 /// The data of a ControllerRevision; `None` where somebody else wrote it.

@@ -173,6 +173,8 @@ fn serving_limits(serving: &Serving, problems: &mut Vec<String>) -> ServingLimit
         timeout_milliseconds,
         max_request_bytes,
         drain_timeout_milliseconds,
+        max_rows: serving.max_rows.map(u64::from),
+        max_elements: serving.max_elements.map(u64::from),
     }
 }
 

@@ -44,6 +44,7 @@ pub fn resolve_version<'a>(
             model_digest: found.spec.model_digest.clone(),
             artifact: found.spec.artifact.clone(),
             signature: found.spec.signature.clone(),
+            size: found.spec.size.clone(),
         });
     }
     // a revision carries what it serves, so that a ModelVersion that is gone stops nothing

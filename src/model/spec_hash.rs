@@ -116,7 +116,12 @@ mod tests {
     use crate::api::{ModelSource, ModelSpec};
 
     fn model(uri: &str) -> Model {
-        let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
+        let source = ModelSource {
+            uri: uri.into(),
+            sha256: None,
+            credentials_secret: None,
+            tolerate_crash_inputs: Vec::new(),
+        };
         Model::new("digits", ModelSpec { source: Some(source), ..ModelSpec::default() })
     }
 
@@ -170,9 +175,15 @@ mod tests {
             uri: "s3://bucket/digits.onnx".into(),
             sha256: Some("a".repeat(64)),
             credentials_secret: Some("modelwright-s3".into()),
+            tolerate_crash_inputs: Vec::new(),
         });
         assert_eq!(spec_hash(&plain), "v1-ae763009bed69eedad147c746dd6d614e8dfb21550e6199cc0ec0d90e2826a5b");
         assert_eq!(spec_hash(&full), "v1-a0d51fb44cdbd4bece5ce298fa74baf48c59e9ec038252b15979a19016b0af53");
+        // What is accepted is said to a run that judges it: one that was refused is tried again.
+        let mut tolerant = plain.clone();
+        let source = tolerant.spec.source.as_mut().unwrap();
+        source.tolerate_crash_inputs = vec!["frame_step".into()];
+        assert_ne!(spec_hash(&tolerant), spec_hash(&plain));
     }
 
     #[test]

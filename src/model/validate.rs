@@ -130,7 +130,12 @@ fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Optio
             source.credentials_secret.as_ref(),
             problems,
         )
-        .map(Work::Import),
+        .map(|valid| {
+            Work::Import(source::ValidSource {
+                tolerate_crash_inputs: source.tolerate_crash_inputs.clone(),
+                ..valid
+            })
+        }),
         (None, Some(training)) => {
             training::validate_training(name, training, problems).map(|valid| Work::Train(Box::new(valid)))
         }
@@ -210,7 +215,12 @@ mod tests {
     use crate::api::{ModelSource, ModelSpec, scheduling::LabelValue};
 
     fn model(uri: &str) -> Model {
-        let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
+        let source = ModelSource {
+            uri: uri.into(),
+            sha256: None,
+            credentials_secret: None,
+            tolerate_crash_inputs: Vec::new(),
+        };
         Model::new("digits", ModelSpec { source: Some(source), ..ModelSpec::default() })
     }
 

@@ -47,6 +47,7 @@ pub fn facts(version: u64, digest: char) -> Facts {
             opset: 17,
         },
         signature: Signature::default(),
+        size: None,
     }
 }
 

@@ -77,6 +77,7 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         model_digest: version.spec.model_digest.clone(),
         artifact: version.spec.artifact.clone(),
         signature: version.spec.signature.clone(),
+        size: version.spec.size.clone(),
     };
     let hash = revision_hash(&valid.asked, &facts.model_digest);
     let mut revision = stored(build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false));

@@ -40,7 +40,12 @@ pub fn settings() -> Settings {
 
 /// A Model as the API server stores it.
 pub fn model(uri: &str, generation: i64) -> Model {
-    let source = ModelSource { uri: uri.into(), sha256: None, credentials_secret: None };
+    let source = ModelSource {
+        uri: uri.into(),
+        sha256: None,
+        credentials_secret: None,
+        tolerate_crash_inputs: Vec::new(),
+    };
     stored(ModelSpec { source: Some(source), ..ModelSpec::default() }, generation)
 }
 
@@ -92,6 +97,7 @@ pub fn publish_report(digest: char) -> PublishReport {
         golden_tolerance: "0.0001".into(),
         golden_source: GoldenSource::Synthetic,
         metrics: BTreeMap::new(),
+        size: None,
     }
 }
 

@@ -15,6 +15,8 @@ mod deployment_leaving;
 mod deployment_pods;
 // whole reconciles of a ModelDeployment against a mock API server
 mod deployment_scenarios;
+// what a version's size certificate does to the pods that serve it
+mod deployment_size;
 // what a user sees of a ModelDeployment: the health table
 mod deployment_status;
 // templates of ReplicaSets as they were admitted and as somebody changed them, and whose pods are whose
@@ -45,6 +47,8 @@ mod model_training_refusals;
 mod model_training_runs;
 // whole reconciles of a training
 mod model_training_scenarios;
+// faults of ours that end what they came of, and nothing else
+mod panics;
 // the page with every field, made from the definitions
 mod reference;
 // writes and the Lease against a mock API server

@@ -21,6 +21,7 @@ pub mod publish;
 pub mod report;
 pub mod serving;
 pub mod signature;
+pub mod size;
 pub mod status;
 pub mod traffic;
 pub mod training;

@@ -25,6 +25,9 @@ pub struct PublishConfig {
     /// After `train`: how its model is judged, on [`crate::training::EVALUATION_FILE`] of the folder. Absent for an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
+    /// Integer inputs of which some values may end the process by a signal: they are not tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerate_crash_inputs: Vec<String>,
 }
 
 /// The artifact store.

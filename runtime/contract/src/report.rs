@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{artifact::GoldenSource, signature::Signature};
+use crate::{artifact::GoldenSource, signature::Signature, size::Size};
 
 /// Most bytes of one report: the kubelet shares 12 KiB over all containers of a pod.
 pub const MAX_REPORT_BYTES: usize = 1500;
@@ -69,6 +69,9 @@ pub struct PublishReport {
     /// Metrics that the artifact brought along.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, String>,
+    /// What it takes to load and to run; absent where it could not be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
 }
 
 /// A termination message that is no report.

@@ -90,6 +90,13 @@ pub struct ServingLimits {
     pub max_request_bytes: u64,
     /// Milliseconds that a drain waits for clients to leave.
     pub drain_timeout_milliseconds: u64,
+    /// Most rows of a request: the size of an input's first axis, where the model leaves it free. By the process' memory if
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u64>,
+    /// Most elements of an input of a request. By the process' memory if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_elements: Option<u64>,
 }
 
 impl Default for ServingLimits {
@@ -99,6 +106,8 @@ impl Default for ServingLimits {
             timeout_milliseconds: 30_000,
             max_request_bytes: 64 * 1024 * 1024,
             drain_timeout_milliseconds: 30_000,
+            max_rows: None,
+            max_elements: None,
         }
     }
 }

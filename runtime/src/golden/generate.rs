@@ -14,8 +14,9 @@ use crate::{
 
 /// Sizes that dynamic dimensions other than the first are tried with, since some graphs need room for their windows.
 const SIZES: [i64; 5] = [1, 4, 16, 64, 224];
-/// Bounds (exclusive) of integers, since some are indices into small tables.
-const INTEGERS: [u64; 3] = [8, 2, 1];
+/// Ranges of integers (without their end), since some are indices into small tables, and some are what is divided by: 0
+/// comes last, since it may end the process where all others are answered.
+const INTEGERS: [(u64, u64); 4] = [(1, 8), (1, 2), (0, 2), (0, 1)];
 /// Ranges of floating-point numbers, taken in turn.
 const RANGES: [(f64, f64); 3] = [(0.0, 1.0), (-1.0, 1.0), (0.0, 16.0)];
 /// Strings, short and of several scripts.
@@ -81,7 +82,7 @@ pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<Gold
 #[derive(Clone, Copy)]
 struct Form {
     size: i64,
-    integers: u64,
+    integers: (u64, u64),
 }
 
 /// The first form that the model answers.
@@ -147,8 +148,9 @@ fn draw(
             }
             datatype => {
                 let size = datatype.size().unwrap_or(1);
+                let (low, end) = form.integers;
                 (0..count)
-                    .flat_map(|_| random.below(form.integers).to_le_bytes().into_iter().take(size))
+                    .flat_map(|_| (low + random.below(end - low)).to_le_bytes().into_iter().take(size))
                     .collect()
             }
         };

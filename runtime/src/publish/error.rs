@@ -104,6 +104,8 @@ pub enum Refusal {
     NotReproducible,
     /// It is not as good as was asked for.
     GateMissed,
+    /// A value of an input ends the process.
+    CrashesOnInput,
 }
 
 impl Refusal {
@@ -121,6 +123,7 @@ impl Refusal {
             Self::InvalidOutputs => "InvalidOutputs",
             Self::NotReproducible => "NotReproducible",
             Self::GateMissed => "GateMissed",
+            Self::CrashesOnInput => "CrashesOnInput",
         }
     }
 }

@@ -39,6 +39,7 @@ mod tests {
     use modelwright_contract::{
         artifact::GoldenSource,
         signature::{Signature, TensorSpec},
+        size::{RowsSize, Size},
     };
     use proptest::prelude::*;
 
@@ -68,6 +69,17 @@ mod tests {
             metrics: (0..metrics)
                 .map(|i| (format!("metric{i}"), "0.5".to_owned()))
                 .collect::<BTreeMap<_, _>>(),
+            size: Some(Size {
+                load_bytes: u64::MAX,
+                rows: vec![
+                    RowsSize {
+                        rows: u32::MAX,
+                        peak_bytes: u64::MAX,
+                        runs_per_core_second: "123000000".to_owned(),
+                    };
+                    3
+                ],
+            }),
         }
     }
 
@@ -91,6 +103,7 @@ mod tests {
             prop_assert!(length(&short) <= MAX_REPORT_BYTES);
             let kept = (short.signature.inputs.len(), short.signature.outputs.len());
             prop_assert_eq!(short.signature_truncated, kept != (inputs, outputs));
+            prop_assert!(short.size.is_some_and(|size| size.rows.len() == 3));
         }
     }
 }

@@ -3,23 +3,18 @@
 //! child's side is [`super::prover`].
 
 use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    ffi::OsString, fs::File, io, os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus,
     time::Duration,
 };
 
 use modelwright_contract::{artifact::GoldenSamples, signature::Signature, training::Task};
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
 
-use super::error::{PublishError, Refusal};
+use super::{
+    child::{self, last_words},
+    error::{PublishError, Refusal},
+};
 use crate::evaluation::Evaluation;
-
-/// Most bytes of the child's last words that are shown.
-const MAX_WORDS: u64 = 400;
 
 /// What the child is asked.
 #[derive(Clone, Debug)]
@@ -71,31 +66,16 @@ pub struct Proof {
 
 /// Starts the child and waits for it.
 pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
-    let work = &question.work;
-    let answer = tempfile::NamedTempFile::new_in(work).map_err(PublishError::io(work))?;
-    let words = tempfile::tempfile_in(work).map_err(PublishError::io(work))?;
-    let started = |source| PublishError::Prover { source };
-    let mut command = Command::new(&question.program);
-    command
-        .arg("prove")
-        .arg("--directory")
-        .arg(&question.directory)
-        .args(["--samples", &question.samples.to_string(), "--seed", &question.seed.to_string()])
-        .args(["--cpu-seconds", &cpu_seconds(question.limit).to_string()])
-        .arg("--answer")
-        .arg(answer.path());
+    let mut arguments: Vec<OsString> = vec!["prove".into(), "--directory".into()];
+    arguments.push(question.directory.clone().into());
+    arguments.extend(["--samples".into(), question.samples.to_string().into()]);
+    arguments.extend(["--seed".into(), question.seed.to_string().into()]);
     if let Some((evaluation, task)) = &question.test {
-        command.arg("--evaluation").arg(evaluation).args(["--task", &format!("{task:?}")]);
+        arguments.extend(["--evaluation".into(), evaluation.clone().into()]);
+        arguments.extend(["--task".into(), format!("{task:?}").into()]);
     }
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(words.try_clone().map_err(started)?)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(started)?;
-    let Ok(status) = tokio::time::timeout(question.limit, child.wait()).await else {
-        child.kill().await.map_err(started)?;
+    let end = child::run(&question.program, &question.work, &arguments, question.limit).await?;
+    let Some(status) = end.status else {
         let what = if question.test.is_some() { "the test part" } else { "its samples" };
         let limit = question.limit.as_secs();
         return Err(PublishError::refused(
@@ -103,19 +83,12 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
             format!("the model did not load and answer {what} within {limit} s"),
         ));
     };
-    judge(status.map_err(started)?, answer.path(), words)
-}
-
-/// All cores of a large machine for the whole time; a child that spins is stopped by the clock before that.
-fn cpu_seconds(limit: Duration) -> u64 {
-    let cores = crate::cores::cores();
-    limit.as_secs().saturating_mul(cores as u64).max(1)
+    judge(status, &end.answer, end.words)
 }
 
 /// Turns the child's end and its answer into a proof or a refusal.
-fn judge(status: ExitStatus, answer: &Path, words: File) -> Result<Proof, PublishError> {
-    let text = std::fs::read(answer).map_err(PublishError::io(answer))?;
-    let progress = serde_json::from_slice(&text).ok();
+fn judge(status: ExitStatus, answer: &[u8], words: File) -> Result<Proof, PublishError> {
+    let progress = serde_json::from_slice(answer).ok();
     let (reason, step) = match progress {
         Some(Progress::Proven(proof)) if status.success() => return Ok(*proof),
         Some(Progress::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
@@ -143,19 +116,6 @@ fn judge(status: ExitStatus, answer: &Path, words: File) -> Result<Proof, Publis
     ))
 }
 
-/// The end of what the child wrote to its standard error.
-fn last_words(mut words: File) -> String {
-    let mut bytes = Vec::new();
-    let read = words.seek(SeekFrom::End(0)).and_then(|end| {
-        words.seek(SeekFrom::Start(end.saturating_sub(MAX_WORDS)))?;
-        words.read_to_end(&mut bytes)
-    });
-    match read {
-        Ok(0) | Err(_) => "it left no word".to_owned(),
-        Ok(_) => String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -164,11 +124,9 @@ mod tests {
     use super::*;
 
     fn end(raw: i32, answer: &str, words: &str) -> PublishError {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(answer.as_bytes()).unwrap();
         let mut stderr = tempfile::tempfile().unwrap();
         stderr.write_all(words.as_bytes()).unwrap();
-        judge(ExitStatus::from_raw(raw), file.path(), stderr).unwrap_err()
+        judge(ExitStatus::from_raw(raw), answer.as_bytes(), stderr).unwrap_err()
     }
 
     #[test]

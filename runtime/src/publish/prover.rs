@@ -15,7 +15,7 @@ use modelwright_contract::{
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{
-    error::Refusal,
+    error::{PublishError, Refusal},
     metadata,
     prove::{Progress, Proof},
 };
@@ -71,7 +71,7 @@ type Refused = (Refusal, String);
 
 /// Proves a model under limits and writes the answer.
 pub fn run(arguments: &ProveArguments) -> io::Result<()> {
-    limit(arguments.cpu_seconds)?;
+    limit(arguments.cpu_seconds, false)?;
     // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
     crate::session::start().map_err(io::Error::other)?;
     let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
@@ -84,8 +84,7 @@ pub fn run(arguments: &ProveArguments) -> io::Result<()> {
 }
 
 fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()>) -> Result<Proof, Refused> {
-    // One thread adds up in one order: the same bytes give the same samples.
-    let options = SessionOptions { intra_op_threads: 1, ..SessionOptions::default() };
+    let options = one_thread();
     let path = arguments.directory.join(MODEL_FILE);
     let session =
         Session::load(&path, &options).map_err(|error| load_refusal(&error, &arguments.directory))?;
@@ -227,12 +226,31 @@ fn replay_refusal(error: ReplayError) -> Refused {
     (reason, error.to_string())
 }
 
-/// Bounds this process, so that it ends before the container does.
-fn limit(cpu_seconds: u64) -> io::Result<()> {
+/// One thread adds up in one order: the same bytes give the same samples.
+pub(super) fn one_thread() -> SessionOptions {
+    SessionOptions { intra_op_threads: 1, ..SessionOptions::default() }
+}
+
+/// Samples for a child, in a file that goes with what is given back.
+pub(super) fn write_samples(
+    work: &Path,
+    golden: &GoldenSamples,
+) -> Result<tempfile::NamedTempFile, PublishError> {
+    let file = tempfile::NamedTempFile::new_in(work).map_err(PublishError::io(work))?;
+    let text = serde_json::to_vec(golden).map_err(io::Error::other);
+    text.and_then(|text| fs::write(file.path(), text)).map_err(PublishError::io(work))?;
+    Ok(file)
+}
+
+/// Bounds this process, so that it ends before the container does; where there is no container, by half of the machine if
+/// what is tried may ask for any amount.
+pub(super) fn limit(cpu_seconds: u64, asks_for_anything: bool) -> io::Result<()> {
     let at_most = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Core, at_most(0))?;
     setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
-    if let Some(bytes) = fs::read_to_string(MEMORY_LIMIT_FILE).ok().and_then(|text| memory_limit(&text)) {
+    let container = fs::read_to_string(MEMORY_LIMIT_FILE).ok().and_then(|text| memory_limit(&text));
+    let machine = || crate::serve::bounds::memory() / 2;
+    if let Some(bytes) = container.or_else(|| asks_for_anything.then(machine)) {
         setrlimit(Resource::Data, at_most(bytes))?;
     }
     Ok(())

@@ -157,6 +157,7 @@ mod tests {
             golden_seed: 1,
             store_retry_seconds: 1,
             judgement: None,
+            tolerate_crash_inputs: Vec::new(),
         };
         let destination = Destination::parse(&config).map_err(|error| error.reason())?;
         Ok(match destination {

@@ -23,6 +23,8 @@ pub struct Observed {
     pub in_flight: i64,
     /// Open connections.
     pub connections: i64,
+    /// Answers that are written and that their clients have not received yet.
+    pub sending: i64,
     /// Time since a request began or ended.
     pub quiet: Duration,
 }
@@ -30,7 +32,9 @@ pub struct Observed {
 impl Observed {
     /// Whether no client is left.
     pub fn is_drained(self) -> bool {
-        self.in_flight <= 0 && (self.quiet >= IDLE || self.connections <= 0 && self.quiet >= QUIET)
+        self.in_flight <= 0
+            && self.sending <= 0
+            && (self.quiet >= IDLE || self.connections <= 0 && self.quiet >= QUIET)
     }
 }
 
@@ -61,7 +65,7 @@ mod tests {
     use super::*;
 
     fn observed(in_flight: i64, connections: i64, quiet: f64) -> Observed {
-        Observed { in_flight, connections, quiet: Duration::from_secs_f64(quiet) }
+        Observed { in_flight, connections, sending: 0, quiet: Duration::from_secs_f64(quiet) }
     }
 
     #[test]
@@ -72,6 +76,9 @@ mod tests {
             (observed(0, 3, 4.9), false),
             (observed(0, 3, 5.0), true),
             (observed(1, 1, 60.0), false),
+            // read by a client that takes its time, and closed on our side
+            (Observed { sending: 1, ..observed(0, 1, 60.0) }, false),
+            (Observed { sending: 1, ..observed(0, 0, 60.0) }, false),
         ] {
             assert_eq!(observed.is_drained(), drained, "{observed:?}");
         }

@@ -67,7 +67,8 @@ pub fn take_place(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
 fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
     let bad = |error: &dyn std::fmt::Display| ApiError::BadRequest(error.to_string());
     validate_inputs(&served.signature, &request.inputs).map_err(|error| bad(&error))?;
-    validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))
+    validate_outputs(&served.signature, &request.outputs).map_err(|error| bad(&error))?;
+    served.bounds.check(&request.inputs).map_err(|error| bad(&error))
 }
 
 /// A request that was compared with the model's signature.
@@ -118,6 +119,9 @@ pub async fn run(
 ) -> Result<Outputs, ApiError> {
     let limits = &state.settings.limits;
     let request = &mut decoded.request;
+    if let Some(id) = &state.settings.panic_on_id {
+        panic_at(id, request);
+    }
     let inputs = std::mem::take(&mut request.inputs);
     let outputs = classify::outputs_to_run(&served.signature, request);
     let answer = served.worker.run(inputs, outputs, deadline).await.map_err(|refused| match refused {
@@ -134,6 +138,7 @@ pub async fn run(
         RunError::Cancelled if Instant::now() >= deadline => {
             ApiError::Timeout { milliseconds: limits.timeout_milliseconds }
         }
+        RunError::NoMemory { requested } => no_memory(requested, state.settings.max_run_bytes),
         error => run_error(&error),
     })?;
     let tensors = classify::classify(request, &served.labels, outputs)
@@ -141,12 +146,35 @@ pub async fn run(
     Ok(Outputs { tensors, took: taken_apart })
 }
 
+/// A fault of ours, as tests ask for it.
+#[cold]
+fn panic_at(id: &str, request: &InferRequest) {
+    assert!(request.id.as_deref() != Some(id), "request {id} was to panic");
+}
+
+/// A run that asked for more than there is is its client's; one for which others left too little may be sent again.
+fn no_memory(requested: u64, most: Option<u64>) -> ApiError {
+    let most = most.unwrap_or(0);
+    tracing::warn!(outcome = "no memory", requested, most);
+    if requested > most {
+        ApiError::BadRequest(format!(
+            "the model asks for {requested} bytes at once for these inputs, and it and all runs have {most}; send less at \
+             once, or raise resources.limits.memory, of which that is three quarters"
+        ))
+    } else {
+        ApiError::NotReady(format!(
+            "the model asks for {requested} bytes at once for these inputs, and other runs have left less than that of \
+             {most}; try again, or raise resources.limits.memory"
+        ))
+    }
+}
+
 fn run_error(error: &RunError) -> ApiError {
     match error {
         RunError::Input(_) | RunError::Refused { .. } => ApiError::BadRequest(error.to_string()),
         // A client that left or ran out of time does not wait for this: the server stopped the run.
         RunError::Cancelled => ApiError::Stopping,
-        RunError::Failed { .. } | RunError::NotTensor { .. } => {
+        RunError::NoMemory { .. } | RunError::Failed { .. } | RunError::NotTensor { .. } => {
             tracing::warn!(outcome = "failed", %error);
             ApiError::Failed("the model failed on these inputs; the server's log says why".to_owned())
         }

@@ -13,7 +13,10 @@ use modelwright_contract::{
     serving::{ExecutionProvider, ServingConfig, ServingLimits, ServingMode},
 };
 
-use super::worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS};
+use super::{
+    bounds,
+    worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS},
+};
 use crate::cores::cores;
 
 /// Most runs that a GPU is given at the same time, unless another number is asked for: with fewer it waits for the processor
@@ -79,9 +82,22 @@ pub struct ServeArguments {
     /// Largest request body in bytes
     #[arg(long, value_name = "BYTES", default_value_t = ServingLimits::default().max_request_bytes, requires = "model")]
     pub max_request_bytes: u64,
+    /// Most rows of a request, where the model takes any number [default: one for each KiB of memory]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
+    pub max_request_rows: Option<u64>,
+    /// Most elements of an input of a request [default: one for each 64 bytes of memory]
+    #[arg(long, value_name = "ELEMENTS", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
+    pub max_request_elements: Option<u64>,
+    /// Most memory of the model and its runs together, in bytes [default: three quarters of the container's limit; without
+    /// one, none]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
+    pub max_run_bytes: Option<u64>,
     /// Milliseconds that a drain waits for clients to leave
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().drain_timeout_milliseconds, requires = "model")]
     pub drain_timeout: u64,
+    /// Panic at a request with this id, for tests of what that does to others
+    #[arg(long, hide = true)]
+    pub panic_on_id: Option<String>,
     /// Folder of the traffic file, for tests
     #[arg(long, hide = true, default_value = TRAFFIC_DIRECTORY)]
     pub traffic_directory: PathBuf,
@@ -148,6 +164,10 @@ pub struct Settings {
     pub grpc: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Most memory of the model and its runs together.
+    pub max_run_bytes: Option<u64>,
+    /// Id of a request at which to panic.
+    pub panic_on_id: Option<String>,
     /// The traffic file.
     pub traffic_file: PathBuf,
     /// This pod's name, if it is one.
@@ -216,6 +236,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
                 timeout_milliseconds: arguments.timeout,
                 max_request_bytes: arguments.max_request_bytes,
                 drain_timeout_milliseconds: arguments.drain_timeout,
+                max_rows: arguments.max_request_rows,
+                max_elements: arguments.max_request_elements,
             },
             mode: arguments.mode,
             quick: Duration::from_micros(arguments.quick),
@@ -224,6 +246,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
+            max_run_bytes: arguments.max_run_bytes.or_else(bounds::run_memory),
+            panic_on_id: arguments.panic_on_id,
             traffic_file,
             pod_name,
             termination_log: arguments.termination_log,
@@ -249,6 +273,8 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),
+        max_run_bytes: bounds::run_memory(),
+        panic_on_id: arguments.panic_on_id,
         traffic_file,
         pod_name,
         termination_log: arguments.termination_log,

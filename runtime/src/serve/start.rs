@@ -16,6 +16,7 @@ use modelwright_contract::{
 
 use super::{
     about,
+    bounds::Bounds,
     settings::Settings,
     state::{Facts, Served, Sharing, Threads},
     worker::{Worker, WorkerOptions, batch},
@@ -143,6 +144,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         execution_providers: settings.execution_providers.clone(),
         allow_fallback: settings.allow_fallback,
         intra_op_threads: threads_of_a_run,
+        most_bytes: settings.max_run_bytes,
     };
     let session = Session::load(&graph, &options)?;
     let fell_back =
@@ -191,11 +193,14 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
     tracing::debug!(?options, "the model is run");
     let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
+    let bounds = Bounds::new(&settings.limits, &signature, session.named_axes());
+    let (max_rows, max_elements) = bounds.most();
+    tracing::info!(outcome = "bounded", max_rows, max_elements, "of a request");
     let about = about::read(&settings.path, samples.as_ref());
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     drop(samples);
     crate::session::give_back_memory();
-    Ok(Served { signature, labels, worker, threads, sharing, facts, about })
+    Ok(Served { signature, labels, bounds, worker, threads, sharing, facts, about })
 }
 
 /// What was found of a model and its runs.

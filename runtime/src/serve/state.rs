@@ -1,10 +1,10 @@
 //! What all parts of a serving process share: how far it is, who is connected, and whether it is leaving. Needs no client.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::AsFd,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 
 use modelwright_contract::{serving::ServingLimits, signature::Signature, status::ServeStatus};
 
-use super::{about::About, drain::Observed, settings::Settings, worker::Worker};
+use super::{about::About, bounds::Bounds, drain::Observed, sending, settings::Settings, worker::Worker};
 use crate::metrics::{Gauges, Metrics};
 
 /// How far a serving process is.
@@ -71,6 +71,8 @@ pub struct Served {
     pub signature: Signature,
     /// Names of its classes, as far as its metadata have them.
     pub labels: Vec<String>,
+    /// What a request may ask of it.
+    pub bounds: Bounds,
     /// What runs it.
     pub worker: Worker,
     /// How the cores are shared out.
@@ -95,6 +97,8 @@ pub struct State {
     /// Places for requests: those that run, and those that wait. A place is taken before the body is read, so that the
     /// bodies in memory are bounded too.
     pub places: Arc<Semaphore>,
+    /// Ports that clients are served at.
+    ports: OnceLock<BTreeSet<u16>>,
     phase: RwLock<Phase>,
     digest: RwLock<Option<String>>,
     told_by_traffic: AtomicBool,
@@ -111,6 +115,7 @@ impl State {
             places: Arc::new(Semaphore::new(
                 (settings.limits.queue as usize).saturating_add(settings.threads),
             )),
+            ports: OnceLock::new(),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),
             told_by_traffic: AtomicBool::new(false),
@@ -153,6 +158,25 @@ impl State {
             self.activity.touch();
         }
         news
+    }
+
+    /// Notes the ports that clients are served at.
+    pub fn set_ports(&self, ports: BTreeSet<u16>) {
+        // They are told once, at the start.
+        let _ = self.ports.set(ports);
+    }
+
+    /// Who is there. Whose answer is still being sent is asked only where nothing else speaks against an end.
+    pub fn observe(&self) -> Observed {
+        let seen = self.activity.observe();
+        let Some(ports) = self.ports.get().filter(|_| seen.is_drained()) else { return seen };
+        let sending = sending::count(ports);
+        if sending == 0 {
+            return seen;
+        }
+        // Its client may ask again as soon as it has read it.
+        self.activity.touch();
+        Observed { sending: seen.sending + sending, ..self.activity.observe() }
     }
 
     /// Leaves service for good.
@@ -206,7 +230,7 @@ impl State {
             onnxruntime_version: facts.onnxruntime_version,
             ready: self.ready().is_ok(),
             draining,
-            drained: draining && self.activity.observe().is_drained(),
+            drained: draining && self.observe().is_drained(),
             golden_samples: facts.golden_samples,
             requests: self.metrics.requests(),
             message,
@@ -230,6 +254,7 @@ impl State {
 pub struct Activity {
     in_flight: AtomicI64,
     connections: AtomicI64,
+    parting: AtomicI64,
     last: Mutex<Instant>,
 }
 
@@ -238,6 +263,7 @@ impl Default for Activity {
         Self {
             in_flight: AtomicI64::new(0),
             connections: AtomicI64::new(0),
+            parting: AtomicI64::new(0),
             last: Mutex::new(Instant::now()),
         }
     }
@@ -254,6 +280,7 @@ impl Activity {
         Observed {
             in_flight: self.in_flight.load(Ordering::Acquire),
             connections: self.connections.load(Ordering::Acquire),
+            sending: self.parting.load(Ordering::Acquire),
             quiet,
         }
     }
@@ -274,6 +301,24 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.activity.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One connection that ends as soon as its last answers are received, until it is dropped.
+#[derive(Debug)]
+pub struct Parting(Arc<State>);
+
+impl Parting {
+    /// Counts a connection.
+    pub fn begin(state: Arc<State>) -> Self {
+        state.activity.parting.fetch_add(1, Ordering::AcqRel);
+        Self(state)
+    }
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        self.0.activity.parting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

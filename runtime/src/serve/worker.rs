@@ -244,6 +244,14 @@ fn to_u32(requests: usize) -> u32 {
     u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
+/// Has a panic end the jobs that it came of, and not the thread: nobody would take its place. Whoever waited for them is
+/// told that they are gone.
+fn contained(work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        tracing::error!(outcome = "panicked", "a thread that runs the model goes on with the next request");
+    }
+}
+
 /// Why a job was dropped: with time left, it was because nothing is begun any more.
 fn why_dropped(deadline: Instant) -> Refused {
     if Instant::now() < deadline { Refused::Stopping } else { Refused::Late }
@@ -287,7 +295,7 @@ impl Shared {
     fn work(&self) {
         let joins = |taken: &[Job], next: &Job| self.joins(taken, next);
         while let Some(jobs) = self.queue.pop(joins, |taken, arrivals| self.patience(taken, arrivals)) {
-            self.run(jobs);
+            contained(|| self.run(jobs));
         }
     }
 
@@ -359,5 +367,19 @@ impl Shared {
             leads &= job.reply.send(answer).is_err();
         }
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::panic, reason = "it is what is contained")]
+    fn a_thread_goes_on_behind_a_panic() {
+        contained(|| panic!("a fault of ours"));
+        let mut went_on = false;
+        contained(|| went_on = true);
+        assert!(went_on);
     }
 }

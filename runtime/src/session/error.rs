@@ -93,6 +93,12 @@ pub enum RunError {
     /// The run was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
+    /// The run asked for more memory than runs have here.
+    #[error("the model asks for {requested} bytes at once, which runs do not have here now")]
+    NoMemory {
+        /// How much it asked for at last.
+        requested: u64,
+    },
     /// The run failed.
     #[error("the model failed: {why}")]
     Failed {
@@ -113,12 +119,21 @@ impl RunError {
         let why = shorten(message);
         if message.contains("terminate flag") {
             Self::Cancelled
+        } else if let Some(requested) = requested(message) {
+            Self::NoMemory { requested }
         } else if blames_inputs {
             Self::Refused { why }
         } else {
             Self::Failed { why }
         }
     }
+}
+
+/// How much a run asked for that its bound did not let it have: ONNX Runtime says `Available memory of 1 is smaller than
+/// requested bytes of 2`.
+fn requested(message: &str) -> Option<u64> {
+    let (_, rest) = message.split_once("is smaller than requested bytes of ")?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// What CUDA or one of its libraries says, which ONNX Runtime puts between signatures of its own functions and the names of
@@ -160,6 +175,18 @@ mod tests {
         assert_eq!(shorten(message), "Non-zero status code. indices out of range");
         assert_eq!(shorten("[ONNXRuntimeError] : 1 : FAIL : no : such library"), "no : such library");
         assert_eq!(shorten(&"é".repeat(1000)).chars().count(), MAX_WORDS + 1);
+    }
+
+    #[test]
+    fn a_run_beyond_its_memory_is_told_from_one_that_failed() {
+        let message = "/onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:360 void* onnxruntime::BFCArena::Allocate() \
+            Available memory of 128974592 is smaller than requested bytes of 576000000";
+        let of = |message: &str| match RunError::failed(message, false) {
+            RunError::NoMemory { requested } => Some(requested),
+            _ => None,
+        };
+        assert_eq!(of(message), Some(576_000_000));
+        assert_eq!(of("a failure of another kind"), None);
     }
 
     #[test]

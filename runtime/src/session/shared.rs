@@ -108,6 +108,36 @@ impl SharedSession {
     }
 }
 
+/// Gives the environment memory for runs on the processor that ends at so many bytes: beyond them a run fails, where the
+/// process would be ended by its container's limit, with everybody's runs in it. Sessions take it that are told to take
+/// the environment's.
+pub(super) fn bound_memory(environment: &ort::environment::Environment, most: usize) -> ort::Result<()> {
+    let api = ort::api();
+    let (keys, values) = ([c"max_mem".as_ptr()], [most]);
+    let (mut arena, mut place) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: keys and values have the length that is given and live until the call returns, as both places do. What was
+    // made is released once, when ONNX Runtime has copied it. Each status is taken once. The environment outlives its
+    // sessions, and `ort` keeps it for the whole process.
+    unsafe {
+        let status = (api.CreateArenaCfgV2)(keys.as_ptr(), values.as_ptr(), values.len(), &raw mut arena);
+        ort::Error::result_from_status(status)?;
+        let status = (api.CreateCpuMemoryInfo)(
+            sys::OrtAllocatorType::OrtArenaAllocator,
+            sys::OrtMemType::OrtMemTypeDefault,
+            &raw mut place,
+        );
+        let outcome = ort::Error::result_from_status(status).and_then(|()| {
+            let status = (api.CreateAndRegisterAllocator)(environment.ptr().cast_mut(), place, arena);
+            ort::Error::result_from_status(status)
+        });
+        if !place.is_null() {
+            (api.ReleaseMemoryInfo)(place);
+        }
+        (api.ReleaseArenaCfg)(arena);
+        outcome
+    }
+}
+
 /// Nodes of the graph by the provider that ONNX Runtime gave them to, which is named as in a spec: `CPU`, `CUDA`. Counted
 /// when the graph was shared out, before some were fused to one. Fails if the session was made without [`RECORD`].
 pub(super) fn nodes_by_provider(session: &Session) -> ort::Result<BTreeMap<String, u32>> {

@@ -51,6 +51,17 @@ pub(super) fn labels(session: &ort::session::Session) -> Vec<String> {
     values.into_iter().map(label).collect()
 }
 
+/// Input by input, which axes have a name.
+pub(super) fn named_axes(session: &ort::session::Session) -> Vec<Vec<bool>> {
+    let axes = |outlet: &Outlet| match outlet.dtype() {
+        ValueType::Tensor { dimension_symbols, .. } => {
+            dimension_symbols.iter().map(|symbol| !symbol.is_empty()).collect()
+        }
+        _ => Vec::new(),
+    };
+    session.inputs().iter().map(axes).collect()
+}
+
 fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadError> {
     let unsupported = |kind: String| LoadError::UnsupportedValue {
         direction,

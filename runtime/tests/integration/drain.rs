@@ -1,7 +1,8 @@
 //! Leaving service under load on real sockets: no request may be lost.
 
 use std::{
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     sync::{
         Arc,
@@ -11,9 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use modelwright_contract::names::{POD_NAME_ENV, SERVING_ENV};
 
-use crate::support::serving::{Answer, Client, Serving, artifact, config};
+use crate::{
+    grpc::{Inference, input},
+    support::serving::{Answer, Client, Serving, artifact, config},
+};
+use modelwright_runtime::serve::grpc::proto::{
+    ModelInferRequest, ModelInferResponse, grpc_inference_service_client::GrpcInferenceServiceClient,
+};
 
 const ONES: &str = r#"{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,1,1,1]}]}"#;
 
@@ -37,11 +45,12 @@ fn drain(folder: &Path, pods: &[&str]) {
     std::fs::rename(new, folder.join("modelwright/traffic/traffic.json")).unwrap();
 }
 
-/// Keep-alive clients that behave as ordinary ones do: after `Connection: close` they open a new connection, and after a
-/// refused one they go elsewhere.
+/// Keep-alive clients that behave as ordinary ones do: after `Connection: close` they open a new connection as long as
+/// endpoints name the server, and else they go elsewhere. Each says whether it was asked to leave, or was refused.
 struct Load {
-    clients: Vec<JoinHandle<()>>,
+    clients: Vec<JoinHandle<bool>>,
     stop: Arc<AtomicBool>,
+    named: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
     closed: Arc<AtomicU64>,
@@ -52,21 +61,25 @@ impl Load {
         let counter = || Arc::new(AtomicU64::new(0));
         let (sent, failed, closed) = (counter(), counter(), counter());
         let stop = Arc::new(AtomicBool::new(false));
+        let named = Arc::new(AtomicBool::new(true));
         let clients = (0..6)
             .map(|_| {
-                let (sent, failed, closed, stop) =
-                    (Arc::clone(&sent), Arc::clone(&failed), Arc::clone(&closed), Arc::clone(&stop));
+                let (sent, failed, closed) = (Arc::clone(&sent), Arc::clone(&failed), Arc::clone(&closed));
+                let (stop, named) = (Arc::clone(&stop), Arc::clone(&named));
                 std::thread::spawn(move || {
                     let mut client: Option<Client> = None;
                     while !stop.load(Ordering::Relaxed) {
                         let Some(mut open) = client.take().or_else(|| Client::try_new(address).ok()) else {
-                            return;
+                            return false;
                         };
                         sent.fetch_add(1, Ordering::Relaxed);
                         match open.send("POST", "/v2/models/digits/infer", "", ONES) {
                             Ok(Answer { status: 200, headers, .. }) => {
                                 if headers.get("connection").is_some_and(|value| value == "close") {
                                     closed.fetch_add(1, Ordering::Relaxed);
+                                    if !named.load(Ordering::Relaxed) {
+                                        return true;
+                                    }
                                 } else {
                                     client = Some(open);
                                 }
@@ -77,10 +90,11 @@ impl Load {
                         }
                         std::thread::sleep(pause);
                     }
+                    false
                 })
             })
             .collect();
-        Self { clients, stop, sent, failed, closed }
+        Self { clients, stop, named, sent, failed, closed }
     }
 
     fn sent(&self) -> u64 {
@@ -94,6 +108,13 @@ impl Load {
             assert!(begun.elapsed() < Duration::from_secs(30), "the clients stand still");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Endpoints no longer name the server: its clients stay until it asks them to leave. Gives how many it asked.
+    fn leave(self) -> (usize, u64, u64) {
+        self.named.store(false, Ordering::Relaxed);
+        let asked = self.clients.into_iter().map(|client| client.join().unwrap()).filter(|asked| *asked);
+        (asked.count(), self.sent.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 
     fn stop(self) -> (u64, u64, u64) {
@@ -115,6 +136,7 @@ fn a_signal_under_load_loses_nothing_and_ends_with_0() {
     let mut serving = serve(folder.path());
     let load = Load::start(serving.http, Duration::from_millis(2));
     load.goes_on(200);
+    assert_eq!(load.closed.load(Ordering::Relaxed), 0, "before the signal nobody is asked to leave");
     serving.terminate();
     serving.wait_for("draining");
     // As long as endpoints still name this pod, clients come; each answer asks them to leave.
@@ -122,11 +144,147 @@ fn a_signal_under_load_loses_nothing_and_ends_with_0() {
     let answer = serving.client().get("/v2/health/ready");
     assert_eq!(answer.status, 503);
     assert!(answer.closes());
-    let (sent, failed, closed) = load.stop();
-    assert!(sent >= 400 && closed > 0, "sent {sent}, closed {closed}");
-    assert_eq!(failed, 0, "of {sent}");
+    // Then nobody comes any more, and who is there is answered until the server asks for the end, and before it ends.
+    let clients = load.clients.len();
+    let (asked, sent, failed) = load.leave();
+    assert_eq!((asked, failed), (clients, 0), "of {sent}");
     assert_eq!(serving.exit_code(), 0);
     serving.wait_for("drained");
+}
+
+/// Bytes that a slow client reads in a second.
+const RATE: u64 = 2 * 1024 * 1024;
+/// Bytes of a large answer.
+const LARGE: usize = 32 * 1024 * 1024;
+
+/// What passes answers of a server on as a slow network does, to one client. Gives its address.
+fn slow_network(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(server).unwrap();
+        // What the system takes in ahead would be no part of the answer that is still to be read.
+        rustix::net::sockopt::set_socket_recv_buffer_size(&server, 64 * 1024).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || {
+            // The connection may end on either side first.
+            let _ = std::io::copy(&mut from, &mut to);
+        });
+        let (begun, mut passed, mut piece) = (Instant::now(), 0, vec![0; 64 * 1024]);
+        while let Ok(length @ 1..) = server.read(&mut piece) {
+            if client.write_all(&piece[..length]).is_err() {
+                return;
+            }
+            passed += length as u64;
+            let due = Duration::from_micros(passed * 1_000_000 / RATE);
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        }
+        let _ = client.shutdown(std::net::Shutdown::Both);
+    });
+    address
+}
+
+/// Told to stop in the middle of an answer, a server has it arrive whole, says so, and then ends.
+fn stops_behind_the_answer(mut serving: Serving, answer: JoinHandle<(Instant, Vec<u8>)>, sent: &[u8]) {
+    serving.wait_for_metric("modelwright_requests_in_flight", 0.0);
+    let told = Instant::now();
+    serving.terminate();
+    serving.wait_for("draining");
+    assert!(!answer.is_finished(), "the answer was read before the signal");
+    let (arrived, received) = answer.join().unwrap();
+    let took = arrived - told;
+    // Longer than a silence that is taken for the end of all clients, and than the last patience behind it.
+    assert!(took > Duration::from_secs(11), "the answer was not read slowly: {took:?}");
+    assert!(received == sent, "{} of {} bytes arrived", received.len(), sent.len());
+    assert_eq!(serving.exit_code(), 0);
+    serving.wait_for("drained");
+}
+
+fn large() -> Vec<u8> {
+    (0..LARGE).map(|place| u8::try_from(place * 31 % 251).unwrap()).collect()
+}
+
+#[test]
+fn a_large_answer_over_http_that_is_read_slowly_arrives_whole_although_the_server_is_told_to_stop() {
+    let serving = Serving::model("identity_uint8", &["--drain-timeout", "60000"]);
+    let network = slow_network(serving.http);
+    let sent = large();
+    let head = serde_json::json!({
+        "inputs": [{"name": "x", "datatype": "UINT8", "shape": [1, LARGE],
+            "parameters": {"binary_data_size": LARGE}}],
+        "parameters": {"binary_data_output": true},
+    })
+    .to_string();
+    let body = [head.as_bytes(), &sent].concat();
+    let answer = std::thread::spawn(move || {
+        let length = format!("inference-header-content-length: {}\r\n", head.len());
+        let path = "/v2/models/identity_uint8/infer";
+        let answer = Client::new(network).send_bytes("POST", path, &length, &body);
+        let received = answer.map(|answer| answer.binary().1).unwrap_or_default();
+        (Instant::now(), received)
+    });
+    serving.wait_for_prediction();
+    stops_behind_the_answer(serving, answer, &sent);
+}
+
+#[test]
+fn a_large_answer_over_grpc_that_is_read_slowly_arrives_whole_although_the_server_is_told_to_stop() {
+    let serving = Serving::model("identity_uint8", &["--drain-timeout", "60000"]);
+    let network = slow_network(serving.grpc);
+    let sent = large();
+    let request = ModelInferRequest {
+        model_name: "identity_uint8".to_owned(),
+        inputs: vec![input("x", "UINT8", &[1, i64::try_from(LARGE).unwrap()], None)],
+        raw_input_contents: vec![sent.clone().into()],
+        ..ModelInferRequest::default()
+    };
+    let answer = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answer = runtime.block_on(async {
+            let channel = tonic::transport::Endpoint::from_shared(format!("http://{network}")).unwrap();
+            let mut client: Inference = GrpcInferenceServiceClient::new(channel.connect().await.unwrap())
+                .max_decoding_message_size(usize::MAX);
+            client.model_infer(request).await
+        });
+        let raw = |answer: tonic::Response<ModelInferResponse>| answer.into_inner().raw_output_contents.pop();
+        let received = answer.map_err(|status| eprintln!("{status}")).ok().and_then(raw);
+        let received = received.map(Vec::from).unwrap_or_default();
+        (Instant::now(), received)
+    });
+    serving.wait_for_prediction();
+    stops_behind_the_answer(serving, answer, &sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_its_client_has_no_room_for_yet_is_kept_for_it_while_the_server_is_told_to_stop() {
+    let mut serving = Serving::model("identity_uint8", &["--drain-timeout", "60000"]);
+    // HTTP/2 then holds back what the client has not asked for, and nothing lies in the system's queues.
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", serving.grpc))
+        .unwrap()
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    let mut client: Inference = GrpcInferenceServiceClient::new(channel.connect().await.unwrap())
+        .max_decoding_message_size(usize::MAX);
+    let sent = large().split_off(LARGE - 1024 * 1024);
+    let request = ModelInferRequest {
+        model_name: "identity_uint8".to_owned(),
+        inputs: vec![input("x", "UINT8", &[1, i64::try_from(sent.len()).unwrap()], None)],
+        raw_input_contents: vec![sent.clone().into()],
+        ..ModelInferRequest::default()
+    };
+    let requests = futures::stream::iter([request]).chain(futures::stream::pending());
+    let mut answers = client.model_stream_infer(requests).await.unwrap().into_inner();
+    serving.wait_for_prediction();
+    serving.terminate();
+    serving.wait_for("draining");
+    // The client's silence: longer than one that is taken for the end of all clients, with the last patience behind it.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let answer = answers.message().await.expect("the answer was cut").expect("no answer came");
+    let received = answer.infer_response.and_then(|answer| answer.raw_output_contents.into_iter().next());
+    assert!(received.is_some_and(|received| received == sent), "another answer: {}", answer.error_message);
+    drop((answers, client));
+    assert_eq!(tokio::task::spawn_blocking(move || serving.exit_code()).await.unwrap(), 0);
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod fetch_pvc;
 mod fetch_s3;
 // What must hold for any bytes, on seeds and their mutations.
 mod fuzz;
+// What one request may ask for, and what it does to the others when it goes wrong.
+mod harm;
 // The protocol over gRPC, its limits, and how a server leaves its clients.
 mod grpc;
 // What is counted, over HTTP and gRPC.

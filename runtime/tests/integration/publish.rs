@@ -50,6 +50,7 @@ impl Work {
             golden_seed: 7,
             store_retry_seconds: 0,
             judgement: None,
+            tolerate_crash_inputs: Vec::new(),
         };
         let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
         options.allow_loopback = true;
@@ -123,9 +124,57 @@ async fn a_bare_model_is_published_with_signature_samples_and_digests_and_comes_
 #[tokio::test]
 async fn the_same_bytes_give_the_same_artifact() {
     let registry = Program::registry("").await;
-    let first = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
-    let second = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    let mut first = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    let mut second = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap();
+    // What was measured depends on the machine, and is no part of the artifact.
+    assert!(first.size.take().is_some() && second.size.take().is_some());
     assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn what_a_model_takes_is_measured_by_fresh_processes_of_several_sizes() {
+    const MEBI: u64 = 1024 * 1024;
+    let registry = Program::registry("").await;
+    // 4 MiB for each row, which are gone with the run.
+    let report = Work::new(&registry.host(), &onnx::widening(MEBI)).publish().await.unwrap();
+    let size = report.size.expect("a size certificate");
+    let rows: Vec<u32> = size.rows.iter().map(|rows| rows.rows).collect();
+    assert_eq!(rows, [1, 8, 64]);
+    assert!((5 * MEBI..1024 * MEBI).contains(&size.load_bytes), "{size:?}");
+    for (of, expected) in size.rows.iter().zip([4 * MEBI, 32 * MEBI, 256 * MEBI]) {
+        let runs = of.peak_bytes.saturating_sub(size.load_bytes);
+        // Half of it may have been there already, and the arena may take twice as much.
+        assert!(
+            (expected / 2..expected * 3 + 32 * MEBI).contains(&runs),
+            "{} rows took {runs}: {size:?}",
+            of.rows
+        );
+        let rate: f64 = of.runs_per_core_second.parse().unwrap();
+        assert!(rate > 0.0, "{size:?}");
+    }
+    let rate = |place: usize| size.rows[place].runs_per_core_second.parse::<f64>().unwrap();
+    assert!(rate(0) > 4.0 * rate(2), "64 rows cost more than 4 times one: {size:?}");
+    let length = serde_json::to_string(&size).unwrap().len();
+    assert!(length < 300, "{length} of a report's {MAX_REPORT_BYTES} bytes");
+}
+
+#[tokio::test]
+async fn a_model_that_a_value_ends_by_a_signal_is_refused_unless_that_is_accepted() {
+    let mut work = Work::new("127.0.0.1:1", &onnx::step_by_step());
+    let error = work.refusal().await;
+    assert_eq!(error.reason(), "CrashesOnInput", "{error}");
+    for part in
+        ["\"frame_length\" (INT64) filled with 0", "signal 8", "tolerateCrashInputs: [\"frame_length\"]"]
+    {
+        assert!(error.to_string().contains(part), "{part} is missing in: {error}");
+    }
+    // What is accepted is one input, not the model.
+    work.config.tolerate_crash_inputs = vec!["frame_step".to_owned()];
+    assert_eq!(work.refusal().await.reason(), "CrashesOnInput");
+    work.config.tolerate_crash_inputs = vec!["frame_length".to_owned()];
+    // Taken as far as the store, which is not there.
+    let error = work.publish().await.unwrap_err();
+    assert_eq!(error.reason(), "StoreFailed", "{error}");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
         },
     },
     context::Settings,
-    deployment::{identity::Asked, revision::Facts},
+    deployment::{identity::Asked, revision::Facts, size::default_memory},
     pod::{self, claim_volume, confined_container, empty_volume, mount, secret_volume},
     resources::complete_resources,
     store,
@@ -38,8 +38,8 @@ pub const FETCH: &str = "fetch";
 /// Name of the serving container.
 pub const SERVE: &str = "serve";
 
-const DEFAULT_LIMITS: [(&str, &str); 1] = [("memory", "1Gi")];
-const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
+const DEFAULT_CPU: &str = "100m";
+const FETCH_REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
 const FETCH_LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
 /// Room beside the artifact, for its manifest and for what is unpacked beside it.
 const VOLUME_MARGIN: u64 = 64 * 1024 * 1024;
@@ -115,7 +115,7 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
         env: Some(vec![environment(names::FETCH_ENV, json(&config))]),
         resources: Some(ResourceRequirements {
             limits: Some(amounts(FETCH_LIMITS)),
-            requests: Some(amounts(DEFAULT_REQUESTS)),
+            requests: Some(amounts(FETCH_REQUESTS)),
             ..ResourceRequirements::default()
         }),
         security_context: Some(confined_container()),
@@ -145,6 +145,7 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         mode: asked.mode,
         batching: asked.batching,
     };
+    let memory = default_memory(asked, facts);
     let pod_name = EnvVar {
         name: names::POD_NAME_ENV.into(),
         value: None,
@@ -179,8 +180,8 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         resources: Some(complete_resources(
             &asked.resource_limits,
             &asked.resource_requests,
-            &DEFAULT_LIMITS,
-            &DEFAULT_REQUESTS,
+            &[("memory", &memory.limit)],
+            &[("cpu", DEFAULT_CPU), ("memory", &memory.request)],
         )),
         security_context: Some(confined_container()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),

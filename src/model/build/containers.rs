@@ -135,6 +135,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
         golden_seed: GOLDEN_SEED,
         store_retry_seconds: STORE_RETRY_SECONDS,
         judgement,
+        tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
     };
     Container {
         volume_mounts: Some(vec![

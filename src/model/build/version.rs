@@ -9,7 +9,10 @@ use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
 use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
-        model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
+        model_version::{
+            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowsSize, Signature, Size,
+            Tensor,
+        },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
     events::truncated,
@@ -29,6 +32,10 @@ const MAX_WORD: usize = 64;
 /// Most warnings of a training in the resource, and the longest, in bytes.
 const MAX_WARNINGS: usize = 8;
 const MAX_WARNING: usize = 512;
+/// Longest rate of a size certificate, in bytes.
+const MAX_RATE: usize = 32;
+/// Most bytes in a size certificate: every number up to it is exact in every JSON reader.
+const MAX_BYTES: u64 = crate::api::LARGEST_INTEGER;
 
 /// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
 pub fn build_version(
@@ -63,6 +70,7 @@ pub fn build_version(
                 GoldenSource::Synthetic => "Synthetic".into(),
             },
         },
+        size: publish.size.as_ref().map(size),
         provenance: Provenance {
             data_sha256: reports.fetch.sha256.clone(),
             images: images(job),
@@ -120,6 +128,22 @@ fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
         warnings_truncated: train.is_some_and(|train| train.warnings_truncated) || warnings != told,
         warnings,
     })
+}
+
+/// What was measured, within what the resource takes.
+fn size(measured: &modelwright_contract::size::Size) -> Size {
+    let bytes = |bytes: u64| bytes.min(MAX_BYTES);
+    let rows = measured.rows.iter().take(modelwright_contract::size::MAX_ROWS);
+    Size {
+        load_bytes: bytes(measured.load_bytes),
+        rows: rows
+            .map(|of| RowsSize {
+                rows: of.rows.clamp(1, i32::MAX.unsigned_abs()),
+                peak_bytes: bytes(of.peak_bytes),
+                runs_per_core_second: truncated(&of.runs_per_core_second, MAX_RATE),
+            })
+            .collect(),
+    }
 }
 
 fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {

@@ -12,6 +12,8 @@ pub struct ValidSource {
     pub sha256: Option<String>,
     /// Secret with the credentials.
     pub credentials_secret: Option<String>,
+    /// Integer inputs of which some values may end the process.
+    pub tolerate_crash_inputs: Vec<String>,
     /// What is read.
     pub place: Place,
 }
@@ -59,6 +61,7 @@ pub(super) fn validate_source(
         uri: uri.to_owned(),
         sha256: sha256.cloned(),
         credentials_secret: credentials_secret.cloned(),
+        tolerate_crash_inputs: Vec::new(),
         place: place?,
     })
 }

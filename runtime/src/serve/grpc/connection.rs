@@ -23,7 +23,7 @@ use super::{
     front::{self, Services},
     goodbye::Goodbye,
 };
-use crate::serve::state::{Connection, State, limit_patience};
+use crate::serve::state::{Connection, Parting, State, limit_patience};
 
 /// Bytes that a client may send of one call before the server has read them.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
@@ -143,6 +143,8 @@ async fn converse(
     if outcome == Some(End::Now) {
         return;
     }
+    // HTTP/2 holds an answer back until its client has room for it, which the kernel's queue does not show.
+    let _parting = Parting::begin(Arc::clone(&state));
     connection.as_mut().graceful_shutdown();
     log(connection.await);
 }

@@ -5,14 +5,23 @@
 //! that crossed that answer is ignored, and the client sends it elsewhere. But `h2` (0.4) takes a WINDOW_UPDATE of such a
 //! call for an error of the protocol and cuts the connection, with the calls that were being answered. gRPC's own clients
 //! send one with each call, so these frames are left out here.
+//!
+//! And what a client says while it reads the last of an answer must be read, too: to a connection that is closed the system
+//! answers with a reset, which takes with it what the client has not received. So a connection is shut down for writing, and
+//! read until the client closes it.
 
 use std::{
+    future::Future as _,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 
 /// What a client sends before its first frame.
 const PREFACE: usize = 24;
@@ -25,11 +34,16 @@ const ACK: u8 = 1;
 /// What `h2` puts into the PING behind its GOAWAY.
 const FAREWELL: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
+/// For how long a client may read what was sent before its connection is closed.
+const LINGER: Duration = Duration::from_mins(1);
+
 /// The connection.
 #[derive(Debug)]
 pub struct Goodbye<S> {
     stream: S,
     frames: Frames,
+    /// What is left of the time to read, once everything is written.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is known of the frames that came.
@@ -51,7 +65,7 @@ impl<S> Goodbye<S> {
     /// Around a connection on which nothing was read.
     pub fn new(stream: S) -> Self {
         let frames = Frames { left: PREFACE, last: 0, parted: false, held: Vec::new(), out: Vec::new() };
-        Self { stream, frames }
+        Self { stream, frames, lingers: None }
     }
 }
 
@@ -113,7 +127,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Goodbye<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, frames } = self.get_mut();
+        let Self { stream, frames, .. } = self.get_mut();
         loop {
             if !frames.out.is_empty() {
                 let now = frames.out.len().min(buffer.remaining());
@@ -138,7 +152,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Goodbye<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Goodbye<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Goodbye<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
@@ -160,7 +174,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Goodbye<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        let lingers = if let Some(lingers) = &mut this.lingers {
+            lingers
+        } else {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.lingers.insert(Box::pin(tokio::time::sleep(LINGER)))
+        };
+        if lingers.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut room = [0; 4096];
+        loop {
+            let mut unread = ReadBuf::new(&mut room);
+            // However the client ends it, it is over.
+            if ready!(Pin::new(&mut this.stream).poll_read(context, &mut unread)).is_err()
+                || unread.filled().is_empty()
+            {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

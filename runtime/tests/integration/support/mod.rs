@@ -17,7 +17,7 @@ use std::{
 
 use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
-    report::FetchReport,
+    report::{FetchReport, PublishReport},
 };
 use modelwright_runtime::{
     fetch::{self, FetchError, FetchOptions},
@@ -121,6 +121,12 @@ pub fn secret(keys: &[(&str, &str)]) -> TempDir {
         fs::write(folder.path().join(key), value).unwrap();
     }
     folder
+}
+
+/// A report without what depends on the machine, to be compared with another of the same bytes.
+pub fn unmeasured(report: PublishReport) -> PublishReport {
+    assert!(report.size.is_some(), "nothing was measured: {report:?}");
+    PublishReport { size: None, ..report }
 }
 
 pub fn sha256(content: impl AsRef<[u8]>) -> String {

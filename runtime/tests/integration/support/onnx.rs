@@ -127,6 +127,49 @@ pub fn out_of_range() -> Vec<u8> {
     ])
 }
 
+/// Divides by `frame_length` without a look, and is brought down by a 0.
+pub fn step_by_step() -> Vec<u8> {
+    model_of_opset(
+        17,
+        &[
+            node("STFT", &["signal", "frame_step", "", "frame_length"], &["output"], &[]),
+            value(11, "signal", FLOAT, &[1, 128, 1]),
+            value(11, "frame_step", INT64, &[]),
+            value(11, "frame_length", INT64, &[]),
+            value(12, "output", FLOAT, &[0, 0, 0, 2]),
+        ],
+    )
+}
+
+/// Makes a matrix of each row with itself, as attention does of a text, and keeps the largest of its elements.
+pub fn squaring() -> Vec<u8> {
+    let axis = |name: &str, axis: i64| constant(name, INT64, &[1], &axis.to_le_bytes());
+    model(&[
+        node("Unsqueeze", &["x", "two"], &["column"], &[]),
+        node("Unsqueeze", &["x", "one"], &["row"], &[]),
+        node("MatMul", &["column", "row"], &["square"], &[]),
+        node("ReduceMax", &["square", "both"], &["y"], &[]),
+        axis("one", 1),
+        axis("two", 2),
+        constant("both", INT64, &[2], &[1_i64.to_le_bytes(), 2_i64.to_le_bytes()].concat()),
+        value(11, "x", FLOAT, &[0, 0]),
+        value(12, "y", FLOAT, &[0, 1, 1]),
+    ])
+}
+
+/// Makes `size` elements of each row, of which it keeps the largest.
+pub fn widening(size: u64) -> Vec<u8> {
+    let zeros = vec![0; usize::try_from(size * 4).unwrap()];
+    model(&[
+        node("Add", &["x", "w"], &["wide"], &[]),
+        node("ReduceMax", &["wide", "last"], &["y"], &[]),
+        constant("w", FLOAT, &[1, size], &zeros),
+        constant("last", INT64, &[1], &1_i64.to_le_bytes()),
+        value(11, "x", FLOAT, &[0, 1]),
+        value(12, "y", FLOAT, &[0, 1]),
+    ])
+}
+
 /// Loads, and never ends.
 pub fn endless() -> Vec<u8> {
     let body = [

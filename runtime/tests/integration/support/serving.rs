@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
 };
@@ -128,6 +128,15 @@ impl Serving {
         }
     }
 
+    /// Waits until a prediction was made.
+    pub fn wait_for_prediction(&self) {
+        let begun = Instant::now();
+        while self.status()["requests"] == 0 {
+            assert!(begun.elapsed() < PATIENCE, "no prediction is made");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub fn status(&self) -> Value {
         Client::new(self.metrics).get("/status").json()
     }
@@ -173,10 +182,16 @@ impl Serving {
 
     /// Waits for the end and gives the exit code.
     pub fn exit_code(&mut self) -> i32 {
+        let status = self.ended();
+        status.code().unwrap_or_else(|| panic!("ended by a signal: {status}"))
+    }
+
+    /// Waits for the end and gives how it came.
+    pub fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap_or_else(|| panic!("ended by a signal: {status}"));
+                return status;
             }
             assert!(begun.elapsed() < PATIENCE, "it does not end");
             std::thread::sleep(Duration::from_millis(20));

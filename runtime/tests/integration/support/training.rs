@@ -40,6 +40,7 @@ impl Run {
             golden_seed: 7,
             store_retry_seconds: 0,
             judgement: Some(Judgement { task, gates: Vec::new() }),
+            tolerate_crash_inputs: Vec::new(),
         };
         let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
         options.allow_loopback = true;

@@ -1,0 +1,284 @@
+//! How much work a request may ask for: rows, elements, and axes without any. In go a model's inputs and the limits; out
+//! comes nothing, or which input of a request is beyond them. Needs no client.
+//!
+//! A body that is small enough may still ask for more than a machine has: an axis that the model leaves free is as long as
+//! a client says, and what a model makes of it may grow with its square.
+
+use std::fs;
+
+use modelwright_contract::{serving::ServingLimits, signature::Signature};
+
+use crate::tensor::{Shape, Tensor, element_count};
+
+/// Bytes of memory for each row that a request may have, unless a number is asked for.
+const BYTES_A_ROW: u64 = 1024;
+/// The same for each element: inputs of FP32 then take a sixteenth of the memory.
+const BYTES_AN_ELEMENT: u64 = 64;
+/// Where version 2 and version 1 of control groups say how much memory a container may use.
+const MEMORY_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+const MACHINE: &str = "/proc/meminfo";
+
+/// A request that asks for too much, or for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BoundError {
+    /// Too many rows.
+    #[error(
+        "input {name:?} has {rows} rows, at most {most} are taken in one request; send fewer at once, or raise \
+         serving.maxRows"
+    )]
+    Rows {
+        /// Which input.
+        name: String,
+        /// As given.
+        rows: i64,
+        /// The bound.
+        most: u64,
+    },
+    /// Too many elements.
+    #[error(
+        "input {name:?} of shape {} has {elements} elements, at most {most} are taken in an input; send less at once, \
+         or raise serving.maxElements", Shape(.shape)
+    )]
+    Elements {
+        /// Which input.
+        name: String,
+        /// As given.
+        shape: Vec<i64>,
+        /// Their product.
+        elements: u64,
+        /// The bound.
+        most: u64,
+    },
+    /// An axis without elements that the model does not declare.
+    #[error(
+        "input {name:?} has shape {}, whose axis {axis} is 0; expected 1 or more there, as the model declares no empty one",
+        Shape(.shape)
+    )]
+    Empty {
+        /// Which input.
+        name: String,
+        /// As given.
+        shape: Vec<i64>,
+        /// Which axis, from 0.
+        axis: usize,
+    },
+}
+
+/// What requests may ask of one model.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    max_rows: u64,
+    max_elements: u64,
+    /// Input by input, which axes may be 0.
+    may_be_empty: Vec<(String, Vec<bool>)>,
+    /// Inputs whose first axis is free, and so counts rows.
+    has_rows: Vec<String>,
+}
+
+impl Bounds {
+    /// Of a model with this signature, whose inputs name these axes.
+    pub fn new(limits: &ServingLimits, signature: &Signature, named_axes: &[Vec<bool>]) -> Self {
+        let memory = memory();
+        let inputs = || signature.inputs.iter();
+        Self {
+            max_rows: limits.max_rows.unwrap_or_else(|| (memory / BYTES_A_ROW).max(1)),
+            max_elements: limits.max_elements.unwrap_or_else(|| (memory / BYTES_AN_ELEMENT).max(1)),
+            may_be_empty: inputs()
+                .enumerate()
+                .map(|(place, input)| {
+                    let named = named_axes.get(place).map_or(&[][..], Vec::as_slice);
+                    let axes = input.shape.iter().enumerate();
+                    // The first axis counts rows: a request for none asks for nothing.
+                    let may = |(axis, size): (usize, &i64)| {
+                        *size == 0 || axis > 0 && *size < 0 && named.get(axis) == Some(&true)
+                    };
+                    (input.name.clone(), axes.map(may).collect())
+                })
+                .collect(),
+            has_rows: inputs()
+                .filter(|input| input.shape.first() == Some(&-1))
+                .map(|input| input.name.clone())
+                .collect(),
+        }
+    }
+
+    /// Most rows and most elements.
+    pub fn most(&self) -> (u64, u64) {
+        (self.max_rows, self.max_elements)
+    }
+
+    /// Refuses inputs that are beyond the bounds. They fit the signature.
+    pub fn check(&self, inputs: &[Tensor]) -> Result<(), BoundError> {
+        for input in inputs {
+            // One that cannot be counted does not fit its data, which was refused before.
+            let elements = element_count(&input.shape).map_or(u64::MAX, |count| count as u64);
+            let rows = input.shape.first().copied().unwrap_or(1);
+            // Nearly every request ends here: what has few elements has few rows.
+            if elements != 0 && elements <= self.max_elements && elements <= self.max_rows {
+                continue;
+            }
+            self.check_one(input, rows, elements)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_one(&self, input: &Tensor, rows: i64, elements: u64) -> Result<(), BoundError> {
+        let name = || input.name.clone();
+        if rows.unsigned_abs() > self.max_rows && self.has_rows.contains(&input.name) {
+            return Err(BoundError::Rows { name: name(), rows, most: self.max_rows });
+        }
+        if elements > self.max_elements {
+            let (shape, most) = (input.shape.clone(), self.max_elements);
+            return Err(BoundError::Elements { name: name(), shape, elements, most });
+        }
+        let declared = self.may_be_empty.iter().find(|(name, _)| *name == input.name);
+        let may_be = |axis: usize| declared.and_then(|(_, axes)| axes.get(axis)).copied().unwrap_or(false);
+        match input.shape.iter().enumerate().find(|(axis, size)| **size == 0 && !may_be(*axis)) {
+            Some((axis, _)) => Err(BoundError::Empty { name: name(), shape: input.shape.clone(), axis }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bytes that this process may use: as its container says, or else all that the machine has.
+pub(crate) fn memory() -> u64 {
+    container().into_iter().chain(machine()).min().unwrap_or(u64::MAX)
+}
+
+/// What the model and its runs may have of it: what is left beside what is held for clients, a quarter. None without a
+/// container: a person's machine has other ways to say no.
+pub fn run_memory() -> Option<u64> {
+    let most = machine().unwrap_or(u64::MAX);
+    // In version 1, a number beyond every machine is no limit.
+    container().filter(|limit| *limit < most).map(|limit| limit / 4 * 3)
+}
+
+fn container() -> Option<u64> {
+    let limits = MEMORY_LIMITS.iter().filter_map(|path| fs::read_to_string(path).ok());
+    // `max` is no limit.
+    limits.filter_map(|text| text.trim().parse().ok()).min()
+}
+
+fn machine() -> Option<u64> {
+    machine_bytes(&fs::read_to_string(MACHINE).ok()?)
+}
+
+/// The line `MemTotal:  16318412 kB`.
+fn machine_bytes(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use modelwright_contract::signature::TensorSpec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tensor::Datatype;
+
+    fn bounds(max_rows: u64, max_elements: u64) -> Bounds {
+        let tensor = |name: &str, shape: &[i64]| TensorSpec {
+            name: name.to_owned(),
+            datatype: "UINT8".to_owned(),
+            shape: shape.to_vec(),
+        };
+        let inputs = vec![
+            tensor("x", &[-1, 4]),
+            tensor("past", &[-1, 2, -1, -1]),
+            tensor("fixed", &[3, 0]),
+            tensor("any", &[]),
+        ];
+        let named = [vec![true, false], vec![true, false, true, false], vec![false; 2], vec![]];
+        let limits = ServingLimits {
+            max_rows: Some(max_rows),
+            max_elements: Some(max_elements),
+            ..ServingLimits::default()
+        };
+        Bounds::new(&limits, &Signature { inputs, outputs: Vec::new() }, &named)
+    }
+
+    fn input(name: &str, shape: &[i64]) -> Tensor {
+        let data = vec![0; element_count(shape).unwrap_or(0).min(1000)].into();
+        Tensor { name: name.to_owned(), datatype: Datatype::Uint8, shape: shape.to_vec(), data }
+    }
+
+    fn refusal(bounds: &Bounds, name: &str, shape: &[i64]) -> String {
+        bounds.check(&[input(name, shape)]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_request_beyond_a_bound_is_refused_with_the_input_its_figure_and_the_bound() {
+        let bounds = bounds(8, 100);
+        for (name, shape) in
+            [("x", vec![1, 4]), ("x", vec![8, 4]), ("past", vec![1, 2, 10, 5]), ("any", vec![100])]
+        {
+            assert_eq!(bounds.check(&[input(name, &shape)]), Ok(()), "{name} {shape:?}");
+        }
+        assert_eq!(
+            refusal(&bounds, "x", &[9, 4]),
+            "input \"x\" has 9 rows, at most 8 are taken in one request; send fewer at once, or raise serving.maxRows"
+        );
+        assert_eq!(
+            refusal(&bounds, "past", &[1, 2, 10, 6]),
+            "input \"past\" of shape [1,2,10,6] has 120 elements, at most 100 are taken in an input; send less at once, \
+             or raise serving.maxElements"
+        );
+        // a fixed first axis counts no rows
+        assert!(refusal(&bounds, "any", &[101]).contains("101 elements"));
+        let second = [input("x", &[1, 4]), input("past", &[1, 2, 1000, 1])];
+        assert!(bounds.check(&second).unwrap_err().to_string().starts_with("input \"past\""));
+    }
+
+    #[test]
+    fn an_axis_without_elements_is_taken_only_where_the_model_declares_it() {
+        let bounds = bounds(8, 100);
+        assert_eq!(bounds.check(&[input("fixed", &[3, 0])]), Ok(()), "a size of 0");
+        assert_eq!(
+            bounds.check(&[input("past", &[1, 2, 0, 5])]),
+            Ok(()),
+            "a named length, as of what was before"
+        );
+        for (name, shape, axis) in [
+            ("x", vec![0, 4], 0),
+            ("past", vec![0, 2, 1, 1], 0),
+            ("past", vec![1, 2, 1, 0], 3),
+            ("any", vec![0], 0),
+            ("any", vec![1, 0], 1),
+        ] {
+            let message = refusal(&bounds, name, &shape);
+            assert!(message.contains(&format!("whose axis {axis} is 0")), "{name} {shape:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_machines_memory_is_read_and_bounds_come_from_it() {
+        assert_eq!(machine_bytes("MemTotal:       16318412 kB\nMemFree: 1 kB"), Some(16_318_412 * 1024));
+        assert_eq!(machine_bytes("MemFree: 1 kB"), None);
+        let found = memory();
+        assert!((64 * 1024 * 1024..1 << 50).contains(&found), "{found}");
+        let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
+        let (rows, elements) = Bounds::new(&ServingLimits::default(), &signature, &[]).most();
+        assert_eq!((rows, elements), (found / 1024, found / 64));
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_is_within_both_bounds(
+            shape in prop::collection::vec(prop_oneof![0_i64..200, Just(i64::MAX), Just(1 << 32)], 0..5),
+            max_rows in 1_u64..100, max_elements in 1_u64..1000,
+        ) {
+            let bounds = bounds(max_rows, max_elements);
+            for name in ["x", "past", "any"] {
+                if bounds.check(&[input(name, &shape)]).is_ok() {
+                    let elements = element_count(&shape).unwrap() as u64;
+                    prop_assert!(elements <= max_elements);
+                    let counts = name != "any";
+                    prop_assert!(!counts || shape.first().is_none_or(|rows| rows.unsigned_abs() <= max_rows));
+                }
+            }
+        }
+    }
+}
