@@ -19,6 +19,7 @@ pub mod fetch;
 pub mod names;
 pub mod publish;
 pub mod report;
+pub mod rows;
 pub mod serving;
 pub mod signature;
 pub mod status;
