@@ -9,7 +9,7 @@ use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
 use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
-        model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, Signature, Tensor},
+        model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowIndependence, Signature, Tensor},
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
     events::truncated,
@@ -26,6 +26,9 @@ const MAX_METRICS: usize = 32;
 const MAX_CANDIDATES: usize = 20;
 /// Longest name or number of an evaluation, in bytes.
 const MAX_WORD: usize = 64;
+/// Longest name of a node, and longest reason, that a version holds.
+const MAX_NODE: usize = 64;
+const MAX_REASON: usize = 160;
 
 /// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
 pub fn build_version(
@@ -51,6 +54,11 @@ pub fn build_version(
             inputs: tensors(&publish.signature.inputs),
             outputs: tensors(&publish.signature.outputs),
         },
+        row_independence: publish.row_independence.as_ref().map(|rows| RowIndependence {
+            independent: rows.independent,
+            node: rows.node.as_deref().map(|node| truncated(node, MAX_NODE)),
+            reason: rows.reason.as_deref().map(|reason| truncated(reason, MAX_REASON)),
+        }),
         evaluation: evaluation(model, reports),
         golden_samples: GoldenSamples {
             count: publish.golden_count,
