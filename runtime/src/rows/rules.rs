@@ -423,12 +423,13 @@ pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
         Rule::Wrong => {
             let first = call.given().find_map(|value| value.sizes.clone());
             let sizes = first.unwrap_or_else(|| vec![Size::rows(), symbols.size()]);
-            let outputs = call.outputs();
-            let mut value = Value::new(Class::Rows(Place::on(0)), Some(sizes));
-            if let Some(first) = value.sizes.as_mut().and_then(|sizes| sizes.first_mut()) {
-                *first = Size::rows();
+            let place = call.given().find_map(Value::place).cloned().unwrap_or_else(|| Place::on(0));
+            let axis = place.axis;
+            let mut value = Value::new(Class::Rows(place), Some(sizes));
+            if let Some(size) = value.sizes.as_mut().and_then(|sizes| sizes.get_mut(axis)) {
+                *size = Size::rows();
             }
-            Ok(vec![value; outputs])
+            Ok(vec![value; call.outputs()])
         }
     }
 }
