@@ -61,36 +61,44 @@ def others(rows: NDArray[Any], seed: int) -> NDArray[Any]:
     return shuffled
 
 
-def agree(alone: Any, together: Any) -> bool:
-    """Whether both are one answer, up to rounding of its scale."""
+def agree(alone: Any, together: Any, scale: float) -> bool:
+    """Says whether both are one answer, up to rounding of its scale."""
     if isinstance(alone, list):
-        return bool(alone == together)
+        return len(alone) == len(together) and all(
+            one.keys() == other.keys() and all(abs(one[key] - other[key]) <= TOLERANCE * max(scale, 1) for key in one)
+            for one, other in zip(alone, together, strict=True)
+        )
     if alone.shape != together.shape or alone.dtype != together.dtype:
         return False
     if alone.dtype.kind != "f":
         return bool((alone == together).all())
-    room = (HALF_TOLERANCE if alone.dtype == np.float16 else TOLERANCE) * max(_scale(alone), 1e-30)
+    room = (HALF_TOLERANCE if alone.dtype == np.float16 else TOLERANCE) * max(scale, 1e-30)
     with np.errstate(invalid="ignore"):
         near = np.abs(alone.astype(np.float64) - together.astype(np.float64)) <= room
     return bool((near | (alone == together) | (np.isnan(alone) & np.isnan(together))).all())
 
 
-def _scale(values: NDArray[Any]) -> float:
-    finite = np.abs(values[np.isfinite(values)].astype(np.float64))
-    return float(finite.max()) if finite.size else 0.0
+def scale_of(values: list[Any]) -> float:
+    """Gives the largest number of an output over all rows."""
+    numbers = [value for value in values if not isinstance(value, list) and value.dtype.kind == "f" and value.size]
+    finite = [np.abs(value[np.isfinite(value)].astype(np.float64)) for value in numbers]
+    return max((float(value.max()) for value in finite if value.size), default=0.0)
 
 
-def row(value: Any, at: int) -> Any:
-    """One row of an output; a list of maps has one for each."""
-    return value[at : at + 1]
+class NotShared(Exception):
+    """No run of several rows is answered at all."""
 
 
 def difference(run: onnxruntime.InferenceSession, batch: Tensors, rest: Tensors, seed: int = 0) -> str | None:
     """Names the first output that a row has another one of among other rows than alone; None if none has.
-    Raises what ONNX Runtime raises on a single row."""
+
+    Raises what ONNX Runtime raises on a single row, and `NotShared`.
+    """
     count = next(iter(batch.values())).shape[0]
     names = [output.name for output in run.get_outputs()]
     alone = [run.run(None, {**rest, **{name: value[at : at + 1] for name, value in batch.items()}}) for at in range(count)]
+    scales = [scale_of([outputs[place] for outputs in alone]) for place in range(len(names))]
+    shared = 0
     for turn in range(3):
         order = np.random.default_rng(seed + turn).permutation(count)
         more = {name: others(value, seed + turn) for name, value in batch.items()} if turn else batch
@@ -99,6 +107,7 @@ def difference(run: onnxruntime.InferenceSession, batch: Tensors, rest: Tensors,
             together = run.run(None, {**rest, **joined})
         except Exception:  # noqa: BLE001: a run that fails is made again for each request
             continue
+        shared += 1
         for place, name in enumerate(names):
             value = together[place]
             total = 2 * count + 1
@@ -107,6 +116,8 @@ def difference(run: onnxruntime.InferenceSession, batch: Tensors, rest: Tensors,
             if isinstance(value, list) and len(value) != total:
                 return f"{name} has no {total} rows"
             for at, of in enumerate(order):
-                if not agree(row(alone[of][place], 0), row(value, at)):
+                if not agree(alone[of][place][:1], value[at : at + 1], scales[place]):
                     return name
+    if not shared:
+        raise NotShared
     return None

@@ -110,6 +110,8 @@ pub enum Setting {
     Integers(Vec<i64>),
     /// Floating-point numbers.
     Floats(Vec<f32>),
+    /// So many texts, which are not kept.
+    Texts(u32),
     /// A tensor.
     Tensor(Constant),
     /// A graph.
@@ -286,7 +288,7 @@ impl<S: BufRead + Seek> Reader<S> {
     fn read_attribute(&mut self, value: &Value, depth: usize) -> Result<Attribute> {
         let end = self.bytes(value)?;
         let (mut name, mut setting, mut kind) = (String::new(), Setting::Other, None);
-        let (mut integers, mut floats) = (Vec::new(), Vec::new());
+        let (mut integers, mut floats, mut texts) = (Vec::new(), Vec::new(), 0_u32);
         while let Some((field, value)) = self.field(end)? {
             match field {
                 1 => name = self.kept_text(&value)?,
@@ -300,6 +302,10 @@ impl<S: BufRead + Seek> Reader<S> {
                 }
                 7 => self.read_floats(&value, &mut floats)?,
                 8 => self.read_integers(&value, &mut integers)?,
+                9 => {
+                    texts = texts.saturating_add(1);
+                    self.skip(&value)?;
+                }
                 20 => kind = Some(self.number(&value)?),
                 21 => setting = Setting::Of(self.kept_text(&value)?),
                 _ => self.skip(&value)?,
@@ -309,6 +315,7 @@ impl<S: BufRead + Seek> Reader<S> {
         let setting = match (setting, kind) {
             (Setting::Other, Some(7)) => Setting::Integers(integers),
             (Setting::Other, Some(6)) => Setting::Floats(floats),
+            (Setting::Other, Some(8)) => Setting::Texts(texts),
             (Setting::Other, Some(2)) => Setting::Integer(0),
             (Setting::Other, Some(1)) => Setting::Float(0.0),
             (Setting::Other, None) if !integers.is_empty() => Setting::Integers(integers),

@@ -14,7 +14,7 @@ use super::{
     rules::{
         Output, Roles,
         Rule::{self, *},
-        Shape::{self as Sizes, Blocks, Conv, ConvTranspose, Global, Like, More, Pool, Rank, Same},
+        Shape::{self as Sizes, Blocks, Classes, Columns, Conv, ConvTranspose, Global, Like, More, Pool, Rank, Same},
     },
 };
 
@@ -247,15 +247,15 @@ pub static OPERATORS: &[Operator] = &[
     of(ML, "Imputer", roles("r", 2, &[rows_on(0, Same)]), Unknown, "[N, C]; [C] is one row"),
     of(ML, "LabelEncoder", EachElement, Unknown, "elementwise"),
     of(ML, "LinearClassifier", roles("r", 2, &[rows_on(0, Rank(1)), rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
-    of(ML, "LinearRegressor", roles("r", 2, &[rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
+    of(ML, "LinearRegressor", roles("r", 2, &[rows_on(0, Columns("targets"))]), Unknown, "[N, C]; [C] is one row"),
     of(ML, "Normalizer", roles("r", 2, &[rows_on(0, Same)]), Unknown, "[N, C]; [C] is one row"),
     of(ML, "OneHotEncoder", roles("r", 0, &[rows_on(0, More)]), Unknown, "an axis more at the end"),
     of(ML, "SVMClassifier", roles("r", 2, &[rows_on(0, Rank(1)), rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
     of(ML, "SVMRegressor", roles("r", 2, &[rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
     of(ML, "Scaler", roles("r", 2, &[rows_on(0, Same)]), Unknown, "[N, C]; [C] is one row"),
-    of(ML, "TreeEnsemble", roles("r", 2, &[rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
-    of(ML, "TreeEnsembleClassifier", roles("r", 2, &[rows_on(0, Rank(1)), rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
-    of(ML, "TreeEnsembleRegressor", roles("r", 2, &[rows_on(0, Rank(2))]), Unknown, "[N, C]; [C] is one row"),
+    of(ML, "TreeEnsemble", roles("r", 2, &[rows_on(0, Columns("n_targets"))]), Unknown, "[N, C]; [C] is one row"),
+    of(ML, "TreeEnsembleClassifier", roles("r", 2, &[rows_on(0, Rank(1)), rows_on(0, Classes)]), Unknown, "[N, C]; [C] is one row"),
+    of(ML, "TreeEnsembleRegressor", roles("r", 2, &[rows_on(0, Columns("n_targets"))]), Unknown, "[N, C]; [C] is one row"),
     of(ML, "ZipMap", roles("r", 2, &[rows_on(0, Rank(1))]), Unknown, "a map for each row"),
     of(MICROSOFT, "Attention", roles("rwwrpbw", 0, &[rows_on(0, Rank(3)), rows_on(1, Rank(5))]), Unknown, "batch_size first; of past and present second"),
     of(MICROSOFT, "BiasGelu", Elementwise, Unknown, "the bias is broadcast"),

@@ -1,9 +1,12 @@
 //! Operators whose inputs and outputs have their rows on axes that the operator fixes.
 
 use super::{Call, Outcome, alike, rows, sizes, windows::Windows};
-use crate::rows::{
-    size::{Size, Symbols},
-    value::{Class, Place, Value},
+use crate::{
+    onnx::graph::Setting,
+    rows::{
+        size::{Size, Symbols},
+        value::{Class, Place, Value},
+    },
 };
 
 /// Where inputs and outputs have their rows.
@@ -49,6 +52,10 @@ pub enum Shape {
     Blocks,
     /// Each element becomes a row's axis more at the end.
     More,
+    /// A column for each class of a forest, which has a label for each.
+    Classes,
+    /// As many columns as an attribute says, which is 1 if it is not there.
+    Columns(&'static str),
 }
 
 pub fn apply(call: &Call<'_>, symbols: &mut Symbols, roles: &Roles) -> Outcome {
@@ -125,6 +132,16 @@ fn shape(call: &Call<'_>, symbols: &mut Symbols, shape: Shape, first: &Value) ->
         Shape::Same => all.clone(),
         Shape::Like => all.iter().map(|_| symbols.size()).collect(),
         Shape::Rank(rank) => (0..rank).map(|_| symbols.size()).collect(),
+        Shape::Classes => {
+            let labels = |name: &str| match call.setting(name)? {
+                Setting::Texts(count) if *count > 0 => Some(i64::from(*count)),
+                Setting::Integers(labels) if !labels.is_empty() => i64::try_from(labels.len()).ok(),
+                _ => None,
+            };
+            let count = labels("classlabels_strings").or_else(|| labels("classlabels_int64s"));
+            vec![symbols.size(), count.map_or_else(|| symbols.size(), Size::of)]
+        }
+        Shape::Columns(name) => vec![symbols.size(), Size::of(call.integer(name).unwrap_or(1))],
         Shape::More => all.iter().cloned().chain([symbols.size()]).collect(),
         Shape::Global => {
             let channels = all.get(1).cloned().unwrap_or_else(|| symbols.size());

@@ -10,8 +10,8 @@ const TAKES_ROWS: &str = "it takes some rows and leaves others";
 const MET: &str = "rows meet other rows";
 const JOINED: &str = "it puts rows behind other rows";
 const FIXED: &str = "a constant has another value for each row";
-/// From here on, the end of a stretch is that of any axis.
-const FAR: i64 = i32::MAX as i64;
+/// From here on, the end of a stretch is that of any axis: tf2onnx writes a thousand million.
+const FAR: i64 = 1_000_000_000;
 
 pub fn concat(call: &Call<'_>, symbols: &mut Symbols, parts: &[&Value]) -> Outcome<Value> {
     let class = alike(parts.iter().copied())?;

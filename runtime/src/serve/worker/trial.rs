@@ -13,8 +13,9 @@ use crate::{
     tensor::{Datatype, Tensor},
 };
 
-/// Most samples that are tried.
-const SAMPLES: usize = 4;
+/// Most samples that are tried, as they are and at every scale.
+const SAMPLES: usize = 8;
+const SCALED_SAMPLES: usize = 4;
 /// What numbers of a sample are multiplied with. A scale that is computed over rows shows where rows have different ones.
 const SCALES: [f64; 3] = [1.0, 0.3, 100.0];
 /// A second order is tried if the first took less.
@@ -78,8 +79,8 @@ fn alone(session: &Session, samples: &[Vec<Tensor>], max_rows: u32) -> Result<Ve
     let joined = |inputs: &Vec<Tensor>| {
         samples.first().is_some_and(|first| joins(&[first], inputs, i64::from(max_rows)) || inputs == first)
     };
-    for inputs in samples.iter().filter(|inputs| joined(inputs)).take(SAMPLES) {
-        for scale in SCALES {
+    for (number, inputs) in samples.iter().filter(|inputs| joined(inputs)).take(SAMPLES).enumerate() {
+        for scale in SCALES.into_iter().take(if number < SCALED_SAMPLES { SCALES.len() } else { 1 }) {
             let scaled: Vec<Tensor> = inputs.iter().map(|input| scaled(input, scale)).collect();
             if all.iter().any(|known| known.inputs == scaled) {
                 continue;
