@@ -7,6 +7,7 @@
 //! followed, too ([`numbers`]). What an operator does to that says one row of [`table`]; [`rules`] are the few kinds of it, and
 //! [`walk`] goes through the graph. Whatever is not known mixes rows: a wrong no costs speed, a wrong yes a wrong answer.
 
+mod frozen;
 pub mod numbers;
 pub mod rules;
 pub mod size;

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, rc::Rc};
 
 use super::{
-    numbers,
+    frozen, numbers,
     rules::{self, Call, Outcome, Rule, axis, rows, stored},
     size::{Size, Symbols},
     table::Operator,
@@ -254,7 +254,9 @@ impl<'a> Walk<'a> {
                 inner.set(&port.name, value);
             }
             let outputs = self.graph(body, &mut inner, Frame { depth: frame.depth + 1, ..frame });
-            if !outputs.first().is_some_and(Value::is_constant) {
+            let fixed = outputs.first().is_some_and(Value::is_constant);
+            let value = |name: &str| inner.get(name).cloned();
+            if !fixed && !frozen::leaves_rows_that_are_done(body, count, value) {
                 return Err(COUNTED);
             }
             let mut stays = true;

@@ -600,6 +600,21 @@ fn graphs_within(all: &mut Cases) {
     }));
     all.no("Loop until a row says so", "Loop", times().node("Loop", "times _ x", "y", &[("body", stops)]));
 
+    let frozen = |active: &str, kept: &str, more: &str| {
+        let made = graph().numbers("zero", &[], &[0]).node("Mul", "v half", "changed", &[]);
+        let made = made.node("ReduceMax", "v", "largest", &[("axes", ints(&[1]))]).node("Greater", active, "active", &[]);
+        let made = made.node("Where", kept, "w", &[]).node("Cast", "active", "number", &[("to", int(1))]);
+        let made = made.node("ReduceMax", "number", "most", &[("keepdims", int(0))]).node("Greater", "most zero", "goes", &[]);
+        let ports = ["i", "go", "v"].map(|name| Port { name: name.to_owned(), shape: None });
+        let body = Setting::Graph(Box::new(Graph { inputs: ports.to_vec(), ..made.graph(&format!("goes w{more}")) }));
+        let made = times().weights("half", &[]).weights("limit", &[]);
+        made.node("Loop", "times _ x", if more.is_empty() { "y" } else { "z y" }, &[("body", body)])
+    };
+    all.yes("Loop until all rows are done", frozen("largest limit", "active changed v", ""));
+    all.no("Loop that changes rows that are done", "Loop", frozen("largest limit", "active v changed", ""));
+    all.no("Loop whose rows are done by its turns", "Loop", frozen("largest i", "active changed v", ""));
+    all.no("Loop that shows its turns", "Loop", frozen("largest limit", "active changed v", " w"));
+
     let scan = |carried: &str, states: &str, inputs: &str| {
         let made = graph().node(carried, states, "state_out", &[]).node("Sub", "row state", "out", &[]);
         let ports = ["state", "row"].map(|name| Port { name: name.to_owned(), shape: None });
