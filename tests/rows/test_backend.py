@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from held import Tensors, Verdict, difference, session, verdict
+from held import NotShared, Tensors, Verdict, difference, session, verdict
 from onnx import numpy_helper
 
-# Operators whose models hold no rows at all, whatever is made of them, count as cases without a batch.
-LEAST_YES = 500
+# What a table that says no to everything, or yes, does not reach.
+LEAST_YES, LEAST_NO = 900, 300
 
 
 def collect() -> list[Any]:
@@ -67,7 +67,10 @@ def variants(case: Any) -> list[tuple[str, onnx.ModelProto, Tensors]]:
     return made
 
 
-def judge(made: tuple[str, onnx.ModelProto, Tensors], folder: Path) -> tuple[str, str, Verdict | None, str | None]:
+Judged = tuple[str, str, Verdict | None, str | None]
+
+
+def judge(made: tuple[str, onnx.ModelProto, Tensors], folder: Path) -> Judged:
     """Gives the case's name, what became of it, the verdict, and what differs."""
     name, model, batch = made
     path = folder / f"{name}.onnx"
@@ -77,31 +80,30 @@ def judge(made: tuple[str, onnx.ModelProto, Tensors], folder: Path) -> tuple[str
         return name, "not loaded by ONNX Runtime", None, None
     try:
         differs = difference(session(str(path)), batch, {})
+    except NotShared:
+        return name, "of a fixed number of rows", found, None
     except Exception as error:  # noqa: BLE001: whatever ONNX Runtime raises
         return name, "not answered for a single row", found, str(error)
     return name, "judged", found, differs
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, Verdict | None, str | None]]:
-    folder = tmp_path_factory.mktemp("cases")
-    made = [variant for case in collect() for variant in variants(case)]
+def hold(made: list[tuple[str, onnx.ModelProto, Tensors]], folder: Path) -> collections.Counter[str]:
+    """Judges all, and fails where the graph says yes and a row says no."""
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda one: judge(one, folder), made))
-
-
-def test_where_the_graph_says_yes_a_row_has_its_answer_whoever_shares_the_run(
-    judged: list[tuple[str, str, Verdict | None, str | None]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    wrong = [
-        f"{name}: {differs}"
-        for name, what, found, differs in judged
-        if what == "judged" and found is not None and found.independent and differs
-    ]
-    counts = collections.Counter(
-        what if found is None or what != "judged" else ("yes" if found.independent else "no") for _, what, found, _ in judged
-    )
-    with capsys.disabled():
-        print(f"\nrows of {len(judged)} backend cases: " + ", ".join(f"{count} {what}" for what, count in counts.most_common()))
+        judged = list(pool.map(lambda one: judge(one, folder), made))
+    wrong = [f"{name}: {differs}" for name, what, found, differs in judged if what == "judged" and found and found.independent and differs]
     assert not wrong, "\n".join(wrong)
-    assert counts["yes"] >= LEAST_YES, counts
+    counts = collections.Counter(what if what != "judged" or found is None else str(found)[:3].strip(":") for _, what, found, _ in judged)
+    print(f"rows of {len(judged)} backend cases: " + ", ".join(f"{count} {what}" for what, count in counts.most_common()))
+    return counts
+
+
+@pytest.mark.full
+def test_where_the_graph_says_yes_a_row_has_its_answer_whoever_shares_the_run(tmp_path: Path) -> None:
+    counts = hold([variant for case in collect() for variant in variants(case)], tmp_path)
+    assert counts["yes"] >= LEAST_YES and counts["no"] >= LEAST_NO, counts
+
+
+def test_of_some_cases_too(tmp_path: Path) -> None:
+    counts = hold([variant for case in collect()[::40] for variant in variants(case)], tmp_path)
+    assert counts["yes"] >= LEAST_YES // 50 and counts["no"] >= LEAST_NO // 60, counts
