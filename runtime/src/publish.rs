@@ -21,7 +21,10 @@ use std::{
 };
 
 use modelwright_contract::{
-    artifact::{METADATA_DIRECTORY, MODEL_FILE}, names, publish::PublishConfig, report::PublishReport,
+    artifact::{METADATA_DIRECTORY, MODEL_FILE},
+    names,
+    publish::PublishConfig,
+    report::PublishReport,
 };
 
 pub use error::{PublishError, Refusal};

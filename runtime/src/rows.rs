@@ -74,7 +74,11 @@ fn judge(model: &Model, operators: &[Operator]) -> Result<(), Cause> {
         inputs += 1;
     }
     if inputs == 0 {
-        return Err(Cause { node: String::new(), operator: String::new(), reason: "it has no input".to_owned() });
+        return Err(Cause {
+            node: String::new(),
+            operator: String::new(),
+            reason: "it has no input".to_owned(),
+        });
     }
     let outputs = walk.run(&mut scope);
     for (port, value) in model.graph.outputs.iter().zip(outputs) {

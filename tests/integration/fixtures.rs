@@ -92,7 +92,10 @@ pub fn publish_report(digest: char) -> PublishReport {
         golden_count: 8,
         golden_tolerance: "0.0001".into(),
         golden_source: GoldenSource::Synthetic,
-        row_independence: Some(RowIndependence::not(Some("sum"), "ReduceSum: it computes along the axis of the rows")),
+        row_independence: Some(RowIndependence::not(
+            Some("sum"),
+            "ReduceSum: it computes along the axis of the rows",
+        )),
         metrics: BTreeMap::new(),
     }
 }

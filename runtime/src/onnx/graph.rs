@@ -548,7 +548,9 @@ fn numbers(kind: u64, sizes: &[i64], elements: Elements) -> Option<Numbers> {
         }
         (11, Some(raw)) => Numbers::Floats(chunks(&raw).map(f64::from_le_bytes).collect()),
         (2 | 9, Some(raw)) => Numbers::Integers(raw.into_iter().map(i64::from).collect()),
-        (3, Some(raw)) => Numbers::Integers(chunks(&raw).map(|byte| i8::from_le_bytes(byte).into()).collect()),
+        (3, Some(raw)) => {
+            Numbers::Integers(chunks(&raw).map(|byte| i8::from_le_bytes(byte).into()).collect())
+        }
         (6, Some(raw)) => {
             Numbers::Integers(chunks(&raw).map(|bytes| i32::from_le_bytes(bytes).into()).collect())
         }

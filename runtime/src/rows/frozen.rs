@@ -9,13 +9,18 @@ use super::value::Value;
 use crate::onnx::graph::{Graph, Node, Setting};
 
 /// Whether a loop's graph is one of these; `value` gives a value of its last turn.
-pub fn leaves_rows_that_are_done(body: &Graph, carried: usize, value: impl Fn(&str) -> Option<Value>) -> bool {
+pub fn leaves_rows_that_are_done(
+    body: &Graph,
+    carried: usize,
+    value: impl Fn(&str) -> Option<Value>,
+) -> bool {
     judge(body, carried, value).is_some()
 }
 
 fn judge(body: &Graph, carried: usize, value: impl Fn(&str) -> Option<Value>) -> Option<()> {
     let made_by = |name: &String| body.nodes.iter().find(|node| node.outputs.first() == Some(name));
-    let of = |node: &Node, operator: &str| (node.domain.is_empty() && node.operator == operator).then_some(());
+    let of =
+        |node: &Node, operator: &str| (node.domain.is_empty() && node.operator == operator).then_some(());
     if body.outputs.len() != carried + 1 || carried == 0 {
         return None;
     }

@@ -106,7 +106,8 @@ pub fn follow(rule: Rule, how: Numbers, call: &Call<'_>, outputs: &mut [Value], 
         if !matches!(output.class, Class::Constant | Class::Count) {
             continue;
         }
-        let Some(sizes) = known(output).filter(|_| output.count().is_some_and(|count| count <= MAX_NUMBERS)) else {
+        let Some(sizes) = known(output).filter(|_| output.count().is_some_and(|count| count <= MAX_NUMBERS))
+        else {
             continue;
         };
         let numbers = match how {
@@ -156,7 +157,8 @@ fn moved(rule: Rule, call: &Call<'_>, sizes: &[usize], which: usize) -> Option<V
             let taken = |place: &[usize]| -> Number {
                 let at = index.at(place.get(along..along + ahead)?)?.constant()?;
                 let at = usize::try_from(if at < 0 { at + size } else { at }).ok()?;
-                let from = place.get(..along)?.iter().chain([&at]).chain(place.get(along + ahead..)?).copied();
+                let from =
+                    place.get(..along)?.iter().chain([&at]).chain(place.get(along + ahead..)?).copied();
                 first.at(&from.collect::<Vec<_>>())
             };
             Some(places(sizes).map(|place| taken(&place)).collect())
@@ -210,7 +212,12 @@ fn moved(rule: Rule, call: &Call<'_>, sizes: &[usize], which: usize) -> Option<V
     }
 }
 
-fn each(arithmetic: Arithmetic, call: &Call<'_>, sizes: &[usize], symbols: &mut Symbols) -> Option<Vec<Number>> {
+fn each(
+    arithmetic: Arithmetic,
+    call: &Call<'_>,
+    sizes: &[usize],
+    symbols: &mut Symbols,
+) -> Option<Vec<Number>> {
     let inputs: Vec<Small<'_>> = call.given().map(Small::of).collect::<Option<_>>()?;
     let to = call.integer("to");
     let mut numbers = Vec::new();
@@ -219,7 +226,9 @@ fn each(arithmetic: Arithmetic, call: &Call<'_>, sizes: &[usize], symbols: &mut 
         numbers.push(match found.as_slice() {
             [Some(a)] => one(arithmetic, a, to, symbols),
             [Some(a), Some(b)] => two(arithmetic, a, b, symbols),
-            [condition, a, b] if arithmetic == Arithmetic::Where => choice(condition.as_ref(), a.as_ref(), b.as_ref()),
+            [condition, a, b] if arithmetic == Arithmetic::Where => {
+                choice(condition.as_ref(), a.as_ref(), b.as_ref())
+            }
             _ => None,
         });
     }
@@ -232,7 +241,9 @@ const KEEPS_INTEGERS: [i64; 6] = [1, 6, 7, 11, 12, 13];
 fn one(arithmetic: Arithmetic, a: &Size, to: Option<i64>, symbols: &mut Symbols) -> Number {
     let unknown = |symbols: &mut Symbols| (!a.has_rows()).then(|| symbols.number());
     match arithmetic {
-        Arithmetic::Cast if to.is_some_and(|to| KEEPS_INTEGERS.contains(&to)) && symbols.is_whole(a) => Some(a.clone()),
+        Arithmetic::Cast if to.is_some_and(|to| KEEPS_INTEGERS.contains(&to)) && symbols.is_whole(a) => {
+            Some(a.clone())
+        }
         Arithmetic::Round if symbols.is_whole(a) => Some(a.clone()),
         Arithmetic::Cast if to == Some(9) => match symbols.equal(a, &Size::of(0)) {
             Some(is_zero) => Some(Size::of(i64::from(!is_zero))),

@@ -248,7 +248,11 @@ impl<'a> Call<'a> {
 
     /// All inputs that are there beside those at some places.
     pub fn others<'b>(&'b self, places: &'b [usize]) -> impl Iterator<Item = &'b Value> {
-        self.inputs.iter().enumerate().filter(|(at, _)| !places.contains(at)).filter_map(|(_, value)| value.as_ref())
+        self.inputs
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !places.contains(at))
+            .filter_map(|(_, value)| value.as_ref())
     }
 
     /// Holds if everything beside the inputs at some places is constant.

@@ -14,7 +14,10 @@ use super::{
     rules::{
         Output, Roles,
         Rule::{self, *},
-        Shape::{self as Sizes, Blocks, Classes, Columns, Conv, ConvTranspose, Global, Like, More, Pool, Rank, Same},
+        Shape::{
+            self as Sizes, Blocks, Classes, Columns, Conv, ConvTranspose, Global, Like, More, Pool, Rank,
+            Same,
+        },
     },
 };
 

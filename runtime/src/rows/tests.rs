@@ -67,8 +67,14 @@ fn every_operator_has_one_row_with_its_source() {
 /// Two nodes of any operators over the corpus' own graphs: nothing that a file may say makes the walk panic.
 fn any_graph() -> impl Strategy<Value = graph::Model> {
     let count = cases().len();
-    (0..count, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), -4_i64..5).prop_map(
-        |(which, operator, node, input, number)| {
+    (
+        0..count,
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        -4_i64..5,
+    )
+        .prop_map(|(which, operator, node, input, number)| {
             let mut model = cases().swap_remove(which).model;
             let row = &OPERATORS[operator.index(OPERATORS.len())];
             let names: Vec<String> = model.graph.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
@@ -86,8 +92,7 @@ fn any_graph() -> impl Strategy<Value = graph::Model> {
                 }
             }
             model
-        },
-    )
+        })
 }
 
 proptest! {

@@ -114,8 +114,7 @@ impl<'a> Walk<'a> {
             node.inputs.iter().map(|name| (!name.is_empty()).then(|| read(scope, name))).collect();
         let domain = plain(&node.domain);
         let known = self.operators.get(&(domain, node.operator.as_str())).copied();
-        let function =
-            self.functions.get(&(domain, node.operator.as_str(), node.overload.as_str())).copied();
+        let function = self.functions.get(&(domain, node.operator.as_str(), node.overload.as_str())).copied();
         let row = match (known, function) {
             (None, Some(function)) => return self.function(node, function, inputs, frame),
             (Some(_), Some(_)) => return mixed("a function of the model has the name of a known operator"),
@@ -132,7 +131,9 @@ impl<'a> Walk<'a> {
         };
         let is_control = matches!(row.rule, Rule::If | Rule::Loop | Rule::Scan);
         let mut outputs = match outcome {
-            Ok(outputs) if outputs.iter().any(|value| matches!(value.class, Class::Mixed(_))) && !is_control => {
+            Ok(outputs)
+                if outputs.iter().any(|value| matches!(value.class, Class::Mixed(_))) && !is_control =>
+            {
                 outputs
             }
             Ok(outputs) => outputs,
@@ -408,7 +409,9 @@ fn is_settled(before: &Value, both: &Value, after: &Value) -> bool {
 fn is_passed_on(graph: &Graph, at: usize) -> bool {
     let (Some(input), Some(output)) = (graph.inputs.get(at), graph.outputs.get(at)) else { return false };
     let copied = |node: &Node| {
-        node.operator == "Identity" && node.inputs.first() == Some(&input.name) && node.outputs.first() == Some(&output.name)
+        node.operator == "Identity"
+            && node.inputs.first() == Some(&input.name)
+            && node.outputs.first() == Some(&output.name)
     };
     input.name == output.name || graph.nodes.iter().any(copied)
 }

@@ -270,7 +270,9 @@ fn shares_runs(
     let independence = rows::of_file(graph);
     let why = format!("rows independent: {independence}");
     let why = match (independence.independent, settings.rows_independent) {
-        (false, Some(true)) => format!("serving.batching.rowsIndependent is true, although by its graph {why}"),
+        (false, Some(true)) => {
+            format!("serving.batching.rowsIndependent is true, although by its graph {why}")
+        }
         (false, _) => return Err(why),
         (true, _) => why,
     };

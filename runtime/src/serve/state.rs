@@ -12,7 +12,11 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use modelwright_contract::{serving::ServingLimits, signature::Signature, status::{ServeStatus, SharedRuns}};
+use modelwright_contract::{
+    serving::ServingLimits,
+    signature::Signature,
+    status::{ServeStatus, SharedRuns},
+};
 
 use super::{about::About, drain::Observed, settings::Settings, worker::Worker};
 use crate::metrics::{Gauges, Metrics};

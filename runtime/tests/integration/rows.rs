@@ -40,7 +40,10 @@ fn requests_share_runs_of_a_model_whose_graph_shows_independent_rows() {
     assert_eq!(said["shared"], true, "{said}");
     assert_eq!(said["reason"], "rows independent: yes");
     assert_eq!(serving.wait_for("requests share runs")["reason"], "rows independent: yes");
-    assert_eq!(serving.client().get("/v2/models/m/config").json()["max_shared_rows"], 64);
+    assert_eq!(
+        serving.client().get("/v2/models/m/config").json()["parameters"]["max_shared_rows"]["string_value"],
+        "64"
+    );
 }
 
 #[test]
@@ -82,7 +85,10 @@ fn the_trial_refuses_what_the_users_own_word_lets_pass() {
     let folder = tempfile::tempdir().unwrap();
     let (_, said) = said(&folder, &quantized(), &["--rows-independent", "true"]);
     assert_eq!(said["shared"], false, "{said}");
-    assert!(said["reason"].as_str().unwrap().contains("in a trial, \"y\" of a row was another one"), "{said}");
+    assert!(
+        said["reason"].as_str().unwrap().contains("in a trial, \"y\" of a row was another one"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -91,7 +97,12 @@ fn the_users_own_word_goes_for_the_graph() {
     let counted = of_x(&[
         node("Size", &["x"], &["size"], &[]),
         node("Mul", &["size", "nothing"], &["none"], &[]),
-        node("Cast", &["none"], &["zero"], &bytes(5, [bytes(1, "to"), number(3, FLOAT), number(20, 2)].concat())),
+        node(
+            "Cast",
+            &["none"],
+            &["zero"],
+            &bytes(5, [bytes(1, "to"), number(3, FLOAT), number(20, 2)].concat()),
+        ),
         node("Add", &["x", "zero"], &["y"], &[]),
         constant("nothing", INT64, &[], &0_i64.to_le_bytes()),
     ]);

@@ -126,7 +126,12 @@ fn only_a_model_that_answers_rows_together_as_alone_passes_the_trial() {
 fn a_trial_finds_what_only_rows_of_several_scales_or_a_full_run_show() {
     // x less the mean of all rows, if one of them is above 50: only a scaled row is.
     let samples = [[0.5_f32, 1.0, 0.25], [0.25, 0.5, 0.75]].map(|numbers| {
-        vec![tensor("x", Datatype::Fp32, &[1, 3], numbers.iter().flat_map(|number| number.to_le_bytes()).collect())]
+        vec![tensor(
+            "x",
+            Datatype::Fp32,
+            &[1, 3],
+            numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        )]
     });
     let model = [
         node("ReduceMax", &["x"], &["most"], &[]),
@@ -143,7 +148,12 @@ fn a_trial_finds_what_only_rows_of_several_scales_or_a_full_run_show() {
     let model = [
         node("Shape", &["x"], &["sizes"], &[]),
         node("ReduceMax", &["sizes"], &["rows"], &[]),
-        node("Cast", &["rows"], &["count"], &bytes(5, [bytes(1, "to"), number(3, 1), number(20, 2)].concat())),
+        node(
+            "Cast",
+            &["rows"],
+            &["count"],
+            &bytes(5, [bytes(1, "to"), number(3, 1), number(20, 2)].concat()),
+        ),
         node("Max", &["count", "bound"], &["scale"], &[]),
         node("Div", &["x", "scale"], &["y"], &[]),
         constant("bound", FLOAT, &[], &floats(&[31.0])),

@@ -9,7 +9,10 @@ use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
 use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
-        model_version::{Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowIndependence, Signature, Tensor},
+        model_version::{
+            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowIndependence, Signature,
+            Tensor,
+        },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
     events::truncated,

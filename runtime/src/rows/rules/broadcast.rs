@@ -51,7 +51,9 @@ pub fn elementwise(symbols: &mut Symbols, values: &[&Value]) -> Outcome<Value> {
         match &place {
             None => place = Some(moved),
             Some(first) if *first == moved => {}
-            Some(_) => return Err("rows meet other rows: they lie on different axes, aligned from the right"),
+            Some(_) => {
+                return Err("rows meet other rows: they lie on different axes, aligned from the right");
+            }
         }
     }
     let Some(place) = place else { return Err("rows get lost") };

@@ -24,7 +24,11 @@ fn contract(symbols: &mut Symbols, inputs: &[(&Value, Vec<Letter>)], output: &[L
     let mut place: Option<(Letter, Place)> = None;
     for (value, letters) in inputs {
         let Some(all) = value.sizes.as_ref() else {
-            return if class.is_some() { of_class(class, None, None) } else { Err("the shape of a value is not known") };
+            return if class.is_some() {
+                of_class(class, None, None)
+            } else {
+                Err("the shape of a value is not known")
+            };
         };
         if all.len() != letters.len() {
             return Err("its inputs do not fit each other");
@@ -69,8 +73,13 @@ fn contract(symbols: &mut Symbols, inputs: &[(&Value, Vec<Letter>)], output: &[L
             Some(place.moved(axis))
         }
     };
-    let size = |letter: &Letter| found.iter().find(|(known, _)| known == letter).map(|(_, size)| size.clone());
-    let sizes = output.iter().map(size).collect::<Option<Vec<Size>>>().ok_or("its output has an axis that no input has")?;
+    let size =
+        |letter: &Letter| found.iter().find(|(known, _)| known == letter).map(|(_, size)| size.clone());
+    let sizes = output
+        .iter()
+        .map(size)
+        .collect::<Option<Vec<Size>>>()
+        .ok_or("its output has an axis that no input has")?;
     of_class(class, place, Some(sizes))
 }
 
@@ -116,7 +125,8 @@ const PER_ROW: &str = "a scale or zero point is another for each row";
 pub fn matmul_integer(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     let (a, b) = (call.needed(0)?, call.needed(1)?);
     call.constant_beside(&[0, 1])?;
-    if a.place().is_some() && !one_number(call.input(2)) || b.place().is_some() && !one_number(call.input(3)) {
+    if a.place().is_some() && !one_number(call.input(2)) || b.place().is_some() && !one_number(call.input(3))
+    {
         return Err(PER_ROW);
     }
     product(symbols, a, b, (false, false))
@@ -183,7 +193,8 @@ pub fn cdist(call: &Call<'_>) -> Outcome<Value> {
 
 pub fn einsum(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     const UNREADABLE: &str = "its equation cannot be read";
-    let equation: String = call.text("equation").ok_or(UNREADABLE)?.chars().filter(|c| !c.is_whitespace()).collect();
+    let equation: String =
+        call.text("equation").ok_or(UNREADABLE)?.chars().filter(|c| !c.is_whitespace()).collect();
     let (terms, output) = match equation.split_once("->") {
         Some((terms, output)) => (terms, Some(output)),
         None => (equation.as_str(), None),
@@ -222,7 +233,9 @@ pub fn einsum(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
 /// The letters of a term, with so many in place of the dots.
 fn spell(term: &str, dots: u32) -> Option<Vec<Letter>> {
     let (before, after) = term.split_once("...").unwrap_or((term, ""));
-    let plain = |part: &str| part.chars().all(|c| c.is_ascii_alphabetic()).then(|| part.chars().map(u32::from).collect());
+    let plain = |part: &str| {
+        part.chars().all(|c| c.is_ascii_alphabetic()).then(|| part.chars().map(u32::from).collect())
+    };
     let (mut letters, after): (Vec<Letter>, Vec<Letter>) = (plain(before)?, plain(after)?);
     if term.contains("...") {
         letters.extend((0..dots).rev().map(|at| ALIGNED + at));

@@ -167,7 +167,8 @@ pub fn squeeze(call: &Call<'_>) -> Outcome<Value> {
         return Err("it removes the axis of the rows, which only a single row has with size 1");
     }
     let place = value.place();
-    let place = place.map(|place| place.moved(place.axis - axes.iter().filter(|at| **at < place.axis).count()));
+    let place =
+        place.map(|place| place.moved(place.axis - axes.iter().filter(|at| **at < place.axis).count()));
     let left = all.iter().enumerate().filter(|(at, _)| !axes.contains(at)).map(|(_, size)| size.clone());
     of_class(class, place, Some(left.collect()))
 }
@@ -193,7 +194,8 @@ pub fn unsqueeze(call: &Call<'_>) -> Outcome<Value> {
 
 /// A constant that is repeated on one axis for each row: every row has the same.
 fn repeated(class: &Class, sizes: Vec<Size>, rows_of: impl Fn(usize) -> Option<Place>) -> Outcome<Value> {
-    let with_rows: Vec<usize> = sizes.iter().enumerate().filter(|(_, size)| size.has_rows()).map(|(at, _)| at).collect();
+    let with_rows: Vec<usize> =
+        sizes.iter().enumerate().filter(|(_, size)| size.has_rows()).map(|(at, _)| at).collect();
     match (class, with_rows.as_slice()) {
         (Class::Constant, [axis]) => match rows_of(*axis) {
             Some(place) => rows(place, sizes),
@@ -286,7 +288,8 @@ pub fn range(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     };
     let value = match (start.constant(), limit.constant(), step.constant()) {
         (Some(start), Some(limit), Some(step)) if step != 0 => {
-            let count = (i128::from(limit) - i128::from(start) + i128::from(step) - i128::from(step.signum()))
+            let count = (i128::from(limit) - i128::from(start) + i128::from(step)
+                - i128::from(step.signum()))
                 / i128::from(step);
             let count = i64::try_from(count.max(0)).map_err(|_| TOO_LARGE)?;
             let value = Value::new(class, Some(vec![Size::of(count)]));

@@ -14,9 +14,7 @@ fn without(value: &Value, axes: &[usize], keep: bool) -> Outcome<Value> {
     let place = match value.place() {
         Some(place) if axes.contains(&place.axis) => return Err(ALONG_ROWS),
         Some(place) if keep => Some(place.clone()),
-        Some(place) => {
-            Some(place.moved(place.axis - axes.iter().filter(|axis| **axis < place.axis).count()))
-        }
+        Some(place) => Some(place.moved(place.axis - axes.iter().filter(|axis| **axis < place.axis).count())),
         None => None,
     };
     let left = sizes(value)?.iter().enumerate().filter_map(|(at, size)| match axes.contains(&at) {

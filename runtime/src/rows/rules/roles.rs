@@ -164,7 +164,8 @@ fn shape(call: &Call<'_>, symbols: &mut Symbols, shape: Shape, first: &Value) ->
             let kernel: Option<Vec<i64>> = filters.iter().skip(2).map(Size::constant).collect();
             let windows = Windows::of(call, kernel).filter(|_| call.integers("output_shape").is_none());
             let group = Size::of(call.integer("group").unwrap_or(1));
-            let channels = filters.get(1).and_then(|size| size.times(&group)).unwrap_or_else(|| symbols.size());
+            let channels =
+                filters.get(1).and_then(|size| size.times(&group)).unwrap_or_else(|| symbols.size());
             let more = call.integers("output_padding").unwrap_or_default();
             let spread = spatial().map(|(axis, size)| match &windows {
                 Some(windows) => windows.spread(axis, size, more, symbols),

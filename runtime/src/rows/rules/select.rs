@@ -18,7 +18,11 @@ pub fn concat(call: &Call<'_>, symbols: &mut Symbols, parts: &[&Value]) -> Outco
     let first = parts.first().ok_or("an input is missing")?;
     let all: Option<Vec<&Vec<Size>>> = parts.iter().map(|value| value.sizes.as_ref()).collect();
     let Some(all) = all else {
-        return if class.is_some() { of_class(class, None, None) } else { Err("the shape of a value is not known") };
+        return if class.is_some() {
+            of_class(class, None, None)
+        } else {
+            Err("the shape of a value is not known")
+        };
     };
     // Operator set 1 has a default.
     let along = axis(call.integer("axis").unwrap_or(1), sizes(first)?.len())?;
@@ -41,7 +45,13 @@ pub fn concat(call: &Call<'_>, symbols: &mut Symbols, parts: &[&Value]) -> Outco
     }
     match (together.get_mut(along), length) {
         (Some(size), Some(length)) => *size = length,
-        _ => return if class.is_some() { of_class(class, None, None) } else { Err("its inputs do not fit each other") },
+        _ => {
+            return if class.is_some() {
+                of_class(class, None, None)
+            } else {
+                Err("its inputs do not fit each other")
+            };
+        }
     }
     of_class(class, place, Some(together))
 }
@@ -238,7 +248,9 @@ pub fn gather_nd(call: &Call<'_>) -> Outcome<Value> {
     let last = of_index.len() - 1;
     let place = match (data.place(), index.place()) {
         (Some(first), Some(second)) if first == second && first.axis < batch => Some(first.clone()),
-        (Some(place), None) if batch == 0 && place.axis >= taken => Some(place.moved(last + place.axis - taken)),
+        (Some(place), None) if batch == 0 && place.axis >= taken => {
+            Some(place.moved(last + place.axis - taken))
+        }
         (Some(place), None) if place.axis < taken => return Err(TAKES_ROWS),
         (None, Some(place)) if batch == 0 && place.axis < last => Some(place.clone()),
         (None, None) => None,

@@ -15,7 +15,8 @@ pub fn reverse(call: &Call<'_>) -> Outcome<Value> {
         return of_class(class, None, value.sizes.clone());
     }
     let batch = axis(call.integer("batch_axis").unwrap_or(1), rank)?;
-    let place = value.place().filter(|place| place.axis == batch).ok_or("it reads along the axis of the rows")?;
+    let place =
+        value.place().filter(|place| place.axis == batch).ok_or("it reads along the axis of the rows")?;
     if lengths.place() != Some(&place.moved(0)) {
         return Err("its lengths are not those of the rows");
     }

@@ -30,7 +30,8 @@ pub fn pad(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     for (at, axis) in axes.iter().enumerate() {
         let ends: Option<(&Size, &Size)> =
             pads.as_ref().and_then(|pads: &Vec<Size>| Some((pads.get(at)?, pads.get(at + axes.len())?)));
-        let is_none = ends.is_some_and(|(start, end)| start.constant() == Some(0) && end.constant() == Some(0));
+        let is_none =
+            ends.is_some_and(|(start, end)| start.constant() == Some(0) && end.constant() == Some(0));
         if is_none {
             continue;
         }
@@ -67,7 +68,9 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     }
     let axes = match call.integers("axes") {
         None => (0..all.len()).collect(),
-        Some(named) => named.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<usize>>>()?,
+        Some(named) => {
+            named.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<usize>>>()?
+        }
     };
     let given: Option<Vec<f32>> = call.floats("scales").map(<[f32]>::to_vec);
     let mut sizes = all.clone();
@@ -76,7 +79,8 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         let target = targets.and_then(|targets| targets.numbers.as_ref()?.get(at)?.clone());
         let scale = scales.and_then(|scales| scales.numbers.as_ref()?.get(at)?.clone());
         #[expect(clippy::cast_possible_truncation, reason = "a small whole number")]
-        let whole = |scale: &f32| (scale.fract() == 0.0 && scale.abs() < 1e6).then_some(Size::of(*scale as i64));
+        let whole =
+            |scale: &f32| (scale.fract() == 0.0 && scale.abs() < 1e6).then_some(Size::of(*scale as i64));
         let scale = scale.or_else(|| given.as_ref()?.get(at).and_then(whole));
         let new = target.or_else(|| size.times(&scale?));
         if value.place().is_some_and(|place| place.axis == *axis) {
@@ -85,7 +89,9 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
             }
         } else {
             match new {
-                Some(new) if new.has_rows() && class.is_none() => return Err("a size depends on the number of rows"),
+                Some(new) if new.has_rows() && class.is_none() => {
+                    return Err("a size depends on the number of rows");
+                }
                 Some(new) => *size = new,
                 None if class.is_some() && targets.is_some_and(|targets| !targets.is_constant()) => {
                     return Err("its sizes are computed in a way that is not followed");
@@ -142,9 +148,7 @@ impl Windows {
     fn at(&self, axis: usize) -> Option<(i64, i64, i64)> {
         let window = self.dilations.get(axis)?.checked_mul(self.kernel.get(axis)? - 1)?.checked_add(1)?;
         let ends = match self.padding {
-            Padding::Given => {
-                self.pads.get(axis)?.checked_add(*self.pads.get(axis + self.kernel.len())?)?
-            }
+            Padding::Given => self.pads.get(axis)?.checked_add(*self.pads.get(axis + self.kernel.len())?)?,
             _ => 0,
         };
         Some((window, *self.strides.get(axis).filter(|stride| **stride > 0)?, ends))

@@ -58,7 +58,8 @@ impl Made {
         for name in list(inputs) {
             self.use_input(&name);
         }
-        let attribute = |(name, value): &(&str, Setting)| Attribute { name: (*name).to_owned(), value: value.clone() };
+        let attribute =
+            |(name, value): &(&str, Setting)| Attribute { name: (*name).to_owned(), value: value.clone() };
         self.0.nodes.push(Node {
             operator,
             domain: domain.to_owned(),
@@ -82,7 +83,8 @@ impl Made {
     }
 
     fn graph(mut self, outputs: &str) -> Graph {
-        self.0.outputs = outputs.split_whitespace().map(|name| Port { name: name.to_owned(), shape: None }).collect();
+        self.0.outputs =
+            outputs.split_whitespace().map(|name| Port { name: name.to_owned(), shape: None }).collect();
         self.0
     }
 
@@ -206,9 +208,18 @@ fn elementwise(all: &mut Cases) {
     let quantized = || graph().weights("s", &[]).weights("o", &[]);
     for operator in ["com.microsoft::QLinearAdd", "com.microsoft::QLinearMul"] {
         all.yes(operator, quantized().node(operator, "x s o x s o s o", "y", &[]));
-        all.no(operator, short(operator), with_vector(quantized()).node(operator, "x s o v s o s o", "y", &[]));
+        all.no(
+            operator,
+            short(operator),
+            with_vector(quantized()).node(operator, "x s o v s o s o", "y", &[]),
+        );
     }
-    for operator in ["QuantizeLinear", "DequantizeLinear", "com.microsoft::QuantizeLinear", "com.microsoft::DequantizeLinear"] {
+    for operator in [
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "com.microsoft::QuantizeLinear",
+        "com.microsoft::DequantizeLinear",
+    ] {
         let by_axis = |axis: i64, scales: i64| {
             graph().weights("s", &[scales]).node(operator, "x s", "y", &[("axis", int(axis))])
         };
@@ -216,7 +227,8 @@ fn elementwise(all: &mut Cases) {
         all.yes(operator, by_axis(0, 1));
         all.no(operator, short(operator), by_axis(0, 5));
     }
-    let doubled = graph().node("Softmax", "x", "mixed", &[("axis", int(0))]).node("CastLike", "x mixed", "y", &[]);
+    let doubled =
+        graph().node("Softmax", "x", "mixed", &[("axis", int(0))]).node("CastLike", "x mixed", "y", &[]);
     all.yes("the datatype of what is mixed is not mixed", doubled);
 }
 
@@ -237,33 +249,54 @@ fn along_axes(all: &mut Cases) {
     all.yes("Softmax 13 along another axis", turned(0, 13));
     all.no("Softmax 11 flattens", "Softmax", turned(0, 11));
     all.yes("Softmax 11 behind the rows", turned(2, 11));
-    let normalizes = ["LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "com.microsoft::SimplifiedLayerNormalization"];
+    let normalizes = [
+        "LayerNormalization",
+        "RMSNormalization",
+        "SimplifiedLayerNormalization",
+        "com.microsoft::SimplifiedLayerNormalization",
+    ];
     for operator in normalizes {
         let by = |axis: i64| graph().weights("w", &[3]).node(operator, "x w", "y", &[("axis", int(axis))]);
         all.yes(operator, by(-1));
         all.no(operator, short(operator), by(0));
     }
-    for operator in ["com.microsoft::SkipLayerNormalization", "com.microsoft::SkipSimplifiedLayerNormalization"] {
+    for operator in
+        ["com.microsoft::SkipLayerNormalization", "com.microsoft::SkipSimplifiedLayerNormalization"]
+    {
         let of = |input: &str| format!("{input} {input} w");
         let made = || graph().weights("w", &[3]).node("Transpose", "x", "t", &[]);
         all.yes(operator, made().node(operator, &of("x"), "y", &[]));
-        all.no(operator, short(operator), made().node(operator, &of("t"), "s", &[]).node("Transpose", "s", "y", &[]));
+        all.no(
+            operator,
+            short(operator),
+            made().node(operator, &of("t"), "s", &[]).node("Transpose", "s", "y", &[]),
+        );
     }
     let batch = |settings: &[(&str, Setting)], outputs: &str, version: i64| {
         graph().opset(version).weights("w", &[3]).node("BatchNormalization", "z w w w w", outputs, settings)
     };
     all.yes("BatchNormalization", batch(&[], "y", 15));
-    all.no("BatchNormalization that trains", "BatchNormalization", batch(&[("training_mode", int(1))], "y m v", 15));
+    all.no(
+        "BatchNormalization that trains",
+        "BatchNormalization",
+        batch(&[("training_mode", int(1))], "y m v", 15),
+    );
     all.no("BatchNormalization with means", "BatchNormalization", batch(&[], "y m v", 9));
     all.no("BatchNormalization without a word", "BatchNormalization", batch(&[], "y", 6));
     for operator in ["InstanceNormalization", "GroupNormalization", "LRN"] {
         all.yes(operator, graph().weights("w", &[3]).node(operator, "z w w", "y", &[]));
         all.no(operator, operator, turned_by(operator, " w w", graph().weights("w", &[3])));
     }
-    all.no("MeanVarianceNormalization", "MeanVarianceNormalization", graph().node("MeanVarianceNormalization", "image", "y", &[]));
+    all.no(
+        "MeanVarianceNormalization",
+        "MeanVarianceNormalization",
+        graph().node("MeanVarianceNormalization", "image", "y", &[]),
+    );
     let named = graph().node("MeanVarianceNormalization", "image", "y", &[("axes", ints(&[2, 3]))]);
     all.yes("MeanVarianceNormalization", named);
-    let dropout = |mode: i64| graph().weights("r", &[]).numbers("mode", &[], &[mode]).node("Dropout", "x r mode", "y", &[]);
+    let dropout = |mode: i64| {
+        graph().weights("r", &[]).numbers("mode", &[], &[mode]).node("Dropout", "x r mode", "y", &[])
+    };
     all.yes("Dropout", dropout(0));
     all.no("Dropout", "Dropout", dropout(1));
     for operator in ["Trilu", "com.microsoft::Trilu"] {
@@ -292,8 +325,9 @@ fn along_axes(all: &mut Cases) {
     all.no("Det", "Det", turned_by("Det", "", graph()));
     all.yes("Det", graph().node("Det", "z", "y", &[]));
     let quantized = || graph().weights("s", &[]).weights("o", &[]);
-    let quantized_concat =
-        |axis: i64| quantized().node("com.microsoft::QLinearConcat", "s o x s o x s o", "y", &[("axis", int(axis))]);
+    let quantized_concat = |axis: i64| {
+        quantized().node("com.microsoft::QLinearConcat", "s o x s o x s o", "y", &[("axis", int(axis))])
+    };
     all.yes("QLinearConcat", quantized_concat(1));
     all.no("QLinearConcat", "QLinearConcat", quantized_concat(0));
     let dft = |axis: i64| graph().opset(17).node("DFT", "z", "y", &[("axis", int(axis))]);
@@ -316,7 +350,11 @@ fn fixed_axes(all: &mut Cases) {
     for operator in ["AveragePool", "MaxPool", "LpPool"] {
         all.yes(operator, graph().node(operator, "image", "y", &[("kernel_shape", ints(&[2, 2]))]));
     }
-    all.no("MaxPool with indices", "MaxPool", graph().node("MaxPool", "image", "p y", &[("kernel_shape", ints(&[2, 2]))]));
+    all.no(
+        "MaxPool with indices",
+        "MaxPool",
+        graph().node("MaxPool", "image", "p y", &[("kernel_shape", ints(&[2, 2]))]),
+    );
     for operator in ["GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "com.microsoft::NhwcMaxPool"] {
         all.yes(operator, graph().node(operator, "image", "y", &[]));
     }
@@ -328,7 +366,12 @@ fn fixed_axes(all: &mut Cases) {
     for operator in ["Conv", "ConvInteger", "ConvTranspose", "com.microsoft::FusedConv"] {
         all.yes(operator, weights().node(operator, "image w", "y", &[]));
         let by_row = weights().node("Slice", "image a b c", "filters", &[]).numbers("a", &[1], &[0]);
-        let by_row = by_row.numbers("b", &[1], &[1]).numbers("c", &[1], &[1]).node(operator, "image filters", "y", &[]);
+        let by_row = by_row.numbers("b", &[1], &[1]).numbers("c", &[1], &[1]).node(
+            operator,
+            "image filters",
+            "y",
+            &[],
+        );
         all.no(operator, short(operator), by_row);
     }
     for operator in ["QLinearConv", "com.microsoft::QLinearConv"] {
@@ -348,7 +391,8 @@ fn fixed_axes(all: &mut Cases) {
     all.no("QAttention", "QAttention", turned_by("com.microsoft::QAttention", " w w s s", weights()));
     all.yes("QAttention", weights().node("com.microsoft::QAttention", "z w w s s", "y", &[]));
     all.yes("Attention", weights().node("com.microsoft::Attention", "z w w ids", "y", &[]));
-    let of_ids = weights().node("com.microsoft::EmbedLayerNormalization", "ids ids w w w w w ids", "y m", &[]);
+    let of_ids =
+        weights().node("com.microsoft::EmbedLayerNormalization", "ids ids w w w w w ids", "y m", &[]);
     all.yes("EmbedLayerNormalization", of_ids);
     for operator in words(LINES) {
         all.no(operator, short(operator), with_vector(graph()).node(operator, "v", "y", &[]));
@@ -363,10 +407,16 @@ fn fixed_axes(all: &mut Cases) {
     for operator in ["RNN", "GRU", "LSTM"] {
         let made = || graph().weights("w", &[1, 8, 4]);
         all.no(operator, operator, made().node(operator, "z w w", "y", &[]));
-        let turned = made().node("Transpose", "z", "t", &[("perm", ints(&[1, 0, 2]))]).node(operator, "t w w", "h", &[]);
+        let turned = made().node("Transpose", "z", "t", &[("perm", ints(&[1, 0, 2]))]).node(
+            operator,
+            "t w w",
+            "h",
+            &[],
+        );
         all.yes(operator, turned.node("Transpose", "h", "y", &[("perm", ints(&[2, 0, 1, 3]))]));
         all.yes(operator, made().node(operator, "z w w", "y", &[("layout", int(1))]));
-        let state = made().weights("h0", &[1, 1, 8]).node("Transpose", "z", "t", &[("perm", ints(&[1, 0, 2]))]);
+        let state =
+            made().weights("h0", &[1, 1, 8]).node("Transpose", "z", "t", &[("perm", ints(&[1, 0, 2]))]);
         let state = state.node(operator, "t w w _ _ h0", "h", &[]);
         all.no(operator, operator, state.node("Transpose", "h", "y", &[("perm", ints(&[2, 0, 1, 3]))]));
     }
@@ -379,20 +429,36 @@ fn fixed_axes(all: &mut Cases) {
 }
 
 fn products(all: &mut Cases) {
-    let both = || graph().node("Transpose", "x", "t", &[]).weights("w", &[3, 7]).weights("s", &[]).weights("o", &[]);
-    for operator in ["MatMul", "MatMulInteger", "Gemm", "com.microsoft::FusedMatMul", "com.microsoft::TransposeMatMul", "com.microsoft::FusedGemm"] {
+    let both =
+        || graph().node("Transpose", "x", "t", &[]).weights("w", &[3, 7]).weights("s", &[]).weights("o", &[]);
+    for operator in [
+        "MatMul",
+        "MatMulInteger",
+        "Gemm",
+        "com.microsoft::FusedMatMul",
+        "com.microsoft::TransposeMatMul",
+        "com.microsoft::FusedGemm",
+    ] {
         all.yes(operator, both().node(operator, "x w", "y", &[]));
         all.no(operator, short(operator), both().node(operator, "x t", "y", &[]));
-        all.no(operator, short(operator), both().node(operator, "t x", "g", &[]).node("MatMul", "x g", "y", &[]));
+        all.no(
+            operator,
+            short(operator),
+            both().node(operator, "t x", "g", &[]).node("MatMul", "x g", "y", &[]),
+        );
     }
     for operator in ["QLinearMatMul", "com.microsoft::QGemm"] {
-        let by = |a: &str, b: &str| format!("{a} s o {b} s o {} s o", if operator == "QLinearMatMul" { "" } else { "_" });
+        let by = |a: &str, b: &str| {
+            format!("{a} s o {b} s o {} s o", if operator == "QLinearMatMul" { "" } else { "_" })
+        };
         all.yes(operator, both().node(operator, &by("x", "w"), "y", &[]));
         all.no(operator, short(operator), both().node(operator, &by("x", "t"), "y", &[]));
     }
-    let zeros = graph().weights("w", &[3, 7]).weights("zeros", &[5]).node("MatMulInteger", "x w zeros", "y", &[]);
+    let zeros =
+        graph().weights("w", &[3, 7]).weights("zeros", &[5]).node("MatMulInteger", "x w zeros", "y", &[]);
     all.no("a zero point for each row", "MatMulInteger", zeros);
-    let bias = |sizes: &[i64]| graph().weights("w", &[3, 7]).weights("b", sizes).node("Gemm", "x w b", "y", &[]);
+    let bias =
+        |sizes: &[i64]| graph().weights("w", &[3, 7]).weights("b", sizes).node("Gemm", "x w b", "y", &[]);
     all.yes("Gemm with a bias", bias(&[7]));
     all.no("Gemm with a bias for each row", "Gemm", bias(&[5, 7]));
     let einsum = |equation: &str| graph().node("Einsum", "x x", "y", &[("equation", text(equation))]);
@@ -417,10 +483,24 @@ fn layouts(all: &mut Cases) {
     all.yes("Reshape", shaped("z", &[-1, 12]).node("Relu", "r", "y", &[]));
     all.yes("Reshape", shaped("z", &[0, -1]).node("Relu", "r", "y", &[]));
     let there_and_back = shaped("z", &[-1, 4]).weights("w", &[4, 4]).node("MatMul", "r w", "m", &[]);
-    all.yes("Reshape to all lines of all rows", there_and_back.numbers("b", &[3], &[-1, 3, 4]).node("Reshape", "m b", "y", &[]));
-    all.no("lines of rows are put along a softmax", "Softmax", shaped("z", &[-1, 4]).node("Softmax", "r", "s", &[("axis", int(0))]).numbers("b", &[3], &[-1, 3, 4]).node("Reshape", "s b", "y", &[]));
+    all.yes(
+        "Reshape to all lines of all rows",
+        there_and_back.numbers("b", &[3], &[-1, 3, 4]).node("Reshape", "m b", "y", &[]),
+    );
+    all.no(
+        "lines of rows are put along a softmax",
+        "Softmax",
+        shaped("z", &[-1, 4])
+            .node("Softmax", "r", "s", &[("axis", int(0))])
+            .numbers("b", &[3], &[-1, 3, 4])
+            .node("Reshape", "s b", "y", &[]),
+    );
     all.no("Reshape", "Reshape", shaped("x", &[3, -1]).node("Transpose", "r", "y", &[]));
-    all.no("Reshape to a size that does not divide", "Reshape", shaped("x", &[-1, 2]).node("Relu", "r", "y", &[]));
+    all.no(
+        "Reshape to a size that does not divide",
+        "Reshape",
+        shaped("x", &[-1, 2]).node("Relu", "r", "y", &[]),
+    );
     all.no("Reshape to two rows in one", OUTPUT, shaped("x", &[-1]).node("Relu", "r", "y", &[]));
     all.no("Flatten", OUTPUT, graph().node("Flatten", "z", "y", &[("axis", int(0))]));
     all.yes("Flatten", graph().node("Flatten", "z", "y", &[]));
@@ -433,32 +513,50 @@ fn layouts(all: &mut Cases) {
     all.no("Unsqueeze", OUTPUT, by(0));
     all.yes("Unsqueeze", by(1));
     let counted = || {
-        let made = graph().node("Shape", "x", "sizes", &[]).numbers("zero", &[1], &[0]).numbers("three", &[1], &[3]);
+        let made =
+            graph().node("Shape", "x", "sizes", &[]).numbers("zero", &[1], &[0]).numbers("three", &[1], &[3]);
         made.node("Gather", "sizes zero", "n", &[("axis", int(0))])
     };
     let square = || counted().node("Concat", "n n", "shape", &[("axis", int(0))]);
     all.no("Expand", "Expand", with_vector(square()).node("Expand", "v shape", "y", &[]));
     let line = counted().weights("line", &[1, 3]).node("Concat", "n three", "shape", &[("axis", int(0))]);
-    all.yes("Expand a constant for each row", line.node("Expand", "line shape", "e", &[]).node("Concat", "x e", "y", &[("axis", int(1))]));
+    all.yes(
+        "Expand a constant for each row",
+        line.node("Expand", "line shape", "e", &[]).node("Concat", "x e", "y", &[("axis", int(1))]),
+    );
     let tiled = |times: &[i64]| graph().numbers("times", &[2], times).node("Tile", "x times", "y", &[]);
     all.no("Tile", OUTPUT, tiled(&[2, 1]));
     all.yes("Tile", tiled(&[1, 2]));
     all.no("ConstantOfShape", OUTPUT, square().node("ConstantOfShape", "shape", "y", &[]));
-    let zeros = counted().node("Concat", "n three", "shape", &[("axis", int(0))]).node("ConstantOfShape", "shape", "zeros", &[]);
+    let zeros = counted().node("Concat", "n three", "shape", &[("axis", int(0))]).node(
+        "ConstantOfShape",
+        "shape",
+        "zeros",
+        &[],
+    );
     all.yes("ConstantOfShape", zeros.node("Add", "x zeros", "y", &[]));
-    let counted_up = counted().numbers("a", &[], &[0]).numbers("b", &[], &[1]).node("Squeeze", "n", "limit", &[]);
+    let counted_up =
+        counted().numbers("a", &[], &[0]).numbers("b", &[], &[1]).node("Squeeze", "n", "limit", &[]);
     all.no("Range", OUTPUT, counted_up.node("Range", "a limit b", "y", &[]));
     all.no("Shape", "Add", graph().node("Shape", "pair", "sizes", &[]).node("Add", "pair sizes", "y", &[]));
     all.no("Size", "Add", graph().node("Size", "x", "count", &[]).node("Add", "x count", "y", &[]));
     let tensor = Setting::Tensor(Constant { name: String::new(), sizes: vec![5, 3], numbers: None });
-    all.no("Constant", "Add", graph().node("Constant", "", "c", &[("value", tensor)]).node("Add", "x c", "y", &[]));
+    all.no(
+        "Constant",
+        "Add",
+        graph().node("Constant", "", "c", &[("value", tensor)]).node("Add", "x c", "y", &[]),
+    );
 }
 
 fn selections(all: &mut Cases) {
     let joined = |axis: i64| graph().node("Concat", "x x", "y", &[("axis", int(axis))]);
     all.yes("Concat", joined(1));
     all.no("Concat", "Concat", joined(0));
-    all.no("Concat with a constant", "Concat", graph().weights("w", &[1, 3]).node("Concat", "x w", "y", &[("axis", int(1))]));
+    all.no(
+        "Concat with a constant",
+        "Concat",
+        graph().weights("w", &[1, 3]).node("Concat", "x w", "y", &[("axis", int(1))]),
+    );
     all.yes("Split", graph().node("Split", "z", "y rest", &[("axis", int(2))]));
     all.no("Split", "Split", graph().node("Split", "x", "y rest", &[("axis", int(0))]));
     let sliced = |axis: i64| {
@@ -467,11 +565,16 @@ fn selections(all: &mut Cases) {
     };
     all.yes("Slice", sliced(1));
     all.no("Slice", "Slice", sliced(0));
-    let taken = |axis: i64| graph().numbers("i", &[], &[0]).node("Gather", "z i", "y", &[("axis", int(axis))]);
+    let taken =
+        |axis: i64| graph().numbers("i", &[], &[0]).node("Gather", "z i", "y", &[("axis", int(axis))]);
     all.yes("Gather", taken(1));
     all.no("Gather", "Gather", taken(0));
     all.yes("Gather from a table", graph().weights("table", &[100, 8]).node("Gather", "table ids", "y", &[]));
-    all.no("Gather from other rows", "Gather", with_vector(graph()).node("Gather", "x v", "y", &[("axis", int(1))]));
+    all.no(
+        "Gather from other rows",
+        "Gather",
+        with_vector(graph()).node("Gather", "x v", "y", &[("axis", int(1))]),
+    );
     let by_element = |axis: i64| graph().node("GatherElements", "x x", "y", &[("axis", int(axis))]);
     all.yes("GatherElements", by_element(1));
     all.no("GatherElements", "GatherElements", by_element(0));
@@ -485,7 +588,12 @@ fn selections(all: &mut Cases) {
     all.yes("GatherND behind rows", nd("z pair", 1));
     let featured = || graph().numbers("i", &[2], &[0, 2]);
     all.yes("ArrayFeatureExtractor", featured().node("ai.onnx.ml::ArrayFeatureExtractor", "x i", "y", &[]));
-    let turned = featured().node("Transpose", "x", "t", &[]).node("ai.onnx.ml::ArrayFeatureExtractor", "t i", "s", &[]);
+    let turned = featured().node("Transpose", "x", "t", &[]).node(
+        "ai.onnx.ml::ArrayFeatureExtractor",
+        "t i",
+        "s",
+        &[],
+    );
     all.no("ArrayFeatureExtractor", "ArrayFeatureExtractor", turned.node("Transpose", "s", "y", &[]));
     let labels = with_vector(graph()).weights("labels", &[3]).numbers("flat", &[1], &[-1]);
     let labels = labels.node("ai.onnx.ml::ArrayFeatureExtractor", "labels v", "line", &[]);
@@ -494,7 +602,8 @@ fn selections(all: &mut Cases) {
         all.yes(operator, graph().node(operator, "x x x", "y", &[("axis", int(1))]));
         all.no(operator, operator, graph().node(operator, "x x x", "y", &[("axis", int(0))]));
     }
-    let written = graph().numbers("i", &[1, 1], &[0]).weights("u", &[1, 3]).node("ScatterND", "x i u", "y", &[]);
+    let written =
+        graph().numbers("i", &[1, 1], &[0]).weights("u", &[1, 3]).node("ScatterND", "x i u", "y", &[]);
     all.no("ScatterND", "ScatterND", written);
     let padded = |pads: &[i64]| graph().numbers("pads", &[4], pads).node("Pad", "x pads", "y", &[]);
     all.yes("Pad", padded(&[0, 1, 0, 1]));
@@ -508,7 +617,12 @@ fn selections(all: &mut Cases) {
         all.no(operator, operator, resized(operator, &[2, 1]));
     }
     let hot = |axis: i64| {
-        with_vector(graph()).numbers("depth", &[], &[3]).weights("values", &[2]).node("OneHot", "v depth values", "y", &[("axis", int(axis))])
+        with_vector(graph()).numbers("depth", &[], &[3]).weights("values", &[2]).node(
+            "OneHot",
+            "v depth values",
+            "y",
+            &[("axis", int(axis))],
+        )
     };
     all.yes("OneHot", hot(-1));
     all.no("OneHot", OUTPUT, hot(0));
@@ -523,46 +637,103 @@ fn shapes_that_are_computed(all: &mut Cases) {
         made.node("Unsqueeze", "t first", "t1", &[]).numbers("heads", &[1], &[4]).numbers("width", &[1], &[8])
     };
     let embedded = || sizes().weights("table", &[100, 32]).node("Gather", "table ids", "e", &[]);
-    let headed = embedded().node("Concat", "n1 t1 heads width", "shape", &[("axis", int(0))]).node("Reshape", "e shape", "h", &[]);
+    let headed = embedded().node("Concat", "n1 t1 heads width", "shape", &[("axis", int(0))]).node(
+        "Reshape",
+        "e shape",
+        "h",
+        &[],
+    );
     let headed = headed.node("Transpose", "h", "q", &[("perm", ints(&[0, 2, 1, 3]))]);
-    let headed = headed.node("Transpose", "h", "k", &[("perm", ints(&[0, 2, 3, 1]))]).node("MatMul", "q k", "scores", &[]);
+    let headed = headed.node("Transpose", "h", "k", &[("perm", ints(&[0, 2, 3, 1]))]).node(
+        "MatMul",
+        "q k",
+        "scores",
+        &[],
+    );
     let headed = headed.node("Softmax", "scores", "p", &[("axis", int(-1))]).node("MatMul", "p q", "o", &[]);
-    let headed = headed.node("Transpose", "o", "back", &[("perm", ints(&[0, 2, 1, 3]))]).numbers("all", &[1], &[32]);
-    let headed = headed.node("Concat", "n1 t1 all", "flat", &[("axis", int(0))]).node("Reshape", "back flat", "y", &[]);
+    let headed =
+        headed.node("Transpose", "o", "back", &[("perm", ints(&[0, 2, 1, 3]))]).numbers("all", &[1], &[32]);
+    let headed = headed.node("Concat", "n1 t1 all", "flat", &[("axis", int(0))]).node(
+        "Reshape",
+        "back flat",
+        "y",
+        &[],
+    );
     all.yes("attention with computed sizes", headed);
     // A row's heads beside each other, as older exports have them.
-    let product = embedded().numbers("four", &[], &[4]).node("Mul", "n four", "lines", &[]).numbers("m", &[1], &[-1]);
-    let product = product.node("Unsqueeze", "lines first", "lines1", &[]).node("Concat", "lines1 m width", "shape", &[("axis", int(0))]);
-    let product = product.node("Reshape", "e shape", "h", &[]).node("Softmax", "h", "s", &[("axis", int(-1))]);
-    let product = product.node("Concat", "n1 m", "flat", &[("axis", int(0))]).node("Reshape", "s flat", "y", &[]);
+    let product =
+        embedded().numbers("four", &[], &[4]).node("Mul", "n four", "lines", &[]).numbers("m", &[1], &[-1]);
+    let product = product.node("Unsqueeze", "lines first", "lines1", &[]).node(
+        "Concat",
+        "lines1 m width",
+        "shape",
+        &[("axis", int(0))],
+    );
+    let product =
+        product.node("Reshape", "e shape", "h", &[]).node("Softmax", "h", "s", &[("axis", int(-1))]);
+    let product =
+        product.node("Concat", "n1 m", "flat", &[("axis", int(0))]).node("Reshape", "s flat", "y", &[]);
     all.yes("rows times heads, and back", product);
     let swapped = embedded().node("Concat", "t1 n1 heads width", "shape", &[("axis", int(0))]);
     all.no("rows and time swapped", "Reshape", swapped.node("Reshape", "e shape", "y", &[]));
     // -1 is the rows, where the shape is told apart from -1 first, as `expand` is exported.
-    let expanded = embedded().numbers("minus", &[3], &[-1, -1, -1]).numbers("ones", &[3], &[1, 1, 1]).weights("token", &[1, 1, 32]);
-    let expanded = expanded.numbers("lone", &[1], &[1]).numbers("rest", &[1], &[32]).node("Concat", "n1 lone rest", "wanted", &[("axis", int(0))]);
-    let expanded = expanded.node("Equal", "wanted minus", "is", &[]).node("Where", "is ones wanted", "shape", &[]);
-    let expanded = expanded.node("Expand", "token shape", "tokens", &[]).node("Concat", "tokens e", "y", &[("axis", int(1))]);
+    let expanded = embedded()
+        .numbers("minus", &[3], &[-1, -1, -1])
+        .numbers("ones", &[3], &[1, 1, 1])
+        .weights("token", &[1, 1, 32]);
+    let expanded = expanded.numbers("lone", &[1], &[1]).numbers("rest", &[1], &[32]).node(
+        "Concat",
+        "n1 lone rest",
+        "wanted",
+        &[("axis", int(0))],
+    );
+    let expanded =
+        expanded.node("Equal", "wanted minus", "is", &[]).node("Where", "is ones wanted", "shape", &[]);
+    let expanded = expanded.node("Expand", "token shape", "tokens", &[]).node(
+        "Concat",
+        "tokens e",
+        "y",
+        &[("axis", int(1))],
+    );
     all.yes("a token for each row", expanded);
-    let counting = sizes().node("Cast", "n", "f", &[("to", int(1))]).weights("table", &[100, 32]).node("Gather", "table ids", "e", &[]);
+    let counting = sizes().node("Cast", "n", "f", &[("to", int(1))]).weights("table", &[100, 32]).node(
+        "Gather",
+        "table ids",
+        "e",
+        &[],
+    );
     all.no("divided by how many rows there are", "Div", counting.node("Div", "e f", "y", &[]));
     let by_time = embedded().node("Cast", "t", "f", &[("to", int(1))]).node("Div", "e f", "y", &[]);
     all.yes("divided by how long rows are", by_time);
-    let positions = embedded().node("Range", "zero t one", "p", &[]).weights("places", &[512, 32]).node("Gather", "places p", "pe", &[]);
+    let positions = embedded().node("Range", "zero t one", "p", &[]).weights("places", &[512, 32]).node(
+        "Gather",
+        "places p",
+        "pe",
+        &[],
+    );
     all.yes("positions", positions.node("Add", "e pe", "y", &[]));
     let pads = graph().numbers("p", &[8], &[0, 0, 1, 1, 0, 0, 1, 1]).node("Pad", "image p", "padded", &[]);
-    let pads = pads.weights("w", &[16, 3, 3, 3]).node("Conv", "padded w", "c", &[]).node("Shape", "c", "s", &[]);
-    let pads = pads.numbers("a", &[1], &[0]).numbers("b", &[1], &[1]).node("Slice", "s a b", "n", &[]).numbers("m", &[1], &[-1]);
+    let pads =
+        pads.weights("w", &[16, 3, 3, 3]).node("Conv", "padded w", "c", &[]).node("Shape", "c", "s", &[]);
+    let pads = pads
+        .numbers("a", &[1], &[0])
+        .numbers("b", &[1], &[1])
+        .node("Slice", "s a b", "n", &[])
+        .numbers("m", &[1], &[-1]);
     let pads = pads.node("Concat", "n m", "flat", &[("axis", int(0))]).node("Reshape", "c flat", "y", &[]);
     all.yes("a convolution, flattened by its shape", pads);
-    let fixed = graph().weights("w", &[16, 3, 3, 3]).node("Conv", "image w", "c", &[("pads", ints(&[1, 1, 1, 1]))]);
-    let fixed = fixed.node("MaxPool", "c", "p", &[("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))]);
+    let fixed =
+        graph().weights("w", &[16, 3, 3, 3]).node("Conv", "image w", "c", &[("pads", ints(&[1, 1, 1, 1]))]);
+    let fixed =
+        fixed.node("MaxPool", "c", "p", &[("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))]);
     let fixed = fixed.numbers("shape", &[2], &[-1, 256]).node("Reshape", "p shape", "y", &[]);
     all.yes("a convolution, flattened by a number", fixed);
 }
 
 fn graphs_within(all: &mut Cases) {
-    let inner = |made: Made, output: &str| Setting::Graph(Box::new(Graph { inputs: Vec::new(), ..made.graph(output) }));
+    let inner = |made: Made, output: &str| {
+        Setting::Graph(Box::new(Graph { inputs: Vec::new(), ..made.graph(output) }))
+    };
     let branch = |operator: &str| inner(graph().node(operator, "x", "b", &[("axis", int(0))]), "b");
     let chosen = |condition: Made, first: &str, second: &str| {
         let branches = [("then_branch", branch(first)), ("else_branch", branch(second))];
@@ -575,7 +746,8 @@ fn graphs_within(all: &mut Cases) {
     all.no("If by a constant", "Softmax", chosen(constant(0), "Relu", "Softmax"));
     all.yes("If by what is not known", chosen(graph().weights("c", &[]), "Relu", "Tanh"));
     all.no("If by what is not known", "Softmax", chosen(graph().weights("c", &[]), "Relu", "Softmax"));
-    let count = graph().node("Size", "x", "s", &[]).numbers("many", &[], &[7]).node("Greater", "s many", "c", &[]);
+    let count =
+        graph().node("Size", "x", "s", &[]).numbers("many", &[], &[7]).node("Greater", "s many", "c", &[]);
     all.no("If by how many rows there are", "If", chosen(count, "Relu", "Tanh"));
     let values = graph().node("ReduceMax", "x", "c", &[]);
     all.no("If by the rows", "ReduceMax", chosen(values, "Relu", "Tanh"));
@@ -585,14 +757,30 @@ fn graphs_within(all: &mut Cases) {
         let ports = ["i", "go", "v"].map(|name| Port { name: name.to_owned(), shape: None });
         Setting::Graph(Box::new(Graph { inputs: ports.to_vec(), ..made.graph("goes w") }))
     };
-    let looped = |made: Made, operator: &str, inputs: &str| made.node("Loop", "times _ x", "y", &[("body", body(operator, inputs))]);
+    let looped = |made: Made, operator: &str, inputs: &str| {
+        made.node("Loop", "times _ x", "y", &[("body", body(operator, inputs))])
+    };
     let times = || graph().numbers("times", &[], &[3]);
     all.yes("Loop", looped(times(), "Add", "v v"));
-    all.no("Loop that mixes", "Softmax", times().node("Loop", "times _ x", "y", &[("body", {
-        let made = graph().node("Identity", "go", "goes", &[]).node("Softmax", "v", "w", &[("axis", int(0))]);
-        let ports = ["i", "go", "v"].map(|name| Port { name: name.to_owned(), shape: None });
-        Setting::Graph(Box::new(Graph { inputs: ports.to_vec(), ..made.graph("goes w") }))
-    })]));
+    all.no(
+        "Loop that mixes",
+        "Softmax",
+        times().node(
+            "Loop",
+            "times _ x",
+            "y",
+            &[("body", {
+                let made = graph().node("Identity", "go", "goes", &[]).node(
+                    "Softmax",
+                    "v",
+                    "w",
+                    &[("axis", int(0))],
+                );
+                let ports = ["i", "go", "v"].map(|name| Port { name: name.to_owned(), shape: None });
+                Setting::Graph(Box::new(Graph { inputs: ports.to_vec(), ..made.graph("goes w") }))
+            })],
+        ),
+    );
     all.no("Loop for each row", "Loop", looped(graph().node("Size", "x", "times", &[]), "Add", "v v"));
     let stops = Setting::Graph(Box::new(Graph {
         inputs: ["i", "go", "v"].map(|name| Port { name: name.to_owned(), shape: None }).to_vec(),
@@ -602,11 +790,24 @@ fn graphs_within(all: &mut Cases) {
 
     let frozen = |active: &str, kept: &str, more: &str| {
         let made = graph().numbers("zero", &[], &[0]).node("Mul", "v half", "changed", &[]);
-        let made = made.node("ReduceMax", "v", "largest", &[("axes", ints(&[1]))]).node("Greater", active, "active", &[]);
+        let made = made.node("ReduceMax", "v", "largest", &[("axes", ints(&[1]))]).node(
+            "Greater",
+            active,
+            "active",
+            &[],
+        );
         let made = made.node("Where", kept, "w", &[]).node("Cast", "active", "number", &[("to", int(1))]);
-        let made = made.node("ReduceMax", "number", "most", &[("keepdims", int(0))]).node("Greater", "most zero", "goes", &[]);
+        let made = made.node("ReduceMax", "number", "most", &[("keepdims", int(0))]).node(
+            "Greater",
+            "most zero",
+            "goes",
+            &[],
+        );
         let ports = ["i", "go", "v"].map(|name| Port { name: name.to_owned(), shape: None });
-        let body = Setting::Graph(Box::new(Graph { inputs: ports.to_vec(), ..made.graph(&format!("goes w{more}")) }));
+        let body = Setting::Graph(Box::new(Graph {
+            inputs: ports.to_vec(),
+            ..made.graph(&format!("goes w{more}"))
+        }));
         let made = times().weights("half", &[]).weights("limit", &[]);
         made.node("Loop", "times _ x", if more.is_empty() { "y" } else { "z y" }, &[("body", body)])
     };
@@ -630,7 +831,12 @@ fn graphs_within(all: &mut Cases) {
         let ports = ["state", "row"].map(|name| Port { name: name.to_owned(), shape: None });
         let body = Setting::Graph(Box::new(Graph { inputs: ports.to_vec(), ..made.graph("state_out out") }));
         let made = graph().weights("lines", &[9, 3]);
-        made.node("Scan", "x lines", "last t", &[("body", body), ("num_scan_inputs", int(1)), ("scan_output_axes", ints(axes))])
+        made.node(
+            "Scan",
+            "x lines",
+            "last t",
+            &[("body", body), ("num_scan_inputs", int(1)), ("scan_output_axes", ints(axes))],
+        )
     };
     all.yes("distances to constants", over_lines(&[0]).node("Transpose", "t", "y", &[]));
     all.yes("distances to constants, by axis", over_lines(&[1]).node("Relu", "t", "y", &[]));
@@ -641,5 +847,9 @@ fn graphs_within(all: &mut Cases) {
         made.0.inputs.push(port("bias", &[3]));
         made
     });
-    all.no("an output without rows", OUTPUT, graph().weights("w", &[3]).node("Relu", "w", "y", &[]).node("Relu", "x", "r", &[]));
+    all.no(
+        "an output without rows",
+        OUTPUT,
+        graph().weights("w", &[3]).node("Relu", "w", "y", &[]).node("Relu", "x", "r", &[]),
+    );
 }

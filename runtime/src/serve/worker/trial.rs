@@ -136,7 +136,9 @@ fn permuted(order: &[usize]) -> Vec<usize> {
     let count = order.len();
     let divides = |step: usize, other: usize| (2..=step).any(|it| step % it == 0 && other % it == 0);
     let step = (count / 3 + 1..).find(|step| !divides(*step, count)).unwrap_or(1);
-    (0..count).filter_map(|at| order.get((at * step + count.saturating_sub(1)) % count.max(1)).copied()).collect()
+    (0..count)
+        .filter_map(|at| order.get((at * step + count.saturating_sub(1)) % count.max(1)).copied())
+        .collect()
 }
 
 fn together(session: &Session, all: &[Alone], order: &[usize]) -> Result<(), TrialError> {
@@ -149,9 +151,12 @@ fn together(session: &Session, all: &[Alone], order: &[usize]) -> Result<(), Tri
     let outputs = session.run(&join(&inputs), &[])?;
     let parts = split(&outputs, &counts).ok_or(TrialError::Rows)?;
     for (member, part) in members.iter().zip(parts) {
-        let differs = member.outputs.iter().zip(&part).enumerate().find(|(place, (alone, together))| {
-            !agree(all, member, *place, (alone, together))
-        });
+        let differs = member
+            .outputs
+            .iter()
+            .zip(&part)
+            .enumerate()
+            .find(|(place, (alone, together))| !agree(all, member, *place, (alone, together)));
         if let Some((_, (alone, _))) = differs {
             return Err(TrialError::Differs { output: alone.name.clone(), rows: counts.iter().sum() });
         }
@@ -182,7 +187,9 @@ fn agree(all: &[Alone], member: &Alone, place: usize, (alone, together): (&Tenso
     }
     if alone.datatype.is_float() {
         let room = room(all, member.scale, place);
-        let near = |(a, b): (f64, f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() || (a - b).abs() <= room;
+        let near = |(a, b): (f64, f64)| {
+            a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan() || (a - b).abs() <= room
+        };
         return golden::floats(alone).into_iter().zip(golden::floats(together)).all(near);
     }
     alone == together || is_tie(all, member)
@@ -191,7 +198,8 @@ fn agree(all: &[Alone], member: &Alone, place: usize, (alone, together): (&Tenso
 /// Whether the two highest scores of a row are so near that either may win.
 fn is_tie(all: &[Alone], member: &Alone) -> bool {
     member.outputs.iter().enumerate().any(|(place, output)| {
-        let width = output.shape.last().and_then(|size| usize::try_from(*size).ok()).filter(|size| *size >= 2);
+        let width =
+            output.shape.last().and_then(|size| usize::try_from(*size).ok()).filter(|size| *size >= 2);
         let Some(width) = width.filter(|_| output.datatype.is_float() && output.shape.len() >= 2) else {
             return false;
         };
