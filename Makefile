@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-trainer test-runtime test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
+.PHONY: help demo test test-unit test-trainer test-runtime test-rows test-full test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ test-trainer: ## Run the trainer's tests: every algorithm, exported and compared
 
 test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 server
 	@tests/run runtime
+
+test-rows: ## Hold what graphs say about rows against ONNX Runtime
+	@tests/run rows
+
+test-full: ## Run what takes long or needs packages of others: every backend case, real models, skl2onnx
+	@tests/run full
 
 test-gpu: ## Run the runtime's tests that need a GPU with CUDA
 	@tests/run gpu

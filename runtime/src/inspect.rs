@@ -9,6 +9,7 @@ use std::{
 
 use modelwright_contract::{
     artifact::{DESCRIPTION_FILE, Description, METADATA_DIRECTORY, MODEL_FILE},
+    rows::RowIndependence,
     signature::{Signature, TensorSpec},
 };
 use serde::Serialize;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use crate::{
     digest::{self, DigestError},
     onnx::{self, OnnxError},
+    rows,
     session::{LoadError, Session, SessionOptions},
 };
 
@@ -53,6 +55,8 @@ pub struct Inspection {
     pub external_data: Vec<String>,
     /// Inputs and outputs.
     pub signature: Signature,
+    /// Whether requests may share runs of it, as its graph shows.
+    pub row_independence: RowIndependence,
     /// Metrics of its training, if the folder is an artifact that holds them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, String>,
@@ -80,6 +84,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
         operator_sets: preflight.opsets,
         external_data: preflight.files.into_iter().filter(|file| file != name).collect(),
         signature: session.signature().clone(),
+        row_independence: rows::of_file(&graph),
         metrics,
         onnx_runtime: session.onnxruntime_version().to_owned(),
     })
@@ -115,6 +120,7 @@ impl fmt::Display for Inspection {
                 writeln!(formatter, "  {}", line(tensor, widest.unwrap_or_default())?)?;
             }
         }
+        writeln!(formatter, "rows independent: {}", self.row_independence)?;
         if !self.metrics.is_empty() {
             writeln!(formatter, "metrics")?;
             let widest = self.metrics.keys().map(|name| name.chars().count()).max().unwrap_or_default();
@@ -161,6 +167,7 @@ mod tests {
                 inputs: vec![tensor("image", &[-1, 1, 28, 28])],
                 outputs: vec![tensor("probabilities", &[-1, 10]), tensor("n", &[])],
             },
+            row_independence: RowIndependence::not(Some("n"), "ReduceSum: it sums"),
             metrics: BTreeMap::from([
                 ("Accuracy".to_owned(), "0.98".to_owned()),
                 ("F1Macro".to_owned(), "0.97".to_owned()),
@@ -181,6 +188,7 @@ mod tests {
              outputs\n\
              \x20 probabilities  FP32    [any, 10]\n\
              \x20 n              FP32    []\n\
+             rows independent: no, because of \"n\" (ReduceSum: it sums)\n\
              metrics\n\
              \x20 Accuracy  0.98\n\
              \x20 F1Macro   0.97\n"

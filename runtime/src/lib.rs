@@ -5,6 +5,7 @@
 //! | a command is read | [`cli`]; those of a Job's containers are [`job`], and end with a [`report`] |
 //! | bytes come in | [`fetch`] through [`network`], judged by [`onnx`] before ONNX Runtime sees them |
 //! | a model is loaded and run | [`session`], the only one that names `ort`, with [`tensor`]s in and out |
+//! | its graph says whether rows are independent | [`rows`] |
 //! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers; a person may [`inspect`] it |
 //! | predictions go out | [`serve`], with [`metrics`], on the [`cores`] that the container has, until a [`shutdown`] |
 //! | an artifact goes out | [`publish`], into the [`store`] |
@@ -23,6 +24,7 @@ pub mod npz;
 pub mod onnx;
 pub mod publish;
 pub mod report;
+pub mod rows;
 pub mod serve;
 pub mod session;
 pub mod shutdown;

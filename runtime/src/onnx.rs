@@ -3,6 +3,7 @@
 //! uses operators that ONNX Runtime does not have itself, or has weights outside its folder. The weights themselves
 //! are not read, so that a model of any size takes the same little memory.
 
+pub mod graph;
 mod wire;
 
 use std::{

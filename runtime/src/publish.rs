@@ -24,14 +24,17 @@ use std::{
 };
 
 use modelwright_contract::{
-    artifact::METADATA_DIRECTORY, names, publish::PublishConfig, report::PublishReport,
+    artifact::{METADATA_DIRECTORY, MODEL_FILE},
+    names,
+    publish::PublishConfig,
+    report::PublishReport,
 };
 
 pub use error::{PublishError, Refusal};
 pub use push::FolderError;
 
 use self::{metadata::Quality, prove::Question, push::Destination, training::Training};
-use crate::{network::Timeouts, onnx};
+use crate::{network::Timeouts, onnx, rows};
 
 /// What the operator does not set.
 #[derive(Clone, Debug)]
@@ -113,6 +116,7 @@ pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<Pub
         golden_count: u32::try_from(proof.golden.samples.len()).unwrap_or(u32::MAX),
         golden_tolerance: proof.golden.tolerance,
         golden_source: proof.golden.source,
+        row_independence: Some(rows::of_file(&folder.join(MODEL_FILE))),
         metrics: description.metrics,
         size,
     }))

@@ -130,8 +130,8 @@ pub struct Serving {
     /// Latency: one request at a time, run on all of them. Default: Throughput.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ServingMode>,
-    /// How requests share runs of the model, if it answers rows together as it answers them alone. Default: as each field
-    /// says.
+    /// How requests share runs of the model, where its graph shows that an answer does not depend on the other rows of a
+    /// run. Default: as each field says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<Batching>,
     /// Image of the runtime. Default: the operator's at the time that the revision was made; an operator upgrade does not
@@ -159,6 +159,11 @@ pub struct Batching {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s))+$"))]
     pub max_delay: Option<String>,
+    /// Whether an answer to a row is the same whatever other rows share its run. true: your own word, where the graph does
+    /// not show it; runs are then shared if the model answers trial rows together as it answers them alone. false: no runs
+    /// are shared. Default: what the graph shows, which spec.rowIndependence of the ModelVersion says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_independent: Option<bool>,
 }
 
 /// What the cores of a pod are for. Throughput: as many requests at once as the pod has cores, each run on one. Latency:

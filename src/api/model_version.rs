@@ -44,6 +44,9 @@ pub struct ModelVersionSpec {
     pub artifact: Artifact,
     /// What the model takes and gives.
     pub signature: Signature,
+    /// Whether requests may share runs of the model, as its graph shows; absent for a version of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_independence: Option<RowIndependence>,
     /// How good the model is, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
@@ -125,6 +128,22 @@ pub struct Tensor {
     /// Sizes; -1 where any size is taken.
     #[schemars(length(max = 16))]
     pub shape: Vec<i64>,
+}
+
+/// Whether an answer to a row is the same whatever other rows share its run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RowIndependence {
+    /// Whether the graph shows it.
+    pub independent: bool,
+    /// If not, because of which node, input or output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub node: Option<String>,
+    /// If not, why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
+    pub reason: Option<String>,
 }
 
 /// Metrics of a version.

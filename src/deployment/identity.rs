@@ -70,6 +70,7 @@ pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
             "batching": {
                 "maxSize": batching.max_size,
                 "maxDelay": batching.max_delay.as_deref().map(duration_form),
+                "rowsIndependent": batching.rows_independent,
             },
             "runtime": serving.runtime,
             "restart": serving.restart,
@@ -203,6 +204,8 @@ mod tests {
             json!({"serving": {"mode": "Throughput"}}),
             json!({"serving": {"batching": {"maxSize": 8}}}),
             json!({"serving": {"batching": {"maxDelay": "0ms"}}}),
+            json!({"serving": {"batching": {"rowsIndependent": true}}}),
+            json!({"serving": {"batching": {"rowsIndependent": false}}}),
             json!({"serving": {"runtime": "other"}}),
             json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
             json!({"accelerator": {"allowFallback": false}}),

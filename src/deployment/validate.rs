@@ -196,6 +196,7 @@ fn batching(serving: &Serving, problems: &mut Vec<String>) -> Batching {
     Batching {
         max_size: batching.max_size,
         max_delay_milliseconds: max_delay.and_then(|delay| u64::try_from(delay.as_millis()).ok()),
+        rows_independent: batching.rows_independent,
     }
 }
 

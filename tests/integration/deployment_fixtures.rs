@@ -124,6 +124,7 @@ pub fn said(pod: &str, digest: &str, provider: &str) -> BTreeMap<String, Answer>
         ready: true,
         draining: false,
         drained: false,
+        shared_runs: None,
         golden_samples: 8,
         requests: 0,
         message: None,

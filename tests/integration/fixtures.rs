@@ -19,6 +19,7 @@ use modelwright::{
 use modelwright_contract::{
     artifact::GoldenSource,
     report::{FetchReport, PublishReport, Report},
+    rows::RowIndependence,
     signature::{Signature, TensorSpec},
     training::{CandidateScore, Metric, PartRows, TrainReport},
 };
@@ -96,6 +97,10 @@ pub fn publish_report(digest: char) -> PublishReport {
         golden_count: 8,
         golden_tolerance: "0.0001".into(),
         golden_source: GoldenSource::Synthetic,
+        row_independence: Some(RowIndependence::not(
+            Some("sum"),
+            "ReduceSum: it computes along the axis of the rows",
+        )),
         metrics: BTreeMap::new(),
         size: None,
     }

@@ -10,6 +10,7 @@
 //! | [`algorithms`] | what the built-in trainers know, and the parameters of each |
 //! | [`report`] | run container → operator, through the termination message |
 //! | [`status`] | serving pod → operator, at `GET :9090/status` |
+//! | [`rows`] | whether a model's rows are independent, in what `publish` reports |
 //! | [`signature`] | inputs and outputs of a model, in the words of the Open Inference Protocol |
 //! | [`artifact`] | names and shapes of the files inside a published artifact |
 
@@ -19,6 +20,7 @@ pub mod fetch;
 pub mod names;
 pub mod publish;
 pub mod report;
+pub mod rows;
 pub mod serving;
 pub mod signature;
 pub mod size;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{artifact::GoldenSource, signature::Signature, size::Size};
+use crate::{artifact::GoldenSource, rows::RowIndependence, signature::Signature, size::Size};
 
 /// Most bytes of one report: the kubelet shares 12 KiB over all containers of a pod.
 pub const MAX_REPORT_BYTES: usize = 1500;
@@ -66,6 +66,9 @@ pub struct PublishReport {
     pub golden_tolerance: String,
     /// Their origin.
     pub golden_source: GoldenSource,
+    /// Whether requests may share runs of it, as its graph shows; absent from a runtime that does not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_independence: Option<RowIndependence>,
     /// Metrics that the artifact brought along.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, String>,

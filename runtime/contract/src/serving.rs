@@ -41,6 +41,9 @@ pub struct Batching {
     /// Longest time in milliseconds that a request waits for others to share its run; the runtime's own default if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay_milliseconds: Option<u64>,
+    /// The user's own word on whether rows are independent; what the graph shows if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_independent: Option<bool>,
 }
 
 impl Batching {

@@ -27,6 +27,9 @@ pub struct ServeStatus {
     pub draining: bool,
     /// Whether it was told to leave service and no client is left.
     pub drained: bool,
+    /// Whether requests share runs, and why not; absent before that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_runs: Option<SharedRuns>,
     /// Golden samples that were replayed and agreed.
     pub golden_samples: u32,
     /// Requests answered since the start.
@@ -34,4 +37,14 @@ pub struct ServeStatus {
     /// Why it will never take traffic, for people: it does not reproduce its golden samples here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Whether requests share runs of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedRuns {
+    /// Whether they do.
+    pub shared: bool,
+    /// Why they do, or do not, for people.
+    pub reason: String,
 }

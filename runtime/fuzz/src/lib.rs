@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use modelwright_runtime::{
     npz::Npz,
-    onnx,
+    onnx, rows,
     serve::{
         decode::{
             decode,
@@ -201,8 +201,15 @@ pub fn grpc_message(data: &[u8]) {
     assert_eq!(contents::decode(again).unwrap().0.inputs, good);
 }
 
-/// A file is refused, or says the same however it is read, and no more than it has bytes for.
+/// A file is refused, or says the same however it is read, and no more than it has bytes for. Its graph is followed to an
+/// answer, whatever it is.
 pub fn onnx_file(data: &[u8]) {
+    if let Ok(Some(model)) = onnx::graph::read(Cursor::new(data)) {
+        let pieces = onnx::graph::read(BufReader::with_capacity(3, Cursor::new(data)));
+        assert_eq!(pieces.unwrap().as_ref(), Some(&model));
+        let answer = rows::of_model(&model, rows::table::OPERATORS);
+        assert_eq!(answer.independent, answer.reason.is_none());
+    }
     let whole = onnx::read(Cursor::new(data));
     let pieces = onnx::read(BufReader::with_capacity(3, Cursor::new(data)));
     match (whole, pieces) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Deepest nesting of messages: subgraphs within subgraphs.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// Longest name that is read.
 const MAX_NAME_BYTES: u64 = 4096;
 /// Most different operators, functions, operator sets or weight files.
@@ -65,15 +65,18 @@ pub enum WireError {
     /// There is no graph in it.
     #[error("it has no {0}")]
     Absent(&'static str),
+    /// More than is kept.
+    #[error("its graph is too large to be followed")]
+    TooLarge,
 }
 
-type Result<T> = std::result::Result<T, WireError>;
+pub(super) type Result<T> = std::result::Result<T, WireError>;
 
 /// Reads a file from its start to its end.
 pub fn read(mut stream: impl BufRead + Seek) -> Result<Facts> {
     let end = stream.seek(SeekFrom::End(0))?;
     stream.rewind()?;
-    let mut reader = Reader { stream, position: 0, facts: Facts::default() };
+    let mut reader = Reader::new(stream);
     if !reader.model(end)? {
         return Err(WireError::Absent("graph"));
     }
@@ -87,19 +90,29 @@ pub fn read(mut stream: impl BufRead + Seek) -> Result<Facts> {
 }
 
 /// A field's value, or where it ends.
-enum Value {
+pub(super) enum Value {
     Number(u64),
-    Fixed,
-    Bytes { end: u64 },
+    /// Four or eight bytes, little endian.
+    Fixed(u64),
+    Bytes {
+        end: u64,
+    },
 }
 
-struct Reader<S> {
-    stream: S,
-    position: u64,
+/// What both readers of a file share: this one, and that of the whole graph in [`super::graph`].
+pub(super) struct Reader<S> {
+    pub(super) stream: S,
+    pub(super) position: u64,
     facts: Facts,
+    /// Bytes that [`super::graph`] keeps.
+    pub(super) kept: usize,
 }
 
 impl<S: BufRead + Seek> Reader<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, position: 0, facts: Facts::default(), kept: 0 }
+    }
+
     /// Gives whether there is a graph.
     fn model(&mut self, end: u64) -> Result<bool> {
         let mut has_graph = false;
@@ -309,26 +322,20 @@ impl<S: BufRead + Seek> Reader<S> {
     }
 
     /// The next field's number and value, if the message goes on.
-    fn field(&mut self, end: u64) -> Result<Option<(u64, Value)>> {
+    pub(super) fn field(&mut self, end: u64) -> Result<Option<(u64, Value)>> {
         if self.position == end {
             return Ok(None);
         }
         let key = self.varint(end)?;
         let value = match key & 7 {
             0 => Value::Number(self.varint(end)?),
-            1 => {
-                self.forward(8, end)?;
-                Value::Fixed
-            }
+            1 => Value::Fixed(self.fixed(8, end)?),
             2 => {
                 let length = self.varint(end)?;
                 let value_end = self.position.checked_add(length).filter(|value_end| *value_end <= end);
                 Value::Bytes { end: value_end.ok_or(WireError::Truncated { position: self.position })? }
             }
-            5 => {
-                self.forward(4, end)?;
-                Value::Fixed
-            }
+            5 => Value::Fixed(self.fixed(4, end)?),
             _ => return Err(self.malformed("there is a field of a type that ONNX does not use")),
         };
         match key >> 3 {
@@ -337,7 +344,7 @@ impl<S: BufRead + Seek> Reader<S> {
         }
     }
 
-    fn varint(&mut self, end: u64) -> Result<u64> {
+    pub(super) fn varint(&mut self, end: u64) -> Result<u64> {
         let mut number = 0_u64;
         for shift in (0..70).step_by(7) {
             if self.position >= end {
@@ -358,21 +365,37 @@ impl<S: BufRead + Seek> Reader<S> {
         Err(self.malformed("a number is longer than 10 bytes"))
     }
 
-    fn number(&self, value: &Value) -> Result<u64> {
+    /// So many bytes as a number, the least first.
+    pub(super) fn fixed(&mut self, bytes: u32, end: u64) -> Result<u64> {
+        let mut number = 0_u64;
+        for place in 0..bytes {
+            let truncated = WireError::Truncated { position: self.position };
+            if self.position >= end {
+                return Err(truncated);
+            }
+            let byte = *self.stream.fill_buf()?.first().ok_or(truncated)?;
+            self.stream.consume(1);
+            self.position += 1;
+            number |= u64::from(byte) << (8 * place);
+        }
+        Ok(number)
+    }
+
+    pub(super) fn number(&self, value: &Value) -> Result<u64> {
         match value {
             Value::Number(number) => Ok(*number),
             _ => Err(self.malformed("a number was expected")),
         }
     }
 
-    fn bytes(&self, value: &Value) -> Result<u64> {
+    pub(super) fn bytes(&self, value: &Value) -> Result<u64> {
         match value {
             Value::Bytes { end } => Ok(*end),
             _ => Err(self.malformed("a message was expected")),
         }
     }
 
-    fn text(&mut self, value: &Value) -> Result<String> {
+    pub(super) fn text(&mut self, value: &Value) -> Result<String> {
         let end = self.bytes(value)?;
         let length = end - self.position;
         if length > MAX_NAME_BYTES {
@@ -387,7 +410,7 @@ impl<S: BufRead + Seek> Reader<S> {
         String::from_utf8(bytes).map_err(|_| self.malformed("a name is not UTF-8"))
     }
 
-    fn skip(&mut self, value: &Value) -> Result<()> {
+    pub(super) fn skip(&mut self, value: &Value) -> Result<()> {
         match value {
             Value::Bytes { end } => self.forward(end - self.position, *end),
             _ => Ok(()),
@@ -407,7 +430,7 @@ impl<S: BufRead + Seek> Reader<S> {
         Ok(())
     }
 
-    fn malformed(&self, what: &'static str) -> WireError {
+    pub(super) fn malformed(&self, what: &'static str) -> WireError {
         WireError::Malformed { position: self.position, what }
     }
 }

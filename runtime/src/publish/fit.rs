@@ -38,6 +38,7 @@ mod tests {
 
     use modelwright_contract::{
         artifact::GoldenSource,
+        rows::RowIndependence,
         signature::{Signature, TensorSpec},
         size::{RowsSize, Size},
     };
@@ -66,6 +67,7 @@ mod tests {
             golden_count: 8,
             golden_tolerance: "0.001".to_owned(),
             golden_source: GoldenSource::Test,
+            row_independence: Some(RowIndependence::not(Some(&"n".repeat(500)), &"r".repeat(500))),
             metrics: (0..metrics)
                 .map(|i| (format!("metric{i}"), "0.5".to_owned()))
                 .collect::<BTreeMap<_, _>>(),

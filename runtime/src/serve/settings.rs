@@ -72,6 +72,9 @@ pub struct ServeArguments {
     /// Most rows of requests that share a run
     #[arg(long, value_name = "ROWS", default_value_t = MAX_ROWS, value_parser = clap::value_parser!(u32).range(1..), requires = "model")]
     pub max_rows: u32,
+    /// Your own word on whether an answer to a row is the same whatever other rows share its run [default: as the graph shows]
+    #[arg(long, value_name = "true|false", requires = "model")]
+    pub rows_independent: Option<bool>,
     /// Longest time that a request waits for others to share its run, where runs are made one at a time and it pays
     /// [default: 2000 on CUDA in the mode Latency, else 0]; set on CUDA, it makes them so
     #[arg(long, value_name = "MICROSECONDS", requires = "model")]
@@ -156,6 +159,8 @@ pub struct Settings {
     pub quick: Duration,
     /// Most rows of requests that share a run.
     pub max_rows: u32,
+    /// The user's own word on whether rows are independent.
+    pub rows_independent: Option<bool>,
     /// Longest time that a request waits for others to share its run; none to choose by the provider.
     pub max_delay: Option<Duration>,
     /// Where the protocol is served over HTTP.
@@ -242,6 +247,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
             mode: arguments.mode,
             quick: Duration::from_micros(arguments.quick),
             max_rows: arguments.max_rows,
+            rows_independent: arguments.rows_independent,
             max_delay: arguments.max_delay.map(Duration::from_micros),
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
@@ -269,6 +275,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         mode: config.mode,
         quick: QUICK,
         max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
+        rows_independent: config.batching.rows_independent,
         max_delay: config.batching.max_delay_milliseconds.map(Duration::from_millis),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
@@ -339,6 +346,8 @@ pub(super) mod tests {
             let settings = settings(parsed(line), Environment::default()).unwrap();
             (settings.mode, settings.threads)
         };
+        let by_hand_word =
+            |line: &str| settings(parsed(line), Environment::default()).unwrap().rows_independent;
         assert_eq!(by_hand("--model x --name x"), (ServingMode::Throughput, cores()));
         assert_eq!(by_hand("--model x --name x --mode Latency"), (ServingMode::Latency, 1));
         assert_eq!(by_hand("--model x --name x --threads 3"), (ServingMode::Throughput, 3));
@@ -351,11 +360,14 @@ pub(super) mod tests {
         let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
             "executionProviders":["CPU"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
             "maxRequestBytes":6,"drainTimeoutMilliseconds":7,"mode":"Latency",
-            "batching":{"maxSize":8,"maxDelayMilliseconds":3}}"#;
+            "batching":{"maxSize":8,"maxDelayMilliseconds":3,"rowsIndependent":true}}"#;
         let environment = Environment { config: Some(config.into()), pod_name: None };
         let settings = settings(parsed(""), environment).unwrap();
         assert_eq!((settings.threads, settings.max_rows), (1, 8));
         assert_eq!(settings.max_delay, Some(Duration::from_millis(3)));
+        assert_eq!(settings.rows_independent, Some(true));
+        assert_eq!(by_hand_word("--model x --name x"), None);
+        assert_eq!(by_hand_word("--model x --name x --rows-independent false"), Some(false));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
 use modelwright_contract::{
     artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY, MODEL_FILE},
     serving::{ExecutionProvider, ServingMode},
+    status::SharedRuns,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     bounds::Bounds,
     settings::Settings,
     state::{Facts, Served, Sharing, Threads},
-    worker::{Worker, WorkerOptions, batch},
+    worker::{Worker, WorkerOptions, batch, trial},
 };
 use crate::{
     cores::cores,
@@ -27,6 +28,7 @@ use crate::{
     golden::{self, ReplayError},
     onnx::{self, OnnxError},
     report::Ending,
+    rows,
     session::{LoadError, Session, SessionOptions},
 };
 
@@ -157,6 +159,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         execution_provider: session.execution_provider().to_string(),
         graph_nodes: session.nodes().clone(),
         onnxruntime_version: session.onnxruntime_version().to_owned(),
+        shared_runs: None,
         golden_samples: 0,
     };
     // The replay warms up too. Without samples, any input that the model answers does.
@@ -185,7 +188,16 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
         },
     };
     let session = Arc::new(session);
-    let batches = samples.as_ref().is_some_and(|samples| answers_rows_together(&session, samples));
+    let shared_runs = match shares_runs(settings, &graph, &session, samples.as_ref()) {
+        Ok(reason) => SharedRuns { shared: true, reason },
+        Err(reason) => SharedRuns { shared: false, reason },
+    };
+    let batches = shared_runs.shared;
+    tracing::info!(
+        outcome = if batches { "requests share runs" } else { "requests share no runs" },
+        reason = shared_runs.reason
+    );
+    facts.shared_runs = Some(shared_runs);
     let found =
         Found { is_on_cpu: session.execution_provider() == ExecutionProvider::Cpu, has_loops, batches };
     let options = worker_options(settings, found);
@@ -246,20 +258,46 @@ fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
     }
 }
 
-/// Whether requests may share a run; a doubt means that they may not.
-fn answers_rows_together(session: &Session, samples: &GoldenSamples) -> bool {
+/// Why requests share runs, or why they do not: the graph, or the user's own word, must say that rows are independent, and
+/// the model must answer rows together as it answers them alone.
+fn shares_runs(
+    settings: &Settings,
+    graph: &Path,
+    session: &Session,
+    samples: Option<&GoldenSamples>,
+) -> Result<String, String> {
+    if settings.max_rows <= 1 {
+        return Err("a run has one row at most, as serving.batching.maxSize says".to_owned());
+    }
+    if settings.rows_independent == Some(false) {
+        return Err("serving.batching.rowsIndependent is false".to_owned());
+    }
+    let independence = rows::of_file(graph);
+    let why = format!("rows independent: {independence}");
+    let why = match (independence.independent, settings.rows_independent) {
+        (false, Some(true)) => {
+            format!("serving.batching.rowsIndependent is true, although by its graph {why}")
+        }
+        (false, _) => return Err(why),
+        (true, _) => why,
+    };
+    if !batch::has_rows(session.signature()) {
+        return Err("the first axis of an input or output is not free".to_owned());
+    }
+    let samples = samples.ok_or("there is no sample to try a shared run with")?;
     let inputs: Vec<Vec<_>> = samples
         .samples
         .iter()
         .filter_map(|sample| sample.inputs.iter().map(golden::decode).collect::<Result<_, _>>().ok())
         .collect();
-    let is_on_cpu = session.execution_provider() == ExecutionProvider::Cpu;
-    let proven = batch::prove(session, &inputs)
-        .and_then(|proven| Ok(proven && (is_on_cpu || batch::pays(session, &inputs)?)));
-    proven.unwrap_or_else(|error| {
-        tracing::debug!(%error, "rows cannot be run together");
-        false
-    })
+    trial::run(session, &inputs, settings.max_rows).map_err(|error| format!("{error} ({why})"))?;
+    // What a processor shares costs no more than what it does not.
+    if session.execution_provider() != ExecutionProvider::Cpu
+        && !batch::pays(session, &inputs).map_err(|error| error.to_string())?
+    {
+        return Err("a shared run takes longer than runs one after another".to_owned());
+    }
+    Ok(why)
 }
 
 fn read_golden(folder: &Path) -> Result<Option<GoldenSamples>, StartError> {

@@ -12,7 +12,11 @@ use std::{
 
 use tokio::sync::{Semaphore, watch};
 
-use modelwright_contract::{serving::ServingLimits, signature::Signature, status::ServeStatus};
+use modelwright_contract::{
+    serving::ServingLimits,
+    signature::Signature,
+    status::{ServeStatus, SharedRuns},
+};
 
 use super::{about::About, bounds::Bounds, drain::Observed, sending, settings::Settings, worker::Worker};
 use crate::metrics::{Gauges, Metrics};
@@ -42,6 +46,8 @@ pub struct Facts {
     pub graph_nodes: BTreeMap<String, u32>,
     /// Version of ONNX Runtime.
     pub onnxruntime_version: String,
+    /// Whether requests share runs, and why not; none before that is known.
+    pub shared_runs: Option<SharedRuns>,
     /// Golden samples that agreed.
     pub golden_samples: u32,
 }
@@ -218,6 +224,7 @@ impl State {
             execution_provider: String::new(),
             graph_nodes: BTreeMap::new(),
             onnxruntime_version: String::new(),
+            shared_runs: None,
             golden_samples: 0,
         });
         let draining = self.is_draining();
@@ -231,6 +238,7 @@ impl State {
             ready: self.ready().is_ok(),
             draining,
             drained: draining && self.observe().is_drained(),
+            shared_runs: facts.shared_runs,
             golden_samples: facts.golden_samples,
             requests: self.metrics.requests(),
             message,

@@ -4,7 +4,8 @@
 //!
 //! A hand-over to another thread, and the waking of it, cost as much as a small model's run, so such a model is run where
 //! the request is. A longer run there would keep other connections waiting. Requests that wait together, in the queue or on
-//! the thread that reads them ([`gather`]), are run together where [`batch`] proved that it changes no answer.
+//! the thread that reads them ([`gather`]), are run together where the graph shows that it changes no
+//! answer ([`crate::rows`]) and a [`trial`] confirms it.
 
 pub mod batch;
 mod cost;
@@ -12,6 +13,7 @@ mod delay;
 mod gather;
 mod queue;
 mod runs;
+pub mod trial;
 
 use std::{
     io,

@@ -3,6 +3,7 @@ use std::{fs, path::Path, process::Output};
 use modelwright_contract::{
     names::{EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PUBLISH_ENV, SERVING_ENV},
     report::{FetchReport, PublishReport, Report},
+    rows::RowIndependence,
 };
 use tokio::process::Command;
 
@@ -52,6 +53,7 @@ async fn fetch_and_publish_end_with_a_report_and_a_code_for_success_bad_input_an
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let Report::<PublishReport>::Succeeded(published) = report(&log) else { panic!("{output:?}") };
     assert_eq!(published.golden_count, 2);
+    assert_eq!(published.row_independence, Some(RowIndependence::yes()));
 
     volume.config.uri = format!("http://{}/missing", server.host());
     let output = run(&arguments, (FETCH_ENV, &config(&volume))).await;
@@ -122,13 +124,15 @@ async fn inspect_prints_what_a_model_is_for_people_and_as_json() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let digest = crate::support::sha256(onnx::adder());
-    for part in ["ai.onnx 21", &digest, "x  FP32    [any, 3]", "y  FP32    [any, 3]"] {
+    for part in ["ai.onnx 21", &digest, "x  FP32    [any, 3]", "y  FP32    [any, 3]", "rows independent: yes"]
+    {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
     let output = run(&["inspect", "--json", path], ("OTHER", "")).await;
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["sha256"], digest);
     assert_eq!(json["operatorSets"]["ai.onnx"], 21);
+    assert_eq!(json["rowIndependence"], serde_json::json!({"independent": true}));
     assert_eq!(json["signature"]["inputs"][0]["shape"], serde_json::json!([-1, 3]));
 
     fs::write(folder.path().join("page.onnx"), "<html>").unwrap();

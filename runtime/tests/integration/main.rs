@@ -36,6 +36,8 @@ mod metrics;
 mod page;
 // From a fetched folder to an artifact in a real registry, by real inference.
 mod publish;
+// Whether requests share runs, and who says so.
+mod rows;
 // The protocol, its limits, and how a serving process starts.
 mod serve;
 // Models in ONNX Runtime, and their golden samples.

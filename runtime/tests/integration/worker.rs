@@ -6,12 +6,15 @@ use std::{
 };
 
 use modelwright_runtime::{
-    serve::worker::{QUICK, Refused, Worker, WorkerOptions, batch},
+    serve::worker::{
+        QUICK, Refused, Worker, WorkerOptions, batch,
+        trial::{self, TrialError},
+    },
     session::{RunError, Session, SessionOptions},
     tensor::{Datatype, Tensor},
 };
 
-use crate::support::onnx::{FLOAT, bytes, model, node, number, value};
+use crate::support::onnx::{FLOAT, bytes, constant, floats, model, node, number, value};
 
 const OPTIONS: WorkerOptions = WorkerOptions {
     queue: 64,
@@ -93,28 +96,80 @@ async fn without_leave_no_run_is_shared() {
 }
 
 #[test]
-fn only_a_model_that_answers_rows_together_as_alone_may_share_runs() {
+fn only_a_model_that_answers_rows_together_as_alone_passes_the_trial() {
     let row = |numbers: [f32; 3]| {
         let data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         vec![tensor("x", Datatype::Fp32, &[1, 3], data)]
     };
     let samples = [row([1.0, 2.0, 3.0]), row([3.0, -1.0, 0.5])];
     let built = |operator: &str, axis: u64| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.onnx");
         let axis = bytes(5, [bytes(1, "axis"), number(3, axis), number(20, 2)].concat());
-        let graph = [
+        loaded(&[
             node(operator, &["x"], &["y"], &axis),
             value(11, "x", FLOAT, &[0, 3]),
             value(12, "y", FLOAT, &[0, 3]),
-        ];
-        std::fs::write(&path, model(&graph)).unwrap();
-        Session::load(&path, &SessionOptions::default()).unwrap()
+        ])
     };
-    assert!(batch::prove(&built("Softmax", 1), &samples).unwrap());
-    assert!(!batch::prove(&built("Softmax", 0), &samples).unwrap(), "rows are compared with each other");
-    assert!(!batch::prove(&built("Softmax", 1), &samples[..1]).unwrap(), "one sample proves nothing");
-    assert!(!batch::prove(&load("slow"), &[rounds(1), rounds(2)]).unwrap(), "there are no rows");
+    trial::run(&built("Softmax", 1), &samples, 64).unwrap();
+    let error = trial::run(&built("Softmax", 0), &samples, 64).unwrap_err();
+    assert!(matches!(&error, TrialError::Differs { output, rows: 64 } if output == "y"), "{error}");
+    let same = [samples[0].clone(), samples[0].clone()];
+    let scaled = trial::run(&built("Softmax", 0), &same, 64).unwrap_err();
+    assert!(matches!(scaled, TrialError::Differs { .. }), "rows of another scale are other rows: {scaled}");
+    let numbers = vec![vec![tensor("index", Datatype::Int64, &[1], vec![0; 8])]];
+    let error = trial::run(&load("lookup"), &numbers, 64).unwrap_err();
+    assert!(matches!(error, TrialError::TooFew), "one sample proves nothing: {error}");
+    assert!(trial::run(&load("slow"), &[rounds(1), rounds(2)], 64).is_err(), "there are no rows");
+}
+
+#[test]
+fn a_trial_finds_what_only_rows_of_several_scales_or_a_full_run_show() {
+    // x less the mean of all rows, if one of them is above 50: only a scaled row is.
+    let samples = [[0.5_f32, 1.0, 0.25], [0.25, 0.5, 0.75]].map(|numbers| {
+        vec![tensor(
+            "x",
+            Datatype::Fp32,
+            &[1, 3],
+            numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        )]
+    });
+    let model = [
+        node("ReduceMax", &["x"], &["most"], &[]),
+        node("Max", &["most", "bound"], &["scale"], &[]),
+        node("Div", &["x", "scale"], &["y"], &[]),
+        constant("bound", FLOAT, &[], &floats(&[50.0])),
+        value(11, "x", FLOAT, &[0, 3]),
+        value(12, "y", FLOAT, &[0, 3]),
+    ];
+    let session = loaded(&model);
+    assert!(matches!(trial::run(&session, &samples, 64), Err(TrialError::Differs { .. })));
+
+    // A run of fewer than 32 rows is answered as alone.
+    let model = [
+        node("Shape", &["x"], &["sizes"], &[]),
+        node("ReduceMax", &["sizes"], &["rows"], &[]),
+        node(
+            "Cast",
+            &["rows"],
+            &["count"],
+            &bytes(5, [bytes(1, "to"), number(3, 1), number(20, 2)].concat()),
+        ),
+        node("Max", &["count", "bound"], &["scale"], &[]),
+        node("Div", &["x", "scale"], &["y"], &[]),
+        constant("bound", FLOAT, &[], &floats(&[31.0])),
+        value(11, "x", FLOAT, &[0, 3]),
+        value(12, "y", FLOAT, &[0, 3]),
+    ];
+    let session = loaded(&model);
+    trial::run(&session, &samples, 31).unwrap();
+    assert!(matches!(trial::run(&session, &samples, 64), Err(TrialError::Differs { rows: 64, .. })));
+}
+
+fn loaded(graph: &[Vec<u8>]) -> Session {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, model(graph)).unwrap();
+    Session::load(&path, &SessionOptions::default()).unwrap()
 }
 
 #[tokio::test]

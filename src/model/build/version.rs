@@ -10,8 +10,8 @@ use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
         model_version::{
-            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowsSize, Signature, Size,
-            Tensor,
+            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowIndependence, RowsSize,
+            Signature, Size, Tensor,
         },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
     },
@@ -36,6 +36,9 @@ const MAX_WARNING: usize = 512;
 const MAX_RATE: usize = 32;
 /// Most bytes in a size certificate: every number up to it is exact in every JSON reader.
 const MAX_BYTES: u64 = crate::api::LARGEST_INTEGER;
+/// Longest name of a node, and longest reason, that a version holds.
+const MAX_NODE: usize = 64;
+const MAX_REASON: usize = 160;
 
 /// Version `number` of the Model, from what `job` reported, stamped as selected by generation `stamp`.
 pub fn build_version(
@@ -61,6 +64,11 @@ pub fn build_version(
             inputs: tensors(&publish.signature.inputs),
             outputs: tensors(&publish.signature.outputs),
         },
+        row_independence: publish.row_independence.as_ref().map(|rows| RowIndependence {
+            independent: rows.independent,
+            node: rows.node.as_deref().map(|node| truncated(node, MAX_NODE)),
+            reason: rows.reason.as_deref().map(|reason| truncated(reason, MAX_REASON)),
+        }),
         evaluation: evaluation(model, reports),
         golden_samples: GoldenSamples {
             count: publish.golden_count,

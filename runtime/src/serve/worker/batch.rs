@@ -1,8 +1,8 @@
 //! Several requests as one run: their rows are put together and the answers' rows taken apart. In go the inputs of jobs;
 //! out come joint inputs, and each one's outputs. Needs no client and no ONNX Runtime.
 //!
-//! Only of a model whose first axis is free everywhere, and that was seen to answer rows together as it answers them alone
-//! (see [`prove`]): a free axis may as well be time, or rows may be compared with each other.
+//! Only of a model whose graph shows that rows are independent ([`crate::rows`]), and that was seen to answer rows together as
+//! it answers them alone ([`super::trial`]): a free axis may as well be time, or rows may be compared with each other.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use modelwright_contract::signature::{Signature, TensorSpec};
 
 use crate::{
-    golden,
     session::{RunError, Session},
     tensor::{Tensor, element_count},
 };
@@ -18,9 +17,7 @@ use crate::{
 /// Most rows of one run, unless another number is asked for.
 pub const MAX_ROWS: u32 = 64;
 /// Most bytes of one run's inputs: beyond, a run is bound by memory and nothing is gained.
-const MAX_BYTES: usize = 1024 * 1024;
-/// How far an answer may move when its row is run with others, which orders sums anew: as with golden samples.
-const TOLERANCE: f64 = 1e-4;
+pub const MAX_BYTES: usize = 1024 * 1024;
 /// Requests of a trial run whose cost is measured.
 const TRIAL: usize = 8;
 /// How often it is measured; the shortest time counts, since what else the machine does can only add to it.
@@ -117,44 +114,6 @@ pub fn pays(session: &Session, samples: &[Vec<Tensor>]) -> Result<bool, RunError
     let runs = u32::try_from(TRIAL + 1).unwrap_or(u32::MAX);
     tracing::debug!(?of_one, ?of_a_change, runs, "what runs cost where their sizes change");
     Ok(of_a_change <= of_one * runs)
-}
-
-/// Whether a model answers rows together as it answers them alone.
-pub fn prove(session: &Session, samples: &[Vec<Tensor>]) -> Result<bool, RunError> {
-    if !has_rows(session.signature()) {
-        return Ok(false);
-    }
-    let Some(first) = samples.first() else { return Ok(false) };
-    let Some(second) =
-        samples.iter().skip(1).find(|next| *next != first && joins(&[first], next, MAX_ROWS.into()))
-    else {
-        return Ok(false);
-    };
-    let trial: [&[Tensor]; 3] = [first, second, first];
-    if !joins(&trial[..2], trial[2], MAX_ROWS.into()) {
-        return Ok(false);
-    }
-    let Some(counts) = trial.iter().map(|inputs| rows(inputs)).collect::<Option<Vec<_>>>() else {
-        return Ok(false);
-    };
-    let together = session.run(&join(&trial), &[])?;
-    let Some(parts) = split(&together, &counts) else { return Ok(false) };
-    for (inputs, part) in trial.iter().zip(parts) {
-        let alone = session.run(inputs, &[])?;
-        if !alone.iter().zip(&part).all(|(alone, part)| agree(alone, part)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn agree(alone: &Tensor, together: &Tensor) -> bool {
-    if !alone.datatype.is_float() {
-        return alone == together;
-    }
-    let near =
-        |(a, b): (f64, f64)| a.to_bits() == b.to_bits() || (a - b).abs() <= TOLERANCE * a.abs().max(1.0);
-    alone.shape == together.shape && golden::floats(alone).into_iter().zip(golden::floats(together)).all(near)
 }
 
 #[cfg(test)]

@@ -1,0 +1,439 @@
+//! What operators do with rows. In go a node's inputs; out come its outputs, or in a few words how it mixes rows. A rule
+//! answers only what it can show: where it gives up, rows are mixed.
+
+mod broadcast;
+mod contract;
+mod layout;
+mod normalize;
+mod quantize;
+mod reduce;
+mod roles;
+mod select;
+mod sequence;
+mod windows;
+
+use std::collections::HashMap;
+
+pub use self::{
+    roles::{Output, Roles, Shape},
+    select::stretches,
+};
+use super::{
+    size::{Size, Symbols},
+    value::{Class, Place, Value},
+};
+use crate::onnx::graph::{Constant, Graph, Node, Numbers, Setting};
+
+/// What comes of a node, or how it mixes rows.
+pub type Outcome<T = Vec<Value>> = Result<T, &'static str>;
+
+/// How an operator treats the rows of what it takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Element by element, over all inputs, which are aligned from the right.
+    Elementwise,
+    /// Element by element of the first input; the others are constants, the same for every element.
+    EachElement,
+    /// The first input as it is, whatever the others are.
+    LikeFirst,
+    /// Element by element of the inputs at these places; all others are constants.
+    ElementwiseOf(&'static [usize]),
+    /// Over several rows, and how.
+    Mixes(&'static str),
+    /// Another answer each time.
+    Random,
+    /// Inputs have their rows on fixed axes.
+    Roles(Roles),
+    /// The last axis of the first input becomes another one; the others are constants.
+    LastAxis,
+    /// Along one axis; before operator set 13 along all from it on.
+    Softmax,
+    /// Along one axis.
+    LpNormalization,
+    /// Along the last axes, from `axis` on.
+    LayerNormalization,
+    /// The first two inputs and a bias are added, and normalized along the last axis.
+    SkipLayerNormalization,
+    /// By stored means, unless it trains.
+    BatchNormalization,
+    /// Over each of the first two axes by itself.
+    InstanceNormalization,
+    /// Over the neighbours on axis 1.
+    Lrn,
+    /// Over `axes`.
+    MeanVarianceNormalization,
+    /// Left out, unless it trains.
+    Dropout,
+    /// By a triangle of the last two axes.
+    Trilu,
+    /// Along an axis that the second input names.
+    CumSum,
+    /// Along axes, which go or become 1.
+    Reduce,
+    /// Along an axis, which goes or becomes 1.
+    Arg,
+    /// Along an axis, which becomes k.
+    TopK,
+    /// A matrix product.
+    MatMul,
+    /// A matrix product of quantized matrices with zero points.
+    MatMulInteger,
+    /// The same with scales.
+    QLinearMatMul,
+    /// A matrix product of matrices that may be transposed.
+    FusedMatMul,
+    /// The product of two matrices, and a third one.
+    Gemm,
+    /// The same of quantized ones.
+    QGemm,
+    /// Products and sums by an equation.
+    Einsum,
+    /// The distances of each row of one matrix to each of another.
+    CDist,
+    /// The last two axes become one number.
+    Det,
+    /// Stored elements.
+    Constant,
+    /// The sizes.
+    Shape,
+    /// The number of elements.
+    Size,
+    /// The same elements in other sizes.
+    Reshape,
+    /// The same in two axes.
+    Flatten,
+    /// Axes in another order.
+    Transpose,
+    /// Without axes of size 1.
+    Squeeze,
+    /// With axes of size 1.
+    Unsqueeze,
+    /// Repeated where a size is 1.
+    Expand,
+    /// Repeated as a whole.
+    Tile,
+    /// One element, repeated.
+    ConstantOfShape,
+    /// Numbers from a first to a last one.
+    Range,
+    /// One after the other along an axis.
+    Concat,
+    /// The same of quantized ones.
+    QLinearConcat,
+    /// Parts of an axis.
+    Split,
+    /// A stretch of axes.
+    Slice,
+    /// By index along an axis.
+    Gather,
+    /// By an index for each element.
+    GatherElements,
+    /// By an index of several axes.
+    GatherNd,
+    /// The last axis by index, or a table by rows of indices.
+    ArrayFeatureExtractor,
+    /// Written by an index for each element.
+    ScatterElements,
+    /// Written by an index of several axes.
+    ScatterNd,
+    /// More at the ends of axes.
+    Pad,
+    /// Other sizes of axes.
+    Resize,
+    /// An axis more.
+    OneHot,
+    /// Backwards along one axis, for each row by its own length.
+    ReverseSequence,
+    /// Steps of time, rows on axis 1, or 0 as `layout` says.
+    Recurrent,
+    /// A Fourier transform along an axis.
+    Dft,
+    /// Scaled to integers, or back, by constants.
+    Quantize,
+    /// One of two graphs.
+    If,
+    /// A graph again and again.
+    Loop,
+    /// A graph for each slice of an axis.
+    Scan,
+    /// Rows, whatever comes: what a wrong line of the table would say.
+    #[cfg(test)]
+    Wrong,
+}
+
+/// A node with what it takes.
+pub struct Call<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Version of its operator set.
+    pub version: i64,
+    /// What it takes; none where an input is left out.
+    pub inputs: Vec<Option<Value>>,
+    /// The values of the attributes of the function that it is in.
+    pub settings: Option<&'a HashMap<String, Setting>>,
+}
+
+impl<'a> Call<'a> {
+    /// An attribute.
+    pub fn setting(&self, name: &str) -> Option<&'a Setting> {
+        let attribute = self.node.attributes.iter().find(|attribute| attribute.name == name)?;
+        match &attribute.value {
+            Setting::Of(outer) => self.settings?.get(outer),
+            value => Some(value),
+        }
+    }
+
+    /// A number.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.setting(name)? {
+            Setting::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Numbers.
+    pub fn integers(&self, name: &str) -> Option<&'a [i64]> {
+        match self.setting(name)? {
+            Setting::Integers(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
+    /// Floating-point numbers.
+    pub fn floats(&self, name: &str) -> Option<&'a [f32]> {
+        match self.setting(name)? {
+            Setting::Floats(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
+    /// Text.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        match self.setting(name)? {
+            Setting::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A tensor.
+    pub fn tensor(&self, name: &str) -> Option<&'a Constant> {
+        match self.setting(name)? {
+            Setting::Tensor(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// A graph.
+    pub fn graph(&self, name: &str) -> Option<&'a Graph> {
+        match self.setting(name)? {
+            Setting::Graph(graph) => Some(graph),
+            _ => None,
+        }
+    }
+
+    /// An input, if it is there.
+    pub fn input(&self, place: usize) -> Option<&Value> {
+        self.inputs.get(place)?.as_ref()
+    }
+
+    /// An input that must be there.
+    pub fn needed(&self, place: usize) -> Outcome<&Value> {
+        self.input(place).ok_or("an input is missing")
+    }
+
+    /// All inputs that are there.
+    pub fn given(&self) -> impl Iterator<Item = &Value> {
+        self.inputs.iter().flatten()
+    }
+
+    /// All inputs that are there beside those at some places.
+    pub fn others<'b>(&'b self, places: &'b [usize]) -> impl Iterator<Item = &'b Value> {
+        self.inputs
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !places.contains(at))
+            .filter_map(|(_, value)| value.as_ref())
+    }
+
+    /// Holds if everything beside the inputs at some places is constant.
+    pub fn constant_beside(&self, places: &[usize]) -> Outcome<()> {
+        if self.others(places).all(Value::is_constant) {
+            Ok(())
+        } else {
+            Err("its parameters depend on the rows or on their number")
+        }
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.node.outputs.len()
+    }
+
+    /// An attribute of numbers that became an input later.
+    pub fn integers_or_input(&self, name: &str, place: usize) -> Outcome<Option<Vec<i64>>> {
+        if let Some(numbers) = self.integers(name) {
+            return Ok(Some(numbers.to_vec()));
+        }
+        match self.input(place) {
+            None => Ok(None),
+            Some(value) => value.constants().map(Some).ok_or("its axes are computed"),
+        }
+    }
+}
+
+/// The class of values without rows, or none if there are rows. Several kinds of dependence do not go together.
+pub fn alike<'v>(values: impl IntoIterator<Item = &'v Value>) -> Outcome<Option<Class>> {
+    let (mut rows, mut found) = (false, Class::Constant);
+    for value in values {
+        match (&value.class, &found) {
+            (Class::Mixed(_), _) => return Err("it takes a value that mixes rows"),
+            (Class::Constant, _) => {}
+            (Class::Rows(_), _) => rows = true,
+            (class, Class::Constant) => found = class.clone(),
+            (class, _) if *class == found => {}
+            _ => return Err("it puts a row together with the number of rows"),
+        }
+    }
+    match (rows, found) {
+        (false, found) => Ok(Some(found)),
+        (true, Class::Constant) => Ok(None),
+        (true, Class::Count) => Err("what depends on the number of rows enters the values"),
+        (true, _) => Err("one row meets all rows"),
+    }
+}
+
+/// An axis that may be counted from the end.
+pub fn axis(number: i64, rank: usize) -> Outcome<usize> {
+    let rank_number = i64::try_from(rank).map_err(|_| "it has too many axes")?;
+    let number = if number < 0 { number + rank_number } else { number };
+    usize::try_from(number).ok().filter(|axis| *axis < rank).ok_or("it names an axis that is not there")
+}
+
+/// The sizes of a value whose rank must be known.
+pub fn sizes(value: &Value) -> Outcome<&Vec<Size>> {
+    value.sizes.as_ref().ok_or("the shape of a value is not known")
+}
+
+/// The one place of rows that values have, each on its own axis counted from the left.
+pub fn one_place<'v>(values: impl IntoIterator<Item = &'v Value>) -> Outcome<Option<Place>> {
+    let mut found: Option<Place> = None;
+    for place in values.into_iter().filter_map(Value::place) {
+        match &found {
+            None => found = Some(place.clone()),
+            Some(first) if first == place => {}
+            Some(_) => return Err("rows lie on different axes of its inputs"),
+        }
+    }
+    Ok(found)
+}
+
+/// Rows, or an error that says that their axis got lost.
+pub fn rows(place: Place, sizes: Vec<Size>) -> Outcome<Value> {
+    Value::rows(place, sizes).ok_or("a size beside the rows' own depends on the number of rows")
+}
+
+/// A value that comes of others: without rows as they are, with rows at a place.
+pub fn of_class(class: Option<Class>, place: Option<Place>, sizes: Option<Vec<Size>>) -> Outcome<Value> {
+    match (class, place, sizes) {
+        (Some(class), _, sizes) => Ok(Value::new(class, sizes)),
+        (None, Some(place), Some(sizes)) => rows(place, sizes),
+        (None, None, _) => Err("rows get lost"),
+        (None, _, None) => Err("the shape of a value is not known"),
+    }
+}
+
+/// A tensor of the file.
+pub fn stored(constant: &Constant, symbols: &mut Symbols) -> Value {
+    let sizes = constant.sizes.iter().map(|size| Size::of(*size)).collect();
+    let numbers = constant.numbers.as_ref().map(|numbers| match numbers {
+        Numbers::Integers(numbers) => numbers.iter().map(|number| Some(Size::of(*number))).collect(),
+        Numbers::Floats(numbers) => numbers.iter().map(|number| Some(whole(*number, symbols))).collect(),
+    });
+    Value::new(Class::Constant, Some(sizes)).with_numbers(numbers).with_symbols(symbols)
+}
+
+/// A floating-point number, if it is an integer; else a symbol.
+#[expect(clippy::cast_possible_truncation, reason = "it is an integer within the bounds")]
+fn whole(number: f64, symbols: &mut Symbols) -> Size {
+    if number.fract() == 0.0 && number.abs() < 9.0e15 { Size::of(number as i64) } else { symbols.number() }
+}
+
+/// Applies a rule to a node that has no graphs of its own.
+pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
+    let one = |value: Value| vec![value];
+    match rule {
+        Rule::Elementwise => broadcast::elementwise(symbols, &call.given().collect::<Vec<_>>()).map(one),
+        Rule::EachElement => broadcast::each_element(call).map(one),
+        Rule::LikeFirst => Ok(one(Value { numbers: None, ..call.needed(0)?.clone() })),
+        Rule::ElementwiseOf(places) => broadcast::elementwise_of(call, symbols, places).map(one),
+        Rule::Mixes(how) => Err(how),
+        Rule::Random => Err("its answers are random"),
+        Rule::Roles(roles) => roles::apply(call, symbols, &roles),
+        Rule::LastAxis => normalize::last_axis(call, symbols).map(one),
+        Rule::Softmax => normalize::softmax(call).map(one),
+        Rule::LpNormalization => normalize::lp(call).map(one),
+        Rule::LayerNormalization => normalize::layer(call, symbols),
+        Rule::SkipLayerNormalization => normalize::skip_layer(call, symbols),
+        Rule::BatchNormalization => normalize::batch(call).map(one),
+        Rule::InstanceNormalization => normalize::instance(call).map(one),
+        Rule::Lrn => normalize::lrn(call).map(one),
+        Rule::MeanVarianceNormalization => normalize::mean_variance(call).map(one),
+        Rule::Dropout => normalize::dropout(call),
+        Rule::Trilu => normalize::trilu(call).map(one),
+        Rule::CumSum => normalize::cumulative(call).map(one),
+        Rule::Reduce => reduce::reduce(call).map(one),
+        Rule::Arg => reduce::arg(call).map(one),
+        Rule::TopK => reduce::top(call, symbols),
+        Rule::MatMul => contract::matmul(call, symbols).map(one),
+        Rule::MatMulInteger => contract::matmul_integer(call, symbols).map(one),
+        Rule::QLinearMatMul => contract::qlinear_matmul(call, symbols).map(one),
+        Rule::FusedMatMul => contract::fused_matmul(call, symbols).map(one),
+        Rule::Gemm => contract::gemm(call, symbols).map(one),
+        Rule::QGemm => contract::qgemm(call, symbols).map(one),
+        Rule::Einsum => contract::einsum(call, symbols).map(one),
+        Rule::CDist => contract::cdist(call).map(one),
+        Rule::Det => reduce::det(call).map(one),
+        Rule::Constant => layout::constant(call, symbols).map(one),
+        Rule::Shape => layout::shape(call).map(one),
+        Rule::Size => layout::size(call).map(one),
+        Rule::Reshape => layout::reshape(call, symbols).map(one),
+        Rule::Flatten => layout::flatten(call).map(one),
+        Rule::Transpose => layout::transpose(call).map(one),
+        Rule::Squeeze => layout::squeeze(call).map(one),
+        Rule::Unsqueeze => layout::unsqueeze(call).map(one),
+        Rule::Expand => layout::expand(call, symbols).map(one),
+        Rule::Tile => layout::tile(call).map(one),
+        Rule::ConstantOfShape => layout::constant_of_shape(call).map(one),
+        Rule::Range => layout::range(call, symbols).map(one),
+        Rule::Concat => select::concat(call, symbols, &call.given().collect::<Vec<_>>()).map(one),
+        Rule::QLinearConcat => quantize::concat(call, symbols).map(one),
+        Rule::Split => select::split(call, symbols),
+        Rule::Slice => select::slice(call, symbols).map(one),
+        Rule::Gather => select::gather(call).map(one),
+        Rule::GatherElements => select::gather_elements(call).map(one),
+        Rule::GatherNd => select::gather_nd(call).map(one),
+        Rule::ArrayFeatureExtractor => select::array_feature_extractor(call).map(one),
+        Rule::ScatterElements => select::scatter_elements(call).map(one),
+        Rule::ScatterNd => select::scatter_nd(call).map(one),
+        Rule::Pad => windows::pad(call, symbols).map(one),
+        Rule::Resize => windows::resize(call, symbols).map(one),
+        Rule::OneHot => select::one_hot(call, symbols).map(one),
+        Rule::ReverseSequence => sequence::reverse(call).map(one),
+        Rule::Recurrent => sequence::recurrent(call, symbols),
+        Rule::Dft => sequence::dft(call, symbols).map(one),
+        Rule::Quantize => quantize::quantize(call).map(one),
+        Rule::If | Rule::Loop | Rule::Scan => Err("its graphs are missing"),
+        #[cfg(test)]
+        Rule::Wrong => {
+            let first = call.given().find_map(|value| value.sizes.clone());
+            let sizes = first.unwrap_or_else(|| vec![Size::rows(), symbols.size()]);
+            let place = call.given().find_map(Value::place).cloned().unwrap_or_else(|| Place::on(0));
+            let axis = place.axis;
+            let mut value = Value::new(Class::Rows(place), Some(sizes));
+            if let Some(size) = value.sizes.as_mut().and_then(|sizes| sizes.get_mut(axis)) {
+                *size = Size::rows();
+            }
+            Ok(vec![value; call.outputs()])
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Graphs with and without independent rows. For every row of the table there is a graph that is answered wrongly once that row
+//! says that its operator keeps rows apart.
+#![allow(clippy::unwrap_used)]
+
+mod corpus;
+
+use std::{collections::BTreeSet, io::Cursor};
+
+use proptest::prelude::*;
+
+use super::{
+    of_model,
+    rules::Rule,
+    table::{OPERATORS, Operator},
+};
+use crate::onnx::graph;
+use corpus::{Case, cases};
+
+fn wrong(case: &Case, operators: &[Operator]) -> Option<String> {
+    let found = of_model(&case.model, operators);
+    let expected = case.because.is_none();
+    let reason = found.reason.clone().unwrap_or_default();
+    let same = found.independent == expected
+        && case.because.is_none_or(|because| because.is_empty() || reason.starts_with(because));
+    (!same).then(|| format!("{}: {found}, expected {:?}", case.name, case.because))
+}
+
+#[test]
+fn every_graph_of_the_corpus_is_answered_as_it_is() {
+    let wrong: Vec<String> = cases().iter().filter_map(|case| wrong(case, OPERATORS)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let yes = cases().iter().filter(|case| case.because.is_none()).count();
+    assert!(yes >= 100, "{yes} graphs with independent rows");
+}
+
+#[test]
+fn every_operator_that_is_made_wrongly_row_wise_gives_a_wrong_answer() {
+    let cases = cases();
+    let mut unnoticed = Vec::new();
+    for at in 0..OPERATORS.len() {
+        let mut operators = OPERATORS.to_vec();
+        operators[at].rule = Rule::Wrong;
+        let spoiled = &operators[at];
+        let noticed = cases.iter().filter(|case| case.because.is_some()).any(|case| {
+            let uses = case.model.graph.nodes.iter().any(|node| node.operator == spoiled.name);
+            uses && of_model(&case.model, &operators).independent
+        });
+        if !noticed {
+            unnoticed.push(format!("{}::{}", spoiled.domain, spoiled.name));
+        }
+    }
+    assert!(unnoticed.is_empty(), "no graph of the corpus notices: {}", unnoticed.join(", "));
+}
+
+#[test]
+fn every_operator_has_one_row_with_its_source() {
+    let names: BTreeSet<(&str, &str)> = OPERATORS.iter().map(|row| (row.domain, row.name)).collect();
+    assert_eq!(names.len(), OPERATORS.len(), "an operator has two rows");
+    for row in OPERATORS {
+        assert!(!row.source.is_empty(), "{} has no source", row.name);
+    }
+    let mut sorted: Vec<(&str, &str)> = OPERATORS.iter().map(|row| (row.domain, row.name)).collect();
+    sorted.sort_unstable();
+    assert!(OPERATORS.iter().map(|row| (row.domain, row.name)).eq(sorted), "rows are not in order");
+}
+
+/// Two nodes of any operators over the corpus' own graphs: nothing that a file may say makes the walk panic.
+fn any_graph() -> impl Strategy<Value = graph::Model> {
+    let count = cases().len();
+    (
+        0..count,
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        -4_i64..5,
+    )
+        .prop_map(|(which, operator, node, input, number)| {
+            let mut model = cases().swap_remove(which).model;
+            let row = &OPERATORS[operator.index(OPERATORS.len())];
+            let names: Vec<String> = model.graph.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
+            let nodes = model.graph.nodes.len().max(1);
+            if let Some(node) = model.graph.nodes.get_mut(node.index(nodes)) {
+                node.operator = row.name.to_owned();
+                node.domain = row.domain.to_owned();
+                if !names.is_empty() {
+                    node.inputs.push(names[input.index(names.len())].clone());
+                }
+                for attribute in &mut node.attributes {
+                    if let graph::Setting::Integer(value) = &mut attribute.value {
+                        *value = number;
+                    }
+                }
+            }
+            model
+        })
+}
+
+proptest! {
+    #[test]
+    fn no_graph_makes_the_walk_panic(model in any_graph()) {
+        let _ = of_model(&model, OPERATORS);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_of_graphs_panic(content in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = graph::read(Cursor::new(content));
+    }
+}
