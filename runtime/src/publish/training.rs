@@ -16,11 +16,9 @@ use super::{
     error::{PublishError, Refusal},
     metadata::{self, MAX_EVALUATION_BYTES, MAX_TRAINING_REPORT_BYTES, Quality},
 };
-use crate::{
-    evaluation::{
-        Evaluation,
-        gates::{self, Bounds, Missed},
-    },
+use crate::evaluation::{
+    Evaluation,
+    gates::{self, Bounds, Missed},
 };
 
 /// Largest difference between a claimed and a measured metric that is not worth a word: of a share, of 1; of an error,
