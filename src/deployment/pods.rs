@@ -135,14 +135,14 @@ fn stopped(status: &ContainerStatus) -> Option<Problem> {
     let words = ended.message.as_deref().unwrap_or_default();
     // the kubelet knows why; what the server said before it was killed is about other ends
     if ended.reason.as_deref() == Some(OUT_OF_MEMORY) {
-        return Some(problem(
-            OUT_OF_MEMORY,
-            format!(
-                "container {} was killed at its memory limit (exit code {}); raise spec.resources.limits.memory, or lower \
-                 spec.serving.maxElements",
-                status.name, ended.exit_code
-            ),
-        ));
+        let advice = if status.name == SERVE {
+            "; raise spec.resources.limits.memory, or lower spec.serving.maxElements"
+        } else {
+            ""
+        };
+        let (name, code) = (&status.name, ended.exit_code);
+        let message = format!("container {name} was killed at its memory limit (exit code {code}){advice}");
+        return Some(problem(OUT_OF_MEMORY, message));
     }
     if let Ok(Report::<serde_json::Value>::Failed(failure)) = Report::parse(words) {
         return Some(problem(&failure.reason, format!("container {}: {}", status.name, failure.message)));

@@ -40,7 +40,13 @@ fn what_keeps_a_pod_from_serving_is_told_in_its_own_words() {
     let report = r#"{"failed":{"reason":"GoldenMismatch","message":"sample 3 differs by 0.2"}}"#;
     let same_pull =
         ["Back-off pulling image \"i\": ErrImagePull: not found", "rpc error: ErrImagePull: not found"];
+    // what the server left for an end without words is not about this one
+    let forewarned = r#"{"failed":{"reason":"ModelCrashed","message":"ended by a signal"}}"#;
+    let mut killed = crashed("serve", 137, forewarned);
+    killed["lastState"]["terminated"]["reason"] = "OOMKilled".into();
     for (status, reason, part) in [
+        (json!({"containerStatuses": [killed]}), "OOMKilled", "raise spec.resources.limits.memory"),
+        (json!({"containerStatuses": [crashed("serve", 136, forewarned)]}), "ModelCrashed", "by a signal"),
         (unscheduled, "Unschedulable", "Insufficient nvidia.com/gpu"),
         (
             json!({"initContainerStatuses": [crashed("fetch", 64, r#"{"failed":{"reason":"DigestMismatch","message":"expected aa, got bb"}}"#)]}),
