@@ -199,11 +199,16 @@ fn moved(rule: Rule, call: &Call<'_>, sizes: &[usize], which: usize) -> Option<V
             let parts = call.outputs();
             let whole = *first.sizes.get(along)?;
             let start = match lengths {
-                Some(lengths) => usize::try_from(lengths.iter().take(which).sum::<i64>()).ok()?,
+                Some(lengths) => {
+                    let mut before = lengths.iter().take(which);
+                    let sum = before.try_fold(0_i64, |sum, length| sum.checked_add(*length))?;
+                    usize::try_from(sum).ok()?
+                }
                 None => which.checked_mul(whole.div_ceil(parts))?,
             };
             let taken = |mut place: Vec<usize>| -> Number {
-                *place.get_mut(along)? += start;
+                let at = place.get_mut(along)?;
+                *at = at.checked_add(start)?;
                 first.at(&place)
             };
             Some(places(sizes).map(taken).collect())

@@ -393,7 +393,7 @@ pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
         Rule::Einsum => contract::einsum(call, symbols).map(one),
         Rule::CDist => contract::cdist(call).map(one),
         Rule::Det => reduce::det(call).map(one),
-        Rule::Constant => layout::constant(call, symbols).map(one),
+        Rule::Constant => Ok(one(layout::constant(call, symbols))),
         Rule::Shape => layout::shape(call).map(one),
         Rule::Size => layout::size(call).map(one),
         Rule::Reshape => layout::reshape(call, symbols).map(one),

@@ -6,14 +6,15 @@
 //! `docs/ContribOperators.md`. What the section says about rows stands behind each row; `ONNX Runtime` is named where only its
 //! code says it.
 
+#[allow(clippy::enum_glob_use, reason = "the table names nearly all of them")]
+use super::rules::Rule::*;
 use super::{
     numbers::{
         Arithmetic,
         Numbers::{self, Each, Kept, Moved, Reduced, Unknown},
     },
     rules::{
-        Output, Roles,
-        Rule::{self, *},
+        Output, Roles, Rule,
         Shape::{
             self as Sizes, Blocks, Classes, Columns, Conv, ConvTranspose, Global, Like, More, Pool, Rank,
             Same,

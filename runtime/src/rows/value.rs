@@ -38,6 +38,7 @@ impl Place {
     }
 
     /// The same on another axis.
+    #[must_use]
     pub fn moved(&self, axis: usize) -> Self {
         Self { axis, ..self.clone() }
     }
@@ -135,6 +136,7 @@ impl Value {
     }
 
     /// Gives a value its elements; those that depend on nothing make a constant of it.
+    #[must_use]
     pub fn with_numbers(mut self, numbers: Option<Vec<Option<Size>>>) -> Self {
         let fitting = numbers.filter(|numbers| Some(numbers.len()) == self.count());
         let Some(numbers) = fitting else { return self };
@@ -147,6 +149,7 @@ impl Value {
     }
 
     /// Gives each element of a small constant a symbol, so that it is known to be itself.
+    #[must_use]
     pub fn with_symbols(mut self, symbols: &mut Symbols) -> Self {
         if self.is_constant()
             && self.numbers.is_none()

@@ -16,6 +16,8 @@ use crate::onnx::graph::{Function, Graph, Model, Node, Setting};
 const MAX_STEPS: u32 = 1_000_000;
 /// Deepest nesting of graphs and functions.
 const MAX_DEPTH: usize = 64;
+/// Most axes of a value: indices by indices double them with each node.
+const MAX_RANK: usize = 64;
 /// Most turns after which what a loop carries must stay as it is.
 const MAX_TURNS: usize = 8;
 
@@ -152,6 +154,9 @@ impl<'a> Walk<'a> {
             }
         };
         numbers::follow(row.rule, row.numbers, &call, &mut outputs, &mut self.symbols);
+        if outputs.iter().any(|value| value.rank().is_some_and(|rank| rank > MAX_RANK)) {
+            return mixed("it has too many axes to be followed");
+        }
         outputs.into_iter().map(|value| value.with_symbols(&mut self.symbols)).collect()
     }
 
@@ -243,7 +248,8 @@ impl<'a> Walk<'a> {
         }
         let mut carried: Vec<Value> = Vec::new();
         for at in 2..call.inputs.len() {
-            carried.push(self.nameless(call.needed(at)?.clone()));
+            // Its elements may be others in each turn.
+            carried.push(Value { numbers: None, ..call.needed(at)?.clone() });
         }
         let count = carried.len();
         for _ in 0..MAX_TURNS {
@@ -278,12 +284,6 @@ impl<'a> Walk<'a> {
             carried = next;
         }
         Err("what it carries from turn to turn does not settle")
-    }
-
-    /// A value of which only its kind stays from turn to turn: a size that changes is a size of its own.
-    fn nameless(&mut self, mut value: Value) -> Value {
-        value.numbers = None;
-        value
     }
 
     /// Slices of all turns, put together along a new axis.
@@ -341,8 +341,7 @@ impl<'a> Walk<'a> {
         }
         let mut carried: Vec<Value> = Vec::new();
         for at in 0..states {
-            let value = call.needed(at)?.clone();
-            carried.push(self.nameless(value));
+            carried.push(Value { numbers: None, ..call.needed(at)?.clone() });
         }
         for _ in 0..MAX_TURNS {
             let mut inner = Scope::new(Some(scope));

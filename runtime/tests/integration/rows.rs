@@ -76,7 +76,9 @@ fn requests_share_no_run_of_a_model_that_looks_at_all_rows_and_it_says_which_nod
                 })
             })
             .collect();
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        for client in clients {
+            client.join().unwrap();
+        }
     });
 }
 

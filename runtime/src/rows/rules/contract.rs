@@ -216,16 +216,15 @@ pub fn einsum(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         most = most.max(if term.contains("...") { dots } else { 0 });
         inputs.push((*value, spell(term, dots).ok_or(UNREADABLE)?));
     }
-    let output = match output {
-        Some(output) => spell(output, most).ok_or(UNREADABLE)?,
+    let output = if let Some(output) = output {
+        spell(output, most).ok_or(UNREADABLE)?
+    } else {
         // What is there once, in the order of the alphabet, behind what is not named.
-        None => {
-            let all: Vec<char> = terms.concat().chars().filter(|c| *c != '.').collect();
-            let mut once: Vec<char> =
-                all.iter().copied().filter(|c| all.iter().filter(|other| *other == c).count() == 1).collect();
-            once.sort_unstable();
-            (0..most).rev().map(|at| ALIGNED + at).chain(once.into_iter().map(u32::from)).collect()
-        }
+        let all: Vec<char> = terms.concat().chars().filter(|c| *c != '.').collect();
+        let mut once: Vec<char> =
+            all.iter().copied().filter(|c| all.iter().filter(|other| *other == c).count() == 1).collect();
+        once.sort_unstable();
+        (0..most).rev().map(|at| ALIGNED + at).chain(once.into_iter().map(u32::from)).collect()
     };
     contract(symbols, &inputs, &output)
 }

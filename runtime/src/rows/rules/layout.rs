@@ -13,25 +13,25 @@ const LOST: &str = "its sizes do not keep the rows apart";
 const COMPUTED: &str = "its sizes are computed in a way that is not followed";
 const TOO_LARGE: &str = "its sizes are too large";
 
-pub fn constant(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn constant(call: &Call<'_>, symbols: &mut Symbols) -> Value {
     if let Some(tensor) = call.tensor("value") {
-        return Ok(stored(tensor, symbols));
+        return stored(tensor, symbols);
     }
     let number = |number: i64| {
         Value::new(Class::Constant, Some(Vec::new())).with_numbers(Some(vec![Some(Size::of(number))]))
     };
     let list = |count: usize| Some(vec![Size::of(i64::try_from(count).unwrap_or(i64::MAX))]);
     match (call.setting("value_int"), call.setting("value_ints"), call.setting("value_floats")) {
-        (Some(Setting::Integer(value)), _, _) => Ok(number(*value)),
+        (Some(Setting::Integer(value)), _, _) => number(*value),
         (_, Some(Setting::Integers(values)), _) => {
             let numbers = values.iter().map(|value| Some(Size::of(*value))).collect();
-            Ok(Value::new(Class::Constant, list(values.len())).with_numbers(Some(numbers)))
+            Value::new(Class::Constant, list(values.len())).with_numbers(Some(numbers))
         }
-        (_, _, Some(Setting::Floats(values))) => Ok(Value::new(Class::Constant, list(values.len()))),
+        (_, _, Some(Setting::Floats(values))) => Value::new(Class::Constant, list(values.len())),
         _ if call.setting("value_float").is_some() || call.setting("value_string").is_some() => {
-            Ok(Value::new(Class::Constant, Some(Vec::new())))
+            Value::new(Class::Constant, Some(Vec::new()))
         }
-        _ => Ok(Value::new(Class::Constant, None)),
+        _ => Value::new(Class::Constant, None),
     }
 }
 
@@ -83,13 +83,12 @@ fn regroup(value: &Value, target: Vec<Size>) -> Outcome<Value> {
 /// 0 is the same size as before, -1 what is left over.
 pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     let value = call.needed(0)?;
-    let target = match call.integers("shape") {
-        Some(numbers) => numbers.iter().map(|number| Size::of(*number)).collect(),
-        None => {
-            let shape = call.needed(1)?;
-            alike([shape])?.ok_or("its sizes are taken from the rows")?;
-            shape.terms().ok_or(COMPUTED)?
-        }
+    let target = if let Some(numbers) = call.integers("shape") {
+        numbers.iter().map(|number| Size::of(*number)).collect()
+    } else {
+        let shape = call.needed(1)?;
+        alike([shape])?.ok_or("its sizes are taken from the rows")?;
+        shape.terms().ok_or(COMPUTED)?
     };
     let copies = call.integer("allowzero").unwrap_or(0) == 0;
     let mut known = Vec::with_capacity(target.len());
@@ -245,16 +244,14 @@ pub fn tile(call: &Call<'_>) -> Outcome<Value> {
     }
     let sizes: Option<Vec<Size>> = all.iter().zip(&repeats).map(|(size, times)| size.times(times)).collect();
     let sizes = sizes.ok_or(TOO_LARGE)?;
-    match alike([value])? {
+    if let Some(class) = alike([value])? {
         // What is repeated for each row is the same for each.
-        Some(class) => repeated(&class, sizes.clone(), |axis| even(axis, sizes.get(axis)?)),
-        None => {
-            let place = value.place().ok_or(LOST)?;
-            let times = repeats.get(place.axis).filter(|times| !times.has_rows()).ok_or(LOST)?;
-            let outer = place.outer.times(times).ok_or(TOO_LARGE)?;
-            rows(Place { outer, ..place.clone() }, sizes)
-        }
+        return repeated(&class, sizes.clone(), |axis| even(axis, sizes.get(axis)?));
     }
+    let place = value.place().ok_or(LOST)?;
+    let times = repeats.get(place.axis).filter(|times| !times.has_rows()).ok_or(LOST)?;
+    let outer = place.outer.times(times).ok_or(TOO_LARGE)?;
+    rows(Place { outer, ..place.clone() }, sizes)
 }
 
 pub fn constant_of_shape(call: &Call<'_>) -> Outcome<Value> {

@@ -75,9 +75,9 @@ pub fn split(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
     for part in 0..parts {
         let count = i64::try_from(parts).unwrap_or(i64::MAX);
         let even = || {
-            let length = (whole? + count - 1).checked_div(count)?;
+            let length = whole?.checked_add(count - 1)?.checked_div(count)?;
             let start = length.checked_mul(i64::try_from(part).ok()?)?;
-            Some(Size::of(length.min(whole? - start).max(0)))
+            Some(Size::of(length.min(whole?.checked_sub(start)?).max(0)))
         };
         let length = match &lengths {
             Some(lengths) => lengths.get(part).cloned(),
@@ -142,27 +142,19 @@ impl Stretch {
         let (start, end) = (self.start.constant()?, self.end.constant()?);
         let from_end = |number: i64| if number < 0 { number.saturating_add(size) } else { number };
         let (start, end) = (from_end(start), from_end(end));
-        if self.step > 0 {
-            let (start, end) = (start.clamp(0, size), end.clamp(0, size));
-            let mut places = Vec::new();
-            let mut at = start;
-            while at < end && places.len() <= crate::rows::value::MAX_NUMBERS {
-                places.push(at);
-                at = at.checked_add(self.step)?;
-            }
-            Some(places)
-        } else if self.step < 0 {
-            let (start, end) = (start.clamp(-1, size - 1), end.clamp(-1, size - 1));
-            let mut places = Vec::new();
-            let mut at = start;
-            while at > end && places.len() <= crate::rows::value::MAX_NUMBERS {
-                places.push(at);
-                at = at.checked_add(self.step)?;
-            }
-            Some(places)
-        } else {
-            None
+        if size < 0 || self.step == 0 {
+            return None;
         }
+        let forwards = self.step > 0;
+        let (least, most) = if forwards { (0, size) } else { (-1, size - 1) };
+        let (mut at, end) = (start.clamp(least, most), end.clamp(least, most));
+        let mut places = Vec::new();
+        while (if forwards { at < end } else { at > end }) && places.len() <= crate::rows::value::MAX_NUMBERS
+        {
+            places.push(at);
+            at = at.checked_add(self.step)?;
+        }
+        Some(places)
     }
 
     /// The length that is left of a size.
@@ -244,7 +236,7 @@ pub fn gather_nd(call: &Call<'_>) -> Outcome<Value> {
     let (all, of_index) = (sizes(data)?, sizes(index)?);
     let batch = usize::try_from(call.integer("batch_dims").unwrap_or(0)).map_err(|_| UNKNOWN)?;
     let taken = of_index.last().and_then(Size::constant).and_then(|taken| usize::try_from(taken).ok());
-    let taken = batch + taken.ok_or(UNKNOWN)?;
+    let taken = batch.checked_add(taken.ok_or(UNKNOWN)?).ok_or(UNKNOWN)?;
     let last = of_index.len() - 1;
     let place = match (data.place(), index.place()) {
         (Some(first), Some(second)) if first == second && first.axis < batch => Some(first.clone()),

@@ -146,7 +146,8 @@ impl Windows {
     }
 
     fn at(&self, axis: usize) -> Option<(i64, i64, i64)> {
-        let window = self.dilations.get(axis)?.checked_mul(self.kernel.get(axis)? - 1)?.checked_add(1)?;
+        let window =
+            self.dilations.get(axis)?.checked_mul(self.kernel.get(axis)?.checked_sub(1)?)?.checked_add(1)?;
         let ends = match self.padding {
             Padding::Given => self.pads.get(axis)?.checked_add(*self.pads.get(axis + self.kernel.len())?)?,
             _ => 0,
@@ -158,7 +159,7 @@ impl Windows {
     pub fn left(&self, axis: usize, size: &Size, symbols: &mut Symbols) -> Size {
         let found = || -> Option<Size> {
             let (window, stride, ends) = self.at(axis)?;
-            if stride == 1 && (matches!(self.padding, Padding::Same) || ends == window - 1) {
+            if stride == 1 && (matches!(self.padding, Padding::Same) || Some(ends) == window.checked_sub(1)) {
                 return Some(size.clone());
             }
             let size = size.constant()?;
@@ -183,7 +184,10 @@ impl Windows {
                 return None;
             }
             let more = if more.is_empty() { 0 } else { *more.get(axis)? };
-            let size = stride.checked_mul(size.constant()? - 1)?.checked_add(more)?.checked_add(window)?;
+            let size = stride
+                .checked_mul(size.constant()?.checked_sub(1)?)?
+                .checked_add(more)?
+                .checked_add(window)?;
             Some(Size::of(size.checked_sub(ends)?))
         };
         found().unwrap_or_else(|| symbols.size())

@@ -730,6 +730,7 @@ fn shapes_that_are_computed(all: &mut Cases) {
     all.yes("a convolution, flattened by a number", fixed);
 }
 
+#[expect(clippy::too_many_lines, reason = "one graph after the other")]
 fn graphs_within(all: &mut Cases) {
     let inner = |made: Made, output: &str| {
         Setting::Graph(Box::new(Graph { inputs: Vec::new(), ..made.graph(output) }))

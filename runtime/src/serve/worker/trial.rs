@@ -85,14 +85,14 @@ fn alone(session: &Session, samples: &[Vec<Tensor>], max_rows: u32) -> Result<Ve
             if all.iter().any(|known| known.inputs == scaled) {
                 continue;
             }
+            let as_it_is = scale.to_bits() == 1.0_f64.to_bits();
             match session.run(&scaled, &[]) {
-                Ok(outputs) if scale.to_bits() == 1.0_f64.to_bits() || outputs.iter().all(is_finite) => {
+                Ok(outputs) if as_it_is || outputs.iter().all(is_finite) => {
                     all.push(Alone { scale, inputs: scaled, outputs });
                 }
+                Err(error) if as_it_is => return Err(error.into()),
                 // What is no input of this model any more proves nothing.
-                Ok(_) => {}
-                Err(error) if scale.to_bits() == 1.0_f64.to_bits() => return Err(error.into()),
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -134,8 +134,8 @@ fn fill(all: &[Alone], max_rows: u32) -> Vec<usize> {
 /// The same in another order: by a step that has no factor in common with their number, from the end.
 fn permuted(order: &[usize]) -> Vec<usize> {
     let count = order.len();
-    let divides = |step: usize, other: usize| (2..=step).any(|it| step % it == 0 && other % it == 0);
-    let step = (count / 3 + 1..).find(|step| !divides(*step, count)).unwrap_or(1);
+    let shares = |step: usize| (2..=step).any(|it| step.is_multiple_of(it) && count.is_multiple_of(it));
+    let step = (count / 3 + 1..=count + 1).find(|step| !shares(*step)).unwrap_or(1);
     (0..count)
         .filter_map(|at| order.get((at * step + count.saturating_sub(1)) % count.max(1)).copied())
         .collect()
