@@ -10,9 +10,9 @@ use futures::{
     FutureExt,
     future::{Either, ready},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    budget::{Permit, SMALL as COVERED},
     classify,
     error::ApiError,
     request::InferRequest,
@@ -58,10 +58,8 @@ impl Drop for Counted {
 }
 
 /// Takes a place; it is free again when the permit is dropped.
-pub fn take_place(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
-    Arc::clone(&state.places)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
+pub fn take_place(state: &State) -> Result<Permit, ApiError> {
+    state.places.take(1).map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
 }
 
 fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
@@ -136,8 +134,15 @@ pub async fn run(
         }
         error => run_error(&error),
     })?;
-    let tensors = classify::classify(request, &served.labels, outputs)
+    let mut tensors = classify::classify(request, &served.labels, outputs)
         .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    // The inputs are gone by now.
+    if tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() > COVERED {
+        for tensor in &mut tensors {
+            let data = std::mem::take(&mut tensor.data);
+            tensor.data = state.budget.take(data.len())?.hold(data);
+        }
+    }
     Ok(Outputs { tensors, took: taken_apart })
 }
 

@@ -13,8 +13,11 @@ use modelwright_contract::{
     serving::{ExecutionProvider, ServingConfig, ServingLimits, ServingMode},
 };
 
-use super::worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS};
-use crate::cores::cores;
+use super::{
+    budget::shown,
+    worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS},
+};
+use crate::{cores::cores, memory::memory};
 
 /// Most runs that a GPU is given at the same time, unless another number is asked for: with fewer it waits for the processor
 /// between them, and with more they wait for each other.
@@ -79,6 +82,10 @@ pub struct ServeArguments {
     /// Largest request body in bytes
     #[arg(long, value_name = "BYTES", default_value_t = ServingLimits::default().max_request_bytes, requires = "model")]
     pub max_request_bytes: u64,
+    /// Bytes of memory that may be held for clients: bodies, what is made of them, and answers [default: a quarter of the
+    /// memory that the process may use]
+    #[arg(long, value_name = "BYTES", requires = "model")]
+    pub memory_budget: Option<u64>,
     /// Milliseconds that a drain waits for clients to leave
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().drain_timeout_milliseconds, requires = "model")]
     pub drain_timeout: u64,
@@ -132,6 +139,8 @@ pub struct Settings {
     pub allow_fallback: bool,
     /// Limits.
     pub limits: ServingLimits,
+    /// What is held for clients at most.
+    pub memory: MemoryLimits,
     /// What the cores are for.
     pub mode: ServingMode,
     /// Requests that are run at the same time.
@@ -156,6 +165,38 @@ pub struct Settings {
     pub termination_log: Option<PathBuf>,
 }
 
+/// What is held for clients at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Bytes of requests and answers.
+    pub budget: u64,
+    /// Connections over HTTP.
+    pub http_connections: usize,
+    /// Connections over gRPC.
+    pub grpc_connections: usize,
+}
+
+/// Part of the memory that requests and answers may take.
+const BUDGET_PART: u64 = 4;
+/// What a connection over HTTP may hold beside them: its read and write buffers when they are full. All connections may so
+/// hold an eighth of the memory.
+const HTTP_CONNECTION: u64 = 128 * 1024;
+/// What a connection over gRPC may hold beside them: what its client may send before it is read. All may so hold a quarter.
+const GRPC_CONNECTION: u64 = super::grpc::CONNECTION_WINDOW as u64;
+
+impl MemoryLimits {
+    /// For a process that may use so many bytes, and for a budget if one is asked for.
+    fn new(memory: u64, budget: Option<u64>) -> Self {
+        let connections =
+            |bytes: u64, least: u64, most: u64| usize::try_from(bytes.clamp(least, most)).unwrap_or(usize::MAX);
+        Self {
+            budget: budget.unwrap_or(memory / BUDGET_PART),
+            http_connections: connections(memory / 8 / HTTP_CONNECTION, 512, 16_384),
+            grpc_connections: connections(memory / 4 / GRPC_CONNECTION, 64, 4096),
+        }
+    }
+}
+
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -172,6 +213,19 @@ pub enum SettingsError {
         #[from]
         source: serde_json::Error,
     },
+    /// A body may be larger than all that may be held.
+    #[error(
+        "maxRequestBytes is {}, and no more than {} bytes are held for all requests (the memory budget: a quarter of what \
+         the process may use); set serving.maxRequestBytes (--max-request-bytes) to at most that, or give the container \
+         more memory: resources.limits.memory of at least {} (--memory-budget by hand)",
+        shown(*.asked), shown(*.budget), shown(.asked.saturating_mul(BUDGET_PART))
+    )]
+    RequestTooLarge {
+        /// Largest body.
+        asked: u64,
+        /// What may be held.
+        budget: u64,
+    },
     /// The config is no text.
     #[error("{SERVING_ENV} is not UTF-8; expected the JSON of a serving config")]
     NotText,
@@ -184,17 +238,47 @@ pub struct Environment {
     pub config: Option<OsString>,
     /// The pod's name.
     pub pod_name: Option<OsString>,
+    /// Bytes of memory that the process may use, as far as the system says.
+    pub memory: Option<u64>,
 }
 
 impl Environment {
     /// Of this process.
     pub fn of_process() -> Self {
-        Self { config: std::env::var_os(SERVING_ENV), pod_name: std::env::var_os(POD_NAME_ENV) }
+        Self {
+            config: std::env::var_os(SERVING_ENV),
+            pod_name: std::env::var_os(POD_NAME_ENV),
+            memory: memory(),
+        }
     }
 }
 
 /// Puts arguments and environment together; flags win, since a person typed them.
 pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<Settings, SettingsError> {
+    let memory = MemoryLimits::new(environment.memory.unwrap_or(u64::MAX), arguments.memory_budget);
+    let mut settings = settings_with(arguments, environment, memory)?;
+    let (asked, budget) = (settings.limits.max_request_bytes, memory.budget);
+    if asked > budget {
+        // What nobody chose is no mistake of anybody.
+        if asked != ServingLimits::default().max_request_bytes {
+            return Err(SettingsError::RequestTooLarge { asked, budget });
+        }
+        tracing::warn!(
+            outcome = "the largest request is smaller than the default",
+            max_request_bytes = budget,
+            default = asked,
+            "a quarter of the memory that the process may use is held for all requests"
+        );
+        settings.limits.max_request_bytes = budget;
+    }
+    Ok(settings)
+}
+
+fn settings_with(
+    arguments: ServeArguments,
+    environment: Environment,
+    memory: MemoryLimits,
+) -> Result<Settings, SettingsError> {
     let pod_name =
         environment.pod_name.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
     let traffic_file = arguments.traffic_directory.join(TRAFFIC_KEY);
@@ -217,6 +301,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
                 max_request_bytes: arguments.max_request_bytes,
                 drain_timeout_milliseconds: arguments.drain_timeout,
             },
+            memory,
             mode: arguments.mode,
             quick: Duration::from_micros(arguments.quick),
             max_rows: arguments.max_rows,
@@ -242,6 +327,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         execution_providers: config.execution_providers,
         allow_fallback: config.allow_fallback,
         limits: config.limits,
+        memory,
         mode: config.mode,
         quick: QUICK,
         max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
@@ -296,7 +382,11 @@ pub(super) mod tests {
         let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
             "executionProviders":["CUDA"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
             "maxRequestBytes":6,"drainTimeoutMilliseconds":7}"#;
-        let environment = Environment { config: Some(config.into()), pod_name: Some("digits-1".into()) };
+        let environment = Environment {
+            config: Some(config.into()),
+            pod_name: Some("digits-1".into()),
+            memory: None,
+        };
         let settings = settings(parsed(""), environment).unwrap();
         assert_eq!(settings.model_digest.as_deref(), Some("ab"));
         assert_eq!(settings.limits.queue, 2);
@@ -326,7 +416,7 @@ pub(super) mod tests {
             "executionProviders":["CPU"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
             "maxRequestBytes":6,"drainTimeoutMilliseconds":7,"mode":"Latency",
             "batching":{"maxSize":8,"maxDelayMilliseconds":3}}"#;
-        let environment = Environment { config: Some(config.into()), pod_name: None };
+        let environment = Environment { config: Some(config.into()), ..Environment::default() };
         let settings = settings(parsed(""), environment).unwrap();
         assert_eq!((settings.threads, settings.max_rows), (1, 8));
         assert_eq!(settings.max_delay, Some(Duration::from_millis(3)));
@@ -336,7 +426,29 @@ pub(super) mod tests {
     fn nothing_and_nonsense_are_refused_with_what_to_do() {
         let nothing = settings(parsed(""), Environment::default()).unwrap_err().to_string();
         assert!(nothing.contains("--model") && nothing.contains("MODELWRIGHT_SERVING"), "{nothing}");
-        let environment = Environment { config: Some("{}".into()), pod_name: None };
+        let environment = Environment { config: Some("{}".into()), ..Environment::default() };
         assert!(settings(parsed(""), environment).unwrap_err().to_string().contains("missing field"));
+    }
+
+    #[test]
+    fn no_body_may_be_larger_than_the_budget_and_the_default_follows_it() {
+        let by_hand = |line: &str, memory: u64| {
+            let environment = Environment { memory: Some(memory), ..Environment::default() };
+            settings(parsed(&format!("--model x --name x{line}")), environment)
+        };
+        const MEBIBYTE: u64 = 1 << 20;
+        let found = by_hand("", 1 << 30).unwrap();
+        assert_eq!((found.memory.budget, found.limits.max_request_bytes), (256 * MEBIBYTE, 64 * MEBIBYTE));
+        assert_eq!((found.memory.http_connections, found.memory.grpc_connections), (1024, 256));
+        assert!(by_hand(" --max-request-bytes 268435456", 1 << 30).is_ok());
+        let refused = by_hand(" --max-request-bytes 268435457", 1 << 30).unwrap_err().to_string();
+        for part in ["maxRequestBytes is 268435457", "268435456 (256 MiB)", "resources.limits.memory of at least 1073741828"]
+        {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert_eq!(by_hand("", 128 * MEBIBYTE).unwrap().limits.max_request_bytes, 32 * MEBIBYTE);
+        let given = by_hand(" --memory-budget 1000 --max-request-bytes 1001", 1 << 30).unwrap_err();
+        assert!(matches!(given, SettingsError::RequestTooLarge { asked: 1001, budget: 1000 }));
+        assert!(by_hand(" --max-request-bytes 1099511627776", u64::MAX).is_ok(), "nothing is known of its memory");
     }
 }

@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use modelwright_contract::{serving::ServingLimits, signature::Signature, status::ServeStatus};
 
-use super::{about::About, drain::Observed, settings::Settings, worker::Worker};
+use super::{about::About, budget::Budget, drain::Observed, settings::Settings, worker::Worker};
 use crate::metrics::{Gauges, Metrics};
 
 /// How far a serving process is.
@@ -83,6 +83,10 @@ pub struct Served {
     pub about: About,
 }
 
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 /// The shared state.
 #[derive(Debug)]
 pub struct State {
@@ -92,9 +96,11 @@ pub struct State {
     pub metrics: Metrics,
     /// Who is connected.
     pub activity: Activity,
-    /// Places for requests: those that run, and those that wait. A place is taken before the body is read, so that the
-    /// bodies in memory are bounded too.
-    pub places: Arc<Semaphore>,
+    /// Bytes for all that is held for clients.
+    pub budget: Arc<Budget>,
+    /// Places for requests: those that run, and those that wait. A place is taken when the body is there, so that who sends
+    /// slowly keeps nobody from the model.
+    pub places: Arc<Budget>,
     phase: RwLock<Phase>,
     digest: RwLock<Option<String>>,
     told_by_traffic: AtomicBool,
@@ -108,9 +114,8 @@ impl State {
         Self {
             metrics: Metrics::new(&settings.model, settings.version),
             activity: Activity::default(),
-            places: Arc::new(Semaphore::new(
-                (settings.limits.queue as usize).saturating_add(settings.threads),
-            )),
+            budget: Budget::new(to_usize(settings.memory.budget), to_usize(settings.limits.max_request_bytes)),
+            places: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),
             told_by_traffic: AtomicBool::new(false),
@@ -221,6 +226,9 @@ impl State {
             connections,
             ready: self.ready().is_ok(),
             draining: self.is_draining(),
+            memory_held: self.budget.held() as u64,
+            memory_budget: self.budget.total() as u64,
+            memory_refusals: self.budget.refusals(),
         })
     }
 }
@@ -304,9 +312,4 @@ pub fn limit_patience(stream: impl AsFd, limits: &ServingLimits) {
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
         tracing::debug!(%error, "a client that does not read is not given up");
     }
-}
-
-/// Time that is left until a deadline.
-pub fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }
