@@ -27,6 +27,7 @@ pub mod pipeline;
 pub mod request;
 mod sending;
 pub mod settings;
+mod socket;
 mod spare;
 pub mod start;
 pub mod state;

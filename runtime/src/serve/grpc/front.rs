@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use hyper::{
     Request, Response,
-    body::{Body as _, Frame, Incoming, SizeHint},
+    body::{Frame, Incoming, SizeHint},
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};

@@ -109,6 +109,8 @@ impl Reader {
                 tokio::time::sleep(UNASKED).await;
             }
         };
+        // A message that has begun has its own time.
+        let idle = IDLE + Duration::from_millis(self.state.settings.limits.timeout_milliseconds);
         let next = tokio::select! {
             // A client that never pauses does not keep the server.
             biased;
@@ -121,7 +123,7 @@ impl Reader {
                     Next::Refused(front::refuse(unreadable, &mut counted))
                 }
             },
-            () = tokio::time::sleep(IDLE), if !self.messages.is_begun() => {
+            () = tokio::time::sleep(idle), if !self.messages.is_begun() => {
                 Next::Refused(Status::deadline_exceeded(format!("no request came within {IDLE:?}; open another stream")))
             }
         };
