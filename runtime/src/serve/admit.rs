@@ -59,7 +59,7 @@ pub async fn read_body(
         state.budget.expect(usize::try_from(length).unwrap_or(usize::MAX))?;
     }
     let came = AtomicU64::new(0);
-    let mut body = pin!(collect(&state.budget, payload, limit, head, &came));
+    let mut body = pin!(collect(state, payload, &head, &came));
     // Most bodies come with their head, and need no timer.
     let bytes = match futures::poll!(&mut body) {
         Poll::Ready(bytes) => bytes?,
@@ -149,25 +149,25 @@ fn read_head(request: &HttpRequest, limit: u64) -> Result<Head, ApiError> {
 /// Puts the pieces of a body together: one piece stays where it is; several are copied once, to a place where binary data
 /// lie aligned.
 async fn collect(
-    budget: &Arc<Budget>,
+    state: &State,
     mut payload: Payload,
-    limit: u64,
-    head: Head,
+    head: &Head,
     came: &AtomicU64,
 ) -> Result<Bytes, ApiError> {
+    let limit = state.settings.limits.max_request_bytes;
     let broken = |error| ApiError::BadRequest(format!("the request's body ended early: {error}"));
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(broken)?;
     if head.length == Some(first.len() as u64) && head.json_length.is_none_or(|json| is_aligned(&first, json))
     {
-        return Ok(match budget.take_large(first.len())? {
+        return Ok(match state.budget.take_large(first.len())? {
             Some(permit) => permit.hold(first),
             None => first,
         });
     }
     let reserved = usize::try_from(head.length.unwrap_or(first.len() as u64).min(MAX_RESERVED)).unwrap_or(0);
-    let mut room = Room::new(budget, head.length.map_or(most, |_| reserved.max(first.len())));
+    let mut room = Room::new(&state.budget, head.length.map_or(most, |_| reserved.max(first.len())));
     // Memory that nothing is written to takes none.
     let mut body = Buffer::new(reserved.saturating_add(ALIGNMENT));
     let padding = padding(body.as_ptr() as usize, head.json_length);

@@ -53,9 +53,11 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes, of which a piece of `largest` bytes may be one.
+    /// A budget of so many bytes, of which a body of `largest` bytes may be one, beside what its request takes at its start.
     pub fn new(total: usize, largest: usize) -> Arc<Self> {
-        let large = (total - total / 8).max(largest.min(total));
+        let largest = if largest == 0 { 0 } else { largest.min(total).saturating_add(REQUEST) };
+        let large = (total - total / 8).max(largest);
+        let total = total.max(largest);
         Arc::new(Self { total, large, held: AtomicUsize::new(0), refusals: AtomicU64::new(0) })
     }
 
@@ -265,7 +267,9 @@ mod tests {
         assert_eq!((budget.held(), budget.refusals()), (most - 1, 3));
         drop(first);
         assert_eq!(budget.held(), 0);
-        assert!(Budget::new(MANY, MANY).take(MANY).is_ok(), "the largest body fits");
+        let budget = Budget::new(MANY, MANY);
+        let _own = budget.take(REQUEST).unwrap();
+        assert!(budget.take(MANY).is_ok(), "the largest body fits beside what its request takes");
     }
 
     #[test]
@@ -343,7 +347,7 @@ mod tests {
                     _ => drop(permits.swap_remove(which.index(permits.len()))),
                 }
                 prop_assert_eq!(budget.held(), permits.iter().map(|permit| permit.bytes).sum::<usize>());
-                prop_assert!(budget.held() <= MANY);
+                prop_assert!(budget.held() <= budget.total());
             }
             permits.clear();
             prop_assert_eq!(budget.held(), 0);

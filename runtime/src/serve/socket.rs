@@ -29,6 +29,10 @@ const IDLE: Duration = Duration::from_secs(85);
 const SLOW_HEAD: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-reason: slow head\r\n\r\n";
 
+/// How much is read of what nobody reads any more: the rest of a body that was refused. Beyond, the client is left to
+/// notice its answer, which takes the server nothing; to read on would take as much of the processor as to serve.
+const UNREAD: u64 = 256 * 1024;
+
 thread_local! {
     /// The connections of this thread; none while nobody looks at them.
     static CONNECTIONS: RefCell<Option<Vec<Weak<Watched>>>> = const { RefCell::new(None) };
@@ -48,6 +52,8 @@ pub struct Watched {
     serving: Cell<bool>,
     /// Whether something of a head is there.
     has_head: Cell<bool>,
+    /// Bytes that were read since the last answer was made. The head of another request is shorter than [`UNREAD`].
+    unread: Cell<u64>,
     /// Whether an answer waits for the client.
     blocked: Cell<bool>,
     /// Bytes that the client has taken.
@@ -73,6 +79,7 @@ impl Watched {
     pub fn begin(&self) {
         self.serving.set(true);
         self.has_head.set(false);
+        self.unread.set(0);
     }
 
     /// Its answer was made.
@@ -182,12 +189,18 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check()?;
+        if this.watched.unread.get() > UNREAD {
+            this.watched.remember(context);
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         match read {
             Poll::Pending => this.watched.remember(context),
             Poll::Ready(_) if !this.watched.serving.get() && buffer.filled().len() > before => {
+                let came = (buffer.filled().len() - before) as u64;
                 this.watched.has_head.set(true);
+                this.watched.unread.set(this.watched.unread.get() + came);
             }
             Poll::Ready(_) => {}
         }

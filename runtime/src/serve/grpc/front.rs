@@ -219,7 +219,13 @@ async fn ask(state: &Arc<State>, services: &Services, request: Request<Incoming>
     let end = Box::pin(tokio::time::sleep(ASKED));
     let call = services.call(request.map(|body| Bounded { body, end }));
     match tokio::time::timeout(limit, call).await {
-        Ok(response) => response.map(|body| Body::new(Holding { body, _own: own })),
+        Ok(response) => match Status::from_header_map(response.headers()) {
+            Some(refusal) if refusal.code() == Code::OutOfRange => Status::resource_exhausted(format!(
+                "the message is larger than {LARGEST} bytes; only those of ModelInfer and ModelStreamInfer may be"
+            ))
+            .into_http(),
+            _ => response.map(|body| Body::new(Holding { body, _own: own })),
+        },
         Err(_) => {
             let milliseconds = state.settings.limits.timeout_milliseconds;
             status(&ApiError::Timeout { milliseconds }).into_http()
