@@ -42,11 +42,8 @@ mod tests {
     fn found(cgroup: &str, mountinfo: &str, files: &[(&str, &str)]) -> Option<u64> {
         let root = tempfile::tempdir().unwrap();
         let machine = "MemFree: 1 kB\nMemTotal:       16384 kB";
-        let all = [
-            ("proc/self/cgroup", cgroup),
-            ("proc/self/mountinfo", mountinfo),
-            ("proc/meminfo", machine),
-        ];
+        let all =
+            [("proc/self/cgroup", cgroup), ("proc/self/mountinfo", mountinfo), ("proc/meminfo", machine)];
         for (path, text) in all.iter().chain(files) {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -58,20 +55,25 @@ mod tests {
     #[test]
     fn the_smallest_limit_of_either_version_counts_and_else_the_machines_memory() {
         let v2 = |own: &str, above: &str| {
-            found("0::/pod/c", V2, &[
-                ("sys/fs/cgroup/pod/c/memory.max", own),
-                ("sys/fs/cgroup/pod/memory.max", above),
-            ])
+            found(
+                "0::/pod/c",
+                V2,
+                &[("sys/fs/cgroup/pod/c/memory.max", own), ("sys/fs/cgroup/pod/memory.max", above)],
+            )
         };
         assert_eq!(v2("1048576", "max"), Some(1_048_576));
         assert_eq!(v2("max", "2097152"), Some(2_097_152));
         assert_eq!(v2("max", "max"), Some(16_777_216));
         let v1 = |own: &str| {
-            found("4:memory:/a\n3:cpu:/b\n0::/", V1, &[
-                ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", own),
-                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712"),
-                ("sys/fs/cgroup/memory/b/memory.limit_in_bytes", "5"),
-            ])
+            found(
+                "4:memory:/a\n3:cpu:/b\n0::/",
+                V1,
+                &[
+                    ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", own),
+                    ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712"),
+                    ("sys/fs/cgroup/memory/b/memory.limit_in_bytes", "5"),
+                ],
+            )
         };
         assert_eq!(v1("1048576"), Some(1_048_576));
         assert_eq!(v1("9223372036854771712"), Some(16_777_216));

@@ -19,11 +19,11 @@ use actix_web::{
 use futures::StreamExt;
 
 use super::{
-    budget::{Budget, Room, SMALL},
+    budget::{Room, SMALL},
     compress::{self, Encoding, InflateError},
     error::ApiError,
     pace::{LEAST_RATE, Slow, in_time},
-    pipeline::offload,
+    pipeline::{Until, offload},
     spare::Buffer,
     state::State,
 };
@@ -73,23 +73,22 @@ pub async fn read_body(
     };
     let bytes = match head.encoding {
         None => bytes,
-        Some(encoding) => {
-            let budget = Arc::clone(&state.budget);
-            Box::pin(inflate(budget, encoding, bytes, limit, head.json_length)).await?
-        }
+        Some(encoding) => Box::pin(inflate(state, encoding, bytes, head.json_length, deadline)).await?,
     };
     Ok(Body { bytes, json_length: head.json_length })
 }
 
 async fn inflate(
-    budget: Arc<Budget>,
+    state: &State,
     encoding: Encoding,
     body: Bytes,
-    limit: u64,
     json_length: Option<usize>,
+    deadline: Instant,
 ) -> Result<Bytes, ApiError> {
+    let limit = state.settings.limits.max_request_bytes;
+    let budget = Arc::clone(&state.budget);
     // Inflating takes about ten times as long as reading.
-    offload(body.len().saturating_mul(10), move || {
+    offload(body.len().saturating_mul(10), Until::new(state, deadline), move || {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let room = Room::new(&budget, most.saturating_add(ALIGNMENT + 1));
         match compress::inflate(encoding, &body, most, room, |address| padding(address, json_length)) {

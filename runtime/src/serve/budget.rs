@@ -152,6 +152,7 @@ impl Permit {
     }
 
     /// A permit of its own for some of the bytes.
+    #[must_use]
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -298,7 +299,11 @@ mod tests {
     fn room_is_taken_as_bytes_come_and_what_was_only_announced_takes_none() {
         let budget = Budget::new(MANY, 0);
         let mut room = Room::new(&budget, 500_000);
-        assert_eq!((room.make(SMALL).unwrap(), budget.held()), (SMALL, 0), "the request's own permit covers it");
+        assert_eq!(
+            (room.make(SMALL).unwrap(), budget.held()),
+            (SMALL, 0),
+            "the request's own permit covers it"
+        );
         assert_eq!(room.make(SMALL + 1).unwrap(), STEP);
         assert_eq!(room.make(STEP + 1).unwrap(), 2 * STEP);
         assert_eq!(room.make(400_000).unwrap(), 400_000);
@@ -309,14 +314,14 @@ mod tests {
         let mut room = Room::new(&budget, usize::MAX);
         room.make(600_000).unwrap();
         assert_eq!(room.make(700_000).unwrap(), MANY / 8 * 7, "it would double, were there more");
-        let _small = budget.take(REQUEST).unwrap();
+        let small = budget.take(REQUEST).unwrap();
         assert!(matches!(room.make(950_000), Err(Refused::Never { .. })));
         drop(room);
         let mut room = Room::new(&budget, usize::MAX);
         room.make(500_000).unwrap();
         let other = budget.take(200_000).unwrap();
         assert_eq!(room.make(600_000).unwrap(), 600_000, "what is needed, where there is no room to double");
-        drop((room, other, _small));
+        drop((room, other, small));
         assert_eq!(budget.held(), 0);
     }
 

@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(budget.held(), 0);
         let body = vec![b' '; 1_000_000];
         let small = deflate(Encoding::Gzip, [&body[..]].into_iter()).unwrap();
-        let inflated = inflate(Encoding::Gzip, &small, 2_000_000, Room::new(&budget, 2_000_000), |_| 0).unwrap();
+        let inflated =
+            inflate(Encoding::Gzip, &small, 2_000_000, Room::new(&budget, 2_000_000), |_| 0).unwrap();
         assert_eq!(inflated, body);
         assert!((1_000_000..=2_000_064).contains(&budget.held()), "{}", budget.held());
         drop(inflated);

@@ -180,11 +180,7 @@ pub fn decode_within(
     })
 }
 
-fn decode_text(
-    budget: Option<&Arc<Budget>>,
-    text: &[u8],
-    body: &Bytes,
-) -> Result<InferRequest, Fault> {
+fn decode_text(budget: Option<&Arc<Budget>>, text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
     let mut reader = Reader::new(text);
     let mut request = InferRequest::default();
     let mut binary = text.len();
@@ -316,11 +312,10 @@ fn array(
     let Some(count) = element_count(shape) else {
         return Err(DecodeError::Shape { name: name.to_owned(), shape: shape.to_vec() });
     };
-    elements::read(reader, Expected { datatype, shape, count, budget })
-        .map_err(|source| match source {
-            ElementError::Memory(refused) => DecodeError::Memory { name: name.to_owned(), refused },
-            source => DecodeError::Element { name: name.to_owned(), source },
-        })
+    elements::read(reader, Expected { datatype, shape, count, budget }).map_err(|source| match source {
+        ElementError::Memory(refused) => DecodeError::Memory { name: name.to_owned(), refused },
+        source => DecodeError::Element { name: name.to_owned(), source },
+    })
 }
 
 fn sizes(reader: &mut Reader<'_>) -> Result<Vec<i64>, SyntaxError> {

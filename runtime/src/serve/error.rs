@@ -42,7 +42,9 @@ pub enum ApiError {
         limit: u64,
     },
     /// 408: the body came at less than the least rate.
-    #[error("the request's body came at less than {rate} bytes a second; send it faster, or over a better line")]
+    #[error(
+        "the request's body came at less than {rate} bytes a second; send it faster, or over a better line"
+    )]
     SlowRate {
         /// The least rate.
         rate: u64,
@@ -121,7 +123,9 @@ impl ApiError {
 impl From<budget::Refused> for ApiError {
     fn from(refused: budget::Refused) -> Self {
         match refused {
-            budget::Refused::Never { bytes, most } => Self::TooMuch { bytes: bytes as u64, most: most as u64 },
+            budget::Refused::Never { bytes, most } => {
+                Self::TooMuch { bytes: bytes as u64, most: most as u64 }
+            }
             budget::Refused::Now { most } => Self::MemoryFull { most: most as u64 },
         }
     }

@@ -69,7 +69,8 @@ pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
         let (way, streams) = mpsc::unbounded_channel();
         let (done, ended) = oneshot::channel();
         // Large messages are decoded on a thread beside it, one at a time.
-        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build()?;
         let (state, ending) = (Arc::clone(state), ending.clone());
         std::thread::Builder::new().name(format!("grpc-{number}")).spawn(move || {
             runtime.block_on(connection::serve(state, streams, ending));

@@ -85,7 +85,7 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
                 extensions.insert(Rc::clone(socket.watched()));
                 extensions.insert(Connection::open(Arc::clone(&connections)));
             })
-            .h1(map_config(app, |_| AppConfig::default()));
+            .h1(map_config(app, |()| AppConfig::default()));
         fn_service(move |stream: TcpStream| {
             state::limit_patience(&stream, &for_sockets.settings.limits);
             let peer = stream.peer_addr().ok();

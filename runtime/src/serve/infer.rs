@@ -16,7 +16,7 @@ use super::{
     encode::{self, EncodeError, Encoded, Envelope},
     error::ApiError,
     metadata::check_address,
-    pipeline::{self, Counted, Decoded, Outputs, offload},
+    pipeline::{self, Counted, Decoded, Outputs, Until, offload},
     request::InferRequest,
     sending::Sending,
     state::{Served, State},
@@ -76,22 +76,25 @@ async fn answer(
     let _place = pipeline::take_place(state)?;
     let accept = request.headers().get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let asked = accept.and_then(Encoding::asked);
-    let mut decoded = read(state, body, Arc::clone(&served)).await?;
+    let until = Until::new(state, deadline);
+    let mut decoded = read(state, body, Arc::clone(&served), until).await?;
     let outputs = pipeline::run(state, &served, &mut decoded, deadline).await?;
-    write(state, decoded.request, outputs, asked).await
+    write(state, decoded.request, outputs, asked, until).await
 }
 
 fn read(
     state: &web::Data<State>,
     body: admit::Body,
     served: Arc<Served>,
+    until: Until,
 ) -> impl Future<Output = Result<Decoded, ApiError>> + use<> {
     // Binary data behind the text cost nothing to read.
     let text = body.json_length.unwrap_or(body.bytes.len());
     let budget = (text > SMALL).then(|| Arc::clone(&state.budget));
-    offload(text, move || {
+    offload(text, until, move || {
         pipeline::decode(&served, || {
-            decode::decode_within(budget.as_ref(), &body.bytes, body.json_length).map_err(|error| match error {
+            decode::decode_within(budget.as_ref(), &body.bytes, body.json_length).map_err(|error| match error
+            {
                 DecodeError::Memory { refused, .. } => refused.into(),
                 error => ApiError::BadRequest(error.to_string()),
             })
@@ -104,13 +107,14 @@ fn write(
     wanted: InferRequest,
     outputs: Outputs,
     asked: Option<Encoding>,
+    until: Until,
 ) -> impl Future<Output = Result<Written, ApiError>> + use<> {
     let size = match asked {
         None => encode::json_size(&wanted, &outputs.tensors),
         Some(_) => outputs.tensors.iter().map(|output| output.data.len().saturating_mul(10)).sum(),
     };
     let state = state.clone();
-    offload(size, move || {
+    offload(size, until, move || {
         let mut permit = state.budget.take_large(size)?;
         pipeline::encode(&state, outputs, |outputs| {
             let settings = &state.settings;

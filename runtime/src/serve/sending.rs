@@ -45,10 +45,7 @@ impl MessageBody for Sending {
         BodySize::Sized(self.length)
     }
 
-    fn poll_next(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         Poll::Ready(self.get_mut().next().map(Ok))
     }
 }

@@ -187,8 +187,9 @@ const GRPC_CONNECTION: u64 = super::grpc::CONNECTION_WINDOW as u64;
 impl MemoryLimits {
     /// For a process that may use so many bytes, and for a budget if one is asked for.
     fn new(memory: u64, budget: Option<u64>) -> Self {
-        let connections =
-            |bytes: u64, least: u64, most: u64| usize::try_from(bytes.clamp(least, most)).unwrap_or(usize::MAX);
+        let connections = |bytes: u64, least: u64, most: u64| {
+            usize::try_from(bytes.clamp(least, most)).unwrap_or(usize::MAX)
+        };
         Self {
             budget: budget.unwrap_or(memory / BUDGET_PART),
             http_connections: connections(memory / 8 / HTTP_CONNECTION, 512, 16_384),
@@ -382,11 +383,8 @@ pub(super) mod tests {
         let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
             "executionProviders":["CUDA"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
             "maxRequestBytes":6,"drainTimeoutMilliseconds":7}"#;
-        let environment = Environment {
-            config: Some(config.into()),
-            pod_name: Some("digits-1".into()),
-            memory: None,
-        };
+        let environment =
+            Environment { config: Some(config.into()), pod_name: Some("digits-1".into()), memory: None };
         let settings = settings(parsed(""), environment).unwrap();
         assert_eq!(settings.model_digest.as_deref(), Some("ab"));
         assert_eq!(settings.limits.queue, 2);
@@ -432,23 +430,29 @@ pub(super) mod tests {
 
     #[test]
     fn no_body_may_be_larger_than_the_budget_and_the_default_follows_it() {
+        const MEBIBYTE: u64 = 1 << 20;
         let by_hand = |line: &str, memory: u64| {
             let environment = Environment { memory: Some(memory), ..Environment::default() };
             settings(parsed(&format!("--model x --name x{line}")), environment)
         };
-        const MEBIBYTE: u64 = 1 << 20;
         let found = by_hand("", 1 << 30).unwrap();
         assert_eq!((found.memory.budget, found.limits.max_request_bytes), (256 * MEBIBYTE, 64 * MEBIBYTE));
         assert_eq!((found.memory.http_connections, found.memory.grpc_connections), (1024, 256));
         assert!(by_hand(" --max-request-bytes 268435456", 1 << 30).is_ok());
         let refused = by_hand(" --max-request-bytes 268435457", 1 << 30).unwrap_err().to_string();
-        for part in ["maxRequestBytes is 268435457", "268435456 (256 MiB)", "resources.limits.memory of at least 1073741828"]
-        {
+        for part in [
+            "maxRequestBytes is 268435457",
+            "268435456 (256 MiB)",
+            "resources.limits.memory of at least 1073741828",
+        ] {
             assert!(refused.contains(part), "{refused}");
         }
         assert_eq!(by_hand("", 128 * MEBIBYTE).unwrap().limits.max_request_bytes, 32 * MEBIBYTE);
         let given = by_hand(" --memory-budget 1000 --max-request-bytes 1001", 1 << 30).unwrap_err();
         assert!(matches!(given, SettingsError::RequestTooLarge { asked: 1001, budget: 1000 }));
-        assert!(by_hand(" --max-request-bytes 1099511627776", u64::MAX).is_ok(), "nothing is known of its memory");
+        assert!(
+            by_hand(" --max-request-bytes 1099511627776", u64::MAX).is_ok(),
+            "nothing is known of its memory"
+        );
     }
 }

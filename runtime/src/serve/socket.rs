@@ -97,10 +97,11 @@ impl Watched {
         let taken = self.taken.get();
         let (count, before) = seen.blocked;
         let too_slow = count >= looks(WINDOW) && taken - before < LEAST;
-        seen.blocked = match self.blocked.get() {
-            true if count < looks(WINDOW) => (count + 1, before),
+        seen.blocked = if self.blocked.get() && count < looks(WINDOW) {
+            (count + 1, before)
+        } else {
             // Another window, or none.
-            _ => (0, taken),
+            (0, taken)
         };
         self.seen.set(seen);
         too_slow || seen.head > looks(HEAD) || seen.idle > looks(IDLE)
@@ -259,11 +260,12 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_does_not_end_a_connection_that_does_nothing_and_an_answer_that_is_not_taken_are_given_up() {
+    fn a_head_that_does_not_end_a_connection_that_does_nothing_and_an_answer_that_is_not_taken_are_given_up()
+    {
         assert_eq!(ends(|one| one.has_head.set(true)), Some(11));
         assert_eq!(ends(|_| {}), Some(86));
         assert_eq!(ends(|one| one.blocked.set(true)), Some(11));
-        assert_eq!(ends(|one| one.begin()), None, "a run may take its time, which has another end");
+        assert_eq!(ends(Watched::begin), None, "a run may take its time, which has another end");
         let takes = |one: &Watched, bytes: u64| {
             one.begin();
             one.blocked.set(true);

@@ -114,7 +114,10 @@ impl State {
         Self {
             metrics: Metrics::new(&settings.model, settings.version),
             activity: Activity::default(),
-            budget: Budget::new(to_usize(settings.memory.budget), to_usize(settings.limits.max_request_bytes)),
+            budget: Budget::new(
+                to_usize(settings.memory.budget),
+                to_usize(settings.limits.max_request_bytes),
+            ),
             places: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),

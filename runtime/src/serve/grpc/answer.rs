@@ -40,8 +40,9 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// A message as it is sent. `own` is the permit of its request, which it keeps as far as it needs it.
 pub fn frame(state: &State, mut own: Permit, message: &impl Message) -> Result<Bytes, ApiError> {
     let length = message.encoded_len();
-    let announced = u32::try_from(length)
-        .map_err(|_| ApiError::Failed(format!("the answer has {length} bytes; a message has at most 4 GiB")))?;
+    let announced = u32::try_from(length).map_err(|_| {
+        ApiError::Failed(format!("the answer has {length} bytes; a message has at most 4 GiB"))
+    })?;
     let permit = if length > SMALL {
         state.budget.take(length + HEAD)?
     } else {
@@ -70,9 +71,7 @@ pub fn one(frame: Bytes) -> Response<AnyBody> {
 }
 
 /// The answers of a stream.
-pub fn many(
-    frames: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
-) -> Response<AnyBody> {
+pub fn many(frames: impl Stream<Item = Result<Bytes, Status>> + Send + 'static) -> Response<AnyBody> {
     respond(Many { frames: Box::pin(frames), sending: Sending::new([].into()), ended: false })
 }
 
@@ -121,7 +120,11 @@ impl Body for One {
         }
         note(0, false);
         let ended = std::mem::replace(&mut this.ended, true);
-        Poll::Ready((!ended).then(|| Ok(Frame::trailers(HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))])))))
+        Poll::Ready(
+            (!ended).then(|| {
+                Ok(Frame::trailers(HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))])))
+            }),
+        )
     }
 }
 
@@ -225,8 +228,8 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
                     return Poll::Pending;
                 }
                 loop {
-                    let (sleep, before) = timer
-                        .get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), progress.taken));
+                    let (sleep, before) =
+                        timer.get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), progress.taken));
                     match sleep.as_mut().poll(context) {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(()) if progress.taken - *before < LEAST => {

@@ -66,10 +66,13 @@ pub async fn accept(
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             // A thread that is gone has ended with the process.
-            Ok(stream) => match places.take(1) {
-                Ok(place) => drop(way.send((stream, place))),
-                Err(_) => tracing::debug!(most = places.total(), "a gRPC connection too many was closed"),
-            },
+            Ok(stream) => {
+                if let Ok(place) = places.take(1) {
+                    drop(way.send((stream, place)));
+                } else {
+                    tracing::debug!(most = places.total(), "a gRPC connection too many was closed");
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, "a gRPC connection was not accepted");
                 tokio::time::sleep(FULL).await;

@@ -143,9 +143,11 @@ impl hyper::body::Body for Bounded {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| {
-                frame.map_err(|error| Status::cancelled(format!("the client left: {error}")))
-            })),
+            Poll::Ready(frame) => {
+                Poll::Ready(frame.map(|frame| {
+                    frame.map_err(|error| Status::cancelled(format!("the client left: {error}")))
+                }))
+            }
             Poll::Pending if this.end.as_mut().poll(context).is_ready() => {
                 let problem = format!("the call was not asked to the end within {ASKED:?}; call again");
                 Poll::Ready(Some(Err(Status::deadline_exceeded(problem))))
@@ -196,7 +198,7 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&state)));
     let mut response = match path {
         INFER => infer(&state, &services.inference, request).await,
-        STREAM => Box::pin(infer_many(&state, services.inference, request)).await,
+        STREAM => infer_many(&state, services.inference, request),
         _ => Box::pin(ask(&state, &services, request)).await,
     };
     let headers = response.headers_mut();
@@ -218,18 +220,16 @@ async fn ask(state: &Arc<State>, services: &Services, request: Request<Incoming>
     let limit = patience(request.headers()).map_or(limit, |patience| limit.min(patience));
     let end = Box::pin(tokio::time::sleep(ASKED));
     let call = services.call(request.map(|body| Bounded { body, end }));
-    match tokio::time::timeout(limit, call).await {
-        Ok(response) => match Status::from_header_map(response.headers()) {
-            Some(refusal) if refusal.code() == Code::OutOfRange => Status::resource_exhausted(format!(
-                "the message is larger than {LARGEST} bytes; only those of ModelInfer and ModelStreamInfer may be"
-            ))
-            .into_http(),
-            _ => response.map(|body| Body::new(Holding { body, _own: own })),
-        },
-        Err(_) => {
-            let milliseconds = state.settings.limits.timeout_milliseconds;
-            status(&ApiError::Timeout { milliseconds }).into_http()
-        }
+    let Ok(response) = tokio::time::timeout(limit, call).await else {
+        let milliseconds = state.settings.limits.timeout_milliseconds;
+        return status(&ApiError::Timeout { milliseconds }).into_http();
+    };
+    match Status::from_header_map(response.headers()) {
+        Some(refusal) if refusal.code() == Code::OutOfRange => Status::resource_exhausted(format!(
+            "the message is larger than {LARGEST} bytes; only those of ModelInfer and ModelStreamInfer may be"
+        ))
+        .into_http(),
+        _ => response.map(|body| Body::new(Holding { body, _own: own })),
     }
 }
 
@@ -264,16 +264,12 @@ async fn predict(
     let message = messages.message(deadline).await?;
     messages.end().await?;
     let _place = take_place(state)?;
-    let (message, memory) = inference.read(message).await?;
+    let (message, memory) = inference.read(message, deadline).await?;
     let (answer, _memory) = inference.predict(message, memory, deadline).await?;
     Ok(answer::frame(state, own, &answer)?)
 }
 
-async fn infer_many(
-    state: &Arc<State>,
-    inference: Inference,
-    request: Request<Incoming>,
-) -> Response<Body> {
+fn infer_many(state: &Arc<State>, inference: Inference, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let own = match state.budget.take(REQUEST) {
         Ok(own) => own,
@@ -286,7 +282,8 @@ async fn infer_many(
         }
     };
     let patience = patience(&head.headers);
-    answer::many(stream::answer(inference, messages, patience)).map(|body| Body::new(Holding { body, _own: own }))
+    answer::many(stream::answer(inference, messages, patience))
+        .map(|body| Body::new(Holding { body, _own: own }))
 }
 
 /// The status of a call whose message cannot be read, and what it counts as.

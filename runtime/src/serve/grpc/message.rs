@@ -31,7 +31,7 @@ use crate::serve::{
     compress::{self, Encoding, InflateError},
     error::ApiError,
     pace::{LEAST_RATE, Slow, in_time},
-    pipeline::offload,
+    pipeline::{Until, offload},
     spare::Buffer,
     state::State,
 };
@@ -118,7 +118,6 @@ impl Messages {
     /// Reads a message.
     pub async fn message(&mut self, deadline: Instant) -> Result<Bytes, Unreadable> {
         let limits = &self.state.settings.limits;
-        let limit = limits.max_request_bytes;
         let came = AtomicU64::new(0);
         let (is_compressed, message) = {
             let mut reading = pin!(read(&self.state, &mut self.body, &mut self.rest, &came));
@@ -137,7 +136,7 @@ impl Messages {
         };
         match (is_compressed, self.encoding) {
             (false, _) => Ok(message),
-            (true, Some(encoding)) => Ok(Box::pin(inflate(&self.state, encoding, message, limit)).await?),
+            (true, Some(encoding)) => Ok(Box::pin(inflate(&self.state, encoding, message, deadline)).await?),
             (true, None) => Err(Unreadable::Refused(ApiError::BadRequest(
                 "the message says that it is compressed, and the call has no grpc-encoding".to_owned(),
             ))),
@@ -209,11 +208,12 @@ async fn inflate(
     state: &State,
     encoding: Encoding,
     message: Bytes,
-    limit: u64,
+    deadline: Instant,
 ) -> Result<Bytes, ApiError> {
+    let limit = state.settings.limits.max_request_bytes;
     let budget = Arc::clone(&state.budget);
     // Inflating takes about ten times as long as reading.
-    offload(message.len().saturating_mul(10), move || {
+    offload(message.len().saturating_mul(10), Until::new(state, deadline), move || {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let room = Room::new(&budget, most.saturating_add(1));
         compress::inflate(encoding, &message, most, room, |_| 0).map_err(|error| match error {
@@ -221,7 +221,9 @@ async fn inflate(
             InflateError::Memory(refused) => refused.into(),
             InflateError::Broken(error) => {
                 let name = encoding.name();
-                ApiError::BadRequest(format!("the message is no whole {name}, as its grpc-encoding says: {error}"))
+                ApiError::BadRequest(format!(
+                    "the message is no whole {name}, as its grpc-encoding says: {error}"
+                ))
             }
         })
     })

@@ -38,7 +38,7 @@ use crate::{
         metadata::{
             BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, kind_of, parameters, readiness,
         },
-        pipeline,
+        pipeline::{self, Until},
         state::{Served, State},
     },
 };
@@ -86,10 +86,13 @@ impl Inference {
     pub async fn read(
         &self,
         message: Bytes,
+        deadline: Instant,
     ) -> std::result::Result<(ModelInferRequest, Option<Permit>), ApiError> {
         let weight = weigh(&message);
         let memory = if weight > REQUEST { Some(self.state.budget.take(weight)?) } else { None };
-        pipeline::offload(weight, move || match ModelInferRequest::decode(message) {
+        pipeline::offload(weight, Until::new(&self.state, deadline), move || match ModelInferRequest::decode(
+            message,
+        ) {
             Ok(message) => Ok((message, memory)),
             Err(_) => Err(ApiError::BadRequest(NO_MESSAGE.to_owned())),
         })
@@ -104,9 +107,10 @@ impl Inference {
         deadline: Instant,
     ) -> std::result::Result<(ModelInferResponse, Option<Permit>), ApiError> {
         let served = self.named(&message.model_name, &message.model_version)?;
+        let until = Until::new(&self.state, deadline);
         let size = memory.as_ref().map_or(0, Permit::bytes);
         let for_reader = Arc::clone(&served);
-        let (raw, mut decoded) = pipeline::offload(size, move || {
+        let (raw, mut decoded) = pipeline::offload(size, until, move || {
             let mut raw = false;
             let mut decoded = pipeline::decode(&for_reader, || {
                 let (request, is_raw) = contents::decode(message)?;
@@ -127,7 +131,7 @@ impl Inference {
         let weight = contents::weight(&outputs.tensors, raw);
         let memory = self.state.budget.take_large(weight)?;
         let (state, id) = (Arc::clone(&self.state), decoded.request.id);
-        pipeline::offload(weight, move || {
+        pipeline::offload(weight, until, move || {
             let answer = pipeline::encode(&state, outputs, |outputs| {
                 let settings = &state.settings;
                 let envelope = Envelope { model: &settings.model, version: settings.version, raw };

@@ -134,10 +134,7 @@ impl Reader {
 }
 
 /// The next message, and what its request takes at its start; none at the end.
-async fn message(
-    state: &State,
-    messages: &mut Messages,
-) -> Result<Option<(Bytes, Permit)>, Unreadable> {
+async fn message(state: &State, messages: &mut Messages) -> Result<Option<(Bytes, Permit)>, Unreadable> {
     if !messages.begin().await? {
         return Ok(None);
     }
@@ -160,13 +157,13 @@ async fn predict(
     let mut id = String::new();
     let answer = async {
         let _place = take_place(state)?;
-        let (message, memory) = inference.read(message).await?;
+        let (message, memory) = inference.read(message, deadline).await?;
         id.clone_from(&message.id);
         inference.predict(message, memory, deadline).await
     };
-    let answer = tokio::time::timeout_at(deadline.into(), answer)
-        .await
-        .unwrap_or_else(|_| Err(ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds }));
+    let answer = tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| {
+        Err(ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds })
+    });
     match answer {
         Ok((answer, _memory)) => {
             counted.outcome = Outcome::Predicted;

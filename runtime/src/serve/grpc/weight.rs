@@ -198,11 +198,18 @@ mod tests {
         for field in [5_u8, 6, 7, 4] {
             let message = [field << 3 | 2, 0].repeat(10_000);
             let decoded = ModelInferRequest::decode(Bytes::from(message.clone())).unwrap();
-            assert!(weigh(&message) >= holds(&decoded), "{field}: {} of {}", weigh(&message), holds(&decoded));
+            assert!(
+                weigh(&message) >= holds(&decoded),
+                "{field}: {} of {}",
+                weigh(&message),
+                holds(&decoded)
+            );
         }
-        let contents = InferTensorContents { int64_contents: vec![1; 100_000], ..InferTensorContents::default() };
+        let contents =
+            InferTensorContents { int64_contents: vec![1; 100_000], ..InferTensorContents::default() };
         let input = InferInputTensor { contents: Some(contents), ..InferInputTensor::default() };
-        let message = ModelInferRequest { inputs: vec![input], ..ModelInferRequest::default() }.encode_to_vec();
+        let message =
+            ModelInferRequest { inputs: vec![input], ..ModelInferRequest::default() }.encode_to_vec();
         assert!(message.len() < 110_000 && weigh(&message) >= 2_400_000, "{}", weigh(&message));
     }
 
@@ -221,7 +228,7 @@ mod tests {
             let contents = InferTensorContents {
                 bool_contents: numbers.iter().map(|number| *number > 0).collect(),
                 int64_contents: numbers.clone(),
-                uint_contents: numbers.iter().map(|number| (*number & 0xff) as u32).collect(),
+                uint_contents: numbers.iter().map(|number| u32::try_from(*number & 0xff).unwrap()).collect(),
                 fp32_contents: floats,
                 bytes_contents: texts.into_iter().map(Bytes::from).collect(),
                 ..InferTensorContents::default()

@@ -169,8 +169,11 @@ fn send(target: Target, body: &Body, counts: &Counts, stop: &Stop) -> std::io::R
     stream.read_exact(&mut head)?;
     let status = std::str::from_utf8(&head[9..]).ok().and_then(|code| code.parse().ok()).unwrap_or(0);
     let mut rest = vec![0; PIECE];
-    while !stop.now.load(Relaxed) && stream.read(&mut rest)? > 0 {}
-    Ok(status)
+    loop {
+        if stop.now.load(Relaxed) || stream.read(&mut rest)? == 0 {
+            return Ok(status);
+        }
+    }
 }
 
 fn attack_over_http(target: Target, body: &Body, counts: &Counts, stop: &Stop) {
@@ -357,7 +360,9 @@ impl Attackers {
 
     pub fn wait_until_they_are_at_it(&self) {
         let begun = Instant::now();
-        while self.counts.begun.load(Relaxed) < 5 * OF_A_KIND as u64 || self.counts.slow.load(Relaxed) < SLOW as u64 {
+        while self.counts.begun.load(Relaxed) < 5 * OF_A_KIND as u64
+            || self.counts.slow.load(Relaxed) < SLOW as u64
+        {
             let Counts { begun: clients, slow, .. } = &*self.counts;
             assert!(begun.elapsed() < Duration::from_mins(1), "only {clients:?} and {slow:?} have begun");
             std::thread::sleep(Duration::from_millis(20));

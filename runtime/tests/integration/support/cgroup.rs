@@ -25,12 +25,12 @@ impl Group {
             })
         };
         let name = format!("modelwright-test-{}-{}", id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let (folder, is_unified) = match own(&|names| names.split(',').any(|name| name == "memory")) {
-            Some(path) => (Path::new("/sys/fs/cgroup/memory").join(path), false),
-            None => {
-                let path = own(&str::is_empty).ok_or("there are no control groups")?;
-                (Path::new("/sys/fs/cgroup").join(path), true)
-            }
+        let of_version_1 = own(&|names| names.split(',').any(|name| name == "memory"));
+        let (folder, is_unified) = if let Some(path) = of_version_1 {
+            (Path::new("/sys/fs/cgroup/memory").join(path), false)
+        } else {
+            let path = own(&str::is_empty).ok_or("there are no control groups")?;
+            (Path::new("/sys/fs/cgroup").join(path), true)
         };
         let group = Self { folder: folder.join(name), is_unified };
         let made = || -> io::Result<()> {
