@@ -19,6 +19,7 @@ pub mod error;
 pub mod grpc;
 pub mod http;
 pub mod infer;
+pub mod limits;
 pub mod metadata;
 pub mod openapi;
 mod pace;

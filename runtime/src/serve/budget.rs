@@ -8,12 +8,9 @@
 //! Pieces of up to [`SMALL`] bytes are covered by what each request takes at its start ([`REQUEST`]): one addition and one
 //! subtraction are all that a small request costs. Large pieces leave an eighth of the budget to small requests.
 
-use std::{
-    borrow::Cow,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use bytes::Bytes;
@@ -239,12 +236,12 @@ impl Room {
 }
 
 /// Bytes for people: in MiB where they are whole ones.
-pub fn shown(bytes: u64) -> Cow<'static, str> {
+pub fn shown(bytes: u64) -> String {
     const MEBIBYTE: u64 = 1024 * 1024;
     if bytes >= MEBIBYTE && bytes.is_multiple_of(MEBIBYTE) {
-        format!("{bytes} ({} MiB)", bytes / MEBIBYTE).into()
+        format!("{bytes} ({} MiB)", bytes / MEBIBYTE)
     } else {
-        bytes.to_string().into()
+        bytes.to_string()
     }
 }
 

@@ -155,7 +155,7 @@ fn a_head_without_end_is_refused_and_the_server_serves_on() {
         Ok(answer) => assert_eq!(answer.status, 431, "{answer:?}"),
         // What it did not read of the head may have the system take its answer back.
         Err(error) => {
-            assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "it was never refused: {error}")
+            assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "it was never refused: {error}");
         }
     }
     assert_eq!(serving.client().post("/v2/models/linear/infer", ONES).status, 200);

@@ -139,7 +139,7 @@ impl Serving {
 
     /// Waits until a metric without further labels has this value.
     pub fn wait_for_metric(&self, name: &str, value: f64) {
-        self.wait_for_metric_that(name, &format!("{value}"), |found| found == value);
+        self.wait_for_metric_that(name, &format!("{value}"), |found| (found - value).abs() < 1e-9);
     }
 
     /// Waits until a metric without further labels is so.
