@@ -17,15 +17,43 @@ pub fn cores() -> usize {
 
 /// The smallest quota in whole cores, with the kernel's files under this root; none if there is none.
 fn quota(root: &Path) -> Option<usize> {
+    smallest(root, "cpu", quota_of)
+}
+
+/// The smallest limit that the control groups of the process set by this controller, with the kernel's files under this
+/// root. `limit` reads it from a group's folder, whose files are those of version 2 or not.
+pub(crate) fn smallest<T: Ord>(
+    root: &Path,
+    controller: &str,
+    limit: impl Fn(&Path, bool) -> Option<T>,
+) -> Option<T> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
-    let groups = groups.lines().filter_map(Group::parse);
+    let groups = groups.lines().filter_map(|line| Group::parse(line, controller));
     groups
-        .filter_map(|group| group.quota(root, mounts.lines().find_map(|line| Mount::of(line, &group))?))
+        .filter_map(|group| {
+            let mount = mounts.lines().find_map(|line| Mount::of(line, &group, controller))?;
+            group.smallest(root, mount, &limit)
+        })
         .min()
 }
 
-/// A control group of the process that may have a quota of processor time.
+fn quota_of(folder: &Path, is_unified: bool) -> Option<usize> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let (quota, period) = if is_unified {
+        let text = read("cpu.max")?;
+        let (quota, period) = text.trim().split_once(' ')?;
+        (quota.to_owned(), period.to_owned())
+    } else {
+        (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?)
+    };
+    // `max` and -1 are no quota.
+    let quota: usize = quota.trim().parse().ok()?;
+    let period: usize = period.trim().parse().ok().filter(|period| *period > 0)?;
+    Some(quota.div_ceil(period).max(1))
+}
+
+/// A control group of the process that may have a limit by a controller.
 struct Group<'a> {
     is_unified: bool,
     path: &'a Path,
@@ -33,35 +61,26 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     /// A line of `cgroup`: the hierarchy's number, its controllers, the path.
-    fn parse(line: &'a str) -> Option<Self> {
+    fn parse(line: &'a str, controller: &str) -> Option<Self> {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next()?, Path::new(parts.next()?));
         let is_unified = controllers.is_empty();
-        (is_unified || controllers.split(',').any(|name| name == "cpu")).then_some(Self { is_unified, path })
+        (is_unified || controllers.split(',').any(|name| name == controller))
+            .then_some(Self { is_unified, path })
     }
 
-    fn quota(&self, root: &Path, mount: Mount<'_>) -> Option<usize> {
+    fn smallest<T: Ord>(
+        &self,
+        root: &Path,
+        mount: Mount<'_>,
+        limit: impl Fn(&Path, bool) -> Option<T>,
+    ) -> Option<T> {
         // In a container without its own view of the groups, the path is the host's, and what is mounted is the group.
         let below = self.path.strip_prefix(mount.shows).unwrap_or(Path::new(""));
         let top = root.join(mount.at.strip_prefix("/").unwrap_or(mount.at));
         let folder = top.join(below);
         let folders = folder.ancestors().take_while(|folder| folder.starts_with(&top));
-        folders.filter_map(|folder| self.quota_of(folder)).min()
-    }
-
-    fn quota_of(&self, folder: &Path) -> Option<usize> {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-        let (quota, period) = if self.is_unified {
-            let text = read("cpu.max")?;
-            let (quota, period) = text.trim().split_once(' ')?;
-            (quota.to_owned(), period.to_owned())
-        } else {
-            (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?)
-        };
-        // `max` and -1 are no quota.
-        let quota: usize = quota.trim().parse().ok()?;
-        let period: usize = period.trim().parse().ok().filter(|period| *period > 0)?;
-        Some(quota.div_ceil(period).max(1))
+        folders.filter_map(|folder| limit(folder, self.is_unified)).min()
     }
 }
 
@@ -74,13 +93,13 @@ struct Mount<'a> {
 
 impl<'a> Mount<'a> {
     /// The mount of a line of `mountinfo`, if it shows the group.
-    fn of(line: &'a str, group: &Group<'_>) -> Option<Self> {
+    fn of(line: &'a str, group: &Group<'_>, controller: &str) -> Option<Self> {
         let (mount, kind) = line.split_once(" - ")?;
         let mut kind = kind.split(' ');
         let (kind, options) = (kind.next()?, kind.next_back()?);
         let shows_it = match kind {
             "cgroup2" => group.is_unified,
-            "cgroup" => !group.is_unified && options.split(',').any(|option| option == "cpu"),
+            "cgroup" => !group.is_unified && options.split(',').any(|option| option == controller),
             _ => false,
         };
         let mut parts = mount.split(' ').skip(3);

@@ -7,7 +7,7 @@
 //! | a model is loaded and run | [`session`], the only one that names `ort`, with [`tensor`]s in and out |
 //! | its graph says whether rows are independent | [`rows`] |
 //! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers; a person may [`inspect`] it |
-//! | predictions go out | [`serve`], with [`metrics`], on the [`cores`] that the container has, until a [`shutdown`] |
+//! | predictions go out | [`serve`], with [`metrics`], on the [`cores`] and within the [`memory`] that the container has, until a [`shutdown`] |
 //! | an artifact goes out | [`publish`], into the [`store`] |
 
 pub mod cli;
@@ -18,6 +18,7 @@ pub mod fetch;
 pub mod golden;
 pub mod inspect;
 pub mod job;
+pub mod memory;
 pub mod metrics;
 pub mod network;
 pub mod npz;

@@ -12,7 +12,7 @@ use std::{
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::gauge::Gauge,
+    metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
@@ -40,6 +40,9 @@ pub struct Metrics {
     connections: Gauge,
     ready: Gauge,
     draining: Gauge,
+    memory_held: Gauge<u64, AtomicU64>,
+    memory_budget: Gauge<u64, AtomicU64>,
+    memory_refusals: Counter,
 }
 
 /// How long the steps before a prediction's answer took.
@@ -74,6 +77,9 @@ impl Metrics {
             connections: Gauge::default(),
             ready: Gauge::default(),
             draining: Gauge::default(),
+            memory_held: Gauge::default(),
+            memory_budget: Gauge::default(),
+            memory_refusals: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Inference requests by HTTP status", ByCode(metrics.outcomes.clone()));
@@ -106,6 +112,23 @@ impl Metrics {
         registry.register("connections_open", "Open client connections", metrics.connections.clone());
         registry.register("ready", "1 if requests are taken", metrics.ready.clone());
         registry.register("draining", "1 if clients are told to leave", metrics.draining.clone());
+        registry.register_with_unit(
+            "memory_held",
+            "Memory that is held for clients",
+            Unit::Bytes,
+            metrics.memory_held.clone(),
+        );
+        registry.register_with_unit(
+            "memory_budget",
+            "Memory that may be held for clients",
+            Unit::Bytes,
+            metrics.memory_budget.clone(),
+        );
+        registry.register(
+            "memory_refusals",
+            "How often memory that was asked for a client was not given",
+            metrics.memory_refusals.clone(),
+        );
         Self { registry, ..metrics }
     }
 
@@ -168,6 +191,9 @@ impl Metrics {
         self.connections.set(gauges.connections);
         self.ready.set(i64::from(gauges.ready));
         self.draining.set(i64::from(gauges.draining));
+        self.memory_held.set(gauges.memory_held);
+        self.memory_budget.set(gauges.memory_budget);
+        self.memory_refusals.inner().store(gauges.memory_refusals, Relaxed);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes all that is written to it");
         text
@@ -224,13 +250,27 @@ pub struct Gauges {
     pub ready: bool,
     /// Whether clients are told to leave.
     pub draining: bool,
+    /// Bytes that are held for clients.
+    pub memory_held: u64,
+    /// Bytes that may be held for them.
+    pub memory_budget: u64,
+    /// How often bytes were not given.
+    pub memory_refusals: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const IDLE: Gauges = Gauges { in_flight: 0, connections: 0, ready: true, draining: false };
+    const IDLE: Gauges = Gauges {
+        in_flight: 0,
+        connections: 0,
+        ready: true,
+        draining: false,
+        memory_held: 0,
+        memory_budget: 0,
+        memory_refusals: 0,
+    };
 
     #[test]
     fn names_and_labels_are_those_that_dashboards_use() {
@@ -245,7 +285,8 @@ mod tests {
         metrics.computed(steps);
         metrics.encoded(Duration::from_micros(30));
         metrics.ran(3);
-        let text = metrics.render(Gauges { in_flight: 2, connections: 4, ready: true, draining: false });
+        let gauges = Gauges { in_flight: 2, connections: 4, memory_held: 5, memory_budget: 6, ..IDLE };
+        let text = metrics.render(Gauges { memory_refusals: 7, ..gauges });
         for line in [
             "modelwright_requests_total{model=\"digits\",version=\"3\",code=\"200\"} 1",
             "modelwright_requests_total{model=\"digits\",version=\"3\",code=\"503\"} 1",
@@ -265,6 +306,9 @@ mod tests {
             "modelwright_connections_open{model=\"digits\",version=\"3\"} 4",
             "modelwright_ready{model=\"digits\",version=\"3\"} 1",
             "modelwright_draining{model=\"digits\",version=\"3\"} 0",
+            "modelwright_memory_held_bytes{model=\"digits\",version=\"3\"} 5",
+            "modelwright_memory_budget_bytes{model=\"digits\",version=\"3\"} 6",
+            "modelwright_memory_refusals_total{model=\"digits\",version=\"3\"} 7",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

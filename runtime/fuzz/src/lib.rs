@@ -57,7 +57,7 @@ pub fn json_elements(data: &[u8]) {
     let count = expected.as_ref().map_or_else(seem, |(count, _)| *count) + usize::from(*more == b'+');
     let shape = [i64::try_from(count).unwrap()];
     let mut reader = Reader::new(text);
-    let found = elements::read(&mut reader, Expected { datatype, shape: &shape, count })
+    let found = elements::read(&mut reader, Expected { datatype, shape: &shape, count, budget: None })
         .ok()
         .filter(|_| reader.end().is_ok())
         .map(|elements| elements.data);

@@ -35,6 +35,8 @@ pub enum Outcome {
     Encoding,
     /// All places are taken.
     QueueFull,
+    /// The memory for requests is taken.
+    MemoryFull,
     /// The model is not loaded, or refused.
     NotReady,
     /// The process ends.
@@ -45,7 +47,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Predicted,
         Self::ClientLeft,
         Self::Failed,
@@ -55,6 +57,7 @@ impl Outcome {
         Self::TooLarge,
         Self::Encoding,
         Self::QueueFull,
+        Self::MemoryFull,
         Self::NotReady,
         Self::Stopping,
         Self::Deadline,
@@ -71,7 +74,7 @@ impl Outcome {
             Self::Encoding => 415,
             Self::ClientLeft => 499,
             Self::Failed => 500,
-            Self::QueueFull | Self::NotReady | Self::Stopping => 503,
+            Self::QueueFull | Self::MemoryFull | Self::NotReady | Self::Stopping => 503,
             Self::Deadline => 504,
         }
     }
@@ -86,6 +89,7 @@ impl Outcome {
             Self::TooLarge => Some("too_large"),
             Self::Encoding => Some("encoding"),
             Self::QueueFull => Some("queue_full"),
+            Self::MemoryFull => Some("memory_full"),
             Self::NotReady => Some("not_ready"),
             Self::Stopping => Some("stopping"),
             Self::Deadline => Some("deadline"),
@@ -160,6 +164,6 @@ mod tests {
             (0..=more).for_each(|_| outcomes.count(outcome));
         }
         let counts: Vec<u64> = outcomes.each().map(|(_, count)| count).collect();
-        assert_eq!(counts, (1..=12).collect::<Vec<u64>>());
+        assert_eq!(counts, (1..=13).collect::<Vec<u64>>());
     }
 }

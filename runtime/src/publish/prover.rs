@@ -249,7 +249,7 @@ pub(super) fn limit(cpu_seconds: u64, asks_for_anything: bool) -> io::Result<()>
     setrlimit(Resource::Core, at_most(0))?;
     setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
     let container = fs::read_to_string(MEMORY_LIMIT_FILE).ok().and_then(|text| memory_limit(&text));
-    let machine = || crate::serve::bounds::memory() / 2;
+    let machine = || crate::memory::memory().unwrap_or(u64::MAX) / 2;
     if let Some(bytes) = container.or_else(|| asks_for_anything.then(machine)) {
         setrlimit(Resource::Data, at_most(bytes))?;
     }

@@ -1,7 +1,15 @@
 //! Lets a request's body in, within the limits of size and time. In go a request's head and its stream; out come the
 //! bytes, or the refusal.
 
-use std::{pin::pin, task::Poll, time::Instant};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Instant,
+};
 
 use actix_web::{
     HttpRequest,
@@ -11,11 +19,13 @@ use actix_web::{
 use futures::StreamExt;
 
 use super::{
+    budget::{Room, SMALL},
     compress::{self, Encoding, InflateError},
     error::ApiError,
-    pipeline::offload,
+    pace::{LEAST_RATE, Slow, in_time},
+    pipeline::{Until, offload},
     spare::Buffer,
-    state::{State, left},
+    state::State,
 };
 
 /// Header of the binary tensor extension: the length of the JSON in front of the data.
@@ -44,33 +54,47 @@ pub async fn read_body(
     let limits = &state.settings.limits;
     let limit = limits.max_request_bytes;
     let head = read_head(request, limit)?;
-    let mut body = pin!(collect(payload, limit, head));
+    // Who is refused before he sends, sends nothing in vain.
+    if let Some(length) = head.length.filter(|length| *length > SMALL as u64) {
+        state.budget.expect(usize::try_from(length).unwrap_or(usize::MAX))?;
+    }
+    let came = AtomicU64::new(0);
+    let mut body = pin!(collect(state, payload, &head, &came));
     // Most bodies come with their head, and need no timer.
     let bytes = match futures::poll!(&mut body) {
         Poll::Ready(bytes) => bytes?,
-        Poll::Pending => Box::pin(tokio::time::timeout(left(deadline), body))
-            .await
-            .unwrap_or(Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds }))?,
+        Poll::Pending => match Box::pin(in_time(body, &came, deadline)).await {
+            Ok(bytes) => bytes?,
+            Err(Slow::Deadline) => {
+                return Err(ApiError::SlowBody { milliseconds: limits.timeout_milliseconds });
+            }
+            Err(Slow::Rate) => return Err(ApiError::SlowRate { rate: LEAST_RATE }),
+        },
     };
     let bytes = match head.encoding {
         None => bytes,
-        Some(encoding) => Box::pin(inflate(encoding, bytes, limit, head.json_length)).await?,
+        Some(encoding) => Box::pin(inflate(state, encoding, bytes, head.json_length, deadline)).await?,
     };
     Ok(Body { bytes, json_length: head.json_length })
 }
 
 async fn inflate(
+    state: &State,
     encoding: Encoding,
     body: Bytes,
-    limit: u64,
     json_length: Option<usize>,
+    deadline: Instant,
 ) -> Result<Bytes, ApiError> {
+    let limit = state.settings.limits.max_request_bytes;
+    let budget = Arc::clone(&state.budget);
     // Inflating takes about ten times as long as reading.
-    offload(body.len().saturating_mul(10), move || {
+    offload(body.len().saturating_mul(10), Until::new(state, deadline), move || {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        match compress::inflate(encoding, &body, most, |address| padding(address, json_length)) {
-            Ok((inflated, padding)) => Ok(Bytes::from(inflated).slice(padding..)),
+        let room = Room::new(&budget, most.saturating_add(ALIGNMENT + 1));
+        match compress::inflate(encoding, &body, most, room, |address| padding(address, json_length)) {
+            Ok(inflated) => Ok(inflated),
             Err(InflateError::TooLarge { .. }) => Err(ApiError::TooLarge { limit }),
+            Err(InflateError::Memory(refused)) => Err(refused.into()),
             Err(InflateError::Broken(error)) => Err(ApiError::BadRequest(format!(
                 "the request's body is no whole {}, as its Content-Encoding says: {error}",
                 encoding.name()
@@ -123,30 +147,53 @@ fn read_head(request: &HttpRequest, limit: u64) -> Result<Head, ApiError> {
 
 /// Puts the pieces of a body together: one piece stays where it is; several are copied once, to a place where binary data
 /// lie aligned.
-async fn collect(mut payload: Payload, limit: u64, head: Head) -> Result<Bytes, ApiError> {
+async fn collect(
+    state: &State,
+    mut payload: Payload,
+    head: &Head,
+    came: &AtomicU64,
+) -> Result<Bytes, ApiError> {
+    let limit = state.settings.limits.max_request_bytes;
     let broken = |error| ApiError::BadRequest(format!("the request's body ended early: {error}"));
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(broken)?;
     if head.length == Some(first.len() as u64) && head.json_length.is_none_or(|json| is_aligned(&first, json))
     {
-        return Ok(first);
+        return Ok(match state.budget.take_large(first.len())? {
+            Some(permit) => permit.hold(first),
+            None => first,
+        });
     }
-    let reserved = head.length.unwrap_or(first.len() as u64).min(MAX_RESERVED);
-    let mut body = Buffer::new(usize::try_from(reserved).unwrap_or(0).saturating_add(ALIGNMENT));
+    let reserved = usize::try_from(head.length.unwrap_or(first.len() as u64).min(MAX_RESERVED)).unwrap_or(0);
+    let mut room = Room::new(&state.budget, head.length.map_or(most, |_| reserved.max(first.len())));
+    // Memory that nothing is written to takes none.
+    let mut body = Buffer::new(reserved.saturating_add(ALIGNMENT));
     let padding = padding(body.as_ptr() as usize, head.json_length);
     body.resize(padding, 0);
     let mut next = Some(first);
     while let Some(chunk) = next {
-        if (body.len() - padding).saturating_add(chunk.len()) > most {
+        let length = (body.len() - padding).saturating_add(chunk.len());
+        if length > most {
             return Err(ApiError::TooLarge { limit });
         }
+        let has_room_for = room.make(length)?;
+        if length + padding > body.capacity() {
+            let more = has_room_for + padding - body.len();
+            body.reserve_exact(more);
+        }
+        came.fetch_add(chunk.len() as u64, Relaxed);
         body.extend_from_slice(&chunk);
         // Its buffer is read into again, while it is in the processor's cache.
         drop(chunk);
         next = payload.next().await.transpose().map_err(broken)?;
     }
-    Ok(body.share().slice(padding..))
+    let permit = room.close(body.capacity());
+    Ok(match permit {
+        Some(permit) => permit.hold(body),
+        None => body.share(),
+    }
+    .slice(padding..))
 }
 
 /// Whether elements of eight bytes may be read behind the JSON.

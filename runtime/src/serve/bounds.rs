@@ -4,20 +4,17 @@
 //! A body that is small enough may still ask for more than a machine has: an axis that the model leaves free is as long as
 //! a client says, and what a model makes of it may grow with its square.
 
-use std::fs;
-
 use modelwright_contract::{serving::ServingLimits, signature::Signature};
 
-use crate::tensor::{Shape, Tensor, element_count};
+use crate::{
+    memory,
+    tensor::{Shape, Tensor, element_count},
+};
 
 /// Bytes of memory for each row that a request may have, unless a number is asked for.
 const BYTES_A_ROW: u64 = 1024;
 /// The same for each element: inputs of FP32 then take a sixteenth of the memory.
 const BYTES_AN_ELEMENT: u64 = 64;
-/// Where version 2 and version 1 of control groups say how much memory a container may use.
-const MEMORY_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-const MACHINE: &str = "/proc/meminfo";
-
 /// A request that asks for too much, or for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundError {
@@ -78,7 +75,7 @@ pub struct Bounds {
 impl Bounds {
     /// Of a model with this signature, whose inputs name these axes.
     pub fn new(limits: &ServingLimits, signature: &Signature, named_axes: &[Vec<bool>]) -> Self {
-        let memory = memory();
+        let memory = memory::memory().unwrap_or(u64::MAX);
         let inputs = || signature.inputs.iter();
         Self {
             max_rows: limits.max_rows.unwrap_or_else(|| (memory / BYTES_A_ROW).max(1)),
@@ -141,33 +138,10 @@ impl Bounds {
     }
 }
 
-/// Bytes that this process may use: as its container says, or else all that the machine has.
-pub(crate) fn memory() -> u64 {
-    container().into_iter().chain(machine()).min().unwrap_or(u64::MAX)
-}
-
-/// What the model and its runs may have of it: what is left beside what is held for clients, a quarter. None without a
-/// container: a person's machine has other ways to say no.
+/// What the model and its runs may have of the memory: what is left beside what is held for clients, a quarter. None without
+/// a container: a person's machine has other ways to say no.
 pub fn run_memory() -> Option<u64> {
-    let most = machine().unwrap_or(u64::MAX);
-    // In version 1, a number beyond every machine is no limit.
-    container().filter(|limit| *limit < most).map(|limit| limit / 4 * 3)
-}
-
-fn container() -> Option<u64> {
-    let limits = MEMORY_LIMITS.iter().filter_map(|path| fs::read_to_string(path).ok());
-    // `max` is no limit.
-    limits.filter_map(|text| text.trim().parse().ok()).min()
-}
-
-fn machine() -> Option<u64> {
-    machine_bytes(&fs::read_to_string(MACHINE).ok()?)
-}
-
-/// The line `MemTotal:  16318412 kB`.
-fn machine_bytes(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    memory::container().map(|limit| limit / 4 * 3)
 }
 
 #[cfg(test)]
@@ -254,10 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_memory_is_read_and_bounds_come_from_it() {
-        assert_eq!(machine_bytes("MemTotal:       16318412 kB\nMemFree: 1 kB"), Some(16_318_412 * 1024));
-        assert_eq!(machine_bytes("MemFree: 1 kB"), None);
-        let found = memory();
+    fn bounds_come_from_the_memory_that_the_process_may_use() {
+        let found = memory::memory().unwrap();
         assert!((64 * 1024 * 1024..1 << 50).contains(&found), "{found}");
         let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
         let (rows, elements) = Bounds::new(&ServingLimits::default(), &signature, &[]).most();

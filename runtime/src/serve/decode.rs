@@ -11,6 +11,8 @@ pub mod number;
 pub mod reader;
 mod run;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 pub use self::elements::ElementError;
@@ -18,7 +20,10 @@ use self::{
     elements::{Elements, Expected},
     reader::{Reader, SyntaxError},
 };
-use super::request::{Form, InferRequest};
+use super::{
+    budget::{Budget, Refused},
+    request::{Form, InferRequest},
+};
 use crate::tensor::{Datatype, Shape, Tensor, element_count};
 
 /// Most inputs or outputs of one request; models have far fewer.
@@ -90,6 +95,14 @@ pub enum DecodeError {
         /// Where and why.
         source: ElementError,
     },
+    /// There is no memory for its data.
+    #[error("input {name:?}: {refused}")]
+    Memory {
+        /// The input.
+        name: String,
+        /// Whether there can be.
+        refused: Refused,
+    },
     /// Not as many bytes as were announced.
     #[error(
         "the request has {got} bytes of binary data, but its inputs say binary_data_size {expected} in all; \
@@ -146,10 +159,19 @@ impl From<DecodeError> for Fault {
 
 /// Reads a request. `json` is the length of the JSON if binary data stand behind it.
 pub fn decode(body: &Bytes, json: Option<usize>) -> Result<InferRequest, DecodeError> {
+    decode_within(None, body, json)
+}
+
+/// The same, with the memory of its tensors taken from a budget.
+pub fn decode_within(
+    budget: Option<&Arc<Budget>>,
+    body: &Bytes,
+    json: Option<usize>,
+) -> Result<InferRequest, DecodeError> {
     let text = body
         .get(..json.unwrap_or(body.len()))
         .ok_or(DecodeError::HeaderLength { got: json.unwrap_or_default(), body: body.len() })?;
-    decode_text(text, body).map_err(|fault| match fault {
+    decode_text(budget, text, body).map_err(|fault| match fault {
         Fault::Syntax(error)
         | Fault::Decode(DecodeError::Element { source: ElementError::Syntax(error), .. }) => {
             DecodeError::Json { problem: error.shown(text) }
@@ -158,7 +180,7 @@ pub fn decode(body: &Bytes, json: Option<usize>) -> Result<InferRequest, DecodeE
     })
 }
 
-fn decode_text(text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
+fn decode_text(budget: Option<&Arc<Budget>>, text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
     let mut reader = Reader::new(text);
     let mut request = InferRequest::default();
     let mut binary = text.len();
@@ -177,7 +199,7 @@ fn decode_text(text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
                     if number == MAX_TENSORS {
                         return Err(DecodeError::Count { what: "inputs" }.into());
                     }
-                    let (tensor, missing) = input(reader, number, body, &mut binary)?;
+                    let (tensor, missing) = input(budget, reader, number, body, &mut binary)?;
                     request.inputs.push(tensor);
                     request.missing |= missing;
                     Ok::<_, Fault>(())
@@ -217,6 +239,7 @@ fn decode_text(text: &[u8], body: &Bytes) -> Result<InferRequest, Fault> {
 }
 
 fn input(
+    budget: Option<&Arc<Budget>>,
     reader: &mut Reader<'_>,
     number: usize,
     body: &Bytes,
@@ -234,7 +257,7 @@ fn input(
             "parameters" => size = parameters(reader)?.binary_data_size,
             "data" => {
                 if let (Some(name), Some(datatype), Some(shape)) = (&name, &datatype, &shape) {
-                    read = Some(array(reader, name, datatype, shape)?);
+                    read = Some(array(budget, reader, name, datatype, shape)?);
                 } else {
                     // It is read when the rest is known.
                     reader.next_token();
@@ -253,7 +276,7 @@ fn input(
     if read.is_none()
         && let Some(mut reader) = passed
     {
-        read = Some(array(&mut reader, &name, &datatype, &shape)?);
+        read = Some(array(budget, &mut reader, &name, &datatype, &shape)?);
     }
     let data = match (read, size) {
         (Some(_), Some(_)) => return Err(DecodeError::DataTwice { name }.into()),
@@ -279,6 +302,7 @@ fn known(name: &str, datatype: &str) -> Result<Datatype, DecodeError> {
 }
 
 fn array(
+    budget: Option<&Arc<Budget>>,
     reader: &mut Reader<'_>,
     name: &str,
     datatype: &str,
@@ -288,8 +312,10 @@ fn array(
     let Some(count) = element_count(shape) else {
         return Err(DecodeError::Shape { name: name.to_owned(), shape: shape.to_vec() });
     };
-    elements::read(reader, Expected { datatype, shape, count })
-        .map_err(|source| DecodeError::Element { name: name.to_owned(), source })
+    elements::read(reader, Expected { datatype, shape, count, budget }).map_err(|source| match source {
+        ElementError::Memory(refused) => DecodeError::Memory { name: name.to_owned(), refused },
+        source => DecodeError::Element { name: name.to_owned(), source },
+    })
 }
 
 fn sizes(reader: &mut Reader<'_>) -> Result<Vec<i64>, SyntaxError> {

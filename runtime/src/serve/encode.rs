@@ -83,8 +83,12 @@ pub fn json_size(wanted: &InferRequest, outputs: &[Tensor]) -> usize {
         if wanted.form(place).binary {
             return 0;
         }
-        // Twelve characters hold most numbers, and a comma.
-        (output.data.len() / output.datatype.size().unwrap_or(1)).saturating_mul(13)
+        match output.datatype.size() {
+            // Twelve characters hold most numbers, and a comma.
+            Some(size) => (output.data.len() / size).saturating_mul(13),
+            // Few characters of a string are escaped.
+            None => output.data.len().saturating_add(output.data.len() / 8),
+        }
     };
     outputs.iter().enumerate().map(size).fold(0, usize::saturating_add)
 }

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 
+use super::budget::{self, shown};
 use crate::metrics::Outcome;
 
 /// Seconds after which a client may try again.
@@ -40,6 +41,25 @@ pub enum ApiError {
         /// The limit.
         limit: u64,
     },
+    /// 408: the body came at less than the least rate.
+    #[error(
+        "the request's body came at less than {rate} bytes a second; send it faster, or over a better line"
+    )]
+    SlowRate {
+        /// The least rate.
+        rate: u64,
+    },
+    /// 413: what it takes is more than can ever be held.
+    #[error(
+        "the request and its answer take {bytes} bytes of memory, and no more than {} are held for all requests; send \
+         fewer rows, or give the server more memory", shown(*.most)
+    )]
+    TooMuch {
+        /// What it takes.
+        bytes: u64,
+        /// What can be had.
+        most: u64,
+    },
     /// 415: the body is compressed in another way.
     #[error("the request's body has Content-Encoding {encoding:?}; expected gzip, deflate or none")]
     Encoding {
@@ -54,6 +74,15 @@ pub enum ApiError {
     Overloaded {
         /// Its length.
         queue: u32,
+    },
+    /// 503: no memory for it now.
+    #[error(
+        "the memory for requests ({} bytes) is taken; try again in a second, send less at once, or add replicas",
+        shown(*.most)
+    )]
+    MemoryFull {
+        /// What can be had.
+        most: u64,
     },
     /// 503: not loaded, or refused.
     #[error("{0}")]
@@ -78,14 +107,26 @@ impl ApiError {
             Self::BadRequest(_) => Outcome::Invalid,
             // Another method never comes as far as where requests are counted.
             Self::NotFound(_) | Self::MethodNotAllowed { .. } => Outcome::NotFound,
-            Self::SlowBody { .. } => Outcome::SlowBody,
-            Self::TooLarge { .. } => Outcome::TooLarge,
+            Self::SlowBody { .. } | Self::SlowRate { .. } => Outcome::SlowBody,
+            Self::TooLarge { .. } | Self::TooMuch { .. } => Outcome::TooLarge,
             Self::Encoding { .. } => Outcome::Encoding,
             Self::Failed(_) => Outcome::Failed,
             Self::Overloaded { .. } => Outcome::QueueFull,
+            Self::MemoryFull { .. } => Outcome::MemoryFull,
             Self::NotReady(_) => Outcome::NotReady,
             Self::Stopping => Outcome::Stopping,
             Self::Timeout { .. } => Outcome::Deadline,
+        }
+    }
+}
+
+impl From<budget::Refused> for ApiError {
+    fn from(refused: budget::Refused) -> Self {
+        match refused {
+            budget::Refused::Never { bytes, most } => {
+                Self::TooMuch { bytes: bytes as u64, most: most as u64 }
+            }
+            budget::Refused::Now { most } => Self::MemoryFull { most: most as u64 },
         }
     }
 }
@@ -96,11 +137,13 @@ impl ResponseError for ApiError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody { .. } | Self::SlowRate { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge { .. } | Self::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded { .. } | Self::NotReady(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded { .. } | Self::MemoryFull { .. } | Self::NotReady(_) | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -127,7 +170,10 @@ mod tests {
             ApiError::BadRequest(String::new()),
             ApiError::NotFound(String::new()),
             ApiError::SlowBody { milliseconds: 1 },
+            ApiError::SlowRate { rate: 1 },
             ApiError::TooLarge { limit: 1 },
+            ApiError::TooMuch { bytes: 2, most: 1 },
+            ApiError::MemoryFull { most: 1 },
             ApiError::Encoding { encoding: String::new() },
             ApiError::Failed(String::new()),
             ApiError::Overloaded { queue: 1 },

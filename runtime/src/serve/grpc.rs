@@ -3,6 +3,7 @@
 //! [`connection`] accepts and says goodbye, [`front`] does what every call needs (headers, places, deadlines, counts), and
 //! [`service`] answers. What it does with a prediction is the same as for HTTP: see [`super::pipeline`].
 
+mod answer;
 mod connection;
 pub mod contents;
 mod front;
@@ -10,6 +11,7 @@ mod goodbye;
 mod message;
 mod service;
 mod stream;
+mod weight;
 
 use std::{
     io,
@@ -20,7 +22,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::state::State;
+use super::{budget::Budget, state::State};
 
 /// Types and service of `proto/inference.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
@@ -30,6 +32,9 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/inference.bin"));
 }
 
+/// Bytes that a client may send of all calls of a connection before the server has read them. They are held beside the
+/// budget, which bounds the number of connections instead.
+pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How long the end waits for answers that are being written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -63,7 +68,9 @@ pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
     for number in 0..crate::cores::cores().clamp(2, 8) {
         let (way, streams) = mpsc::unbounded_channel();
         let (done, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Large messages are decoded on a thread beside it, one at a time.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build()?;
         let (state, ending) = (Arc::clone(state), ending.clone());
         std::thread::Builder::new().name(format!("grpc-{number}")).spawn(move || {
             runtime.block_on(connection::serve(state, streams, ending));
@@ -73,10 +80,11 @@ pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
         ways.push(way);
         threads.push(ended);
     }
+    let connections = Budget::new(state.settings.memory.grpc_connections, 0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("grpc-accept".to_owned())
-        .spawn(move || runtime.block_on(connection::accept(listener, ways, ending)))?;
+        .spawn(move || runtime.block_on(connection::accept(listener, connections, ways, ending)))?;
     Ok(Server { address, end, threads })
 }
 

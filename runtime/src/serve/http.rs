@@ -2,15 +2,19 @@
 //! comes a running server.
 
 use std::{
-    net::SocketAddr,
+    future::ready,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, Error, HttpRequest, HttpServer,
+    App, Error, HttpRequest,
     body::MessageBody,
-    dev::{Server, ServiceRequest, ServiceResponse},
+    dev::{AppConfig, Extensions, Server, ServiceRequest, ServiceResponse},
     http::{
         ConnectionType,
         header::{HeaderName, HeaderValue},
@@ -26,9 +30,14 @@ use crate::cores::cores;
 use super::{
     error::ApiError,
     infer, metadata, openapi, page,
+    socket::{Socket, Watched},
     state::{self, Connection, InFlight, State},
 };
 
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How long a client may go on sending what is not read any more, so that it reads the answer that says why.
+const LINGER: Duration = Duration::from_secs(1);
 /// Longer than the idle time of common clients and proxies, so that they close and the server does not.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Seconds that the end waits for answers that are being written.
@@ -40,32 +49,51 @@ const DIGEST: HeaderName = HeaderName::from_static(DIGEST_HEADER);
 /// Starts the server on an address; port 0 takes any. Gives the address that it got.
 pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     let workers = cores().clamp(2, 8);
-    let (for_apps, for_connections) = (Arc::clone(state), Arc::clone(state));
-    let server = HttpServer::new(move || {
-        App::new()
+    let listener = TcpListener::bind(state.settings.http)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    let address = listener.local_addr()?;
+    let builder = Server::build()
+        .workers(workers)
+        // Large bodies are read on a thread beside it, one at a time, so that small ones have their share of the cores.
+        .worker_max_blocking_threads(1)
+        .max_concurrent_connections(state.settings.memory.http_connections.div_ceil(workers))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let state = Arc::clone(state);
+    let builder = builder.listen("http", listener, move || {
+        let (for_apps, for_sockets, stopping) = (Arc::clone(&state), Arc::clone(&state), stopping.clone());
+        let app = App::new()
             .app_data(web::Data::from(Arc::clone(&for_apps)))
             .app_data(web::Data::new(Marks::new(Arc::clone(&for_apps))))
             .wrap(from_fn(mark))
             .configure(|config| routes(config, &for_apps.settings.model))
-            .default_service(web::to(no_such_path))
-    })
-    .on_connect(move |stream, extensions| {
-        if let Some(stream) = stream.downcast_ref::<TcpStream>() {
-            state::limit_patience(stream, &for_connections.settings.limits);
-        }
-        extensions.insert(Connection::open(Arc::clone(&for_connections)));
-    })
-    .workers(workers)
-    .keep_alive(KEEP_ALIVE)
-    // Clients open connections ahead of their first request; these are idle too.
-    .client_request_timeout(KEEP_ALIVE)
-    // Otherwise a client that left is noticed only when its answer is written.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .bind(state.settings.http)?;
-    let address = server.addrs().first().copied().unwrap_or(state.settings.http);
-    Ok((server.run(), address))
+            .default_service(web::to(no_such_path));
+        let connections = Arc::clone(&state);
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            // Clients open connections ahead of their first request; these are idle too.
+            .client_request_timeout(KEEP_ALIVE)
+            .client_disconnect_timeout(LINGER)
+            // Otherwise a client that left is noticed only when its answer is written.
+            .h1_allow_half_closed(false)
+            .on_connect_ext(move |socket: &Socket, extensions: &mut Extensions| {
+                extensions.insert(Rc::clone(socket.watched()));
+                extensions.insert(Connection::open(Arc::clone(&connections)));
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| {
+            state::limit_patience(&stream, &for_sockets.settings.limits);
+            let peer = stream.peer_addr().ok();
+            ready(Ok((Socket::new(stream), peer)))
+        })
+        .and_then(http)
+    })?;
+    Ok((builder.run(), address))
 }
 
 fn routes(config: &mut web::ServiceConfig, model: &str) {
@@ -147,7 +175,15 @@ async fn mark(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let is_health = request.path().starts_with("/v2/health/");
     let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&marks.state)));
-    let mut response = next.call(request).await?;
+    let watched = request.conn_data::<Rc<Watched>>().cloned();
+    if let Some(watched) = &watched {
+        watched.begin();
+    }
+    let response = next.call(request).await;
+    if let Some(watched) = watched {
+        watched.end();
+    }
+    let mut response = response?;
     let headers = response.headers_mut();
     headers.insert(VERSION, marks.version.clone());
     if let Some(digest) = marks.digest() {

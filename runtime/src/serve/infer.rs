@@ -1,26 +1,30 @@
 //! A prediction over HTTP: admit → decode → run → encode. In goes a request; out comes the answer, counted.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::SizedStream,
     http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue},
     web,
 };
 
 use super::{
     admit,
+    budget::{self, Permit, REQUEST, SMALL},
     compress::Encoding,
-    decode,
+    decode::{self, DecodeError},
     encode::{self, EncodeError, Encoded, Envelope},
     error::ApiError,
     metadata::check_address,
-    pipeline::{self, Counted, Decoded, Outputs, offload},
+    pipeline::{self, Counted, Decoded, Outputs, Until, offload},
     request::InferRequest,
+    sending::Sending,
     state::{Served, State},
 };
 use crate::metrics::Outcome;
+
+/// A response, and the permit for its text if that is not small.
+type Written = (Encoded, Option<Permit>);
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static(admit::BINARY_HEADER);
 
@@ -31,7 +35,7 @@ pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::
     match answer(&state, &request, payload, deadline).await {
         Ok(encoded) => {
             counted.outcome = Outcome::Predicted;
-            respond(encoded)
+            respond(encoded.0, encoded.1)
         }
         Err(error) => {
             tracing::debug!(%error, "refused");
@@ -41,7 +45,7 @@ pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::
     }
 }
 
-fn respond(encoded: Encoded) -> HttpResponse {
+fn respond(encoded: Encoded, permit: Option<Permit>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     match encoded.json_length {
         None => response.content_type(HeaderValue::from_static("application/json")),
@@ -52,12 +56,11 @@ fn respond(encoded: Encoded) -> HttpResponse {
     if let Some(encoding) = encoded.encoding {
         response.insert_header((CONTENT_ENCODING, encoding.name()));
     }
-    if encoded.behind.is_empty() {
+    if encoded.behind.is_empty() && permit.is_none() {
         return response.body(encoded.body);
     }
-    let parts: Vec<web::Bytes> = std::iter::once(encoded.body.into()).chain(encoded.behind).collect();
-    let length = parts.iter().map(|part| part.len() as u64).sum();
-    response.body(SizedStream::new(length, futures::stream::iter(parts.into_iter().map(Ok::<_, Infallible>))))
+    let text = budget::hold(permit, encoded.body);
+    response.body(Sending::new(std::iter::once(text).chain(encoded.behind).collect()))
 }
 
 async fn answer(
@@ -65,25 +68,36 @@ async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     deadline: Instant,
-) -> Result<Encoded, ApiError> {
+) -> Result<Written, ApiError> {
     check_address(state, request)?;
     let served = state.served().map_err(ApiError::NotReady)?;
-    let _place = pipeline::take_place(state)?;
+    let _own = state.budget.take(REQUEST)?;
     let body = admit::read_body(state, request, payload, deadline).await?;
+    let _place = pipeline::take_place(state)?;
     let accept = request.headers().get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let asked = accept.and_then(Encoding::asked);
-    let mut decoded = read(body, Arc::clone(&served)).await?;
+    let until = Until::new(state, deadline);
+    let mut decoded = read(state, body, Arc::clone(&served), until).await?;
     let outputs = pipeline::run(state, &served, &mut decoded, deadline).await?;
-    write(state, decoded.request, outputs, asked).await
+    write(state, decoded.request, outputs, asked, until).await
 }
 
-fn read(body: admit::Body, served: Arc<Served>) -> impl Future<Output = Result<Decoded, ApiError>> {
+fn read(
+    state: &web::Data<State>,
+    body: admit::Body,
+    served: Arc<Served>,
+    until: Until,
+) -> impl Future<Output = Result<Decoded, ApiError>> + use<> {
     // Binary data behind the text cost nothing to read.
     let text = body.json_length.unwrap_or(body.bytes.len());
-    offload(text, move || {
+    let budget = (text > SMALL).then(|| Arc::clone(&state.budget));
+    offload(text, until, move || {
         pipeline::decode(&served, || {
-            decode::decode(&body.bytes, body.json_length)
-                .map_err(|error| ApiError::BadRequest(error.to_string()))
+            decode::decode_within(budget.as_ref(), &body.bytes, body.json_length).map_err(|error| match error
+            {
+                DecodeError::Memory { refused, .. } => refused.into(),
+                error => ApiError::BadRequest(error.to_string()),
+            })
         })
     })
 }
@@ -93,13 +107,15 @@ fn write(
     wanted: InferRequest,
     outputs: Outputs,
     asked: Option<Encoding>,
-) -> impl Future<Output = Result<Encoded, ApiError>> + use<> {
+    until: Until,
+) -> impl Future<Output = Result<Written, ApiError>> + use<> {
     let size = match asked {
         None => encode::json_size(&wanted, &outputs.tensors),
         Some(_) => outputs.tensors.iter().map(|output| output.data.len().saturating_mul(10)).sum(),
     };
     let state = state.clone();
-    offload(size, move || {
+    offload(size, until, move || {
+        let mut permit = state.budget.take_large(size)?;
         pipeline::encode(&state, outputs, |outputs| {
             let settings = &state.settings;
             let envelope = Envelope { model: &settings.model, version: settings.version, wanted: &wanted };
@@ -110,7 +126,16 @@ fn write(
                 )),
                 _ => ApiError::Failed(error.to_string()),
             })?;
-            encoded.compressed(asked).map_err(|error| ApiError::Failed(error.to_string()))
+            let encoded = encoded.compressed(asked).map_err(|error| ApiError::Failed(error.to_string()))?;
+            // It was an estimate.
+            match &mut permit {
+                Some(permit) => {
+                    permit.grow_to(encoded.body.capacity())?;
+                    permit.shrink_to(encoded.body.capacity());
+                }
+                None => permit = state.budget.take_large(encoded.body.capacity())?,
+            }
+            Ok((encoded, permit))
         })
     })
 }

@@ -6,13 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{
-    FutureExt,
-    future::{Either, ready},
-};
-use tokio::sync::OwnedSemaphorePermit;
+use futures::future::{Either, ready};
+use tokio::sync::oneshot;
 
 use super::{
+    budget::{Permit, SMALL as COVERED},
     classify,
     error::ApiError,
     request::InferRequest,
@@ -58,10 +56,8 @@ impl Drop for Counted {
 }
 
 /// Takes a place; it is free again when the permit is dropped.
-pub fn take_place(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
-    Arc::clone(&state.places)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
+pub fn take_place(state: &State) -> Result<Permit, ApiError> {
+    state.places.take(1).map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
 }
 
 fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
@@ -141,8 +137,15 @@ pub async fn run(
         RunError::NoMemory { requested } => no_memory(requested, state.settings.max_run_bytes),
         error => run_error(&error),
     })?;
-    let tensors = classify::classify(request, &served.labels, outputs)
+    let mut tensors = classify::classify(request, &served.labels, outputs)
         .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    // The inputs are gone by now.
+    if tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() > COVERED {
+        for tensor in &mut tensors {
+            let data = std::mem::take(&mut tensor.data);
+            tensor.data = state.budget.take(data.len())?.hold(data);
+        }
+    }
     Ok(Outputs { tensors, took: taken_apart })
 }
 
@@ -181,17 +184,84 @@ fn run_error(error: &RunError) -> ApiError {
     }
 }
 
-/// Does small work at once, and large work on a thread for it.
+/// Until when a request is worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// When its time is over.
+    pub deadline: Instant,
+    /// The server's limit.
+    pub milliseconds: u64,
+}
+
+impl Until {
+    /// By the server's limit and the client's.
+    pub fn new(state: &State, deadline: Instant) -> Self {
+        Self { deadline, milliseconds: state.settings.limits.timeout_milliseconds }
+    }
+}
+
+/// Does small work at once, and large work on a thread for it, unless the client has left or its time is over before it is
+/// its turn.
 pub fn offload<T: Send + 'static>(
     size: usize,
+    until: Until,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> impl Future<Output = Result<T, ApiError>> {
     // No `async`, so that what small work needs is not kept in the future: a request's future is allocated.
     if size <= SMALL {
         return Either::Left(ready(work()));
     }
-    let done = tokio::task::spawn_blocking(work);
-    Either::Right(done.map(|done| {
-        done.unwrap_or_else(|_| Err(ApiError::Failed("a thread of the server ended; see its log".to_owned())))
+    let (reply, answer) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        if !reply.is_closed() {
+            // Whoever waited may have left meanwhile.
+            let _ = reply.send(work());
+        }
+    });
+    Either::Right(Box::pin(async move {
+        match tokio::time::timeout_at(until.deadline.into(), answer).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(ApiError::Failed("a thread of the server ended; see its log".to_owned())),
+            Err(_) => Err(ApiError::Timeout { milliseconds: until.milliseconds }),
+        }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn large_work_of_a_client_that_left_or_is_too_late_is_not_done() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (lets, waits) = std::sync::mpsc::channel::<()>();
+        let (tells, told) = std::sync::mpsc::channel();
+        let in_time = |milliseconds| Until {
+            deadline: Instant::now() + Duration::from_millis(milliseconds),
+            milliseconds,
+        };
+        runtime.block_on(async {
+            let first = offload(SMALL + 1, in_time(60_000), move || Ok(waits.recv().is_ok()));
+            let work = |number: u8| {
+                let tells = tells.clone();
+                move || {
+                    tells.send(number).unwrap();
+                    Ok(())
+                }
+            };
+            let left = offload(SMALL + 1, in_time(60_000), work(1));
+            let late = offload(SMALL + 1, in_time(1), work(2));
+            assert_eq!(late.await.unwrap_err(), ApiError::Timeout { milliseconds: 1 });
+            drop(left);
+            lets.send(()).unwrap();
+            assert!(first.await.unwrap());
+            offload(SMALL + 1, in_time(60_000), work(3)).await.unwrap();
+            assert_eq!(told.recv().unwrap(), 3, "only who waits has his work done");
+        });
+    }
 }

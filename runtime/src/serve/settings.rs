@@ -15,9 +15,11 @@ use modelwright_contract::{
 
 use super::{
     bounds,
+    budget::shown,
+    limits::{BUDGET_PART, MemoryLimits},
     worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS},
 };
-use crate::cores::cores;
+use crate::{cores::cores, memory::memory};
 
 /// Most runs that a GPU is given at the same time, unless another number is asked for: with fewer it waits for the processor
 /// between them, and with more they wait for each other.
@@ -95,6 +97,10 @@ pub struct ServeArguments {
     /// one, none]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
     pub max_run_bytes: Option<u64>,
+    /// Bytes of memory that may be held for clients: bodies, what is made of them, and answers [default: a quarter of the
+    /// memory that the process may use]
+    #[arg(long, value_name = "BYTES", requires = "model")]
+    pub memory_budget: Option<u64>,
     /// Milliseconds that a drain waits for clients to leave
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().drain_timeout_milliseconds, requires = "model")]
     pub drain_timeout: u64,
@@ -151,6 +157,8 @@ pub struct Settings {
     pub allow_fallback: bool,
     /// Limits.
     pub limits: ServingLimits,
+    /// What is held for clients at most.
+    pub memory: MemoryLimits,
     /// What the cores are for.
     pub mode: ServingMode,
     /// Requests that are run at the same time.
@@ -197,6 +205,19 @@ pub enum SettingsError {
         #[from]
         source: serde_json::Error,
     },
+    /// A body may be larger than all that may be held.
+    #[error(
+        "maxRequestBytes is {}, and no more than {} bytes are held for all requests (the memory budget: a quarter of what \
+         the process may use); set serving.maxRequestBytes (--max-request-bytes) to at most that, or give the container \
+         more memory: resources.limits.memory of at least {} (--memory-budget by hand)",
+        shown(*.asked), shown(*.budget), shown(.asked.saturating_mul(BUDGET_PART))
+    )]
+    RequestTooLarge {
+        /// Largest body.
+        asked: u64,
+        /// What may be held.
+        budget: u64,
+    },
     /// The config is no text.
     #[error("{SERVING_ENV} is not UTF-8; expected the JSON of a serving config")]
     NotText,
@@ -209,17 +230,47 @@ pub struct Environment {
     pub config: Option<OsString>,
     /// The pod's name.
     pub pod_name: Option<OsString>,
+    /// Bytes of memory that the process may use, as far as the system says.
+    pub memory: Option<u64>,
 }
 
 impl Environment {
     /// Of this process.
     pub fn of_process() -> Self {
-        Self { config: std::env::var_os(SERVING_ENV), pod_name: std::env::var_os(POD_NAME_ENV) }
+        Self {
+            config: std::env::var_os(SERVING_ENV),
+            pod_name: std::env::var_os(POD_NAME_ENV),
+            memory: memory(),
+        }
     }
 }
 
 /// Puts arguments and environment together; flags win, since a person typed them.
 pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<Settings, SettingsError> {
+    let memory = MemoryLimits::new(environment.memory.unwrap_or(u64::MAX), arguments.memory_budget);
+    let mut settings = settings_with(arguments, environment, memory)?;
+    let (asked, budget) = (settings.limits.max_request_bytes, memory.budget);
+    if asked > budget {
+        // What nobody chose is no mistake of anybody.
+        if asked != ServingLimits::default().max_request_bytes {
+            return Err(SettingsError::RequestTooLarge { asked, budget });
+        }
+        tracing::warn!(
+            outcome = "the largest request is smaller than the default",
+            max_request_bytes = budget,
+            default = asked,
+            "a quarter of the memory that the process may use is held for all requests"
+        );
+        settings.limits.max_request_bytes = budget;
+    }
+    Ok(settings)
+}
+
+fn settings_with(
+    arguments: ServeArguments,
+    environment: Environment,
+    memory: MemoryLimits,
+) -> Result<Settings, SettingsError> {
     let pod_name =
         environment.pod_name.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
     let traffic_file = arguments.traffic_directory.join(TRAFFIC_KEY);
@@ -244,6 +295,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
                 max_rows: arguments.max_request_rows,
                 max_elements: arguments.max_request_elements,
             },
+            memory,
             mode: arguments.mode,
             quick: Duration::from_micros(arguments.quick),
             max_rows: arguments.max_rows,
@@ -272,6 +324,7 @@ pub fn settings(arguments: ServeArguments, environment: Environment) -> Result<S
         execution_providers: config.execution_providers,
         allow_fallback: config.allow_fallback,
         limits: config.limits,
+        memory,
         mode: config.mode,
         quick: QUICK,
         max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
@@ -329,7 +382,8 @@ pub(super) mod tests {
         let config = r#"{"model":"digits","version":3,"modelDigest":"ab","revision":"r1","directory":"/m",
             "executionProviders":["CUDA"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
             "maxRequestBytes":6,"drainTimeoutMilliseconds":7}"#;
-        let environment = Environment { config: Some(config.into()), pod_name: Some("digits-1".into()) };
+        let environment =
+            Environment { config: Some(config.into()), pod_name: Some("digits-1".into()), memory: None };
         let settings = settings(parsed(""), environment).unwrap();
         assert_eq!(settings.model_digest.as_deref(), Some("ab"));
         assert_eq!(settings.limits.queue, 2);
@@ -361,7 +415,7 @@ pub(super) mod tests {
             "executionProviders":["CPU"],"allowFallback":false,"queue":2,"timeoutMilliseconds":5,
             "maxRequestBytes":6,"drainTimeoutMilliseconds":7,"mode":"Latency",
             "batching":{"maxSize":8,"maxDelayMilliseconds":3,"rowsIndependent":true}}"#;
-        let environment = Environment { config: Some(config.into()), pod_name: None };
+        let environment = Environment { config: Some(config.into()), ..Environment::default() };
         let settings = settings(parsed(""), environment).unwrap();
         assert_eq!((settings.threads, settings.max_rows), (1, 8));
         assert_eq!(settings.max_delay, Some(Duration::from_millis(3)));
@@ -374,7 +428,35 @@ pub(super) mod tests {
     fn nothing_and_nonsense_are_refused_with_what_to_do() {
         let nothing = settings(parsed(""), Environment::default()).unwrap_err().to_string();
         assert!(nothing.contains("--model") && nothing.contains("MODELWRIGHT_SERVING"), "{nothing}");
-        let environment = Environment { config: Some("{}".into()), pod_name: None };
+        let environment = Environment { config: Some("{}".into()), ..Environment::default() };
         assert!(settings(parsed(""), environment).unwrap_err().to_string().contains("missing field"));
+    }
+
+    #[test]
+    fn no_body_may_be_larger_than_the_budget_and_the_default_follows_it() {
+        const MEBIBYTE: u64 = 1 << 20;
+        let by_hand = |line: &str, memory: u64| {
+            let environment = Environment { memory: Some(memory), ..Environment::default() };
+            settings(parsed(&format!("--model x --name x{line}")), environment)
+        };
+        let found = by_hand("", 1 << 30).unwrap();
+        assert_eq!((found.memory.budget, found.limits.max_request_bytes), (256 * MEBIBYTE, 64 * MEBIBYTE));
+        assert_eq!((found.memory.http_connections, found.memory.grpc_connections), (1024, 256));
+        assert!(by_hand(" --max-request-bytes 268435456", 1 << 30).is_ok());
+        let refused = by_hand(" --max-request-bytes 268435457", 1 << 30).unwrap_err().to_string();
+        for part in [
+            "maxRequestBytes is 268435457",
+            "268435456 (256 MiB)",
+            "resources.limits.memory of at least 1073741828",
+        ] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert_eq!(by_hand("", 128 * MEBIBYTE).unwrap().limits.max_request_bytes, 32 * MEBIBYTE);
+        let given = by_hand(" --memory-budget 1000 --max-request-bytes 1001", 1 << 30).unwrap_err();
+        assert!(matches!(given, SettingsError::RequestTooLarge { asked: 1001, budget: 1000 }));
+        assert!(
+            by_hand(" --max-request-bytes 1099511627776", u64::MAX).is_ok(),
+            "nothing is known of its memory"
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use modelwright_contract::{
     serving::ServingLimits,
@@ -18,7 +18,9 @@ use modelwright_contract::{
     status::{ServeStatus, SharedRuns},
 };
 
-use super::{about::About, bounds::Bounds, drain::Observed, sending, settings::Settings, worker::Worker};
+use super::{
+    about::About, bounds::Bounds, budget::Budget, drain::Observed, settings::Settings, unsent, worker::Worker,
+};
 use crate::metrics::{Gauges, Metrics};
 
 /// How far a serving process is.
@@ -91,6 +93,10 @@ pub struct Served {
     pub about: About,
 }
 
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 /// The shared state.
 #[derive(Debug)]
 pub struct State {
@@ -100,9 +106,11 @@ pub struct State {
     pub metrics: Metrics,
     /// Who is connected.
     pub activity: Activity,
-    /// Places for requests: those that run, and those that wait. A place is taken before the body is read, so that the
-    /// bodies in memory are bounded too.
-    pub places: Arc<Semaphore>,
+    /// Bytes for all that is held for clients.
+    pub budget: Arc<Budget>,
+    /// Places for requests: those that run, and those that wait. A place is taken when the body is there, so that who sends
+    /// slowly keeps nobody from the model.
+    pub places: Arc<Budget>,
     /// Ports that clients are served at.
     ports: OnceLock<BTreeSet<u16>>,
     phase: RwLock<Phase>,
@@ -118,9 +126,11 @@ impl State {
         Self {
             metrics: Metrics::new(&settings.model, settings.version),
             activity: Activity::default(),
-            places: Arc::new(Semaphore::new(
-                (settings.limits.queue as usize).saturating_add(settings.threads),
-            )),
+            budget: Budget::new(
+                to_usize(settings.memory.budget),
+                to_usize(settings.limits.max_request_bytes),
+            ),
+            places: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
             ports: OnceLock::new(),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),
@@ -176,7 +186,7 @@ impl State {
     pub fn observe(&self) -> Observed {
         let seen = self.activity.observe();
         let Some(ports) = self.ports.get().filter(|_| seen.is_drained()) else { return seen };
-        let sending = sending::count(ports);
+        let sending = unsent::count(ports);
         if sending == 0 {
             return seen;
         }
@@ -253,6 +263,9 @@ impl State {
             connections,
             ready: self.ready().is_ok(),
             draining: self.is_draining(),
+            memory_held: self.budget.held() as u64,
+            memory_budget: self.budget.total() as u64,
+            memory_refusals: self.budget.refusals(),
         })
     }
 }
@@ -357,9 +370,4 @@ pub fn limit_patience(stream: impl AsFd, limits: &ServingLimits) {
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
         tracing::debug!(%error, "a client that does not read is not given up");
     }
-}
-
-/// Time that is left until a deadline.
-pub fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }

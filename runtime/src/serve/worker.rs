@@ -331,8 +331,11 @@ impl Shared {
         let terms = Terms { cancellation: job.cancellation.as_ref(), deadline: job.deadline, requests: 1 };
         let Some(answer) = self.compute(&job.inputs, &job.outputs, &terms) else { return };
         let answer = Answer { queued: begun - job.queued_at, ..answer };
+        let Job { inputs, reply, .. } = job;
+        // Their memory is free before that of the outputs is asked for.
+        drop(inputs);
         // Whoever waited may have left meanwhile.
-        let _ = job.reply.send(answer);
+        let _ = reply.send(answer);
     }
 
     /// Runs jobs together and answers them. Gives back those that must be run alone, since something is wrong with one of
@@ -356,9 +359,11 @@ impl Shared {
         let taken_apart = ended.elapsed();
         let (requests, mut leads) = (jobs.len(), true);
         for (job, outputs) in jobs.into_iter().zip(parts) {
+            let Job { inputs, reply, queued_at, .. } = job;
+            drop(inputs);
             let answer = Answer {
                 outputs: Ok(outputs),
-                queued: begun - job.queued_at,
+                queued: begun - queued_at,
                 gathered,
                 computed: answer.computed,
                 taken_apart,
@@ -366,7 +371,7 @@ impl Shared {
                 leads,
             };
             // Whoever waited may have left meanwhile.
-            leads &= job.reply.send(answer).is_err();
+            leads &= reply.send(answer).is_err();
         }
         Vec::new()
     }

@@ -363,9 +363,18 @@ async fn a_signal_under_load_loses_no_call_and_ends_with_0() {
         }
     };
     goes_on(200).await;
+    assert_eq!(refused.load(Ordering::Relaxed), 0, "a server that nobody told to leave refuses nothing");
     serving.terminate();
     serving.wait_for("draining");
+    let before = sent.load(Ordering::Relaxed);
     goes_on(200).await;
+    let answered = sent.load(Ordering::Relaxed) - before;
+    // Each connection that comes now is told to leave behind its first call, which is answered, and holds back one.
+    let held_back = refused.load(Ordering::Relaxed);
+    assert!(
+        held_back <= answered + 12,
+        "{held_back} calls were held back beside {answered} that were answered"
+    );
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         client.await.unwrap();

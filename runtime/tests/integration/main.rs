@@ -5,6 +5,8 @@
 //! are missing.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+// What clients may have a server hold, and what 500 that mean it no good do to the others.
+mod attack;
 // The commands as a container runs them: environment in, report and exit code out.
 mod commands;
 // A model on a GPU, where there is one.

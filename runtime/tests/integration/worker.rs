@@ -174,22 +174,22 @@ fn loaded(graph: &[Vec<u8>]) -> Session {
 
 #[tokio::test]
 async fn small_runs_are_made_where_they_are_asked_for_once_they_are_known_to_be_small() {
-    let worker = worker("lookup", WorkerOptions { quick: QUICK, ..OPTIONS });
+    // Of the processor's time, which a busy machine does not add to; a debug build may still take longer than a release
+    // does. What was never run counts as a millisecond.
+    let small = 9 * QUICK;
+    let worker = worker("lookup", WorkerOptions { quick: small, ..OPTIONS });
     let mut waited = Vec::new();
     for _ in 0..400 {
         let answer = worker.run(index(1), Vec::new(), soon()).await.unwrap();
         waited.push(!answer.queued.is_zero());
     }
     assert!(waited[0], "the first run is on a thread");
-    // A debug build on a busy machine may be slower than a small run should be; it must not fail for that.
-    let quick = waited.iter().filter(|waited| !**waited).count();
+    let here = waited.iter().filter(|waited| !**waited).count();
+    assert!(here > 200, "{here} of 400 small runs were made where they were asked for");
     let worker = self::worker("slow", WorkerOptions { quick: QUICK, ..OPTIONS });
     for _ in 0..40 {
         let answer = worker.run(rounds(50), Vec::new(), soon()).await.unwrap();
-        assert!(
-            !answer.queued.is_zero(),
-            "a long run was made where it was asked for; {quick} of 400 small ones were"
-        );
+        assert!(!answer.queued.is_zero(), "a long run was made where it was asked for");
     }
 }
 

@@ -4,6 +4,8 @@
 //! Numbers are read from their own digits to the nearest of the datatype (FP16 and BF16 by way of FP64); a general JSON
 //! value would round FP32 twice and 64-bit integers beyond 2^53. Arrays are flat, or nested as the shape says.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
@@ -12,7 +14,10 @@ use super::{
     reader::{Reader, SyntaxError},
     run,
 };
-use crate::tensor::{Datatype, Shape};
+use crate::{
+    serve::budget::{self, Budget, Permit, Refused},
+    tensor::{Datatype, Shape},
+};
 
 /// Most characters of a value that an error shows.
 const MAX_SHOWN: usize = 40;
@@ -56,6 +61,9 @@ pub enum ElementError {
         /// The shape.
         shape: Vec<i64>,
     },
+    /// There is no memory for them.
+    #[error(transparent)]
+    Memory(#[from] Refused),
     /// No JSON.
     #[error("broken JSON")]
     Syntax(SyntaxError),
@@ -85,6 +93,14 @@ pub struct Expected<'a> {
     pub shape: &'a [i64],
     /// How many elements the shape has.
     pub count: usize,
+    /// What their memory is taken from; none if another permit covers it.
+    pub budget: Option<&'a Arc<Budget>>,
+}
+
+impl Expected<'_> {
+    fn take(&self, bytes: usize) -> Result<Option<Permit>, Refused> {
+        self.budget.map(|budget| budget.take(bytes)).transpose()
+    }
 }
 
 /// Reads an array, and goes on behind it.
@@ -148,14 +164,16 @@ fn read_all<T: bytemuck::NoUninit + Send>(
     one: impl Fn(&mut Reader<'_>, &mut bool) -> Option<T>,
 ) -> Result<Elements, ElementError> {
     // The shape is only a claim: each element takes two bytes of text at least.
-    let mut elements = Vec::with_capacity(expected.count.min(reader.left() / 2));
+    let count = expected.count.min(reader.left() / 2);
+    let permit = expected.take(count.saturating_mul(size_of::<T>()))?;
+    let mut elements = Vec::with_capacity(count);
     let mut missing = false;
     walk(reader, expected, |reader, seen| {
         elements.push(one(reader, &mut missing)?);
         *seen += 1;
         Some(())
     })?;
-    Ok(Elements { data: Bytes::from_owner(Held(elements)), missing })
+    Ok(Elements { data: budget::hold(permit, Held(elements)), missing })
 }
 
 /// As [`read_all`], and most of a long row at once.
@@ -164,7 +182,9 @@ fn read_floats<T: Float + bytemuck::NoUninit + Send>(
     reader: &mut Reader<'_>,
     expected: Expected<'_>,
 ) -> Result<Elements, ElementError> {
-    let mut elements = vec![T::default(); expected.count.min(reader.left() / 2 + 1)];
+    let count = expected.count.min(reader.left() / 2 + 1);
+    let permit = expected.take(count.saturating_mul(size_of::<T>()))?;
+    let mut elements = vec![T::default(); count];
     let mut missing = false;
     let is_long = expected.shape.last().is_some_and(|row| *row >= LONG);
     walk(reader, expected, |reader, seen| {
@@ -178,10 +198,13 @@ fn read_floats<T: Float + bytemuck::NoUninit + Send>(
         *seen += 1;
         Some(())
     })?;
-    Ok(Elements { data: Bytes::from_owner(Held(elements)), missing })
+    Ok(Elements { data: budget::hold(permit, Held(elements)), missing })
 }
 
 fn read_strings(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Elements, ElementError> {
+    // Each takes three bytes of text at least, and has four before it then; what is escaped is longer in the text.
+    let most = reader.left() + expected.count.min(reader.left() / 3);
+    let mut permit = expected.take(most)?;
     let mut data = Vec::with_capacity(expected.count.saturating_mul(8).min(reader.left()));
     walk(reader, expected, |reader, seen| {
         let here = *reader;
@@ -194,7 +217,12 @@ fn read_strings(reader: &mut Reader<'_>, expected: Expected<'_>) -> Result<Eleme
         *seen += 1;
         Some(())
     })?;
-    Ok(Elements { data: data.into(), missing: false })
+    // It doubles as it grows.
+    data.shrink_to_fit();
+    if let Some(permit) = &mut permit {
+        permit.shrink_to(data.len());
+    }
+    Ok(Elements { data: budget::hold(permit, data), missing: false })
 }
 
 /// Walks the array, flat or nested like the shape, and reads each element.
@@ -314,7 +342,9 @@ fn takes(datatype: Datatype) -> String {
 fn shown(reader: &mut Reader<'_>) -> Result<String, SyntaxError> {
     let start = reader.offset();
     reader.skip()?;
-    let text = String::from_utf8_lossy(reader.since(start));
+    let value = reader.since(start);
+    // What is shown is short, however long the value is.
+    let text = String::from_utf8_lossy(value.get(..MAX_SHOWN * 4 + 4).unwrap_or(value));
     Ok(match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.into_owned(),

@@ -327,3 +327,28 @@ proptest! {
         let _ = decode_text(&body(Datatype::ALL[which].name(), "[2,2]", &data));
     }
 }
+
+#[test]
+fn tensors_take_their_memory_before_they_are_read_and_give_it_back() {
+    let budget = Budget::new(1_000_000, 0);
+    let body = |datatype: &str, element: &str, count: usize| -> Bytes {
+        let others = format!("{element},").repeat(count - 1);
+        format!(
+            r#"{{"inputs":[{{"name":"x","datatype":"{datatype}","shape":[{count}],"data":[{others}{element}]}}]}}"#
+        )
+        .into()
+    };
+    // Two bytes of text are a number of eight, and three a string with its length.
+    for (datatype, element, size) in [("FP64", "1", 8), ("INT64", "1", 8), ("BYTES", "\"a\"", 5)] {
+        let request = decode_within(Some(&budget), &body(datatype, element, 100_000), None).unwrap();
+        assert_eq!(budget.held(), 100_000 * size, "{datatype}");
+        drop(request);
+        assert_eq!(budget.held(), 0, "{datatype}");
+        let refused = decode_within(Some(&budget), &body(datatype, element, 300_000), None).unwrap_err();
+        assert!(
+            matches!(refused, DecodeError::Memory { refused: Refused::Never { .. }, .. }),
+            "{datatype}: {refused}"
+        );
+        assert_eq!(budget.held(), 0, "{datatype}");
+    }
+}

@@ -7,7 +7,7 @@
 use std::{io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpStream,
     sync::{
@@ -19,20 +19,23 @@ use tokio::{
 };
 
 use super::{
-    End,
+    CONNECTION_WINDOW, End,
+    answer::Calls,
     front::{self, Services},
     goodbye::Goodbye,
 };
-use crate::serve::state::{Connection, Parting, State, limit_patience};
+use crate::serve::{
+    budget::{Budget, Permit},
+    state::{Connection, Parting, State, limit_patience},
+};
 
-/// Bytes that a client may send of one call before the server has read them.
-const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-/// The same of all calls of a connection.
-const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Bytes that a client may send of one call before the server has read them: fewer than of all calls of its connection, so
+/// that one that is not read does not keep the others.
+const STREAM_WINDOW: u32 = CONNECTION_WINDOW / 2;
 /// Largest piece; the smallest that is allowed would cut a tensor into many.
 const FRAME: u32 = 256 * 1024;
 /// Calls at the same time on one connection; the client holds back more.
-const STREAMS: u32 = 1024;
+const STREAMS: u32 = 128;
 /// Bytes of a call's headers.
 const HEADERS: u32 = 16 * 1024;
 /// Silence after which a client is asked whether it is there, and how long it may take to say so.
@@ -42,10 +45,14 @@ const UNASKED: Duration = Duration::from_secs(1);
 /// A pause when the process has no room for another connection.
 const FULL: Duration = Duration::from_millis(100);
 
-/// Accepts until the end, and hands connections to the threads in turn.
+/// A connection, and its place among all of them.
+type Accepted = (std::net::TcpStream, Permit);
+
+/// Accepts until the end, and hands connections to the threads in turn; those for which there is no place are closed.
 pub async fn accept(
     listener: TcpListener,
-    ways: Vec<UnboundedSender<std::net::TcpStream>>,
+    places: Arc<Budget>,
+    ways: Vec<UnboundedSender<Accepted>>,
     mut ending: watch::Receiver<End>,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -59,7 +66,13 @@ pub async fn accept(
         };
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             // A thread that is gone has ended with the process.
-            Ok(stream) => drop(way.send(stream)),
+            Ok(stream) => {
+                if let Ok(place) = places.take(1) {
+                    drop(way.send((stream, place)));
+                } else {
+                    tracing::debug!(most = places.total(), "a gRPC connection too many was closed");
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, "a gRPC connection was not accepted");
                 tokio::time::sleep(FULL).await;
@@ -71,19 +84,22 @@ pub async fn accept(
 /// Serves the connections of one thread.
 pub async fn serve(
     state: Arc<State>,
-    mut streams: UnboundedReceiver<std::net::TcpStream>,
+    mut streams: UnboundedReceiver<Accepted>,
     mut ending: watch::Receiver<End>,
 ) {
     let services = Services::new(&state);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            stream = streams.recv() => match stream.map(prepare) {
-                Some(Ok(stream)) => {
+            stream = streams.recv() => match stream.map(|(stream, place)| (prepare(stream), place)) {
+                Some((Ok(stream), place)) => {
                     let talk = converse(Arc::clone(&state), services.clone(), stream, ending.clone());
-                    connections.spawn(talk);
+                    connections.spawn(async move {
+                        let _place = place;
+                        talk.await;
+                    });
                 }
-                Some(Err(error)) => tracing::debug!(%error, "a gRPC connection was not served"),
+                Some((Err(error), _)) => tracing::debug!(%error, "a gRPC connection was not served"),
                 None => break,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -118,7 +134,7 @@ async fn converse(
         let (state, services) = (Arc::clone(&for_calls), services.clone());
         async move { Ok::<_, std::convert::Infallible>(front::answer(state, services, request).await) }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(Calls)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

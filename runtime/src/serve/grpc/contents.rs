@@ -18,7 +18,7 @@ use crate::{
         error::ApiError,
         request::{Form, InferRequest},
     },
-    tensor::{Datatype, Tensor, encode_strings},
+    tensor::{Datatype, Tensor, element_count, encode_strings},
 };
 
 /// Most inputs or outputs of one request, as over HTTP.
@@ -142,6 +142,21 @@ fn typed(datatype: Datatype, contents: InferTensorContents) -> Result<Bytes, Str
             ));
         }
     })
+}
+
+/// Bytes of the lists that an answer has beside its outputs, unless it is raw.
+pub fn weight(outputs: &[Tensor], raw: bool) -> usize {
+    let list = |output: &Tensor| match output.datatype {
+        // Lists have no narrower integers than those of four bytes.
+        Datatype::Int8 | Datatype::Uint8 => output.data.len().saturating_mul(4),
+        Datatype::Int16 | Datatype::Uint16 => output.data.len().saturating_mul(2),
+        Datatype::Bytes => {
+            let count = element_count(&output.shape).unwrap_or(0);
+            output.data.len().saturating_add(count.saturating_mul(size_of::<Bytes>()))
+        }
+        _ => output.data.len(),
+    };
+    if raw { 0 } else { outputs.iter().map(list).fold(0, usize::saturating_add) }
 }
 
 /// What stands around the outputs of an answer.

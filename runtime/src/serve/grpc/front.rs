@@ -1,28 +1,40 @@
-//! What every call needs, whatever it asks: the service that it is for, its place, its deadline, its count, and the
-//! headers of its answer. In goes a call; out comes its answer.
+//! What every call needs, whatever it asks: the service that it is for, its memory, its place, its deadline, its count, and
+//! the headers of its answer. In goes a call; out comes its answer.
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use hyper::{
     Request, Response,
-    body::Incoming,
+    body::{Frame, Incoming, SizeHint},
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
-use tonic::{Code, Status, body::Body, codec::CompressionEncoding, codegen::Service, server::NamedService};
+use tonic::{
+    Code, Status,
+    body::Body,
+    codec::CompressionEncoding,
+    codegen::Service,
+    metadata::{MetadataMap, MetadataValue},
+    server::NamedService,
+};
 
 use super::{
-    message::{Broken, Message},
+    answer,
+    message::{Messages, Unreadable},
     proto::{DESCRIPTORS, grpc_inference_service_server::GrpcInferenceServiceServer},
     service::{Inference, Readiness},
+    stream,
 };
 use crate::{
     metrics::Outcome,
     serve::{
+        budget::{Permit, REQUEST, SMALL},
         error::ApiError,
         pipeline::{Counted, take_place},
         state::{InFlight, State},
@@ -30,6 +42,7 @@ use crate::{
 };
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 /// Calls that go on during a drain, and so do not count as use.
 const HEALTH: [&str; 4] = [
     "/grpc.health.v1.Health/",
@@ -37,41 +50,55 @@ const HEALTH: [&str; 4] = [
     "/inference.GRPCInferenceService/ServerReady",
     "/inference.GRPCInferenceService/ModelReady",
 ];
+/// Largest message of a call that asks for no prediction: names, at most.
+const LARGEST: usize = SMALL;
+/// How long such a call may be asked. Its answers may come for longer, where somebody watches.
+const ASKED: Duration = Duration::from_mins(5);
+/// Milliseconds after which a client may send again what was refused for want of memory.
+const RETRY: &str = "1000";
+/// A client that reads this does not send again by itself: <https://github.com/grpc/proposal/blob/master/A6-client-retries.md>.
+const NO_RETRY: &str = "-1";
 
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-type Call = Arc<dyn Fn(Request<Message>) -> Answer + Send + Sync>;
+type Call = Arc<dyn Fn(Request<Bounded>) -> Answer + Send + Sync>;
 
 /// What can be called, by the first part of its path.
 #[derive(Clone)]
-pub struct Services(Arc<[(String, Call)]>);
+pub struct Services {
+    inference: Inference,
+    others: Arc<[(String, Call)]>,
+}
 
 impl Services {
     /// All of them.
     pub fn new(state: &Arc<State>) -> Self {
-        let largest = usize::try_from(state.settings.limits.max_request_bytes).unwrap_or(usize::MAX);
-        let inference = GrpcInferenceServiceServer::new(Inference::new(Arc::clone(state)))
-            .max_decoding_message_size(largest)
-            .max_encoding_message_size(usize::MAX)
+        let inference = Inference::new(Arc::clone(state));
+        let methods = GrpcInferenceServiceServer::new(inference.clone())
+            .max_decoding_message_size(LARGEST)
             // Answers are not compressed: most clients say that they take it, and few want to wait for it.
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Deflate);
-        let health = tonic_health::pb::health_server::HealthServer::new(Readiness(Arc::clone(state)));
-        let mut services = vec![named(inference), named(health)];
+        let health = tonic_health::pb::health_server::HealthServer::new(Readiness(Arc::clone(state)))
+            .max_decoding_message_size(LARGEST);
+        let mut others = vec![named(methods), named(health)];
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         match (reflection().build_v1(), reflection().build_v1alpha()) {
-            (Ok(newest), Ok(older)) => services.extend([named(newest), named(older)]),
+            (Ok(newest), Ok(older)) => others.extend([
+                named(newest.max_decoding_message_size(LARGEST)),
+                named(older.max_decoding_message_size(LARGEST)),
+            ]),
             (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "gRPC reflection is not served"),
         }
-        Self(services.into())
+        Self { inference, others: others.into() }
     }
 
-    async fn call(&self, request: Request<Message>) -> Response<Body> {
+    async fn call(&self, request: Request<Bounded>) -> Response<Body> {
         let path = request.uri().path();
-        if let Some((_, call)) = self.0.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())) {
+        if let Some((_, call)) = self.others.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())) {
             return call(request).await;
         }
         let path: String = path.chars().take(80).collect();
@@ -84,7 +111,7 @@ impl Services {
 
 fn named<S>(service: S) -> (String, Call)
 where
-    S: Service<Request<Message>, Response = Response<Body>, Error = std::convert::Infallible>
+    S: Service<Request<Bounded>, Response = Response<Body>, Error = std::convert::Infallible>
         + NamedService
         + Clone
         + Send
@@ -99,19 +126,68 @@ where
     (format!("/{}/", S::NAME), Arc::new(call))
 }
 
-/// What the call of a prediction is given, and what it leaves behind.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// When its time is over, by the server's limit or the client's.
-    pub deadline: Instant,
-    outcome: Arc<OnceLock<Outcome>>,
+/// What a client sends of a call that asks for no prediction, for so long as it may.
+#[derive(Debug)]
+struct Bounded {
+    body: Incoming,
+    end: Pin<Box<tokio::time::Sleep>>,
 }
 
-impl Context {
-    /// Notes how the call ended.
-    pub fn ended(&self, outcome: Outcome) {
-        // It ends once.
-        let _ = self.outcome.set(outcome);
+impl hyper::body::Body for Bounded {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                Poll::Ready(frame.map(|frame| {
+                    frame.map_err(|error| Status::cancelled(format!("the client left: {error}")))
+                }))
+            }
+            Poll::Pending if this.end.as_mut().poll(context).is_ready() => {
+                let problem = format!("the call was not asked to the end within {ASKED:?}; call again");
+                Poll::Ready(Some(Err(Status::deadline_exceeded(problem))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer that holds memory for its call until it has ended.
+struct Holding {
+    body: Body,
+    _own: Permit,
+}
+
+impl hyper::body::Body for Holding {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -120,13 +196,10 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     let path = request.uri().path();
     let is_health = HEALTH.iter().any(|prefix| path.starts_with(prefix));
     let in_flight = (!is_health).then(|| InFlight::begin(Arc::clone(&state)));
-    let (is_infer, broken) = (path == INFER, Broken::default());
-    let mut request = request.map(|body| Message::new(body, broken.clone()));
-    let mut response = if is_infer {
-        infer(&state, &services, request, &broken).await
-    } else {
-        request.extensions_mut().insert(broken);
-        services.call(request).await
+    let mut response = match path {
+        INFER => infer(&state, &services.inference, request).await,
+        STREAM => infer_many(&state, services.inference, request),
+        _ => Box::pin(ask(&state, &services, request)).await,
     };
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static(VERSION_HEADER), HeaderValue::from(state.settings.version));
@@ -137,66 +210,96 @@ pub async fn answer(state: Arc<State>, services: Services, request: Request<Inco
     response
 }
 
-async fn infer(
-    state: &Arc<State>,
-    services: &Services,
-    mut request: Request<Message>,
-    broken: &Broken,
-) -> Response<Body> {
-    let mut counted = Counted::begin(Arc::clone(state));
-    let refused = |error: &ApiError| status(error).into_http();
-    // A place is taken before the message is read, so that messages in memory are bounded too.
-    let place = match take_place(state) {
-        Ok(place) => place,
-        Err(error) => {
-            counted.outcome = error.outcome();
-            return refused(&error);
-        }
+/// A call that asks for no prediction: its messages are small, and its first answer comes in time.
+async fn ask(state: &Arc<State>, services: &Services, request: Request<Incoming>) -> Response<Body> {
+    let own = match state.budget.take(REQUEST) {
+        Ok(own) => own,
+        Err(refused) => return status(&refused.into()).into_http(),
     };
-    let limit = counted.deadline();
-    let deadline = patience(request.headers()).map_or(limit, |patience| limit.min(Instant::now() + patience));
-    let context = Context { deadline, outcome: Arc::default() };
-    request.extensions_mut().insert(context.clone());
-    let call = services.call(request);
-    let Ok(response) = tokio::time::timeout_at(deadline.into(), call).await else {
-        let error = ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds };
-        counted.outcome = error.outcome();
-        return refused(&error);
+    let limit = Duration::from_millis(state.settings.limits.timeout_milliseconds);
+    let limit = patience(request.headers()).map_or(limit, |patience| limit.min(patience));
+    let end = Box::pin(tokio::time::sleep(ASKED));
+    let call = services.call(request.map(|body| Bounded { body, end }));
+    let Ok(response) = tokio::time::timeout(limit, call).await else {
+        let milliseconds = state.settings.limits.timeout_milliseconds;
+        return status(&ApiError::Timeout { milliseconds }).into_http();
     };
-    drop(place);
-    let (outcome, response) = match context.outcome.get() {
-        // Counted as a client that left.
-        None if broken.is_so() => return response,
-        // It never came as far as the service: the message is none, or too large.
-        None => judge(state, response),
-        Some(outcome) => (*outcome, response),
-    };
-    counted.outcome = outcome;
-    response
-}
-
-/// Says in our words, and with the usual code, what the transport refused.
-fn judge(state: &State, response: Response<Body>) -> (Outcome, Response<Body>) {
-    let Some(refusal) = Status::from_header_map(response.headers()) else {
-        return (Outcome::Predicted, response);
-    };
-    match unreadable(state, refusal.code()) {
-        None => (Outcome::Encoding, response),
-        Some(error) => (error.outcome(), status(&error).into_http()),
+    match Status::from_header_map(response.headers()) {
+        Some(refusal) if refusal.code() == Code::OutOfRange => Status::resource_exhausted(format!(
+            "the message is larger than {LARGEST} bytes; only those of ModelInfer and ModelStreamInfer may be"
+        ))
+        .into_http(),
+        _ => response.map(|body| Body::new(Holding { body, _own: own })),
     }
 }
 
-/// Why the transport could not read a message, by its code; none if it is compressed in another way.
-pub fn unreadable(state: &State, code: Code) -> Option<ApiError> {
-    match code {
-        Code::OutOfRange | Code::ResourceExhausted => {
-            Some(ApiError::TooLarge { limit: state.settings.limits.max_request_bytes })
+async fn infer(state: &Arc<State>, inference: &Inference, request: Request<Incoming>) -> Response<Body> {
+    let mut counted = Counted::begin(Arc::clone(state));
+    let limit = counted.deadline();
+    let deadline = patience(request.headers()).map_or(limit, |patience| limit.min(Instant::now() + patience));
+    let answered = tokio::time::timeout_at(deadline.into(), predict(state, inference, request, deadline));
+    let answered = answered.await.unwrap_or_else(|_| {
+        let milliseconds = state.settings.limits.timeout_milliseconds;
+        Err(ApiError::Timeout { milliseconds }.into())
+    });
+    match answered {
+        Ok(frame) => {
+            counted.outcome = Outcome::Predicted;
+            answer::one(frame)
         }
-        Code::Unimplemented => None,
-        _ => Some(ApiError::BadRequest(
-            "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early"
-                .to_owned(),
-        )),
+        Err(unreadable) => refuse(unreadable, &mut counted).into_http(),
+    }
+}
+
+/// Answers the only message of a call with the message's frame.
+async fn predict(
+    state: &Arc<State>,
+    inference: &Inference,
+    request: Request<Incoming>,
+    deadline: Instant,
+) -> Result<Bytes, Unreadable> {
+    let own = state.budget.take(REQUEST)?;
+    let (head, body) = request.into_parts();
+    let mut messages = Messages::new(Arc::clone(state), &head.headers, body)?;
+    let message = messages.message(deadline).await?;
+    messages.end().await?;
+    let _place = take_place(state)?;
+    let (message, memory) = inference.read(message, deadline).await?;
+    let (answer, _memory) = inference.predict(message, memory, deadline).await?;
+    Ok(answer::frame(state, own, &answer)?)
+}
+
+fn infer_many(state: &Arc<State>, inference: Inference, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let own = match state.budget.take(REQUEST) {
+        Ok(own) => own,
+        Err(refused) => return status(&refused.into()).into_http(),
+    };
+    let messages = match Messages::new(Arc::clone(state), &head.headers, body) {
+        Ok(messages) => messages,
+        Err(unreadable) => {
+            return refuse(unreadable, &mut Counted::begin(Arc::clone(state))).into_http();
+        }
+    };
+    let patience = patience(&head.headers);
+    answer::many(stream::answer(inference, messages, patience))
+        .map(|body| Body::new(Holding { body, _own: own }))
+}
+
+/// The status of a call whose message cannot be read, and what it counts as.
+pub fn refuse(unreadable: Unreadable, counted: &mut Counted) -> Status {
+    match unreadable {
+        // Counted as a client that left.
+        Unreadable::Left => Status::cancelled("the client left"),
+        Unreadable::Encoding(status) => {
+            counted.outcome = Outcome::Encoding;
+            status
+        }
+        Unreadable::Refused(error) => {
+            tracing::debug!(%error, "refused");
+            counted.outcome = error.outcome();
+            status(&error)
+        }
     }
 }
 
@@ -222,13 +325,25 @@ pub fn status(error: &ApiError) -> Status {
         ApiError::BadRequest(_) => Code::InvalidArgument,
         ApiError::NotFound(_) => Code::NotFound,
         ApiError::MethodNotAllowed { .. } | ApiError::Encoding { .. } => Code::Unimplemented,
-        ApiError::SlowBody { .. } | ApiError::Timeout { .. } => Code::DeadlineExceeded,
-        ApiError::TooLarge { .. } => Code::ResourceExhausted,
+        ApiError::SlowBody { .. } | ApiError::SlowRate { .. } | ApiError::Timeout { .. } => {
+            Code::DeadlineExceeded
+        }
+        ApiError::TooLarge { .. } | ApiError::TooMuch { .. } | ApiError::MemoryFull { .. } => {
+            Code::ResourceExhausted
+        }
         ApiError::Failed(_) => Code::Internal,
         // The code that clients and meshes send again after.
         ApiError::Overloaded { .. } | ApiError::NotReady(_) | ApiError::Stopping => Code::Unavailable,
     };
-    Status::new(code, error.to_string())
+    let retry = match error {
+        ApiError::MemoryFull { .. } => RETRY,
+        // It would be refused again.
+        ApiError::TooLarge { .. } | ApiError::TooMuch { .. } => NO_RETRY,
+        _ => return Status::new(code, error.to_string()),
+    };
+    let mut metadata = MetadataMap::new();
+    metadata.insert("grpc-retry-pushback-ms", MetadataValue::from_static(retry));
+    Status::with_metadata(code, error.to_string(), metadata)
 }
 
 #[cfg(test)]

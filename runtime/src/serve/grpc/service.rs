@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::Stream;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use modelwright_contract::signature::TensorSpec;
+use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
@@ -15,7 +17,7 @@ use tonic_health::pb::{
 
 use super::{
     contents::{self, Envelope},
-    front::{Context, status},
+    front::status,
     proto::{
         DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
         ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataRequest, ModelMetadataResponse,
@@ -26,22 +28,34 @@ use super::{
         grpc_inference_service_server::GrpcInferenceService, model_instance_group::Kind,
         model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
     },
-    stream,
+    weight::weigh,
 };
 use crate::{
-    metrics::{Outcome, Total},
+    metrics::Total,
     serve::{
+        budget::{Permit, REQUEST},
         error::ApiError,
         metadata::{
             BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, kind_of, parameters, readiness,
         },
-        pipeline,
+        pipeline::{self, Until},
         state::{Served, State},
     },
 };
 
 /// How often who watches the health service is told.
 const WATCH: Duration = Duration::from_millis(250);
+
+/// What a message is told that is none.
+pub const NO_MESSAGE: &str =
+    "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early";
+/// How long somebody watches before he must ask again.
+const WATCHED: Duration = Duration::from_hours(1);
+
+/// Predictions are answered by the front, which reads their messages within the memory that there is.
+fn elsewhere() -> Status {
+    Status::internal("the call came past the server's front")
+}
 
 type Result<T> = std::result::Result<Response<T>, Status>;
 
@@ -68,25 +82,64 @@ impl Inference {
         &self.state
     }
 
-    /// A prediction.
+    /// A message, decoded, and the memory that it takes beside its bytes where that is not small.
+    pub async fn read(
+        &self,
+        message: Bytes,
+        deadline: Instant,
+    ) -> std::result::Result<(ModelInferRequest, Option<Permit>), ApiError> {
+        let weight = weigh(&message);
+        let memory = if weight > REQUEST { Some(self.state.budget.take(weight)?) } else { None };
+        pipeline::offload(weight, Until::new(&self.state, deadline), move || match ModelInferRequest::decode(
+            message,
+        ) {
+            Ok(message) => Ok((message, memory)),
+            Err(_) => Err(ApiError::BadRequest(NO_MESSAGE.to_owned())),
+        })
+        .await
+    }
+
+    /// A prediction, and the memory that it takes beside its tensors where that is not small.
     pub async fn predict(
         &self,
         message: ModelInferRequest,
+        mut memory: Option<Permit>,
         deadline: Instant,
-    ) -> std::result::Result<ModelInferResponse, ApiError> {
+    ) -> std::result::Result<(ModelInferResponse, Option<Permit>), ApiError> {
         let served = self.named(&message.model_name, &message.model_version)?;
-        let mut raw = false;
-        let mut decoded = pipeline::decode(&served, || {
-            let (request, is_raw) = contents::decode(message)?;
-            raw = is_raw;
-            Ok(request)
-        })?;
-        let outputs = pipeline::run(&self.state, &served, &mut decoded, deadline).await?;
-        pipeline::encode(&self.state, outputs, |outputs| {
-            let settings = &self.state.settings;
-            let envelope = Envelope { model: &settings.model, version: settings.version, raw };
-            contents::encode(envelope, decoded.request.id, outputs)
+        let until = Until::new(&self.state, deadline);
+        let size = memory.as_ref().map_or(0, Permit::bytes);
+        let for_reader = Arc::clone(&served);
+        let (raw, mut decoded) = pipeline::offload(size, until, move || {
+            let mut raw = false;
+            let mut decoded = pipeline::decode(&for_reader, || {
+                let (request, is_raw) = contents::decode(message)?;
+                raw = is_raw;
+                Ok(request)
+            })?;
+            // From now on, what lists became is all that is left of them. Raw contents have theirs.
+            if let Some(memory) = memory.as_mut().filter(|_| !raw) {
+                for input in &mut decoded.request.inputs {
+                    let data = std::mem::take(&mut input.data);
+                    input.data = memory.split(data.len()).hold(data);
+                }
+            }
+            Ok((raw, decoded))
         })
+        .await?;
+        let outputs = pipeline::run(&self.state, &served, &mut decoded, deadline).await?;
+        let weight = contents::weight(&outputs.tensors, raw);
+        let memory = self.state.budget.take_large(weight)?;
+        let (state, id) = (Arc::clone(&self.state), decoded.request.id);
+        pipeline::offload(weight, until, move || {
+            let answer = pipeline::encode(&state, outputs, |outputs| {
+                let settings = &state.settings;
+                let envelope = Envelope { model: &settings.model, version: settings.version, raw };
+                contents::encode(envelope, id, outputs)
+            })?;
+            Ok((answer, memory))
+        })
+        .await
     }
 }
 
@@ -135,22 +188,8 @@ impl GrpcInferenceService for Inference {
         }))
     }
 
-    async fn model_infer(&self, mut request: Request<ModelInferRequest>) -> Result<ModelInferResponse> {
-        let context = request
-            .extensions_mut()
-            .remove::<Context>()
-            .ok_or_else(|| Status::internal("the call came past the server's front"))?;
-        match self.predict(request.into_inner(), context.deadline).await {
-            Ok(answer) => {
-                context.ended(Outcome::Predicted);
-                Ok(Response::new(answer))
-            }
-            Err(error) => {
-                tracing::debug!(%error, "refused");
-                context.ended(error.outcome());
-                Err(status(&error))
-            }
-        }
+    async fn model_infer(&self, _: Request<ModelInferRequest>) -> Result<ModelInferResponse> {
+        Err(elsewhere())
     }
 
     type ModelStreamInferStream =
@@ -158,9 +197,9 @@ impl GrpcInferenceService for Inference {
 
     async fn model_stream_infer(
         &self,
-        request: Request<Streaming<ModelInferRequest>>,
+        _: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Self::ModelStreamInferStream> {
-        Ok(Response::new(Box::pin(stream::answer(self.clone(), request))))
+        Err(elsewhere())
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Result<ModelConfigResponse> {
@@ -286,6 +325,6 @@ impl Health for Readiness {
                 }
             }
         });
-        Ok(Response::new(Box::pin(changes)))
+        Ok(Response::new(Box::pin(changes.take_until(tokio::time::sleep(WATCHED)))))
     }
 }

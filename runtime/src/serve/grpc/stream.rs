@@ -12,19 +12,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::watch;
-use tonic::{Request, Status, Streaming};
+use tonic::Status;
 
 use super::{
-    front::{self, status},
-    message::Broken,
-    proto::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse},
+    answer::frame,
+    front,
+    message::{Messages, Unreadable},
+    proto::{ModelInferResponse, ModelStreamInferResponse},
     service::Inference,
 };
 use crate::{
     metrics::Outcome,
     serve::{
+        budget::{Permit, REQUEST},
         error::ApiError,
         pipeline::{Counted, take_place},
         state::{InFlight, State},
@@ -36,35 +39,30 @@ const IN_FLIGHT: usize = 64;
 /// How long a stream that was opened during a drain is left without a request before it is ended.
 const UNASKED: Duration = Duration::from_secs(1);
 
+/// How long a stream may be without a request: as long as proxies commonly let it.
+const IDLE: Duration = Duration::from_mins(5);
+
 /// What a client is told whose stream ends since the server does.
 const LEAVING: &str =
     "the server leaves service; open another stream, and send what was not answered again: it was not begun";
 
-type Answer = Result<ModelStreamInferResponse, Status>;
-
-/// Answers the requests of a stream.
+/// Answers the requests of a stream, each with its frame.
 pub fn answer(
     inference: Inference,
-    request: Request<Streaming<ModelInferRequest>>,
-) -> impl Stream<Item = Answer> + Send + 'static {
-    let patience = front::patience(&request.metadata().clone().into_headers());
+    messages: Messages,
+    patience: Option<Duration>,
+) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
     let end = patience.map(|patience| Instant::now() + patience);
-    let broken = request.extensions().get::<Broken>().cloned().unwrap_or_default();
     let state = Arc::clone(inference.state());
-    let reader = Reader {
-        leaving: state.leaving(),
-        messages: request.into_inner(),
-        state,
-        broken,
-        asked: false,
-        ended: false,
-    };
+    let reader = Reader { leaving: state.leaving(), messages, state, asked: false, ended: false };
     stream::unfold(reader, Reader::next)
         .map(move |next| {
             let inference = inference.clone();
             async move {
                 match next {
-                    Next::Request(message, taken) => Ok(predict(&inference, *message, taken, end).await),
+                    Next::Request(message, own, taken) => predict(&inference, message, own, taken, end)
+                        .await
+                        .map_err(|error| front::status(&error)),
                     Next::Refused(refusal) => Err(refusal),
                 }
             }
@@ -74,7 +72,7 @@ pub fn answer(
 
 /// What a stream brings.
 enum Next {
-    Request(Box<ModelInferRequest>, Taken),
+    Request(Bytes, Permit, Box<Taken>),
     /// Nothing more is taken.
     Refused(Status),
 }
@@ -93,9 +91,8 @@ impl Taken {
 
 struct Reader {
     state: Arc<State>,
-    messages: Streaming<ModelInferRequest>,
+    messages: Messages,
     leaving: watch::Receiver<bool>,
-    broken: Broken,
     asked: bool,
     ended: bool,
 }
@@ -112,16 +109,23 @@ impl Reader {
                 tokio::time::sleep(UNASKED).await;
             }
         };
+        // A message that has begun has its own time.
+        let idle = IDLE + Duration::from_millis(self.state.settings.limits.timeout_milliseconds);
         let next = tokio::select! {
             // A client that never pauses does not keep the server.
             biased;
             () = leave => Next::Refused(Status::unavailable(LEAVING)),
-            message = self.messages.message() => match message {
-                Ok(message) => Next::Request(Box::new(message?), Taken::now(&self.state)),
-                // The client left, and reads nothing.
-                Err(_) if self.broken.is_so() => return None,
-                Err(refusal) => Next::Refused(refuse(&self.state, refusal)),
+            message = message(&self.state, &mut self.messages) => match message {
+                Ok(None) | Err(Unreadable::Left) => return None,
+                Ok(Some((message, own))) => Next::Request(message, own, Box::new(Taken::now(&self.state))),
+                Err(unreadable) => {
+                    let mut counted = Counted::begin(Arc::clone(&self.state));
+                    Next::Refused(front::refuse(unreadable, &mut counted))
+                }
             },
+            () = tokio::time::sleep(idle), if !self.messages.is_begun() => {
+                Next::Refused(Status::deadline_exceeded(format!("no request came within {IDLE:?}; open another stream")))
+            }
         };
         self.asked = true;
         self.ended = matches!(next, Next::Refused(_));
@@ -129,43 +133,51 @@ impl Reader {
     }
 }
 
+/// The next message, and what its request takes at its start; none at the end.
+async fn message(state: &State, messages: &mut Messages) -> Result<Option<(Bytes, Permit)>, Unreadable> {
+    if !messages.begin().await? {
+        return Ok(None);
+    }
+    let own = state.budget.take(REQUEST)?;
+    let deadline = Instant::now() + Duration::from_millis(state.settings.limits.timeout_milliseconds);
+    Ok(Some((messages.message(deadline).await?, own)))
+}
+
 async fn predict(
     inference: &Inference,
-    message: ModelInferRequest,
-    Taken { mut counted, _in_flight }: Taken,
+    message: Bytes,
+    own: Permit,
+    taken: Box<Taken>,
     end: Option<Instant>,
-) -> ModelStreamInferResponse {
+) -> Result<Bytes, ApiError> {
+    let Taken { mut counted, _in_flight } = *taken;
     let limit = counted.deadline();
     let deadline = end.map_or(limit, |end| limit.min(end));
-    let id = message.id.clone();
     let state = inference.state();
+    let mut id = String::new();
     let answer = async {
         let _place = take_place(state)?;
-        tokio::time::timeout_at(deadline.into(), inference.predict(message, deadline)).await.unwrap_or_else(
-            |_| Err(ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds }),
-        )
+        let (message, memory) = inference.read(message, deadline).await?;
+        id.clone_from(&message.id);
+        inference.predict(message, memory, deadline).await
     };
-    match answer.await {
-        Ok(answer) => {
+    let answer = tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| {
+        Err(ApiError::Timeout { milliseconds: state.settings.limits.timeout_milliseconds })
+    });
+    match answer {
+        Ok((answer, _memory)) => {
             counted.outcome = Outcome::Predicted;
-            ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) }
+            let answer =
+                ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) };
+            frame(state, own, &answer)
         }
         Err(error) => {
             tracing::debug!(%error, "refused");
             counted.outcome = error.outcome();
             let named = ModelInferResponse { id, ..ModelInferResponse::default() };
-            ModelStreamInferResponse { error_message: error.to_string(), infer_response: Some(named) }
+            let answer =
+                ModelStreamInferResponse { error_message: error.to_string(), infer_response: Some(named) };
+            frame(state, own, &answer)
         }
     }
-}
-
-/// A message that cannot be read, and so none behind it.
-fn refuse(state: &Arc<State>, refusal: Status) -> Status {
-    let mut counted = Counted::begin(Arc::clone(state));
-    let Some(error) = front::unreadable(state, refusal.code()) else {
-        counted.outcome = Outcome::Encoding;
-        return refusal;
-    };
-    counted.outcome = error.outcome();
-    status(&error)
 }

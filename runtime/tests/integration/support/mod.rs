@@ -1,6 +1,7 @@
 //! What the topics share: configs, Secrets, a web server of our own, and the programs of others.
 
 pub mod browser;
+pub mod cgroup;
 pub mod disk;
 pub mod npz;
 pub mod onnx;

@@ -12,6 +12,8 @@ use std::{
 
 use serde_json::Value;
 
+use super::cgroup::Group;
+
 /// Longer than anything here takes, so that only a fault reaches it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -55,7 +57,21 @@ impl Serving {
 
     /// Starts the process and waits until it listens.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_modelwright-runtime"))
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_modelwright-runtime")), arguments, environment)
+    }
+
+    /// Starts a model of `tests/models` in a control group and waits until it is ready.
+    pub fn model_in(group: &Group, name: &str, arguments: &[&str]) -> Self {
+        let path = crate::session::model(name);
+        let mut all = vec!["--model", path.to_str().unwrap(), "--name", name];
+        all.extend(arguments);
+        let serving = Self::start_as(group.command(env!("CARGO_BIN_EXE_modelwright-runtime")), &all, &[]);
+        serving.wait_for("ready");
+        serving
+    }
+
+    fn start_as(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
             .args(arguments)
             .envs(environment.iter().copied())
@@ -114,16 +130,27 @@ impl Serving {
         }
     }
 
+    /// A metric without further labels.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = Client::new(self.metrics).get("/metrics").body;
+        let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
     /// Waits until a metric without further labels has this value.
     pub fn wait_for_metric(&self, name: &str, value: f64) {
+        self.wait_for_metric_that(name, &format!("{value}"), |found| (found - value).abs() < 1e-9);
+    }
+
+    /// Waits until a metric without further labels is so.
+    pub fn wait_for_metric_that(&self, name: &str, what: &str, is: impl Fn(f64) -> bool) {
         let begun = Instant::now();
         loop {
-            let text = Client::new(self.metrics).get("/metrics").body;
-            let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")));
-            if line.and_then(|line| line.rsplit(' ').next()).and_then(|x| x.parse().ok()) == Some(value) {
+            let found = self.metric(name);
+            if found.is_some_and(&is) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{name} is never {value}: {text}");
+            assert!(begun.elapsed() < PATIENCE, "{name} is never {what}: {found:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -172,6 +199,11 @@ impl Serving {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends SIGTERM.
