@@ -1,7 +1,8 @@
 """What the graph's analysis says of a model, held against ONNX Runtime: rows alone beside the same rows with others.
 
 The runtime's program says yes or no (`MODELWRIGHT_RUNTIME inspect --json`). `difference` runs rows of a model alone and
-together with other rows, in another order and of other scales, and gives the first output that is another one."""
+together with other rows, in another order and of other scales, and gives the first output that is another one.
+"""
 
 import json
 import os
@@ -96,7 +97,9 @@ def difference(run: onnxruntime.InferenceSession, batch: Tensors, rest: Tensors,
     """
     count = next(iter(batch.values())).shape[0]
     names = [output.name for output in run.get_outputs()]
-    alone = [run.run(None, {**rest, **{name: value[at : at + 1] for name, value in batch.items()}}) for at in range(count)]
+    alone = [
+        run.run(None, {**rest, **{name: value[at : at + 1] for name, value in batch.items()}}) for at in range(count)
+    ]
     scales = [scale_of([outputs[place] for outputs in alone]) for place in range(len(names))]
     shared = 0
     for turn in range(3):
@@ -105,7 +108,7 @@ def difference(run: onnxruntime.InferenceSession, batch: Tensors, rest: Tensors,
         joined = {name: np.concatenate([value[order], more[name], value[order[:1]]]) for name, value in batch.items()}
         try:
             together = run.run(None, {**rest, **joined})
-        except Exception:  # noqa: BLE001: a run that fails is made again for each request
+        except Exception:
             continue
         shared += 1
         for place, name in enumerate(names):

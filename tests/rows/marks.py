@@ -4,4 +4,6 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "full: takes minutes, or needs packages of others; only `make test-full` runs it")
+    config.addinivalue_line(
+        "markers", "full: takes minutes, or needs packages of others; only `make test-full` runs it"
+    )

@@ -1,5 +1,6 @@
 """Every node case of ONNX's own backend tests that has a batch: where the analysis says yes, a row has the same answer alone
-and among others."""
+and among others.
+"""
 
 import collections
 import logging
@@ -44,7 +45,7 @@ def variants(case: Any) -> list[tuple[str, onnx.ModelProto, Tensors]]:
     if not first.ndim or not first.shape[0]:
         return []
     alike = [name for name in names if given[name].ndim and given[name].shape[0] == first.shape[0]]
-    made = []
+    made: list[tuple[str, onnx.ModelProto, Tensors]] = []
     for kind, batch in (("first", names[:1]), ("all", alike)):
         if kind == "all" and len(alike) == 1:
             continue
@@ -82,7 +83,7 @@ def judge(made: tuple[str, onnx.ModelProto, Tensors], folder: Path) -> Judged:
         differs = difference(session(str(path)), batch, {})
     except NotShared:
         return name, "of a fixed number of rows", found, None
-    except Exception as error:  # noqa: BLE001: whatever ONNX Runtime raises
+    except Exception as error:
         return name, "not answered for a single row", found, str(error)
     return name, "judged", found, differs
 
@@ -91,10 +92,18 @@ def hold(made: list[tuple[str, onnx.ModelProto, Tensors]], folder: Path) -> coll
     """Judges all, and fails where the graph says yes and a row says no."""
     with ThreadPoolExecutor(4) as pool:
         judged = list(pool.map(lambda one: judge(one, folder), made))
-    wrong = [f"{name}: {differs}" for name, what, found, differs in judged if what == "judged" and found and found.independent and differs]
+    wrong = [
+        f"{name}: {differs}"
+        for name, what, found, differs in judged
+        if what == "judged" and found and found.independent and differs
+    ]
     assert not wrong, "\n".join(wrong)
-    counts = collections.Counter(what if what != "judged" or found is None else str(found)[:3].strip(":") for _, what, found, _ in judged)
-    print(f"rows of {len(judged)} backend cases: " + ", ".join(f"{count} {what}" for what, count in counts.most_common()))
+    counts = collections.Counter(
+        what if what != "judged" or found is None else str(found)[:3].strip(":") for _, what, found, _ in judged
+    )
+    print(
+        f"rows of {len(judged)} backend cases: " + ", ".join(f"{count} {what}" for what, count in counts.most_common())
+    )
     return counts
 
 

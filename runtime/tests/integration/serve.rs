@@ -283,7 +283,8 @@ fn a_pod_replays_its_golden_samples_and_reports_what_it_serves() {
         json!({"model": "digits", "version": 3, "modelDigest": digest, "executionProvider": "CPU",
             "graphNodes": {"CPU": status["graphNodes"]["CPU"].as_u64().filter(|nodes| *nodes > 0)},
             "onnxruntimeVersion": status["onnxruntimeVersion"], "ready": true, "draining": false,
-            "drained": false, "goldenSamples": 3, "requests": 1})
+            "drained": false, "goldenSamples": 3, "requests": 1,
+            "sharedRuns": {"shared": true, "reason": "rows independent: yes"}})
     );
     assert_eq!(Client::new(serving.metrics).get("/healthz").body, "ok");
 }
