@@ -173,8 +173,7 @@ impl<S: BufRead + Seek> Reader<S> {
                     model.graph = self.read_graph(end, 0)?;
                 }
                 8 => {
-                    let (domain, version) = self.read_opset(&value)?;
-                    model.opsets.insert(domain, version);
+                    self.read_opset(&value, &mut model.opsets)?;
                 }
                 25 => {
                     let function = self.read_function(&value)?;
@@ -186,7 +185,7 @@ impl<S: BufRead + Seek> Reader<S> {
         Ok(model)
     }
 
-    fn read_opset(&mut self, value: &Value) -> Result<(String, i64)> {
+    fn read_opset(&mut self, value: &Value, into: &mut BTreeMap<String, i64>) -> Result<()> {
         let end = self.bytes(value)?;
         let (mut domain, mut version) = (String::new(), 0);
         while let Some((field, value)) = self.field(end)? {
@@ -196,7 +195,14 @@ impl<S: BufRead + Seek> Reader<S> {
                 _ => self.skip(&value)?,
             }
         }
-        Ok((domain, version))
+        // Both are names of the default domain.
+        if domain == "ai.onnx" {
+            domain.clear();
+        }
+        match into.insert(domain, version) {
+            Some(before) if before != version => Err(self.malformed("an operator set has two versions")),
+            _ => Ok(()),
+        }
     }
 
     fn read_function(&mut self, value: &Value) -> Result<Function> {
@@ -212,8 +218,7 @@ impl<S: BufRead + Seek> Reader<S> {
                     function.nodes.push(node);
                 }
                 9 => {
-                    let (domain, version) = self.read_opset(&value)?;
-                    function.opsets.insert(domain, version);
+                    self.read_opset(&value, &mut function.opsets)?;
                 }
                 10 => function.domain = self.kept_text(&value)?,
                 11 => {
@@ -289,6 +294,7 @@ impl<S: BufRead + Seek> Reader<S> {
         let end = self.bytes(value)?;
         let (mut name, mut setting, mut kind) = (String::new(), Setting::Other, None);
         let (mut integers, mut floats, mut texts) = (Vec::new(), Vec::new(), 0_u32);
+        let mut outer = None;
         while let Some((field, value)) = self.field(end)? {
             match field {
                 1 => name = self.kept_text(&value)?,
@@ -307,9 +313,15 @@ impl<S: BufRead + Seek> Reader<S> {
                     self.skip(&value)?;
                 }
                 20 => kind = Some(self.number(&value)?),
-                21 => setting = Setting::Of(self.kept_text(&value)?),
+                21 => outer = Some(self.kept_text(&value)?),
                 _ => self.skip(&value)?,
             }
+        }
+        if let Some(outer) = outer.filter(|outer| !outer.is_empty()) {
+            if setting != Setting::Other || !integers.is_empty() || !floats.is_empty() {
+                return Err(self.malformed("an attribute has a value and refers to another one"));
+            }
+            setting = Setting::Of(outer);
         }
         // Numbers may be none at all, which only the kind tells.
         let setting = match (setting, kind) {
@@ -535,7 +547,8 @@ fn float(value: &Value) -> f32 {
     }
 }
 
-/// The elements of a tensor, if they are all there. The kinds are those of `TensorProto.DataType`.
+/// The elements of a tensor, if they are all there. Those of 8 and 16 bits are not kept: no sizes have them, and what is
+/// computed of them wraps around early. The kinds are those of `TensorProto.DataType`.
 fn numbers(kind: u64, sizes: &[i64], elements: Elements) -> Option<Numbers> {
     let count = sizes.iter().try_fold(1_u64, |count, size| count.checked_mul(u64::try_from(*size).ok()?))?;
     if count > MAX_ELEMENTS {
@@ -547,16 +560,13 @@ fn numbers(kind: u64, sizes: &[i64], elements: Elements) -> Option<Numbers> {
             Numbers::Floats(chunks(&raw).map(|bytes| f64::from(f32::from_le_bytes(bytes))).collect())
         }
         (11, Some(raw)) => Numbers::Floats(chunks(&raw).map(f64::from_le_bytes).collect()),
-        (2 | 9, Some(raw)) => Numbers::Integers(raw.into_iter().map(i64::from).collect()),
-        (3, Some(raw)) => {
-            Numbers::Integers(chunks(&raw).map(|byte| i8::from_le_bytes(byte).into()).collect())
-        }
+        (9, Some(raw)) => Numbers::Integers(raw.into_iter().map(i64::from).collect()),
         (6, Some(raw)) => {
             Numbers::Integers(chunks(&raw).map(|bytes| i32::from_le_bytes(bytes).into()).collect())
         }
         (7, Some(raw)) => Numbers::Integers(chunks(&raw).map(i64::from_le_bytes).collect()),
         (1 | 11, None) => Numbers::Floats(elements.floats),
-        (2 | 3 | 6 | 7 | 9, None) => Numbers::Integers(elements.integers),
+        (6 | 7 | 9, None) => Numbers::Integers(elements.integers),
         _ => return None,
     };
     let found = match &numbers {

@@ -240,15 +240,28 @@ fn each(
     Some(numbers)
 }
 
-/// Datatypes that hold every integer that matters: `FLOAT`, `INT32`, `INT64`, `DOUBLE`, `UINT32`, `UINT64`.
-const KEEPS_INTEGERS: [i64; 6] = [1, 6, 7, 11, 12, 13];
+/// The largest integer up to which every datatype whose elements are followed computes exactly. Beyond, INT32 wraps around and
+/// FP32 rounds, and which of them an element has is not known here.
+const MAX_EXACT: u64 = 1 << 24;
+
+/// Whether a datatype holds a number as it is: `FLOAT`, `INT32`, `INT64`, `DOUBLE`, `UINT32`, `UINT64`.
+fn is_kept(a: &Size, to: Option<i64>, symbols: &Symbols) -> bool {
+    symbols.is_whole(a)
+        && match to {
+            Some(1) => a.is_within(MAX_EXACT),
+            Some(6) => a.is_within(i32::MAX.unsigned_abs().into()),
+            Some(7) => true,
+            Some(11) => a.is_within(1 << 53),
+            Some(12) => a.is_within(u32::MAX.into()) && symbols.is_nonnegative(a),
+            Some(13) => symbols.is_nonnegative(a),
+            _ => false,
+        }
+}
 
 fn one(arithmetic: Arithmetic, a: &Size, to: Option<i64>, symbols: &mut Symbols) -> Number {
     let unknown = |symbols: &mut Symbols| (!a.has_rows()).then(|| symbols.number());
     match arithmetic {
-        Arithmetic::Cast if to.is_some_and(|to| KEEPS_INTEGERS.contains(&to)) && symbols.is_whole(a) => {
-            Some(a.clone())
-        }
+        Arithmetic::Cast if is_kept(a, to, symbols) => Some(a.clone()),
         Arithmetic::Round if symbols.is_whole(a) => Some(a.clone()),
         Arithmetic::Cast if to == Some(9) => match symbols.equal(a, &Size::of(0)) {
             Some(is_zero) => Some(Size::of(i64::from(!is_zero))),
@@ -267,10 +280,29 @@ fn one(arithmetic: Arithmetic, a: &Size, to: Option<i64>, symbols: &mut Symbols)
 fn two(arithmetic: Arithmetic, a: &Size, b: &Size, symbols: &mut Symbols) -> Number {
     let truth = |found: Option<bool>| found.map(|found| Size::of(i64::from(found)));
     let not = |found: Option<bool>| found.map(|found| !found);
+    // What is no integer may be infinite or NaN, which is not even equal to itself.
+    let is_finite = symbols.is_whole(a) && symbols.is_whole(b);
+    let is_zero = |size: &Size| size.constant() == Some(0);
+    let exact = |found: Option<Size>| found.filter(|found| found.is_within(MAX_EXACT));
     let found = match arithmetic {
-        Arithmetic::Add => symbols.plus(a, b),
-        Arithmetic::Sub => symbols.minus(a, b),
-        Arithmetic::Mul => a.times(b),
+        Arithmetic::Add | Arithmetic::Sub
+            if !is_finite && a.constant().is_none() && b.constant().is_none() =>
+        {
+            None
+        }
+        Arithmetic::Mul if !is_finite && (is_zero(a) || is_zero(b)) => None,
+        Arithmetic::Equal
+        | Arithmetic::Less
+        | Arithmetic::Greater
+        | Arithmetic::LessOrEqual
+        | Arithmetic::GreaterOrEqual
+            if !is_finite =>
+        {
+            None
+        }
+        Arithmetic::Add => exact(symbols.plus(a, b)),
+        Arithmetic::Sub => exact(symbols.minus(a, b)),
+        Arithmetic::Mul => exact(a.times(b)),
         Arithmetic::Div => a.over(b),
         Arithmetic::Mod => match (a.constant(), b.constant()) {
             (Some(a), Some(b)) if a >= 0 && b > 0 => Some(Size::of(a % b)),
@@ -295,9 +327,11 @@ fn two(arithmetic: Arithmetic, a: &Size, b: &Size, symbols: &mut Symbols) -> Num
         Arithmetic::Or => both(a, b, 1),
         _ => None,
     };
-    found.or_else(|| match (a.constant(), b.constant(), arithmetic) {
-        // Integers are divided with the rest cut off, floating-point numbers are not: which of both is not known here.
+    // Integers are divided with the rest cut off, floating-point numbers are not: which of both is not known here. What may
+    // wrap around is no sum any more of which something is known.
+    found.or_else(|| match arithmetic {
         _ if a.has_rows() || b.has_rows() => None,
+        Arithmetic::Add | Arithmetic::Sub | Arithmetic::Mul if is_finite => Some(symbols.number()),
         _ => Some(symbols.of(name(arithmetic), a, b)),
     })
 }

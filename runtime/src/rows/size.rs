@@ -39,6 +39,11 @@ impl Size {
         self.constant() == Some(1)
     }
 
+    /// Whether its factor is at most so large.
+    pub fn is_within(&self, most: u64) -> bool {
+        self.factor.unsigned_abs() <= most
+    }
+
     /// Whether it depends on N.
     pub fn has_rows(&self) -> bool {
         self.rows > 0

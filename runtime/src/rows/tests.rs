@@ -106,3 +106,31 @@ proptest! {
         let _ = graph::read(Cursor::new(content));
     }
 }
+
+#[test]
+fn both_names_of_the_default_domain_are_one_and_have_one_version() {
+    let opset = |domain: &str, version: u8| {
+        let name =
+            [&[0x0a, u8::try_from(domain.len()).unwrap()], domain.as_bytes(), &[0x10, version]].concat();
+        [&[0x42, u8::try_from(name.len()).unwrap()], name.as_slice()].concat()
+    };
+    let read = |opsets: &[Vec<u8>]| graph::read(Cursor::new(opsets.concat()));
+    let model = read(&[opset("ai.onnx", 13)]).unwrap().unwrap();
+    assert_eq!(model.opsets.get(""), Some(&13));
+    assert!(read(&[opset("", 13), opset("ai.onnx", 13), opset("ai.onnx.ml", 3)]).is_ok());
+    let error = read(&[opset("", 13), opset("ai.onnx", 11)]).unwrap_err().to_string();
+    assert!(error.contains("two versions"), "{error}");
+}
+
+#[test]
+fn an_attribute_has_a_value_or_refers_to_one() {
+    // A graph of one node with one attribute, which has an integer and names an attribute of a function.
+    let read = |attribute: &[u8]| {
+        let wrap = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+        graph::read(Cursor::new(wrap(0x3a, &wrap(0x0a, &wrap(0x2a, attribute)))))
+    };
+    let (integer, outer): (&[u8], &[u8]) = (&[0x18, 0], &[0xaa, 0x01, 1, b'o']);
+    assert!(read(integer).is_ok() && read(outer).is_ok());
+    assert!(read(&[integer, outer].concat()).unwrap_err().to_string().contains("refers"));
+    assert!(read(&[outer, integer].concat()).unwrap_err().to_string().contains("refers"));
+}

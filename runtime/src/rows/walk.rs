@@ -10,7 +10,7 @@ use super::{
     table::Operator,
     value::{Cause, Class, Place, Value},
 };
-use crate::onnx::graph::{Function, Graph, Model, Node, Setting};
+use crate::onnx::graph::{Attribute, Function, Graph, Model, Node, Setting};
 
 /// Most nodes that are looked at, those of loops again for each turn.
 const MAX_STEPS: u32 = 1_000_000;
@@ -109,6 +109,10 @@ impl<'a> Walk<'a> {
     fn outputs(&mut self, node: &Node, scope: &Scope<'_>, frame: Frame<'_>) -> Vec<Value> {
         let mixed = |reason: &str| vec![Value::mixed(cause(node, reason)); node.outputs.len()];
         self.steps += 1;
+        let refers = |it: &Attribute| matches!(it.value, Setting::Of(_));
+        if frame.settings.is_none() && node.attributes.iter().any(refers) {
+            return mixed("it refers to an attribute of a function and is in none");
+        }
         if self.steps > MAX_STEPS || frame.depth > MAX_DEPTH {
             return mixed("the graph is too large to be followed");
         }
@@ -179,15 +183,27 @@ impl<'a> Walk<'a> {
                 settings.insert(attribute.name.clone(), value);
             }
         }
-        let mut scope = Scope::new(None);
+        let inner = Frame { opsets: &function.opsets, settings: Some(&settings), depth: frame.depth + 1 };
+        let outputs = self.body(function, &inputs, inner);
+        // ONNX Runtime puts a function's nodes into the graph, where they get the versions of the model's operator sets.
+        let opsets = &self.model.opsets;
+        if function.opsets.iter().all(|(domain, version)| opsets.get(domain).is_none_or(|it| it == version)) {
+            return outputs;
+        }
+        let put_in = self.body(function, &inputs, Frame { opsets, ..inner });
+        let pairs = outputs.into_iter().zip(put_in);
+        pairs.map(|(a, b)| if a == b { a } else { self.either(a, b, node) }).collect()
+    }
+
+    fn body<'s>(&mut self, function: &'s Function, inputs: &[Option<Value>], frame: Frame<'_>) -> Vec<Value> {
+        let mut scope: Scope<'s> = Scope::new(None);
         for (name, value) in function.inputs.iter().zip(inputs) {
             if let Some(value) = value {
-                scope.set(name, value);
+                scope.set(name, value.clone());
             }
         }
-        let inner = Frame { opsets: &function.opsets, settings: Some(&settings), depth: frame.depth + 1 };
-        for inner_node in &function.nodes {
-            self.node(inner_node, &mut scope, inner);
+        for node in &function.nodes {
+            self.node(node, &mut scope, frame);
         }
         function.outputs.iter().map(|name| read(&scope, name)).collect()
     }
@@ -338,6 +354,10 @@ impl<'a> Walk<'a> {
         }
         if by_row && slices.iter().any(|slice| slice.class != Class::OneRow) {
             return Err("its slices are not rows");
+        }
+        let backwards = |name: &str| call.integers(name).is_some_and(|ways| ways.iter().any(|way| *way != 0));
+        if by_row && (backwards("scan_input_directions") || backwards("scan_output_directions")) {
+            return Err("it takes rows from the last to the first");
         }
         let mut carried: Vec<Value> = Vec::new();
         for at in 0..states {

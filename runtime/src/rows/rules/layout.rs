@@ -294,7 +294,8 @@ pub fn range(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
             let at = |at: i64| at.checked_mul(step).and_then(|ahead| start.checked_add(ahead)).map(Size::of);
             if small { value.with_numbers(Some((0..count).map(at).collect())) } else { value }
         }
-        (Some(0), _, Some(1)) => Value::new(class, Some(vec![limit])),
+        // Up to 2.5 there are three.
+        (Some(0), _, Some(1)) if symbols.is_whole(&limit) => Value::new(class, Some(vec![limit])),
         _ if class == Class::Constant => Value::new(class, Some(vec![symbols.size()])),
         _ => Value::new(class, None),
     };

@@ -63,8 +63,17 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     if !call.others(&[0, 3]).all(Value::is_constant) {
         return Err("how far it scales depends on the rows or on their number");
     }
+    // To keep the ratio of all axes, each is scaled by the least or the largest of their scales.
+    let keeps_ratio =
+        targets.is_some() && call.text("keep_aspect_ratio_policy").is_some_and(|policy| policy != "stretch");
     if let Some(targets) = targets {
         alike([targets])?.ok_or("its sizes are taken from the rows")?;
+    }
+    if keeps_ratio && class.is_some() {
+        return of_class(class, None, None);
+    }
+    if keeps_ratio && !targets.is_some_and(Value::is_constant) {
+        return Err("how far it scales depends on the rows or on their number");
     }
     let axes = match call.integers("axes") {
         None => (0..all.len()).collect(),
@@ -84,9 +93,11 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         let scale = scale.or_else(|| given.as_ref()?.get(at).and_then(whole));
         let new = target.or_else(|| size.times(&scale?));
         if value.place().is_some_and(|place| place.axis == *axis) {
-            if new.as_ref() != Some(size) {
+            if keeps_ratio || new.as_ref() != Some(size) {
                 return Err(RESIZED);
             }
+        } else if keeps_ratio {
+            *size = symbols.size();
         } else {
             match new {
                 Some(new) if new.has_rows() && class.is_none() => {

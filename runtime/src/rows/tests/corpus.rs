@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::onnx::graph::{Attribute, Constant, Graph, Model, Node, Numbers, Port, Setting};
+use crate::onnx::graph::{Attribute, Constant, Function, Graph, Model, Node, Numbers, Port, Setting};
 
 /// A graph with its answer: independent, or the operator because of which it is not.
 pub struct Case {
@@ -612,6 +612,18 @@ fn selections(all: &mut Cases) {
         let inputs = if operator == "Upsample" { "x scales" } else { "x _ scales" };
         graph().numbers("scales", &[2], scales).node(operator, inputs, "y", &[])
     };
+    let kept = |axes: &[i64], sizes: &[i64]| {
+        let made = graph().numbers("sizes", &[i64::try_from(sizes.len()).unwrap()], sizes);
+        let policy = [("keep_aspect_ratio_policy", text("not_smaller")), ("axes", ints(axes))];
+        made.node("Resize", "image _ _ sizes", "y", &policy)
+    };
+    all.yes("Resize that keeps the ratio of two axes", kept(&[2, 3], &[9, 16]));
+    let by_shape = graph()
+        .node("Shape", "image", "n", &[("end", int(1))])
+        .numbers("rest", &[3], &[3, 16, 16])
+        .node("Concat", "n rest", "sizes", &[("axis", int(0))])
+        .node("Resize", "image _ _ sizes", "y", &[("keep_aspect_ratio_policy", text("not_smaller"))]);
+    all.no("Resize that keeps the ratio of all axes", "Resize", by_shape);
     for operator in ["Resize", "Upsample"] {
         all.yes(operator, resized(operator, &[1, 2]));
         all.no(operator, operator, resized(operator, &[2, 1]));
@@ -750,6 +762,32 @@ fn graphs_within(all: &mut Cases) {
     let count =
         graph().node("Size", "x", "s", &[]).numbers("many", &[], &[7]).node("Greater", "s many", "c", &[]);
     all.no("If by how many rows there are", "If", chosen(count, "Relu", "Tanh"));
+    // What is known of elements is what a runtime computes, in whichever datatype.
+    let by = |made: Made, operator: &str, numbers: &str| {
+        chosen(made.node(operator, numbers, "c", &[]), "Relu", "Softmax")
+    };
+    let cast = |number: i64, to: i64| {
+        graph().numbers("a", &[], &[number]).node("Cast", "a", "b", &[("to", int(to))])
+    };
+    all.yes("If by an integer that keeps its value", by(cast(1 << 24, 1), "Equal", "a b"));
+    all.no("If by what FP32 rounds", "Softmax", by(cast((1 << 24) + 1, 1), "Equal", "a b"));
+    all.no("If by what INT32 does not hold", "Softmax", by(cast((1 << 32) + 1, 6), "Equal", "a b"));
+    all.no("If by what UINT32 does not hold", "Softmax", by(cast(-1, 12), "Equal", "a b"));
+    let wraps = graph().numbers("a", &[], &[1 << 16]).node("Mul", "a a", "b", &[]);
+    all.no("If by what INT32 wraps around", "Softmax", by(wraps, "Greater", "b a"));
+    let float = |number: f64| {
+        let mut made = graph();
+        let (name, numbers) = ("a".to_owned(), Some(Numbers::Floats(vec![number])));
+        made.0.constants.push(Constant { name, sizes: Vec::new(), numbers });
+        made
+    };
+    all.no("If by whether NaN is itself", "Softmax", by(float(f64::NAN), "Equal", "a a"));
+    let difference = float(f64::INFINITY).numbers("zero", &[], &[0]).node("Sub", "a a", "b", &[]);
+    all.no("If by what is left of infinity", "Softmax", by(difference, "Equal", "b zero"));
+    let count = float(2.5).numbers("zero", &[], &[0]).numbers("one", &[], &[1]);
+    let count = count.node("Range", "zero a one", "r", &[]).node("Size", "r", "b", &[]);
+    all.no("If by how many numbers there are up to a fraction", "Softmax", by(count, "Equal", "a b"));
+
     let values = graph().node("ReduceMax", "x", "c", &[]);
     all.no("If by the rows", "ReduceMax", chosen(values, "Relu", "Tanh"));
 
@@ -826,6 +864,12 @@ fn graphs_within(all: &mut Cases) {
     };
     all.yes("Scan over rows", scan("Identity", "state", "line x"));
     all.no("Scan that carries", "Scan", scan("Add", "state row", "line x"));
+    for ways in ["scan_input_directions", "scan_output_directions"] {
+        let mut made = scan("Identity", "state", "line x");
+        let node = made.0.nodes.last_mut().unwrap();
+        node.attributes.push(Attribute { name: ways.to_owned(), value: ints(&[1]) });
+        all.no(&format!("Scan over rows with {ways}"), "Scan", made);
+    }
     let over_lines = |axes: &[i64]| {
         let made = graph().node("Identity", "state", "state_out", &[]).node("Sub", "state row", "d", &[]);
         let made = made.node("ReduceSumSquare", "d", "out", &[("axes", ints(&[1])), ("keepdims", int(0))]);
@@ -841,6 +885,35 @@ fn graphs_within(all: &mut Cases) {
     };
     all.yes("distances to constants", over_lines(&[0]).node("Transpose", "t", "y", &[]));
     all.yes("distances to constants, by axis", over_lines(&[1]).node("Relu", "t", "y", &[]));
+
+    // Softmax of version 13 is along the last axis; before, along all axes from 1 on, where the rows are here.
+    let by_function = |own: i64, version: i64| {
+        let mut body = graph().node("Softmax", "a", "b", &[]).graph("b");
+        let opsets = BTreeMap::from([(String::new(), own)]);
+        let function = Function {
+            domain: "f".to_owned(),
+            name: "Soft".to_owned(),
+            inputs: vec!["a".to_owned()],
+            outputs: vec!["b".to_owned()],
+            nodes: std::mem::take(&mut body.nodes),
+            opsets,
+            ..Function::default()
+        };
+        let perm = [("perm", ints(&[1, 0, 2]))];
+        let made = graph().opset(version).node("Transpose", "z", "t", &perm);
+        let made = made.node("f::Soft", "t", "u", &[]).node("Transpose", "u", "y", &perm);
+        Model { functions: vec![function], ..made.model("y") }
+    };
+    for (own, version, because) in [
+        (13, 13, None),
+        (13, 21, None),
+        (11, 11, Some("Softmax")),
+        (13, 11, Some("Softmax")),
+        (11, 13, Some("Softmax")),
+    ] {
+        let name = format!("a function of operator set {own} in a model of {version}");
+        all.0.push(Case { name, model: by_function(own, version), because });
+    }
 
     all.no("an operator that nobody knows", "Foo", graph().node("Foo", "x", "y", &[]));
     all.no("an input without rows", "input", {
