@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use modelwright_contract::artifact::{GoldenBounds, GoldenSamples};
 
-use super::{ReplayError, decode_all, floats, record::largest_for_rounding, tolerance_of};
+use super::{
+    ReplayError, decode_all, floats,
+    record::{for_rounding, largest_for_rounding},
+    tolerance_of,
+};
 use crate::{
     tensor::{Datatype, Tensor},
     tolerance::{Bounds, Scale},
@@ -116,7 +120,8 @@ pub fn check(golden: &GoldenSamples, share: f64) -> Result<(), ReplayError> {
     let is_half = outputs.values().any(|output| matches!(output.datatype, Datatype::Fp16 | Datatype::Bf16));
     for (name, bounds) in of(golden, 0.0)? {
         let Some(output) = outputs.get(&name) else { continue };
-        let most = output.scale.bounds(share, output.datatype).atol.max(largest_for_rounding(is_half));
+        let rounding = for_rounding(bounds.atol.min(largest_for_rounding(is_half)), output.scale.whole());
+        let most = output.scale.bounds(share, output.datatype).atol.max(rounding);
         if bounds.atol > most {
             let why = format!(
                 "allow an atol of {:e}, and at most {most:e} was expected: {share} of the largest that was recorded",
@@ -188,6 +193,9 @@ mod tests {
         let rounding = |atol: &str| GoldenBounds { atol: atol.to_owned(), ..good.clone() };
         assert!(check(&golden(&[1e-7, 2e-7], vec![rounding("7e-6")]), 0.1).is_ok());
         assert!(check(&golden(&[1e-7, 2e-7], vec![rounding("9e-6")]), 0.1).is_err());
+        // Unless zeros would agree with answers that are more than rounding.
+        assert!(check(&golden(&[4e-6, 6e-6], vec![rounding("7e-6")]), 0.1).is_err());
+        assert!(check(&golden(&[4e-6, 6e-6], vec![rounding("2e-6")]), 0.1).is_ok());
         for (why, bounds) in [
             ("are missing", GoldenBounds { name: "z".to_owned(), ..good.clone() }),
             ("atol \"x\"", GoldenBounds { atol: "x".to_owned(), ..good.clone() }),

@@ -47,6 +47,13 @@ pub(super) fn largest_for_rounding(is_half: bool) -> f64 {
     MARGIN * ROUNDING_OF_1 * if is_half { HALF_ROUNDING } else { 1.0 }
 }
 
+/// What is allowed for rounding of an output whose largest number is `whole`: at most half of it, or else zeros would agree
+/// with every answer. Where rounding itself is a quarter of it or more, there is nothing to tell apart, and it stays.
+pub(super) fn for_rounding(wanted: f64, whole: f64) -> f64 {
+    let (half, seen) = (whole / 2.0, wanted / MARGIN);
+    if half >= 2.0 * seen { wanted.min(half) } else { wanted }
+}
+
 /// Samples as they come.
 pub(super) struct Recorder<'a> {
     session: &'a Session,
@@ -162,7 +169,7 @@ impl Output {
     /// The bounds by scale, raised where rounding needs it.
     fn bounds(&self, tolerance: f64) -> Bounds {
         let mut bounds = self.scale.bounds(tolerance, self.datatype);
-        bounds.raise(MARGIN * self.rounding);
+        bounds.raise(for_rounding(MARGIN * self.rounding, self.scale.whole()));
         bounds
     }
 }
@@ -180,4 +187,20 @@ fn of_name<'a>(outputs: &'a mut BTreeMap<String, Output>, tensor: &Tensor) -> &'
 fn has_half(signature: &Signature) -> bool {
     let half = |tensor: &TensorSpec| matches!(tensor.datatype.as_str(), "FP16" | "BF16");
     signature.outputs.iter().any(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rounding_asks_for_does_not_let_zeros_agree_with_small_answers() {
+        // Answers of a sigmoid near 0, in steps of what rounds near 1.
+        let (expected, step) = ([1.2e-7, 3e-7], 6e-8);
+        let output =
+            Output { datatype: Datatype::Fp32, scale: Scale::of(&[2, 1], &expected), rounding: step };
+        let bounds = output.bounds(TOLERANCE);
+        assert!(bounds.compare(&[2, 1], &expected, &[0.0, 0.0]).is_err());
+        assert!(bounds.compare(&[2, 1], &expected, &[1.2e-7 - step, 3e-7 + 2.0 * step]).is_ok());
+    }
 }
