@@ -93,7 +93,7 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         let scale = scale.or_else(|| given.as_ref()?.get(at).and_then(whole));
         let new = target.or_else(|| size.times(&scale?));
         if value.place().is_some_and(|place| place.axis == *axis) {
-            if keeps_ratio || new.as_ref() != Some(size) {
+            if new.as_ref() != Some(size) {
                 return Err(RESIZED);
             }
         } else if keeps_ratio {
