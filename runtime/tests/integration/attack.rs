@@ -189,7 +189,7 @@ async fn strings_take_of_the_budget_what_they_become_and_not_what_they_take_of_a
         raw_input_contents: vec![vec![0; 6_000_000].into()],
         ..ModelInferRequest::default()
     };
-    let never = grpc.model_infer(message).await.err().expect("so many strings were answered");
+    let Err(never) = grpc.model_infer(message).await else { panic!("so many strings were answered") };
     assert_eq!((never.code(), pushback(&never)), (Code::ResourceExhausted, "-1"), "{never}");
     all_is_given_back(&serving);
     let grew = serving.peak_memory().saturating_sub(before);
