@@ -10,7 +10,7 @@ use bytes::Bytes;
 const _: () = assert!(cfg!(target_endian = "little"), "only little-endian machines are supported");
 
 /// Bytes before each element of a BYTES tensor.
-const LENGTH_PREFIX: usize = 4;
+pub const LENGTH_PREFIX: usize = 4;
 
 /// A datatype that the Open Inference Protocol and ONNX Runtime share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

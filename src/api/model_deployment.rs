@@ -107,7 +107,8 @@ pub struct Serving {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s|m|h))+$"))]
     pub timeout: Option<String>,
-    /// Largest request body, for example 64Mi; a larger one is answered 413. Default: 64Mi.
+    /// Largest request body, for example 64Mi; a larger one is answered 413. The memory limit must be four times of it.
+    /// Default: 64Mi, or a quarter of a smaller memory limit's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^[0-9]{1,12}(Ki|Mi|Gi|k|M|G)?$"))]
     pub max_request_bytes: Option<String>,
@@ -118,7 +119,7 @@ pub struct Serving {
     pub max_rows: Option<u32>,
     /// Most elements of one input of a request, over all its axes; more are answered 400. Bound it where what a model makes
     /// of a free axis grows with its square, as attention does with the length of a text. Default: one for each 64 bytes
-    /// of the pod's memory limit.
+    /// of the pod's memory limit, and no fewer than the bytes of the largest request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647_u32))]
     pub max_elements: Option<u32>,

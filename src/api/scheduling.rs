@@ -145,7 +145,8 @@ pub enum WhenUnsatisfiable {
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// Most that the container may use, for example `nvidia.com/gpu: 1`. Default: memory 1Gi, or
-    /// as much more as a full batch on each core takes by the version's size certificate.
+    /// as much more as a full batch on each core takes by the version's size certificate, or as four times
+    /// `serving.maxRequestBytes`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Amount>,

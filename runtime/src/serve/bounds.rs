@@ -11,10 +11,13 @@ use crate::{
     tensor::{Shape, Tensor, element_count},
 };
 
-/// Bytes of memory for each row that a request may have, unless a number is asked for.
+/// Bytes of memory for each row that a request may have, unless a number is asked for: a label that a model gives for each
+/// row takes a tenth of that while it is answered, also where several such requests are run at once.
 const BYTES_A_ROW: u64 = 1024;
-/// The same for each element: inputs of FP32 then take a sixteenth of the memory.
+/// The same for each element: inputs of FP32 then take a sixteenth of the memory. Whatever the largest request has room for
+/// passes: its elements take a byte or more, and the budget bounds them.
 const BYTES_AN_ELEMENT: u64 = 64;
+
 /// A request that asks for too much, or for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundError {
@@ -79,7 +82,9 @@ impl Bounds {
         let inputs = || signature.inputs.iter();
         Self {
             max_rows: limits.max_rows.unwrap_or_else(|| (memory / BYTES_A_ROW).max(1)),
-            max_elements: limits.max_elements.unwrap_or_else(|| (memory / BYTES_AN_ELEMENT).max(1)),
+            max_elements: limits
+                .max_elements
+                .unwrap_or_else(|| (memory / BYTES_AN_ELEMENT).max(limits.max_request_bytes).max(1)),
             may_be_empty: inputs()
                 .enumerate()
                 .map(|(place, input)| {
@@ -232,8 +237,12 @@ mod tests {
         let found = memory::memory().unwrap();
         assert!((64 * 1024 * 1024..1 << 50).contains(&found), "{found}");
         let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
-        let (rows, elements) = Bounds::new(&ServingLimits::default(), &signature, &[]).most();
-        assert_eq!((rows, elements), (found / 1024, found / 64));
+        let most = |max_request_bytes: u64| {
+            let limits = ServingLimits { max_request_bytes, ..ServingLimits::default() };
+            Bounds::new(&limits, &signature, &[]).most()
+        };
+        assert_eq!(most(1), (found / 1024, found / 64));
+        assert_eq!(most(found / 4), (found / 1024, found / 4), "of UINT8, whatever is taken of bytes");
     }
 
     proptest! {

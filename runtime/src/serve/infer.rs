@@ -90,14 +90,15 @@ fn read(
 ) -> impl Future<Output = Result<Decoded, ApiError>> + use<> {
     // Binary data behind the text cost nothing to read.
     let text = body.json_length.unwrap_or(body.bytes.len());
-    let budget = (text > SMALL).then(|| Arc::clone(&state.budget));
+    let (budget, is_large) = (Arc::clone(&state.budget), text > SMALL);
     offload(text, until, move || {
-        pipeline::decode(&served, || {
-            decode::decode_within(budget.as_ref(), &body.bytes, body.json_length).map_err(|error| match error
-            {
-                DecodeError::Memory { refused, .. } => refused.into(),
-                error => ApiError::BadRequest(error.to_string()),
-            })
+        pipeline::decode(&budget, &served, || {
+            decode::decode_within(is_large.then_some(&budget), &body.bytes, body.json_length).map_err(
+                |error| match error {
+                    DecodeError::Memory { refused, .. } => refused.into(),
+                    error => ApiError::BadRequest(error.to_string()),
+                },
+            )
         })
     })
 }

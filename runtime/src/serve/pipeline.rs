@@ -10,7 +10,7 @@ use futures::future::{Either, ready};
 use tokio::sync::oneshot;
 
 use super::{
-    budget::{Permit, SMALL as COVERED},
+    budget::{Budget, Permit, SMALL as COVERED},
     classify,
     error::ApiError,
     request::InferRequest,
@@ -23,9 +23,12 @@ use crate::{
         RunError,
         validate::{validate_inputs, validate_outputs},
     },
-    tensor::Tensor,
+    tensor::{Datatype, LENGTH_PREFIX, Tensor, element_count},
 };
 
+/// What a string takes beside its bytes until its run has ended, as was measured: ONNX Runtime has an object for each, and
+/// takes them from copies that end with a NUL.
+const STRING: usize = 128;
 /// Larger texts are read and written on other threads, so that health checks do not wait for them.
 pub const SMALL: usize = 64 * 1024;
 
@@ -85,13 +88,30 @@ pub struct Outputs {
 
 /// Reads a request and compares it with the model's signature.
 pub fn decode(
+    budget: &Arc<Budget>,
     served: &Served,
     read: impl FnOnce() -> Result<InferRequest, ApiError>,
 ) -> Result<Decoded, ApiError> {
     let begun = Instant::now();
-    let request = read()?;
+    let mut request = read()?;
+    for input in &mut request.inputs {
+        hold_strings(budget, input)?;
+    }
     validate(served, &request)?;
     Ok(Decoded { request, took: begun.elapsed() })
+}
+
+/// Takes what the strings of an input become, before the first of them is looked at: four bytes of a body may be one.
+fn hold_strings(budget: &Arc<Budget>, input: &mut Tensor) -> Result<(), ApiError> {
+    if input.datatype != Datatype::Bytes {
+        return Ok(());
+    }
+    // What is not as the shape says is refused after this.
+    let strings = element_count(&input.shape).unwrap_or(usize::MAX).min(input.data.len() / LENGTH_PREFIX);
+    if let Some(permit) = budget.take_large(strings.saturating_mul(STRING))? {
+        input.data = permit.hold(std::mem::take(&mut input.data));
+    }
+    Ok(())
 }
 
 /// Writes an answer.

@@ -90,7 +90,8 @@ pub struct ServeArguments {
     /// Most rows of a request, where the model takes any number [default: one for each KiB of memory]
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
     pub max_request_rows: Option<u64>,
-    /// Most elements of an input of a request [default: one for each 64 bytes of memory]
+    /// Most elements of an input of a request [default: one for each 64 bytes of memory, and
+    /// no fewer than the bytes of the largest request]
     #[arg(long, value_name = "ELEMENTS", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
     pub max_request_elements: Option<u64>,
     /// Most memory of the model and its runs together, in bytes [default: three quarters of the container's limit; without

@@ -363,11 +363,19 @@ impl Drop for InFlight {
     }
 }
 
+/// Most bytes of an answer that the kernel has taken for a client and not sent. Without a bound, it takes megabytes at once
+/// and then nothing until a third of them is gone: of a client that takes its answer slowly, and fast enough, nothing would
+/// be seen for longer than the window of [`super::pace`].
+const UNSENT: u32 = 128 * 1024;
+
 /// Gives a client up that takes nothing of its answer for as long as an answer may take: the system ends the connection,
-/// whatever else waits for it.
+/// whatever else waits for it. And has the system tell how much is taken while it is.
 pub fn limit_patience(stream: impl AsFd, limits: &ServingLimits) {
     let milliseconds = u32::try_from(limits.timeout_milliseconds).unwrap_or(u32::MAX);
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, milliseconds) {
         tracing::debug!(%error, "a client that does not read is not given up");
+    }
+    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!(%error, "how much a client takes is told late");
     }
 }

@@ -157,6 +157,69 @@ async fn only_predictions_take_large_messages_and_what_is_announced_takes_nothin
     all_is_given_back(&serving);
 }
 
+/// Strings of no bytes, of which each takes four of a body.
+fn strings(number: usize) -> (String, Vec<u8>) {
+    let json = format!(
+        r#"{{"inputs":[{{"name":"x","datatype":"BYTES","shape":[1,{number}],"parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
+        4 * number
+    );
+    let headers = format!("inference-header-content-length: {}\r\n", json.len());
+    (headers, [json.as_bytes(), &vec![0; 4 * number]].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strings_take_of_the_budget_what_they_become_and_not_what_they_take_of_a_body() {
+    let budget = (32 * MEBIBYTE).to_string();
+    let serving = Serving::model("identity_bytes", &["--memory-budget", &budget]);
+    let before = serving.own_memory();
+    let path = "/v2/models/identity_bytes/infer";
+    let send = |number: usize| {
+        let (headers, body) = strings(number);
+        serving.client().send_bytes("POST", path, &headers, &body).unwrap()
+    };
+    assert_eq!(send(200_000).status, 200);
+    let never = send(1_500_000);
+    // An answer of millions of bytes is no message of a test.
+    assert_eq!(never.status, 413);
+    assert!(never.error().contains("are held for all requests"), "{}", never.error());
+    let mut grpc = client(&serving).await;
+    let message = ModelInferRequest {
+        model_name: "identity_bytes".to_owned(),
+        inputs: vec![input("x", "BYTES", &[1, 1_500_000], None)],
+        raw_input_contents: vec![vec![0; 6_000_000].into()],
+        ..ModelInferRequest::default()
+    };
+    let Err(never) = grpc.model_infer(message).await else { panic!("so many strings were answered") };
+    assert_eq!((never.code(), pushback(&never)), (Code::ResourceExhausted, "-1"), "{never}");
+    all_is_given_back(&serving);
+    let grew = serving.peak_memory().saturating_sub(before);
+    assert!(grew < 128 * MEBIBYTE as u64, "bodies of 6 MB took {grew} bytes");
+}
+
+/// Twice the least rate. Without a bound on what the kernel takes at once, nothing is seen of it for longer than a window.
+#[test]
+fn an_answer_that_is_taken_slowly_and_fast_enough_arrives_whole() {
+    let serving = Serving::model("identity_fp32", &["--timeout", "600000"]);
+    let (headers, body) = binary(3 * MEBIBYTE / 2);
+    let mut stream = TcpStream::connect(serving.http).unwrap();
+    write!(stream, "POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n{headers}\r\n", body.len())
+        .unwrap();
+    stream.write_all(&body).unwrap();
+    let (mut piece, mut taken) = (vec![0; 8 * 1024], 0);
+    let begun = Instant::now();
+    while taken < 6 * MEBIBYTE {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => panic!("cut after {taken} bytes and {:?}", begun.elapsed()),
+            Ok(count) => taken += count,
+        }
+        // For longer than it takes to be given up, and then at once.
+        if begun.elapsed() < Duration::from_secs(40) {
+            let due = Duration::from_micros(taken as u64 * 1_000_000 / (64 * 1024));
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        }
+    }
+}
+
 #[test]
 fn who_sends_slowly_keeps_no_place() {
     let serving = Serving::model("identity_fp32", &["--queue", "0", "--threads", "1"]);

@@ -20,7 +20,8 @@ use crate::{
     support::serving::{Answer, Client, Serving, artifact, config},
 };
 use modelwright_runtime::serve::grpc::proto::{
-    ModelInferRequest, ModelInferResponse, grpc_inference_service_client::GrpcInferenceServiceClient,
+    ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
+    grpc_inference_service_client::GrpcInferenceServiceClient,
 };
 
 const ONES: &str = r#"{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,1,1,1]}]}"#;
@@ -260,12 +261,12 @@ fn a_large_answer_over_grpc_that_is_read_slowly_arrives_whole_although_the_serve
 async fn an_answer_that_its_client_has_no_room_for_yet_is_kept_for_it_while_the_server_is_told_to_stop() {
     let mut serving = Serving::model("identity_uint8", &["--drain-timeout", "60000"]);
     // HTTP/2 then holds back what the client has not asked for, and nothing lies in the system's queues.
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", serving.grpc))
-        .unwrap()
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(65_535);
-    let mut client: Inference = GrpcInferenceServiceClient::new(channel.connect().await.unwrap())
-        .max_decoding_message_size(usize::MAX);
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .http2_initial_stream_window_size(65_535)
+        .http2_initial_connection_window_size(65_535)
+        .build()
+        .unwrap();
     let sent = large().split_off(LARGE - 1024 * 1024);
     let request = ModelInferRequest {
         model_name: "identity_uint8".to_owned(),
@@ -273,14 +274,32 @@ async fn an_answer_that_its_client_has_no_room_for_yet_is_kept_for_it_while_the_
         raw_input_contents: vec![sent.clone().into()],
         ..ModelInferRequest::default()
     };
-    let requests = futures::stream::iter([request]).chain(futures::stream::pending());
-    let mut answers = client.model_stream_infer(requests).await.unwrap().into_inner();
+    let message = prost::Message::encode_to_vec(&request);
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let message = [&[0], &length[..], &message].concat();
+    let requests =
+        futures::stream::iter([Ok::<_, std::io::Error>(message)]).chain(futures::stream::pending());
+    let mut answers = client
+        .post(format!("http://{}/inference.GRPCInferenceService/ModelStreamInfer", serving.grpc))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(reqwest::Body::wrap_stream(requests))
+        .send()
+        .await
+        .unwrap();
     serving.wait_for_prediction();
     serving.terminate();
     serving.wait_for("draining");
-    // The client's silence: longer than one that is taken for the end of all clients, with the last patience behind it.
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    let answer = answers.message().await.expect("the answer was cut").expect("no answer came");
+    // At twice the least rate, which takes longer than a silence that is taken for the end of all clients, with the last
+    // patience behind it.
+    let (told, mut received) = (Instant::now(), Vec::new());
+    while let Some(piece) = answers.chunk().await.expect("the answer was cut") {
+        received.extend_from_slice(&piece);
+        let due = Duration::from_micros(received.len() as u64 * 1_000_000 / (64 * 1024));
+        tokio::time::sleep(due.saturating_sub(told.elapsed())).await;
+    }
+    assert!(told.elapsed() > Duration::from_secs(12), "the answer was not read slowly: {:?}", told.elapsed());
+    let answer: ModelStreamInferResponse = prost::Message::decode(&received[5..]).unwrap();
     let received = answer.infer_response.and_then(|answer| answer.raw_output_contents.into_iter().next());
     assert!(received.is_some_and(|received| received == sent), "another answer: {}", answer.error_message);
     drop((answers, client));

@@ -109,10 +109,10 @@ impl Inference {
         let served = self.named(&message.model_name, &message.model_version)?;
         let until = Until::new(&self.state, deadline);
         let size = memory.as_ref().map_or(0, Permit::bytes);
-        let for_reader = Arc::clone(&served);
+        let (for_reader, budget) = (Arc::clone(&served), Arc::clone(&self.state.budget));
         let (raw, mut decoded) = pipeline::offload(size, until, move || {
             let mut raw = false;
-            let mut decoded = pipeline::decode(&for_reader, || {
+            let mut decoded = pipeline::decode(&budget, &for_reader, || {
                 let (request, is_raw) = contents::decode(message)?;
                 raw = is_raw;
                 Ok(request)
