@@ -568,3 +568,33 @@ async fn a_replica_set_that_is_held_on_its_way_out_is_deleted_once_and_told() {
         "{told:?}"
     );
 }
+
+#[tokio::test]
+async fn a_template_that_somebody_changed_while_nobody_owned_it_is_no_policys_doing() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { revision, short } = made(&object, &mut context, true);
+    let name = format!("digits-{short}");
+    let whole = context.caches.replica_sets.get("space", &name).unwrap().as_ref().clone();
+    let mut by_hand = changed(&whole, add_node_selector);
+    by_hand.metadata.owner_references = None;
+    context.caches.replica_sets = Cache::fixed(vec![by_hand.clone()]);
+    let set_path = path("apis/apps/v1", "replicasets", &name);
+    play(reconciled(&object, context), async {
+        let revisions = || vec![serde_json::to_value(&revision).unwrap()];
+        let value = |set: &ReplicaSet| serde_json::to_value(set).unwrap();
+        crate::deployment_scenarios::fresh_look(&mut server, revisions(), vec![value(&by_hand)], &traffic())
+            .await;
+        let call = server.expect("PATCH", &set_path).await;
+        let mut adopted = value(&by_hand);
+        adopted["metadata"]["ownerReferences"] = call.body["metadata"]["ownerReferences"].clone();
+        call.object(&adopted);
+        crate::deployment_scenarios::fresh_look(&mut server, revisions(), vec![adopted], &traffic()).await;
+        let call = server.expect("PATCH", &set_path).await;
+        assert_eq!(call.body[2]["path"], "/spec/template", "it is put back: {}", call.body);
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
