@@ -198,10 +198,10 @@ async fn settle(
                 return Ok(observed.clone());
             }
             // another content under a name that we chose from a cache that was behind
-            if !lacks_labels_only(&found, &rendered) {
+            if !(NAMED_BY_CONTENT.contains(&kind.as_str()) || lacks_labels_only(&found, &rendered)) {
                 return Err(ApplyError::Stale { kind, name });
             }
-            // what somebody took off hides the object from us
+            // what somebody took off, or changed, hides the object from us
             let patch = json!({"metadata": {
                 "resourceVersion": found.resource_version,
                 "uid": found.uid,
@@ -222,6 +222,9 @@ async fn settle(
         }
     }
 }
+
+/// Kinds whose names carry a hash of their content: under such a name there is no other content, whatever labels say.
+const NAMED_BY_CONTENT: [&str; 2] = ["ControllerRevision", "ReplicaSet"];
 
 /// Whether an object has none of our labels with another value.
 fn lacks_labels_only(found: &kube::api::ObjectMeta, rendered: &kube::api::ObjectMeta) -> bool {
@@ -266,12 +269,16 @@ async fn patch_applied(
 }
 
 /// Deletes exactly the object that was read (UID and resourceVersion), its dependents in the background. An object that
-/// is gone already is a success.
+/// is gone already, or on its way out, is a success.
 pub async fn delete<K>(context: &Context, object: &K) -> Result<(), ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let (kind, name) = (K::kind(&()), object.name_any());
+    // another request changes nothing: a finalizer holds it, maybe for ever
+    if object.meta().deletion_timestamp.is_some() {
+        return Ok(());
+    }
     let parameters = DeleteParams::background()
         .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
     context.leadership.check()?;

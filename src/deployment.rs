@@ -235,8 +235,8 @@ async fn act(
         }
     }
     present = attempt!(fresh(present.meaning.obstacle.clone()).await);
-    // what is put back first, then the pods that came of it
-    for _ in 0..2 {
+    // one thing after another: an owner, labels, a template, then the pods that came of it
+    for _ in 0..4 {
         let repaired = present.stage(context, deployment, owner.clone(), now).repair(happened).await;
         if !attempt!(repaired) {
             break;

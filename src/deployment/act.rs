@@ -194,7 +194,7 @@ impl Stage<'_> {
         if let Some(object) = self.found.replica_set(name) {
             let patch = json!({"spec": {"replicas": replicas}});
             let answer = apply::patch_observed::<ReplicaSet>(self.context, object, patch).await?;
-            return self.record_admission(name, &answer).await;
+            return self.record_admission(name, Some(object.as_ref()), &answer).await;
         }
         let Some(data) = self.data.get(name) else { return Ok(()) };
         let set = build_replica_set(&self.owner, name, data, replicas);
@@ -202,17 +202,26 @@ impl Stage<'_> {
         objects.push(Write::Create, &set, None)?;
         let answer = apply::apply_objects(self.context, objects).await?.get::<ReplicaSet>(&set.name_any());
         match answer {
-            Some(answer) => self.record_admission(name, &answer).await,
+            Some(answer) => self.record_admission(name, None, &answer).await,
             None => Ok(()),
         }
     }
 
     /// Records what the API server made of the template that was just written: a policy may have changed it, and may do
-    /// so at any write.
-    async fn record_admission(&self, name: &str, answer: &ReplicaSet) -> Result<(), DeploymentError> {
+    /// so at any write. Of a write that left the template alone, `before` is what it was made to: what somebody had
+    /// changed in that, no policy did, and it is yet to be put back.
+    async fn record_admission(
+        &self,
+        name: &str,
+        before: Option<&ReplicaSet>,
+        answer: &ReplicaSet,
+    ) -> Result<(), DeploymentError> {
         let (Some(data), Some(revision)) = (self.data.get(name), self.found.revision(name)) else {
             return Ok(());
         };
+        if before.is_some_and(|before| !template::is_as_admitted(before, data, Some(revision))) {
+            return Ok(());
+        }
         if let Some(annotations) = template::admission(answer, data, revision) {
             apply::annotate::<ControllerRevision>(self.context, revision, annotations).await?;
         }
@@ -228,21 +237,22 @@ impl Stage<'_> {
             apply::patch_observed::<ControllerRevision>(self.context, object, owners.clone()).await?;
         }
         for (name, set, what) in &repairs.sets {
-            let answer = match what {
-                Wrong::Owner => {
-                    apply::patch_observed::<ReplicaSet>(self.context, set, owners.clone()).await?
-                }
+            let (before, answer) = match what {
+                Wrong::Owner => (
+                    Some(*set),
+                    apply::patch_observed::<ReplicaSet>(self.context, set, owners.clone()).await?,
+                ),
                 Wrong::Labels => {
                     let labels = json!({"metadata": {"labels": self.labels(name)}});
-                    apply::patch_observed::<ReplicaSet>(self.context, set, labels).await?
+                    (Some(*set), apply::patch_observed::<ReplicaSet>(self.context, set, labels).await?)
                 }
                 Wrong::Template => {
                     let answer = self.put_back(name, set).await?;
                     happened.push(put_back_told(set));
-                    answer
+                    (None, answer)
                 }
             };
-            self.record_admission(name, &answer).await?;
+            self.record_admission(name, before, &answer).await?;
         }
         for (pod, revision) in &repairs.strays {
             self.set_aside(pod, revision).await?;

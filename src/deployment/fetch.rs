@@ -16,7 +16,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Resource, ResourceExt as _, api::ListParams};
-use modelwright_contract::{names::TRAFFIC_KEY, traffic::Traffic};
+use modelwright_contract::{names::TRAFFIC_KEY, serving::ServingLimits, traffic::Traffic};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -135,22 +135,38 @@ impl Found {
         let owners = pod.metadata.owner_references.iter().flatten();
         let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
         let aside = pod.annotations().get(SET_ASIDE_ANNOTATION).cloned().map(Place::Aside);
-        let Some(controller) = controller else {
-            let uid = pod.labels().get(DEPLOYMENT_UID_LABEL)?;
-            let known =
-                *uid == self.uid || self.replica_sets.iter().any(|set| template::selected_uid(set) == uid);
-            return aside.or_else(|| short(pod).map(Place::Revision)).filter(|_| known);
-        };
+        let Some(controller) = controller else { return self.place_of_uncontrolled(pod, aside) };
         if controller.uid == self.uid {
-            return aside;
+            // nobody else deletes it, whatever became of the annotation
+            return Some(aside.unwrap_or_else(|| Place::Aside(short(pod).unwrap_or_default())));
         }
         let set = self.replica_sets.iter().find(|set| set.uid().as_ref() == Some(&controller.uid))?;
-        let name = short_of(set)?;
+        let name = short_of(set.as_ref())?;
         Some(if template::is_stray(pod, set) { Place::Aside(name) } else { Place::Revision(name) })
     }
 
-    /// The pods that their ReplicaSet made of a template which somebody had changed, and that it still counts, with the
-    /// names of their revisions.
+    /// Where a pod belongs that nobody controls: to the revision whose ReplicaSet takes it over, since it selects the UID
+    /// that the pod carries, or to none. One that carries a UID which nothing knows is ours where it has the name of one of
+    /// our revisions: the ReplicaSet that made it is gone, and it stayed.
+    fn place_of_uncontrolled(&self, pod: &Pod, aside: Option<Place>) -> Option<Place> {
+        let uid = pod.labels().get(DEPLOYMENT_UID_LABEL)?;
+        let name = short(pod);
+        let selects = |set: &ReplicaSet| template::selected_uid(set) == uid;
+        let is_named_so = || {
+            let revision = name.as_deref().and_then(|name| self.revision(name));
+            revision.is_some_and(|revision| pod.name_any().starts_with(&format!("{}-", revision.name_any())))
+        };
+        if *uid != self.uid && !self.replica_sets.iter().any(|set| selects(set)) && !is_named_so() {
+            return None;
+        }
+        let is_taken_over = |name: &str| self.replica_set(name).map_or(*uid == self.uid, |set| selects(set));
+        aside.or_else(|| {
+            name.map(|name| if is_taken_over(&name) { Place::Revision(name) } else { Place::Aside(name) })
+        })
+    }
+
+    /// The pods that their ReplicaSet made of a template which somebody had changed, and that it still counts, or that no
+    /// ReplicaSet will count, with the names of their revisions.
     pub fn strays(&self) -> impl Iterator<Item = (&Pod, String)> {
         self.pods.iter().filter_map(|pod| match self.place(pod)? {
             Place::Aside(from)
@@ -173,18 +189,18 @@ impl Found {
     }
 
     /// The UID that the selector of the Service needs: the one that all pods carry, which is an earlier one where they
-    /// were taken over; none while they carry several, since a selector takes one alone.
+    /// were taken over; none while they carry several, since a selector takes one alone, or where one carries none.
     pub fn pods_uid(&self) -> Option<String> {
-        let mut uids = self.pods.iter().filter_map(|pod| pod.labels().get(DEPLOYMENT_UID_LABEL));
+        let mut uids = self.pods.iter().map(|pod| pod.labels().get(DEPLOYMENT_UID_LABEL));
         let Some(first) = uids.next() else { return Some(self.uid.clone()) };
-        uids.all(|uid| uid == first).then(|| first.clone())
+        uids.all(|uid| uid == first).then(|| first.cloned())?
     }
 
     /// What the revisions serve.
     pub fn data(&self) -> BTreeMap<String, RevisionData> {
         self.revisions
             .iter()
-            .filter_map(|object| Some((short(object.as_ref())?, revision::read(object)?)))
+            .filter_map(|object| Some((short_of(object.as_ref())?, revision::read(object)?)))
             .collect()
     }
 
@@ -197,19 +213,21 @@ impl Found {
     ) -> Observed {
         let mut revisions: BTreeMap<String, Revision> = BTreeMap::new();
         for object in &self.revisions {
-            if let Some(name) = short(object.as_ref()) {
+            if let Some(name) = short_of(object.as_ref()) {
                 revisions.entry(name).or_default().record = Record::read(object.annotations());
             }
         }
         for object in &self.replica_sets {
-            if let Some(name) = short_of(object) {
+            if let Some(name) = short_of(object.as_ref()) {
                 let revision = revisions.entry(name).or_default();
                 revision.scale = Some(observe_scale(object));
                 revision.problem = refusal(object);
             }
         }
+        // what was made by another operator than this one, and is not in any revision, drains as long as by default
         let drain_timeout = |name: &str| {
-            Duration::from_millis(data.get(name).map_or(0, |data| data.drain_timeout_milliseconds))
+            let known = data.get(name).map(|data| data.drain_timeout_milliseconds);
+            Duration::from_millis(known.unwrap_or(ServingLimits::default().drain_timeout_milliseconds))
         };
         for (name, revision) in &mut revisions {
             revision.drain_timeout = drain_timeout(name);
@@ -248,12 +266,12 @@ impl Found {
 
     /// The ControllerRevision of this short name.
     pub fn revision(&self, name: &str) -> Option<&Arc<ControllerRevision>> {
-        self.revisions.iter().find(|object| short(object.as_ref()).as_deref() == Some(name))
+        self.revisions.iter().find(|object| short_of(object.as_ref()).as_deref() == Some(name))
     }
 
     /// The ReplicaSet of this revision.
     pub fn replica_set(&self, name: &str) -> Option<&Arc<ReplicaSet>> {
-        self.replica_sets.iter().find(|object| short_of(object).as_deref() == Some(name))
+        self.replica_sets.iter().find(|object| short_of(object.as_ref()).as_deref() == Some(name))
     }
 }
 
@@ -266,14 +284,14 @@ pub enum Place {
     Aside(String),
 }
 
-/// The revision that an object belongs to.
+/// The revision that a pod says it belongs to.
 fn short<K: Resource>(object: &K) -> Option<String> {
     object.labels().get(REVISION_LABEL).cloned()
 }
 
-/// The revision of a ReplicaSet, by its name where the label is gone.
-fn short_of(set: &ReplicaSet) -> Option<String> {
-    short(set).or_else(|| Some(set.name_any().rsplit_once('-')?.1.to_owned()))
+/// The revision of a ControllerRevision or ReplicaSet, by its name, which nobody can change.
+fn short_of<K: Resource>(object: &K) -> Option<String> {
+    Some(object.name_any().rsplit_once('-')?.1.to_owned())
 }
 
 /// An evicted pod stays as an object for a while; the ReplicaSet does not count it, and neither does a rollout.

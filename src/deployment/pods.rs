@@ -92,11 +92,26 @@ pub fn observe_scale(set: &ReplicaSet) -> Scale {
     let seen = status.observed_generation >= set.metadata.generation;
     let replicas = u32::try_from(replicas).unwrap_or_default();
     let made = u32::try_from(status.replicas).unwrap_or_default();
-    Scale { replicas, settled: seen && (made == replicas || refusal(set).is_some()) }
+    Scale { replicas, settled: seen && (made == replicas || refused(set).is_some()) }
 }
 
-/// Why the cluster makes no pods for a ReplicaSet: a quota, a policy.
+/// Why the cluster makes no pods for a ReplicaSet: a quota, a policy, or that it is being deleted and cannot go.
 pub fn refusal(set: &ReplicaSet) -> Option<Problem> {
+    if set.metadata.deletion_timestamp.is_some() {
+        return Some(problem(
+            "ReplicaSetTerminating",
+            format!(
+                "ReplicaSet {} is being deleted, so it makes no pods, and no other can take its place before it is gone; its finalizers: {}",
+                set.name_any(),
+                set.finalizers().join(", ")
+            ),
+        ));
+    }
+    refused(set)
+}
+
+/// What the cluster says of pods that it refuses to make.
+fn refused(set: &ReplicaSet) -> Option<Problem> {
     let conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let failure = conditions
         .into_iter()

@@ -13,6 +13,7 @@ use modelwright::{
     deployment::{
         build::{Owner, build_replica_set},
         fetch::{Found, Place},
+        pods::refusal,
         rollout::SET_ASIDE,
         template::{self, Repair},
     },
@@ -207,7 +208,7 @@ fn pods_are_whose_replica_set_made_them_whatever_their_labels_say() {
             pod_of(&set, "ours"),
             with("relabelled", &|pod| pod["labels"]["modelwright.dev/revision"] = "other".into()),
             with("foreign", &controller("another-set")),
-            with("labelled-by-hand", &controller("uid-of-md")),
+            with("of-nothing-else", &controller("uid-of-md")),
             with("lost", &|pod| pod["ownerReferences"] = json!([])),
             with("of-an-earlier", &|pod| {
                 pod["ownerReferences"] = json!([]);
@@ -226,9 +227,12 @@ fn pods_are_whose_replica_set_made_them_whatever_their_labels_say() {
         ("relabelled", revision()),
         ("lost", revision()),
         ("aside", Place::Aside(SHORT.to_owned())),
+        // one that only the ModelDeployment controls is nobody else's to delete
+        ("of-nothing-else", Place::Aside(SHORT.to_owned())),
     ];
     assert_eq!(places(&found), expected.map(|(name, place)| (name.to_owned(), place)).into());
-    assert_eq!(found.strays().count(), 0, "one that was set aside is not set aside again");
+    let strays: Vec<_> = found.strays().map(|(pod, _)| pod.name_any()).collect();
+    assert_eq!(strays, ["of-nothing-else"], "one that was set aside is not set aside again");
     let observed = found.observe(&deployment(json!({"model": "digits"})), &BTreeMap::new(), &BTreeMap::new());
     assert!(observed.revisions[SET_ASIDE].is_aside);
     assert_eq!(observed.revisions[SHORT].pods.len(), 3);
@@ -247,6 +251,78 @@ fn the_service_selects_the_uid_that_the_pods_carry_and_none_while_they_carry_two
     assert_eq!(uid(vec![pod_of(&set, "a"), pod_of(&set, "b")]).as_deref(), Some("uid-of-md"));
     assert_eq!(uid(vec![earlier("a")]).as_deref(), Some("an-earlier"), "it was taken over and serves on");
     assert_eq!(uid(vec![earlier("a"), pod_of(&set, "b")]), None);
+    // as an earlier release made them, by Deployments whose ReplicaSets were orphaned
+    let without = |name: &str| {
+        let mut pod = pod_of(&set, name);
+        pod.metadata.labels.get_or_insert_default().remove(DEPLOYMENT_UID_LABEL);
+        pod
+    };
+    assert_eq!(uid(vec![without("a")]), None, "it serves on");
+    assert_eq!(uid(vec![pod_of(&set, "b"), without("a")]), None);
+}
+
+#[test]
+fn pods_that_no_replica_set_will_take_over_serve_until_others_do_and_then_leave() {
+    // taken over from an earlier ModelDeployment, and then the ReplicaSet was deleted with --cascade=orphan
+    let orphan = |name: &str, uid: &str| {
+        let mut pod = pod_of(&set(), name);
+        pod.metadata.owner_references = None;
+        pod.metadata.labels.get_or_insert_default().insert(DEPLOYMENT_UID_LABEL.into(), uid.into());
+        pod
+    };
+    let revision: ControllerRevision = serde_json::from_value(
+        json!({"metadata": {"name": format!("digits-{SHORT}"), "labels": {"modelwright.dev/revision": SHORT}}, "revision": 1}),
+    )
+    .unwrap();
+    let found = |sets: Vec<ReplicaSet>| {
+        Found {
+            revisions: vec![Arc::new(revision.clone())],
+            replica_sets: sets.into_iter().map(Arc::new).collect(),
+            pods: [
+                orphan(&format!("digits-{SHORT}-aaaaa"), "an-earlier"),
+                orphan(&format!("digits-{SHORT}-bbbbb"), "uid-of-md"),
+                orphan(&format!("letters-{SHORT}-ccccc"), "another"),
+            ]
+            .map(Arc::new)
+            .into(),
+            ..Found::default()
+        }
+        .owned_by(Some("uid-of-md"))
+    };
+    let expected: BTreeMap<_, _> = [
+        (format!("digits-{SHORT}-aaaaa"), Place::Aside(SHORT.to_owned())),
+        (format!("digits-{SHORT}-bbbbb"), Place::Revision(SHORT.to_owned())),
+    ]
+    .into();
+    for sets in [vec![], vec![set()]] {
+        let found = found(sets);
+        assert_eq!(places(&found), expected, "another's is not ours");
+        assert_eq!(found.pods_uid(), None, "the Service goes on sending to both");
+        let strays: Vec<_> = found.strays().map(|(pod, _)| pod.name_any()).collect();
+        assert_eq!(strays, [format!("digits-{SHORT}-aaaaa")], "so that garbage collection knows it");
+    }
+}
+
+#[test]
+fn a_replica_set_of_a_deployment_of_an_earlier_release_is_another_revision_that_gives_way() {
+    // `kubectl delete deployment --cascade=orphan`; its selector has a label that no template of ours has
+    let mut old = serde_json::to_value(set()).unwrap();
+    old["metadata"]["name"] = format!("digits-{SHORT}-6d5f8b7c9d").into();
+    old["metadata"]["uid"] = "uid-of-old".into();
+    old["metadata"]["ownerReferences"] = json!([]);
+    let old: ReplicaSet = serde_json::from_value(old).unwrap();
+    let pod = pod_of(&old, "old");
+    let found = Found { replica_sets: vec![Arc::new(old)], pods: vec![Arc::new(pod)], ..Found::default() }
+        .owned_by(Some("uid-of-md"));
+    assert!(found.replica_set(SHORT).is_none(), "its template is not ours to put back");
+    let observed = found.observe(
+        &deployment(json!({"model": "digits"})),
+        &[(SHORT.to_owned(), data(1))].into(),
+        &BTreeMap::new(),
+    );
+    let revision = &observed.revisions["6d5f8b7c9d"];
+    assert_eq!(revision.pods.len(), 1);
+    assert!(!revision.drain_timeout.is_zero(), "it drains");
 }
 
 fn traffic() -> Value {
@@ -405,6 +481,117 @@ async fn a_replica_set_whose_label_somebody_took_off_is_known_by_its_owner_and_g
         let call = server.expect("PATCH", &path).await;
         assert_eq!(call.body["metadata"]["labels"]["modelwright.dev/deployment"], "digits");
         assert_eq!(call.body["metadata"]["labels"]["modelwright.dev/revision"], short);
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_revision_label_that_somebody_changed_is_put_back() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { revision, short } = made(&object, &mut context, true);
+    let name = format!("digits-{short}");
+    let mut set = context.caches.replica_sets.get("space", &name).unwrap().as_ref().clone();
+    set.metadata.labels.get_or_insert_default().insert("modelwright.dev/revision".into(), "x".into());
+    context.caches.replica_sets = Cache::fixed(vec![set.clone()]);
+    play(reconciled(&object, context), async {
+        crate::deployment_scenarios::fresh_look(
+            &mut server,
+            vec![serde_json::to_value(&revision).unwrap()],
+            vec![serde_json::to_value(&set).unwrap()],
+            &traffic(),
+        )
+        .await;
+        let call = server.expect("PATCH", &path("apis/apps/v1", "replicasets", &name)).await;
+        assert_eq!(call.body["metadata"]["labels"]["modelwright.dev/revision"], short);
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_revision_that_somebody_hid_under_another_label_is_found_and_gets_it_back() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { mut revision, short } = made(&object, &mut context, true);
+    let name = format!("digits-{short}");
+    let label = "modelwright.dev/deployment";
+    revision.metadata.labels.get_or_insert_default().insert(label.into(), "other".into());
+    context.caches.revisions = Cache::fixed(vec![revision.clone()]);
+    play(reconciled(&object, context), async {
+        let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
+        call.error(409, "AlreadyExists", "already exists");
+        let path = path("apis/apps/v1", "controllerrevisions", &name);
+        server.expect("GET", &path).await.object(&revision);
+        let call = server.expect("PATCH", &path).await;
+        assert_eq!(call.body["metadata"]["labels"][label], "digits");
+        call.error(409, "Conflict", "somebody was faster");
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_set_that_is_held_on_its_way_out_is_deleted_once_and_told() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { revision, short } = made(&object, &mut context, true);
+    let mut other =
+        context.caches.replica_sets.get("space", &format!("digits-{short}")).unwrap().as_ref().clone();
+    other.metadata.name = Some("digits-0123456789".into());
+    other.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-11-24T10:00:00Z")).unwrap());
+    other.metadata.finalizers = Some(vec!["example.com/hold".into()]);
+    let ours = context.caches.replica_sets.get("space", &format!("digits-{short}")).unwrap().as_ref().clone();
+    context.caches.replica_sets = Cache::fixed(vec![ours.clone(), other.clone()]);
+    play(reconciled(&object, context), async {
+        let sets = [&ours, &other].map(|set| serde_json::to_value(set).unwrap()).into();
+        let revisions = vec![serde_json::to_value(&revision).unwrap()];
+        crate::deployment_scenarios::fresh_look(&mut server, revisions, sets, &traffic()).await;
+        let call = server.next().await;
+        assert_eq!(call.method, "PATCH", "it is not deleted again: {}", call.path);
+        assert!(call.path.ends_with("/status"), "{}", call.path);
+        call.object(&object);
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+    let told = refusal(&other).unwrap();
+    assert_eq!(told.reason, "ReplicaSetTerminating");
+    assert!(
+        told.message.contains("digits-0123456789") && told.message.contains("example.com/hold"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_template_that_somebody_changed_while_nobody_owned_it_is_no_policys_doing() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { revision, short } = made(&object, &mut context, true);
+    let name = format!("digits-{short}");
+    let whole = context.caches.replica_sets.get("space", &name).unwrap().as_ref().clone();
+    let mut by_hand = changed(&whole, add_node_selector);
+    by_hand.metadata.owner_references = None;
+    context.caches.replica_sets = Cache::fixed(vec![by_hand.clone()]);
+    let set_path = path("apis/apps/v1", "replicasets", &name);
+    play(reconciled(&object, context), async {
+        let revisions = || vec![serde_json::to_value(&revision).unwrap()];
+        let value = |set: &ReplicaSet| serde_json::to_value(set).unwrap();
+        crate::deployment_scenarios::fresh_look(&mut server, revisions(), vec![value(&by_hand)], &traffic())
+            .await;
+        let call = server.expect("PATCH", &set_path).await;
+        let mut adopted = value(&by_hand);
+        adopted["metadata"]["ownerReferences"] = call.body["metadata"]["ownerReferences"].clone();
+        call.object(&adopted);
+        crate::deployment_scenarios::fresh_look(&mut server, revisions(), vec![adopted], &traffic()).await;
+        let call = server.expect("PATCH", &set_path).await;
+        assert_eq!(call.body[2]["path"], "/spec/template", "it is put back: {}", call.body);
         call.error(409, "Conflict", "somebody was faster");
         server.nothing_more().await;
     })
