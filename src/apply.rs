@@ -3,12 +3,15 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+        Preconditions,
+    },
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
@@ -171,6 +174,11 @@ async fn settle(
     if found.deletion_timestamp.is_some() {
         return Err(ApplyError::Terminating { kind, name });
     }
+    if standing == Standing::Adoptable {
+        for owner in rendered.owner_references.iter().flatten() {
+            check_stays(context, &item.namespace, owner).await?;
+        }
+    }
     let applied_hash = |metadata: &kube::api::ObjectMeta| {
         metadata.annotations.as_ref().and_then(|all| all.get(APPLIED_HASH_ANNOTATION)).cloned()
     };
@@ -293,12 +301,33 @@ where
     }
 }
 
+/// Asks the API server whether an owner is there and not being deleted, before anything gets it as its owner: what lost its
+/// owner may have lost it to `--cascade=orphan`, of which the cache does not know yet, and would be collected with it.
+async fn check_stays(context: &Context, namespace: &str, owner: &OwnerReference) -> Result<(), ApplyError> {
+    let (group, version) = owner.api_version.rsplit_once('/').unwrap_or(("", &owner.api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &owner.kind));
+    let owners = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &resource);
+    let live = owners
+        .get_metadata_opt(&owner.name)
+        .await
+        .map_err(|error| ApplyError::of(&owner.kind, &owner.name, error))?;
+    let stays = live.is_some_and(|live| {
+        live.metadata.uid.as_ref() == Some(&owner.uid) && live.metadata.deletion_timestamp.is_none()
+    });
+    let stale = || ApplyError::Stale { kind: owner.kind.clone(), name: owner.name.clone() };
+    stays.then_some(()).ok_or_else(stale)
+}
+
 /// Merge-patches exactly the object that was read: `patch` gets its UID and resourceVersion, so that another state of
 /// the object is [`ApplyError::Stale`], and so is one that does not parse any longer.
 pub async fn patch_observed<K>(context: &Context, object: &K, mut patch: Value) -> Result<K, ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
+    let owners = patch.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    for owner in owners.into_iter().flatten().filter_map(|owner| OwnerReference::deserialize(owner).ok()) {
+        check_stays(context, &object.namespace().unwrap_or_default(), &owner).await?;
+    }
     if let Some(members) = patch.as_object_mut() {
         let metadata = members.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {

@@ -274,6 +274,7 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
     let found = serde_json::to_value(&world.revision).unwrap();
     let action = play(reconciled(&object, context), async {
         fresh_look_without_the_set(&mut server, vec![found], &traffic).await;
+        server.owner_stays(&object).await;
         let name = format!("digits-{}", world.short);
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");

@@ -443,6 +443,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         let mended: ReplicaSet = serde_json::from_value(mended).unwrap();
         call.object(&mended);
         look(&mut server, &mended, vec![&old, &stray]).await;
+        server.owner_stays(&object).await;
         let call = server.expect("PATCH", &path("api/v1", "pods", "stray")).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");
         assert_eq!(call.body["metadata"]["labels"], json!({"modelwright.dev/revision": null}));
@@ -585,6 +586,7 @@ async fn a_template_that_somebody_changed_while_nobody_owned_it_is_no_policys_do
         let value = |set: &ReplicaSet| serde_json::to_value(set).unwrap();
         crate::deployment_scenarios::fresh_look(&mut server, revisions(), vec![value(&by_hand)], &traffic())
             .await;
+        server.owner_stays(&object).await;
         let call = server.expect("PATCH", &set_path).await;
         let mut adopted = value(&by_hand);
         adopted["metadata"]["ownerReferences"] = call.body["metadata"]["ownerReferences"].clone();

@@ -319,6 +319,7 @@ async fn a_restored_version_gets_its_owner_back() {
     restored.metadata.owner_references = None;
     context.caches.versions = Cache::fixed(vec![restored]);
     play(reconciled(&model, context), async {
+        server.owner_stays(&model).await;
         let call = server.expect("PATCH", &format!("{VERSIONS}/digits-v1")).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-digits");
         assert_eq!(call.body["metadata"]["resourceVersion"], "200");
@@ -329,6 +330,33 @@ async fn a_restored_version_gets_its_owner_back() {
     })
     .await
     .unwrap();
+}
+
+/// `kubectl delete --cascade=orphan` takes the owner off the versions before the Model goes, and the watch of versions may be
+/// ahead of that of Models. A version that got its owner back then would be collected with it.
+#[tokio::test]
+async fn a_version_whose_model_is_on_its_way_out_does_not_get_it_back() {
+    let model = model("s3://b/a", 1);
+    let mut terminating = model.clone();
+    terminating.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-24T10:00:00Z")).unwrap();
+    let mut another = model.clone();
+    another.metadata.uid = Some("another".into());
+    for now in [Some(terminating), Some(another), None] {
+        let (mut context, mut server) = context();
+        let mut left = version(&model, 1, 'a', 1);
+        left.metadata.owner_references = None;
+        context.caches.versions = Cache::fixed(vec![left]);
+        let outcome = play(reconciled(&model, context), async {
+            let call = server.expect("GET", MODEL).await;
+            match &now {
+                Some(now) => call.object(now),
+                None => call.error(404, "NotFound", "it is gone"),
+            }
+            server.nothing_more().await;
+        })
+        .await;
+        assert!(outcome.is_err(), "it is looked at again");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,6 +87,19 @@ impl ApiServer {
         call
     }
 
+    /// Whether an owner stays is asked before something gets it: it does.
+    pub async fn owner_stays<K>(&mut self, owner: &K)
+    where
+        K: kube::Resource<DynamicType = ()> + serde::Serialize,
+    {
+        let path = format!(
+            "{}/{}",
+            K::url_path(&(), owner.meta().namespace.as_deref()),
+            owner.meta().name.clone().unwrap()
+        );
+        self.expect("GET", &path).await.object(owner);
+    }
+
     /// The next request.
     pub async fn next(&mut self) -> Call {
         let (request, answer) = self.handle.next_request().await.expect("the client is gone");

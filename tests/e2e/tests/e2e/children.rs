@@ -189,10 +189,11 @@ async fn apply_policy(space: &Space, memory: &str) {
     let probe = [
         "--namespace",
         &space.name,
-        "label",
+        "patch",
         "replicaset",
         &set,
-        "probe=x",
+        "--type=merge",
+        r#"--patch={"metadata":{"labels":{"probe":"x"}}}"#,
         "--dry-run=server",
         "-o",
         "yaml",

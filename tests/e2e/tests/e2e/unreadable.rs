@@ -59,9 +59,18 @@ async fn bring_in_what_does_not_parse(space: &Space) {
             Ok(()) => break Ok(()),
         }
     };
-    // whatever comes of it, others find the definition as it was
+    // whatever comes of it, others find the definition as it was, and in use: while the API server changes over, it answers
+    // no list and no watch
     admit(&strict).await;
     stored.expect("the looser definition admits it");
+    let mut again = fraction.clone();
+    again["metadata"]["name"] = json!("again");
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !create(space, &again).await.is_err_and(|refused| refused.contains("spec.resources.limits.memory"))
+    {
+        assert!(Instant::now() < limit, "the strict definition is not in use again");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let model = json!({
