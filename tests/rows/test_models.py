@@ -70,8 +70,8 @@ def test_what_is_quantized_dynamically_depends_on_the_other_rows(tmp_path: Path)
 
 @pytest.mark.full
 def test_every_algorithm_of_the_trainer_has_independent_rows(tmp_path: Path) -> None:
-    from conftest import Bench  # type: ignore[import-not-found]
-    from test_agreement import CLASSIFIERS, REGRESSORS  # type: ignore[import-not-found]
+    from conftest import Bench
+    from test_agreement import CLASSIFIERS, REGRESSORS
 
     wrong = []
     for task, all_of_it, data in (("Classification", CLASSIFIERS, "iris"), ("Regression", REGRESSORS, "diabetes")):
