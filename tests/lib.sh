@@ -80,6 +80,21 @@ provide_gpu() {
   export ORT_DYLIB_PATH LD_LIBRARY_PATH ORT_DISABLE_TELEMETRY=1
 }
 
+# Exports where the cluster's tests find Argo CD, built from its sources, its manifests, and the Redis that it wants.
+provide_argocd() {
+  local program="$top/target/test-programs/redis"
+  "$top/tests/setup" argocd
+  mkdir -p "$program"
+  # The program is a server if it is called so.
+  ln -sfn "$(command -v redis-check-rdb)" "$program/redis-server"
+  MODELWRIGHT_ARGOCD="$("$top/tests/cluster/program" argocd-repo-server)"
+  MODELWRIGHT_ARGOCD="${MODELWRIGHT_ARGOCD%/*}"
+  MODELWRIGHT_ARGOCD_MANIFESTS="$(cd "$top/tests/cluster/programs/argocd" &&
+    go list -m -f '{{.Dir}}' github.com/argoproj/argo-cd/v3)/manifests"
+  MODELWRIGHT_REDIS="$program"
+  export MODELWRIGHT_ARGOCD MODELWRIGHT_ARGOCD_MANIFESTS MODELWRIGHT_REDIS
+}
+
 # Prints the folder of Debian's prometheus and promtool, unpacked and not
 # installed: the package would start a service.
 prometheus_programs() {

@@ -6,6 +6,11 @@ program_groups() {
   printf '%s\n' containerd coredns helm kubeconform kubernetes pause registry versitygw
 }
 
+# What only single tests need, and what is built when one asks for it.
+other_groups() {
+  printf '%s\n' argocd
+}
+
 # The version that a group's own module is pinned to, from its go.mod.
 module_version() {
   awk -v module="$2" '$1 == module { print $2; exit } $2 == module { print $3; exit }' "$here/programs/$1/go.mod"
@@ -43,6 +48,7 @@ linker_flags() {
 program_names() {
   case $1 in
     containerd) printf '%s\n' containerd containerd-shim-runc-v2 ctr ;;
+    argocd) printf '%s\n' argocd-application-controller argocd-repo-server ;;
     kubernetes) printf '%s\n' etcd kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet ;;
     *) printf '%s\n' "$1" ;;
   esac
@@ -76,26 +82,34 @@ build_group() {
       go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/" tool
     fi
   ) || fail "building $group failed"
-  if [[ $group == kubernetes ]]; then
+  # These are one program, which does what its name says.
+  if [[ $group == argocd ]]; then
+    mv "$made.part/bin/cmd" "$made.part/bin/argocd"
+  fi
+  if [[ $group == argocd || $group == kubernetes ]]; then
     while read -r name; do
-      ln -s kubernetes "$made.part/bin/$name"
-    done < <(program_names kubernetes)
+      ln -s "$group" "$made.part/bin/$name"
+    done < <(program_names "$group")
   fi
   rm -rf "$made"
   mv "$made.part" "$made"
   say "built $group in $((SECONDS - started)) s"
 }
 
+# A line for each group on standard input: its name, and the folder of what it makes.
+folders_of() {
+  local group
+  while read -r group; do
+    printf '%s %s\n' "$group" "$programs_cache/$group-$(group_hash "$group")"
+  done
+}
+
 # Sets `bin`, the one folder with a link to each program. Its name comes from
 # the groups' hashes, so two checkouts with other versions do not disturb each
 # other, and running programs keep their files.
 locate_programs() {
-  local group
   command -v go >/dev/null || fail "needs Go to build the cluster's programs: https://go.dev/doc/install"
-  group_folders=""
-  while read -r group; do
-    group_folders+="$group $programs_cache/$group-$(group_hash "$group")"$'\n'
-  done < <(program_groups)
+  group_folders="$(program_groups | folders_of)"$'\n'
   bin="$programs_cache/all-$(sha256sum <<<"$group_folders" | cut -c1-16)/bin"
 }
 

@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod argocd;
 mod bad_input;
 mod capacity;
 mod chart;
@@ -36,7 +37,7 @@ mod versions;
 
 use std::process::ExitCode;
 
-use harness::run::{alone, side_by_side};
+use harness::run::{alone, full, side_by_side};
 
 fn main() -> ExitCode {
     let mut cases = side_by_side![
@@ -112,6 +113,11 @@ fn main() -> ExitCode {
         chart::artifacts_go_to_an_object_store_or_a_claim,
         chart::a_rollout_without_the_store_goes_back_and_later_forward,
         chart::upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serves,
+    ]);
+    cases.extend(full![
+        argocd::a_bad_version_is_degraded_until_git_reverts_it,
+        argocd::a_field_that_does_not_exist_is_a_difference,
+        argocd::the_chart_is_synced_without_a_difference,
     ]);
     harness::run::all(cases)
 }

@@ -1,6 +1,7 @@
 //! What every test stands on: the cluster, the operator under test, servers to import from, namespaces, waiting.
 
 pub mod agreement;
+pub mod argocd;
 pub mod certificates;
 pub mod claims;
 pub mod datasets;

@@ -20,26 +20,32 @@ pub struct Case {
     pub name: &'static str,
     /// Whether no other test may run beside it.
     pub alone: bool,
+    /// Whether it runs only where ignored tests are asked for, since it takes long to set up.
+    pub full: bool,
     /// What it does.
     pub body: Body,
 }
 
 macro_rules! cases {
-    ($alone:expr, $($path:path),*) => {
+    ($alone:expr, $full:expr, $($path:path),*) => {
         vec![$($crate::harness::run::Case {
             name: stringify!($path),
             alone: $alone,
+            full: $full,
             body: |space| Box::pin($path(space)),
         }),*]
     };
 }
 macro_rules! side_by_side {
-    ($($path:path),* $(,)?) => { $crate::harness::run::cases!(false, $($path),*) };
+    ($($path:path),* $(,)?) => { $crate::harness::run::cases!(false, false, $($path),*) };
 }
 macro_rules! alone {
-    ($($path:path),* $(,)?) => { $crate::harness::run::cases!(true, $($path),*) };
+    ($($path:path),* $(,)?) => { $crate::harness::run::cases!(true, false, $($path),*) };
 }
-pub(crate) use {alone, cases, side_by_side};
+macro_rules! full {
+    ($($path:path),* $(,)?) => { $crate::harness::run::cases!(true, true, $($path),*) };
+}
+pub(crate) use {alone, cases, full, side_by_side};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads can be started"));
 static WORLD: OnceCell<Result<World, String>> = OnceCell::const_new();
@@ -58,8 +64,8 @@ pub fn all(cases: Vec<Case>) -> ExitCode {
     let trials = cases
         .into_iter()
         .map(|case| {
-            Trial::test(case.name, move || RUNTIME.block_on(one(case)))
-                .with_ignored_flag(unprepared.is_some())
+            let ignored = case.full || unprepared.is_some();
+            Trial::test(case.name, move || RUNTIME.block_on(one(case))).with_ignored_flag(ignored)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
