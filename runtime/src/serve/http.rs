@@ -62,7 +62,7 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     let stopping = builder.graceful_shutdown_signal();
     let state = Arc::clone(state);
     let builder = builder.listen("http", listener, move || {
-        let (for_apps, for_sockets, stopping) = (Arc::clone(&state), Arc::clone(&state), stopping.clone());
+        let (for_apps, stopping) = (Arc::clone(&state), stopping.clone());
         let app = App::new()
             .app_data(web::Data::from(Arc::clone(&for_apps)))
             .app_data(web::Data::new(Marks::new(Arc::clone(&for_apps))))
@@ -87,7 +87,7 @@ pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
             })
             .h1(map_config(app, |()| AppConfig::default()));
         fn_service(move |stream: TcpStream| {
-            state::limit_patience(&stream, &for_sockets.settings.limits);
+            state::tell_progress(&stream);
             let peer = stream.peer_addr().ok();
             ready(Ok((Socket::new(stream), peer)))
         })

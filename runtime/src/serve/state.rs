@@ -13,7 +13,6 @@ use std::{
 use tokio::sync::watch;
 
 use modelwright_contract::{
-    serving::ServingLimits,
     signature::Signature,
     status::{ServeStatus, SharedRuns},
 };
@@ -368,13 +367,9 @@ impl Drop for InFlight {
 /// be seen for longer than the window of [`super::pace`].
 const UNSENT: u32 = 128 * 1024;
 
-/// Gives a client up that takes nothing of its answer for as long as an answer may take: the system ends the connection,
-/// whatever else waits for it. And has the system tell how much is taken while it is.
-pub fn limit_patience(stream: impl AsFd, limits: &ServingLimits) {
-    let milliseconds = u32::try_from(limits.timeout_milliseconds).unwrap_or(u32::MAX);
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, milliseconds) {
-        tracing::debug!(%error, "a client that does not read is not given up");
-    }
+/// Has the system tell how much of an answer a client takes while it does. From this the connection's own clock tells a
+/// client that takes too little ([`super::pace`]).
+pub fn tell_progress(stream: impl AsFd) {
     if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
         tracing::debug!(%error, "how much a client takes is told late");
     }

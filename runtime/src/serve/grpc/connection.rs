@@ -26,7 +26,7 @@ use super::{
 };
 use crate::serve::{
     budget::{Budget, Permit},
-    state::{Connection, Parting, State, limit_patience},
+    state::{Connection, Parting, State, tell_progress},
 };
 
 /// Bytes that a client may send of one call before the server has read them: fewer than of all calls of its connection, so
@@ -126,7 +126,7 @@ async fn converse(
     mut ending: watch::Receiver<End>,
 ) {
     let _open = Connection::open(Arc::clone(&state));
-    limit_patience(&stream, &state.settings.limits);
+    tell_progress(&stream);
     let asked = Arc::new(Notify::new());
     let (for_calls, asked_by_call) = (Arc::clone(&state), Arc::clone(&asked));
     let calls = service_fn(move |request| {
