@@ -104,6 +104,9 @@ impl Destination {
         if matches!(scheme, "s3" | "pvc") && !rest.contains('/') {
             return Err(invalid("it has no prefix"));
         }
+        if rest.split('/').any(str::is_empty) || rest.contains(char::is_whitespace) {
+            return Err(invalid("it has an empty part or a space"));
+        }
         let uri = format!("{scheme}://{address}");
         match Source::parse(&format!("{uri}/")) {
             Ok(Source::S3 { bucket, key, .. }) => Ok(Self::Bucket { uri, bucket, prefix: key }),
@@ -187,6 +190,8 @@ mod tests {
             "s3://bucket/",
             "s3://UPPER/models",
             "s3://bucket/../models",
+            "s3://bucket/a//models",
+            "s3://bucket/my models",
             "s3://bucket/models?x",
             "pvc://claim",
             "pvc:///models",

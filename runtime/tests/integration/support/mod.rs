@@ -105,13 +105,22 @@ pub fn options() -> FetchOptions {
     FetchOptions {
         allow_loopback: true,
         claim_directory: PathBuf::from("/nowhere"),
-        timeouts: Timeouts { connect: Duration::from_secs(2), read: Duration::from_millis(500) },
+        timeouts: short(),
         retry: RetryPolicy {
             first_delay: Duration::from_millis(5),
             longest_delay: Duration::from_millis(20),
             retries: 2,
             limit: Duration::from_secs(10),
         },
+    }
+}
+
+/// Waits that a test can wait for.
+pub fn short() -> Timeouts {
+    Timeouts {
+        connect: Duration::from_secs(2),
+        progress: Duration::from_millis(500),
+        answer: Duration::from_millis(500),
     }
 }
 

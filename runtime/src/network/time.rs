@@ -1,0 +1,122 @@
+//! How long to wait on the network: a deadline on progress, never on the whole. While a body is sent, the next piece of
+//! it must be taken in time; once it is sent, the answer must begin in time, which is longer, since a server may have
+//! much to do by then; while an answer comes, its next piece must.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the next piece of a body that is sent or read.
+    pub progress: Duration,
+    /// From the last byte of a request to the first of its answer.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            progress: Duration::from_mins(1),
+            // A registry may hash a blob of gigabytes, a proxy may fetch a file whole before they say a word.
+            answer: Duration::from_mins(5),
+        }
+    }
+}
+
+/// What was waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// A piece of the request's body to be taken.
+    Sending(Duration),
+    /// The first byte of the answer.
+    Answer(Duration),
+    /// A piece of the answer.
+    Reading(Duration),
+}
+
+impl fmt::Display for Late {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sending(wait) => write!(formatter, "no byte of what was sent was taken for {wait:?}"),
+            Self::Answer(wait) => {
+                write!(formatter, "the request was sent, and no answer began within {wait:?}")
+            }
+            Self::Reading(wait) => write!(formatter, "no byte of the answer came for {wait:?}"),
+        }
+    }
+}
+
+/// How far the sending of a request has got.
+#[derive(Debug)]
+pub struct Sending {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    last: Instant,
+    complete: bool,
+}
+
+impl Sending {
+    /// Starts now; a request without a body is sent at once.
+    pub fn start(has_body: bool) -> Self {
+        Self { state: Mutex::new(State { last: Instant::now(), complete: !has_body }) }
+    }
+
+    /// Notes that the connection asked for more of the body, or that there is none left.
+    pub fn advanced(&self, complete: bool) {
+        *self.lock() = State { last: Instant::now(), complete };
+    }
+
+    /// Ends when nothing has happened for too long.
+    pub async fn late(&self, timeouts: Timeouts) -> Late {
+        loop {
+            let State { last, complete } = *self.lock();
+            let wait = if complete { timeouts.answer } else { timeouts.progress };
+            let deadline = last + wait;
+            if Instant::now() >= deadline {
+                return if complete { Late::Answer(wait) } else { Late::Sending(wait) };
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_moves_is_never_late_and_one_that_does_not_is() {
+        let timeouts = Timeouts::default();
+        let (sending, started) = (Sending::start(true), Instant::now());
+        let moves = async {
+            for _ in 0..100 {
+                tokio::time::sleep(timeouts.progress - Duration::from_secs(1)).await;
+                sending.advanced(false);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = moves => {}
+            late = sending.late(timeouts) => assert_eq!(late, Late::Sending(timeouts.progress)),
+        }
+        assert!(started.elapsed() > 100 * (timeouts.progress - Duration::from_secs(1)));
+        sending.advanced(true);
+        assert_eq!(sending.late(timeouts).await, Late::Answer(timeouts.answer));
+    }
+}
