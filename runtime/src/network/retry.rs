@@ -95,34 +95,32 @@ impl Attempts {
 
     /// Waits before the next try, or gives the failure back when there is to be none.
     pub async fn pause<E: Failure>(&mut self, failure: E) -> Result<(), E> {
-        if !failure.may_pass() {
-            return Err(failure);
-        }
-        let Some(left) = self.policy.limit.checked_sub(self.since.elapsed()) else { return Err(failure) };
-        let delay = match failure.retry_after() {
-            // To come back sooner than asked is what such a server counts against its client.
-            Some(asked) if asked <= left => asked.max(self.policy.first_delay),
-            Some(_) => return Err(failure),
-            None => match self.delays.next() {
-                Some(delay) if !left.is_zero() => delay.min(left),
-                _ => return Err(failure),
-            },
-        };
+        let Some(delay) = self.plan_delay(&failure, self.since.elapsed()) else { return Err(failure) };
         tracing::warn!(error = %failure, ?delay, "trying again");
         tokio::time::sleep(delay).await;
         Ok(())
+    }
+
+    /// How long to wait after a failure, `elapsed` after the last progress; nothing if there is to be no more try.
+    fn plan_delay(&mut self, failure: &impl Failure, elapsed: Duration) -> Option<Duration> {
+        let left = self.policy.limit.checked_sub(elapsed).filter(|left| failure.may_pass() && !left.is_zero())?;
+        match failure.retry_after() {
+            // To come back sooner than asked is what such a server counts against its client.
+            Some(asked) => (asked <= left).then(|| asked.max(self.policy.first_delay)),
+            None => self.delays.next().map(|delay| delay.min(left)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::cell::RefCell;
-
     use super::*;
 
-    #[derive(Debug, Clone, Copy)]
-    struct Broken(Option<u64>);
+    struct Broken {
+        may_pass: bool,
+        asks: Option<u64>,
+    }
 
     impl fmt::Display for Broken {
         fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,51 +130,57 @@ mod tests {
 
     impl Failure for Broken {
         fn may_pass(&self) -> bool {
-            true
+            self.may_pass
         }
 
         fn retry_after(&self) -> Option<Duration> {
-            self.0.map(Duration::from_secs)
+            self.asks.map(Duration::from_secs)
         }
     }
 
-    /// The seconds at which an operation was tried that works after `works_after` seconds.
-    async fn tries(policy: RetryPolicy, works_after: u64, asks: Option<u64>) -> (Vec<u64>, bool) {
-        let (started, seen) = (Instant::now(), RefCell::new(Vec::new()));
-        let outcome = policy
-            .run(|| async {
-                let now = started.elapsed().as_secs();
-                seen.borrow_mut().push(now);
-                if now >= works_after { Ok(()) } else { Err(Broken(asks)) }
-            })
-            .await;
-        (seen.into_inner(), outcome.is_ok())
+    /// The whole seconds at which something is tried that always fails, and the server asks for some each time.
+    fn tries(policy: RetryPolicy, asks: Option<u64>) -> Vec<u64> {
+        let (mut attempts, mut now, mut seen) = (policy.attempts(), Duration::ZERO, Vec::new());
+        loop {
+            seen.push(now.as_secs());
+            match attempts.plan_delay(&Broken { may_pass: true, asks }, now) {
+                Some(delay) => now += delay,
+                None => return seen,
+            }
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_names_a_time_is_not_asked_within_it() {
-        assert_eq!(tries(RetryPolicy::default(), 30, Some(30)).await, (vec![0, 30], true));
-        // However often it does, within the patience.
-        let (seen, done) = tries(RetryPolicy::default(), 100, Some(10)).await;
-        assert_eq!((seen.len(), done), (11, true), "{seen:?}");
+    #[test]
+    fn a_server_that_names_a_time_is_not_asked_within_it_and_as_long_as_the_patience_lasts() {
+        assert_eq!(tries(RetryPolicy::default(), Some(30)), [0, 30, 60, 90, 120]);
+        assert_eq!(tries(RetryPolicy::default(), Some(10)).len(), 13);
+        // A time beyond the patience is not waited for.
+        assert_eq!(tries(RetryPolicy::default(), Some(121)), [0]);
+        // One that names no time at all is not asked without a pause.
+        assert!(tries(RetryPolicy::default(), Some(0)).len() <= 241);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_time_beyond_the_patience_is_not_waited_for() {
-        assert_eq!(tries(RetryPolicy::default(), 500, Some(121)).await, (vec![0], false));
-        let (seen, done) = tries(RetryPolicy::for_duration(Duration::ZERO), 1, None).await;
-        assert_eq!((seen, done), (vec![0], false));
+    #[test]
+    fn what_may_pass_is_tried_a_few_times_or_for_a_time_and_all_else_once() {
+        assert_eq!(tries(RetryPolicy::default(), None).len(), 6);
+        assert_eq!(tries(RetryPolicy::for_duration(Duration::ZERO), None), [0]);
+        let seen = tries(RetryPolicy::for_duration(Duration::from_secs(900)), None);
+        assert!(seen.len() > 15 && seen.last() == Some(&900), "{seen:?}");
+        let never = RetryPolicy::default().attempts().plan_delay(&Broken { may_pass: false, asks: Some(1) }, Duration::ZERO);
+        assert_eq!(never, None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_patience_counts_from_the_last_progress() {
-        let mut attempts = RetryPolicy { retries: 2, ..RetryPolicy::default() }.attempts();
-        for _ in 0..50 {
-            tokio::time::sleep(Duration::from_mins(3)).await;
+    #[tokio::test]
+    async fn with_progress_the_patience_begins_anew() {
+        let policy = RetryPolicy { first_delay: Duration::from_millis(1), retries: 2, ..RetryPolicy::default() };
+        let broken = || Broken { may_pass: true, asks: None };
+        let mut attempts = policy.attempts();
+        for _ in 0..20 {
+            attempts.pause(broken()).await.ok().unwrap();
             attempts.progressed();
-            attempts.pause(Broken(None)).await.unwrap();
         }
-        attempts.pause(Broken(None)).await.unwrap();
-        attempts.pause(Broken(None)).await.unwrap_err();
+        attempts.pause(broken()).await.ok().unwrap();
+        attempts.pause(broken()).await.ok().unwrap();
+        attempts.pause(broken()).await.err().unwrap();
     }
 }

@@ -81,13 +81,20 @@ impl Sending {
     /// Ends when nothing has happened for too long.
     pub async fn late(&self, timeouts: Timeouts) -> Late {
         loop {
-            let State { last, complete } = *self.lock();
-            let wait = if complete { timeouts.answer } else { timeouts.progress };
-            let deadline = last + wait;
+            let (deadline, late) = self.deadline(timeouts);
             if Instant::now() >= deadline {
-                return if complete { Late::Answer(wait) } else { Late::Sending(wait) };
+                return late;
             }
             tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    /// When the next thing must have happened, and what it is.
+    fn deadline(&self, timeouts: Timeouts) -> (Instant, Late) {
+        let State { last, complete } = *self.lock();
+        match complete {
+            true => (last + timeouts.answer, Late::Answer(timeouts.answer)),
+            false => (last + timeouts.progress, Late::Sending(timeouts.progress)),
         }
     }
 
@@ -100,23 +107,20 @@ impl Sending {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_moves_is_never_late_and_one_that_does_not_is() {
+    #[test]
+    fn every_piece_that_is_taken_moves_the_deadline_and_the_last_one_gives_time_for_the_answer() {
         let timeouts = Timeouts::default();
-        let (sending, started) = (Sending::start(true), Instant::now());
-        let moves = async {
-            for _ in 0..100 {
-                tokio::time::sleep(timeouts.progress - Duration::from_secs(1)).await;
-                sending.advanced(false);
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = moves => {}
-            late = sending.late(timeouts) => assert_eq!(late, Late::Sending(timeouts.progress)),
-        }
-        assert!(started.elapsed() > 100 * (timeouts.progress - Duration::from_secs(1)));
+        let sending = Sending::start(true);
+        let (first, late) = sending.deadline(timeouts);
+        assert_eq!(late, Late::Sending(timeouts.progress));
+        std::thread::sleep(Duration::from_millis(2));
+        sending.advanced(false);
+        assert!(sending.deadline(timeouts).0 > first);
         sending.advanced(true);
-        assert_eq!(sending.late(timeouts).await, Late::Answer(timeouts.answer));
+        let (last, late) = sending.deadline(timeouts);
+        assert!(last - first >= timeouts.answer - timeouts.progress);
+        assert_eq!(late, Late::Answer(timeouts.answer));
+        // What has no body waits for the answer only.
+        assert_eq!(Sending::start(false).deadline(timeouts).1, Late::Answer(timeouts.answer));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quick_xml::events::Event;
 use serde::Deserialize;
 
 use crate::network::words;
@@ -25,6 +26,22 @@ struct Page {
 struct Object {
     key: String,
     size: u64,
+}
+
+/// Whether the outermost element is that of a list: the library takes any.
+fn is_list(page: &[u8]) -> bool {
+    let mut reader = quick_xml::Reader::from_reader(page);
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        match reader.read_event_into(&mut buffer) {
+            Ok(Event::Start(element) | Event::Empty(element)) => {
+                return element.local_name().as_ref() == b"ListBucketResult";
+            }
+            Ok(Event::Eof) | Err(_) => return false,
+            Ok(_) => {}
+        }
+    }
 }
 
 /// A list in the making.
@@ -49,8 +66,12 @@ impl Listing {
 
     /// Takes a page.
     pub fn add(&mut self, page: &[u8]) -> Result<(), String> {
-        let page: Page = quick_xml::de::from_reader(page)
-            .map_err(|error| format!("{error}; it says: {}", words::of(&String::from_utf8_lossy(page))))?;
+        let says = || words::of(&String::from_utf8_lossy(page));
+        if !is_list(page) {
+            return Err(format!("a ListBucketResult was expected, and it says: {}", says()));
+        }
+        let page: Page =
+            quick_xml::de::from_reader(page).map_err(|error| format!("{error}; it says: {}", says()))?;
         let before = self.objects.len();
         let last = page.contents.last().map(|object| object.key.clone());
         self.objects.extend(page.contents.into_iter().map(|object| (object.key, object.size)));

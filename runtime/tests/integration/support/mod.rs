@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod cgroup;
 pub mod disk;
+pub mod habits;
 pub mod npz;
 pub mod onnx;
 pub mod programs;
