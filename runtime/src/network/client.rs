@@ -76,7 +76,7 @@ impl Client {
                 .no_proxy()
                 .connect_timeout(timeouts.connect)
                 // The kernel's own patience with a peer that takes nothing, no shorter than ours.
-                .tcp_user_timeout(timeouts.answer.max(timeouts.progress))
+                .tcp_user_timeout(timeouts.answer.max(timeouts.read))
                 .user_agent(concat!("modelwright/", env!("CARGO_PKG_VERSION")))
         };
         // A machine without any system certificates can still speak plain HTTP, and TLS by the extra ones.
@@ -241,7 +241,7 @@ pub struct Body {
 impl Body {
     /// The body of an answer.
     pub fn of(answer: Answer) -> Self {
-        let wait = answer.timeouts.progress;
+        let wait = answer.timeouts.read;
         Self {
             url: answer.response.url().clone(),
             stream: Box::pin(answer.response.bytes_stream()),

@@ -1,6 +1,7 @@
-//! How long to wait on the network: a deadline on progress, never on the whole. While a body is sent, the next piece of
-//! it must be taken in time; once it is sent, the answer must begin in time, which is longer, since a server may have
-//! much to do by then; while an answer comes, its next piece must.
+//! How long to wait on the network: a deadline on progress, never on the whole. While a request is sent, the next piece of
+//! its body must be taken, and once it is sent, its answer must begin; while the answer comes, its next piece must. The
+//! first two wait longer: a server may have much to do before it answers, and the kernel holds megabytes that a slow one
+//! has to take before there is room for the next piece.
 
 use std::{
     fmt,
@@ -15,9 +16,9 @@ use tokio::time::Instant;
 pub struct Timeouts {
     /// For a connection, TLS included.
     pub connect: Duration,
-    /// For the next piece of a body that is sent or read.
-    pub progress: Duration,
-    /// From the last byte of a request to the first of its answer.
+    /// For the next piece of an answer.
+    pub read: Duration,
+    /// For the next piece of a request to be taken, and from its last byte to the first of its answer.
     pub answer: Duration,
 }
 
@@ -25,7 +26,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            progress: Duration::from_mins(1),
+            read: Duration::from_mins(1),
             // A registry may hash a blob of gigabytes, a proxy may fetch a file whole before they say a word.
             answer: Duration::from_mins(5),
         }
@@ -92,10 +93,8 @@ impl Sending {
     /// When the next thing must have happened, and what it is.
     fn deadline(&self, timeouts: Timeouts) -> (Instant, Late) {
         let State { last, complete } = *self.lock();
-        match complete {
-            true => (last + timeouts.answer, Late::Answer(timeouts.answer)),
-            false => (last + timeouts.progress, Late::Sending(timeouts.progress)),
-        }
+        let wait = timeouts.answer;
+        (last + wait, if complete { Late::Answer(wait) } else { Late::Sending(wait) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,18 +107,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_piece_that_is_taken_moves_the_deadline_and_the_last_one_gives_time_for_the_answer() {
+    fn every_piece_that_is_taken_moves_the_deadline() {
         let timeouts = Timeouts::default();
         let sending = Sending::start(true);
         let (first, late) = sending.deadline(timeouts);
-        assert_eq!(late, Late::Sending(timeouts.progress));
+        assert_eq!(late, Late::Sending(timeouts.answer));
         std::thread::sleep(Duration::from_millis(2));
         sending.advanced(false);
         assert!(sending.deadline(timeouts).0 > first);
         sending.advanced(true);
-        let (last, late) = sending.deadline(timeouts);
-        assert!(last - first >= timeouts.answer - timeouts.progress);
-        assert_eq!(late, Late::Answer(timeouts.answer));
+        assert_eq!(sending.deadline(timeouts).1, Late::Answer(timeouts.answer));
         // What has no body waits for the answer only.
         assert_eq!(Sending::start(false).deadline(timeouts).1, Late::Answer(timeouts.answer));
     }

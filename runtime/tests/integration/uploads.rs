@@ -80,15 +80,19 @@ fn straight() -> Bend {
 
 #[tokio::test]
 async fn an_upload_that_moves_is_not_cut_however_long_it_takes() {
-    // 4 MB at 1 MB/s, which is eight times the deadline for a piece.
+    // 32 MB at 4 MB/s, which is more than twice the deadline for a piece and for the answer. The kernel holds up to 4 MB.
     let registry = Registry::start(
-        |asked| if asked.method == "PUT" { Pace::Rate(1_000_000) } else { Pace::Full },
+        |asked| if asked.method == "PUT" { Pace::Rate(4_000_000) } else { Pace::Full },
         straight(),
     );
-    let pushed = Pushed::new(&registry.host(), 4_000_000, |access| access.chunk = u64::MAX);
+    let pushed = Pushed::new(&registry.host(), 32_000_000, |access| {
+        access.chunk = u64::MAX;
+        access.timeouts.answer = Duration::from_secs(3);
+        access.retry.limit = Duration::ZERO;
+    });
     let started = std::time::Instant::now();
     pushed.push().await.unwrap();
-    assert!(started.elapsed() > Duration::from_secs(3), "the registry was to be slow");
+    assert!(started.elapsed() > Duration::from_secs(6), "the registry was to be slow");
     assert!(pushed.is_in(&registry) && registry.store.count("POST", "/uploads/") == 1);
 }
 
@@ -100,6 +104,7 @@ async fn an_upload_that_does_not_move_is_given_up_with_words() {
     );
     let pushed = Pushed::new(&registry.host(), 20_000_000, |access| {
         access.chunk = u64::MAX;
+        access.timeouts = short();
         access.retry.limit = Duration::ZERO;
     });
     let error = pushed.push().await.unwrap_err();

@@ -120,7 +120,7 @@ pub fn options() -> FetchOptions {
 pub fn short() -> Timeouts {
     Timeouts {
         connect: Duration::from_secs(2),
-        progress: Duration::from_millis(500),
+        read: Duration::from_millis(500),
         answer: Duration::from_millis(500),
     }
 }
