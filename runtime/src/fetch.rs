@@ -71,6 +71,7 @@ struct Validated<'a> {
 
 /// Fetches what the config says.
 pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchReport, FetchError> {
+    let options = &FetchOptions { timeouts: options.timeouts.with(config.waits), ..options.clone() };
     let validated = validate(config, options)?;
     if let Some(report) = verified::report(config) {
         tracing::info!(uri = %shown(&config.uri), "the verified files are there already; the store is not asked");

@@ -69,6 +69,7 @@ impl PublishOptions {
 
 /// Publishes what the config says.
 pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
+    let options = &PublishOptions { timeouts: options.timeouts.with(config.waits), ..options.clone() };
     let destination = Destination::parse(config)?;
     let directory = Path::new(&config.directory);
     let training =

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use modelwright_contract::fetch::Waits;
 use tokio::time::Instant;
 
 /// How long to wait.
@@ -29,6 +30,21 @@ impl Default for Timeouts {
             read: Duration::from_mins(1),
             // A registry may hash a blob of gigabytes, a proxy may fetch a file whole before they say a word.
             answer: Duration::from_mins(5),
+        }
+    }
+}
+
+impl Timeouts {
+    /// The same with what a config says.
+    #[must_use]
+    pub fn with(self, waits: Waits) -> Self {
+        let seconds = |seconds: Option<u32>, usual| {
+            seconds.map_or(usual, |seconds| Duration::from_secs(seconds.max(1).into()))
+        };
+        Self {
+            read: seconds(waits.read_seconds, self.read),
+            answer: seconds(waits.answer_seconds, self.answer),
+            ..self
         }
     }
 }

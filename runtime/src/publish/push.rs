@@ -161,6 +161,7 @@ mod tests {
             store_retry_seconds: 1,
             judgement: None,
             tolerate_crash_inputs: Vec::new(),
+            waits: modelwright_contract::fetch::Waits::default(),
         };
         let destination = Destination::parse(&config).map_err(|error| error.reason())?;
         Ok(match destination {

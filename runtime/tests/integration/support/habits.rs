@@ -119,9 +119,10 @@ impl Store {
         pace: impl Fn(&Asked) -> Pace + Send + Sync + 'static,
         handler: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        // Small buffers, so that what the server does not read stays with the client.
+        // A small buffer, so that most of what the server does not read stays with the client; smaller than a segment of
+        // the loopback, it would be filled once in a while only.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        socket.set_recv_buffer_size(256 * 1024).unwrap();
         socket.set_nonblocking(true).unwrap();
         socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         socket.listen(64).unwrap();

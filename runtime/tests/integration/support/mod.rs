@@ -18,7 +18,7 @@ use std::{
 };
 
 use modelwright_contract::{
-    fetch::{FetchConfig, FetchKind},
+    fetch::{FetchConfig, FetchKind, Waits},
     report::{FetchReport, PublishReport},
 };
 use modelwright_runtime::{
@@ -51,6 +51,7 @@ impl Volume {
             allow_private_networks: false,
             plain_http: false,
             run: None,
+            waits: Waits::default(),
         };
         Self { folder, config, options: options(), secret: None }
     }
