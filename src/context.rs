@@ -86,10 +86,7 @@ impl From<&RunArguments> for Settings {
             store_uri: arguments.store_uri.clone(),
             store_plain_http: arguments.store_plain_http,
             allow_private_networks: arguments.allow_private_networks,
-            waits: Waits {
-                answer_seconds: arguments.answer_seconds,
-                read_seconds: arguments.read_seconds,
-            },
+            waits: Waits { answer_seconds: arguments.answer_seconds, read_seconds: arguments.read_seconds },
             cluster_domain: arguments.cluster_domain.clone(),
         }
     }

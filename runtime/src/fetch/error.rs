@@ -232,7 +232,11 @@ impl FetchError {
 
     /// An object store without anything at an address.
     pub(super) fn not_in_store(uri: &str, place: &str) -> Self {
-        let escaped = if uri.contains('%') { "; a key is taken as it is written, so write a space as a space" } else { "" };
+        let escaped = if uri.contains('%') {
+            "; a key is taken as it is written, so write a space as a space"
+        } else {
+            ""
+        };
         Self::NotFound {
             uri: uri.to_owned(),
             hint: format!(" (asked at {place}; a prefix wants a trailing `/`{escaped})"),

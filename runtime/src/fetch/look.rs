@@ -40,8 +40,11 @@ impl First {
         }
         let name = name.to_ascii_lowercase();
         let compressed = COMPRESSED.iter().find(|(_, start)| self.bytes.starts_with(start));
-        if let Some((by, _)) = compressed.filter(|_| PLAIN_NAMES.iter().any(|ending| name.ends_with(ending))) {
-            return Some(format!("its bytes are compressed by {by}, and nothing here unpacks them; store it as it is"));
+        if let Some((by, _)) = compressed.filter(|_| PLAIN_NAMES.iter().any(|ending| name.ends_with(ending)))
+        {
+            return Some(format!(
+                "its bytes are compressed by {by}, and nothing here unpacks them; store it as it is"
+            ));
         }
         let may_be_page = PAGE_NAMES.iter().any(|ending| name.ends_with(ending));
         (!may_be_page && is_page(&self.bytes)).then(|| {
@@ -56,7 +59,9 @@ fn is_page(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let mut text = text.trim_start_matches('\u{feff}').trim_start();
     // What may stand before the document type.
-    while let Some((start, end)) = [("<!--", "-->"), ("<?", "?>")].into_iter().find(|(s, _)| text.starts_with(s)) {
+    while let Some((start, end)) =
+        [("<!--", "-->"), ("<?", "?>")].into_iter().find(|(s, _)| text.starts_with(s))
+    {
         let rest = text.get(start.len()..).and_then(|rest| rest.split_once(end));
         let Some((_, rest)) = rest else { return false };
         text = rest.trim_start();
@@ -79,7 +84,11 @@ mod tests {
 
     #[test]
     fn pages_and_pointers_are_told_and_files_are_not_taken_for_them() {
-        let page = ["<!DOCTYPE html><html>", "\u{feff}\n <HTML>", "<?xml version=\"1.0\"?>\n<!-- x -->\n<!doctype HTML>"];
+        let page = [
+            "<!DOCTYPE html><html>",
+            "\u{feff}\n <HTML>",
+            "<?xml version=\"1.0\"?>\n<!-- x -->\n<!doctype HTML>",
+        ];
         for page in page {
             assert!(refused("d.csv", page.as_bytes()).unwrap().contains("HTML"), "{page}");
             assert_eq!(refused("notes.html", page.as_bytes()), None);
@@ -88,7 +97,9 @@ mod tests {
         assert!(refused("weights.bin", pointer).unwrap().contains("LFS"));
         assert!(refused("d.csv", b"\x1f\x8b\x08\0").unwrap().contains("gzip"));
         assert_eq!(refused("d.csv.gz", b"\x1f\x8b\x08\0"), None);
-        for file in ["x,y\n1,2\n", "<a>,<b>\n", "version,https\n", "", "<!-- never closed", "<data><row/></data>"] {
+        for file in
+            ["x,y\n1,2\n", "<a>,<b>\n", "version,https\n", "", "<!-- never closed", "<data><row/></data>"]
+        {
             assert_eq!(refused("d.csv", file.as_bytes()), None, "{file}");
         }
     }

@@ -65,9 +65,8 @@ pub async fn fetch(
 /// The layers that are files, by path. Archives are left out: nothing is unpacked.
 fn named_layers(bytes: &[u8], kind: FetchKind, uri: &str) -> Result<Vec<(String, Descriptor)>, FetchError> {
     let invalid = |why: String| RegistryError::InvalidManifest { uri: uri.to_owned(), why };
-    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| {
-        invalid(format!("its manifest cannot be read ({error})"))
-    })?;
+    let manifest: Manifest = serde_json::from_slice(bytes)
+        .map_err(|error| invalid(format!("its manifest cannot be read ({error})")))?;
     if manifest.layers.len() > MAX_FILES {
         return Err(FetchError::TooManyFiles { uri: uri.to_owned(), limit: MAX_FILES });
     }

@@ -42,7 +42,9 @@ impl Source {
         let may_have_spaces = uri.starts_with("s3://") || uri.starts_with("pvc://");
         let wrong = |c: char| c.is_control() || (c.is_whitespace() && !(may_have_spaces && c == ' '));
         if uri.len() > MAX_URI_BYTES || uri.chars().any(wrong) {
-            return Err(invalid("expected at most 2048 characters without spaces (in a web address, %20 is one)"));
+            return Err(invalid(
+                "expected at most 2048 characters without spaces (in a web address, %20 is one)",
+            ));
         }
         let (scheme, rest) = uri
             .split_once("://")

@@ -55,7 +55,8 @@ fn hash(folder: &Path) -> io::Result<BTreeMap<String, FileDigest>> {
     while let Some((folder, prefix)) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
-            let name = entry.file_name().into_string().map_err(|_| io::Error::other("a name is not UTF-8"))?;
+            let name =
+                entry.file_name().into_string().map_err(|_| io::Error::other("a name is not UTF-8"))?;
             let (path, kind) = (format!("{prefix}{name}"), entry.file_type()?);
             if kind.is_dir() {
                 folders.push((entry.path(), format!("{path}/")));

@@ -6,8 +6,8 @@ use futures::StreamExt;
 use reqwest::{
     Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue,
-        IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName,
+        HeaderValue, IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
     },
 };
 
@@ -207,7 +207,8 @@ mod tests {
     fn a_range_is_read_and_nonsense_is_none() {
         assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
         assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-        for text in ["", "bytes", "bytes */10", "bytes 5-9", "bytes 9-5/10", "bytes 5-10/10", "items 5-9/10"] {
+        for text in ["", "bytes", "bytes */10", "bytes 5-9", "bytes 9-5/10", "bytes 5-10/10", "items 5-9/10"]
+        {
             assert_eq!(content_range(text), None, "{text}");
         }
     }

@@ -164,10 +164,7 @@ impl NetworkError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Server { .. }
-                | Self::Unreachable { .. }
-                | Self::Interrupted { .. }
-                | Self::Changed { .. }
+            Self::Server { .. } | Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Changed { .. }
         )
     }
 
@@ -274,7 +271,8 @@ fn verb(method: &Method) -> &'static str {
 }
 
 fn asked(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |asked| format!("; it asks to be left alone for {} s", asked.as_secs()))
+    retry_after
+        .map_or_else(String::new, |asked| format!("; it asks to be left alone for {} s", asked.as_secs()))
 }
 
 /// What the TLS library says about bytes that are no TLS.

@@ -103,7 +103,8 @@ impl Attempts {
 
     /// How long to wait after a failure, `elapsed` after the last progress; nothing if there is to be no more try.
     fn plan_delay(&mut self, failure: &impl Failure, elapsed: Duration) -> Option<Duration> {
-        let left = self.policy.limit.checked_sub(elapsed).filter(|left| failure.may_pass() && !left.is_zero())?;
+        let left =
+            self.policy.limit.checked_sub(elapsed).filter(|left| failure.may_pass() && !left.is_zero())?;
         match failure.retry_after() {
             // To come back sooner than asked is what such a server counts against its client.
             Some(asked) => (asked <= left).then(|| asked.max(self.policy.first_delay)),
@@ -166,13 +167,16 @@ mod tests {
         assert_eq!(tries(RetryPolicy::for_duration(Duration::ZERO), None), [0]);
         let seen = tries(RetryPolicy::for_duration(Duration::from_secs(900)), None);
         assert!(seen.len() > 15 && seen.last() == Some(&900), "{seen:?}");
-        let never = RetryPolicy::default().attempts().plan_delay(&Broken { may_pass: false, asks: Some(1) }, Duration::ZERO);
+        let never = RetryPolicy::default()
+            .attempts()
+            .plan_delay(&Broken { may_pass: false, asks: Some(1) }, Duration::ZERO);
         assert_eq!(never, None);
     }
 
     #[tokio::test]
     async fn with_progress_the_patience_begins_anew() {
-        let policy = RetryPolicy { first_delay: Duration::from_millis(1), retries: 2, ..RetryPolicy::default() };
+        let policy =
+            RetryPolicy { first_delay: Duration::from_millis(1), retries: 2, ..RetryPolicy::default() };
         let broken = || Broken { may_pass: true, asks: None };
         let mut attempts = policy.attempts();
         for _ in 0..20 {

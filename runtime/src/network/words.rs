@@ -113,8 +113,10 @@ mod tests {
             (r#"{"error":"invalid_grant","error_description":"wrong password"}"#, "wrong password"),
             (r#"{"message":"no such file"}"#, "no such file"),
             (r#"{"error":{"code":403,"message":"ended"}}"#, "ended"),
-            ("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>the link\n has expired</Message></Error>",
-             "AccessDenied: the link has expired"),
+            (
+                "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>the link\n has expired</Message></Error>",
+                "AccessDenied: the link has expired",
+            ),
             ("<html><head><TITLE>Sign in</TITLE></head></html>", "Sign in (a page)"),
             ("<p>gone <b>away</b></p>", "gone away"),
             ("quota exceeded\n", "quota exceeded"),

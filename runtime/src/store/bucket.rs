@@ -171,8 +171,13 @@ impl Bucket {
                 // A store that does not take this either drops the parts by its own rules.
                 let query = [("uploadId", begun.upload_id.as_str())];
                 let body = &Bytes::new();
-                let question =
-                    Question { method: &Method::DELETE, key: Some(key), query: &query, headers: &HeaderMap::new(), body };
+                let question = Question {
+                    method: &Method::DELETE,
+                    key: Some(key),
+                    query: &query,
+                    headers: &HeaderMap::new(),
+                    body,
+                };
                 let _ = self.send(question).await;
                 Err(error)
             }
@@ -216,7 +221,11 @@ impl Bucket {
         let question = Question { method: &Method::PUT, key: Some(key), query, headers: &headers, body };
         let put = || async {
             let answer = self.send(question).await?;
-            if answer.response.status().is_success() { Ok(answer) } else { Err(self.refusal(answer, None).await) }
+            if answer.response.status().is_success() {
+                Ok(answer)
+            } else {
+                Err(self.refusal(answer, None).await)
+            }
         };
         let answer = self.retry.run(put).await?;
         let tag = answer.response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
@@ -251,16 +260,18 @@ impl Bucket {
     }
 
     async fn send(&self, question: Question<'_>) -> Result<Answer, BucketError> {
-        let request = self.signer.sign(&self.endpoint, &self.name, question).map_err(|why| {
-            BucketError::InvalidAddress { uri: self.uri.clone(), why }
-        })?;
+        let request = self
+            .signer
+            .sign(&self.endpoint, &self.name, question)
+            .map_err(|why| BucketError::InvalidAddress { uri: self.uri.clone(), why })?;
         Ok(self.client.send(request, &Payload::Bytes(question.body.clone())).await?)
     }
 
     /// What a refusal means: one for the object `key`, or one that any bucket answers.
     async fn refusal(&self, answer: Answer, key: Option<&str>) -> BucketError {
         let (uri, host, status) = (self.uri.clone(), self.place().to_owned(), answer.response.status());
-        let region = answer.response.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
+        let region =
+            answer.response.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
         let region = region.map_or_else(String::new, |region| format!(" (the store says: {region})"));
         if matches!(status.as_u16(), 202 | 408 | 425 | 429 | 500..) {
             return client::refusal(answer).await.into();

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn a_bearer_challenge_keeps_the_commas_within_its_quotes() {
         let header = r#"Bearer realm="https://auth.example.com/token",service="registry",scope="repository:a/b:pull,push""#;
-        let expected = bearer("https://auth.example.com/token", Some("registry"), Some("repository:a/b:pull,push"));
+        let expected =
+            bearer("https://auth.example.com/token", Some("registry"), Some("repository:a/b:pull,push"));
         assert_eq!(Challenge::parse_all(header), [expected]);
     }
 
@@ -115,7 +116,10 @@ mod tests {
             ("", vec![]),
             ("Negotiate, Basic realm=\"x\"", vec![Challenge::Basic]),
             ("Negotiate dG9rZW4=, Basic realm=\"x\"", vec![Challenge::Basic]),
-            ("Basic realm=\"x, Bearer realm=y\", Bearer realm=r , service = \"s\"", vec![Challenge::Basic, token()]),
+            (
+                "Basic realm=\"x, Bearer realm=y\", Bearer realm=r , service = \"s\"",
+                vec![Challenge::Basic, token()],
+            ),
             ("Bearer realm=\"r\",service=s,Basic realm=x", vec![token(), Challenge::Basic]),
             ("Digest realm=\"a\\\"b, Basic\", nonce=1, Bearer realm=r,service=s", vec![token()]),
             ("Bearer realm=r, service=s, scope=\"\", error=\"insufficient_scope\"", vec![token()]),

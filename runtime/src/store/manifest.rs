@@ -160,7 +160,8 @@ pub fn only_of_index(bytes: &[u8], uri: &str) -> Result<Option<String>, Registry
     match manifests.as_slice() {
         [only] => {
             let hex = only.digest.strip_prefix("sha256:").filter(|hex| super::reference::is_sha256(hex));
-            let hex = hex.ok_or_else(|| invalid(format!("its index names {:?}, which is no SHA-256", only.digest)))?;
+            let hex = hex
+                .ok_or_else(|| invalid(format!("its index names {:?}, which is no SHA-256", only.digest)))?;
             Ok(Some(format!("sha256:{hex}")))
         }
         [] => Err(invalid("it is an index without any manifest of a model".to_owned())),

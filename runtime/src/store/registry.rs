@@ -22,7 +22,7 @@ use url::Url;
 
 use super::{Reference, RegistryError, manifest};
 use crate::network::{
-    RetryPolicy, Timeouts,
+    NetworkError, RetryPolicy, Timeouts,
     address::AddressPolicy,
     client::{self, Answer, Call, Client},
     content::{self, Wanted},
@@ -164,12 +164,7 @@ impl Registry {
                 }
                 Ok(None) => break,
                 Err(RegistryError::Network(error)) if error.is_unknown() => {
-                    return Err(RegistryError::BlobLost {
-                        uri: self.reference.to_string(),
-                        what: what.to_owned(),
-                        sent,
-                        cause: error.to_string(),
-                    });
+                    return Err(self.lost(what, sent, &error));
                 }
                 Err(error) => return Err(error),
             }
@@ -184,6 +179,12 @@ impl Registry {
             expected: digest.to_owned(),
             actual: format!("{actual} with {size} bytes"),
         })
+    }
+
+    /// The error of a registry that does not give what it should have.
+    pub fn lost(&self, what: &str, sent: bool, cause: &NetworkError) -> RegistryError {
+        let (uri, what) = (self.reference.to_string(), what.to_owned());
+        RegistryError::BlobLost { uri, what, sent, cause: cause.to_string() }
     }
 
     /// Whether the repository says that it has a blob. A registry that refuses the question is sent the blob.

@@ -76,7 +76,9 @@ async fn a_part_an_answer_without_content_and_compressed_bytes_are_never_the_fil
 
 #[tokio::test]
 async fn a_page_a_pointer_and_a_compressed_file_are_told_by_their_names_from_every_kind_of_source() {
-    for (content, word) in [(PAGE.as_bytes(), "HTML"), (POINTER.as_bytes(), "LFS"), (b"\x1f\x8b\x08\0", "gzip")] {
+    for (content, word) in
+        [(PAGE.as_bytes(), "HTML"), (POINTER.as_bytes(), "LFS"), (b"\x1f\x8b\x08\0", "gzip")]
+    {
         let store = Store::start(move |_| reply(200, content));
         let claim = tempfile::tempdir().unwrap();
         std::fs::write(claim.path().join("m.onnx"), content).unwrap();
@@ -272,7 +274,11 @@ async fn what_is_cut_after_the_patience_but_moved_until_then_is_tried_again() {
     let count = tries.clone();
     let store = Store::start(move |_| {
         let answer = reply(200, bytes(50_000));
-        if count.fetch_add(1, Ordering::SeqCst) == 0 { answer.cut(20_000).after(Duration::from_millis(400)) } else { answer }
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            answer.cut(20_000).after(Duration::from_millis(400))
+        } else {
+            answer
+        }
     });
     let mut volume = web(&store, "/m");
     volume.options.retry.limit = Duration::from_millis(300);

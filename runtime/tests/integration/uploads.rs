@@ -98,10 +98,8 @@ async fn an_upload_that_moves_is_not_cut_however_long_it_takes() {
 
 #[tokio::test]
 async fn an_upload_that_does_not_move_is_given_up_with_words() {
-    let registry = Registry::start(
-        |asked| if asked.method == "PUT" { Pace::Stuck } else { Pace::Full },
-        straight(),
-    );
+    let registry =
+        Registry::start(|asked| if asked.method == "PUT" { Pace::Stuck } else { Pace::Full }, straight());
     let pushed = Pushed::new(&registry.host(), 20_000_000, |access| {
         access.chunk = u64::MAX;
         access.timeouts = short();
@@ -139,7 +137,8 @@ async fn a_large_blob_goes_in_parts_and_a_cut_part_does_not_undo_the_others() {
         .iter()
         .filter_map(|asked| asked.header("content-range").map(str::to_owned))
         .collect();
-    let expected = ["0-65535", "65536-131071", "131072-196607", "141072-206607", "206608-272143", "272144-299999"];
+    let expected =
+        ["0-65535", "65536-131071", "131072-196607", "141072-206607", "206608-272143", "272144-299999"];
     assert_eq!(ranges, expected);
 }
 
@@ -167,8 +166,9 @@ async fn a_registry_that_knows_no_parts_gets_the_blob_whole() {
         for unread in [false, true] {
             let refuses: Bend =
                 Box::new(move |asked, _| (asked.method == "PATCH").then(|| reply(status, "no parts")));
-            let pace =
-                move |asked: &Asked| if unread && asked.method == "PATCH" { Pace::Unread } else { Pace::Full };
+            let pace = move |asked: &Asked| {
+                if unread && asked.method == "PATCH" { Pace::Unread } else { Pace::Full }
+            };
             let registry = Registry::start(pace, refuses);
             let pushed = Pushed::new(&registry.host(), 300_000, |_| {});
             pushed.push().await.unwrap_or_else(|error| panic!("{status}, unread: {unread}: {error}"));
@@ -241,9 +241,13 @@ async fn a_token_that_ends_in_the_middle_is_replaced_and_the_upload_goes_on() {
         // Once to be told to log in.
         assert_eq!(registry.store.count("POST", "/uploads/"), 2, "it went on");
         assert!(registry.store.count("GET", "/token?") >= 4, "tokens ended in the middle");
-        assert!(registry.store.seen().iter().any(|asked| {
-            asked.path.ends_with("scope=repository%3Amodels%2Fdigits%3Apull%2Cpush")
-        }));
+        assert!(
+            registry
+                .store
+                .seen()
+                .iter()
+                .any(|asked| { asked.path.ends_with("scope=repository%3Amodels%2Fdigits%3Apull%2Cpush") })
+        );
     }
 }
 
@@ -325,8 +329,31 @@ async fn what_a_registry_does_not_give_back_whole_is_not_stored() {
         let registry = Registry::start(|_| Pace::Full, bend);
         let error = Work::new(&registry.host(), &onnx::adder()).publish().await.unwrap_err();
         assert_eq!(error.reason(), reason, "{error}");
-        assert!(registry.kept.manifests.lock().unwrap().is_empty(), "{reason}: nothing names what is not there");
+        assert!(
+            registry.kept.manifests.lock().unwrap().is_empty(),
+            "{reason}: nothing names what is not there"
+        );
     }
+}
+
+#[tokio::test]
+async fn what_takes_its_time_to_appear_is_waited_for() {
+    // Whatever was written is not there for the first two questions.
+    let asked_for = std::sync::Mutex::new(std::collections::BTreeMap::<String, usize>::new());
+    let slow: Bend = Box::new(move |asked, _| {
+        let written = asked.method == "GET" && !asked.path.contains("/uploads/");
+        let mut asked_for = asked_for.lock().unwrap();
+        let count = asked_for.entry(asked.path.clone()).or_default();
+        *count += usize::from(written);
+        (written && *count <= 2).then(|| reply(404, ""))
+    });
+    let registry = Registry::start(|_| Pace::Full, slow);
+    let mut work = Work::new(&registry.host(), &onnx::adder());
+    work.config.store_retry_seconds = 60;
+    work.publish().await.unwrap();
+    let tag =
+        registry.kept.manifests.lock().unwrap().keys().find(|name| name.starts_with("sha256-")).cloned();
+    assert_eq!(registry.store.count("GET", &tag.unwrap()), 3);
 }
 
 #[tokio::test]
@@ -350,7 +377,9 @@ fn index(registry: &Registry, entries: &[(&str, &str)]) -> String {
             let layer = registry.kept.blob(content.as_bytes());
             let title = r#""annotations":{"org.opencontainers.image.title":"net.onnx"}"#;
             let descriptor = |digest: &str, size: usize, more: &str| {
-                format!(r#"{{"mediaType":"application/octet-stream","digest":"{digest}","size":{size}{more}}}"#)
+                format!(
+                    r#"{{"mediaType":"application/octet-stream","digest":"{digest}","size":{size}{more}}}"#
+                )
             };
             let manifest = format!(
                 r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
@@ -406,7 +435,8 @@ async fn cutting_proxy(to: std::net::SocketAddr, at: usize) -> (String, Arc<Atom
             let server = TcpStream::connect(to).await.unwrap();
             let (count, cuts) = (count.clone(), noted.clone());
             tokio::spawn(async move {
-                let ((mut from, mut back), (mut answers, mut forward)) = (client.into_split(), server.into_split());
+                let ((mut from, mut back), (mut answers, mut forward)) =
+                    (client.into_split(), server.into_split());
                 let answers = tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
                 let mut piece = vec![0; 4096];
                 while let Ok(read @ 1..) = from.read(&mut piece).await {
@@ -448,7 +478,10 @@ async fn an_artifact_that_is_there_is_served_while_its_store_is_down_and_a_damag
     let files = volume.files();
     drop(registry);
     let again = volume.fetch().await.unwrap();
-    assert_eq!((again.sha256, again.size_bytes, again.files), (fetched.sha256, fetched.size_bytes, fetched.files));
+    assert_eq!(
+        (again.sha256, again.size_bytes, again.files),
+        (fetched.sha256, fetched.size_bytes, fetched.files)
+    );
     assert_eq!(volume.files(), files);
 
     let model = volume.folder.path().join("data/model.onnx");
@@ -501,4 +534,3 @@ async fn a_place_to_upload_to_keeps_the_registrys_own_tls() {
     pushed.client.push_blob(&pushed.path, &pushed.digest, 10).await.unwrap();
     assert_eq!(kept.blobs.lock().unwrap().len(), 1);
 }
-

@@ -8,7 +8,7 @@ use modelwright_contract::names;
 use super::{FolderError, SECRET, Stored, Task};
 use crate::{
     network::credentials::{CredentialsError, Secret},
-    store::{Bucket, BucketAccess},
+    store::{Bucket, BucketAccess, BucketError},
 };
 
 /// Writes an artifact below the prefix of its Model.
@@ -63,7 +63,7 @@ impl Folder<'_> {
                 continue;
             }
             let put = self.bucket.put(&key, &self.task.path(file)).await;
-            let actual = match (put, self.bucket.sha256(&key).await) {
+            let actual = match (put, self.read_back(file, &key).await) {
                 // The answer may be all that was lost.
                 (_, Ok(actual)) if actual == digest.sha256 => continue,
                 (Err(error), _) => return Err(error.into()),
@@ -77,11 +77,32 @@ impl Folder<'_> {
             });
         }
         // Whoever fetches it lists it.
-        let stored = self.stored().await?;
-        match self.task.files().find(|(file, _)| !stored.contains_key(*file)) {
-            Some((file, _)) => Err(FolderError::Gone { uri: self.uri.to_owned(), file: file.clone() }),
-            None => Ok(()),
-        }
+        let listed = || async {
+            let stored = match self.stored().await {
+                Ok(stored) => stored,
+                outcome => return Ok(outcome.map(drop)),
+            };
+            match self.task.files().find(|(file, _)| !stored.contains_key(*file)) {
+                Some((file, _)) => Err(self.gone(file)),
+                None => Ok(Ok(())),
+            }
+        };
+        self.task.retry.run(listed).await?
+    }
+
+    /// The digest of what was just written, which may take its time to appear.
+    async fn read_back(&self, file: &str, key: &str) -> Result<String, FolderError> {
+        let read = || async {
+            match self.bucket.sha256(key).await {
+                Err(BucketError::NotFound { .. }) => Err(self.gone(file)),
+                outcome => Ok(outcome),
+            }
+        };
+        Ok(self.task.retry.run(read).await??)
+    }
+
+    fn gone(&self, file: &str) -> FolderError {
+        FolderError::Gone { uri: self.uri.to_owned(), file: file.to_owned() }
     }
 
     /// What is there, with sizes; anything but the artifact's own files is refused.

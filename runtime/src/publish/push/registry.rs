@@ -26,13 +26,14 @@ pub async fn push(repository: &Reference, task: &Task<'_>) -> Result<Stored, Pub
     let config_file = folder.join("config.json");
     fs::write(&config_file, &packed.config).map_err(PublishError::io(&config_file))?;
     for (path, file) in &packed.files {
-        let blob = Blob { path: &folder.join("files").join(path), sha256: &file.sha256, size: file.size_bytes };
+        let blob =
+            Blob { path: &folder.join("files").join(path), sha256: &file.sha256, size: file.size_bytes };
         push_blob(&registry, blob, path, task.retry).await?;
     }
     let size = packed.config.len() as u64;
     let config = Blob { path: &config_file, sha256: &packed.config_sha256, size };
     push_blob(&registry, config, "the configuration", task.retry).await?;
-    push_manifest(&registry, packed).await?;
+    push_manifest(&registry, packed, task.retry).await?;
     Ok(Stored { uri: repository.at_digest(&packed.sha256).to_string(), sha256: packed.sha256.clone() })
 }
 
@@ -62,18 +63,32 @@ async fn push_blob(
 }
 
 /// Writes the manifest and reads it back.
-async fn push_manifest(registry: &Registry, packed: &Packed) -> Result<(), RegistryError> {
+async fn push_manifest(
+    registry: &Registry,
+    packed: &Packed,
+    retry: RetryPolicy,
+) -> Result<(), RegistryError> {
     registry.push_manifest(&packed.tag(), &packed.manifest).await?;
     // By tag, so that what is compared went through the registry's own index.
-    let stored = registry.manifest(&packed.tag()).await?;
-    if stored != packed.manifest {
-        return Err(RegistryError::DigestMismatch {
-            uri: packed.tag(),
-            what: "the manifest that was just written".to_owned(),
-            expected: packed.sha256.clone(),
-            actual: hex(&Sha256::digest(&stored)),
-        });
+    for name in [packed.tag(), format!("sha256:{}", packed.sha256)] {
+        // As with a blob: one that spreads what it is sent may not have it yet at the place that is asked.
+        let read = || async {
+            match registry.manifest(&name).await {
+                Err(RegistryError::Network(error)) if error.is_unknown() => {
+                    Err(registry.lost("the manifest", true, &error))
+                }
+                outcome => Ok(outcome),
+            }
+        };
+        let stored = retry.run(read).await??;
+        if stored != packed.manifest {
+            return Err(RegistryError::DigestMismatch {
+                uri: name,
+                what: "the manifest that was just written".to_owned(),
+                expected: packed.sha256.clone(),
+                actual: hex(&Sha256::digest(&stored)),
+            });
+        }
     }
-    registry.manifest(&format!("sha256:{}", packed.sha256)).await?;
     Ok(())
 }

@@ -105,7 +105,9 @@ impl Listing {
     fn files(&self) -> impl Iterator<Item = (&String, &u64)> {
         self.objects.iter().filter(|(key, size)| {
             let below = format!("{key}/");
-            let has_more = || self.objects.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below));
+            let has_more = || {
+                self.objects.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))
+            };
             **size > 0 || !(key.ends_with('/') || key.ends_with("_$folder$") || has_more())
         })
     }
@@ -122,10 +124,14 @@ mod tests {
         let rows: String = keys
             .iter()
             .map(|(key, size)| {
-                format!("<Contents><Key>{}</Key><Size>{size}</Size></Contents>", quick_xml::escape::escape(*key))
+                format!(
+                    "<Contents><Key>{}</Key><Size>{size}</Size></Contents>",
+                    quick_xml::escape::escape(*key)
+                )
             })
             .collect();
-        format!("<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{more}{rows}</ListBucketResult>").into()
+        format!("<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{more}{rows}</ListBucketResult>")
+            .into()
     }
 
     fn more(token: &str) -> String {
@@ -147,7 +153,15 @@ mod tests {
 
     #[test]
     fn marks_of_folders_are_no_files_at_any_depth_and_in_any_form() {
-        let keys = [("m/", 0), ("m/a_$folder$", 0), ("m/data", 0), ("m/data/", 0), ("m/data/w", 3), ("m/e", 0), ("m//x", 1)];
+        let keys = [
+            ("m/", 0),
+            ("m/a_$folder$", 0),
+            ("m/data", 0),
+            ("m/data/", 0),
+            ("m/data/w", 3),
+            ("m/e", 0),
+            ("m//x", 1),
+        ];
         let (_, files) = read(10, |_| page(&keys, "<IsTruncated>false</IsTruncated>"));
         let expected = [("m//x", 1), ("m/data/w", 3), ("m/e", 0)].map(|(key, size)| (key.to_owned(), size));
         assert_eq!(files.unwrap(), expected);
@@ -165,7 +179,13 @@ mod tests {
         let (_, files) = read(10, |_| page(&[], "<IsTruncated>true</IsTruncated>"));
         assert!(files.unwrap_err().contains("does not get on"));
         // By the last key, where there is no token.
-        let old = |number| if number == 0 { page(&[("a", 1)], "<IsTruncated>true</IsTruncated>") } else { page(&[("b", 1)], "") };
+        let old = |number| {
+            if number == 0 {
+                page(&[("a", 1)], "<IsTruncated>true</IsTruncated>")
+            } else {
+                page(&[("b", 1)], "")
+            }
+        };
         assert_eq!(read(10, old).1.unwrap().len(), 2);
         // And never further than anybody needs.
         let (count, files) = read(3, |number| page(&[(&number.to_string(), 1)], &more(&number.to_string())));

@@ -80,12 +80,7 @@ impl Signer {
     }
 }
 
-fn url(
-    endpoint: &Url,
-    bucket: &str,
-    key: Option<&str>,
-    query: &[(&str, &str)],
-) -> Result<Url, String> {
+fn url(endpoint: &Url, bucket: &str, key: Option<&str>, query: &[(&str, &str)]) -> Result<Url, String> {
     let mut text = format!("{}/{bucket}", endpoint.as_str().trim_end_matches('/'));
     if let Some(key) = key {
         // A part like that would be taken for a step up or down the path.

@@ -117,8 +117,8 @@ impl Registry {
                 [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty())
             })
             .and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
-        let mut header =
-            header.ok_or_else(|| self.challenge_error(realm, "a token from there (`token` or `access_token`)"))?;
+        let mut header = header
+            .ok_or_else(|| self.challenge_error(realm, "a token from there (`token` or `access_token`)"))?;
         header.set_sensitive(true);
         Ok(Authorization { header, host: self.host.clone(), plain_http: self.plain_http })
     }

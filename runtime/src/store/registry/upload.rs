@@ -102,7 +102,8 @@ impl Registry {
         let response = client::expect_success(answer).await?.response;
         let least = response.headers().get(CHUNK_MIN_LENGTH).and_then(|least| least.to_str().ok());
         let least: u64 = least.and_then(|least| least.trim().parse().ok()).unwrap_or(0);
-        let url = self.place(&response)?.ok_or_else(|| self.upload_error("it names no place to upload to"))?;
+        let url =
+            self.place(&response)?.ok_or_else(|| self.upload_error("it names no place to upload to"))?;
         Ok(Session { url, offset: 0, chunk: self.chunk.max(least), unsure: false })
     }
 

@@ -299,10 +299,8 @@ impl Kept {
             let Some(blob) = blobs.get(&last) else { return reply(404, "") };
             return match asked.first() {
                 0 => reply(200, blob),
-                first => reply(206, &blob[first..]).with(
-                    "content-range",
-                    format!("bytes {first}-{}/{}", blob.len() - 1, blob.len()),
-                ),
+                first => reply(206, &blob[first..])
+                    .with("content-range", format!("bytes {first}-{}/{}", blob.len() - 1, blob.len())),
             };
         }
         let mut manifests = self.manifests.lock().unwrap();
@@ -315,7 +313,11 @@ impl Kept {
     }
 
     fn upload(&self, asked: &Asked, path: &str, number: usize) -> Reply {
-        assert!(asked.path.contains("_state=a%2Fb%3D%3D"), "the query is not as it was given: {}", asked.path);
+        assert!(
+            asked.path.contains("_state=a%2Fb%3D%3D"),
+            "the query is not as it was given: {}",
+            asked.path
+        );
         let mut uploads = self.uploads.lock().unwrap();
         let Some(upload) = uploads.get_mut(&number) else { return reply(404, "") };
         if asked.method == "PATCH" {
