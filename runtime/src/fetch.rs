@@ -79,7 +79,7 @@ pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchRe
     }
     let mut staging = Staging::beside(Path::new(&config.destination), config.max_bytes, &shown(&config.uri))?
         .blind(config.kind == FetchKind::Artifact);
-    let sha256 = fill(&validated, options, &mut staging).await?;
+    let sha256 = Box::pin(fill(&validated, options, &mut staging)).await?;
     if let Some(expected) = validated.expected.filter(|expected| *expected != sha256) {
         return Err(FetchError::DigestMismatch {
             uri: shown(&config.uri),
@@ -193,7 +193,7 @@ async fn fill(
                 kind: config.kind,
                 expected: *expected,
             };
-            return oci::fetch(wanted, access, staging).await;
+            return Box::pin(oci::fetch(wanted, access, staging)).await;
         }
         Source::S3 { bucket, key, all } => {
             let objects = s3::Objects { bucket, key, all: *all, uri: &uri, pinned: expected.is_some() };

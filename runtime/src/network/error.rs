@@ -205,12 +205,13 @@ impl NetworkError {
         if cause.contains("certificate") {
             return Self::Certificate { url, cause };
         }
-        let cause = match url.starts_with("https") && speaks_plain_http(&cause) {
-            true => format!(
+        let cause = if url.starts_with("https") && speaks_plain_http(&cause) {
+            format!(
                 "{cause}: what answers there does not speak TLS; if it is to be spoken to by plain HTTP, say so \
                  (`plainHttp: \"true\"` in the Secret, the chart's `store.plainHttp`, or http:// in the address)"
-            ),
-            false => cause,
+            )
+        } else {
+            cause
         };
         if cut_off { Self::Interrupted { url, cause } } else { Self::Unreachable { url, cause } }
     }

@@ -202,7 +202,9 @@ impl Bucket {
             let query = [("partNumber", number.as_str()), ("uploadId", upload)];
             let tag = self.put_part(key, &query, &content).await?;
             let tag = quick_xml::escape::escape(&tag);
-            list.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>"));
+            for text in ["<Part><PartNumber>", &number, "</PartNumber><ETag>", &tag, "</ETag></Part>"] {
+                list.push_str(text);
+            }
         }
         list.push_str("</CompleteMultipartUpload>");
         let answer = self.ask(Method::POST, Some(key), &[("uploadId", upload)], &list.into()).await?;

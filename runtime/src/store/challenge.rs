@@ -51,18 +51,15 @@ fn split(header: &str) -> Vec<(String, BTreeMap<String, String>)> {
             return challenges;
         }
         let value = after.trim_start_matches([' ', '\t']);
-        match value.strip_prefix('=') {
-            Some(value) => {
-                let (value, tail) = parameter(value.trim_start_matches([' ', '\t']));
-                if let Some((_, parameters)) = challenges.last_mut() {
-                    parameters.entry(word.to_ascii_lowercase()).or_insert(value);
-                }
-                rest = tail;
+        if let Some(value) = value.strip_prefix('=') {
+            let (value, tail) = parameter(value.trim_start_matches([' ', '\t']));
+            if let Some((_, parameters)) = challenges.last_mut() {
+                parameters.entry(word.to_ascii_lowercase()).or_insert(value);
             }
-            None => {
-                challenges.push((word.to_ascii_lowercase(), BTreeMap::new()));
-                rest = after;
-            }
+            rest = tail;
+        } else {
+            challenges.push((word.to_ascii_lowercase(), BTreeMap::new()));
+            rest = after;
         }
     }
 }

@@ -87,10 +87,9 @@ impl RegistryError {
             Self::Credentials(error) => error.reason(),
             Self::DigestMismatch { .. } => "DigestMismatch",
             Self::BlobLost { sent: true, .. } => "StoreFailed",
-            Self::BlobLost { .. } => "StoreRefused",
             Self::InvalidManifest { .. } => "InvalidArtifact",
             Self::Challenge { .. } => "Unauthorized",
-            Self::Upload { .. } => "StoreRefused",
+            Self::BlobLost { .. } | Self::Upload { .. } => "StoreRefused",
             Self::Io { .. } => "DiskFailed",
         }
     }

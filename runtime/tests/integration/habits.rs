@@ -41,23 +41,22 @@ fn all(store: &Store, name: &str) -> Vec<Volume> {
 }
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|number| (number % 251) as u8).collect()
+    (0..=250_u8).cycle().take(count).collect()
 }
 
 #[tokio::test]
 async fn a_part_an_answer_without_content_and_compressed_bytes_are_never_the_file() {
-    let part = || reply(206, "x,y\n").with("content-range", "bytes 0-3/99");
-    let cases: [(fn() -> Reply, &str, bool); 7] = [
-        (|| reply(206, "x,y\n").with("content-range", "bytes 0-3/99"), "a part of the file", false),
-        (|| reply(206, "x,y\n"), "a part of the file", false),
-        (|| reply(202, "soon"), "soon", true),
-        (|| reply(204, ""), "204", false),
-        (|| reply(205, "x"), "205", false),
-        (|| reply(200, "x").with("content-encoding", "gzip"), "Content-Encoding: gzip", false),
-        (|| reply(200, "x").with("content-encoding", "br, gzip"), "br, gzip", false),
+    let cases = [
+        (reply(206, "x,y\n").with("content-range", "bytes 0-3/99"), "a part of the file", false),
+        (reply(206, "x,y\n"), "a part of the file", false),
+        (reply(202, "soon"), "soon", true),
+        (reply(204, ""), "204", false),
+        (reply(205, "x"), "205", false),
+        (reply(200, "x").with("content-encoding", "gzip"), "Content-Encoding: gzip", false),
+        (reply(200, "x").with("content-encoding", "br, gzip"), "br, gzip", false),
     ];
     for (answer, word, may_pass) in cases {
-        let store = Store::start(move |_| answer());
+        let store = Store::start(move |_| answer.clone());
         for volume in all(&store, "d.csv") {
             let error = volume.refusal().await;
             assert!(error.to_string().contains(word), "{word}: {error}");
@@ -65,7 +64,6 @@ async fn a_part_an_answer_without_content_and_compressed_bytes_are_never_the_fil
         }
         assert!(store.seen().iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
     }
-    assert_eq!(part().status, 206);
     // An archive by its own name is the file itself, however its server calls it.
     let store = Store::start(|_| reply(200, "zip").with("content-encoding", "x-gzip"));
     let mut volume = web(&store, "/d.csv.gz");
@@ -197,13 +195,11 @@ async fn an_answer_without_a_length_is_read_to_its_end() {
 
 /// A bucket's list, in one page.
 fn list(keys: &[&str]) -> Reply {
-    let rows: String = keys
-        .iter()
-        .map(|key| {
-            let size = if key.ends_with('/') { 0 } else { key.len() };
-            format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>")
-        })
-        .collect();
+    let row = |key: &&str| {
+        let size = if key.ends_with('/') { 0 } else { key.len() };
+        format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>")
+    };
+    let rows = keys.iter().map(row).collect::<Vec<_>>().concat();
     reply(200, format!("<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"))
 }
 

@@ -46,7 +46,7 @@ struct Pushed {
 impl Pushed {
     fn new<'a>(host: &str, size: usize, change: impl FnOnce(&mut Access<'a>)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let bytes: Vec<u8> = (0..size).map(|number| (number % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250_u8).cycle().take(size).collect();
         let path = folder.path().join("blob");
         fs::write(&path, &bytes).unwrap();
         let mut access = Access {

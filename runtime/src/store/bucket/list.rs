@@ -121,15 +121,10 @@ mod tests {
     use super::*;
 
     fn page(keys: &[(&str, u64)], more: &str) -> Vec<u8> {
-        let rows: String = keys
-            .iter()
-            .map(|(key, size)| {
-                format!(
-                    "<Contents><Key>{}</Key><Size>{size}</Size></Contents>",
-                    quick_xml::escape::escape(*key)
-                )
-            })
-            .collect();
+        let row = |(key, size): &(&str, u64)| {
+            format!("<Contents><Key>{}</Key><Size>{size}</Size></Contents>", quick_xml::escape::escape(*key))
+        };
+        let rows = keys.iter().map(row).collect::<Vec<_>>().concat();
         format!("<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{more}{rows}</ListBucketResult>")
             .into()
     }

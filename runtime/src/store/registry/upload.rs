@@ -126,7 +126,7 @@ impl Registry {
                     return Ok(Step::Anew);
                 }
                 tracing::warn!(%error, "the registry does not go on with an upload, which begins anew");
-                let lost = self.forgotten(&upload.url);
+                let lost = forgotten(&upload.url);
                 upload.unsure = true;
                 return Err(lost.into());
             }
@@ -224,12 +224,12 @@ impl Registry {
         tracing::info!(%why, "the registry knows no parts of blobs, which are sent whole");
         self.whole_only.store(true, Ordering::Relaxed);
     }
+}
 
-    fn forgotten(&self, url: &Url) -> NetworkError {
-        NetworkError::Interrupted {
-            url: crate::network::redacted(url),
-            cause: "the registry has forgotten the upload".to_owned(),
-        }
+fn forgotten(url: &Url) -> NetworkError {
+    NetworkError::Interrupted {
+        url: crate::network::redacted(url),
+        cause: "the registry has forgotten the upload".to_owned(),
     }
 }
 

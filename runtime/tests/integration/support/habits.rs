@@ -88,7 +88,7 @@ pub enum Pace {
     /// At once.
     Full,
     /// So many bytes a second.
-    Rate(usize),
+    Rate(u32),
     /// So many bytes, and then the connection ends.
     Cut(usize),
     /// Nothing; the answer comes before.
@@ -194,7 +194,7 @@ async fn serve(
         stream.read_exact(&mut piece).await.ok()?;
         asked.body.extend(piece);
         if let Pace::Rate(rate) = pace {
-            let due = started + Duration::from_secs_f64(asked.body.len() as f64 / rate as f64);
+            let due = started + Duration::from_secs(asked.body.len() as u64) / rate;
             tokio::time::sleep_until(due.into()).await;
         }
     }
@@ -209,10 +209,10 @@ async fn serve(
     tokio::time::sleep(after).await;
     let mut text = format!("HTTP/1.1 {status} Some\r\nconnection: close\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text += &[&name, ": ", &value, "\r\n"].concat();
     }
     if !no_length && status != 204 {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
+        text += &["content-length: ", &body.len().to_string(), "\r\n"].concat();
     }
     text.push_str("\r\n");
     stream.write_all(text.as_bytes()).await.ok()?;
