@@ -56,6 +56,13 @@ pub struct RunArguments {
     /// Let imports connect to addresses in private ranges (a store or source inside the cluster or the company).
     #[arg(long, env = "MODELWRIGHT_ALLOW_PRIVATE_NETWORKS")]
     pub allow_private_networks: bool,
+    /// Seconds that imports, trainings and their artifacts wait for the next piece of a request to be taken by a server, and
+    /// for its answer to begin; without it, 300.
+    #[arg(long, env = "MODELWRIGHT_ANSWER_SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400))]
+    pub answer_seconds: Option<u32>,
+    /// Seconds that they wait for the next piece of an answer; without it, 60.
+    #[arg(long, env = "MODELWRIGHT_READ_SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400))]
+    pub read_seconds: Option<u32>,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "MODELWRIGHT_ADMIN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub admin_address: SocketAddr,

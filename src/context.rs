@@ -18,7 +18,7 @@ use kube::{
     client::{ClientBuilder, retry::RetryPolicy},
     runtime::watcher,
 };
-use modelwright_contract::serving::ExecutionProvider;
+use modelwright_contract::{fetch::Waits, serving::ExecutionProvider};
 use serde::{Serialize, de::DeserializeOwned};
 use tower::{buffer::BufferLayer, retry::RetryLayer};
 
@@ -63,6 +63,8 @@ pub struct Settings {
     pub store_plain_http: bool,
     /// Whether imports may connect to private addresses.
     pub allow_private_networks: bool,
+    /// How long imports and trainings wait for servers, where the usual times are too short.
+    pub waits: Waits,
     /// DNS domain of the cluster.
     pub cluster_domain: String,
 }
@@ -84,6 +86,7 @@ impl From<&RunArguments> for Settings {
             store_uri: arguments.store_uri.clone(),
             store_plain_http: arguments.store_plain_http,
             allow_private_networks: arguments.allow_private_networks,
+            waits: Waits { answer_seconds: arguments.answer_seconds, read_seconds: arguments.read_seconds },
             cluster_domain: arguments.cluster_domain.clone(),
         }
     }

@@ -10,7 +10,7 @@ mod error;
 mod fit;
 pub mod integers;
 mod metadata;
-mod pack;
+pub(crate) mod pack;
 pub mod prove;
 pub mod prover;
 mod push;
@@ -34,7 +34,7 @@ pub use error::{PublishError, Refusal};
 pub use push::FolderError;
 
 use self::{metadata::Quality, prove::Question, push::Destination, training::Training};
-use crate::{network::Timeouts, onnx, rows};
+use crate::{network::Timeouts, onnx, rows, store::DEFAULT_CHUNK};
 
 /// What the operator does not set.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub struct PublishOptions {
     pub claim_directory: PathBuf,
     /// How long to wait for an answer of the store.
     pub timeouts: Timeouts,
+    /// Larger files are sent to a registry in parts of this size.
+    pub chunk: u64,
     /// The program that has the subcommand `prove`.
     pub program: PathBuf,
     /// For how long the model may load and run.
@@ -58,6 +60,7 @@ impl PublishOptions {
             allow_loopback: false,
             claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
             timeouts: Timeouts::default(),
+            chunk: DEFAULT_CHUNK,
             program,
             prove_limit: Duration::from_mins(10),
         }
@@ -66,6 +69,7 @@ impl PublishOptions {
 
 /// Publishes what the config says.
 pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
+    let options = &PublishOptions { timeouts: options.timeouts.with(config.waits), ..options.clone() };
     let destination = Destination::parse(config)?;
     let directory = Path::new(&config.directory);
     let training =

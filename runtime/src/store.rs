@@ -13,4 +13,4 @@ mod registry;
 pub use bucket::{Bucket, BucketAccess, BucketError};
 pub use error::RegistryError;
 pub use reference::{Reference, is_sha256};
-pub use registry::{Access, Registry};
+pub use registry::{Access, DEFAULT_CHUNK, Registry};

@@ -35,6 +35,7 @@ pub fn settings() -> Settings {
         store_uri: "oci://store.example:5000/modelwright".into(),
         store_plain_http: true,
         allow_private_networks: false,
+        waits: modelwright_contract::fetch::Waits::default(),
         cluster_domain: "cluster.local".into(),
     }
 }

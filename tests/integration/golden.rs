@@ -12,7 +12,7 @@ use modelwright::{
     },
 };
 use modelwright_contract::{
-    fetch::{FetchConfig, FetchKind},
+    fetch::{FetchConfig, FetchKind, Waits},
     names,
     publish::PublishConfig,
     training::OUTPUT_DIRECTORY,
@@ -103,6 +103,22 @@ fn the_containers_of_a_run_are_told_what_the_contract_has_committed() {
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&told), read(&committed), "{file}");
     }
+}
+
+#[test]
+fn how_long_servers_are_waited_for_is_told_to_what_reads_and_writes_if_the_operator_is() {
+    let model = validate_model(&input("model-s3-credentials")).unwrap();
+    let waits = Waits { answer_seconds: Some(900), read_seconds: None };
+    let told = |waits| {
+        let pod =
+            build_job(&model, &Settings { waits, ..settings() }, false).spec.unwrap().template.spec.unwrap();
+        let told = |container: &Container| container.env.as_ref().unwrap()[0].value.clone().unwrap();
+        let fetch: FetchConfig = serde_json::from_str(&told(&pod.init_containers.unwrap()[0])).unwrap();
+        let publish: PublishConfig = serde_json::from_str(&told(&pod.containers[0])).unwrap();
+        (fetch.waits, publish.waits)
+    };
+    assert_eq!(told(waits), (waits, waits));
+    assert_eq!(told(Waits::default()), (Waits::default(), Waits::default()));
 }
 
 #[test]

@@ -35,6 +35,28 @@ pub struct FetchConfig {
     /// With [`FetchKind::Data`]: what is written to [`crate::training::RUN_FILE`] for `train`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Box<RunConfig>>,
+    /// How long to wait for servers, where the usual times are too short.
+    #[serde(default, skip_serializing_if = "Waits::are_usual")]
+    pub waits: Waits,
+}
+
+/// How long to wait for a server that may be slow. None of it bounds a whole transfer: one that moves goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Waits {
+    /// Seconds for the next piece of a request to be taken, and for its answer to begin; 300 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_seconds: Option<u32>,
+    /// Seconds for the next piece of an answer; 60 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_seconds: Option<u32>,
+}
+
+impl Waits {
+    /// Whether nothing is said.
+    pub fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is fetched.

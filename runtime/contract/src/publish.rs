@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::training::Judgement;
+use crate::{fetch::Waits, training::Judgement};
 
 /// Prove a fetched or trained model by real inference, then store it as an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct PublishConfig {
     /// Integer inputs of which some values may end the process by a signal: they are not tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerate_crash_inputs: Vec<String>,
+    /// How long to wait for the store, where the usual times are too short.
+    #[serde(default, skip_serializing_if = "Waits::are_usual")]
+    pub waits: Waits,
 }
 
 /// The artifact store.

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use modelwright_contract::fetch::FetchKind;
 
 use crate::{
-    network::{NetworkError, credentials::CredentialsError},
+    network::{Failure, NetworkError, credentials::CredentialsError},
     store::{BucketError, RegistryError},
 };
 
@@ -82,6 +82,16 @@ pub enum FetchError {
         path: String,
         /// Which rule it breaks.
         why: &'static str,
+    },
+    /// A file that is something else, as can be seen.
+    #[error("{uri} does not hold what was asked for in `{path}`: {why}")]
+    NoFile {
+        /// What was fetched.
+        uri: String,
+        /// Which file.
+        path: String,
+        /// What it is, and what to do.
+        why: String,
     },
     /// No model in it.
     #[error("{uri} holds no ONNX model: {why}")]
@@ -185,6 +195,7 @@ impl FetchError {
             Self::TooLarge { .. } => "TooLarge",
             Self::TooManyFiles { .. } => "TooManyFiles",
             Self::UnsafePath { .. } => "UnsafePath",
+            Self::NoFile { .. } => "NoContent",
             Self::NoModel { .. } => "NoModel",
             Self::NoData { .. } => "NoData",
             Self::SeveralModels { .. } => "SeveralModels",
@@ -220,16 +231,27 @@ impl FetchError {
     }
 
     /// An object store without anything at an address.
-    pub(super) fn not_in_store(uri: &str, host: &str) -> Self {
+    pub(super) fn not_in_store(uri: &str, place: &str) -> Self {
+        let escaped = if uri.contains('%') {
+            "; a key is taken as it is written, so write a space as a space"
+        } else {
+            ""
+        };
         Self::NotFound {
             uri: uri.to_owned(),
-            hint: format!(" (asked at {host}; a prefix wants a trailing `/`)"),
+            hint: format!(" (asked at {place}; a prefix wants a trailing `/`{escaped})"),
         }
     }
 
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+}
+
+impl Failure for FetchError {
+    fn may_pass(&self) -> bool {
+        self.is_transient()
     }
 }
 

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::network::{
     address::AddressPolicy,
-    client::{self, Client},
+    client::Client,
     credentials::{CredentialsError, Secret},
+    download::Download,
     host::HostPort,
 };
 
@@ -24,6 +25,8 @@ pub struct File<'a> {
     pub url: &'a Url,
     /// Its name here.
     pub name: &'a str,
+    /// Whether its digest is checked.
+    pub pinned: bool,
 }
 
 /// The name that a file has at its source: the last segment of the path, if that can be a file's name.
@@ -56,7 +59,7 @@ fn decoded(segment: &str) -> Option<String> {
 
 /// Fetches the file.
 pub async fn fetch(
-    File { url, name }: File<'_>,
+    File { url, name, pinned }: File<'_>,
     secret: Option<&Secret>,
     policy: AddressPolicy,
     options: &FetchOptions,
@@ -79,20 +82,10 @@ pub async fn fetch(
         }
         _ => None,
     };
-    let staging = tokio::sync::Mutex::new(staging);
-    options
-        .retry
-        .run(
-            || async {
-                let response = client.get(url, &HeaderMap::new(), authorization.as_ref()).await?;
-                let response = client::expect_success(response).await?;
-                let announced = response.content_length();
-                staging.lock().await.write(name, announced, client::Body::of(response)).await?;
-                Ok(())
-            },
-            FetchError::is_transient,
-        )
-        .await
+    let open = async |headers: HeaderMap| client.get(url, &headers, authorization.as_ref()).await;
+    let download = Download::new(open, name, options.retry).pinned(pinned);
+    staging.write(name, None, download.pieces()).await?;
+    Ok(())
 }
 
 #[cfg(test)]

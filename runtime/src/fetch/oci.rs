@@ -6,15 +6,14 @@ use modelwright_contract::fetch::FetchKind;
 use sha2::{Digest, Sha256};
 
 use super::{
-    FetchOptions,
     error::FetchError,
     staging::{MAX_FILES, Staging},
 };
 use crate::{
-    network::{client::Body, hex},
+    network::hex,
     store::{
         Access, Reference, Registry, RegistryError,
-        manifest::{Descriptor, Manifest},
+        manifest::{self, Descriptor, Manifest},
     },
 };
 
@@ -28,43 +27,37 @@ pub struct Wanted<'a> {
     pub expected: Option<&'a str>,
 }
 
-/// Fetches every layer that names a file; gives the manifest's digest, which was compared with `expected` before the
-/// first layer.
+/// Fetches every layer that names a file; gives the digest of what the address names, which was compared with `expected`
+/// before the first layer.
 pub async fn fetch(
     Wanted { reference, kind, expected }: Wanted<'_>,
     access: Access<'_>,
-    options: &FetchOptions,
     staging: &mut Staging,
 ) -> Result<String, FetchError> {
     let uri = reference.to_string();
     let registry = Registry::new(reference.clone(), access)?;
-    let name = reference.manifest_name();
-    let read = || async { Ok::<_, FetchError>(registry.manifest(&name).await?) };
-    let bytes = options.retry.run(read, FetchError::is_transient).await?;
+    let mut bytes = registry.manifest(&reference.manifest_name()).await?;
     let digest = hex(&Sha256::digest(&bytes));
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
         return Err(FetchError::DigestMismatch { uri, expected: expected.to_owned(), actual: digest });
+    }
+    if let Some(only) = manifest::only_of_index(&bytes, &uri)? {
+        bytes = registry.manifest(&only).await?;
     }
     let layers = named_layers(&bytes, kind, &uri)?;
     let total = layers.iter().fold(0_u64, |sum, (_, layer)| sum.saturating_add(layer.size));
     staging.expect_bytes(total)?;
     for (path, layer) in &layers {
-        let staging = tokio::sync::Mutex::new(&mut *staging);
-        let attempt = || async {
-            let response = registry.blob(&layer.digest).await?;
-            let body = Body::of(response).map_err(FetchError::from);
-            let written = staging.lock().await.write(path, Some(layer.size), Box::pin(body)).await?;
-            if Some(written.sha256.as_str()) != layer.sha256() || written.size != layer.size {
-                return Err(FetchError::Registry(RegistryError::DigestMismatch {
-                    uri: uri.clone(),
-                    what: format!("the layer {path}"),
-                    expected: format!("{} with {} bytes", layer.digest, layer.size),
-                    actual: format!("{} with {} bytes", written.sha256, written.size),
-                }));
-            }
-            Ok(())
-        };
-        options.retry.run(attempt, FetchError::is_transient).await?;
+        let pieces = registry.blob(&layer.digest, path).pieces().map_err(FetchError::from);
+        let written = staging.write(path, Some(layer.size), pieces).await?;
+        if Some(written.sha256.as_str()) != layer.sha256() || written.size != layer.size {
+            return Err(FetchError::Registry(RegistryError::DigestMismatch {
+                uri: uri.clone(),
+                what: format!("the layer {path}"),
+                expected: format!("{} with {} bytes", layer.digest, layer.size),
+                actual: format!("{} with {} bytes", written.sha256, written.size),
+            }));
+        }
     }
     Ok(digest)
 }
@@ -72,9 +65,8 @@ pub async fn fetch(
 /// The layers that are files, by path. Archives are left out: nothing is unpacked.
 fn named_layers(bytes: &[u8], kind: FetchKind, uri: &str) -> Result<Vec<(String, Descriptor)>, FetchError> {
     let invalid = |why: String| RegistryError::InvalidManifest { uri: uri.to_owned(), why };
-    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| {
-        invalid(format!("its manifest cannot be read ({error}); an image index is none either"))
-    })?;
+    let manifest: Manifest = serde_json::from_slice(bytes)
+        .map_err(|error| invalid(format!("its manifest cannot be read ({error})")))?;
     if manifest.layers.len() > MAX_FILES {
         return Err(FetchError::TooManyFiles { uri: uri.to_owned(), limit: MAX_FILES });
     }

@@ -8,10 +8,9 @@ use super::{
 };
 use crate::{
     network::{address::AddressPolicy, credentials::Secret},
-    store::{Bucket, BucketAccess, BucketError},
+    store::{Bucket, BucketAccess},
 };
-use futures::StreamExt;
-use object_store::path::Path;
+use futures::TryStreamExt;
 
 /// What to fetch.
 pub struct Objects<'a> {
@@ -23,6 +22,8 @@ pub struct Objects<'a> {
     pub all: bool,
     /// For messages.
     pub uri: &'a str,
+    /// Whether the digest is checked.
+    pub pinned: bool,
 }
 
 /// Fetches one object (under the last part of its key) or every object below a prefix.
@@ -33,51 +34,35 @@ pub async fn fetch(
     options: &FetchOptions,
     staging: &mut Staging,
 ) -> Result<(), FetchError> {
-    let Objects { bucket, key, all, uri } = objects;
-    let access = BucketAccess { secret, policy, timeouts: options.timeouts };
+    let Objects { bucket, key, all, uri, pinned } = objects;
+    let access = BucketAccess { secret, policy, timeouts: options.timeouts, retry: options.retry };
     let bucket = Bucket::open(bucket, uri, access)?;
-    let path = bucket.key(key)?;
     if !all {
         let name = key.rsplit('/').next().unwrap_or(key);
-        return copy(&bucket, &path, name, uri, options, staging).await;
+        let pieces = bucket.get(key, pinned).pieces().map_err(FetchError::from);
+        staging.write(name, None, pieces).await?;
+        return Ok(());
     }
-    let listing = || bucket.list(&path, MAX_FILES);
-    let keys = options.retry.run(listing, BucketError::is_transient).await?;
+    let prefix = if key.is_empty() { String::new() } else { format!("{key}/") };
+    let keys = bucket.list(&prefix, MAX_FILES).await?;
     if keys.len() > MAX_FILES {
         return Err(FetchError::TooManyFiles { uri: uri.to_owned(), limit: MAX_FILES });
     }
     if keys.is_empty() {
-        return Err(FetchError::not_in_store(uri, bucket.host()));
+        return Err(FetchError::not_in_store(uri, bucket.place()));
     }
     let total = keys.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
     staging.expect_bytes(total)?;
-    for (key, _) in keys {
-        let name = key
-            .prefix_match(&path)
-            .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"));
-        copy(&bucket, &key, &name.unwrap_or_default(), uri, options, staging).await?;
-    }
-    Ok(())
-}
-
-async fn copy(
-    bucket: &Bucket,
-    key: &Path,
-    name: &str,
-    uri: &str,
-    options: &FetchOptions,
-    staging: &mut Staging,
-) -> Result<(), FetchError> {
-    let staging = tokio::sync::Mutex::new(staging);
-    let attempt = || async {
-        let (size, content) = bucket.get(key).await?;
-        let content = content.map(|chunk| chunk.map_err(FetchError::from));
-        let written = staging.lock().await.write(name, Some(size), content).await?;
+    for (key, size) in keys {
+        // Consoles show an empty part as one more folder; a path has none.
+        let relative = key.strip_prefix(&prefix).unwrap_or(&key);
+        let name = relative.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        let pieces = bucket.get(&key, pinned).pieces().map_err(FetchError::from);
+        let written = staging.write(&name, Some(size), pieces).await?;
         if written.size != size {
-            let why = format!("the object has {} bytes, and {size} were announced", written.size);
+            let why = format!("the object {key} has {} bytes, and {size} were announced", written.size);
             return Err(FetchError::ObjectStore { uri: uri.to_owned(), why });
         }
-        Ok(())
-    };
-    options.retry.run(attempt, FetchError::is_transient).await
+    }
+    Ok(())
 }

@@ -38,8 +38,13 @@ impl Source {
     /// Reads a URI.
     pub fn parse(uri: &str) -> Result<Self, FetchError> {
         let invalid = |why: &str| FetchError::InvalidUri { uri: shown(uri), why: why.to_owned() };
-        if uri.len() > MAX_URI_BYTES || uri.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(invalid("expected at most 2048 characters without spaces"));
+        // Keys and file names may have spaces, which are written as they are; addresses of the web may not.
+        let may_have_spaces = uri.starts_with("s3://") || uri.starts_with("pvc://");
+        let wrong = |c: char| c.is_control() || (c.is_whitespace() && !(may_have_spaces && c == ' '));
+        if uri.len() > MAX_URI_BYTES || uri.chars().any(wrong) {
+            return Err(invalid(
+                "expected at most 2048 characters without spaces (in a web address, %20 is one)",
+            ));
         }
         let (scheme, rest) = uri
             .split_once("://")
@@ -54,8 +59,11 @@ impl Source {
                     ));
                 }
                 let all = key.is_empty() || key.ends_with('/');
-                let key =
-                    checked_path(key).ok_or_else(|| invalid("its key has an empty, `.` or `..` part"))?;
+                // Two slashes in a row are as good a key as one.
+                if key == "/" || key.split('/').any(|part| matches!(part, "." | "..")) {
+                    return Err(invalid("its key is `/`, or has a `.` or `..` part"));
+                }
+                let key = key.strip_suffix('/').unwrap_or(key).to_owned();
                 Ok(Self::S3 { bucket: bucket.to_owned(), key, all })
             }
             "http" | "https" => {
@@ -130,6 +138,10 @@ mod tests {
             Source::S3 { bucket: "models".into(), key: "a/b.onnx".into(), all: false }
         );
         assert_eq!(
+            Source::parse("s3://models/my models//net 1.onnx").unwrap(),
+            Source::S3 { bucket: "models".into(), key: "my models//net 1.onnx".into(), all: false }
+        );
+        assert_eq!(
             Source::parse("pvc://claim/a/b.onnx").unwrap(),
             Source::Claim { path: "a/b.onnx".into(), all: false }
         );
@@ -147,7 +159,8 @@ mod tests {
             "s3://",
             "s3://UPPER/x",
             "s3://bucket/../x",
-            "s3://bucket//x",
+            "s3:// bucket/x",
+            "s3://bucket/x\n",
             "https://",
             "https://user:secret@host/x",
             "oci://",

@@ -7,15 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use modelwright_contract::artifact::digest_line;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-use super::error::FetchError;
-use crate::network::hex;
+use super::{error::FetchError, look};
+use crate::network::{download::Piece, hex};
 
 /// Most files of one source.
 pub const MAX_FILES: usize = 1000;
@@ -35,6 +34,8 @@ pub struct Staging {
     folder: TempDir,
     destination: PathBuf,
     max_bytes: u64,
+    /// Whether files are looked at: what is no file of a model or of data is told for what it is.
+    looks: bool,
     files: BTreeMap<String, Written>,
 }
 
@@ -54,8 +55,16 @@ impl Staging {
             folder,
             destination: destination.to_owned(),
             max_bytes,
+            looks: true,
             files: BTreeMap::new(),
         })
+    }
+
+    /// The same for files that are proven by a digest of ours, whatever they look like.
+    #[must_use]
+    pub fn blind(mut self, blind: bool) -> Self {
+        self.looks = !blind;
+        self
     }
 
     /// Refuses more bytes than fit, when a server says beforehand how many there are.
@@ -65,11 +74,11 @@ impl Staging {
     }
 
     /// Writes one file. A file that breaks off is removed, so that it can be tried again.
-    pub async fn write<E>(
+    pub async fn write<P: Into<Piece>, E>(
         &mut self,
         path: &str,
         announced: Option<u64>,
-        content: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        content: impl Stream<Item = Result<P, E>>,
     ) -> Result<Written, FetchError>
     where
         FetchError: From<E>,
@@ -82,7 +91,7 @@ impl Staging {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(FetchError::io(parent))?;
         }
-        match self.copy(&target, content).await {
+        match self.copy(&relative, &target, content).await {
             Ok(written) => {
                 self.files.insert(relative, written.clone());
                 Ok(written)
@@ -95,29 +104,48 @@ impl Staging {
         }
     }
 
-    async fn copy<E>(
+    async fn copy<P: Into<Piece>, E>(
         &self,
+        path: &str,
         target: &Path,
-        mut content: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        content: impl Stream<Item = Result<P, E>>,
     ) -> Result<Written, FetchError>
     where
         FetchError: From<E>,
     {
+        let mut content = std::pin::pin!(content);
         let room = self.max_bytes.saturating_sub(self.size());
         let mut file = tokio::fs::File::create_new(target).await.map_err(FetchError::io(target))?;
         let mut hash = Sha256::new();
         let mut size = 0_u64;
-        while let Some(chunk) = content.next().await {
-            let chunk = chunk?;
+        let mut first = look::First::default();
+        while let Some(piece) = content.next().await {
+            let chunk = match piece?.into() {
+                Piece::Bytes(chunk) => chunk,
+                Piece::Start(announced) => {
+                    self.expect_bytes(announced.unwrap_or_default())?;
+                    file.flush().await.map_err(FetchError::io(target))?;
+                    file.set_len(0).await.map_err(FetchError::io(target))?;
+                    file.rewind().await.map_err(FetchError::io(target))?;
+                    (hash, size, first) = (Sha256::new(), 0, look::First::default());
+                    continue;
+                }
+            };
             size = size.saturating_add(chunk.len() as u64);
             if size > room {
                 return Err(self.too_large(format!("more than {} bytes", self.max_bytes)));
             }
+            first.add(&chunk);
             hash.update(&chunk);
             file.write_all(&chunk).await.map_err(FetchError::io(target))?;
         }
         file.flush().await.map_err(FetchError::io(target))?;
-        Ok(Written { sha256: hex(&hash.finalize()), size })
+        match first.refuse(path) {
+            Some(why) if self.looks => {
+                Err(FetchError::NoFile { uri: self.uri.clone(), path: path.to_owned(), why })
+            }
+            _ => Ok(Written { sha256: hex(&hash.finalize()), size }),
+        }
     }
 
     /// Checks a name and that there is room for one more file.
@@ -248,6 +276,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::path::Component;
 
+    use bytes::Bytes;
     use futures::stream;
     use proptest::prelude::*;
 

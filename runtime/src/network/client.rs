@@ -5,23 +5,28 @@
 use std::{
     net::IpAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::{
     Certificate, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, HeaderMap, LOCATION},
+    header::{AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
 };
+use tokio::time::Sleep;
 use url::{Host, Url};
 
 use super::{
     NetworkError, Timeouts,
     address::{AddressPolicy, GuardedResolver},
     credentials::Authorization,
-    error::redacted,
+    error::{Refusal, redacted},
     host::HostPort,
+    payload::Payload,
+    time::{Late, Sending},
 };
 
 /// Most redirects that are followed.
@@ -34,6 +39,17 @@ const MAX_ERROR_BYTES: usize = 4096;
 pub struct Client {
     http: reqwest::Client,
     policy: AddressPolicy,
+    timeouts: Timeouts,
+}
+
+/// An answer, and what it answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// The method of the request.
+    pub method: Method,
+    /// Status, headers and body.
+    pub response: Response,
+    timeouts: Timeouts,
 }
 
 impl Client {
@@ -59,7 +75,8 @@ impl Client {
                 .referer(false)
                 .no_proxy()
                 .connect_timeout(timeouts.connect)
-                .read_timeout(timeouts.read)
+                // The kernel's own patience with a peer that takes nothing, no shorter than ours.
+                .tcp_user_timeout(timeouts.answer.max(timeouts.read))
                 .user_agent(concat!("modelwright/", env!("CARGO_PKG_VERSION")))
         };
         // A machine without any system certificates can still speak plain HTTP, and TLS by the extra ones.
@@ -68,13 +85,7 @@ impl Client {
             .build()
             .or_else(|_| builder().tls_certs_only(extra).build())
             .map_err(certificates)?;
-        Ok(Self { http, policy })
-    }
-
-    /// The client beneath, which resolves by the same guard and follows no redirect. It does not check literal
-    /// addresses: call [`Self::check`] with every URL first.
-    pub fn guarded(&self) -> &reqwest::Client {
-        &self.http
+        Ok(Self { http, policy, timeouts })
     }
 
     /// Refuses a URL whose host is an address that may not be connected to; names are checked when they are resolved.
@@ -90,10 +101,23 @@ impl Client {
     }
 
     /// Sends one request, as it is, following nothing.
-    pub async fn send(&self, request: Request) -> Result<Response, NetworkError> {
-        let url = request.url().clone();
+    pub async fn send(&self, mut request: Request, payload: &Payload) -> Result<Answer, NetworkError> {
+        let (url, method) = (request.url().clone(), request.method().clone());
         self.check(&url)?;
-        self.http.execute(request).await.map_err(|error| NetworkError::from_reqwest(&url, error))
+        let sending = Arc::new(Sending::start(payload.length() > 0));
+        if payload.length() > 0 {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(payload.length()));
+            *request.body_mut() = Some(reqwest::Body::wrap_stream(payload.stream(sending.clone())));
+        } else if matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let response = tokio::select! {
+            outcome = self.http.execute(request) => {
+                outcome.map_err(|error| NetworkError::from_reqwest(&url, error))?
+            }
+            late = sending.late(self.timeouts) => return Err(NetworkError::late(&url, late)),
+        };
+        Ok(Answer { method, response, timeouts: self.timeouts })
     }
 
     /// Gets a URL, following redirects, and gives the first answer that is none; credentials go to their host only.
@@ -102,19 +126,37 @@ impl Client {
         url: &Url,
         headers: &HeaderMap,
         authorization: Option<&Authorization>,
-    ) -> Result<Response, NetworkError> {
-        let mut url = url.clone();
+    ) -> Result<Answer, NetworkError> {
+        let call = Call { method: Method::GET, url, headers, payload: &Payload::Empty };
+        self.call(call, authorization).await
+    }
+
+    /// Makes a request, following redirects, and gives the first answer that is none; credentials go to their host only.
+    pub async fn call(
+        &self,
+        call: Call<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Answer, NetworkError> {
+        let mut url = call.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = Request::new(Method::GET, url.clone());
-            request.headers_mut().extend(headers.clone());
+            let mut request = Request::new(call.method.clone(), url.clone());
+            request.headers_mut().extend(call.headers.clone());
             if let Some(authorization) = authorization.filter(|authorization| may_see(authorization, &url)) {
                 request.headers_mut().insert(AUTHORIZATION, authorization.header.clone());
             }
-            let response = self.send(request).await?;
-            if !is_redirect(response.status()) {
-                return Ok(response);
+            let answer = self.send(request, call.payload).await?;
+            if !is_redirect(answer.response.status()) {
+                return Ok(answer);
             }
-            url = redirect_target(&url, &response)?;
+            let target = redirect_target(&url, &answer.response)?;
+            if call.writes() && !matches!(answer.response.status().as_u16(), 307 | 308) {
+                return Err(NetworkError::RedirectRefused {
+                    url: redacted(&url),
+                    target: redacted(&target),
+                    why: "what is written may be sent on by the statuses 307 and 308 only",
+                });
+            }
+            url = target;
         }
         Err(NetworkError::RedirectRefused {
             url: redacted(&url),
@@ -124,57 +166,88 @@ impl Client {
     }
 }
 
+/// A request that may be made again, at another place too.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub url: &'a Url,
+    /// What else to say; no credentials.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub payload: &'a Payload,
+}
+
+impl Call<'_> {
+    /// Whether it changes something there.
+    pub fn writes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
+    }
+}
+
 /// Whether credentials may be sent to a URL: it is their host, and either TLS or explicitly allowed without.
 pub fn may_see(authorization: &Authorization, url: &Url) -> bool {
     let encrypted = url.scheme() == "https" || authorization.plain_http;
     encrypted && HostPort::of(url).is_some_and(|host| host.matches(&authorization.host))
 }
 
-/// Turns an answer that is no success into an error with its URL and status.
-pub async fn expect_success(response: Response) -> Result<Response, NetworkError> {
-    if response.status().is_success() {
-        return Ok(response);
-    }
-    let (url, status) = (response.url().clone(), response.status());
+/// Turns an answer that is no success into an error with its URL, its status and the server's words.
+pub async fn expect_success(answer: Answer) -> Result<Answer, NetworkError> {
+    if answer.response.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
+}
+
+/// The error that an answer is.
+pub async fn refusal(answer: Answer) -> NetworkError {
+    let (url, status) = (answer.response.url().clone(), answer.response.status());
+    let (method, retry_after) = (answer.method.clone(), retry_after(answer.response.headers()));
+    let body = read_words(answer).await;
+    NetworkError::from_status(Refusal { url: &url, method: &method, status, retry_after, body: &body })
+}
+
+/// The beginning of a body, for its words.
+pub async fn read_words(answer: Answer) -> String {
     let mut body = Vec::new();
-    let mut stream = Body::of(response);
+    let mut stream = Body::of(answer);
     while let Some(Ok(chunk)) = stream.next().await {
         body.extend_from_slice(&chunk);
         if body.len() >= MAX_ERROR_BYTES {
             break;
         }
     }
-    Err(NetworkError::from_status(&url, status, &String::from_utf8_lossy(&body)))
+    String::from_utf8_lossy(&body).into_owned()
 }
 
-/// Reads a small body whole; one of more than `limit` bytes breaks off.
-pub async fn read_small(response: Response, limit: usize) -> Result<Vec<u8>, NetworkError> {
-    let url = redacted(response.url());
-    let mut body = Vec::new();
-    let mut stream = Body::of(response);
-    while let Some(chunk) = stream.next().await {
-        body.extend_from_slice(&chunk?);
-        if body.len() > limit {
-            return Err(NetworkError::UnexpectedStatus {
-                url,
-                status: StatusCode::OK,
-                detail: format!(" with at most {limit} bytes"),
-            });
-        }
+/// For how long a server asks to be left alone: seconds, or a time by its own clock.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
     }
-    Ok(body)
+    let until = httpdate::parse_http_date(asked).ok()?;
+    let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    Some(until.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default())
 }
 
-/// A response's body, piece by piece.
+/// A response's body, piece by piece, each within its time.
 pub struct Body {
     url: Url,
     stream: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    wait: Duration,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl Body {
-    /// The body of a response.
-    pub fn of(response: Response) -> Self {
-        Self { url: response.url().clone(), stream: Box::pin(response.bytes_stream()) }
+    /// The body of an answer.
+    pub fn of(answer: Answer) -> Self {
+        let wait = answer.timeouts.read;
+        Self {
+            url: answer.response.url().clone(),
+            stream: Box::pin(answer.response.bytes_stream()),
+            wait,
+            deadline: Box::pin(tokio::time::sleep(wait)),
+        }
     }
 }
 
@@ -182,15 +255,21 @@ impl Stream for Body {
     type Item = Result<Bytes, NetworkError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.stream.poll_next_unpin(context);
-        next.map(|item| {
-            item.map(|chunk| {
-                chunk.map_err(|error| match NetworkError::from_reqwest(&self.url, error) {
-                    NetworkError::Unreachable { url, cause } => NetworkError::Interrupted { url, cause },
-                    other => other,
-                })
+        let Poll::Ready(next) = self.stream.poll_next_unpin(context) else {
+            return self
+                .deadline
+                .as_mut()
+                .poll(context)
+                .map(|()| Some(Err(NetworkError::late(&self.url, Late::Reading(self.wait)))));
+        };
+        let deadline = tokio::time::Instant::now() + self.wait;
+        self.deadline.as_mut().reset(deadline);
+        Poll::Ready(next.map(|chunk| {
+            chunk.map_err(|error| match NetworkError::from_reqwest(&self.url, error) {
+                NetworkError::Unreachable { url, cause } => NetworkError::Interrupted { url, cause },
+                other => other,
             })
-        })
+        }))
     }
 }
 

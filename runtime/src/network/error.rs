@@ -1,11 +1,11 @@
 //! What can go wrong on the network, for people: which URL, what was expected, what to do.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::address::AddressRefused;
+use super::{address::AddressRefused, retry::Failure, time::Late, words};
 
 /// A request that did not work out.
 #[derive(Debug, thiserror::Error)]
@@ -32,46 +32,79 @@ pub enum NetworkError {
     /// 401.
     #[error(
         "{url} answered 401 Unauthorized: it wants credentials or does not accept those it got; name a Secret with \
-         the right keys (docs/sources.md) in `credentialsSecret`"
+         the right keys (docs/sources.md) in `credentialsSecret`{words}"
     )]
     Unauthorized {
         /// What was asked for, without secrets.
         url: String,
+        /// The server's own words, if it had any.
+        words: String,
     },
     /// 403.
     #[error(
-        "{url} answered 403 Forbidden: these credentials (or none) may not read it; give them the right to, or \
-         correct the address"
+        "{url} answered 403 Forbidden: these credentials (or none) may not {verb} it; give them the right to, or \
+         correct the address{words}"
     )]
     Forbidden {
         /// What was asked for, without secrets.
         url: String,
+        /// What was tried: to read or to write.
+        verb: &'static str,
+        /// The server's own words, if it had any.
+        words: String,
     },
     /// 404 or 410.
-    #[error("{url} answered {status}: nothing is there; check the address for a typing error")]
+    #[error("{url} answered {status}: nothing is there; check the address for a typing error{words}")]
     NotFound {
         /// What was asked for, without secrets.
         url: String,
         /// The status.
         status: StatusCode,
+        /// The server's own words, if it had any.
+        words: String,
     },
     /// A status that a retry will not change.
-    #[error("{url} answered {status}, where 200 was expected{detail}")]
+    #[error("{url} answered {status}, where {expected} was expected{words}")]
     UnexpectedStatus {
         /// What was asked for, without secrets.
         url: String,
         /// The status.
         status: StatusCode,
+        /// What was expected.
+        expected: &'static str,
         /// The server's own words, if it had any.
-        detail: String,
+        words: String,
     },
-    /// A status that may pass: 408, 429, 5xx.
-    #[error("{url} answered {status}; this may pass, and was tried several times")]
+    /// An answer that is no file, whatever its status says.
+    #[error("{url} answered with what is not the file: {why}")]
+    NoContent {
+        /// What was asked for, without secrets.
+        url: String,
+        /// What came instead, and what to do.
+        why: String,
+    },
+    /// Another file than the one whose beginning came before.
+    #[error("{url} changed while it was read: {why}")]
+    Changed {
+        /// What was asked for, without secrets.
+        url: String,
+        /// What tells.
+        why: String,
+    },
+    /// A status that may pass: 202, 408, 425, 429, 5xx.
+    #[error(
+        "{url} answered {status}; this may pass, and was tried for as long as is allowed{}{words}",
+        asked(*.retry_after)
+    )]
     Server {
         /// What was asked for, without secrets.
         url: String,
         /// The status.
         status: StatusCode,
+        /// For how long the server asks to be left alone.
+        retry_after: Option<Duration>,
+        /// The server's own words, if it had any.
+        words: String,
     },
     /// The peer's certificate is not trusted.
     #[error(
@@ -118,14 +151,46 @@ impl NetworkError {
             Self::Forbidden { .. } => "Forbidden",
             Self::NotFound { .. } => "NotFound",
             Self::UnexpectedStatus { .. } => "UnexpectedStatus",
+            Self::NoContent { .. } => "NoContent",
             Self::Certificate { .. } | Self::Certificates { .. } => "CertificateRefused",
-            Self::Server { .. } | Self::Unreachable { .. } | Self::Interrupted { .. } => "Unreachable",
+            Self::Server { .. }
+            | Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::Changed { .. } => "Unreachable",
         }
     }
 
     /// Whether the same request may work later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Server { .. } | Self::Unreachable { .. } | Self::Interrupted { .. })
+        matches!(
+            self,
+            Self::Server { .. } | Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Changed { .. }
+        )
+    }
+
+    /// Whether a server with this refusal says that it has no such thing, or knows no such request: 4xx but for
+    /// credentials and rights, and 501.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            Self::UnexpectedStatus { status, .. } => status.is_client_error(),
+            Self::Server { status, .. } => *status == StatusCode::NOT_IMPLEMENTED,
+            _ => false,
+        }
+    }
+
+    /// Whether it is a matter of rights.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    /// What came too late.
+    pub(super) fn late(url: &Url, late: Late) -> Self {
+        let (url, cause) = (redacted(url), late.to_string());
+        match late {
+            Late::Reading(_) => Self::Interrupted { url, cause },
+            Late::Sending(_) | Late::Answer(_) => Self::Unreachable { url, cause },
+        }
     }
 
     /// Sorts what the HTTP client reports.
@@ -140,20 +205,80 @@ impl NetworkError {
         if cause.contains("certificate") {
             return Self::Certificate { url, cause };
         }
+        let cause = if url.starts_with("https") && speaks_plain_http(&cause) {
+            format!(
+                "{cause}: what answers there does not speak TLS; if it is to be spoken to by plain HTTP, say so \
+                 (`plainHttp: \"true\"` in the Secret, the chart's `store.plainHttp`, or http:// in the address)"
+            )
+        } else {
+            cause
+        };
         if cut_off { Self::Interrupted { url, cause } } else { Self::Unreachable { url, cause } }
     }
 
     /// Sorts a status that is no success.
-    pub fn from_status(url: &Url, status: StatusCode, body: &str) -> Self {
-        let url = redacted(url);
+    pub fn from_status(refusal: Refusal<'_>) -> Self {
+        let Refusal { url, method, status, retry_after, body } = refusal;
+        let (plain, url, words) = (url.scheme() == "http", redacted(url), words::said(body));
         match status.as_u16() {
-            401 => Self::Unauthorized { url },
-            403 => Self::Forbidden { url },
-            404 | 410 => Self::NotFound { url, status },
-            408 | 425 | 429 | 500..=599 => Self::Server { url, status },
-            _ => Self::UnexpectedStatus { url, status, detail: detail(body) },
+            401 => Self::Unauthorized { url, words },
+            403 => Self::Forbidden { url, verb: verb(method), words },
+            404 | 410 => Self::NotFound { url, status, words },
+            202 | 408 | 425 | 429 | 500..=599 => Self::Server { url, status, retry_after, words },
+            _ if plain && words.to_ascii_lowercase().contains("https") => Self::UnexpectedStatus {
+                url,
+                status,
+                expected: "an answer to plain HTTP (its address says http, or `plainHttp` does)",
+                words,
+            },
+            _ => Self::UnexpectedStatus { url, status, expected: "200", words },
         }
     }
+}
+
+impl Failure for NetworkError {
+    fn may_pass(&self) -> bool {
+        self.is_transient()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Server { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// An answer whose status is no success.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// What was asked.
+    pub url: &'a Url,
+    /// How.
+    pub method: &'a Method,
+    /// The status.
+    pub status: StatusCode,
+    /// `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// The beginning of the body.
+    pub body: &'a str,
+}
+
+fn verb(method: &Method) -> &'static str {
+    match *method {
+        Method::GET | Method::HEAD => "read",
+        _ => "write to",
+    }
+}
+
+fn asked(retry_after: Option<Duration>) -> String {
+    retry_after
+        .map_or_else(String::new, |asked| format!("; it asks to be left alone for {} s", asked.as_secs()))
+}
+
+/// What the TLS library says about bytes that are no TLS.
+fn speaks_plain_http(cause: &str) -> bool {
+    cause.contains("InvalidContentType") || cause.contains("corrupt message")
 }
 
 /// The first error of a type in a chain.
@@ -180,11 +305,6 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     words.join(": ")
-}
-
-fn detail(body: &str) -> String {
-    let words: String = body.chars().filter(|c| !c.is_control()).take(200).collect();
-    if words.trim().is_empty() { String::new() } else { format!(": {}", words.trim()) }
 }
 
 /// A URL as it may be shown: without user, password, query and fragment.
@@ -218,14 +338,23 @@ mod tests {
             (403, "Forbidden", false),
             (404, "NotFound", false),
             (410, "NotFound", false),
+            (206, "UnexpectedStatus", false),
             (400, "UnexpectedStatus", false),
+            (202, "Unreachable", true),
             (429, "Unreachable", true),
             (500, "Unreachable", true),
             (503, "Unreachable", true),
         ] {
-            let error = NetworkError::from_status(&url, StatusCode::from_u16(status).unwrap(), "");
+            let error = NetworkError::from_status(Refusal {
+                url: &url,
+                method: &Method::GET,
+                status: StatusCode::from_u16(status).unwrap(),
+                retry_after: None,
+                body: "its own words",
+            });
             assert_eq!((error.reason(), error.is_transient()), (reason, transient), "{status}");
             assert!(error.to_string().contains("https://example.com/x"));
+            assert!(error.to_string().contains("its own words"), "{error}");
         }
     }
 }

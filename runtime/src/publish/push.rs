@@ -104,6 +104,9 @@ impl Destination {
         if matches!(scheme, "s3" | "pvc") && !rest.contains('/') {
             return Err(invalid("it has no prefix"));
         }
+        if rest.split('/').any(str::is_empty) || rest.contains(char::is_whitespace) {
+            return Err(invalid("it has an empty part or a space"));
+        }
         let uri = format!("{scheme}://{address}");
         match Source::parse(&format!("{uri}/")) {
             Ok(Source::S3 { bucket, key, .. }) => Ok(Self::Bucket { uri, bucket, prefix: key }),
@@ -158,6 +161,7 @@ mod tests {
             store_retry_seconds: 1,
             judgement: None,
             tolerate_crash_inputs: Vec::new(),
+            waits: modelwright_contract::fetch::Waits::default(),
         };
         let destination = Destination::parse(&config).map_err(|error| error.reason())?;
         Ok(match destination {
@@ -187,6 +191,8 @@ mod tests {
             "s3://bucket/",
             "s3://UPPER/models",
             "s3://bucket/../models",
+            "s3://bucket/a//models",
+            "s3://bucket/my models",
             "s3://bucket/models?x",
             "pvc://claim",
             "pvc:///models",

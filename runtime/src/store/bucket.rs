@@ -1,32 +1,44 @@
 //! One bucket of AWS or of any store that speaks S3: lists, reads and writes objects. The requests go through the
-//! guarded client of [`crate::network`], so that the check of addresses holds for an object store as for a web server;
-//! redirects are not followed, and nothing is retried here.
+//! guarded client of [`crate::network`], so that its rules hold for an object store as for a web server; redirects are not
+//! followed. A key is any text: what a library of paths would not take (`//`, a mark for a folder) is an object all the
+//! same. Only the signature is a library's.
 
-mod connector;
 mod error;
+mod list;
+mod request;
 
-use std::{fs::File, io::Read, sync::Arc, time::Duration};
+use std::{fs::File, io::Read};
 
-use futures::{Stream, StreamExt, TryStreamExt};
-use object_store::{
-    MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder},
-    path::Path,
+use bytes::Bytes;
+use reqwest::{
+    Method,
+    header::{ETAG, HeaderMap},
 };
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 pub use error::BucketError;
 
-use self::connector::{Connector, Observed};
+use self::request::Signer;
 use crate::network::{
-    NetworkError, Timeouts, address::AddressPolicy, chain, client::Client, credentials::Secret, hex,
+    RetryPolicy, Timeouts,
+    address::AddressPolicy,
+    client::{self, Answer, Client},
+    content,
+    credentials::Secret,
+    download::{Download, Piece},
+    hex,
+    payload::Payload,
+    words,
 };
 
 /// Where AWS is without a Secret.
 const DEFAULT_REGION: &str = "us-east-1";
 /// Larger files are sent in parts of this size. S3 takes 5 MiB to 5 GiB a part, and 10,000 parts.
 const PART: u64 = 8 * 1024 * 1024;
+/// Most bytes of an answer that is no object.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// How to speak to an object store.
 #[derive(Clone, Copy)]
@@ -37,16 +49,35 @@ pub struct BucketAccess<'a> {
     pub policy: AddressPolicy,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// What is tried again.
+    pub retry: RetryPolicy,
 }
 
 /// One bucket.
 pub struct Bucket {
-    store: AmazonS3,
-    observed: Arc<Observed>,
+    client: Client,
+    signer: Signer,
+    retry: RetryPolicy,
     name: String,
     uri: String,
     endpoint: Url,
     secret: String,
+}
+
+/// What is asked of a bucket or of one of its objects.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    method: &'a Method,
+    key: Option<&'a str>,
+    query: &'a [(&'a str, &'a str)],
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Begun {
+    upload_id: String,
 }
 
 impl Bucket {
@@ -56,83 +87,98 @@ impl Bucket {
         let (endpoint, region) = endpoint(secret)?;
         let client = Client::new(access.policy, access.timeouts, secret.and_then(Secret::ca_certificate))?;
         client.check(&endpoint)?;
-        let observed = Arc::new(Observed::default());
-        let connector = Connector { client, observed: observed.clone() };
-        let store = build(name, &endpoint, &region, secret, connector)
-            .map_err(|error| BucketError::InvalidAddress { uri: uri.to_owned(), why: chain(&error) })?;
-        let secret = secret.map_or_else(|| "a Secret".to_owned(), |secret| secret.label().to_owned());
-        Ok(Self { store, observed, name: name.to_owned(), uri: uri.to_owned(), endpoint, secret })
+        Ok(Self {
+            client,
+            signer: Signer::new(secret, region)?,
+            retry: access.retry,
+            name: name.to_owned(),
+            uri: uri.to_owned(),
+            endpoint,
+            secret: secret.map_or_else(|| "a Secret".to_owned(), |secret| secret.label().to_owned()),
+        })
     }
 
-    /// An object's key.
-    pub fn key(&self, text: &str) -> Result<Path, BucketError> {
-        Path::parse(text)
-            .map_err(|error| BucketError::InvalidAddress { uri: self.uri.clone(), why: error.to_string() })
+    /// Where the store is, with the scheme that it is spoken to by.
+    pub fn place(&self) -> &str {
+        self.endpoint.as_str().trim_end_matches('/')
     }
 
-    /// Where the store is.
-    pub fn host(&self) -> &str {
-        self.endpoint.host_str().unwrap_or_default()
-    }
-
-    /// Objects below a prefix with their sizes, in the order of keys, and no more than one over `limit`.
-    pub async fn list(&self, prefix: &Path, limit: usize) -> Result<Vec<(Path, u64)>, BucketError> {
-        let prefix = (!prefix.as_ref().is_empty()).then_some(prefix);
-        let mut keys = Vec::new();
-        let mut listing = self.store.list(prefix);
-        while let Some(object) = listing.try_next().await.map_err(|error| self.sort(&error, None))? {
-            // Consoles make an empty object for a folder; its key is the folder's.
-            if object.size == 0 && prefix.is_some_and(|prefix| object.location == *prefix) {
-                continue;
-            }
-            keys.push((object.location, object.size));
-            if keys.len() > limit {
-                break;
-            }
+    /// Objects whose keys begin with a prefix, with their sizes, in the order of keys, and no more than one over `limit`.
+    /// What only marks a folder is left out.
+    pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, BucketError> {
+        let mut listing = list::Listing::new(limit);
+        while let Some(next) = listing.next() {
+            let query: Vec<_> = [("list-type", "2"), ("prefix", prefix)]
+                .into_iter()
+                .chain(next.iter().map(|(key, value)| (*key, value.as_str())))
+                .collect();
+            let page = self.ask(Method::GET, None, &query, &Bytes::new()).await?;
+            listing.add(&page).map_err(|why| BucketError::Refused {
+                uri: self.uri.clone(),
+                why: format!("{} gives a list of objects that cannot be read: {why}", self.place()),
+            })?;
         }
-        keys.sort();
-        Ok(keys)
+        Ok(listing.finish())
     }
 
-    /// Starts to read an object: its size, and its bytes.
-    pub async fn get(
+    /// Reads an object. `pinned` tells whether its digest is checked.
+    pub fn get(
         &self,
-        key: &Path,
-    ) -> Result<(u64, impl Stream<Item = Result<bytes::Bytes, BucketError>> + Unpin), BucketError> {
-        let object = self.store.get(key).await.map_err(|error| self.sort(&error, Some(key)))?;
-        let size = object.meta.size;
-        // The status before a body that breaks off was a success.
-        let content = object.into_stream().map(|chunk| {
-            chunk.map_err(|error| BucketError::Unreachable { uri: self.uri.clone(), why: short(&error) })
-        });
-        Ok((size, Box::pin(content)))
+        key: &str,
+        pinned: bool,
+    ) -> Download<impl AsyncFn(HeaderMap) -> Result<Answer, BucketError>> {
+        let own = key.to_owned();
+        let open = async move |headers: HeaderMap| {
+            let (key, body) = (Some(own.as_str()), &Bytes::new());
+            let question = Question { method: &Method::GET, key, query: &[], headers: &headers, body };
+            let answer = self.send(question).await?;
+            match answer.response.status().as_u16() {
+                200..=299 | 412 | 416 => Ok(answer),
+                _ => Err(self.refusal(answer, key).await),
+            }
+        };
+        Download::new(open, key, self.retry).pinned(pinned)
     }
 
     /// Reads an object whole for its SHA-256, in hex.
-    pub async fn sha256(&self, key: &Path) -> Result<String, BucketError> {
-        let (_, mut content) = self.get(key).await?;
+    pub async fn sha256(&self, key: &str) -> Result<String, BucketError> {
+        let mut object = self.get(key, false);
         let mut hash = Sha256::new();
-        while let Some(chunk) = content.next().await {
-            hash.update(&chunk?);
+        while let Some(piece) = object.next().await? {
+            match piece {
+                Piece::Start(_) => hash = Sha256::new(),
+                Piece::Bytes(bytes) => hash.update(&bytes),
+            }
         }
         Ok(hex(&hash.finalize()))
     }
 
     /// Writes a file to an object, which appears whole or not at all.
-    pub async fn put(&self, key: &Path, path: &std::path::Path) -> Result<(), BucketError> {
+    pub async fn put(&self, key: &str, path: &std::path::Path) -> Result<(), BucketError> {
         let io = |source| BucketError::Io { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         if size <= PART {
             let content = next_part(&mut file).map_err(io)?;
-            return self.store.put(key, content).await.map(drop).map_err(|error| self.sort(&error, None));
+            return self.ask(Method::PUT, Some(key), &[], &content).await.map(drop);
         }
-        let mut upload = self.store.put_multipart(key).await.map_err(|error| self.sort(&error, None))?;
-        match self.put_parts(&mut *upload, &mut file, size, path).await {
+        let begun = self.ask(Method::POST, Some(key), &[("uploads", "")], &Bytes::new()).await?;
+        let begun: Begun = quick_xml::de::from_reader(begun.as_slice())
+            .map_err(|_| self.unreadable("the beginning of an upload", &begun))?;
+        match self.put_parts(key, &begun.upload_id, &mut file, path).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 // A store that does not take this either drops the parts by its own rules.
-                let _ = upload.abort().await;
+                let query = [("uploadId", begun.upload_id.as_str())];
+                let body = &Bytes::new();
+                let question = Question {
+                    method: &Method::DELETE,
+                    key: Some(key),
+                    query: &query,
+                    headers: &HeaderMap::new(),
+                    body,
+                };
+                let _ = self.send(question).await;
                 Err(error)
             }
         }
@@ -140,29 +186,102 @@ impl Bucket {
 
     async fn put_parts(
         &self,
-        upload: &mut dyn MultipartUpload,
+        key: &str,
+        upload: &str,
         file: &mut File,
-        size: u64,
         path: &std::path::Path,
     ) -> Result<(), BucketError> {
-        for _ in 0..size.div_ceil(PART) {
+        let mut list = String::from("<CompleteMultipartUpload>");
+        for number in 1_u32.. {
             let content =
                 next_part(file).map_err(|source| BucketError::Io { path: path.to_owned(), source })?;
-            upload.put_part(content).await.map_err(|error| self.sort(&error, None))?;
+            if content.is_empty() {
+                break;
+            }
+            let number = number.to_string();
+            let query = [("partNumber", number.as_str()), ("uploadId", upload)];
+            let tag = self.put_part(key, &query, &content).await?;
+            let tag = quick_xml::escape::escape(&tag);
+            for text in ["<Part><PartNumber>", &number, "</PartNumber><ETag>", &tag, "</ETag></Part>"] {
+                list.push_str(text);
+            }
         }
-        upload.complete().await.map(drop).map_err(|error| self.sort(&error, None))
+        list.push_str("</CompleteMultipartUpload>");
+        let answer = self.ask(Method::POST, Some(key), &[("uploadId", upload)], &list.into()).await?;
+        // A store that takes long says 200 first, and what went wrong afterwards.
+        let text = String::from_utf8_lossy(&answer);
+        if text.contains("<Error>") {
+            let why = format!("{} says: {}", self.place(), words::of(&text));
+            return Err(BucketError::Unreachable { uri: self.uri.clone(), why });
+        }
+        Ok(())
     }
 
-    /// What a failed request means: one for the object `key`, or one that any bucket answers.
-    fn sort(&self, error: &object_store::Error, key: Option<&Path>) -> BucketError {
-        let uri = self.uri.clone();
-        if let Some(refused) = self.observed.refused(error) {
-            return NetworkError::AddressRefused { url: self.endpoint.to_string(), refused }.into();
+    /// Sends a part, and gives its entity tag.
+    async fn put_part(&self, key: &str, query: &[(&str, &str)], body: &Bytes) -> Result<String, BucketError> {
+        let headers = HeaderMap::new();
+        let question = Question { method: &Method::PUT, key: Some(key), query, headers: &headers, body };
+        let put = || async {
+            let answer = self.send(question).await?;
+            if answer.response.status().is_success() {
+                Ok(answer)
+            } else {
+                Err(self.refusal(answer, None).await)
+            }
+        };
+        let answer = self.retry.run(put).await?;
+        let tag = answer.response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        tag.map(str::to_owned).ok_or_else(|| BucketError::Refused {
+            uri: self.uri.clone(),
+            why: format!("{} takes a part of a file and gives no ETag for it", self.place()),
+        })
+    }
+
+    /// Asks until it is answered, and reads the answer.
+    async fn ask(
+        &self,
+        method: Method,
+        key: Option<&str>,
+        query: &[(&str, &str)],
+        body: &Bytes,
+    ) -> Result<Vec<u8>, BucketError> {
+        let headers = HeaderMap::new();
+        let question = Question { method: &method, key, query, headers: &headers, body };
+        let ask = || async {
+            let answer = self.send(question).await?;
+            if !answer.response.status().is_success() {
+                return Err(self.refusal(answer, None).await);
+            }
+            // What is read counts as what it is; what is written may be acknowledged by any success.
+            match method {
+                Method::GET => Ok(content::small(answer, MAX_ANSWER_BYTES).await?),
+                _ => Ok(client::read_words(answer).await.into_bytes()),
+            }
+        };
+        self.retry.run(ask).await
+    }
+
+    async fn send(&self, question: Question<'_>) -> Result<Answer, BucketError> {
+        let request = self
+            .signer
+            .sign(&self.endpoint, &self.name, question)
+            .map_err(|why| BucketError::InvalidAddress { uri: self.uri.clone(), why })?;
+        Ok(self.client.send(request, &Payload::Bytes(question.body.clone())).await?)
+    }
+
+    /// What a refusal means: one for the object `key`, or one that any bucket answers.
+    async fn refusal(&self, answer: Answer, key: Option<&str>) -> BucketError {
+        let (uri, host, status) = (self.uri.clone(), self.place().to_owned(), answer.response.status());
+        let region =
+            answer.response.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
+        let region = region.map_or_else(String::new, |region| format!(" (the store says: {region})"));
+        if matches!(status.as_u16(), 202 | 408 | 425 | 429 | 500..) {
+            return client::refusal(answer).await.into();
         }
-        let host = self.host().to_owned();
-        let why = format!("{host} says: {}", short(error));
-        match (self.observed.status(), key) {
-            (404, Some(key)) => BucketError::NotFound { uri, key: key.to_string(), host },
+        let said = words::of(&client::read_words(answer).await);
+        let why = format!("{host} says: {status}: {said}");
+        match (status.as_u16(), key) {
+            (404, Some(key)) => BucketError::NotFound { uri, key: key.to_owned(), host },
             (404, None) => BucketError::BucketMissing { uri, bucket: self.name.clone(), host },
             (401, _) => BucketError::Unauthorized { uri, why },
             (403, _) => BucketError::Forbidden {
@@ -175,16 +294,19 @@ impl Bucket {
             },
             (300..=399, _) => BucketError::Refused {
                 uri,
-                why: "it answers with a redirect, which is not followed; if the bucket is in another region, give a \
-                      Secret with `host` and `region` of that region"
-                    .to_owned(),
+                why: format!(
+                    "{host} answers with a redirect, which is not followed; if the bucket is in another region{region}, \
+                     give a Secret with `host` and `region` of that region"
+                ),
             },
-            (status @ 400..=499, _) if status != 408 && status != 429 => BucketError::Refused { uri, why },
-            _ if short(error).contains("certificate") => {
-                NetworkError::Certificate { url: self.endpoint.to_string(), cause: short(error) }.into()
-            }
-            _ => BucketError::Unreachable { uri, why },
+            _ => BucketError::Refused { uri, why },
         }
+    }
+
+    fn unreadable(&self, what: &str, answer: &[u8]) -> BucketError {
+        let said = words::of(&String::from_utf8_lossy(answer));
+        let why = format!("{} answers with what is not {what}: {said}", self.place());
+        BucketError::Refused { uri: self.uri.clone(), why }
     }
 }
 
@@ -205,43 +327,8 @@ fn endpoint(secret: Option<&Secret>) -> Result<(Url, String), BucketError> {
     Ok((url, region))
 }
 
-fn build(
-    bucket: &str,
-    endpoint: &Url,
-    region: &str,
-    secret: Option<&Secret>,
-    connector: Connector,
-) -> object_store::Result<AmazonS3> {
-    // `new` reads no environment variables, and a key pair or no signature at all keeps it from asking the metadata
-    // service of the cloud for credentials of the node.
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_endpoint(endpoint.as_str().trim_end_matches('/'))
-        .with_region(region)
-        .with_virtual_hosted_style_request(false)
-        .with_allow_http(endpoint.scheme() == "http")
-        .with_retry(RetryConfig {
-            max_retries: 0,
-            retry_timeout: Duration::from_secs(1),
-            ..RetryConfig::default()
-        })
-        .with_http_connector(connector);
-    builder = match secret.and_then(|secret| secret.s3().access.clone()) {
-        Some((id, key)) => builder.with_access_key_id(id).with_secret_access_key(key),
-        None => builder.with_skip_signature(true),
-    };
-    if let Some(token) = secret.and_then(|secret| secret.s3().session_token.clone()) {
-        builder = builder.with_token(token);
-    }
-    builder.build()
-}
-
-fn next_part(file: &mut File) -> std::io::Result<PutPayload> {
+fn next_part(file: &mut File) -> std::io::Result<Bytes> {
     let mut content = Vec::new();
     file.take(PART).read_to_end(&mut content)?;
     Ok(content.into())
-}
-
-fn short(error: &object_store::Error) -> String {
-    chain(error).chars().filter(|c| !c.is_control()).take(400).collect()
 }

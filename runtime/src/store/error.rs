@@ -1,8 +1,8 @@
 //! What can go wrong with a registry, for people.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
-use crate::network::{NetworkError, credentials::CredentialsError};
+use crate::network::{Failure, NetworkError, credentials::CredentialsError};
 
 /// A registry that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,22 @@ pub enum RegistryError {
         /// What came.
         actual: String,
     },
+    /// A blob that the registry does not give although it says that it has it.
+    #[error(
+        "{uri}: the registry {}, and does not give it: {cause}; {}",
+        if *sent { format!("took {what}") } else { format!("says that it has {what}") },
+        if *sent { "it is damaged, or spreads blobs slowly" } else { "it is damaged, or answers for another repository" }
+    )]
+    BlobLost {
+        /// Where.
+        uri: String,
+        /// Which blob.
+        what: String,
+        /// Whether it was just sent there.
+        sent: bool,
+        /// What it answers.
+        cause: String,
+    },
     /// A manifest that is no manifest of a model.
     #[error("{uri} is no artifact that holds a model: {why}")]
     InvalidManifest {
@@ -36,12 +52,14 @@ pub enum RegistryError {
         why: String,
     },
     /// A challenge that cannot be met.
-    #[error("{uri} asks to log in by {challenge:?}, and Basic or Bearer with an https realm was expected")]
+    #[error("{uri} asks to log in by {challenge:?}, and {expected} was expected")]
     Challenge {
         /// Where.
         uri: String,
         /// What it asks.
         challenge: String,
+        /// What can be met.
+        expected: &'static str,
     },
     /// An upload that the registry does not let happen.
     #[error("{uri} does not accept an upload: {why}")]
@@ -68,9 +86,10 @@ impl RegistryError {
             Self::Network(error) => error.reason(),
             Self::Credentials(error) => error.reason(),
             Self::DigestMismatch { .. } => "DigestMismatch",
+            Self::BlobLost { sent: true, .. } => "StoreFailed",
             Self::InvalidManifest { .. } => "InvalidArtifact",
             Self::Challenge { .. } => "Unauthorized",
-            Self::Upload { .. } => "StoreRefused",
+            Self::BlobLost { .. } | Self::Upload { .. } => "StoreRefused",
             Self::Io { .. } => "DiskFailed",
         }
     }
@@ -79,8 +98,22 @@ impl RegistryError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Network(error) => error.is_transient(),
+            Self::BlobLost { sent, .. } => *sent,
             Self::Io { .. } => true,
             _ => false,
+        }
+    }
+}
+
+impl Failure for RegistryError {
+    fn may_pass(&self) -> bool {
+        self.is_transient()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Network(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

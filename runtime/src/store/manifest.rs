@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::RegistryError;
+
 /// Media type of an OCI manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Media type that Docker gave the same thing.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of a list of manifests.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Media type that Docker gave the same thing.
+pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Artifact type of a model.
 pub const MODEL_ARTIFACT: &str = "application/vnd.cncf.model.manifest.v1+json";
 /// Media type of a model's configuration.
@@ -107,4 +113,65 @@ pub struct ModelFiles {
     pub kind: String,
     /// `sha256:…` of each unpacked layer, in order.
     pub diff_ids: Vec<String>,
+}
+
+/// A list of manifests, as far as it is read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    media_type: Option<String>,
+    manifests: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    digest: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    platform: Option<Platform>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Platform {
+    architecture: String,
+    os: String,
+}
+
+impl Entry {
+    /// Whether it only says something about another one, as build tools add: it is for no platform.
+    fn is_attestation(&self) -> bool {
+        self.annotations.contains_key("vnd.docker.reference.digest")
+            || self
+                .platform
+                .as_ref()
+                .is_some_and(|platform| platform.os == "unknown" && platform.architecture == "unknown")
+    }
+}
+
+/// The digest of the manifest that an index is about; none if it is no index.
+pub fn only_of_index(bytes: &[u8], uri: &str) -> Result<Option<String>, RegistryError> {
+    let Ok(index) = serde_json::from_slice::<Index>(bytes) else { return Ok(None) };
+    let invalid = |why: String| RegistryError::InvalidManifest { uri: uri.to_owned(), why };
+    if index.media_type.is_some_and(|media_type| media_type != INDEX && media_type != DOCKER_INDEX) {
+        return Ok(None);
+    }
+    let manifests: Vec<_> = index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
+    match manifests.as_slice() {
+        [only] => {
+            let hex = only.digest.strip_prefix("sha256:").filter(|hex| super::reference::is_sha256(hex));
+            let hex = hex
+                .ok_or_else(|| invalid(format!("its index names {:?}, which is no SHA-256", only.digest)))?;
+            Ok(Some(format!("sha256:{hex}")))
+        }
+        [] => Err(invalid("it is an index without any manifest of a model".to_owned())),
+        several => {
+            let digests: Vec<_> = several.iter().take(5).map(|entry| entry.digest.as_str()).collect();
+            Err(invalid(format!(
+                "it is an index of {} manifests ({}), and one was expected; name one of them by its digest",
+                several.len(),
+                digests.join(", ")
+            )))
+        }
+    }
 }

@@ -1,39 +1,42 @@
 //! One repository of one registry: reads and writes manifests and blobs. Every request obeys [`crate::network`];
 //! every digest is checked against the bytes, never against a header.
 
+mod login;
+mod upload;
+
 use std::{
     path::Path,
-    sync::{Mutex, PoisonError},
-};
-
-use reqwest::{
-    Method, Request, Response, StatusCode,
-    header::{
-        ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
-        WWW_AUTHENTICATE,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
 };
-use serde::Deserialize;
+
+use bytes::Bytes;
+use reqwest::{
+    Method, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
 use sha2::{Digest, Sha256};
-use tokio_util::io::ReaderStream;
 use url::Url;
 
-use super::{Reference, RegistryError, challenge::Challenge, manifest};
+use super::{Reference, RegistryError, manifest};
 use crate::network::{
-    NetworkError, Timeouts,
+    NetworkError, RetryPolicy, Timeouts,
     address::AddressPolicy,
-    client::{self, Client, may_see},
-    credentials::{Authorization, CredentialsError, Secret},
+    client::{self, Answer, Call, Client},
+    content::{self, Wanted},
+    credentials::{Authorization, Secret},
+    download::{Download, Piece},
     hex,
     host::HostPort,
+    payload::Payload,
 };
 
 /// Most bytes of a manifest.
 const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
-/// Most bytes of a token answer.
-const MAX_TOKEN_BYTES: usize = 256 * 1024;
-/// Bytes of a file that are read at once.
-const CHUNK: usize = 256 * 1024;
+/// Bytes of a blob that are sent by one request.
+pub const DEFAULT_CHUNK: u64 = 16 * 1024 * 1024;
 
 /// How to speak to a registry.
 #[derive(Clone, Copy)]
@@ -46,6 +49,10 @@ pub struct Access<'a> {
     pub policy: AddressPolicy,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+    /// Larger blobs are sent in parts of this size.
+    pub chunk: u64,
 }
 
 /// One repository.
@@ -59,12 +66,10 @@ pub struct Registry {
     secret: Option<Secret>,
     /// What the last challenge led to.
     current: Mutex<Option<Authorization>>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
+    retry: RetryPolicy,
+    chunk: u64,
+    /// Set once the registry has turned out to know no parts of blobs.
+    whole_only: AtomicBool,
 }
 
 impl Registry {
@@ -92,6 +97,9 @@ impl Registry {
             basic: basic.map(|basic| Authorization { plain_http, ..basic }),
             secret: access.secret.cloned(),
             current: Mutex::new(None),
+            retry: access.retry,
+            chunk: access.chunk.max(1),
+            whole_only: AtomicBool::new(false),
             reference,
             base,
             host,
@@ -102,11 +110,17 @@ impl Registry {
     /// Reads a manifest by tag or `sha256:` digest; the bytes are checked against a digest.
     pub async fn manifest(&self, name: &str) -> Result<Vec<u8>, RegistryError> {
         let url = self.url(&format!("manifests/{name}"))?;
-        let mut headers = HeaderMap::new();
-        for media_type in [manifest::MANIFEST, manifest::DOCKER_MANIFEST] {
+        let mut headers = Wanted::Whole.headers();
+        for media_type in
+            [manifest::MANIFEST, manifest::DOCKER_MANIFEST, manifest::INDEX, manifest::DOCKER_INDEX]
+        {
             headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        let bytes = client::read_small(self.get(&url, &headers).await?, MAX_MANIFEST_BYTES).await?;
+        let read = || async {
+            let call = Call { method: Method::GET, url: &url, headers: &headers, payload: &Payload::Empty };
+            Ok::<_, RegistryError>(content::small(self.call(call).await?, MAX_MANIFEST_BYTES).await?)
+        };
+        let bytes = self.retry.run(read).await?;
         if let Some(expected) = name.strip_prefix("sha256:") {
             let actual = hex(&Sha256::digest(&bytes));
             if actual != expected {
@@ -121,69 +135,99 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// Starts to read a blob. The caller checks its digest while it streams.
-    pub async fn blob(&self, digest: &str) -> Result<Response, RegistryError> {
-        self.get(&self.url(&format!("blobs/{digest}"))?, &HeaderMap::new()).await
+    /// Reads a blob. The caller checks its digest while it streams. `name` is the file's, for messages.
+    pub fn blob(
+        &self,
+        digest: &str,
+        name: &str,
+    ) -> Download<impl AsyncFn(HeaderMap) -> Result<Answer, RegistryError>> {
+        let path = format!("blobs/{digest}");
+        let open = async move |headers: HeaderMap| {
+            let url = self.url(&path)?;
+            let call = Call { method: Method::GET, url: &url, headers: &headers, payload: &Payload::Empty };
+            self.call(call).await
+        };
+        Download::new(open, name, self.retry).pinned(true)
     }
 
-    /// Whether the repository has a blob.
-    async fn has_blob(&self, digest: &str) -> Result<bool, RegistryError> {
-        let url = self.url(&format!("blobs/{digest}"))?;
-        let response = self.send(|| Ok(Request::new(Method::HEAD, url.clone()))).await?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(false),
-            // A redirect leads to where the blob is.
-            status if status.is_success() || status.is_redirection() => Ok(true),
-            _ => Err(client::expect_success(response).await.err().map_or_else(
-                || self.upload_error("its answer to HEAD cannot be understood"),
-                RegistryError::from,
-            )),
+    /// Reads a blob back for its digest: what a registry says that it has is not what it gives. `sent` tells whether it was
+    /// just sent there.
+    pub async fn prove_blob(&self, digest: &str, what: &str, sent: bool) -> Result<(), RegistryError> {
+        let mut blob = self.blob(digest, what);
+        let (mut hash, mut size) = (Sha256::new(), 0_u64);
+        loop {
+            match blob.next().await {
+                Ok(Some(Piece::Start(_))) => (hash, size) = (Sha256::new(), 0),
+                Ok(Some(Piece::Bytes(bytes))) => {
+                    hash.update(&bytes);
+                    size += bytes.len() as u64;
+                }
+                Ok(None) => break,
+                Err(RegistryError::Network(error)) if error.is_unknown() => {
+                    return Err(self.lost(what, sent, &error));
+                }
+                Err(error) => return Err(error),
+            }
         }
-    }
-
-    /// Writes a file as a blob, unless the repository has it.
-    pub async fn push_blob(&self, path: &Path, digest: &str, size: u64) -> Result<(), RegistryError> {
-        if self.has_blob(digest).await? {
+        let actual = format!("sha256:{}", hex(&hash.finalize()));
+        if actual == digest {
             return Ok(());
         }
-        let start = self.url("blobs/uploads/")?;
-        let started = self.send(|| {
-            let mut request = Request::new(Method::POST, start.clone());
-            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            Ok(request)
-        });
-        let started = client::expect_success(started.await?).await?;
-        let location = started.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-        let mut upload = location
-            .and_then(|location| start.join(location).ok())
-            .filter(|url| url.scheme() == "https" || (url.scheme() == "http" && self.plain_http))
-            .ok_or_else(|| self.upload_error("it names no place to upload to"))?;
-        upload.query_pairs_mut().append_pair("digest", digest);
-        let io = |source| RegistryError::Io { path: path.to_owned(), source };
-        let done = self.send(|| {
-            let file = std::fs::File::open(path).map_err(io)?;
-            let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK);
-            let mut request = Request::new(Method::PUT, upload.clone());
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
-            *request.body_mut() = Some(reqwest::Body::wrap_stream(stream));
-            Ok(request)
-        });
-        client::expect_success(done.await?).await?;
-        Ok(())
+        Err(RegistryError::DigestMismatch {
+            uri: self.reference.to_string(),
+            what: format!("{what}, read back from the registry,"),
+            expected: digest.to_owned(),
+            actual: format!("{actual} with {size} bytes"),
+        })
+    }
+
+    /// The error of a registry that does not give what it should have.
+    pub fn lost(&self, what: &str, sent: bool, cause: &NetworkError) -> RegistryError {
+        let (uri, what) = (self.reference.to_string(), what.to_owned());
+        RegistryError::BlobLost { uri, what, sent, cause: cause.to_string() }
+    }
+
+    /// Whether the repository says that it has a blob. A registry that refuses the question is sent the blob.
+    async fn says_to_have(&self, digest: &str) -> Result<bool, RegistryError> {
+        let url = self.url(&format!("blobs/{digest}"))?;
+        let headers = HeaderMap::new();
+        let call = || Call { method: Method::HEAD, url: &url, headers: &headers, payload: &Payload::Empty };
+        let ask = || async {
+            let answer = self.call(call()).await?;
+            match answer.response.status() {
+                StatusCode::OK => Ok(true),
+                status if status.is_success() || status.is_client_error() => Ok(false),
+                _ => Err(RegistryError::from(client::refusal(answer).await)),
+            }
+        };
+        match self.retry.run(ask).await {
+            Err(RegistryError::Network(error)) if error.is_unknown() => Ok(false),
+            outcome => outcome,
+        }
+    }
+
+    /// Writes a file as a blob, unless the repository says to have it, and tells whether it was sent. What is there now is
+    /// proven by [`Self::prove_blob`].
+    pub async fn push_blob(&self, path: &Path, digest: &str, size: u64) -> Result<bool, RegistryError> {
+        if self.says_to_have(digest).await? {
+            return Ok(false);
+        }
+        self.upload(path, digest, size).await?;
+        Ok(true)
     }
 
     /// Writes a manifest under a tag.
     pub async fn push_manifest(&self, tag: &str, bytes: &[u8]) -> Result<(), RegistryError> {
         let url = self.url(&format!("manifests/{tag}"))?;
-        let done = self.send(|| {
-            let mut request = Request::new(Method::PUT, url.clone());
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(manifest::MANIFEST));
-            *request.body_mut() = Some(bytes.to_vec().into());
-            Ok(request)
-        });
-        client::expect_success(done.await?).await?;
-        Ok(())
+        let payload = Payload::Bytes(Bytes::copy_from_slice(bytes));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(manifest::MANIFEST));
+        let write = || async {
+            let call = Call { method: Method::PUT, url: &url, headers: &headers, payload: &payload };
+            let answer = self.call(call).await?;
+            Ok::<_, RegistryError>(client::expect_success(answer).await?)
+        };
+        self.retry.run(write).await.map(drop)
     }
 
     fn url(&self, path: &str) -> Result<Url, RegistryError> {
@@ -197,108 +241,21 @@ impl Registry {
         RegistryError::Upload { uri: self.reference.to_string(), why: why.to_owned() }
     }
 
-    /// Gets a URL, following redirects; logs in when asked to.
-    async fn get(&self, url: &Url, headers: &HeaderMap) -> Result<Response, RegistryError> {
-        let response = self.client.get(url, headers, self.current().as_ref()).await?;
-        let response = if response.status() == StatusCode::UNAUTHORIZED {
-            self.log_in(&response).await?;
-            self.client.get(url, headers, self.current().as_ref()).await?
-        } else {
-            response
-        };
-        Ok(client::expect_success(response).await?)
-    }
-
-    /// Sends a request, following nothing; logs in when asked to, and sends the request once more.
-    async fn send(
-        &self,
-        request: impl Fn() -> Result<Request, RegistryError>,
-    ) -> Result<Response, RegistryError> {
-        let authorized = || {
-            let mut request = request()?;
-            if let Some(authorization) = self.current().filter(|current| may_see(current, request.url())) {
-                request.headers_mut().insert(AUTHORIZATION, authorization.header);
-            }
-            Ok::<_, RegistryError>(request)
-        };
-        let response = self.client.send(authorized()?).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+    /// Makes a request, following redirects; logs in when asked to, and makes the request once more.
+    async fn call(&self, call: Call<'_>) -> Result<Answer, RegistryError> {
+        let answer = self.client.call(call.clone(), self.current().as_ref()).await?;
+        if answer.response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
         }
-        self.log_in(&response).await?;
-        Ok(self.client.send(authorized()?).await?)
+        self.log_in(answer, call.writes()).await?;
+        let answer = self.client.call(call, self.current().as_ref()).await?;
+        if answer.response.status() == StatusCode::UNAUTHORIZED {
+            return Err(client::refusal(answer).await.into());
+        }
+        Ok(answer)
     }
 
     fn current(&self) -> Option<Authorization> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Meets a challenge, or says why not.
-    async fn log_in(&self, refused: &Response) -> Result<(), RegistryError> {
-        let unauthorized = || NetworkError::Unauthorized { url: self.reference.to_string() };
-        // Only the registry itself may ask: a host that it redirects to is a stranger.
-        let asks = HostPort::of(refused.url()).is_some_and(|host| host.matches(&self.host));
-        let header = refused.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        let Some(header) = header.filter(|_| asks) else { return Err(unauthorized().into()) };
-        let authorization = match Challenge::parse(header) {
-            Some(Challenge::Basic) => self.basic.clone().ok_or_else(unauthorized)?,
-            Some(Challenge::Bearer { realm, service, scope }) => self.token(&realm, service, scope).await?,
-            None => return Err(self.challenge_error(header)),
-        };
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorization);
-        Ok(())
-    }
-
-    /// Gets a token, with the password only if the Secret trusts the host that hands it out.
-    async fn token(
-        &self,
-        realm: &str,
-        service: Option<String>,
-        scope: Option<String>,
-    ) -> Result<Authorization, RegistryError> {
-        let mut url = Url::parse(realm)
-            .ok()
-            .filter(|url| url.scheme() == "https" || (url.scheme() == "http" && self.plain_http))
-            .ok_or_else(|| self.challenge_error(realm))?;
-        let realm_host = HostPort::of(&url).ok_or_else(|| self.challenge_error(realm))?;
-        for (key, value) in [("service", service), ("scope", scope)] {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(key, &value);
-            }
-        }
-        let basic = match (&self.basic, &self.secret) {
-            (Some(basic), Some(secret)) => {
-                let token_host = secret.token_host()?;
-                let trusted = realm_host.matches(&basic.host)
-                    || token_host.is_some_and(|token_host| token_host.matches(&realm_host));
-                if !trusted {
-                    return Err(CredentialsError::TokenHostMismatch {
-                        secret: secret.label().to_owned(),
-                        secret_host: basic.host.to_string(),
-                        realm_host: realm_host.to_string(),
-                    }
-                    .into());
-                }
-                Some(Authorization { host: realm_host, ..basic.clone() })
-            }
-            _ => None,
-        };
-        let response = self.client.get(&url, &HeaderMap::new(), basic.as_ref()).await?;
-        let response = client::expect_success(response).await?;
-        let body = client::read_small(response, MAX_TOKEN_BYTES).await?;
-        let answer: Option<Token> = serde_json::from_slice(&body).ok();
-        let header = answer
-            .and_then(|answer| answer.token.or(answer.access_token))
-            .and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
-        let mut header = header.ok_or_else(|| self.challenge_error(realm))?;
-        header.set_sensitive(true);
-        Ok(Authorization { header, host: self.host.clone(), plain_http: self.plain_http })
-    }
-
-    fn challenge_error(&self, challenge: &str) -> RegistryError {
-        RegistryError::Challenge {
-            uri: self.reference.to_string(),
-            challenge: challenge.chars().take(200).collect(),
-        }
     }
 }

@@ -1,16 +1,16 @@
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs};
 
 use modelwright_contract::fetch::FetchKind;
 use modelwright_runtime::{
     network::{Timeouts, address::AddressPolicy, credentials::Secret},
     store::{
-        Access, Reference, Registry,
+        Access, DEFAULT_CHUNK, Reference, Registry,
         manifest::{self, Descriptor, Manifest},
     },
 };
 
 use crate::support::{
-    Volume, files,
+    Volume, files, options,
     programs::Program,
     secret,
     server::{Server, ok, redirect, status, with_headers},
@@ -57,7 +57,9 @@ pub fn registry(host: &str, keys: Option<&[(&str, &str)]>) -> Registry {
         secret: secret.as_ref(),
         plain_http: true,
         policy: AddressPolicy { allow_private: false, allow_loopback: true },
-        timeouts: Timeouts { connect: Duration::from_secs(2), read: Duration::from_secs(2) },
+        timeouts: Timeouts::default(),
+        retry: options().retry,
+        chunk: DEFAULT_CHUNK,
     };
     Registry::new(Reference::parse(&format!("{host}/models/digits")).unwrap(), access).unwrap()
 }

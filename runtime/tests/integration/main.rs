@@ -27,6 +27,8 @@ mod fetch_pvc;
 mod fetch_s3;
 // What must hold for any bytes, on seeds and their mutations.
 mod fuzz;
+// Stores and sources as they are in the field: slow, cut, wordy, and sure of what is not so.
+mod habits;
 // What one request may ask for, and what it does to the others when it goes wrong.
 mod harm;
 // The protocol over gRPC, its limits, and how a server leaves its clients.
@@ -52,6 +54,8 @@ mod training;
 mod training_refused;
 // Predictions over a stream of gRPC.
 mod stream;
+// Blobs on their way into registries with habits, and artifacts that are there already.
+mod uploads;
 // Threads, queue and shared runs between the fronts and a model.
 mod worker;
 // What the modules share.

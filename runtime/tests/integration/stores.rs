@@ -281,7 +281,7 @@ async fn a_bucket_that_is_missing_is_told_by_its_name() {
     work.config.store.uri = "s3://absent/models".to_owned();
     let error = work.refusal().await;
     assert_eq!(error.reason(), "NotFound");
-    assert!(error.to_string().contains("no bucket `absent` at 127.0.0.1"), "{error}");
+    assert!(error.to_string().contains("no bucket `absent` at http://127.0.0.1"), "{error}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use k8s_openapi::{
     },
 };
 use modelwright_contract::{
-    fetch::{FetchConfig, FetchKind},
+    fetch::{FetchConfig, FetchKind, Waits},
     names,
     serving::ServingConfig,
 };
@@ -107,6 +107,8 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
         allow_private_networks: true,
         plain_http: settings.store_plain_http,
         run: None,
+        // what serves waits by the usual times: a setting of today is no part of a revision
+        waits: Waits::default(),
     };
     Container {
         name: FETCH.into(),

@@ -64,6 +64,7 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         allow_private_networks: from_store || settings.allow_private_networks,
         plain_http: from_store && settings.store_plain_http,
         run,
+        waits: settings.waits,
     };
     let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
     if source.credentials_secret.is_some() {
@@ -136,6 +137,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
         store_retry_seconds: STORE_RETRY_SECONDS,
         judgement,
         tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
+        waits: settings.waits,
     };
     Container {
         volume_mounts: Some(vec![

@@ -1,15 +1,14 @@
 //! An object store as the store: one object a file, read back whole. An object that is there already with the right
 //! bytes is left as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use modelwright_contract::names;
-use tokio::sync::Mutex;
 
 use super::{FolderError, SECRET, Stored, Task};
 use crate::{
     network::credentials::{CredentialsError, Secret},
-    store::{Bucket, BucketAccess},
+    store::{Bucket, BucketAccess, BucketError},
 };
 
 /// Writes an artifact below the prefix of its Model.
@@ -17,13 +16,15 @@ pub async fn push([uri, bucket, prefix]: [&str; 3], task: &Task<'_>) -> Result<S
     require_keys(task.secret)?;
     let sha256 = task.packed.folder_digest();
     let uri = format!("{uri}/{sha256}/");
-    let access = BucketAccess { secret: task.secret, policy: task.policy, timeouts: task.options.timeouts };
+    let access = BucketAccess {
+        secret: task.secret,
+        policy: task.policy,
+        timeouts: task.options.timeouts,
+        retry: task.retry,
+    };
     let bucket = Bucket::open(bucket, &uri, access)?;
     let folder = Folder { bucket, prefix: format!("{prefix}/{sha256}"), uri: &uri, task };
-    // What a failed try has proven to be there is not read again by the next one.
-    let proven = Mutex::new(BTreeSet::new());
-    let attempt = || async { folder.write(&mut *proven.lock().await).await };
-    task.retry.run(attempt, FolderError::is_brief).await?;
+    folder.write().await?;
     Ok(Stored { uri, sha256 })
 }
 
@@ -52,45 +53,65 @@ struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    async fn write(&self, proven: &mut BTreeSet<String>) -> Result<(), FolderError> {
+    async fn write(&self) -> Result<(), FolderError> {
         let stored = self.stored().await?;
         for (file, digest) in self.task.files() {
-            if proven.contains(file) {
-                continue;
-            }
-            let key = self.bucket.key(&format!("{}/{file}", self.prefix))?;
+            let key = format!("{}/{file}", self.prefix);
             let same = stored.get(file) == Some(&digest.size_bytes)
                 && self.bucket.sha256(&key).await? == digest.sha256;
-            if !same {
-                self.bucket.put(&key, &self.task.path(file)).await?;
-                let actual = self.bucket.sha256(&key).await?;
-                if actual != digest.sha256 {
-                    return Err(FolderError::DigestMismatch {
-                        uri: self.uri.to_owned(),
-                        file: file.clone(),
-                        expected: digest.sha256.clone(),
-                        actual,
-                    });
-                }
+            if same {
+                continue;
             }
-            proven.insert(file.clone());
+            let put = self.bucket.put(&key, &self.task.path(file)).await;
+            let actual = match (put, self.read_back(file, &key).await) {
+                // The answer may be all that was lost.
+                (_, Ok(actual)) if actual == digest.sha256 => continue,
+                (Err(error), _) => return Err(error.into()),
+                (Ok(()), actual) => actual?,
+            };
+            return Err(FolderError::DigestMismatch {
+                uri: self.uri.to_owned(),
+                file: file.clone(),
+                expected: digest.sha256.clone(),
+                actual,
+            });
         }
         // Whoever fetches it lists it.
-        let stored = self.stored().await?;
-        match self.task.files().find(|(file, _)| !stored.contains_key(*file)) {
-            Some((file, _)) => Err(FolderError::Gone { uri: self.uri.to_owned(), file: file.clone() }),
-            None => Ok(()),
-        }
+        let listed = || async {
+            let stored = match self.stored().await {
+                Ok(stored) => stored,
+                outcome => return Ok(outcome.map(drop)),
+            };
+            match self.task.files().find(|(file, _)| !stored.contains_key(*file)) {
+                Some((file, _)) => Err(self.gone(file)),
+                None => Ok(Ok(())),
+            }
+        };
+        self.task.retry.run(listed).await?
+    }
+
+    /// The digest of what was just written, which may take its time to appear.
+    async fn read_back(&self, file: &str, key: &str) -> Result<String, FolderError> {
+        let read = || async {
+            match self.bucket.sha256(key).await {
+                Err(BucketError::NotFound { .. }) => Err(self.gone(file)),
+                outcome => Ok(outcome),
+            }
+        };
+        Ok(self.task.retry.run(read).await??)
+    }
+
+    fn gone(&self, file: &str) -> FolderError {
+        FolderError::Gone { uri: self.uri.to_owned(), file: file.to_owned() }
     }
 
     /// What is there, with sizes; anything but the artifact's own files is refused.
     async fn stored(&self) -> Result<BTreeMap<String, u64>, FolderError> {
-        let prefix = self.bucket.key(&self.prefix)?;
+        let prefix = format!("{}/", self.prefix);
         let objects = self.bucket.list(&prefix, self.task.packed.files.len()).await?;
         let mut stored = BTreeMap::new();
         for (key, size) in objects {
-            let parts = key.prefix_match(&prefix).into_iter().flatten();
-            let file = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+            let file = key.strip_prefix(&prefix).unwrap_or(&key).to_owned();
             if !self.task.packed.files.contains_key(&file) {
                 return Err(FolderError::Foreign { uri: self.uri.to_owned(), file });
             }

@@ -24,7 +24,7 @@ const ABANDONED: Duration = Duration::from_hours(24);
 pub async fn push(uri: &str, folder: &str, task: &Task<'_>) -> Result<Stored, FolderError> {
     let sha256 = task.packed.folder_digest();
     let claim = Claim { root: &task.options.claim_directory, uri, folder, task };
-    task.retry.run(|| async { claim.write(&sha256) }, FolderError::is_brief).await?;
+    task.retry.run(|| async { claim.write(&sha256) }).await?;
     Ok(Stored { uri: format!("{uri}/{sha256}/"), sha256 })
 }
 

@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{network::credentials::CredentialsError, store::BucketError};
+use crate::{
+    network::{Failure, credentials::CredentialsError},
+    store::BucketError,
+};
 
 /// A folder that was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -110,5 +113,11 @@ impl FolderError {
     /// Whether it may pass by itself, within minutes. Nobody makes room that soon, and everybody should hear of it.
     pub fn is_brief(&self) -> bool {
         self.is_transient() && !matches!(self, Self::Full { .. })
+    }
+}
+
+impl Failure for FolderError {
+    fn may_pass(&self) -> bool {
+        self.is_brief()
     }
 }

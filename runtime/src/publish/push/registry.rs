@@ -1,4 +1,4 @@
-//! A registry as the store: blobs, then the manifest, then both are read back.
+//! A registry as the store: blobs, each of which is read back, then the manifest, which is read back too.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{super::pack::Packed, Stored, Task};
 use crate::{
-    network::hex,
+    network::{RetryPolicy, hex},
     publish::PublishError,
     store::{Access, Reference, Registry, RegistryError},
 };
@@ -19,37 +19,76 @@ pub async fn push(repository: &Reference, task: &Task<'_>) -> Result<Stored, Pub
         plain_http: task.plain_http,
         policy: task.policy,
         timeouts: task.options.timeouts,
+        retry: task.retry,
+        chunk: task.options.chunk,
     };
     let registry = Registry::new(repository.clone(), access)?;
     let config_file = folder.join("config.json");
     fs::write(&config_file, &packed.config).map_err(PublishError::io(&config_file))?;
-    task.retry.run(|| push_all(&registry, folder, &config_file, packed), RegistryError::is_transient).await?;
+    for (path, file) in &packed.files {
+        let blob =
+            Blob { path: &folder.join("files").join(path), sha256: &file.sha256, size: file.size_bytes };
+        push_blob(&registry, blob, path, task.retry).await?;
+    }
+    let size = packed.config.len() as u64;
+    let config = Blob { path: &config_file, sha256: &packed.config_sha256, size };
+    push_blob(&registry, config, "the configuration", task.retry).await?;
+    push_manifest(&registry, packed, task.retry).await?;
     Ok(Stored { uri: repository.at_digest(&packed.sha256).to_string(), sha256: packed.sha256.clone() })
 }
 
-async fn push_all(
+struct Blob<'a> {
+    path: &'a Path,
+    sha256: &'a str,
+    size: u64,
+}
+
+/// Writes a blob and reads it back: what no manifest names yet, nobody takes for stored.
+async fn push_blob(
     registry: &Registry,
-    folder: &Path,
-    config_file: &Path,
-    packed: &Packed,
+    blob: Blob<'_>,
+    what: &str,
+    retry: RetryPolicy,
 ) -> Result<(), RegistryError> {
-    for (path, file) in &packed.files {
-        let digest = format!("sha256:{}", file.sha256);
-        registry.push_blob(&folder.join("files").join(path), &digest, file.size_bytes).await?;
-    }
-    let config_digest = format!("sha256:{}", packed.config_sha256);
-    registry.push_blob(config_file, &config_digest, packed.config.len() as u64).await?;
+    let digest = format!("sha256:{}", blob.sha256);
+    let sent = registry.push_blob(blob.path, &digest, blob.size).await?;
+    // What the network does is tried again within; here, only a blob that takes its time to appear.
+    let prove = || async {
+        match registry.prove_blob(&digest, what, sent).await {
+            Err(lost @ RegistryError::BlobLost { .. }) => Err(lost),
+            outcome => Ok(outcome),
+        }
+    };
+    retry.run(prove).await?
+}
+
+/// Writes the manifest and reads it back.
+async fn push_manifest(
+    registry: &Registry,
+    packed: &Packed,
+    retry: RetryPolicy,
+) -> Result<(), RegistryError> {
     registry.push_manifest(&packed.tag(), &packed.manifest).await?;
     // By tag, so that what is compared went through the registry's own index.
-    let stored = registry.manifest(&packed.tag()).await?;
-    if stored != packed.manifest {
-        return Err(RegistryError::DigestMismatch {
-            uri: packed.tag(),
-            what: "the manifest that was just written".to_owned(),
-            expected: packed.sha256.clone(),
-            actual: hex(&Sha256::digest(&stored)),
-        });
+    for name in [packed.tag(), format!("sha256:{}", packed.sha256)] {
+        // As with a blob: one that spreads what it is sent may not have it yet at the place that is asked.
+        let read = || async {
+            match registry.manifest(&name).await {
+                Err(RegistryError::Network(error)) if error.is_unknown() => {
+                    Err(registry.lost("the manifest", true, &error))
+                }
+                outcome => Ok(outcome),
+            }
+        };
+        let stored = retry.run(read).await??;
+        if stored != packed.manifest {
+            return Err(RegistryError::DigestMismatch {
+                uri: name,
+                what: "the manifest that was just written".to_owned(),
+                expected: packed.sha256.clone(),
+                actual: hex(&Sha256::digest(&stored)),
+            });
+        }
     }
-    registry.manifest(&format!("sha256:{}", packed.sha256)).await?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What can go wrong with an object store, for people.
 
-use crate::network::{NetworkError, credentials::CredentialsError};
+use std::time::Duration;
+
+use crate::network::{Failure, NetworkError, credentials::CredentialsError};
 
 /// An object store that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,19 @@ impl BucketError {
             Self::Unreachable { .. } | Self::Io { .. } => true,
             Self::Network(error) => error.is_transient(),
             _ => false,
+        }
+    }
+}
+
+impl Failure for BucketError {
+    fn may_pass(&self) -> bool {
+        self.is_transient()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Network(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod cgroup;
 pub mod disk;
+pub mod habits;
 pub mod npz;
 pub mod onnx;
 pub mod programs;
@@ -17,7 +18,7 @@ use std::{
 };
 
 use modelwright_contract::{
-    fetch::{FetchConfig, FetchKind},
+    fetch::{FetchConfig, FetchKind, Waits},
     report::{FetchReport, PublishReport},
 };
 use modelwright_runtime::{
@@ -50,6 +51,7 @@ impl Volume {
             allow_private_networks: false,
             plain_http: false,
             run: None,
+            waits: Waits::default(),
         };
         Self { folder, config, options: options(), secret: None }
     }
@@ -105,13 +107,22 @@ pub fn options() -> FetchOptions {
     FetchOptions {
         allow_loopback: true,
         claim_directory: PathBuf::from("/nowhere"),
-        timeouts: Timeouts { connect: Duration::from_secs(2), read: Duration::from_millis(500) },
+        timeouts: short(),
         retry: RetryPolicy {
             first_delay: Duration::from_millis(5),
             longest_delay: Duration::from_millis(20),
             retries: 2,
             limit: Duration::from_secs(10),
         },
+    }
+}
+
+/// Waits that a test can wait for.
+pub fn short() -> Timeouts {
+    Timeouts {
+        connect: Duration::from_secs(2),
+        read: Duration::from_millis(500),
+        answer: Duration::from_millis(500),
     }
 }
 

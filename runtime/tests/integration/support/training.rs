@@ -41,6 +41,7 @@ impl Run {
             store_retry_seconds: 0,
             judgement: Some(Judgement { task, gates: Vec::new() }),
             tolerate_crash_inputs: Vec::new(),
+            waits: modelwright_contract::fetch::Waits::default(),
         };
         let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
         options.allow_loopback = true;
