@@ -199,8 +199,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Goodbye<S> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
@@ -243,5 +244,20 @@ mod tests {
             let out = passed(bytes.chunks(7));
             prop_assert!(bytes.starts_with(&out[..out.len().min(PREFACE)]));
         }
+    }
+
+    #[tokio::test]
+    async fn a_close_reads_what_a_client_still_sends_until_it_ends_the_connection() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut server = Goodbye::new(server);
+        let mut close = Box::pin(server.shutdown());
+        assert!(futures::poll!(&mut close).is_pending(), "the client has not ended it");
+        tokio::select! {
+            biased;
+            _ = &mut close => panic!("closed while the client sends, which takes from it what it has not read"),
+            sent = client.write_all(&[7; 200]) => sent.unwrap(),
+        }
+        drop(client);
+        close.await.unwrap();
     }
 }
