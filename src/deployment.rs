@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod identity;
 pub mod look;
 pub mod pods;
+pub mod reach;
 pub mod record;
 pub mod revision;
 pub mod rollout;

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use modelwright_contract::status::ServeStatus;
 
-use super::{build::SERVE, pods::Answer};
+use super::{build::SERVE, pods::Answer, reach::Reach};
 use crate::{
     api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE},
     pod_http::PodClient,
@@ -26,6 +26,8 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_m
 /// Answers by pod.
 #[derive(Default)]
 pub struct Answers {
+    /// Whether the Services of first starts answer.
+    pub services: Reach,
     client: PodClient,
     known: Mutex<HashMap<String, Known>>,
 }
@@ -41,6 +43,11 @@ struct Known {
 }
 
 impl Answers {
+    /// Asks pods and Services at other ports than the contract's.
+    pub fn at_ports(pods: u16, services: u16) -> Self {
+        Self { services: Reach::at_port(services), client: PodClient::at_port(pods), known: Mutex::default() }
+    }
+
     /// The answers of these pods, by name. Those that have none yet are asked, and those that drain are asked again.
     pub async fn fetch(&self, pods: &[std::sync::Arc<Pod>]) -> BTreeMap<String, Answer> {
         let asked = pods.iter().filter_map(|pod| {

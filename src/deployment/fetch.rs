@@ -253,6 +253,7 @@ impl Found {
             revisions,
             draining: self.draining().drain,
             request: deployment.status.as_ref().and_then(|status| status.request.clone()),
+            unreached: false,
         }
     }
 

@@ -11,6 +11,8 @@ mod deployment_fixtures;
 mod deployment_golden;
 // how pods leave, against a mock API server
 mod deployment_leaving;
+// a first start is promoted when its Service has answered
+mod deployment_reach;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
 // whole reconciles of a ModelDeployment against a mock API server

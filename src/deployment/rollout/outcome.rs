@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Intent, Observed, Problem, count, elapsed, stable_of};
+use super::{ASK_AGAIN, Intent, Observed, Problem, count, elapsed, stable_of};
 use crate::{
     api::model_deployment::Action,
     deployment::record::{Outcome, Progress, Record},
@@ -147,7 +147,11 @@ fn judge_target(
         return;
     }
     let serving = serving(observed, target);
-    if serving >= intent.replicas && others_left(observed, target, now) {
+    let is_unreached = observed.unreached && verdict.stable.is_none();
+    if is_unreached {
+        verdict.deadline_in = Some(ASK_AGAIN);
+    }
+    if serving >= intent.replicas && others_left(observed, target, now) && !is_unreached {
         *record = Record {
             outcome: Some(Outcome::Promoted),
             time: Some(now),
