@@ -4,6 +4,7 @@
 //! is too; afterwards, it is decided on a fresh look at the API server.
 
 pub mod act;
+pub mod adopt;
 pub mod answers;
 pub mod build;
 pub mod fetch;

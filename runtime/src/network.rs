@@ -73,11 +73,16 @@ impl RetryPolicy {
             .with_max_delay(self.longest_delay)
             .with_max_times(self.retries)
             .with_jitter();
-        operation
+        let outcome = operation
             .retry(backoff)
             .when(|error| is_transient(error) && started.elapsed() < self.limit)
-            .notify(|error, delay| tracing::warn!(%error, ?delay, "trying again"))
-            .await
+            .notify(|error, delay| {
+                crate::retry::failed(error);
+                tracing::warn!(%error, ?delay, "trying again");
+            })
+            .await;
+        crate::retry::over();
+        outcome
     }
 }
 

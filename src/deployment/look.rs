@@ -9,6 +9,7 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 
 use super::{
+    adopt,
     answers::Answers,
     fetch::Found,
     identity,
@@ -75,13 +76,15 @@ pub async fn look(
     found: Found,
     now: Timestamp,
 ) -> Look {
-    let found = found.owned_by(deployment.uid().as_deref());
+    let mut found = found.owned_by(deployment.uid().as_deref());
+    let strangers = adopt::part(&context.settings, deployment, valid, &mut found);
     let data = found.data();
     let said = answers.fetch(&found.pods).await;
     let mut observed = found.observe(deployment, &data, &said);
     let service = found_service(context, deployment);
     observed.unreached = answers.services.is_awaited(&found.uid, service.as_deref(), &observed).await;
-    let meaning = meaning(context, deployment, valid, &data);
+    let mut meaning = meaning(context, deployment, valid, &data);
+    adopt::refuse(&mut meaning, &strangers);
     let decision = rollout::decide(&meaning.intent, &observed, now);
     Look { found, data, answers: said, observed, meaning, decision }
 }
