@@ -157,10 +157,10 @@ impl Elector {
                 // who wrote the rights by hand gave none on it
                 Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => return,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = LEASE_NAME, "the lease cannot be read; trying on")
+                    tracing::warn!(%error, lease = LEASE_NAME, "the lease cannot be read; trying on");
                 }
                 Err(_) => {
-                    tracing::warn!(lease = LEASE_NAME, "the API server did not answer in time; trying on")
+                    tracing::warn!(lease = LEASE_NAME, "the API server did not answer in time; trying on");
                 }
             }
             tokio::time::sleep(RETRY_PERIOD).await;

@@ -1,7 +1,7 @@
-"""A cluster that has only what the chart's templates look up: what the chart says where a StorageClass is missing, or where
-another release is there.
+"""A cluster that has only what the chart's templates look up.
 
-In: the objects as a JSON list, then Helm's command. Out: what Helm says, with its exit status.
+It shows what the chart says where a StorageClass is missing, or where another release is there. In: the objects as a
+JSON list, then Helm's command. Out: what Helm says, with its exit status.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def look_up(path: str, objects: list[dict[str, Any]]) -> dict[str, Any] | None:
         if rest == path:
             continue
         parts = rest.split("/")
-        namespace = parts[1] if namespaced and parts[0] == "namespaces" and len(parts) > 2 else None
+        namespace = parts[1] if namespaced and parts[0] == "namespaces" and parts[2:] else None
         parts = parts[2:] if namespace else parts
-        if parts[0] != plural or len(parts) > 2:  # noqa: PLR2004 - a plural and a name
+        if parts[0] != plural or parts[2:]:
             continue
         of_kind = [item for item in objects if item["kind"] == kind]
         found = [item for item in of_kind if namespace in (None, item["metadata"].get("namespace"))]
@@ -106,7 +106,7 @@ def main() -> int:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     helm = [*sys.argv[2:], "--kube-apiserver", f"http://127.0.0.1:{server.server_port}"]
-    return subprocess.run(helm, check=False, stderr=subprocess.STDOUT).returncode
+    return subprocess.run(helm, check=False, stderr=subprocess.STDOUT).returncode  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -206,6 +206,28 @@ async fn a_stranger_under_the_name_of_the_target_is_a_condition_and_is_left_alon
 }
 
 #[tokio::test]
+async fn one_that_the_cache_does_not_show_yet_is_not_taken_over_unseen() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 1}));
+    let (mut context, mut server) = context();
+    let mut revision = made(&object, &mut context, true).revision;
+    revision.metadata.owner_references = None;
+    let name = revision.name_any();
+    context.caches.revisions = Cache::fixed(vec![]);
+    context.caches.replica_sets = Cache::fixed(vec![]);
+    let action = play(reconciled(&object, context), async {
+        let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
+        call.error(409, "AlreadyExists", "already exists");
+        server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&revision);
+        // whether the owner stays is asked before anything gets one
+        server.owner_stays(&object).await;
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+    assert_ne!(action, kube::runtime::controller::Action::await_change(), "it is looked at again");
+}
+
+#[tokio::test]
 async fn a_record_that_cannot_be_read_holds_and_says_so() {
     let object = deployment(json!({"model": "digits", "version": 1, "replicas": 0}));
     let (mut context, mut server) = context();
