@@ -9,13 +9,14 @@ use std::{
 };
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt as _;
 use modelwright_contract::status::ServeStatus;
 
-use super::{build::SERVE, pods::Answer, reach::Reach};
+use super::{build::SERVE, pods::Answer, reach::Reach, retries, rollout::Problem};
 use crate::{
     api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE},
+    context::Context,
     pod_http::PodClient,
 };
 
@@ -77,6 +78,18 @@ impl Answers {
                 (known.life == life(pod)?).then(|| (pod.name_any(), known.answer.clone()))
             })
             .collect()
+    }
+
+    /// What the pods that fetch their model try again.
+    pub async fn retries(
+        &self,
+        context: &Context,
+        pods: &[std::sync::Arc<Pod>],
+        now: Timestamp,
+    ) -> BTreeMap<String, Problem> {
+        let why_down = context.bundled_store.why_down();
+        let store = context.settings.store_host().zip(why_down.as_deref());
+        retries::fetch(&self.client, pods, store, now).await
     }
 
     /// Forgets the pods that are gone: namespace, name and UID are asked for.

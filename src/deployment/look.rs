@@ -14,6 +14,7 @@ use super::{
     fetch::Found,
     identity,
     pods::Answer,
+    retries,
     revision::{Facts, RevisionData},
     rollout::{self, Decision, Intent, Observed},
     size,
@@ -81,6 +82,7 @@ pub async fn look(
     let data = found.data();
     let said = answers.fetch(&found.pods).await;
     let mut observed = found.observe(deployment, &data, &said);
+    retries::add(&mut observed, &answers.retries(context, &found.pods, now).await);
     let service = found_service(context, deployment);
     observed.unreached = answers.services.is_awaited(&found.uid, service.as_deref(), &observed).await;
     let mut meaning = meaning(context, deployment, valid, &data);

@@ -99,3 +99,32 @@ async fn a_first_start_whose_pods_are_ready_is_promoted_only_when_its_service_an
     assert_eq!(answered.decision.records[&world.short].outcome, Some(Outcome::Promoted));
     server.nothing_more().await;
 }
+
+#[tokio::test]
+async fn a_pod_that_tries_again_to_fetch_its_model_says_why_and_since_when() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 1}));
+    let (mut context, server) = context();
+    let world = made(&object, &mut context, false);
+    let mut pod = ready_pod(&world.short, &format!("digits-{}", world.short));
+    pod.status = serde_json::from_value(json!({"phase": "Pending", "podIP": "127.0.0.1",
+        "initContainerStatuses": [{"name": "fetch", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"running": {}}}]}))
+    .unwrap();
+    context.caches.pods = Cache::fixed(vec![pod]);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    answering(
+        listener,
+        json!({"sinceUnixSeconds": 1_796_000_000, "message": "http://store/v2/: refused"}).to_string(),
+    );
+    let found = fetch_cached(&context, "digits", "space");
+    let looked =
+        look(&context, &Answers::at_ports(port, port), &object, Some(&valid(&object)), found, time(0)).await;
+    let problem = looked.observed.revisions[&world.short].pods[0].problem.clone().unwrap();
+    assert_eq!(problem.reason, "Retrying");
+    assert_eq!(
+        problem.message,
+        "fetch of pod digits-x tries again since 2026-11-30T00:53:20Z; it failed last because of this: http://store/v2/: refused"
+    );
+    server.nothing_more().await;
+}
