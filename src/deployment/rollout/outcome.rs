@@ -147,11 +147,9 @@ fn judge_target(
         return;
     }
     let serving = serving(observed, target);
-    let is_unreached = observed.unreached && verdict.stable.is_none();
-    if is_unreached {
+    if observed.unreached && verdict.stable.is_none() {
         verdict.deadline_in = Some(ASK_AGAIN);
-    }
-    if serving >= intent.replicas && others_left(observed, target, now) && !is_unreached {
+    } else if serving >= intent.replicas && others_left(observed, target, now) {
         *record = Record {
             outcome: Some(Outcome::Promoted),
             time: Some(now),
