@@ -1,6 +1,10 @@
 //! The admin HTTP server: `/healthz`, `/readyz`, `/metrics`. In come the process's own states; it needs no client.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -12,6 +16,9 @@ use actix_web::{
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
+
+/// Linux's error for a kind of address that the kernel does not know.
+const EAFNOSUPPORT: i32 = 97;
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +51,29 @@ pub fn server(
     .workers(1)
     .shutdown_timeout(2)
     .disable_signals()
-    .bind(address)?
+    .listen(listen(address)?)?
     .run();
     let handle = server.handle();
     Ok((server, handle))
+}
+
+/// Listens on an address. `[::]` takes IPv4 too, and stands for `0.0.0.0` where the kernel has no IPv6.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    or_ipv4(address, TcpListener::bind)
+}
+
+fn or_ipv4<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match bind(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_without_ipv6(&error) => {
+            tracing::info!(%error, "the kernel has no IPv6: listening on IPv4 alone");
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        outcome => outcome,
+    }
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 #[get("/healthz")]
@@ -103,6 +129,21 @@ mod tests {
         assert_eq!(get(Readiness::Leading, "/readyz").await.0, 200);
         assert_eq!(get(Readiness::Stopping, "/readyz").await.0, 503);
         assert_eq!(get(Readiness::Stopping, "/healthz").await.0, 200);
+    }
+
+    #[std::prelude::v1::test]
+    fn without_ipv6_any_address_means_any_of_ipv4_and_nothing_else_does() {
+        let kernel = |error: i32| {
+            move |address: SocketAddr| {
+                if address.is_ipv6() { Err(io::Error::from_raw_os_error(error)) } else { Ok(address) }
+            }
+        };
+        let (any, in_use, unavailable) = (SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)), 98, 99);
+        for error in [EAFNOSUPPORT, unavailable] {
+            assert_eq!(or_ipv4(any, kernel(error)).ok(), Some((Ipv4Addr::UNSPECIFIED, 8080).into()));
+        }
+        assert!(or_ipv4(any, kernel(in_use)).is_err());
+        assert!(or_ipv4((Ipv6Addr::LOCALHOST, 8080).into(), kernel(unavailable)).is_err());
     }
 
     #[actix_web::test]

@@ -183,6 +183,10 @@ async fn settle(
         metadata.annotations.as_ref().and_then(|all| all.get(APPLIED_HASH_ANNOTATION)).cloned()
     };
     match (item.write, standing) {
+        // whether it is what its name says is judged by who reads it
+        (Write::Create, Standing::Adoptable) if kind == "ControllerRevision" => {
+            Err(ApplyError::Stale { kind, name })
+        }
         (Write::Create, Standing::Adoptable) => {
             let patch = json!({"metadata": {
                 "resourceVersion": found.resource_version,

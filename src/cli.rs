@@ -53,6 +53,9 @@ pub struct RunArguments {
     /// Speak plain HTTP to an `oci` store; for `s3`, the Secret says so.
     #[arg(long, env = "MODELWRIGHT_STORE_PLAIN_HTTP")]
     pub store_plain_http: bool,
+    /// Deployment of the store that came with the operator, in the operator's own namespace; empty: there is none.
+    #[arg(long, env = "MODELWRIGHT_BUNDLED_STORE", default_value = "")]
+    pub bundled_store: String,
     /// Let imports connect to addresses in private ranges (a store or source inside the cluster or the company).
     #[arg(long, env = "MODELWRIGHT_ALLOW_PRIVATE_NETWORKS")]
     pub allow_private_networks: bool,
@@ -64,11 +67,14 @@ pub struct RunArguments {
     #[arg(long, env = "MODELWRIGHT_READ_SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400))]
     pub read_seconds: Option<u32>,
     /// Address of /healthz, /readyz and /metrics.
-    #[arg(long, env = "MODELWRIGHT_ADMIN_ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "MODELWRIGHT_ADMIN_ADDRESS", default_value = "[::]:8080")]
     pub admin_address: SocketAddr,
     /// Namespace of the operator's Lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "modelwright-system")]
     pub operator_namespace: String,
+    /// Name of the operator's Lease: of several operators in one namespace, each has its own.
+    #[arg(long, env = "MODELWRIGHT_LEASE", default_value = crate::lease::LEASE_NAME, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub lease: String,
     /// Name that holds the Lease; it must differ between replicas.
     #[arg(long, env = "POD_NAME", default_value = "modelwright")]
     pub identity: String,

@@ -27,6 +27,7 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
+    bundled_store::BundledStore,
     cache::{
         Cache, Driver,
         index::Keyed,
@@ -70,6 +71,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Host and port of the store; none for a claim.
+    pub fn store_host(&self) -> Option<&str> {
+        let (scheme, rest) = self.store_uri.split_once("://")?;
+        rest.split('/').next().filter(|host| scheme != "pvc" && !host.is_empty())
+    }
+
     /// Image of the runtime that has these execution providers.
     pub fn runtime_image_with(&self, providers: &[ExecutionProvider]) -> &str {
         let gpu = self.runtime_gpu_image.as_deref().filter(|_| providers.contains(&ExecutionProvider::Cuda));
@@ -110,6 +117,8 @@ pub struct Context {
     pub pods: PodClient,
     /// Writes that the caches do not show yet.
     pub written: Written,
+    /// Whether the chart's own store is up.
+    pub bundled_store: BundledStore,
 }
 
 impl Context {

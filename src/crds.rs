@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::{CustomResourceExt as _, ResourceExt as _};
 
@@ -36,12 +36,33 @@ pub enum CrdsError {
 /// Every definition.
 pub fn all() -> Vec<CustomResourceDefinition> {
     let mut all = vec![Model::crd(), ModelVersion::crd(), ModelDeployment::crd()];
-    for version in all.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
-        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
-            polish(schema);
-        }
+    for schema in all.iter_mut().filter(|crd| crd.spec.names.kind == "ModelDeployment").flat_map(schemas) {
+        schema.x_kubernetes_validations.get_or_insert_default().push(name_of_a_service());
+    }
+    for schema in all.iter_mut().flat_map(schemas) {
+        polish(schema);
     }
     all
+}
+
+fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+}
+
+/// No Service of any Kubernetes has a name with a dot, and the Service has the ModelDeployment's. Only a new one is judged:
+/// what is there already can be changed and deleted as before.
+fn name_of_a_service() -> ValidationRule {
+    let message = "metadata.name must have no dot: the Service has the same name, and a Service cannot have that one; use - in its place";
+    ValidationRule {
+        rule: "oldSelf.hasValue() || !self.metadata.name.contains('.')".into(),
+        message: Some(message.into()),
+        message_expression: Some(
+            "'metadata.name is ' + self.metadata.name + ', and a Service, which has the same name, cannot have a dot in it: use a name such as ' + self.metadata.name.replace('.', '-')".into(),
+        ),
+        optional_old_self: Some(true),
+        reason: Some("FieldValueInvalid".into()),
+        ..ValidationRule::default()
+    }
 }
 
 /// The derived schema, in Kubernetes' words: the kind is described by its spec's documentation, and integers have the

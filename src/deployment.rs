@@ -4,13 +4,16 @@
 //! is too; afterwards, it is decided on a fresh look at the API server.
 
 pub mod act;
+pub mod adopt;
 pub mod answers;
 pub mod build;
 pub mod fetch;
 pub mod identity;
 pub mod look;
 pub mod pods;
+pub mod reach;
 pub mod record;
+pub mod retries;
 pub mod revision;
 pub mod rollout;
 pub mod size;
@@ -23,7 +26,10 @@ pub mod version;
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::{api::apps::v1::ControllerRevision, jiff::Timestamp};
+use k8s_openapi::{
+    api::{apps::v1::ControllerRevision, core::v1::Pod},
+    jiff::Timestamp,
+};
 use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use tokio::sync::watch;
 
@@ -342,12 +348,14 @@ async fn write_status(
 
 fn next_look(look: &Look) -> Duration {
     let pods = || look.observed.revisions.values().flat_map(|revision| &revision.pods);
-    let at_work = |pod: &rollout::Pod| {
-        look.found.pods.iter().any(|found| found.name_any() == pod.name && answers::is_at_work(found))
+    // one that fetches may say why it tries again, and one that is at work without getting ready why: nothing announces that
+    let may_say = |pod: &rollout::Pod| {
+        let said = |found: &Pod| {
+            retries::is_fetching(found) || (pod.problem.is_none() && answers::is_at_work(found))
+        };
+        look.found.pods.iter().any(|found| found.name_any() == pod.name && said(found))
     };
-    // a server that is at work without getting ready may say why, and nothing announces that
-    let wordless = pods()
-        .any(|pod| !pod.ready && !pod.terminating && pod.labelled && pod.problem.is_none() && at_work(pod));
+    let wordless = pods().any(|pod| !pod.ready && !pod.terminating && pod.labelled && may_say(pod));
     let waits = (look.meaning.obstacle.is_some() || wordless).then_some(WAITING);
     [look.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }

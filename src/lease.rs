@@ -12,7 +12,7 @@ use std::{
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::{
     Api, Client,
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::api::name::FIELD_MANAGER;
 
-/// Name of the Lease.
+/// Name of the Lease, unless another one is asked for; of operators of before, whatever their release is called.
 pub const LEASE_NAME: &str = "modelwright";
 /// For how long a renewal is valid.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// Longest that one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// A Lease that was not renewed for so long, by the clocks of two nodes, has no holder that lives.
+const FORGOTTEN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether this process may write; every write asks first.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +88,7 @@ struct Sighting {
 /// Takes, renews and releases the Lease.
 pub struct Elector {
     leases: Api<Lease>,
+    name: String,
     identity: String,
     leadership: Leadership,
     sighting: Option<Sighting>,
@@ -94,11 +97,21 @@ pub struct Elector {
 impl Elector {
     /// An elector that does not hold the Lease yet. `client` must not retry.
     pub fn new(client: Client, namespace: &str, identity: String, leadership: Leadership) -> Self {
-        Self { leases: Api::namespaced(client, namespace), identity, leadership, sighting: None }
+        let name = LEASE_NAME.to_owned();
+        Self { leases: Api::namespaced(client, namespace), name, identity, leadership, sighting: None }
+    }
+
+    /// With a Lease of this name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
     }
 
     /// Waits until the Lease is held.
     pub async fn acquire(&mut self) {
+        if self.name != LEASE_NAME {
+            self.outlast_predecessor().await;
+        }
         let mut reported = None;
         loop {
             match self.attempt().await {
@@ -110,6 +123,44 @@ impl Elector {
                         tracing::warn!(%error, "the lease cannot be read or written; trying on");
                         reported = Some(text);
                     }
+                }
+            }
+            tokio::time::sleep(RETRY_PERIOD).await;
+        }
+    }
+
+    /// Waits until no process of this release leads under [`LEASE_NAME`], as one of before does during an upgrade. That one
+    /// has no right any more to renew it, so it stops by itself.
+    async fn outlast_predecessor(&self) {
+        let mut sighting: Option<Sighting> = None;
+        loop {
+            let now = Instant::now();
+            let read = tokio::time::timeout(REQUEST_TIMEOUT, self.leases.get_opt(LEASE_NAME)).await;
+            match read {
+                Ok(Ok(lease)) => {
+                    let spec = lease.and_then(|lease| lease.spec).unwrap_or_default();
+                    if !is_of_predecessor(&spec, &self.identity, Timestamp::now())
+                        || decide(&spec, &self.identity, sighting.as_ref(), now) != Step::Wait
+                    {
+                        return;
+                    }
+                    if sighting.as_ref().is_none_or(|seen| seen.spec != spec) {
+                        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+                        tracing::info!(
+                            holder,
+                            lease = LEASE_NAME,
+                            "waiting for the operator of before to stop"
+                        );
+                        sighting = Some(Sighting { spec, at: now });
+                    }
+                }
+                // who wrote the rights by hand gave none on it
+                Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => return,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, lease = LEASE_NAME, "the lease cannot be read; trying on");
+                }
+                Err(_) => {
+                    tracing::warn!(lease = LEASE_NAME, "the API server did not answer in time; trying on");
                 }
             }
             tokio::time::sleep(RETRY_PERIOD).await;
@@ -137,14 +188,14 @@ impl Elector {
     /// Gives the Lease back, so that another replica need not wait for its end.
     pub async fn release(&mut self) -> Result<(), kube::Error> {
         self.leadership.resign();
-        let Some(mut lease) = self.leases.get_opt(LEASE_NAME).await? else { return Ok(()) };
+        let Some(mut lease) = self.leases.get_opt(&self.name).await? else { return Ok(()) };
         let Some(spec) = lease.spec.as_mut() else { return Ok(()) };
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             return Ok(());
         }
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
-        self.leases.replace(LEASE_NAME, &parameters(), &lease).await.map(drop)
+        self.leases.replace(&self.name, &parameters(), &lease).await.map(drop)
     }
 
     /// One read and, where it is called for, one write. `true` where the Lease is held now.
@@ -158,10 +209,10 @@ impl Elector {
     async fn attempt_once(&mut self) -> Result<bool, kube::Error> {
         // validity counts from before the request: the server may have stored it at any time since
         let now = Instant::now();
-        let written = match self.leases.get_opt(LEASE_NAME).await? {
+        let written = match self.leases.get_opt(&self.name).await? {
             None => {
                 let lease = Lease {
-                    metadata: ObjectMeta { name: Some(LEASE_NAME.into()), ..ObjectMeta::default() },
+                    metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
                     spec: Some(taken(&self.identity, None, Timestamp::now())),
                 };
                 self.leases.create(&parameters(), &lease).await
@@ -187,7 +238,7 @@ impl Elector {
                             Some(spec.lease_transitions.unwrap_or(0) + i32::from(taken_over));
                         lease.spec = Some(next);
                         // carries the resourceVersion that was read: of two takers one fails
-                        self.leases.replace(LEASE_NAME, &parameters(), &lease).await
+                        self.leases.replace(&self.name, &parameters(), &lease).await
                     }
                 }
             }
@@ -234,6 +285,14 @@ fn decide(spec: &LeaseSpec, identity: &str, sighting: Option<&Sighting>, now: In
     }
 }
 
+/// Whether the holder of a Lease may be a living process of the same Deployment as `identity`, which is a pod's name.
+fn is_of_predecessor(spec: &LeaseSpec, identity: &str, now: Timestamp) -> bool {
+    let deployment = |pod: &str| pod.rsplitn(3, '-').nth(2).map(str::to_owned);
+    let holder = spec.holder_identity.as_deref().unwrap_or_default();
+    let is_forgotten = spec.renew_time.as_ref().is_some_and(|time| now.duration_since(time.0) > FORGOTTEN);
+    !is_forgotten && deployment(holder).is_some_and(|name| Some(name) == deployment(identity))
+}
+
 fn validity(spec: &LeaseSpec) -> Duration {
     spec.lease_duration_seconds
         .and_then(|seconds| u64::try_from(seconds).ok())
@@ -242,6 +301,7 @@ fn validity(spec: &LeaseSpec) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn held_by(holder: &str) -> LeaseSpec {
@@ -273,6 +333,27 @@ mod tests {
         assert_eq!(decide(&held_by(""), "me", None, now), Step::Take);
         assert_eq!(decide(&LeaseSpec::default(), "me", None, now), Step::Take);
         assert_eq!(decide(&held_by("me"), "me", None, now), Step::Renew);
+    }
+
+    #[test]
+    fn a_predecessor_is_a_pod_of_the_same_deployment_that_renewed_lately() {
+        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        let renewed = |holder: &str, seconds: i64| LeaseSpec {
+            renew_time: Some(MicroTime(now - SignedDuration::from_secs(seconds))),
+            ..held_by(holder)
+        };
+        let me = "team-modelwright-6d5f8b-x2x4z";
+        for (holder, seconds, is_one) in [
+            ("team-modelwright-7c9d4f-aaaaa", 5, true),
+            ("team-modelwright-7c9d4f-aaaaa", 601, false),
+            ("modelwright-7c9d4f-aaaaa", 5, false),
+            ("other-team-modelwright-7c9d4f-aaaaa", 5, false),
+            ("modelwright", 5, false),
+            ("", 5, false),
+        ] {
+            assert_eq!(is_of_predecessor(&renewed(holder, seconds), me, now), is_one, "{holder} {seconds}");
+        }
+        assert!(!is_of_predecessor(&LeaseSpec::default(), me, now));
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@
 pub mod admin;
 pub mod api;
 pub mod apply;
+pub mod bundled_store;
 pub mod cache;
 pub mod cli;
 pub mod context;

@@ -42,6 +42,7 @@ pub struct Metrics {
     watch_errors: Family<KindLabels, Counter>,
     unreadable: Family<KindLabels, Gauge<i64, AtomicI64>>,
     leading: Gauge<i64, AtomicI64>,
+    bundled_store: Family<Vec<(String, String)>, Gauge<i64, AtomicI64>>,
 }
 
 impl Default for Metrics {
@@ -57,6 +58,7 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             unreadable: Family::default(),
             leading: Gauge::default(),
+            bundled_store: Family::default(),
         };
         metrics.registered()
     }
@@ -80,6 +82,11 @@ impl Metrics {
             self.unreadable.clone(),
         );
         registry.register("leading", "1 while this process holds the Lease", self.leading.clone());
+        registry.register(
+            "bundled_store_up",
+            "1 while the store that the chart brings along has a pod that is ready",
+            self.bundled_store.clone(),
+        );
         self
     }
 
@@ -131,6 +138,11 @@ impl Metrics {
         self.leading.set(i64::from(leading));
     }
 
+    /// Whether the chart's store is up; nothing is told where there is none.
+    pub fn set_bundled_store_up(&self, up: bool) {
+        self.bundled_store.get_or_create(&Vec::new()).set(i64::from(up));
+    }
+
     /// The text of `/metrics`.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -156,6 +168,8 @@ mod tests {
         metrics.unreadable("Model", 3, 1);
         metrics.reconciles("ModelDeployment");
         metrics.set_leading(true);
+        assert!(!metrics.render().unwrap().contains("\nmodelwright_bundled_store_up"), "there is none");
+        metrics.set_bundled_store_up(false);
         let text = metrics.render().unwrap();
         for line in [
             r#"modelwright_reconcile_total{kind="Model",outcome="ok"} 1"#,
@@ -170,6 +184,7 @@ mod tests {
             r#"modelwright_reconcile_total{kind="ModelDeployment",outcome="error"} 0"#,
             r#"modelwright_reconcile_errors_total{kind="ModelDeployment",error="api"} 0"#,
             "modelwright_leading 1",
+            "modelwright_bundled_store_up{} 0",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod fetch;
 pub mod job;
+pub mod phase;
 pub mod plan;
 pub mod problem;
 pub mod report;
@@ -399,6 +400,8 @@ fn next_look(plan: Option<&Plan>) -> Action {
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == TRAINING_PHASE) => {
             TRAINING
         }
+        // what a container tries again is announced by nothing
+        (_, Some(RunState::Active { .. })) => WAITING,
         _ => RESYNC,
     };
     Action::requeue(wait)

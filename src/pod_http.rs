@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
+use hyper::{Uri, body::Bytes};
 use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use modelwright_contract::names::METRICS_PORT;
 use serde::de::DeserializeOwned;
@@ -15,6 +15,15 @@ use crate::controller::chain;
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Largest answer.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// Why nothing answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The connection was refused: nobody is behind the address.
+    Refused,
+    /// Anything else, as where a policy lets nothing through.
+    Other,
+}
 
 /// A client of pods. It follows no redirects: a pod answers for itself only.
 #[derive(Clone)]
@@ -46,11 +55,23 @@ impl PodClient {
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, String> {
+    /// Whether something at `address` answers `GET path` with success.
+    pub async fn reach(&self, address: &str, path: &str) -> Result<(), Silence> {
+        let uri = self.uri(address, path).map_err(|_| Silence::Other)?;
+        match tokio::time::timeout(TIMEOUT, self.client.get(uri)).await {
+            Ok(Ok(response)) if response.status().is_success() => Ok(()),
+            Ok(Err(error)) if is_refused(&error) => Err(Silence::Refused),
+            Ok(Ok(_) | Err(_)) | Err(_) => Err(Silence::Other),
+        }
+    }
+
+    fn uri(&self, address: &str, path: &str) -> Result<Uri, String> {
         let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        let uri = format!("http://{host}:{}{path}", self.port)
-            .parse()
-            .map_err(|_| format!("`{address}` is no address"))?;
+        format!("http://{host}:{}{path}", self.port).parse().map_err(|_| format!("`{address}` is no address"))
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, String> {
+        let uri = self.uri(address, path)?;
         let response = self.client.get(uri).await.map_err(|error| chain(&error))?;
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
@@ -62,4 +83,13 @@ impl PodClient {
         serde_json::from_slice(&body.to_bytes())
             .map_err(|error| format!("its answer at {path} is not readable: {error}"))
     }
+}
+
+/// Whether an error comes of a connection that was refused.
+fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)
+    })
 }

@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     admin::{self, Readiness},
+    bundled_store::BundledStore,
     cli::RunArguments,
     context::{self, Caches, Context, Settings},
     controller::chain,
@@ -83,7 +84,8 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
         &arguments.operator_namespace,
         arguments.identity.clone(),
         leadership.clone(),
-    );
+    )
+    .named(&arguments.lease);
     let client = context::client(config)?;
     let outcome = lead(&arguments, client, &metrics, &readiness, leadership, &mut elector, stop).await;
     readiness.send_replace(Readiness::Stopping);
@@ -121,7 +123,14 @@ async fn lead(
     readiness.send_replace(Readiness::Syncing);
     tracing::info!(identity = arguments.identity, "leading");
 
+    let bundled_store = BundledStore::default();
     let mut watches = JoinSet::new();
+    if !arguments.bundled_store.is_empty() {
+        let (store, client) = (bundled_store.clone(), client.clone());
+        let (namespace, name) = (arguments.operator_namespace.clone(), arguments.bundled_store.clone());
+        let metrics = Arc::clone(metrics);
+        watches.spawn(async move { store.watch(client, &namespace, &name, &metrics).await });
+    }
     let mut contexts = Vec::new();
     for namespace in scopes(&arguments.namespaces) {
         let (caches, drivers) = Caches::new(&client, namespace.as_deref(), metrics);
@@ -134,6 +143,7 @@ async fn lead(
             leadership: leadership.clone(),
             pods: PodClient::default(),
             written: Written::default(),
+            bundled_store: bundled_store.clone(),
         }));
         for driver in drivers {
             watches.spawn(driver);

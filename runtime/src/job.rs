@@ -2,16 +2,16 @@
 //! environment, does its work, and ends with a report and an exit code. In go the command line's few options; out comes
 //! the exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, PUBLISH_ENV};
+use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, METRICS_PORT, PUBLISH_ENV, TERMINATION_LOG};
 
 use crate::{
     fetch::{self, FetchOptions},
     publish::{
         self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments,
     },
-    report,
+    report, retry,
 };
 
 /// What `fetch` and `publish` take from the command line; all else is in their config.
@@ -23,10 +23,24 @@ pub struct JobArguments {
     /// Connect to loopback addresses too. For tests on one machine: in a pod they are the pod itself.
     #[arg(long, hide = true)]
     pub allow_loopback: bool,
+    /// Port that tells what is tried again; in a pod, that of the contract.
+    #[arg(long, hide = true)]
+    pub retry_port: Option<u16>,
+}
+
+impl JobArguments {
+    /// Tells what is tried again. Where no kubelet waits for a report a person is looking, and no port is opened.
+    fn tell_retries(&self) {
+        let in_a_pod = Path::new(TERMINATION_LOG).is_file().then_some(METRICS_PORT);
+        if let Some(port) = self.retry_port.or(in_a_pod) {
+            retry::tell(port);
+        }
+    }
 }
 
 /// Runs `fetch`.
 pub async fn fetch(arguments: &JobArguments) -> i32 {
+    arguments.tell_retries();
     let log = arguments.termination_log.as_deref();
     let config = match report::config(FETCH_ENV) {
         Ok(config) => config,
@@ -38,6 +52,7 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
 
 /// Runs `publish`.
 pub async fn publish(arguments: &JobArguments) -> i32 {
+    arguments.tell_retries();
     let log = arguments.termination_log.as_deref();
     let config = match report::config(PUBLISH_ENV) {
         Ok(config) => config,

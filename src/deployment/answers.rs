@@ -9,13 +9,14 @@ use std::{
 };
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt as _;
 use modelwright_contract::status::ServeStatus;
 
-use super::{build::SERVE, pods::Answer};
+use super::{build::SERVE, pods::Answer, reach::Reach, retries, rollout::Problem};
 use crate::{
     api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE},
+    context::Context,
     pod_http::PodClient,
 };
 
@@ -26,6 +27,8 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_m
 /// Answers by pod.
 #[derive(Default)]
 pub struct Answers {
+    /// Whether the Services of first starts answer.
+    pub services: Reach,
     client: PodClient,
     known: Mutex<HashMap<String, Known>>,
 }
@@ -41,6 +44,11 @@ struct Known {
 }
 
 impl Answers {
+    /// Asks pods and Services at other ports than the contract's.
+    pub fn at_ports(pods: u16, services: u16) -> Self {
+        Self { services: Reach::at_port(services), client: PodClient::at_port(pods), known: Mutex::default() }
+    }
+
     /// The answers of these pods, by name. Those that have none yet are asked, and those that drain are asked again.
     pub async fn fetch(&self, pods: &[std::sync::Arc<Pod>]) -> BTreeMap<String, Answer> {
         let asked = pods.iter().filter_map(|pod| {
@@ -70,6 +78,18 @@ impl Answers {
                 (known.life == life(pod)?).then(|| (pod.name_any(), known.answer.clone()))
             })
             .collect()
+    }
+
+    /// What the pods that fetch their model try again.
+    pub async fn retries(
+        &self,
+        context: &Context,
+        pods: &[std::sync::Arc<Pod>],
+        now: Timestamp,
+    ) -> BTreeMap<String, Problem> {
+        let why_down = context.bundled_store.why_down();
+        let store = context.settings.store_host().zip(why_down.as_deref());
+        retries::fetch(&self.client, pods, store, now).await
     }
 
     /// Forgets the pods that are gone: namespace, name and UID are asked for.

@@ -25,6 +25,7 @@ use super::{
     revision::{self, RevisionData},
     rollout::{Observed, Revision, SET_ASIDE},
     template,
+    unreadable::records as unreadable_records,
 };
 use crate::{
     api::{
@@ -76,6 +77,11 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
         list(context, name, namespace),
         get::<ConfigMap>(context, &traffic_name, namespace),
     )?;
+    // the cache tells which, and holds
+    if let Some(told) = unreadable_records(&revisions, name).into_iter().next() {
+        tracing::debug!(told, "a record cannot be read");
+        return Err(kube::Error::Service("a record of a revision cannot be read".into()));
+    }
     // what lost the label that was asked for is known by its owner
     let listed: BTreeSet<_> = replica_sets.iter().map(|set: &Arc<ReplicaSet>| set.name_any()).collect();
     let ours = Key::Deployment(name.to_owned());
@@ -253,6 +259,7 @@ impl Found {
             revisions,
             draining: self.draining().drain,
             request: deployment.status.as_ref().and_then(|status| status.request.clone()),
+            unreached: false,
         }
     }
 

@@ -2,14 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use k8s_openapi::{api::apps::v1::ControllerRevision, jiff::Timestamp};
+use k8s_openapi::{
+    api::{apps::v1::ControllerRevision, core::v1::Service},
+    jiff::Timestamp,
+};
 use kube::ResourceExt as _;
 
 use super::{
+    adopt,
     answers::Answers,
     fetch::Found,
     identity,
     pods::Answer,
+    retries,
     revision::{Facts, RevisionData},
     rollout::{self, Decision, Intent, Observed},
     size,
@@ -72,13 +77,23 @@ pub async fn look(
     found: Found,
     now: Timestamp,
 ) -> Look {
-    let found = found.owned_by(deployment.uid().as_deref());
+    let mut found = found.owned_by(deployment.uid().as_deref());
+    let strangers = adopt::part(&context.settings, deployment, valid, &mut found);
     let data = found.data();
-    let answers = answers.fetch(&found.pods).await;
-    let observed = found.observe(deployment, &data, &answers);
-    let meaning = meaning(context, deployment, valid, &data);
+    let said = answers.fetch(&found.pods).await;
+    let mut observed = found.observe(deployment, &data, &said);
+    retries::add(&mut observed, &answers.retries(context, &found.pods, now).await);
+    let service = found_service(context, deployment);
+    observed.unreached = answers.services.is_awaited(&found.uid, service.as_deref(), &observed).await;
+    let mut meaning = meaning(context, deployment, valid, &data);
+    adopt::refuse(&mut meaning, &strangers);
     let decision = rollout::decide(&meaning.intent, &observed, now);
-    Look { found, data, answers, observed, meaning, decision }
+    Look { found, data, answers: said, observed, meaning, decision }
+}
+
+/// The Service that clients use, as far as the cache knows it.
+fn found_service(context: &Context, deployment: &ModelDeployment) -> Option<Arc<Service>> {
+    context.caches.services.get(&deployment.namespace()?, &deployment.name_any())
 }
 
 /// What the spec means, on the versions and revisions that there are.

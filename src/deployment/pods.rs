@@ -125,7 +125,7 @@ fn refused(set: &ReplicaSet) -> Option<Problem> {
 }
 
 /// What keeps a pod from being ready, if more than time.
-fn trouble(pod: &Pod) -> Option<Problem> {
+pub fn trouble(pod: &Pod) -> Option<Problem> {
     if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")
     {
         let reason = unscheduled.reason.clone().filter(|reason| !reason.is_empty());

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{api::name::ADMITTED_ANNOTATION, events::truncated};
 
 /// Order among the revisions of a ModelDeployment: the highest became target last.
 pub const NUMBER: &str = "modelwright.dev/number";
@@ -27,6 +30,9 @@ pub const REQUEST: &str = "modelwright.dev/request";
 
 const ALL: [&str; 9] =
     [NUMBER, OUTCOME, OUTCOME_TIME, OUTCOME_MESSAGE, PROMOTED, PROVEN, QUARANTINE, PROGRESS, REQUEST];
+
+/// Most of a value that a message shows, in bytes.
+const MAX_SHOWN: usize = 100;
 
 /// What is recorded on a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +99,7 @@ pub struct Progress {
 }
 
 impl Record {
-    /// Reads the annotations; what cannot be read counts as absent.
+    /// Reads the annotations; what cannot be read counts as absent: [`unreadable`] is asked before.
     pub fn read(annotations: &BTreeMap<String, String>) -> Self {
         let text = |key: &str| annotations.get(key).filter(|value| !value.is_empty());
         let number = |key: &str| text(key).and_then(|value| value.parse::<u64>().ok());
@@ -131,6 +137,32 @@ impl Record {
     }
 }
 
+/// What of a revision's record cannot be read, with what was expected: a decision without it would take what was promoted,
+/// or refused, for new.
+pub fn unreadable(annotations: &BTreeMap<String, String>) -> Option<String> {
+    let is_number = |text: &str| text.parse::<u64>().is_ok();
+    let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
+    let mut parts = annotations.iter().filter(|(_, text)| !text.is_empty()).filter_map(|(key, text)| {
+        let (is_read, expected) = match key.as_str() {
+            NUMBER | PROMOTED => (is_number(text), "a whole number"),
+            OUTCOME => {
+                let is_known = OUTCOMES.iter().any(|(_, word)| word == text);
+                (is_known, "Progressing, Promoted, RolledBack, Aborted or Superseded")
+            }
+            OUTCOME_TIME => (text.parse::<Timestamp>().is_ok(), "a time as in RFC 3339"),
+            PROVEN => (text == "true", "true, or no such annotation"),
+            PROGRESS => (serde_json::from_str::<Progress>(text).is_ok(), "JSON with since, ready and wanted"),
+            ADMITTED_ANNOTATION => (is_json(text), "a pod template as JSON"),
+            _ => return None,
+        };
+        (!is_read).then(|| {
+            let shown = truncated(text, MAX_SHOWN);
+            format!("metadata.annotations[{key}] is `{shown}`, and {expected} was expected")
+        })
+    });
+    parts.next()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -157,6 +189,31 @@ mod tests {
                 .filter_map(|(key, value)| Some((key.to_owned(), value?)))
                 .collect();
             assert_eq!(Record::read(&written), record, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_can_be_read_and_anything_else_is_told_with_key_value_and_what_was_expected() {
+        let whole = Record {
+            number: 7,
+            outcome: Some(Outcome::Superseded),
+            time: Some("2026-11-24T02:00:00Z".parse().unwrap()),
+            promoted: Some(3),
+            proven: true,
+            progress: Some(Progress { since: "2026-11-24T02:00:00Z".parse().unwrap(), ready: 1, wanted: 2 }),
+            ..Record::default()
+        };
+        let written = || {
+            let all = whole.annotations().into_iter();
+            all.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(unreadable(&written()), None);
+        assert_eq!(unreadable(&BTreeMap::new()), None);
+        for key in [NUMBER, OUTCOME, OUTCOME_TIME, PROMOTED, PROVEN, PROGRESS, ADMITTED_ANNOTATION] {
+            let mut scribbled = written();
+            scribbled.insert(key.into(), "{some".into());
+            let told = unreadable(&scribbled).unwrap();
+            assert!(told.contains(key) && told.contains("`{some`") && told.contains("expected"), "{told}");
         }
     }
 

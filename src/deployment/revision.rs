@@ -3,6 +3,7 @@
 use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::PodTemplateSpec};
 use modelwright_contract::serving::ExecutionProvider;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::model_version::{Artifact, Signature, Size};
 
@@ -21,6 +22,10 @@ pub struct RevisionData {
     pub drain_timeout_milliseconds: u64,
     /// The pods, whole.
     pub pod_template: PodTemplateSpec,
+    /// What the user asked for, as it is hashed, so that the name of the revision can be checked; absent from one that an
+    /// earlier operator made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Value>,
 }
 
 /// One version of a Model, as far as serving it needs.

@@ -31,6 +31,9 @@ pub const SET_ASIDE: &str = "set-aside";
 /// How soon a draining or unverified pod is looked at again.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How soon a Service that does not answer yet is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// What the spec asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
@@ -59,6 +62,8 @@ pub struct Observed {
     pub draining: BTreeSet<String>,
     /// A person's action.
     pub request: Option<ActionRequest>,
+    /// Whether the Service of a first start has not answered yet, though pods take traffic.
+    pub unreached: bool,
 }
 
 /// One revision with what runs of it.

@@ -238,7 +238,8 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
     let ready = observed.revisions.get(target).map_or(0, |revision| {
         revision.pods.iter().filter(|pod| pod.verified && pod.in_service(&observed.draining)).count()
     });
-    let count = format!("{ready} of {} pods of {described} take traffic{stable}", intent.replicas);
+    let unreached = if observed.unreached { "; their Service does not answer yet" } else { "" };
+    let count = format!("{ready} of {} pods of {described} take traffic{unreached}{stable}", intent.replicas);
     if intent.paused {
         return (Some(RECONCILING), "Paused", said_so("Paused", &format!("spec.paused is true: {count}")));
     }

@@ -3,11 +3,15 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use k8s_openapi::{
+    api::{apps::v1::ControllerRevision, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    jiff::Timestamp,
+};
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use serde_json::{Map, Value, json};
 
-use super::{DeploymentError, RESYNC};
+use super::{DeploymentError, RESYNC, record};
 use crate::{
     api::{
         ConditionStatus, Model, ModelDeployment, ModelSpec,
@@ -47,8 +51,23 @@ pub fn around(context: &Context, name: &str, namespace: &str) -> Option<String> 
             [$(unreadable::tell_all(&caches.$cache.unreadable_of(namespace, &ours))),*].concat()
         };
     }
-    let found = all!(revisions, replica_sets, pods, config_maps, services, disruption_budgets);
+    let mut found = all!(revisions, replica_sets, pods, config_maps, services, disruption_budgets);
+    found.extend(records(&caches.revisions.of(namespace, &ours), name));
     (!found.is_empty()).then(|| unreadable::held(&found))
+}
+
+/// The records of a ModelDeployment's own revisions that cannot be read.
+pub fn records<'a>(
+    revisions: impl IntoIterator<Item = &'a Arc<ControllerRevision>>,
+    deployment: &str,
+) -> Vec<String> {
+    let is_ours = |owner: &OwnerReference| owner.controller == Some(true) && owner.name == deployment;
+    let ours = revisions.into_iter().filter(|revision| revision.owner_references().iter().any(is_ours));
+    ours.filter_map(|revision| {
+        let told = record::unreadable(revision.annotations())?;
+        Some(format!("ControllerRevision {}: {told}", revision.name_any()))
+    })
+    .collect()
 }
 
 /// Leaves a ModelDeployment as it is, and says why.

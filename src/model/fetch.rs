@@ -13,10 +13,14 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{ResourceExt as _, api::ListParams};
-use modelwright_contract::training::{PROGRESS_PATH, Progress};
+use modelwright_contract::{
+    report::{MAX_RETRY_BYTES, RETRY_PATH, Retry},
+    training::{PROGRESS_PATH, Progress},
+};
 
 use super::{
-    job::{TRAIN, container_statuses},
+    job::{FETCH, PUBLISH, TRAIN, container_statuses},
+    phase::Retrying,
     retention::InUse,
 };
 use crate::{
@@ -60,6 +64,8 @@ pub struct Observed {
     pub workload_account: bool,
     /// How far the pod that trains is, as it says.
     pub progress: Option<RunProgress>,
+    /// What the present container of its run tries again, as it says.
+    pub retrying: Option<Retrying>,
     /// What belongs to it and does not parse, by kind, name and field.
     pub unreadable: Vec<String>,
     /// Warnings about Jobs without pods and pods that wait, newest last.
@@ -90,7 +96,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     for uid in waiting(&jobs, &pods, Timestamp::now()) {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
-    let progress = fetch_progress(context, &pods).await;
+    let (progress, retrying) = futures::join!(fetch_progress(context, &pods), fetch_retrying(context, &pods));
     let revisions = caches.revisions.of(&namespace, &ours);
     let versions = caches.versions.of(&namespace, &ours);
     let following = caches.model_deployments.of(&namespace, &ours);
@@ -121,6 +127,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
         holders,
         workload_account: caches.has_workload_account(&namespace),
         progress,
+        retrying,
         warnings,
     }
 }
@@ -182,14 +189,48 @@ fn is_use_unknown(context: &Context, namespace: &str, ours: &Key) -> bool {
         || !caches.revisions.all_unreadable(namespace).is_empty()
 }
 
+/// The newest pod in which one of these containers runs, with that container.
+fn running<'a>(pods: &'a [Arc<Pod>], containers: &[&'static str]) -> Option<(&'a Pod, &'static str)> {
+    let runs = |pod: &&'a Arc<Pod>| {
+        let runs = |name: &str| {
+            container_statuses(pod).any(|status| {
+                status.name == name && status.state.as_ref().is_some_and(|state| state.running.is_some())
+            })
+        };
+        containers.iter().copied().find(|name| runs(name))
+    };
+    let found = pods.iter().filter_map(|pod| Some((pod.as_ref(), runs(&pod)?)));
+    found.max_by_key(|(pod, _)| pod.creation_timestamp().map(|time| time.0))
+}
+
+/// What a run's `fetch` or `publish` tries again. A runtime of another release may say nothing.
+async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying> {
+    let (pod, container) = running(pods, &[FETCH, PUBLISH])?;
+    let address = pod.status.as_ref()?.pod_ip.as_deref()?;
+    match context.pods.get::<Option<Retry>>(address, RETRY_PATH).await {
+        Ok(retry) => {
+            let Retry { since_unix_seconds, message } = retry?;
+            let since = i64::try_from(since_unix_seconds).ok()?;
+            let plain: String = message.chars().filter(|c| !c.is_control()).collect();
+            let asks_store = container == PUBLISH || plain.contains(context.settings.store_host()?);
+            Some(Retrying {
+                pod: pod.uid()?,
+                container: container.into(),
+                since: Timestamp::from_second(since).ok()?,
+                message: truncated(&plain, MAX_RETRY_BYTES),
+                store: context.bundled_store.why_down().filter(|_| asks_store),
+            })
+        }
+        Err(error) => {
+            tracing::debug!(pod = pod.name_any(), error, "it does not say what it tries again");
+            None
+        }
+    }
+}
+
 /// What the pod whose `train` runs says of itself. An image of a user's own may say nothing.
 async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgress> {
-    let training = |pod: &&Arc<Pod>| {
-        container_statuses(pod).any(|status| {
-            status.name == TRAIN && status.state.as_ref().is_some_and(|state| state.running.is_some())
-        })
-    };
-    let pod = pods.iter().filter(training).max_by_key(|pod| pod.creation_timestamp().map(|time| time.0))?;
+    let (pod, _) = running(pods, &[TRAIN])?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
     match context.pods.get::<Progress>(address, PROGRESS_PATH).await {
         Ok(progress) => Some(RunProgress {

@@ -8,12 +8,13 @@ use k8s_openapi::{
         core::v1::{Container, ContainerStatus, Pod},
     },
     apimachinery::pkg::apis::meta::v1::Time,
+    jiff::Timestamp,
 };
 use kube::ResourceExt as _;
 
 use super::{
     fetch::Observed,
-    problem,
+    phase, problem,
     report::{DEADLINE_EXCEEDED, Reports, pod_failure, read_reports, run_failure},
 };
 use crate::{
@@ -47,6 +48,8 @@ pub struct Run {
     pub status: RunStatus,
     /// How far it is.
     pub state: RunState,
+    /// Since when its present container runs.
+    pub since: Option<Timestamp>,
 }
 
 /// How far a run is.
@@ -93,7 +96,8 @@ pub fn read_run(job: &Job, observed: &Observed) -> Run {
     let attempt =
         u32::try_from(counted).unwrap_or(0).max(u32::try_from(pods.len()).unwrap_or(u32::MAX)).max(1);
     let progress = observed.progress.clone().filter(|_| phase == TRAINING_PHASE);
-    Run { status: RunStatus { job: job.name_any(), attempt, phase: phase.into(), progress }, state }
+    let since = pods.last().and_then(|pod| phase::running_since(pod));
+    Run { status: RunStatus { job: job.name_any(), attempt, phase: phase.into(), progress }, state, since }
 }
 
 fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, &'static str) {
@@ -125,7 +129,8 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
     };
     let phase = last_phase(pod);
     // a pod that failed is followed by the next attempt; until it starts, the reason for it is told
-    let problem = problem::of_pod(pod, observed).or_else(|| {
+    let retrying = observed.retrying.as_ref().filter(|retrying| Some(&retrying.pod) == pod.uid().as_ref());
+    let problem = problem::of_pod(pod, observed).or_else(|| retrying.map(phase::problem)).or_else(|| {
         let failed = pods.iter().rev().find_map(|pod| pod_failure(job, pod))?;
         Some(Problem {
             reason: "Retrying".into(),

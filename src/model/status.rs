@@ -5,6 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     job::{Problem, TRAINING_PHASE},
+    phase,
     plan::Plan,
 };
 use crate::{
@@ -211,10 +212,12 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
         Outcome::Running { problem: Some(problem), .. }
         | Outcome::Blocked(problem)
         | Outcome::Unwritten(problem) => problem.clone(),
-        Outcome::Running { problem: None, .. } if is_training => {
-            problem("Training", "the model is being trained".into())
+        Outcome::Running { problem: None, .. } => {
+            let run = inputs.plan.and_then(|plan| plan.run.as_ref());
+            let at = run.map(|run| run.status.phase.as_str());
+            let words = phase::words(is_training, at, run.and_then(|run| run.since));
+            problem(if is_training { "Training" } else { "Importing" }, words)
         }
-        Outcome::Running { problem: None, .. } => problem("Importing", "the model is being imported".into()),
         Outcome::Failed(failure) => {
             let failure = last_failure.unwrap_or(failure);
             problem(

@@ -125,3 +125,66 @@ async fn a_release_gives_back_only_our_own_lease() {
     .await;
     assert!(leadership.check().is_err());
 }
+
+const OLD: &str = LEASE;
+const OWN: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/team-modelwright";
+
+/// A Lease under the name of before, with its holder and how often it was renewed.
+fn of_before(holder: &str, renewals: i32) -> Lease {
+    let now = k8s_openapi::jiff::Timestamp::now();
+    serde_json::from_value(json!({"metadata": {"name": "modelwright", "resourceVersion": "7"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": renewals,
+            "renewTime": format!("{now:.6}")}}))
+    .unwrap()
+}
+
+fn of_a_release() -> (Elector, ApiServer) {
+    let (client, server) = client();
+    let elector = Elector::new(client, "system", "team-modelwright-new-bbbbb".into(), Leadership::default());
+    (elector.named("team-modelwright"), server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_to_a_lease_of_its_own_waits_until_the_leader_of_before_has_stopped() {
+    let (mut elector, mut server) = of_a_release();
+    server.limit = std::time::Duration::from_secs(3);
+    let started = tokio::time::Instant::now();
+    let server_side = async {
+        // it renews three times, then it has no right to any more, and stops within ten seconds
+        for renewals in 0..3 {
+            server.expect("GET", OLD).await.object(&of_before("team-modelwright-old-aaaaa", renewals));
+        }
+        let last = of_before("team-modelwright-old-aaaaa", 3);
+        let since = tokio::time::Instant::now();
+        while since.elapsed().as_secs() < 16 {
+            server.expect("GET", OLD).await.object(&last);
+        }
+        server.expect("GET", OLD).await.object(&last);
+        server.expect("GET", OWN).await.error(404, "NotFound", "no");
+        let call = server.expect("POST", LEASES).await;
+        assert_eq!(call.body["metadata"]["name"], "team-modelwright");
+        call.echo();
+    };
+    futures::future::join(elector.acquire(), server_side).await;
+    assert!(started.elapsed().as_secs() >= 20, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn the_lease_of_another_release_or_one_that_was_released_is_waited_for_by_nobody() {
+    for old in [of_before("modelwright-1-aaaaa", 0), lease(Value::Null)] {
+        let (mut elector, mut server) = of_a_release();
+        play(elector.acquire(), async {
+            server.expect("GET", OLD).await.object(&old);
+            server.expect("GET", OWN).await.error(404, "NotFound", "no");
+            server.expect("POST", LEASES).await.echo();
+        })
+        .await;
+    }
+    let (mut elector, mut server) = of_a_release();
+    play(elector.acquire(), async {
+        server.expect("GET", OLD).await.error(403, "Forbidden", "no right");
+        server.expect("GET", OWN).await.error(404, "NotFound", "no");
+        server.expect("POST", LEASES).await.echo();
+    })
+    .await;
+}

@@ -1,8 +1,12 @@
 //! Everything that crosses the crate's modules without a cluster.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+// the operator in network namespaces of its own
+mod addresses;
 // objects of every state, on which the health checks for Argo CD are evaluated
 mod argocd_health;
+// which revisions that nobody owns are taken over, and records that cannot be read
+mod deployment_adopt;
 // what people are told of a ModelDeployment, and when
 mod deployment_events;
 // ModelDeployments and what runs of them, as a cluster would hold them
@@ -11,6 +15,8 @@ mod deployment_fixtures;
 mod deployment_golden;
 // how pods leave, against a mock API server
 mod deployment_leaving;
+// a first start is promoted when its Service has answered
+mod deployment_reach;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
 // whole reconciles of a ModelDeployment against a mock API server
@@ -33,6 +39,8 @@ mod golden;
 mod model_job;
 // whole reconciles of a Model that removes old versions, or is being deleted
 mod model_clean_up_scenarios;
+// what a run says while it goes on, and why the bundled store is not up
+mod model_phases;
 // what is done next for a Model: every branch
 mod model_plan;
 // which versions of a Model are not kept any longer

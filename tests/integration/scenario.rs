@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use modelwright::{
+    bundled_store::BundledStore,
     cache::Cache,
     context::{Caches, Context},
     events::Events,
@@ -57,6 +58,7 @@ pub fn context() -> (Context, ApiServer) {
         leadership,
         pods: PodClient::default(),
         written: Written::default(),
+        bundled_store: BundledStore::default(),
     };
     (context, server)
 }

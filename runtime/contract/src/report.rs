@@ -9,6 +9,22 @@ use crate::{artifact::GoldenSource, rows::RowIndependence, signature::Signature,
 /// Most bytes of one report: the kubelet shares 12 KiB over all containers of a pod.
 pub const MAX_REPORT_BYTES: usize = 1500;
 
+/// Path of the present [`Retry`], or `null`, on port [`METRICS_PORT`](crate::names::METRICS_PORT) of the pod while `fetch` or
+/// `publish` runs.
+pub const RETRY_PATH: &str = "/retry";
+/// Longest message of a [`Retry`], in bytes.
+pub const MAX_RETRY_BYTES: usize = 1000;
+
+/// What a container tries again, inside itself: it has not ended, so no termination message says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// When it failed first, in seconds since 1970.
+    pub since_unix_seconds: u64,
+    /// Why it failed last.
+    pub message: String,
+}
+
 /// The end of a container: what it made, or why it could not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@ use modelwright_contract::{
     artifact::Description,
     fetch::FetchConfig,
     publish::PublishConfig,
-    report::{FetchReport, PublishReport, Report},
+    report::{FetchReport, PublishReport, Report, Retry},
     serving::ServingConfig,
     status::ServeStatus,
     traffic::Traffic,
@@ -48,6 +48,7 @@ fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<TrainReport>>("train-warned");
     crosses::<TrainingReport>("report");
     crosses::<Progress>("progress");
+    crosses::<Retry>("retry");
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Attempts {
     /// Waits before the next try, or gives the failure back when there is to be none.
     pub async fn pause<E: Failure>(&mut self, failure: E) -> Result<(), E> {
         let Some(delay) = self.plan_delay(&failure, self.since.elapsed()) else { return Err(failure) };
+        crate::retry::failed(&failure);
         tracing::warn!(error = %failure, ?delay, "trying again");
         tokio::time::sleep(delay).await;
         Ok(())
@@ -110,6 +111,13 @@ impl Attempts {
             Some(asked) => (asked <= left).then(|| asked.max(self.policy.first_delay)),
             None => self.delays.next().map(|delay| delay.min(left)),
         }
+    }
+}
+
+impl Drop for Attempts {
+    /// It worked, or is given up: nothing is tried again any more.
+    fn drop(&mut self) {
+        crate::retry::over();
     }
 }
 

@@ -13,12 +13,7 @@ mod service;
 mod stream;
 mod weight;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -60,7 +55,7 @@ enum End {
 
 /// Starts the server on an address; port 0 takes any. Each connection stays on one thread.
 pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
-    let listener = TcpListener::bind(address)?;
+    let listener = crate::listen::listen(address)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let (end, ending) = watch::channel(End::Never);

@@ -3,7 +3,7 @@
 
 use std::{
     future::ready,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     rc::Rc,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -49,7 +49,7 @@ const DIGEST: HeaderName = HeaderName::from_static(DIGEST_HEADER);
 /// Starts the server on an address; port 0 takes any. Gives the address that it got.
 pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     let workers = cores().clamp(2, 8);
-    let listener = TcpListener::bind(state.settings.http)?;
+    let listener = crate::listen::listen(state.settings.http)?;
     rustix::net::listen(&listener, BACKLOG)?;
     let address = listener.local_addr()?;
     let builder = Server::build()

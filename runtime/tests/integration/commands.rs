@@ -1,8 +1,16 @@
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use modelwright_contract::{
     names::{EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PUBLISH_ENV, SERVING_ENV},
-    report::{FetchReport, PublishReport, Report},
+    report::{FetchReport, PublishReport, RETRY_PATH, Report, Retry},
     rows::RowIndependence,
 };
 use tokio::process::Command;
@@ -61,6 +69,74 @@ async fn fetch_and_publish_end_with_a_report_and_a_code_for_success_bad_input_an
     let Report::<FetchReport>::Failed(failure) = report(&log) else { panic!("{output:?}") };
     assert_eq!(failure.reason, "NotFound");
     assert!(failure.message.contains(&volume.config.uri), "{}", failure.message);
+}
+
+/// What a running job says that it tries again; `None` while nobody answers.
+async fn retried(port: u16) -> Option<serde_json::Value> {
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}{RETRY_PATH}")).await.ok()?;
+    assert_eq!(answer.headers()["connection"], "close");
+    serde_json::from_slice(&answer.bytes().await.ok()?).ok()
+}
+
+/// Waits until a job says that it tries again, and gives its words.
+async fn awaited_retry(port: u16) -> Retry {
+    for _ in 0..600 {
+        if let Some(said) = retried(port).await.filter(|said| !said.is_null()) {
+            return serde_json::from_value(said).unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the job never said that it tries again");
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn fetch_and_publish_tell_what_they_try_again_why_and_since_when_while_they_do() {
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = Arc::clone(&broken);
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/m" if !is_broken.load(Ordering::Relaxed) => file(&onnx::adder()),
+        "/m" => status(503),
+        _ => status(404),
+    })
+    .await;
+    let volume = Volume::new(&format!("http://{}/m", server.host()));
+    let log = volume.folder.path().join("log");
+    let job = |name: &str, port: u16, variable: &str, config: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modelwright-runtime"));
+        command
+            .args([name, "--allow-loopback", "--retry-port", &port.to_string()])
+            .arg("--termination-log")
+            .arg(&log);
+        command.env_clear().env(ONNXRUNTIME_ENV, std::env::var_os(ONNXRUNTIME_ENV).unwrap_or_default());
+        command.env(variable, config).kill_on_drop(true).spawn().unwrap()
+    };
+
+    let (port, before) = (free_port(), now());
+    let mut fetch = job("fetch", port, FETCH_ENV, serde_json::to_string(&volume.config).unwrap());
+    let told = awaited_retry(port).await;
+    assert!(told.message.contains("503") && told.message.contains(&server.host()), "{told:?}");
+    assert!((before..=now()).contains(&told.since_unix_seconds), "{told:?}");
+    let elsewhere = reqwest::get(format!("http://127.0.0.1:{port}/other")).await.unwrap();
+    assert_eq!(elsewhere.status().as_u16(), 404);
+    broken.store(false, Ordering::Relaxed);
+    assert_eq!(fetch.wait().await.unwrap().code(), Some(0));
+
+    // a store that is not there
+    let (port, nowhere) = (free_port(), free_port());
+    let config = serde_json::json!({
+        "namespace": "team", "model": "digits", "directory": volume.config.destination,
+        "store": {"uri": format!("oci://127.0.0.1:{nowhere}/models"), "plainHttp": true},
+        "goldenSamples": 2, "goldenSeed": 1, "storeRetrySeconds": 600,
+    });
+    let mut publish = job("publish", port, PUBLISH_ENV, config.to_string());
+    let told = awaited_retry(port).await;
+    assert!(told.message.contains(&format!("127.0.0.1:{nowhere}")), "{told:?}");
+    publish.kill().await.unwrap();
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ pub fn build_revision(
         allow_fallback: asked.allow_fallback,
         drain_timeout_milliseconds: asked.limits.drain_timeout_milliseconds,
         pod_template: pod_template(owner, hash, asked, facts, settings, workload_account),
+        asked: Some(asked.identity.clone()),
     };
     let mut metadata = owned_metadata(
         revision(owner.name, hash),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Intent, Observed, Problem, count, elapsed, stable_of};
+use super::{ASK_AGAIN, Intent, Observed, Problem, count, elapsed, stable_of};
 use crate::{
     api::model_deployment::Action,
     deployment::record::{Outcome, Progress, Record},
@@ -147,7 +147,9 @@ fn judge_target(
         return;
     }
     let serving = serving(observed, target);
-    if serving >= intent.replicas && others_left(observed, target, now) {
+    if observed.unreached && verdict.stable.is_none() {
+        verdict.deadline_in = Some(ASK_AGAIN);
+    } else if serving >= intent.replicas && others_left(observed, target, now) {
         *record = Record {
             outcome: Some(Outcome::Promoted),
             time: Some(now),

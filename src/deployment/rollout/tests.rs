@@ -177,13 +177,36 @@ fn a_target_is_promoted_when_the_pods_of_the_old_revision_say_that_no_client_is_
         let observed = Observed {
             revisions: [("a".to_owned(), old), ("b".to_owned(), new)].into(),
             draining: ["old".to_owned()].into(),
-            request: None,
+            ..Observed::default()
         };
         decide(&intent, &observed, Timestamp::from_second(seconds).unwrap()).stable
     };
     assert_eq!(promoted(false, 29).as_deref(), Some("a"));
     assert_eq!(promoted(true, 1).as_deref(), Some("b"));
     assert_eq!(promoted(false, 30).as_deref(), Some("b"), "a client that stays is not waited for for ever");
+}
+
+#[test]
+fn a_first_start_waits_for_its_service_and_a_later_rollout_does_not() {
+    let decided = |promoted: Option<u64>, unreached: bool| {
+        let stable =
+            Revision { record: Record { number: 1, promoted, ..Record::default() }, ..Revision::default() };
+        let target = Revision {
+            scale: Some(Scale { replicas: 1, settled: true }),
+            pods: vec![pod("new", false)],
+            ..Revision::default()
+        };
+        let revisions = [("a".to_owned(), stable), ("b".to_owned(), target)].into();
+        let observed = Observed { revisions, unreached, ..Observed::default() };
+        let intent = Intent { target: Some("b".into()), replicas: 1, ..World::new(1).now.intent };
+        decide(&intent, &observed, Timestamp::UNIX_EPOCH)
+    };
+    let waits = decided(None, true);
+    assert_eq!((waits.stable, waits.overdue), (None, false));
+    assert!(waits.again.is_some_and(|again| again <= ASK_AGAIN), "{:?}", waits.again);
+    for (promoted, unreached) in [(None, false), (Some(1), true)] {
+        assert_eq!(decided(promoted, unreached).stable.as_deref(), Some("b"));
+    }
 }
 
 #[test]
@@ -201,7 +224,7 @@ fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
         let observed = Observed {
             revisions: [("a".to_owned(), revision)].into(),
             draining: ["two".to_owned()].into(),
-            request: None,
+            ..Observed::default()
         };
         decide(&intent, &observed, Timestamp::UNIX_EPOCH).replicas
     };
@@ -220,7 +243,7 @@ fn with_a_stray(stable: Vec<Pod>, stray: Pod, target: &str) -> Decision {
     let observed = Observed {
         revisions: [("a".to_owned(), stable), (SET_ASIDE.to_owned(), aside)].into(),
         draining,
-        request: None,
+        ..Observed::default()
     };
     let intent = Intent { target: Some(target.into()), replicas: 2, ..World::new(2).now.intent };
     decide(&intent, &observed, Timestamp::UNIX_EPOCH)

@@ -191,7 +191,12 @@ impl World {
         for revision in revisions.values_mut() {
             revision.drain_timeout = DRAIN;
         }
-        Observed { revisions, draining: snapshot.list.value.clone(), request: snapshot.request.clone() }
+        Observed {
+            revisions,
+            draining: snapshot.list.value.clone(),
+            request: snapshot.request.clone(),
+            unreached: false,
+        }
     }
 
     fn reported(&self, pod: &SimPod) -> Pod {

@@ -130,6 +130,12 @@ pub async fn a_connection_that_breaks_makes_no_version(space: Space) {
     let uri = format!("http://{}/{path}", space.world.fixtures.http_host());
     space.create_object::<Model>(model("broken", &uri, json!({}))).await;
     space
+        .until("broken", "telling what its pod tries again", 90, |model: &Model| {
+            let said = model.says(RECONCILING);
+            said.starts_with("Retrying: fetch tries again since ") && said.contains("broke off")
+        })
+        .await;
+    space
         .until("broken", "tried again", 180, |model: &Model| {
             model.status.as_ref().and_then(|status| status.run.as_ref()).is_some_and(|run| run.attempt > 1)
         })

@@ -64,9 +64,18 @@ fn identity(long: &str) -> Vec<Row> {
     };
     let mut deployment_named = served(json!({}));
     deployment_named["metadata"]["name"] = json!(long);
+    let mut with_a_dot = served(json!({}));
+    with_a_dot["metadata"]["name"] = json!("my.model");
     vec![
         row(imported(json!({"metadata": {"name": long}})), Refused, [name("versions")]),
         row(deployment_named, Refused, [name("revisions")]),
+        row(
+            with_a_dot,
+            Refused,
+            [
+                "metadata.name is my.model, and a Service, which has the same name, cannot have a dot in it: use a name such as my-model",
+            ],
+        ),
         row(
             imported(json!({"spec": {"source": {"url": "x"}}})),
             Refused,

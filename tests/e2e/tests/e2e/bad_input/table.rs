@@ -149,7 +149,12 @@ where
     let (expected, told) = (format!("{reason}: "), |object: &K| object.says(condition));
     let ended = wait::within(&api, name, &format!("{condition} for {reason}"), limit, |object: &K| {
         // What waits for what waits itself has better words a moment later.
-        let complete = !matches!(row.end, End::Waits(_)) || row.missing(&told(object)).is_ok();
+        let complete = match row.end {
+            End::Waits(_) => row.missing(&told(object)).is_ok(),
+            // Before its first pod has failed, a run tells what is tried again inside it, in its own words.
+            End::Retried(cause) => told(object).contains(&format!(" {cause}: ")),
+            _ => true,
+        };
         let gave_up = object.is(STALLED);
         gave_up || object.is(condition) && told(object).starts_with(&expected) && complete
     })

@@ -1,0 +1,57 @@
+//! Which phase a run is in, in words, and what it tries again inside its present container. In go the statuses of a pod's
+//! containers and the container's own word; out come messages that stay the same for as long as the cause does. Pure.
+
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+
+use super::job::{MAX_MESSAGE, Problem, container_statuses};
+use crate::{api::condition::timestamp, events::truncated};
+
+/// What the present container of a run tries again: it has not ended, so the kubelet knows nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retrying {
+    /// UID of the pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Since when it fails.
+    pub since: Timestamp,
+    /// Why it failed last.
+    pub message: String,
+    /// Why the store that it needs is not up, where that is known.
+    pub store: Option<String>,
+}
+
+/// When the container that runs, the last of them, started.
+pub fn running_since(pod: &Pod) -> Option<Timestamp> {
+    let running = container_statuses(pod).filter_map(|status| status.state.as_ref()?.running.as_ref());
+    running.last()?.started_at.as_ref().map(|time| time.0)
+}
+
+/// What a run tries again, for conditions.
+pub fn problem(retrying: &Retrying) -> Problem {
+    let store = retrying.store.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    let message = format!(
+        "{} tries again since {}; it failed last because of this: {}{store}",
+        retrying.container,
+        timestamp(retrying.since),
+        retrying.message
+    );
+    Problem { reason: "Retrying".into(), message: truncated(&message, MAX_MESSAGE) }
+}
+
+/// What a run is at, by the phase that its status names and the time since when.
+pub fn words(trains: bool, phase: Option<&str>, since: Option<Timestamp>) -> String {
+    let what = if trains { "the model is being trained" } else { "the model is being imported" };
+    let at = match phase {
+        Some("Pending") => ": its pod is being started",
+        Some("Fetching") if trains => ": its data are being fetched",
+        Some("Fetching") => ": its files are being fetched",
+        Some("Training") => ": train is at work",
+        Some("Proving") => ": it is being run and measured",
+        Some("Publishing") => ": it is being published",
+        _ => "",
+    };
+    let since = since.filter(|_| !at.is_empty() && phase != Some("Pending"));
+    let since = since.map(|since| format!(" since {}", timestamp(since))).unwrap_or_default();
+    format!("{what}{at}{since}")
+}
