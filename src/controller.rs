@@ -39,13 +39,18 @@ pub const STALE: &str = "stale";
 pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
     /// The static label for metrics.
     fn label(&self) -> &'static str;
+
+    /// How long it may be before it is tried again, where something else than its end has to be looked at before that.
+    fn longest_wait(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A failed reconcile, on its way to the backoff.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
-    #[error("{0}")]
-    Error(String),
+    #[error("{words}")]
+    Error { words: String, longest_wait: Option<Duration> },
     #[error("the reconcile took longer than {RECONCILE_TIMEOUT:?}")]
     Timeout,
     #[error("the reconcile panicked, which is a fault of the operator; its log says where: please report it")]
@@ -110,7 +115,10 @@ pub async fn run<K, F, G, E>(
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
                     Ok(Ok(Ok(action))) => (Ok(action), None),
-                    Ok(Ok(Err(error))) => (Err(Failed::Error(loggable(&chain(&error)))), Some(error.label())),
+                    Ok(Ok(Err(error))) => {
+                        let (words, longest_wait) = (loggable(&chain(&error)), error.longest_wait());
+                        (Err(Failed::Error { words, longest_wait }), Some(error.label()))
+                    }
                     Ok(Err(_)) => (Err(Failed::Panicked), Some("panic")),
                     Err(_) => (Err(Failed::Timeout), Some("timeout")),
                 };
@@ -131,12 +139,16 @@ pub async fn run<K, F, G, E>(
                 outcome
             })
         },
-        move |object: Arc<Handle<K>>, _: &Failed, _| {
+        move |object: Arc<Handle<K>>, failed: &Failed, _| {
             let mut failures = lock(&failures);
             let count = failures.entry(ObjectRef::from_obj(object.as_ref())).or_default();
             let wait = backoff(*count);
             *count = count.saturating_add(1);
-            Action::requeue(wait)
+            let longest = match failed {
+                Failed::Error { longest_wait, .. } => *longest_wait,
+                Failed::Timeout | Failed::Panicked => None,
+            };
+            Action::requeue(longest.map_or(wait, |longest| wait.min(longest)))
         },
         context,
         store,

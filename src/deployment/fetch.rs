@@ -290,7 +290,7 @@ fn short<K: Resource>(object: &K) -> Option<String> {
 }
 
 /// The revision of a ControllerRevision or ReplicaSet, by its name, which nobody can change.
-fn short_of<K: Resource>(object: &K) -> Option<String> {
+pub fn short_of<K: Resource>(object: &K) -> Option<String> {
     Some(object.name_any().rsplit_once('-')?.1.to_owned())
 }
 

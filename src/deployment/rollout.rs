@@ -191,6 +191,32 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// What is left of it where these records could not be written. What a rollout takes or gives up is decided again on
+    /// the next look, and comes out the same; but what was not recorded as promoted replaces nothing for good: as long as
+    /// that is so, no revision falls.
+    pub fn leave_unrecorded(&mut self, unrecorded: &BTreeSet<String>, observed: &Observed) {
+        if unrecorded.is_empty() {
+            return;
+        }
+        // its effect is in a record, maybe in one of these
+        self.request_done = None;
+        self.records.retain(|name, _| !unrecorded.contains(name));
+        let before = observed.revisions.iter().map(|(name, revision)| (name, &revision.record));
+        let stable = stable_of(before).map(str::to_owned);
+        let is_promotion = |name: &String| unrecorded.contains(name) && stable.as_ref() != Some(name);
+        if self.stable.as_ref().is_some_and(is_promotion) {
+            self.stable = stable;
+            self.replicas.retain(|name, replicas| {
+                observed.revisions.get(name).is_none_or(|revision| revision.asked() <= *replicas)
+            });
+            self.remove.clear();
+            self.retire.clear();
+            self.forget.clear();
+        }
+    }
+}
+
 /// The revision that was promoted last.
 pub fn stable_of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Record)>) -> Option<&'a str> {
     records

@@ -137,14 +137,21 @@ fn standing(inputs: &Inputs<'_>) -> Standing {
     let drains = number(draining(inputs));
     let promoted = settles && drains == 0;
     let serves = stable.is_some() && (serving > 0 || (intent.replicas == 0 && settles));
-    let (further, phase, word) = if let Some(obstacle) = inputs.obstacle {
-        obstructed(obstacle)
-    } else if promoted {
-        settled(inputs, number(serving))
-    } else if settles {
-        giving_way(inputs, drains)
+    let course = if target.is_some() && target == stable {
+        if drains == 0 { settled(inputs, number(serving)) } else { giving_way(inputs, drains) }
     } else {
         under_way(inputs)
+    };
+    let (further, phase, word) = match inputs.obstacle {
+        None => course,
+        Some(obstacle) => {
+            let (further, phase, mut word) = obstructed(obstacle);
+            // a write that did not succeed stops itself only: what else there is to say goes on
+            if target.is_some() && matches!(obstacle, Obstacle::Refused(_) | Obstacle::Unwritten(_)) {
+                word.message = format!("{}; besides: {}", word.message, course.2.message);
+            }
+            (further, phase, word)
+        }
     };
     let ready_word = match (serves, stable) {
         (true, Some(_)) if serving == 0 => {

@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use kube::runtime::controller::Action;
+use kube::{Resource as _, runtime::controller::Action};
 use modelwright::{
-    api::{ModelDeployment, ModelVersion},
+    api::{
+        ModelDeployment, ModelVersion,
+        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
+    },
     cache::Cache,
     context::Context,
     deployment::{
@@ -49,7 +52,7 @@ pub fn one_version() -> ModelVersion {
 }
 
 /// Objects as the API server stores them: with the hash that a push adds, a UID and a resourceVersion.
-fn stored<K>(object: K) -> K
+pub fn stored<K>(object: K) -> K
 where
     K: kube::Resource<DynamicType = ()> + serde::Serialize + serde::de::DeserializeOwned,
 {
@@ -108,6 +111,17 @@ fn list(items: Vec<Value>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
 }
 
+/// A ConfigMap with the owner and the labels that it was made with.
+pub fn owned(map: &Value) -> Value {
+    let mut map = map.clone();
+    if let Some(metadata) = map["metadata"].as_object_mut() {
+        let owner = deployment(json!({"model": "digits"})).controller_owner_ref(&()).unwrap();
+        metadata.insert("ownerReferences".into(), json!([owner]));
+        metadata.insert("labels".into(), json!({MANAGED_BY_LABEL: MANAGED_BY, DEPLOYMENT_LABEL: "digits"}));
+    }
+    map
+}
+
 /// Answers the fresh look at the API server.
 pub async fn fresh_look(
     server: &mut ApiServer,
@@ -115,6 +129,7 @@ pub async fn fresh_look(
     replica_sets: Vec<Value>,
     traffic: &Value,
 ) {
+    let traffic = &owned(traffic);
     for _ in 0..4 {
         let call = server.next().await;
         assert_eq!(call.method, "GET");
@@ -250,6 +265,15 @@ async fn a_service_of_somebody_else_is_never_overwritten() {
         call.error(409, "Conflict", "the object has been modified");
         let call = server.expect("GET", &path("api/v1", "services", "digits")).await;
         call.object(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "digits"}}));
+        // what else there is to do is done all the same
+        server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await.error(
+            403,
+            "Forbidden",
+            "quota",
+        );
+        let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
+            "data": {"traffic.json": "{\"drain\":[]}"}});
+        fresh_look(&mut server, vec![], vec![], &traffic).await;
         let call = server.next().await;
         assert!(call.path.ends_with("/modeldeployments/digits/status"), "{}", call.path);
         let conditions = call.body["status"]["conditions"].as_array().unwrap().clone();

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment_fixtures::{data, deployment, valid},
-    deployment_scenarios::{World, made, path, paused, reconciled},
+    deployment_scenarios::{World, made, owned, path, paused, reconciled},
     scenario::{context, play},
 };
 
@@ -326,8 +326,8 @@ fn a_replica_set_of_a_deployment_of_an_earlier_release_is_another_revision_that_
 }
 
 fn traffic() -> Value {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
-        "data": {"traffic.json": "{\"drain\":[]}"}})
+    owned(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
+        "data": {"traffic.json": "{\"drain\":[]}"}}))
 }
 
 #[tokio::test]
