@@ -304,7 +304,8 @@ mod tests {
     use super::*;
 
     fn owner(uid: &str) -> OwnerReference {
-        OwnerReference { uid: uid.into(), controller: Some(true), ..OwnerReference::default() }
+        let name = format!("name of {uid}");
+        OwnerReference { uid: uid.into(), name, controller: Some(true), ..OwnerReference::default() }
     }
 
     fn metadata(owner_uid: Option<&str>) -> ObjectMeta {
@@ -323,6 +324,19 @@ mod tests {
         let rendered = metadata(Some("me"));
         assert_eq!(standing(&metadata(Some("me")), &rendered), Standing::Ours);
         assert_eq!(standing(&metadata(Some("you")), &rendered), Standing::Stranger);
+        let mut predecessors = metadata(Some("you"));
+        for owner in predecessors.owner_references.iter_mut().flatten() {
+            owner.name = "name of me".into();
+        }
+        assert_eq!(
+            standing(&predecessors, &rendered),
+            Standing::Remains,
+            "the owner of that name is another"
+        );
+        for owner in predecessors.owner_references.iter_mut().flatten() {
+            owner.kind = "Another".into();
+        }
+        assert_eq!(standing(&predecessors, &rendered), Standing::Stranger);
         assert_eq!(standing(&metadata(None), &rendered), Standing::Adoptable);
         let mut other_hash = metadata(None);
         other_hash.labels.get_or_insert_default().insert("example/hash".into(), "def".into());

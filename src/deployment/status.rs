@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    pods::Answer,
+    pods::{Answer, NO_ENDPOINT},
     record::{Outcome, Record},
     revision::RevisionData,
     rollout::{
@@ -31,13 +31,18 @@ const MAX_REASON: usize = 128;
 const MAX_HISTORY_MESSAGE: usize = 1024;
 const MAX_HISTORY: usize = 60;
 const MAX_PODS: usize = 20;
+/// Reason of a rollout that stands because of the cluster.
+const WAITS_FOR_CLUSTER: &str = "WaitingForCluster";
 /// Reasons of a wait that need no event.
-const ORDINARY: [&str; 8] = [
+const ORDINARY: [&str; 11] = [
     "Starting",
     "RollingOut",
     "Draining",
     "Paused",
     "PodsNotReady",
+    NO_ENDPOINT,
+    "PredecessorRemains",
+    "Terminating",
     "Resolving",
     "Unwritten",
     "VersionNotReady",
@@ -254,6 +259,13 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
         let message = format!("{}; {count}", overdue_message(intent, observed, target));
         let reason = why.map_or(super::rollout::outcome::DEADLINE_EXCEEDED, |why| &why.reason);
         return (Some(STALLED), "Degraded", said_so(reason, &message));
+    }
+    if decision.waits_for_cluster {
+        let message = format!(
+            "{count}: the cluster's controllers have not done yet what they were asked for, and say nothing of why{}; the progress deadline waits for them",
+            why.map_or(String::new(), |why| format!(" ({})", why.message))
+        );
+        return (Some(RECONCILING), "Progressing", said_so(WAITS_FOR_CLUSTER, &message));
     }
     let reason = why.map_or(if stable.is_empty() { "Starting" } else { "RollingOut" }, |why| &why.reason);
     let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
