@@ -32,7 +32,7 @@ use crate::{
     api::{ModelDeployment, ModelDeploymentStatus, name},
     apply::{self, ApplyError},
     context::Context,
-    controller::{self, ReconcileError, chain},
+    controller::{self, ReconcileError},
     deployment::{
         answers::Answers,
         build::Owner,
@@ -51,7 +51,7 @@ use crate::{
 
 /// A look at everything, in case that something was missed.
 const RESYNC: Duration = Duration::from_mins(10);
-/// How soon a fresh look follows one that was out of date.
+/// How soon the caches show what was written.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A look at a wait that nothing announces the end of.
 const WAITING: Duration = Duration::from_secs(15);
@@ -181,8 +181,7 @@ async fn advance(
         Ok(acted) => look = acted,
         // what was read is not what is there: neither is a status made from it
         Err((_, error)) if error.is_out_of_date() => {
-            tracing::debug!(namespace, name, error = %chain(&error), "looking again");
-            return Ok(Action::requeue(LOOK_AGAIN));
+            return Err(error);
         }
         Err((acted, error)) => {
             look = *acted;
@@ -200,7 +199,7 @@ async fn advance(
     match write_status(context, deployment, &look, now, happened).await {
         Ok(()) => {}
         // our own removal of a request moved the resourceVersion
-        Err(error) if error.is_out_of_date() || requested => return Ok(Action::requeue(LOOK_AGAIN)),
+        Err(_) if requested => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
     answers.keep(|namespace, name, uid| {

@@ -96,7 +96,7 @@ fn routed(context: &Context, name: &str, namespace: &str) -> BTreeSet<String> {
 /// What the API server holds now.
 pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
     let traffic_name = traffic(name);
-    let (revisions, mut replica_sets, pods, traffic) = futures::try_join!(
+    let (mut revisions, mut replica_sets, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
         list(context, name, namespace),
         list(context, name, namespace),
@@ -110,8 +110,30 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
             replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
         }
     }
+    // what lost the label that everything of ours carries is in no list and no cache: its pods name their ReplicaSet, and the
+    // ReplicaSet has the name of its revision
+    let unknown: BTreeSet<_> =
+        pods.iter().filter_map(|pod: &Arc<Pod>| unknown_set(pod, &replica_sets, name)).collect();
+    for name in unknown {
+        replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
+    }
+    let known: BTreeSet<_> =
+        revisions.iter().map(|revision: &Arc<ControllerRevision>| revision.name_any()).collect();
+    let kept = replica_sets.iter().filter(|set| set.metadata.deletion_timestamp.is_none());
+    for name in kept.map(|set| set.name_any()).filter(|name| !known.contains(name)) {
+        revisions.extend(get::<ControllerRevision>(context, &name, namespace).await?);
+    }
     let routed = routed(context, name, namespace);
     Ok(Found { uid: String::new(), revisions, replica_sets, pods, traffic, routed })
+}
+
+/// The name of the ReplicaSet that controls a pod, where it is none of these and has a name as ours have.
+fn unknown_set(pod: &Pod, sets: &[Arc<ReplicaSet>], deployment: &str) -> Option<String> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == ReplicaSet::kind(&()))?;
+    let is_known = sets.iter().any(|set| set.uid().as_ref() == Some(&owner.uid));
+    let is_named_so = owner.name.rsplit_once('-').is_some_and(|(name, _)| name == deployment);
+    (!is_known && is_named_so).then(|| owner.name.clone())
 }
 
 /// One object, if it is there, in the same sense.
