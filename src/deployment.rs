@@ -331,16 +331,16 @@ async fn apply_around(
     let (caches, replicas) = (&context.caches, look.meaning.intent.replicas);
     let uid = look.found.pods_uid();
     let mut service = Objects::default();
-    let cached = caches.services.get(owner.namespace, owner.name);
-    service.push(Write::Apply, &build::build_service(owner, uid.as_deref()), cached.as_deref())?;
+    let known = caches.services.get(owner.namespace, owner.name);
+    service.push(Write::Apply, &build::build_service(owner, uid.as_deref()), known.as_deref())?;
     refusals.take(apply::apply_objects(context, service).await)?;
-    let cached = caches.disruption_budgets.get(owner.namespace, owner.name);
-    if replicas > 1 || cached.is_some() {
+    let known = caches.disruption_budgets.get(owner.namespace, owner.name);
+    if replicas > 1 || known.is_some() {
         let mut budget = Objects::default();
         budget.push(
             Write::Apply,
             &build::build_disruption_budget(owner, uid.as_deref()),
-            cached.as_deref(),
+            known.as_deref(),
         )?;
         refusals.take(apply::apply_objects(context, budget).await)?;
     }

@@ -49,7 +49,7 @@ impl Refusals {
                 )
             )
         };
-        let is_stopped = fails.iter().any(|error| is_answered(error));
+        let is_stopped = fails.iter().any(is_answered);
         Some(if is_stopped { Obstacle::Refused(problem) } else { Obstacle::Unwritten(problem) })
     }
 

@@ -170,7 +170,7 @@ async fn what_others_put_into_a_service_or_a_budget_is_taken_out() {
     let of_service: [(&str, Change); 8] = [
         ("spec.selector", |service| service["spec"]["selector"]["added-by-hand"] = "yes".into()),
         ("spec.selector", |service| {
-            service["spec"]["selector"]["modelwright.dev/deployment"] = "other".into()
+            service["spec"]["selector"]["modelwright.dev/deployment"] = "other".into();
         }),
         ("spec.ports", |service| service["spec"]["ports"][0]["port"] = 8081.into()),
         ("spec.ports", |service| service["spec"]["ports"][0]["protocol"] = "UDP".into()),
@@ -181,7 +181,7 @@ async fn what_others_put_into_a_service_or_a_budget_is_taken_out() {
                 .push(json!({"name": "more", "port": 1, "protocol": "TCP"}));
         }),
         ("spec.publishNotReadyAddresses", |service| {
-            service["spec"]["publishNotReadyAddresses"] = true.into()
+            service["spec"]["publishNotReadyAddresses"] = true.into();
         }),
         ("spec.sessionAffinity", |service| service["spec"]["sessionAffinity"] = "ClientIP".into()),
         ("metadata.ownerReferences", |service| {
@@ -284,11 +284,11 @@ async fn labels_that_somebody_took_off_a_revision_and_owners_that_somebody_added
         let world = made(&object, &mut context, true);
         let set = context.caches.replica_sets.get("space", &format!("digits-{}", world.short)).unwrap();
         let set: ReplicaSet = set.as_ref().clone();
-        let mut changed = serde_json::to_value(&world.revision).unwrap();
-        change(&mut changed);
-        context.caches.revisions = Cache::fixed(vec![serde_json::from_value(changed.clone()).unwrap()]);
+        let mut drifted = serde_json::to_value(&world.revision).unwrap();
+        change(&mut drifted);
+        context.caches.revisions = Cache::fixed(vec![serde_json::from_value(drifted.clone()).unwrap()]);
         play(reconciled(&object, context), async {
-            fresh_look(&mut server, vec![changed], vec![serde_json::to_value(&set).unwrap()], &traffic())
+            fresh_look(&mut server, vec![drifted], vec![serde_json::to_value(&set).unwrap()], &traffic())
                 .await;
             if field == "ownerReferences" {
                 server.owner_stays(&object).await;
@@ -435,7 +435,7 @@ async fn a_replica_set_and_a_revision_without_the_label_of_all_lists_are_found_b
     context.caches.replica_sets = Cache::fixed(vec![]);
     let pod = json!({"metadata": {"name": format!("{name}-x"), "namespace": "space", "uid": "pod",
         "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": set.uid(), "controller": true}]}});
-    let found = play(fetch_live(&context, "digits", "space"), async {
+    let found = play(Box::pin(fetch_live(&context, "digits", "space")), async {
         for _ in 0..4 {
             let call = server.next().await;
             let list =

@@ -260,11 +260,10 @@ impl World {
     pub fn step(&mut self, step: &Step) {
         match step {
             Step::Reconcile { age, dies_after } => self.reconcile(*age, *dies_after),
-            Step::ReplicaSets if self.controllers_away => {}
+            Step::ReplicaSets | Step::Endpoints if self.controllers_away => {}
             Step::ReplicaSets => self.replica_sets(),
             Step::Pods => self.pods(),
             Step::Kubelet => self.kubelet(),
-            Step::Endpoints if self.controllers_away => {}
             Step::Endpoints => {
                 let pods = self.now.pods.iter();
                 let served = pods.filter(|pod| pod.ready && pod.labelled && !pod.terminating);

@@ -56,9 +56,9 @@ impl World {
             *wrote = true;
             Some(())
         };
-        let refused = self.refused.clone();
-        let refuses = |what: Refused| refused.contains(&what);
-        if refuses(Refused::Records) {
+        let refusing = self.refused.clone();
+        let is_refused = |what: Refused| refusing.contains(&what);
+        if is_refused(Refused::Records) {
             decision.leave_unrecorded(&decision.records.keys().cloned().collect(), observed);
         }
         let decision = &*decision;
@@ -79,7 +79,7 @@ impl World {
             spend(wrote)?;
             self.now.request = None;
         }
-        if decision.draining != seen.list.value && !refuses(Refused::List) {
+        if decision.draining != seen.list.value && !is_refused(Refused::List) {
             if self.now.list.version != seen.list.version {
                 return None;
             }
@@ -87,10 +87,10 @@ impl World {
             self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
         }
         let time = self.time();
-        let is_listed = decision.draining == seen.list.value || !refuses(Refused::List);
+        let is_listed = decision.draining == seen.list.value || !is_refused(Refused::List);
         let told = decision.tell.iter().filter(|_| is_listed).map(|name| (name, true));
         let marked = told.chain(decision.recall.iter().map(|name| (name, false)));
-        for (name, tell) in marked.filter(|_| !refuses(Refused::Pods)) {
+        for (name, tell) in marked.filter(|_| !is_refused(Refused::Pods)) {
             let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
             let version = self.fresh();
             let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
@@ -102,7 +102,7 @@ impl World {
             pod.leaving_since = tell.then_some(time);
             pod.version = version;
         }
-        for (name, replicas) in decision.replicas.iter().filter(|_| !refuses(Refused::Sets)) {
+        for (name, replicas) in decision.replicas.iter().filter(|_| !is_refused(Refused::Sets)) {
             let known = seen.sets.get(name).map(|object| object.version);
             if self.now.sets.get(name).map(|object| object.version) != known {
                 return None;
@@ -111,7 +111,7 @@ impl World {
             let version = self.fresh();
             self.now.sets.insert(name.clone(), Object { version, value: *replicas });
         }
-        for name in decision.remove.iter().filter(|_| !refuses(Refused::Pods)) {
+        for name in decision.remove.iter().filter(|_| !is_refused(Refused::Pods)) {
             let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
             let version = self.fresh();
             let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
@@ -124,14 +124,14 @@ impl World {
             let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
             (pod.terminating, pod.version) = (true, version);
         }
-        for name in decision.retire.iter().filter(|_| !refuses(Refused::Sets)) {
+        for name in decision.retire.iter().filter(|_| !is_refused(Refused::Sets)) {
             if self.now.sets.get(name) != seen.sets.get(name) {
                 return None;
             }
             spend(wrote)?;
             self.now.sets.remove(name);
         }
-        for name in decision.forget.iter().filter(|_| !refuses(Refused::Records)) {
+        for name in decision.forget.iter().filter(|_| !is_refused(Refused::Records)) {
             if self.now.records.get(name) != seen.records.get(name) {
                 return None;
             }
