@@ -205,10 +205,10 @@ async fn advance(
     answers.keep(|namespace, name, uid| {
         context.caches.pods.metadata(namespace, name).is_some_and(|pod| pod.uid.as_deref() == Some(uid))
     });
-    let next = next_look(&look);
-    match failure.or_else(|| refusals.into_error(next)) {
+    // what was refused is tried again with backoff, whenever what was not has to be looked at
+    match failure.or_else(|| refusals.into_error(next_look(&look, false))) {
         Some(error) => Err(error),
-        None => Ok(Action::requeue(next)),
+        None => Ok(Action::requeue(next_look(&look, look.meaning.obstacle.is_some()))),
     }
 }
 
@@ -376,7 +376,7 @@ async fn write_status(
     Ok(())
 }
 
-fn next_look(look: &Look) -> Duration {
+fn next_look(look: &Look, waits: bool) -> Duration {
     let pods = || look.observed.revisions.values().flat_map(|revision| &revision.pods);
     let at_work = |pod: &rollout::Pod| {
         look.found.pods.iter().any(|found| found.name_any() == pod.name && answers::is_at_work(found))
@@ -384,6 +384,6 @@ fn next_look(look: &Look) -> Duration {
     // a server that is at work without getting ready may say why, and nothing announces that
     let wordless = pods()
         .any(|pod| !pod.ready && !pod.terminating && pod.labelled && pod.problem.is_none() && at_work(pod));
-    let waits = (look.meaning.obstacle.is_some() || wordless).then_some(WAITING);
+    let waits = (waits || wordless).then_some(WAITING);
     [look.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }

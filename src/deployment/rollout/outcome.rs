@@ -184,7 +184,10 @@ fn judge_target(
     };
     // a deadline is for the revision: while the cluster owes what it was asked for, nobody can say how the revision does
     let owes = cluster_owes(observed, target);
-    let is_late = elapsed(progress.since, now) >= PROMPTLY.min(intent.progress_deadline / 2);
+    // a first start is never given up, so it is soon enough to ask when it would be overdue
+    let is_first = verdict.stable.is_none();
+    let late = if is_first { intent.progress_deadline } else { PROMPTLY.min(intent.progress_deadline / 2) };
+    let is_late = elapsed(progress.since, now) >= late;
     let progress = match (owes, progress.stands) {
         (true, false) if is_late && progress.stood < MOST_STOPS => {
             Progress { stands: true, stood: progress.stood + 1, ..progress }
@@ -202,7 +205,7 @@ fn judge_target(
         return;
     }
     if owes && !is_late {
-        verdict.deadline_in = Some(PROMPTLY);
+        verdict.deadline_in = Some(late.saturating_sub(elapsed(progress.since, now)));
         return;
     }
     let elapsed = elapsed(progress.since, now);

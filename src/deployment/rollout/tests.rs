@@ -387,3 +387,25 @@ fn a_record_that_cannot_be_written_gives_up_no_way_back() {
     assert!(world.settle().is_some());
     assert_eq!(world.stable().as_deref(), Some("b"));
 }
+
+#[test]
+fn a_first_start_that_the_cluster_keeps_waiting_is_not_overdue_and_costs_no_write_within_its_deadline() {
+    let mut world = World::new(1);
+    rounds(&mut world, &[Step::ControllersAway(true), LOOK]);
+    let begun = world.now.records["a"].clone();
+    for _ in 0..5 {
+        rounds(&mut world, &[Step::Pass(100), LOOK]);
+    }
+    assert_eq!(world.now.records["a"], begun, "nothing is written");
+    rounds(&mut world, &[Step::Pass(200), LOOK]);
+    let decision = decide(&world.now.intent, &world.observe(&world.now), world.time());
+    assert!(decision.waits_for_cluster && !decision.overdue, "{decision:?}");
+    rounds(
+        &mut world,
+        &[Step::Nature(0, Nature::Broken), Step::ControllersAway(false), Step::ReplicaSets, Step::Pods, LOOK],
+    );
+    let overdue = |world: &World| decide(&world.now.intent, &world.observe(&world.now), world.time()).overdue;
+    assert!(!overdue(&world), "it gets its whole deadline");
+    rounds(&mut world, &[Step::Pass(601)]);
+    assert!(overdue(&world), "and no more");
+}
