@@ -21,7 +21,8 @@ use crate::{
     controller::STALE,
     lease::NotLeading,
     objects::{
-        APPLIED_HASH_ANNOTATION, Applied, Item, Objects, Prepared, Standing, Write, contains, standing,
+        APPLIED_HASH_ANNOTATION, Applied, Foreign, Item, Objects, Prepared, Standing, Write, contains,
+        foreign, standing,
     },
     unreadable,
 };
@@ -44,6 +45,28 @@ pub enum ApplyError {
         kind: String,
         /// Its name.
         name: String,
+    },
+    /// The object of that name is what is left of a deleted one with the name of this: garbage collection removes it; wait.
+    #[error(
+        "{kind} {name} is of a deleted object with the same name, and garbage collection has not removed it yet"
+    )]
+    Remains {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// What was written was changed at once, by a policy or a webhook. Permanent: a person changes that.
+    #[error(
+        "{kind} {name}: something in the cluster changes {fields} at every write, so it cannot be put back; look for a mutating policy or webhook"
+    )]
+    Overruled {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Paths of what was changed.
+        fields: String,
     },
     /// The cache was behind: what was read is not what is there.
     #[error("{kind} {name} changed since it was read")]
@@ -85,6 +108,8 @@ impl ApplyError {
         match self {
             Self::NameTaken { .. } => "name_taken",
             Self::Terminating { .. } => "terminating",
+            Self::Remains { .. } => "remains",
+            Self::Overruled { .. } => "overruled",
             Self::Stale { .. } => STALE,
             Self::Refused { .. } => "refused",
             Self::NotLeading(_) => "not_leading",
@@ -92,10 +117,32 @@ impl ApplyError {
         }
     }
 
+    /// Whether it says something of this one write alone, so that others are tried all the same: the API server answered,
+    /// and what the write was decided on still holds.
+    pub fn concerns_one_write(&self) -> bool {
+        match self {
+            Self::NameTaken { .. }
+            | Self::Terminating { .. }
+            | Self::Remains { .. }
+            | Self::Overruled { .. }
+            | Self::Refused { .. } => true,
+            Self::Api { source, .. } => matches!(**source, kube::Error::Api(_)),
+            Self::Stale { .. } | Self::NotLeading(_) => false,
+        }
+    }
+
+    /// Whether it ends by itself: what is in the way is on its way out.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Terminating { .. } | Self::Remains { .. })
+    }
+
     fn of(kind: &str, name: &str, error: kube::Error) -> Self {
         let (kind, name) = (kind.to_owned(), name.to_owned());
         match error {
-            kube::Error::Api(status) if status.is_conflict() => Self::Stale { kind, name },
+            // what is gone by now was there when it was read
+            kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
+                Self::Stale { kind, name }
+            }
             kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => {
                 Self::Refused { kind, name, message: status.message }
             }
@@ -167,12 +214,15 @@ async fn settle(
             .map_err(failed)
     };
     let (found, rendered) = (metadata(observed)?, metadata(&item.value)?);
-    let standing = standing(&found, &rendered);
-    if standing == Standing::Stranger {
-        return Err(ApplyError::NameTaken { kind, name });
-    }
+    // whoever it belongs to: the name is about to be free
     if found.deletion_timestamp.is_some() {
         return Err(ApplyError::Terminating { kind, name });
+    }
+    let standing = standing(&found, &rendered);
+    match standing {
+        Standing::Stranger => return Err(ApplyError::NameTaken { kind, name }),
+        Standing::Remains => return Err(ApplyError::Remains { kind, name }),
+        Standing::Ours | Standing::Adoptable => {}
     }
     if standing == Standing::Adoptable {
         for owner in rendered.owner_references.iter().flatten() {
@@ -227,12 +277,49 @@ async fn settle(
             to_value(mended).map_err(failed)
         }
         (Write::Apply, _) => {
-            if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
+            let foreign = foreign(&kind, observed, &item.value);
+            if !foreign.is_empty() {
+                take_out(context, api, item, &found, &foreign).await?;
+            } else if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
                 return Ok(observed.clone());
             }
-            patch_applied(context, api, item, Expect::Uid(found.uid)).await
+            let applied = patch_applied(context, api, item, Expect::Uid(found.uid)).await?;
+            let left = self::foreign(&kind, &applied, &item.value);
+            if left.is_empty() {
+                return Ok(applied);
+            }
+            let fields: Vec<_> = left.iter().map(Foreign::field).collect();
+            Err(ApplyError::Overruled { kind, name, fields: fields.join(", ") })
         }
     }
+}
+
+/// Puts back, whole, what a server-side apply would only add to: it leaves what others put in, and may then be refused
+/// because of that.
+async fn take_out(
+    context: &Context,
+    api: &Api<DynamicObject>,
+    item: &Item,
+    found: &kube::api::ObjectMeta,
+    foreign: &[Foreign],
+) -> Result<(), ApplyError> {
+    let kind = &item.resource.kind;
+    let failed = |error| ApplyError::of(kind, &item.name, error);
+    // another state of the object is a conflict
+    let version =
+        json!({"op": "replace", "path": "/metadata/resourceVersion", "value": found.resource_version});
+    let operations = [version].into_iter().chain(foreign.iter().map(Foreign::operation)).collect();
+    let patch =
+        serde_json::from_value(Value::Array(operations)).map_err(kube::Error::SerdeError).map_err(failed)?;
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    context.leadership.check()?;
+    let patched = api.patch(&item.name, &parameters, &Patch::<()>::Json(patch)).await.map_err(failed)?;
+    context.metrics.wrote(kind, "patch");
+    context.written.present(kind, &patched.metadata);
+    let fields: Vec<_> = foreign.iter().map(Foreign::field).collect();
+    let (name, namespace, fields) = (&item.name, &item.namespace, fields.join(", "));
+    tracing::info!(kind, name, namespace, fields, "put back what somebody else had changed");
+    Ok(())
 }
 
 /// Kinds whose names carry a hash of their content: under such a name there is no other content, whatever labels say.

@@ -9,6 +9,7 @@ use k8s_openapi::{
         apps::v1::{ControllerRevision, ReplicaSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+        discovery::v1::EndpointSlice,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -180,6 +181,8 @@ pub struct Caches {
     pub replica_sets: Cache<ReplicaSet>,
     /// Our Services.
     pub services: Cache<Service>,
+    /// What is behind our Services.
+    pub endpoint_slices: Cache<EndpointSlice>,
     /// Our PodDisruptionBudgets, without their status.
     pub disruption_budgets: Cache<PodDisruptionBudget>,
     /// Our ConfigMaps.
@@ -205,6 +208,7 @@ impl Caches {
             revisions: scope.cache(&ours, keep),
             replica_sets: scope.cache(&ours, trim::trim_replica_set),
             services: scope.cache(&ours, keep),
+            endpoint_slices: scope.cache(&ours, trim::trim_endpoints),
             disruption_budgets: scope.cache(&ours, trim::trim_budget),
             config_maps: scope.cache(&ours, keep),
             service_accounts: scope.cache(&workload, keep),
@@ -223,6 +227,7 @@ impl Caches {
             Box::pin(self.revisions.synced()),
             Box::pin(self.replica_sets.synced()),
             Box::pin(self.services.synced()),
+            Box::pin(self.endpoint_slices.synced()),
             Box::pin(self.disruption_budgets.synced()),
             Box::pin(self.config_maps.synced()),
             Box::pin(self.service_accounts.synced()),

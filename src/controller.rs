@@ -2,8 +2,8 @@
 //! backoff. Needs no client of its own.
 
 use std::{
-    collections::HashMap, fmt::Debug, future::Future, panic::AssertUnwindSafe, sync::Arc, sync::Mutex,
-    sync::PoisonError, time::Duration,
+    collections::HashMap, fmt::Debug, future::Future, hash::Hash, panic::AssertUnwindSafe, sync::Arc,
+    sync::Mutex, sync::PoisonError, time::Duration,
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
@@ -31,6 +31,8 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// First and last wait of a failing object.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
+/// The same where what was read is not what is there: a watch is about to tell, unless something changes it for ever.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// Label of a reconcile that saw less than the API server knows.
 pub const STALE: &str = "stale";
@@ -39,13 +41,18 @@ pub const STALE: &str = "stale";
 pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
     /// The static label for metrics.
     fn label(&self) -> &'static str;
+
+    /// How long it may be before it is tried again, where something else than its end has to be looked at before that.
+    fn longest_wait(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// A failed reconcile, on its way to the backoff.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
-    #[error("{0}")]
-    Error(String),
+    #[error("{words}")]
+    Error { words: String, is_stale: bool, longest_wait: Option<Duration> },
     #[error("the reconcile took longer than {RECONCILE_TIMEOUT:?}")]
     Timeout,
     #[error("the reconcile panicked, which is a fault of the operator; its log says where: please report it")]
@@ -76,7 +83,8 @@ pub async fn run<K, F, G, E>(
         _ = early.wait_for(|stop| *stop) => return,
         () = context.caches.synced() => {}
     }
-    let failures: Arc<Mutex<HashMap<ObjectRef<Handle<K>>, u32>>> = Arc::default();
+    let failures = Arc::new(Failures::default());
+    let present = cache.clone();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too
         let _ = shutdown.wait_for(|stop| *stop).await;
@@ -110,14 +118,18 @@ pub async fn run<K, F, G, E>(
                 let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await;
                 let (outcome, label) = match result {
                     Ok(Ok(Ok(action))) => (Ok(action), None),
-                    Ok(Ok(Err(error))) => (Err(Failed::Error(loggable(&chain(&error)))), Some(error.label())),
+                    Ok(Ok(Err(error))) => {
+                        let (words, longest_wait) = (loggable(&chain(&error)), error.longest_wait());
+                        let (label, is_stale) = (error.label(), error.label() == STALE);
+                        (Err(Failed::Error { words, is_stale, longest_wait }), Some(label))
+                    }
                     Ok(Err(_)) => (Err(Failed::Panicked), Some("panic")),
                     Err(_) => (Err(Failed::Timeout), Some("timeout")),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);
                 match &outcome {
                     Ok(_) => {
-                        lock(&counts).remove(&key);
+                        counts.forget(&key);
                         tracing::debug!(kind, namespace, name, "reconciled");
                     }
                     // the watch is about to tell what changed
@@ -131,12 +143,18 @@ pub async fn run<K, F, G, E>(
                 outcome
             })
         },
-        move |object: Arc<Handle<K>>, _: &Failed, _| {
-            let mut failures = lock(&failures);
-            let count = failures.entry(ObjectRef::from_obj(object.as_ref())).or_default();
-            let wait = backoff(*count);
-            *count = count.saturating_add(1);
-            Action::requeue(wait)
+        move |object: Arc<Handle<K>>, failed: &Failed, _| {
+            let uid = |key: &ObjectRef<Handle<K>>| {
+                present.metadata(key.namespace.as_deref().unwrap_or_default(), &key.name)?.uid
+            };
+            let count = failures.count(ObjectRef::from_obj(object.as_ref()), uid);
+            let (between, longest) = match failed {
+                Failed::Error { is_stale: true, .. } => (LOOK_AGAIN, None),
+                Failed::Error { longest_wait, .. } => (BACKOFF, *longest_wait),
+                Failed::Timeout | Failed::Panicked => (BACKOFF, None),
+            };
+            let wait = backoff(between, count);
+            Action::requeue(longest.map_or(wait, |longest| wait.min(longest)))
         },
         context,
         store,
@@ -169,12 +187,34 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn backoff(failures: u32) -> Duration {
-    BACKOFF.0.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF.1)
+fn backoff((first, last): (Duration, Duration), failures: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(failures)).min(last)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// How often in a row objects failed. An object is the one with its UID: the next of its name begins anew.
+struct Failures<K>(Mutex<HashMap<K, (Option<String>, u32)>>);
+
+impl<K> Default for Failures<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Failures<K> {
+    /// Counts a failure, and says how many there were before. What is gone is forgotten; `uid` says who is there.
+    fn count(&self, key: K, uid: impl Fn(&K) -> Option<String>) -> u32 {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.retain(|key, (counted, _)| uid(key) == *counted);
+        let present = uid(&key);
+        let (_, count) = counts.entry(key).or_insert((present, 0));
+        let before = *count;
+        *count = count.saturating_add(1);
+        before
+    }
+
+    fn forget(&self, key: &K) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }
 
 #[cfg(test)]
@@ -183,8 +223,29 @@ mod tests {
 
     #[test]
     fn the_backoff_doubles_up_to_five_minutes() {
-        assert_eq!(backoff(0), Duration::from_millis(500));
-        assert_eq!(backoff(3), Duration::from_secs(4));
-        assert_eq!(backoff(u32::MAX), Duration::from_mins(5));
+        assert_eq!(backoff(BACKOFF, 0), Duration::from_millis(500));
+        assert_eq!(backoff(BACKOFF, 3), Duration::from_secs(4));
+        assert_eq!(backoff(BACKOFF, u32::MAX), Duration::from_mins(5));
+    }
+
+    #[test]
+    fn failures_are_forgotten_with_their_object_and_the_next_of_its_name_begins_anew() {
+        let failures = Failures::default();
+        let present = |all: &'static [(&'static str, &'static str)]| {
+            move |name: &&str| all.iter().find(|(known, _)| known == name).map(|(_, uid)| (*uid).to_owned())
+        };
+        let both = present(&[("a", "1"), ("b", "1")]);
+        assert_eq!(
+            [failures.count("a", both), failures.count("a", both), failures.count("b", both)],
+            [0, 1, 0]
+        );
+        // `kubectl replace --force`
+        assert_eq!(failures.count("a", present(&[("a", "2"), ("b", "1")])), 0);
+        let known = || failures.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        assert_eq!(known(), 2);
+        assert_eq!(failures.count("b", present(&[("b", "1")])), 1);
+        assert_eq!(known(), 1, "what is gone is forgotten");
+        failures.forget(&"b");
+        assert_eq!(failures.count("b", present(&[("b", "1")])), 0, "and what succeeded");
     }
 }

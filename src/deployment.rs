@@ -13,6 +13,7 @@ pub mod look;
 pub mod pods;
 pub mod reach;
 pub mod record;
+pub mod refusals;
 pub mod retries;
 pub mod revision;
 pub mod rollout;
@@ -37,15 +38,15 @@ use crate::{
     api::{ModelDeployment, ModelDeploymentStatus, name},
     apply::{self, ApplyError},
     context::Context,
-    controller::{self, ReconcileError, chain},
+    controller::{self, ReconcileError},
     deployment::{
         answers::Answers,
         build::Owner,
         fetch::Found,
         look::{Look, look},
         record::Record,
+        refusals::{Refusals, obstacle_of},
         revision::Facts,
-        rollout::Problem,
         status::{Inputs, Obstacle},
         validate::ValidDeployment,
     },
@@ -56,7 +57,7 @@ use crate::{
 
 /// A look at everything, in case that something was missed.
 const RESYNC: Duration = Duration::from_mins(10);
-/// How soon a fresh look follows one that was out of date.
+/// How soon the caches show what was written.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A look at a wait that nothing announces the end of.
 const WAITING: Duration = Duration::from_secs(15);
@@ -84,11 +85,34 @@ pub enum DeploymentError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Some writes did not succeed; all others did.
+    #[error("reconciled in part: {source}")]
+    InPart {
+        /// The first of them.
+        source: Box<DeploymentError>,
+        /// When what did succeed has to be looked at again.
+        again: Duration,
+    },
 }
 
 impl DeploymentError {
     fn is_out_of_date(&self) -> bool {
-        matches!(self, Self::Apply(ApplyError::Stale { .. } | ApplyError::Terminating { .. }))
+        matches!(self, Self::Apply(ApplyError::Stale { .. }))
+    }
+
+    /// Whether it says something of one write alone, so that the others are tried all the same.
+    pub fn concerns_one_write(&self) -> bool {
+        match self {
+            Self::Apply(error) => error.concerns_one_write(),
+            Self::Render(_) => true,
+            Self::Request { source } => matches!(**source, kube::Error::Api(_)),
+            Self::Fetch { .. } | Self::InPart { .. } => false,
+        }
+    }
+
+    /// Whether it ends by itself: what is in the way is on its way out.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Apply(error) if error.waits())
     }
 }
 
@@ -99,6 +123,14 @@ impl ReconcileError for DeploymentError {
             Self::Render(_) => "render",
             Self::Fetch { .. } => "fetch",
             Self::Request { .. } => "request",
+            Self::InPart { source, .. } => source.label(),
+        }
+    }
+
+    fn longest_wait(&self) -> Option<Duration> {
+        match self {
+            Self::InPart { again, .. } => Some(*again),
+            _ => None,
         }
     }
 }
@@ -150,12 +182,12 @@ async fn advance(
     if let Err(invalid) = &valid {
         look.meaning.obstacle = Some(Obstacle::Invalid(invalid.to_string()));
     }
-    match act(context, answers, deployment, valid.as_ref().ok(), look, now, happened).await {
+    let mut refusals = Refusals::default();
+    match act(context, answers, deployment, valid.as_ref().ok(), look, now, happened, &mut refusals).await {
         Ok(acted) => look = acted,
         // what was read is not what is there: neither is a status made from it
         Err((_, error)) if error.is_out_of_date() => {
-            tracing::debug!(namespace, name, error = %chain(&error), "looking again");
-            return Ok(Action::requeue(LOOK_AGAIN));
+            return Err(error);
         }
         Err((acted, error)) => {
             look = *acted;
@@ -165,19 +197,24 @@ async fn advance(
             failure = Some(error);
         }
     }
+    // a spec that makes no sense is told before what is refused of what was made for an earlier one
+    if !matches!(look.meaning.obstacle, Some(Obstacle::Invalid(_))) {
+        look.meaning.obstacle = refusals.obstacle().or(look.meaning.obstacle);
+    }
     let requested = look.decision.request_done.is_some();
     match write_status(context, deployment, &look, now, happened).await {
         Ok(()) => {}
         // our own removal of a request moved the resourceVersion
-        Err(error) if error.is_out_of_date() || requested => return Ok(Action::requeue(LOOK_AGAIN)),
+        Err(_) if requested => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
     answers.keep(|namespace, name, uid| {
         context.caches.pods.metadata(namespace, name).is_some_and(|pod| pod.uid.as_deref() == Some(uid))
     });
-    match failure {
+    // what was refused is tried again with backoff, whenever what was not has to be looked at
+    match failure.or_else(|| refusals.into_error(next_look(&look, false))) {
         Some(error) => Err(error),
-        None => Ok(Action::requeue(next_look(&look))),
+        None => Ok(Action::requeue(next_look(&look, look.meaning.obstacle.is_some()))),
     }
 }
 
@@ -188,7 +225,9 @@ fn second(time: Timestamp) -> Timestamp {
 
 type Acted = Result<Look, (Box<Look>, DeploymentError)>;
 
-/// Writes what the look asks for: a first start at once, anything else as it is decided on a fresh look.
+/// Writes what the look asks for: a first start at once, anything else as it is decided on a fresh look. What is refused of
+/// it goes into `refusals`, and all the rest is done.
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 async fn act(
     context: &Context,
     answers: &Answers,
@@ -197,6 +236,7 @@ async fn act(
     look_at: Look,
     now: Timestamp,
     happened: &mut Vec<Happening>,
+    refusals: &mut Refusals,
 ) -> Acted {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let reference = deployment.controller_owner_ref(&()).unwrap_or_default();
@@ -210,11 +250,12 @@ async fn act(
             }
         };
     }
-    attempt!(apply_around(context, &owner, &present).await);
+    attempt!(apply_around(context, &owner, &present, refusals).await);
     let mut is_known = true;
     if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
         let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
-        let made = attempt!(make_revision(context, &owner, valid, &hash, &facts, &record).await);
+        let made = make_revision(context, &owner, valid, &hash, &facts, &record).await;
+        let made = attempt!(refusals.take(made)).flatten();
         // one that was there before has a past
         is_known = made.as_ref().is_some_and(|made| Record::read(made.annotations()) == record);
         if let Some(made) = made.filter(|_| is_known) {
@@ -230,27 +271,33 @@ async fn act(
         Ok(look)
     };
     let stage = present.stage(context, deployment, owner.clone(), now);
+    let mut decision = present.decision.clone();
     if is_known && stage.repairs().is_empty() {
-        if present.decision.is_settled(&present.observed) {
+        if decision.is_settled(&present.observed) {
             return Ok(present);
         }
-        if present.decision.is_first_start(&present.observed) {
-            let carried = stage.carry_out(&present.decision, happened).await;
+        if decision.is_first_start(&present.observed) {
+            let carried = stage.carry_out(&mut decision, &present.observed, happened, refusals).await;
             attempt!(carried);
+            present.decision = decision;
             return Ok(present);
         }
     }
     present = attempt!(fresh(present.meaning.obstacle.clone()).await);
     // one thing after another: an owner, labels, a template, then the pods that came of it
     for _ in 0..4 {
-        let repaired = present.stage(context, deployment, owner.clone(), now).repair(happened).await;
+        let repaired =
+            present.stage(context, deployment, owner.clone(), now).repair(happened, refusals).await;
         if !attempt!(repaired) {
             break;
         }
         present = attempt!(fresh(present.meaning.obstacle.clone()).await);
     }
-    let carried = present.stage(context, deployment, owner, now).carry_out(&present.decision, happened).await;
+    decision = present.decision.clone();
+    let stage = present.stage(context, deployment, owner, now);
+    let carried = stage.carry_out(&mut decision, &present.observed, happened, refusals).await;
     attempt!(carried);
+    present.decision = decision;
     Ok(present)
 }
 
@@ -280,41 +327,30 @@ async fn make_revision(
     Ok(apply::apply_objects(context, objects).await?.get(&name))
 }
 
-/// The Service, and the budget of what has, or had, several pods.
-async fn apply_around(context: &Context, owner: &Owner<'_>, look: &Look) -> Result<(), DeploymentError> {
+/// The Service, and the budget of what has, or had, several pods. None of the two stops the other.
+async fn apply_around(
+    context: &Context,
+    owner: &Owner<'_>,
+    look: &Look,
+    refusals: &mut Refusals,
+) -> Result<(), DeploymentError> {
     let (caches, replicas) = (&context.caches, look.meaning.intent.replicas);
     let uid = look.found.pods_uid();
-    let mut objects = Objects::default();
-    let service = caches.services.get(owner.namespace, owner.name);
-    objects.push(Write::Apply, &build::build_service(owner, uid.as_deref()), service.as_deref())?;
-    let budget = caches.disruption_budgets.get(owner.namespace, owner.name);
-    if replicas > 1 || budget.is_some() {
-        objects.push(
+    let mut service = Objects::default();
+    let known = caches.services.get(owner.namespace, owner.name);
+    service.push(Write::Apply, &build::build_service(owner, uid.as_deref()), known.as_deref())?;
+    refusals.take(apply::apply_objects(context, service).await)?;
+    let known = caches.disruption_budgets.get(owner.namespace, owner.name);
+    if replicas > 1 || known.is_some() {
+        let mut budget = Objects::default();
+        budget.push(
             Write::Apply,
             &build::build_disruption_budget(owner, uid.as_deref()),
-            budget.as_deref(),
+            known.as_deref(),
         )?;
+        refusals.take(apply::apply_objects(context, budget).await)?;
     }
-    apply::apply_objects(context, objects).await?;
     Ok(())
-}
-
-/// What the status says of a write that failed.
-fn obstacle_of(error: &DeploymentError) -> Option<Obstacle> {
-    let problem = |reason: &str, message: String| Problem { reason: reason.into(), message };
-    Some(match error {
-        DeploymentError::Apply(ApplyError::NameTaken { kind, name }) => Obstacle::Refused(problem(
-            "NameTaken",
-            format!(
-                "{kind} {name} exists and belongs to somebody else; rename or delete it, or rename this ModelDeployment"
-            ),
-        )),
-        DeploymentError::Apply(ApplyError::Refused { .. }) => {
-            Obstacle::Refused(problem("Refused", chain(error)))
-        }
-        DeploymentError::Apply(ApplyError::NotLeading(_)) => return None,
-        _ => Obstacle::Unwritten(problem("Unwritten", chain(error))),
-    })
 }
 
 /// Writes the status, if it changed.
@@ -346,7 +382,7 @@ async fn write_status(
     Ok(())
 }
 
-fn next_look(look: &Look) -> Duration {
+fn next_look(look: &Look, waits: bool) -> Duration {
     let pods = || look.observed.revisions.values().flat_map(|revision| &revision.pods);
     // one that fetches may say why it tries again, and one that is at work without getting ready why: nothing announces that
     let may_say = |pod: &rollout::Pod| {
@@ -356,6 +392,6 @@ fn next_look(look: &Look) -> Duration {
         look.found.pods.iter().any(|found| found.name_any() == pod.name && said(found))
     };
     let wordless = pods().any(|pod| !pod.ready && !pod.terminating && pod.labelled && may_say(pod));
-    let waits = (look.meaning.obstacle.is_some() || wordless).then_some(WAITING);
+    let waits = (waits || wordless).then_some(WAITING);
     [look.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }

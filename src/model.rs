@@ -73,8 +73,8 @@ pub enum ModelError {
 
 impl ModelError {
     fn is_out_of_date(&self) -> bool {
-        use ApplyError::{NotLeading, Stale, Terminating};
-        matches!(self, Self::Apply(Stale { .. } | Terminating { .. } | NotLeading(_)))
+        use ApplyError::{NotLeading, Stale};
+        matches!(self, Self::Apply(Stale { .. } | NotLeading(_)))
     }
 }
 

@@ -156,6 +156,8 @@ pub enum Standing {
     Ours,
     /// Nobody controls it, and its labels and hash are those that we would give it: restored from a backup.
     Adoptable,
+    /// What is left of a deleted owner with the kind and the name of ours: on its way out.
+    Remains,
     /// Somebody else's: never overwritten.
     Stranger,
 }
@@ -163,15 +165,15 @@ pub enum Standing {
 /// What the object `found` is to the one that we rendered under its name.
 pub fn standing(found: &ObjectMeta, rendered: &ObjectMeta) -> Standing {
     let controller = |metadata: &ObjectMeta| {
-        metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true))
-            .map(|owner| owner.uid.clone())
+        metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)).cloned()
+    };
+    let same_name = |one: &OwnerReference, other: &OwnerReference| {
+        (&one.api_version, &one.kind, &one.name) == (&other.api_version, &other.kind, &other.name)
     };
     match (controller(found), controller(rendered)) {
-        (Some(found), Some(rendered)) if found == rendered => Standing::Ours,
+        (Some(found), Some(rendered)) if found.uid == rendered.uid => Standing::Ours,
+        // no two objects have one name at one time, so the other is gone
+        (Some(found), Some(rendered)) if same_name(&found, &rendered) => Standing::Remains,
         (Some(_), _) => Standing::Stranger,
         (None, _) => {
             let same_labels = rendered.labels.iter().flatten().all(|(label, value)| {
@@ -184,6 +186,59 @@ pub fn standing(found: &ObjectMeta, rendered: &ObjectMeta) -> Standing {
             if same_labels && has_hash { Standing::Adoptable } else { Standing::Stranger }
         }
     }
+}
+
+/// What decides traffic, identity and clean-up is ours whole, also where we say nothing of it: kind, path, and what the API
+/// server fills in where nothing is said.
+const WHOLE: [(&str, &str, &str); 8] = [
+    ("Service", "/metadata/ownerReferences", ""),
+    ("Service", "/spec/selector", ""),
+    ("Service", "/spec/ports", ""),
+    ("Service", "/spec/publishNotReadyAddresses", ""),
+    ("Service", "/spec/sessionAffinity", "None"),
+    ("Service", "/spec/internalTrafficPolicy", "Cluster"),
+    ("PodDisruptionBudget", "/metadata/ownerReferences", ""),
+    ("PodDisruptionBudget", "/spec", ""),
+];
+
+/// Something in an object that we did not put there, and that is ours to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreign {
+    path: &'static str,
+    ours: Value,
+}
+
+impl Foreign {
+    /// The path of the field, as people write it.
+    pub fn field(&self) -> String {
+        self.path.trim_start_matches('/').replace('/', ".")
+    }
+
+    /// What puts it back, as an operation of a JSON patch.
+    pub fn operation(&self) -> Value {
+        if self.ours.is_null() {
+            return json!({"op": "remove", "path": self.path});
+        }
+        json!({"op": "add", "path": self.path, "value": self.ours})
+    }
+}
+
+/// What of an observed object is not as we rendered it, of what is ours whole, and more than a server-side apply puts right:
+/// it takes nothing out that others put in.
+pub fn foreign(kind: &str, observed: &Value, rendered: &Value) -> Vec<Foreign> {
+    let part = |object: &Value, path: &str, filled_in: &str| match object.pointer(path) {
+        None | Some(Value::Null | Value::Bool(false)) if !filled_in.is_empty() => filled_in.into(),
+        None | Some(Value::Bool(false)) => Value::Null,
+        Some(value) => value.clone(),
+    };
+    WHOLE
+        .into_iter()
+        .filter(|(of, ..)| *of == kind)
+        .filter_map(|(_, path, filled_in)| {
+            let (found, ours) = (part(observed, path, filled_in), part(rendered, path, filled_in));
+            (!contains(&ours, &found)).then_some(Foreign { path, ours })
+        })
+        .collect()
 }
 
 /// Whether everything that we rendered is so in the observed object: quantities by value, an empty map, list or string
@@ -249,7 +304,8 @@ mod tests {
     use super::*;
 
     fn owner(uid: &str) -> OwnerReference {
-        OwnerReference { uid: uid.into(), controller: Some(true), ..OwnerReference::default() }
+        let name = format!("name of {uid}");
+        OwnerReference { uid: uid.into(), name, controller: Some(true), ..OwnerReference::default() }
     }
 
     fn metadata(owner_uid: Option<&str>) -> ObjectMeta {
@@ -268,6 +324,19 @@ mod tests {
         let rendered = metadata(Some("me"));
         assert_eq!(standing(&metadata(Some("me")), &rendered), Standing::Ours);
         assert_eq!(standing(&metadata(Some("you")), &rendered), Standing::Stranger);
+        let mut predecessors = metadata(Some("you"));
+        for owner in predecessors.owner_references.iter_mut().flatten() {
+            owner.name = "name of me".into();
+        }
+        assert_eq!(
+            standing(&predecessors, &rendered),
+            Standing::Remains,
+            "the owner of that name is another"
+        );
+        for owner in predecessors.owner_references.iter_mut().flatten() {
+            owner.kind = "Another".into();
+        }
+        assert_eq!(standing(&predecessors, &rendered), Standing::Stranger);
         assert_eq!(standing(&metadata(None), &rendered), Standing::Adoptable);
         let mut other_hash = metadata(None);
         other_hash.labels.get_or_insert_default().insert("example/hash".into(), "def".into());

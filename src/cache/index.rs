@@ -7,6 +7,7 @@ use k8s_openapi::api::{
     apps::v1::{ControllerRevision, ReplicaSet},
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+    discovery::v1::EndpointSlice,
     policy::v1::PodDisruptionBudget,
 };
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
@@ -58,6 +59,8 @@ fn named<K>(raw: &Raw<K>) -> Option<Key> {
 
 impl Keyed for ConfigMap {}
 impl Keyed for ControllerRevision {}
+/// Kubernetes gives it the labels of its Service.
+impl Keyed for EndpointSlice {}
 impl Keyed for Job {}
 impl Keyed for Pod {}
 impl Keyed for PodDisruptionBudget {}

@@ -3,6 +3,7 @@
 use k8s_openapi::api::{
     apps::v1::{ReplicaSet, ReplicaSetStatus},
     core::v1::{Pod, PodSpec},
+    discovery::v1::EndpointSlice,
     policy::v1::PodDisruptionBudget,
 };
 use kube::api::ObjectMeta;
@@ -36,6 +37,15 @@ pub fn trim_replica_set(set: &mut ReplicaSet) {
         conditions: (!conditions.is_empty()).then_some(conditions),
         ..ReplicaSetStatus::default()
     });
+}
+
+/// Keeps of an EndpointSlice which pods are behind which ports.
+pub fn trim_endpoints(slice: &mut EndpointSlice) {
+    for endpoint in &mut slice.endpoints {
+        endpoint.hints = None;
+        endpoint.node_name = None;
+        endpoint.zone = None;
+    }
 }
 
 /// Drops the status of a budget: nothing is decided on it.

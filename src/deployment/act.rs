@@ -1,14 +1,13 @@
 //! Act: writes what was decided, in the order that makes a crash between any two writes safe. Every write carries the UID
 //! and resourceVersion that the decision was made on. Needs a client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, ReplicaSet},
         core::v1::{ConfigMap, Pod},
     },
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
     jiff::Timestamp,
 };
 use kube::{
@@ -21,11 +20,12 @@ use serde_json::{Value, json};
 use super::{
     DeploymentError,
     build::{Owner, build_replica_set, build_traffic, revision_labels, traffic_text},
-    fetch::Found,
+    fetch::{self, Found},
     look::Look,
     record::Record,
+    refusals::Refusals,
     revision::RevisionData,
-    rollout::Decision,
+    rollout::{Decision, Observed},
     status,
     template::{self, Repair},
 };
@@ -34,8 +34,8 @@ use crate::{
         ModelDeployment,
         model_deployment::ActionRequest,
         name::{
-            DELETION_COST_ANNOTATION, LEAVING_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, REPAIR_ANNOTATION,
-            REVISION_LABEL, SET_ASIDE_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE,
+            DELETION_COST_ANNOTATION, DEPLOYMENT_LABEL, LEAVING_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL,
+            REPAIR_ANNOTATION, REVISION_LABEL, SET_ASIDE_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE,
         },
     },
     apply::{self, ApplyError},
@@ -74,50 +74,63 @@ impl Look {
 }
 
 impl Stage<'_> {
-    /// Writes the decision, and adds what it recorded to what `happened`.
+    /// Writes the decision, and adds what it recorded to what `happened`. A write that is refused stops itself and what it
+    /// justifies, and goes into `refusals`; the decision is then the one that was carried out.
     pub async fn carry_out(
         &self,
-        decision: &Decision,
+        decision: &mut Decision,
+        observed: &Observed,
         happened: &mut Vec<Happening>,
+        refusals: &mut Refusals,
     ) -> Result<(), DeploymentError> {
+        let mut unrecorded = BTreeSet::new();
         for (name, record) in &decision.records {
             // a new target's ControllerRevision was made before; without one there is nothing to record on
-            let Some(object) = self.found.revision(name) else { continue };
+            let Some(object) = self.found.revision(name) else {
+                unrecorded.insert(name.clone());
+                continue;
+            };
             // one that was just made was made with it
             let before = Record::read(object.annotations());
             if before == *record {
                 continue;
             }
             let annotations = json!({"metadata": {"annotations": record.annotations()}});
-            apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
-            happened.extend(status::transition(self.data, name, before.outcome, record));
+            let written =
+                apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await;
+            match refusals.take(written)? {
+                Some(_) => happened.extend(status::transition(self.data, name, before.outcome, record)),
+                None => _ = unrecorded.insert(name.clone()),
+            }
         }
+        decision.leave_unrecorded(&unrecorded, observed);
         if let Some(request) = &decision.request_done {
-            self.remove_request(request).await?;
+            refusals.take(self.remove_request(request).await)?;
         }
-        self.write_traffic(decision).await?;
+        let is_listed = refusals.take(self.write_traffic(decision).await)?.is_some();
         for pod in &self.found.pods {
             let name = pod.name_any();
-            if decision.tell.contains(&name) {
-                self.tell(pod).await?;
+            // a pod that is not on the list would not hear that it leaves
+            if is_listed && decision.tell.contains(&name) {
+                refusals.take(self.tell(pod).await)?;
             } else if decision.recall.contains(&name) {
-                self.recall(pod).await?;
+                refusals.take(self.recall(pod).await)?;
             }
         }
         for (name, replicas) in &decision.replicas {
-            self.scale(name, *replicas).await?;
+            refusals.take(self.scale(name, *replicas).await)?;
         }
         for pod in self.found.pods.iter().filter(|pod| decision.remove.contains(&pod.name_any())) {
-            apply::delete::<Pod>(self.context, pod).await?;
+            refusals.take(apply::delete::<Pod>(self.context, pod).await)?;
         }
         for name in &decision.retire {
             if let Some(object) = self.found.replica_set(name) {
-                apply::delete::<ReplicaSet>(self.context, object).await?;
+                refusals.take(apply::delete::<ReplicaSet>(self.context, object).await)?;
             }
         }
         for name in &decision.forget {
             if let Some(object) = self.found.revision(name) {
-                apply::delete::<ControllerRevision>(self.context, object).await?;
+                refusals.take(apply::delete::<ControllerRevision>(self.context, object).await)?;
             }
         }
         Ok(())
@@ -228,36 +241,55 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Puts back what somebody changed in a ReplicaSet's template, sets aside the pods that came of it, and takes over what
-    /// lost its owner. Out comes whether there was anything.
-    pub async fn repair(&self, happened: &mut Vec<Happening>) -> Result<bool, DeploymentError> {
+    /// Puts back what somebody changed in our objects, sets aside the pods that came of a changed template, and takes over
+    /// what lost its owner. Out comes whether anything was written: what is refused goes into `refusals`, and is not tried
+    /// again before the next reconcile.
+    pub async fn repair(
+        &self,
+        happened: &mut Vec<Happening>,
+        refusals: &mut Refusals,
+    ) -> Result<bool, DeploymentError> {
         let repairs = self.repairs();
-        let owners = json!({"metadata": {"ownerReferences": [self.owner.reference]}});
-        for object in &repairs.revisions {
-            apply::patch_observed::<ControllerRevision>(self.context, object, owners.clone()).await?;
+        let mut wrote = false;
+        for (object, what) in &repairs.revisions {
+            let mended =
+                apply::patch_observed::<ControllerRevision>(self.context, object, self.mended(what)).await;
+            wrote |= refusals.take(mended)?.is_some();
+        }
+        if let Some((object, what)) = &repairs.traffic {
+            let mended = apply::patch_observed::<ConfigMap>(self.context, object, self.mended(what)).await;
+            wrote |= refusals.take(mended)?.is_some();
         }
         for (name, set, what) in &repairs.sets {
             let (before, answer) = match what {
-                Wrong::Owner => (
+                Wrong::Owner | Wrong::Labels(_) => (
                     Some(*set),
-                    apply::patch_observed::<ReplicaSet>(self.context, set, owners.clone()).await?,
+                    apply::patch_observed::<ReplicaSet>(self.context, set, self.mended(what))
+                        .await
+                        .map_err(Into::into),
                 ),
-                Wrong::Labels => {
-                    let labels = json!({"metadata": {"labels": self.labels(name)}});
-                    (Some(*set), apply::patch_observed::<ReplicaSet>(self.context, set, labels).await?)
-                }
-                Wrong::Template => {
-                    let answer = self.put_back(name, set).await?;
-                    happened.push(put_back_told(set));
-                    (None, answer)
-                }
+                Wrong::Template => (None, self.put_back(name, set).await),
             };
-            self.record_admission(name, before, &answer).await?;
+            let Some(answer) = refusals.take(answer)? else { continue };
+            wrote = true;
+            if before.is_none() {
+                happened.push(put_back_told(set));
+            }
+            refusals.take(self.record_admission(name, before, &answer).await)?;
         }
         for (pod, revision) in &repairs.strays {
-            self.set_aside(pod, revision).await?;
+            wrote |= refusals.take(self.set_aside(pod, revision).await)?.is_some();
         }
-        Ok(!repairs.is_empty())
+        Ok(wrote)
+    }
+
+    /// What puts metadata right. Owners whole: an owner that somebody added would outlive ours, and keep the object.
+    fn mended(&self, what: &Wrong) -> Value {
+        match what {
+            Wrong::Owner => json!({"metadata": {"ownerReferences": [self.owner.reference]}}),
+            Wrong::Labels(labels) => json!({"metadata": {"labels": labels}}),
+            Wrong::Template => json!({}),
+        }
     }
 
     /// Puts back a template, under a mark that pods of the changed one do not have. Whole: a merge would leave what was
@@ -292,34 +324,48 @@ impl Stage<'_> {
     }
 
     /// The labels of a revision's ReplicaSet.
-    fn labels(&self, name: &str) -> BTreeMap<&'static str, String> {
+    fn labels(&self, name: &str) -> Labels {
         let of_revision = self.data.get(name).map(|data| revision_labels(&self.owner, name, &data.version));
         of_revision.into_iter().flatten().chain([(MANAGED_BY_LABEL, MANAGED_BY.to_owned())]).collect()
     }
 
     /// What [`Self::repair`] would write.
     pub fn repairs(&self) -> Repairs<'_> {
-        let revisions = self
-            .found
-            .revisions
-            .iter()
-            .filter(|object| ownerless(object.metadata.owner_references.as_deref()))
-            .map(AsRef::as_ref)
-            .collect();
-        let sets = self.data.iter().filter_map(|(name, data)| {
-            let set = self.found.replica_set(name)?;
-            let revision = self.found.revision(name).map(AsRef::as_ref);
-            if ownerless(set.metadata.owner_references.as_deref()) {
-                Some((name.as_str(), set.as_ref(), Wrong::Owner))
-            } else if self.labels(name).iter().any(|(key, value)| set.labels().get(*key) != Some(value)) {
-                Some((name.as_str(), set.as_ref(), Wrong::Labels))
-            } else if template::is_as_admitted(set, data, revision) {
-                None
-            } else {
-                Some((name.as_str(), set.as_ref(), Wrong::Template))
-            }
+        let revisions = self.found.revisions.iter().filter_map(|object| {
+            let short = fetch::short_of(object.as_ref())?;
+            Some((object.as_ref(), self.wrong_metadata(object.as_ref(), self.labels(&short))?))
         });
-        Repairs { revisions, sets: sets.collect(), strays: self.found.strays().collect() }
+        let sets = self.data.iter().filter_map(|(name, data)| {
+            let set = self.found.replica_set(name)?.as_ref();
+            let revision = self.found.revision(name).map(AsRef::as_ref);
+            let wrong = self
+                .wrong_metadata(set, self.labels(name))
+                .or_else(|| (!template::is_as_admitted(set, data, revision)).then_some(Wrong::Template))?;
+            Some((name.as_str(), set, wrong))
+        });
+        let traffic = self.found.traffic.as_deref().and_then(|map| {
+            let labels =
+                [(DEPLOYMENT_LABEL, self.owner.name.to_owned()), (MANAGED_BY_LABEL, MANAGED_BY.to_owned())];
+            Some((map, self.wrong_metadata(map, labels.into())?))
+        });
+        Repairs {
+            revisions: revisions.collect(),
+            sets: sets.collect(),
+            traffic,
+            strays: self.found.strays().collect(),
+        }
+    }
+
+    /// What is wrong with owner and labels of an object that carries these; nothing of one that is on its way out.
+    fn wrong_metadata<K: kube::Resource>(&self, object: &K, labels: Labels) -> Option<Wrong> {
+        if object.meta().deletion_timestamp.is_some() {
+            return None;
+        }
+        if object.owner_references() != [self.owner.reference.clone()] {
+            return Some(Wrong::Owner);
+        }
+        let is_off = labels.iter().any(|(key, value)| object.labels().get(*key) != Some(value));
+        is_off.then_some(Wrong::Labels(labels))
     }
 }
 
@@ -331,31 +377,29 @@ fn put_back_told(set: &ReplicaSet) -> Happening {
     Happening { warning: true, reason: "TemplatePutBack", message }
 }
 
-/// What is wrong with a ReplicaSet. One thing at a time: the next look sees whether there is another.
+type Labels = BTreeMap<&'static str, String>;
+
+/// What is wrong with an object. One thing at a time: the next look sees whether there is another.
 enum Wrong {
-    /// No controller owns it.
+    /// We are not its one owner.
     Owner,
     /// Labels are not as they were made.
-    Labels,
+    Labels(Labels),
     /// Somebody changed its template.
     Template,
 }
 
 /// What is not as it was made.
 pub struct Repairs<'a> {
-    revisions: Vec<&'a ControllerRevision>,
+    revisions: Vec<(&'a ControllerRevision, Wrong)>,
     sets: Vec<(&'a str, &'a ReplicaSet, Wrong)>,
+    traffic: Option<(&'a ConfigMap, Wrong)>,
     strays: Vec<(&'a Pod, String)>,
 }
 
 impl Repairs<'_> {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.revisions.is_empty() && self.sets.is_empty() && self.strays.is_empty()
+        self.revisions.is_empty() && self.sets.is_empty() && self.traffic.is_none() && self.strays.is_empty()
     }
-}
-
-/// Whether no controller owns an object.
-fn ownerless(owners: Option<&[OwnerReference]>) -> bool {
-    !owners.into_iter().flatten().any(|owner| owner.controller == Some(true))
 }

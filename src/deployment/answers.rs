@@ -15,7 +15,7 @@ use modelwright_contract::status::ServeStatus;
 
 use super::{build::SERVE, pods::Answer, reach::Reach, retries, rollout::Problem};
 use crate::{
-    api::name::{TRAFFIC_LABEL, TRAFFIC_SERVE},
+    api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     context::Context,
     pod_http::PodClient,
 };
@@ -37,6 +37,8 @@ struct Known {
     namespace: String,
     name: String,
     life: String,
+    /// Since when it leaves, as it stood on the pod when it was asked.
+    leaving: Option<String>,
     answer: Answer,
     asked: Instant,
     /// How often in a row it was silent or not ready.
@@ -54,7 +56,7 @@ impl Answers {
         let asked = pods.iter().filter_map(|pod| {
             let (uid, life) = (pod.uid()?, life(pod)?);
             let address = pod.status.as_ref()?.pod_ip.clone()?;
-            self.is_due(&uid, &life, is_leaving(pod)).then_some((uid, life, address, pod))
+            self.is_due(&uid, &life, leaving(pod).as_ref()).then_some((uid, life, address, pod))
         });
         let answers = join_all(asked.map(async |(uid, life, address, pod)| {
             let answer = match self.client.get::<ServeStatus>(&address, PATH).await {
@@ -70,12 +72,18 @@ impl Answers {
             let ready = matches!(&answer, Answer::Said(said) if said.ready || said.draining);
             let unready = if ready { 0 } else { before.saturating_add(1) };
             let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-            known.insert(uid, Known { namespace, name, life, answer, asked: Instant::now(), unready });
+            let (leaving, asked) = (leaving(pod), Instant::now());
+            known.insert(uid, Known { namespace, name, life, leaving, answer, asked, unready });
         }
         pods.iter()
             .filter_map(|pod| {
                 let known = known.get(&pod.uid()?)?;
-                (known.life == life(pod)?).then(|| (pod.name_any(), known.answer.clone()))
+                let mut answer = known.answer.clone();
+                // a pod that was called back, and leaves again, has had clients since
+                if let Answer::Said(said) = &mut answer {
+                    said.drained &= known.leaving == leaving(pod);
+                }
+                (known.life == life(pod)?).then(|| (pod.name_any(), answer))
             })
             .collect()
     }
@@ -97,13 +105,15 @@ impl Answers {
         self.lock().retain(|uid, known| exists(&known.namespace, &known.name, uid));
     }
 
-    fn is_due(&self, uid: &str, life: &str, leaving: bool) -> bool {
+    fn is_due(&self, uid: &str, life: &str, leaving: Option<&String>) -> bool {
         match self.lock().get(uid).filter(|known| known.life == life) {
             Some(known) if known.unready > 0 => {
                 let wait = PATIENCE.0.saturating_mul(2_u32.saturating_pow(known.unready - 1)).min(PATIENCE.1);
                 known.asked.elapsed() >= wait
             }
-            Some(Known { answer: Answer::Said(said), .. }) => leaving && !said.drained,
+            Some(Known { answer: Answer::Said(said), leaving: before, .. }) => {
+                leaving.is_some() && (!said.drained || before.as_ref() != leaving)
+            }
             None | Some(_) => true,
         }
     }
@@ -126,8 +136,10 @@ pub fn is_at_work(pod: &Pod) -> bool {
     life(pod).is_some()
 }
 
-fn is_leaving(pod: &Pod) -> bool {
-    pod.labels().get(TRAFFIC_LABEL).is_none_or(|value| value != TRAFFIC_SERVE)
+/// Since when a pod leaves, as it stands on it; `None` while it does not.
+fn leaving(pod: &Pod) -> Option<String> {
+    let serves = pod.labels().get(TRAFFIC_LABEL).is_some_and(|value| value == TRAFFIC_SERVE);
+    (!serves).then(|| pod.annotations().get(LEAVING_ANNOTATION).cloned().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -195,5 +207,35 @@ mod tests {
         served.await.unwrap();
         answers.keep(|_, _, _| false);
         assert!(answers.lock().is_empty());
+    }
+
+    /// A pod that was called back into service has clients again, whatever it said before.
+    #[tokio::test]
+    async fn a_pod_that_was_called_back_is_asked_again_whether_it_is_drained_the_next_time() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = tokio::spawn(async move {
+            for drained in [true, false, true] {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = socket.read(&mut request).await.unwrap();
+                socket.write_all(status(drained).as_bytes()).await.unwrap();
+            }
+        });
+        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
+        let told = |since: &str| {
+            let mut told = pod(false).as_ref().clone();
+            told.metadata.annotations = Some([(LEAVING_ANNOTATION.to_owned(), since.to_owned())].into());
+            Arc::new(told)
+        };
+        let drained = async |pod: Arc<Pod>| match answers.fetch(&[pod]).await.remove("p") {
+            Some(Answer::Said(said)) => said.drained,
+            other => unreachable!("it answers: {other:?}"),
+        };
+        assert!(drained(told("1")).await && drained(told("1")).await, "asked once");
+        assert!(!drained(pod(true)).await, "it was called back");
+        assert!(!drained(told("2")).await, "it has clients again, and says so itself");
+        assert!(drained(told("2")).await);
+        served.await.unwrap();
     }
 }

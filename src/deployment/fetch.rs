@@ -12,11 +12,16 @@ use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, ReplicaSet},
         core::v1::{ConfigMap, Pod},
+        discovery::v1::EndpointSlice,
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Resource, ResourceExt as _, api::ListParams};
-use modelwright_contract::{names::TRAFFIC_KEY, serving::ServingLimits, traffic::Traffic};
+use modelwright_contract::{
+    names::{HTTP_PORT, TRAFFIC_KEY},
+    serving::ServingLimits,
+    traffic::Traffic,
+};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -40,6 +45,9 @@ use crate::{
     unreadable,
 };
 
+/// Label of an EndpointSlice: the Service that it is of.
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
 /// What exists of one ModelDeployment.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
@@ -53,6 +61,8 @@ pub struct Found {
     pub pods: Vec<Arc<Pod>>,
     /// The list of draining pods.
     pub traffic: Option<Arc<ConfigMap>>,
+    /// UIDs of the pods that are behind the Service. Always from the cache: nobody is told to leave because of it.
+    pub routed: BTreeSet<String>,
 }
 
 /// What the caches hold.
@@ -65,13 +75,29 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
         replica_sets: caches.replica_sets.of(namespace, &ours),
         pods: caches.pods.of(namespace, &ours),
         traffic: caches.config_maps.get(namespace, &traffic(name)),
+        routed: routed(context, name, namespace),
     }
+}
+
+/// UIDs of the pods that the EndpointSlices of the Service name as ready, on the port that clients use.
+fn routed(context: &Context, name: &str, namespace: &str) -> BTreeSet<String> {
+    let slices = context.caches.endpoint_slices.of(namespace, &Key::Deployment(name.to_owned()));
+    let is_ours = |slice: &Arc<EndpointSlice>| {
+        slice.labels().get(SERVICE_NAME_LABEL).is_some_and(|service| service == name)
+            && slice.ports.iter().flatten().any(|port| port.port == Some(HTTP_PORT.into()))
+    };
+    let ready =
+        slices.iter().filter(|slice| is_ours(slice)).flat_map(|slice| &slice.endpoints).filter(|endpoint| {
+            // not said means ready
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+        });
+    ready.filter_map(|endpoint| endpoint.target_ref.as_ref()?.uid.clone()).collect()
 }
 
 /// What the API server holds now.
 pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
     let traffic_name = traffic(name);
-    let (revisions, mut replica_sets, pods, traffic) = futures::try_join!(
+    let (mut revisions, mut replica_sets, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
         list(context, name, namespace),
         list(context, name, namespace),
@@ -90,7 +116,30 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
             replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
         }
     }
-    Ok(Found { uid: String::new(), revisions, replica_sets, pods, traffic })
+    // what lost the label that everything of ours carries is in no list and no cache: its pods name their ReplicaSet, and the
+    // ReplicaSet has the name of its revision
+    let unknown: BTreeSet<_> =
+        pods.iter().filter_map(|pod: &Arc<Pod>| unknown_set(pod, &replica_sets, name)).collect();
+    for name in unknown {
+        replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
+    }
+    let known: BTreeSet<_> =
+        revisions.iter().map(|revision: &Arc<ControllerRevision>| revision.name_any()).collect();
+    let kept = replica_sets.iter().filter(|set| set.metadata.deletion_timestamp.is_none());
+    for name in kept.map(|set| set.name_any()).filter(|name| !known.contains(name)) {
+        revisions.extend(get::<ControllerRevision>(context, &name, namespace).await?);
+    }
+    let routed = routed(context, name, namespace);
+    Ok(Found { uid: String::new(), revisions, replica_sets, pods, traffic, routed })
+}
+
+/// The name of the ReplicaSet that controls a pod, where it is none of these and has a name as ours have.
+fn unknown_set(pod: &Pod, sets: &[Arc<ReplicaSet>], deployment: &str) -> Option<String> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == ReplicaSet::kind(&()))?;
+    let is_known = sets.iter().any(|set| set.uid().as_ref() == Some(&owner.uid));
+    let is_named_so = owner.name.rsplit_once('-').is_some_and(|(name, _)| name == deployment);
+    (!is_known && is_named_so).then(|| owner.name.clone())
 }
 
 /// One object, if it is there, in the same sense.
@@ -239,7 +288,10 @@ impl Found {
             revision.drain_timeout = drain_timeout(name);
         }
         for pod in &self.pods {
-            let observed = |name| observe_pod(pod, data.get(name), answers.get(&pod.name_any()));
+            let observed = |name| {
+                let routed = pod.uid().is_some_and(|uid| self.routed.contains(&uid));
+                observe_pod(pod, data.get(name), answers.get(&pod.name_any()), routed)
+            };
             match self.place(pod) {
                 Some(Place::Revision(name)) if !has_ended(pod) => {
                     let revision = revisions.entry(name.clone()).or_default();
@@ -297,7 +349,7 @@ fn short<K: Resource>(object: &K) -> Option<String> {
 }
 
 /// The revision of a ControllerRevision or ReplicaSet, by its name, which nobody can change.
-fn short_of<K: Resource>(object: &K) -> Option<String> {
+pub fn short_of<K: Resource>(object: &K) -> Option<String> {
     Some(object.name_any().rsplit_once('-')?.1.to_owned())
 }
 

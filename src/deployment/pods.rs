@@ -24,6 +24,8 @@ use crate::{
 
 /// Longest message of a problem, in bytes: it is kept in an annotation and in conditions.
 const MAX_MESSAGE: usize = 1000;
+/// Reason of a pod that is ready and not behind its Service.
+pub const NO_ENDPOINT: &str = "NoEndpoint";
 /// The kubelet's reason for a container that was killed at its memory limit.
 const OUT_OF_MEMORY: &str = "OOMKilled";
 
@@ -36,8 +38,13 @@ pub enum Answer {
     Silent(String),
 }
 
-/// A pod as the state machine sees it.
-pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answer>) -> rollout::Pod {
+/// A pod as the state machine sees it; `routed` says whether the Service has it.
+pub fn observe_pod(
+    pod: &Pod,
+    data: Option<&RevisionData>,
+    answer: Option<&Answer>,
+    routed: bool,
+) -> rollout::Pod {
     let serve = container_statuses(pod).find(|status| status.name == SERVE);
     let running = serve.is_some_and(|status| {
         status.started == Some(true) && status.state.as_ref().is_some_and(|state| state.running.is_some())
@@ -54,6 +61,8 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
         Some(Answer::Said(said)) => said.draining && said.drained,
         _ => false,
     };
+    let labelled = pod.labels().get(TRAFFIC_LABEL).is_some_and(|value| value == TRAFFIC_SERVE);
+    let status = pod.status.as_ref();
     let annotation = |key: &str| pod.annotations().get(key);
     rollout::Pod {
         name: pod.name_any(),
@@ -61,7 +70,9 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
         terminating: pod.metadata.deletion_timestamp.is_some(),
         started: running,
         ready,
-        labelled: pod.labels().get(TRAFFIC_LABEL).is_some_and(|value| value == TRAFFIC_SERVE),
+        taken_up: status.is_some_and(|status| status.start_time.is_some()),
+        labelled,
+        routed,
         leaving_since: annotation(LEAVING_ANNOTATION).and_then(|text| text.parse::<Timestamp>().ok()),
         verified: matches!(checked, Some(Ok(()))),
         drained,
@@ -79,6 +90,13 @@ pub fn observe_pod(pod: &Pod, data: Option<&RevisionData>, answer: Option<&Answe
                 .as_ref()
                 .map(|message| problem("NotReproducible", format!("pod {}: {message}", pod.name_any())))
                 .or_else(|| trouble(pod)),
+            _ if ready && labelled && !routed => Some(problem(
+                NO_ENDPOINT,
+                format!(
+                    "pod {} is ready, and no EndpointSlice of the Service names it yet: that is up to the cluster's controllers",
+                    pod.name_any()
+                ),
+            )),
             _ if ready => None,
             _ => trouble(pod),
         },

@@ -119,6 +119,8 @@ mod tests {
             terminating: false,
             started: true,
             ready: true,
+            taken_up: true,
+            routed: true,
             labelled: true,
             leaving_since: None,
             verified: true,

@@ -96,6 +96,17 @@ pub struct Progress {
     pub ready: u32,
     /// Most pods that were asked for.
     pub wanted: u32,
+    /// Whether the clock stands, since the cluster has not done yet what it was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands: bool,
+    /// How often the clock stood since the rollout last got further.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub stood: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Record {
@@ -180,7 +191,7 @@ mod tests {
                 promoted: Some(3),
                 proven: true,
                 quarantine: Some("ProgressDeadlineExceeded".into()),
-                progress: Some(Progress { since: now, ready: 1, wanted: 2 }),
+                progress: Some(Progress { since: now, ready: 1, wanted: 2, stands: true, stood: 3 }),
                 request: Some("id".into()),
             };
             let written: BTreeMap<_, _> = record
@@ -200,7 +211,13 @@ mod tests {
             time: Some("2026-11-24T02:00:00Z".parse().unwrap()),
             promoted: Some(3),
             proven: true,
-            progress: Some(Progress { since: "2026-11-24T02:00:00Z".parse().unwrap(), ready: 1, wanted: 2 }),
+            progress: Some(Progress {
+                since: "2026-11-24T02:00:00Z".parse().unwrap(),
+                ready: 1,
+                wanted: 2,
+                stands: false,
+                stood: 0,
+            }),
             ..Record::default()
         };
         let written = || {

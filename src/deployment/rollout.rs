@@ -106,6 +106,10 @@ pub struct Pod {
     pub started: bool,
     /// Whether it is ready.
     pub ready: bool,
+    /// Whether a kubelet has begun with it.
+    pub taken_up: bool,
+    /// Whether the Service has it among its endpoints, as far as the cluster's controllers have told.
+    pub routed: bool,
     /// Whether it carries the traffic label.
     pub labelled: bool,
     /// When it was told to leave.
@@ -154,6 +158,8 @@ pub struct Decision {
     pub goal: Option<String>,
     /// Whether the rollout is past its deadline and goes on trying.
     pub overdue: bool,
+    /// Whether the rollout waits for what the cluster has not done yet, and its clock stands.
+    pub waits_for_cluster: bool,
     /// When to look again, if nothing happens before.
     pub again: Option<Duration>,
 }
@@ -196,6 +202,32 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// What is left of it where these records could not be written. What a rollout takes or gives up is decided again on
+    /// the next look, and comes out the same; but what was not recorded as promoted replaces nothing for good: as long as
+    /// that is so, no revision falls.
+    pub fn leave_unrecorded(&mut self, unrecorded: &BTreeSet<String>, observed: &Observed) {
+        if unrecorded.is_empty() {
+            return;
+        }
+        // its effect is in a record, maybe in one of these
+        self.request_done = None;
+        self.records.retain(|name, _| !unrecorded.contains(name));
+        let before = observed.revisions.iter().map(|(name, revision)| (name, &revision.record));
+        let stable = stable_of(before).map(str::to_owned);
+        let is_promotion = |name: &String| unrecorded.contains(name) && stable.as_ref() != Some(name);
+        if self.stable.as_ref().is_some_and(is_promotion) {
+            self.stable = stable;
+            self.replicas.retain(|name, replicas| {
+                observed.revisions.get(name).is_none_or(|revision| revision.asked() <= *replicas)
+            });
+            self.remove.clear();
+            self.retire.clear();
+            self.forget.clear();
+        }
+    }
+}
+
 /// The revision that was promoted last.
 pub fn stable_of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Record)>) -> Option<&'a str> {
     records
@@ -218,6 +250,7 @@ pub fn decide(intent: &Intent, observed: &Observed, now: Timestamp) -> Decision 
     // while the spec means no revision, nobody can say whether the request means it
     decision.request_done = observed.request.clone().filter(|_| intent.target.is_some());
     decision.overdue = verdict.overdue;
+    decision.waits_for_cluster = verdict.waits_for_cluster;
     decision.forget = forgettable(intent, observed, &verdict);
     decision.again = [decision.again, verdict.deadline_in].into_iter().flatten().min();
     decision.stable = verdict.stable;
@@ -260,14 +293,15 @@ impl Pod {
 
     /// Whether it takes traffic.
     pub fn in_service(&self, draining: &BTreeSet<String>) -> bool {
-        self.ready && self.stays(draining)
+        self.ready && self.routed && self.stays(draining)
     }
 
     /// Whether it was told in full, and nobody needs it any more.
     pub fn removable(&self, draining: &BTreeSet<String>, timeout: Duration, now: Timestamp) -> bool {
         let told = !self.labelled && draining.contains(&self.name);
         let Some(since) = self.leaving_since else { return false };
-        told && (self.drained || !self.started || elapsed(since, now) >= timeout)
+        // as long as an endpoint names it, a client may come that it does not know of
+        told && ((self.drained && !self.routed) || !self.started || elapsed(since, now) >= timeout)
     }
 }
 

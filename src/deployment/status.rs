@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    pods::Answer,
+    pods::{Answer, NO_ENDPOINT},
     record::{Outcome, Record},
     revision::RevisionData,
     rollout::{
@@ -31,13 +31,18 @@ const MAX_REASON: usize = 128;
 const MAX_HISTORY_MESSAGE: usize = 1024;
 const MAX_HISTORY: usize = 60;
 const MAX_PODS: usize = 20;
+/// Reason of a rollout that stands because of the cluster.
+const WAITS_FOR_CLUSTER: &str = "WaitingForCluster";
 /// Reasons of a wait that need no event.
-const ORDINARY: [&str; 8] = [
+const ORDINARY: [&str; 11] = [
     "Starting",
     "RollingOut",
     "Draining",
     "Paused",
     "PodsNotReady",
+    NO_ENDPOINT,
+    "PredecessorRemains",
+    "Terminating",
     "Resolving",
     "Unwritten",
     "VersionNotReady",
@@ -137,14 +142,21 @@ fn standing(inputs: &Inputs<'_>) -> Standing {
     let drains = number(draining(inputs));
     let promoted = settles && drains == 0;
     let serves = stable.is_some() && (serving > 0 || (intent.replicas == 0 && settles));
-    let (further, phase, word) = if let Some(obstacle) = inputs.obstacle {
-        obstructed(obstacle)
-    } else if promoted {
-        settled(inputs, number(serving))
-    } else if settles {
-        giving_way(inputs, drains)
+    let course = if target.is_some() && target == stable {
+        if drains == 0 { settled(inputs, number(serving)) } else { giving_way(inputs, drains) }
     } else {
         under_way(inputs)
+    };
+    let (further, phase, word) = match inputs.obstacle {
+        None => course,
+        Some(obstacle) => {
+            let (further, phase, mut word) = obstructed(obstacle);
+            // a write that did not succeed stops itself only: what else there is to say goes on
+            if target.is_some() && matches!(obstacle, Obstacle::Refused(_) | Obstacle::Unwritten(_)) {
+                word.message = format!("{}; besides: {}", word.message, course.2.message);
+            }
+            (further, phase, word)
+        }
     };
     let ready_word = match (serves, stable) {
         (true, Some(_)) if serving == 0 => {
@@ -248,6 +260,13 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
         let message = format!("{}; {count}", overdue_message(intent, observed, target));
         let reason = why.map_or(super::rollout::outcome::DEADLINE_EXCEEDED, |why| &why.reason);
         return (Some(STALLED), "Degraded", said_so(reason, &message));
+    }
+    if decision.waits_for_cluster {
+        let message = format!(
+            "{count}: the cluster's controllers have not done yet what they were asked for, and say nothing of why{}; the progress deadline waits for them",
+            why.map_or(String::new(), |why| format!(" ({})", why.message))
+        );
+        return (Some(RECONCILING), "Progressing", said_so(WAITS_FOR_CLUSTER, &message));
     }
     let reason = why.map_or(if stable.is_empty() { "Starting" } else { "RollingOut" }, |why| &why.reason);
     let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));

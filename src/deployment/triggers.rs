@@ -31,6 +31,7 @@ pub fn triggers(context: &Context) -> impl Stream<Item = Reference> + Send + use
         caches.pods.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.config_maps.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.services.changes().filter_map(async |change| owner(&change)).boxed(),
+        caches.endpoint_slices.changes().filter_map(async |change| owner(&change)).boxed(),
         caches.disruption_budgets.changes().filter_map(async |change| owner(&change)).boxed(),
         followers(context, &caches.models),
         followers(context, &caches.versions),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kube::runtime::controller::Action;
 use modelwright::{
     api::ModelDeploymentStatus,
     cache::Cache,
@@ -19,7 +18,8 @@ use serde_json::json;
 use crate::{
     deployment_fixtures::{data, deployment, observed, pod, revision},
     deployment_scenarios::{
-        World, around, fresh_look_without_the_set, made, one_version, path, paused, reconciled,
+        LooksAgain as _, World, around, fresh_look_without_the_set, made, one_version, path, paused,
+        reconciled,
     },
     deployment_status::{Case, NEW, OLD, case, problem, quarantined, rolling, rollout, serving, stable},
     scenario::{ApiServer, context, play},
@@ -129,7 +129,7 @@ async fn what_was_recorded_is_told_also_where_the_status_is_decided_anew() {
     let object = paused();
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, false);
-    let action = play(reconciled(&object, context), async {
+    play(reconciled(&object, context), async {
         up_to_the_promotion(&mut server, &world).await;
         server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         let call = server.next().await;
@@ -141,8 +141,7 @@ async fn what_was_recorded_is_told_also_where_the_status_is_decided_anew() {
         server.nothing_more().await;
     })
     .await
-    .unwrap();
-    assert_ne!(action, Action::await_change(), "it is looked at again");
+    .looks_again();
 }
 
 #[tokio::test]
@@ -158,5 +157,5 @@ async fn the_start_of_a_revision_is_told_also_where_the_next_write_is_decided_an
         server.nothing_more().await;
     })
     .await
-    .unwrap();
+    .looks_again();
 }

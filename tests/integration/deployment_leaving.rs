@@ -9,7 +9,14 @@ use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use modelwright::{
     api::ModelDeployment,
     apply::ApplyError,
-    deployment::{DeploymentError, act::Stage, build::Owner, fetch::Found, rollout::Decision},
+    deployment::{
+        DeploymentError,
+        act::Stage,
+        build::Owner,
+        fetch::Found,
+        refusals::Refusals,
+        rollout::{Decision, Observed},
+    },
 };
 use serde_json::{Value, json};
 
@@ -34,10 +41,11 @@ async fn leaves<F: Future<Output = ()>>(
         .unwrap();
         let found = Found { pods: vec![Arc::new(pod)], ..Found::default() };
         let leaving = BTreeSet::from(["digits-a".to_owned()]);
-        let decision = Decision { draining: leaving.clone(), tell: leaving, ..Decision::default() };
+        let mut decision = Decision { draining: leaving.clone(), tell: leaving, ..Decision::default() };
         let (data, now) = (BTreeMap::new(), Timestamp::from_second(1_700_000_000).unwrap());
         let stage = Stage { context: &context, deployment: &object, owner, found: &found, data: &data, now };
-        stage.carry_out(&decision, &mut Vec::new()).await
+        let (observed, mut refusals) = (Observed::default(), Refusals::default());
+        stage.carry_out(&mut decision, &observed, &mut Vec::new(), &mut refusals).await
     };
     play(Box::pin(carried_out), script).await
 }

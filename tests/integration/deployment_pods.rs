@@ -75,7 +75,7 @@ fn what_keeps_a_pod_from_serving_is_told_in_its_own_words() {
             "secret missing",
         ),
     ] {
-        let problem = observe_pod(&pod(status.clone()), None, None).problem.unwrap();
+        let problem = observe_pod(&pod(status.clone()), None, None, true).problem.unwrap();
         assert_eq!(problem.reason, reason, "{status}");
         assert!(problem.message.contains(part), "{}", problem.message);
     }
@@ -90,7 +90,7 @@ fn a_pod_that_only_needs_time_has_no_problem() {
         running(false, false),
         running(true, true),
     ] {
-        assert_eq!(observe_pod(&pod(status.clone()), None, None).problem, None, "{status}");
+        assert_eq!(observe_pod(&pod(status.clone()), None, None, true).problem, None, "{status}");
     }
 }
 
@@ -99,7 +99,7 @@ fn only_a_pod_that_names_the_digest_and_the_provider_is_verified() {
     let data = data(1);
     let digest = &data.version.model_digest;
     let check = |answers: Option<&Answer>| {
-        let pod = observe_pod(&pod(running(true, true)), Some(&data), answers);
+        let pod = observe_pod(&pod(running(true, true)), Some(&data), answers, true);
         (pod.verified, pod.problem.map(|problem| problem.reason))
     };
     assert_eq!(check(said("p", digest, "CPU").get("p")), (true, None));
@@ -129,11 +129,11 @@ fn a_pod_that_was_told_to_leave_says_since_when_and_whether_it_is_drained() {
     if let Some(Answer::Said(said)) = answers.get_mut("p") {
         (said.draining, said.drained) = (true, true);
     }
-    let observed = observe_pod(&leaving, None, answers.get("p"));
+    let observed = observe_pod(&leaving, None, answers.get("p"), true);
     assert!(!observed.labelled && observed.started && observed.drained);
     assert_eq!(observed.leaving_since, Some(time(7)));
     leaving.metadata.annotations = Some([(LEAVING_ANNOTATION.to_owned(), "yesterday".to_owned())].into());
-    assert_eq!(observe_pod(&leaving, None, None).leaving_since, None);
+    assert_eq!(observe_pod(&leaving, None, None, true).leaving_since, None);
 }
 
 #[test]

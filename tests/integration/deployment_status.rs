@@ -7,7 +7,7 @@ use modelwright::{
     deployment::{
         pods::Answer,
         record::{Outcome, Progress, Record},
-        rollout::{Intent, Observed, Pod, Problem, decide},
+        rollout::{Intent, Observed, Pod, Problem, Revision, Scale, decide},
         status::{Inputs, Obstacle, deployment_status},
         version::Missing,
     },
@@ -33,7 +33,7 @@ pub fn rolling(since: i64) -> Record {
     Record {
         number: 2,
         outcome: Some(Outcome::Progressing),
-        progress: Some(Progress { since: time(since), ready: 0, wanted: 1 }),
+        progress: Some(Progress { since: time(since), ready: 0, wanted: 1, stands: false, stood: 0 }),
         ..Record::default()
     }
 }
@@ -373,4 +373,41 @@ fn the_history_is_newest_first_and_has_no_more_than_the_crd_takes() {
     assert_eq!(status.history.len(), 60);
     assert_eq!(status.history[0].version, 80);
     assert!(case.intent.progress_deadline > Duration::ZERO);
+}
+
+/// Field case 36: pods are ready, and nobody can reach them.
+#[test]
+fn ready_is_never_said_while_the_service_has_no_endpoint_of_ours() {
+    let unrouted = |name: &str| Pod {
+        routed: false,
+        problem: Some(Problem { reason: "NoEndpoint".into(), message: "no EndpointSlice names it".into() }),
+        ..pod(name, true)
+    };
+    let none = observed([(OLD, revision(stable(), 2, vec![unrouted("a"), unrouted("b")]))]);
+    let status = case(Some(OLD), 2, none).status();
+    assert_eq!(letters(&status), "FT–T", "{status:?}");
+    assert_eq!(status.message.as_deref(), Some("0 of 2 pods take traffic: no EndpointSlice names it"));
+    let half = observed([(OLD, revision(stable(), 2, vec![unrouted("a"), pod("b", true)]))]);
+    let status = case(Some(OLD), 2, half).status();
+    assert_eq!(letters(&status), "TT–T", "{status:?}");
+    assert_eq!(status.message.as_deref(), Some("1 of 2 pods take traffic: no EndpointSlice names it"));
+}
+
+/// No rollout hangs without a word: whose turn it is, is said.
+#[test]
+fn a_rollout_that_the_cluster_keeps_waiting_says_so() {
+    let mut record = rolling(-900);
+    record.progress = record.progress.map(|progress| Progress { stands: true, stood: 1, ..progress });
+    let owed = revision(record, 1, vec![]);
+    let owed = Revision { scale: Some(Scale { replicas: 1, settled: false }), ..owed };
+    let status = case(
+        Some(NEW),
+        2,
+        observed([(OLD, revision(stable(), 2, vec![pod("a", true), pod("b", true)])), (NEW, owed)]),
+    )
+    .status();
+    assert_eq!(letters(&status), "TT–F", "{status:?}");
+    let promoted = status.conditions.iter().find(|condition| condition.type_ == "Promoted").unwrap();
+    assert_eq!(promoted.reason, "WaitingForCluster");
+    assert!(promoted.message.contains("the progress deadline waits for them"), "{}", promoted.message);
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment_fixtures::{data, deployment, valid},
-    deployment_scenarios::{World, made, path, paused, reconciled},
+    deployment_scenarios::{LooksAgain as _, World, made, owned, path, paused, reconciled},
     scenario::{context, play},
 };
 
@@ -326,8 +326,8 @@ fn a_replica_set_of_a_deployment_of_an_earlier_release_is_another_revision_that_
 }
 
 fn traffic() -> Value {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
-        "data": {"traffic.json": "{\"drain\":[]}"}})
+    owned(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
+        "data": {"traffic.json": "{\"drain\":[]}"}}))
 }
 
 #[tokio::test]
@@ -456,7 +456,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         server.nothing_more().await;
     })
     .await;
-    assert!(outcome.is_ok(), "it is looked at again");
+    outcome.looks_again();
 }
 
 #[tokio::test]
@@ -486,7 +486,7 @@ async fn a_replica_set_whose_label_somebody_took_off_is_known_by_its_owner_and_g
         server.nothing_more().await;
     })
     .await
-    .unwrap();
+    .looks_again();
 }
 
 #[tokio::test]
@@ -512,7 +512,7 @@ async fn a_revision_label_that_somebody_changed_is_put_back() {
         server.nothing_more().await;
     })
     .await
-    .unwrap();
+    .looks_again();
 }
 
 #[tokio::test]
@@ -535,7 +535,7 @@ async fn a_revision_that_somebody_hid_under_another_label_is_found_and_gets_it_b
         server.nothing_more().await;
     })
     .await
-    .unwrap();
+    .looks_again();
 }
 
 #[tokio::test]
@@ -598,5 +598,5 @@ async fn a_template_that_somebody_changed_while_nobody_owned_it_is_no_policys_do
         server.nothing_more().await;
     })
     .await
-    .unwrap();
+    .looks_again();
 }

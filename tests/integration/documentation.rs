@@ -42,11 +42,13 @@ fn reasons_of_deployments() -> BTreeSet<String> {
         "deployment.rs",
         "deployment/status.rs",
         "deployment/pods.rs",
+        "deployment/refusals.rs",
         "deployment/version.rs",
         "deployment/rollout/outcome.rs",
     ] {
         let code = fs::read_to_string(format!("{root}{file}")).unwrap();
-        for marker in ["problem(", "said_so(", "missing(", "map_or(", "&str = ", "(true, ", "(false, "] {
+        for marker in ["problem(", "said_so(", "missing(", "map_or(", "&str = ", "=> ", "(true, ", "(false, "]
+        {
             for tail in code.split(marker).skip(1) {
                 let Some(word) = tail.trim_start().strip_prefix('"').and_then(|tail| tail.split('"').next())
                 else {

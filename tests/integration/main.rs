@@ -19,6 +19,7 @@ mod deployment_leaving;
 mod deployment_reach;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
+mod deployment_refusals;
 // whole reconciles of a ModelDeployment against a mock API server
 mod deployment_scenarios;
 // what a version's size certificate does to the pods that serve it

@@ -73,6 +73,7 @@ fn empty_caches() -> Caches {
         revisions: Cache::fixed(vec![]),
         replica_sets: Cache::fixed(vec![]),
         services: Cache::fixed(vec![]),
+        endpoint_slices: Cache::fixed(vec![]),
         disruption_budgets: Cache::fixed(vec![]),
         config_maps: Cache::fixed(vec![]),
         service_accounts: Cache::fixed(vec![]),

@@ -143,6 +143,20 @@ fn keep_others<'a>(
         take(other, &|pod| !pod.ready && (stable || pod.started));
     }
     let mut missing = needed - stay.len();
+    // one that is ready and that the Service has not got yet takes the place of none that it has
+    let pods = others.iter().flat_map(|other| other.revision.alive());
+    let kept = pods.filter(|pod| stay.contains(pod.name.as_str()) && pod.in_service(draining));
+    let mut lacking = needed.saturating_sub(kept.count());
+    for other in &mut others {
+        let mut pods: Vec<_> = other.revision.alive().filter(|pod| pod.in_service(draining)).collect();
+        pods.sort_by_key(|pod| (pod.created, &pod.name));
+        for pod in pods {
+            if lacking > 0 && stay.insert(pod.name.as_str()) {
+                lacking -= 1;
+                other.stay += 1;
+            }
+        }
+    }
     for other in &mut others {
         let stable = is_stable(other.name);
         let back = recall(other.revision, draining, missing, &|pod| stable || pod.started, recalled);

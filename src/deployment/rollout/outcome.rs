@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{ASK_AGAIN, Intent, Observed, Problem, count, elapsed, stable_of};
+use super::{ASK_AGAIN, Intent, Observed, Pod, Problem, count, elapsed, stable_of};
 use crate::{
     api::model_deployment::Action,
     deployment::record::{Outcome, Progress, Record},
@@ -16,6 +16,12 @@ pub const DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 /// Quarantine of a revision that a person stopped.
 pub const ABORTED: &str = "Aborted";
 
+/// How long after the last progress the cluster may take before the clock stands: what is done at once needs no record.
+const PROMPTLY: Duration = Duration::from_secs(2);
+/// How often the clock may stand between two steps of progress. Bounded, so that a revision whose pods are made anew for ever
+/// is judged in the end.
+const MOST_STOPS: u32 = 10;
+
 /// The records as they should be, and what follows from them.
 pub(super) struct Verdict {
     pub records: BTreeMap<String, Record>,
@@ -24,6 +30,7 @@ pub(super) struct Verdict {
     /// Whether the goal may not get further.
     pub held: bool,
     pub overdue: bool,
+    pub waits_for_cluster: bool,
     pub deadline_in: Option<Duration>,
 }
 
@@ -36,6 +43,7 @@ pub(super) fn judge(intent: &Intent, observed: &Observed, now: Timestamp) -> Ver
         stable,
         held: false,
         overdue: false,
+        waits_for_cluster: false,
         deadline_in: None,
         records: BTreeMap::new(),
     };
@@ -165,18 +173,41 @@ fn judge_target(
     let progress = match record.progress {
         Some(old) if old.since > now => Progress { since: now, ..old },
         Some(old) if serving > old.ready || asked > old.wanted => {
-            Progress { since: now, ready: old.ready.max(serving), wanted: old.wanted.max(asked) }
+            let (ready, wanted) = (old.ready.max(serving), old.wanted.max(asked));
+            Progress { since: now, ready, wanted, stands: false, stood: 0 }
         }
         Some(old) => old,
         // nothing that serves is in the way of a first start, so all pods are asked for at once
         None if verdict.stable.is_none() => {
-            Progress { since: now, ready: serving, wanted: asked.max(intent.replicas) }
+            let wanted = asked.max(intent.replicas);
+            Progress { since: now, ready: serving, wanted, stands: false, stood: 0 }
         }
-        None => Progress { since: now, ready: serving, wanted: asked },
+        None => Progress { since: now, ready: serving, wanted: asked, stands: false, stood: 0 },
+    };
+    // a deadline is for the revision: while the cluster owes what it was asked for, nobody can say how the revision does
+    let owes = cluster_owes(observed, target);
+    // a first start is never given up, so it is soon enough to ask when it would be overdue
+    let is_first = verdict.stable.is_none();
+    let late = if is_first { intent.progress_deadline } else { PROMPTLY.min(intent.progress_deadline / 2) };
+    let is_late = elapsed(progress.since, now) >= late;
+    let progress = match (owes, progress.stands) {
+        (true, false) if is_late && progress.stood < MOST_STOPS => {
+            Progress { stands: true, stood: progress.stood + 1, ..progress }
+        }
+        (false, true) => Progress { since: now, stands: false, ..progress },
+        _ => progress,
     };
     record.progress = Some(progress);
     // all that was started is ready: the rollout waits for pods that drain, not for this revision
     if serving >= asked.max(1).min(intent.replicas) {
+        return;
+    }
+    if progress.stands {
+        verdict.waits_for_cluster = true;
+        return;
+    }
+    if owes && !is_late {
+        verdict.deadline_in = Some(late.saturating_sub(elapsed(progress.since, now)));
         return;
     }
     let elapsed = elapsed(progress.since, now);
@@ -195,6 +226,19 @@ fn judge_target(
     } else {
         verdict.overdue = true;
     }
+}
+
+/// Whether the cluster has not done yet what it was asked for, and says nothing of why: a ReplicaSet that its controller has
+/// not acted on, a pod that no scheduler or kubelet has begun with, a ready one that no endpoint names. What it refuses (a
+/// quota, no node that fits) it says, and that is judged.
+pub fn cluster_owes(observed: &Observed, target: &str) -> bool {
+    let Some(revision) = observed.revisions.get(target) else { return true };
+    let Some(scale) = revision.scale else { return true };
+    let silent = |pod: &Pod| {
+        (!pod.taken_up && pod.problem.is_none())
+            || (pod.ready && pod.verified && !pod.routed && pod.stays(&observed.draining))
+    };
+    (!scale.settled && revision.problem.is_none()) || revision.alive().any(silent)
 }
 
 /// Pods of the target that take traffic and say themselves that they are what was asked for.

@@ -5,13 +5,17 @@
 use proptest::prelude::*;
 
 use super::{
-    world::{Nature, Step, World},
+    world::{Nature, Refused, Step, World},
     *,
 };
 use crate::{api::model_deployment::Action, deployment::record::Outcome};
 
 fn nature() -> impl Strategy<Value = Nature> {
     prop_oneof![4 => Just(Nature::Good), 2 => Just(Nature::Broken), 1 => Just(Nature::Impostor)]
+}
+
+fn refused() -> impl Strategy<Value = Refused> {
+    prop_oneof![Just(Refused::Records), Just(Refused::List), Just(Refused::Pods), Just(Refused::Sets)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -22,7 +26,10 @@ fn step() -> impl Strategy<Value = Step> {
         14 => Just(Step::ReplicaSets),
         20 => Just(Step::Pods),
         8 => Just(Step::Kubelet),
+        10 => Just(Step::Endpoints),
         10 => Just(Step::Proxy),
+        2 => any::<bool>().prop_map(Step::ControllersAway),
+        2 => (refused(), any::<bool>()).prop_map(|(what, is_so)| Step::Refuse(what, is_so)),
         3 => index.clone().prop_map(Step::Crash),
         2 => index.clone().prop_map(Step::NodeLoss),
         8 => (1_u16..700).prop_map(Step::Pass),
@@ -144,7 +151,9 @@ fn pod(name: &str, leaving: bool) -> Pod {
         terminating: false,
         started: true,
         ready: !leaving,
+        taken_up: true,
         labelled: !leaving,
+        routed: !leaving,
         leaving_since: leaving.then_some(Timestamp::UNIX_EPOCH),
         verified: !leaving,
         drained: leaving,
@@ -290,4 +299,136 @@ fn what_was_refused_stays_so_when_the_spec_leaves_it_and_returns() {
     world.step(&Step::Reconcile { age: 0, dies_after: None });
     assert!(world.settle().is_some());
     assert_eq!((world.stable().as_deref(), refused(&world)), (Some("b"), None), "a retry lifts it");
+}
+
+fn rounds(world: &mut World, steps: &[Step]) {
+    for step in steps {
+        world.step(step);
+        assert_eq!(world.broken, None, "after {step:?}");
+    }
+}
+
+const LOOK: Step = Step::Reconcile { age: 0, dies_after: None };
+
+/// Shown: after an outage of the API server the controller manager took another minute, and a harmless revision was rolled
+/// back without a reason.
+#[test]
+fn a_deadline_does_not_run_while_the_cluster_owes_what_it_was_asked_for() {
+    for lost_before in [false, true] {
+        let mut world = World::new(1);
+        assert!(world.settle().is_some());
+        rounds(&mut world, &[Step::Target(1), LOOK]);
+        if lost_before {
+            // its pod was there once, and is lost as the outage begins
+            let b = world.now.pods.len();
+            rounds(&mut world, &[Step::Nature(1, Nature::Broken), LOOK, Step::ReplicaSets, Step::Pods, LOOK]);
+            rounds(&mut world, &[Step::ControllersAway(true), Step::UserDeletesPod(b), LOOK]);
+            rounds(&mut world, &[Step::Nature(1, Nature::Good)]);
+        } else {
+            rounds(&mut world, &[Step::ControllersAway(true), LOOK]);
+        }
+        for _ in 0..5 {
+            rounds(&mut world, &[Step::Pass(500), LOOK, Step::ReplicaSets, Step::Pods]);
+        }
+        let progress = world.now.records["b"].value.progress.unwrap();
+        assert!(progress.stands && progress.stood == 1, "{progress:?}");
+        // what was owed is done, and the revision gets its whole deadline
+        rounds(
+            &mut world,
+            &[Step::ControllersAway(false), Step::ReplicaSets, Step::Pods, LOOK, Step::Pass(500), LOOK],
+        );
+        assert!(world.settle().is_some());
+        assert_eq!(world.stable().as_deref(), Some("b"), "{:?}", world.now);
+    }
+}
+
+#[test]
+fn a_revision_whose_pods_are_made_anew_for_ever_is_judged_in_the_end() {
+    let mut world = World::new(1);
+    assert!(world.settle().is_some());
+    rounds(
+        &mut world,
+        &[Step::Nature(1, Nature::Broken), Step::Target(1), LOOK, LOOK, Step::ReplicaSets, Step::Pods],
+    );
+    let refused = |world: &World| world.now.records["b"].value.quarantine.clone();
+    let mut evictions = 0;
+    while refused(&world).is_none() {
+        let b = world.now.pods.iter().position(|pod| pod.revision == "b").unwrap();
+        rounds(
+            &mut world,
+            &[Step::Pass(20), Step::UserDeletesPod(b), LOOK, Step::ReplicaSets, Step::Pods, LOOK],
+        );
+        evictions += 1;
+        assert!(evictions < 60, "{:?}", world.now.records["b"]);
+    }
+    assert_eq!(refused(&world).as_deref(), Some(outcome::DEADLINE_EXCEEDED));
+    assert!(evictions > 10, "{evictions}");
+}
+
+/// A new revision was promoted while no client could reach it (field case 36).
+#[test]
+fn nothing_is_promoted_and_nobody_leaves_while_the_service_has_no_endpoint_of_the_new_pods() {
+    let mut world = World::new(2);
+    assert!(world.settle().is_some());
+    let before = world.serving_of("a");
+    rounds(&mut world, &[Step::Target(1)]);
+    for _ in 0..20 {
+        rounds(&mut world, &[LOOK, Step::ReplicaSets, Step::Pods, Step::Kubelet, Step::Pass(100)]);
+    }
+    assert_eq!((world.stable().as_deref(), world.serving_of("a")), (Some("a"), before), "{:?}", world.now);
+    assert!(world.settle().is_some());
+    assert_eq!(world.stable().as_deref(), Some("b"), "it goes on as soon as the endpoints are there");
+}
+
+/// Whichever writes are refused for how long ever: what was promoted serves, and no pod is lost.
+#[test]
+fn a_record_that_cannot_be_written_gives_up_no_way_back() {
+    let mut world = World::new(2);
+    assert!(world.settle().is_some());
+    rounds(&mut world, &[Step::Target(1), LOOK, Step::Refuse(Refused::Records, true)]);
+    for _ in 0..40 {
+        rounds(
+            &mut world,
+            &[
+                LOOK,
+                Step::ReplicaSets,
+                Step::Pods,
+                Step::Endpoints,
+                Step::Proxy,
+                Step::Kubelet,
+                Step::Pods,
+                Step::Endpoints,
+                Step::Proxy,
+                Step::Pods,
+                Step::Pass(20),
+            ],
+        );
+    }
+    assert_eq!(world.stable().as_deref(), Some("a"));
+    assert_eq!(world.serving_of("b"), 2, "the rollout goes on as far as nothing is justified by the record");
+    assert!(world.now.sets["a"].value > 0, "the way back stays: {:?}", world.now);
+    assert!(world.settle().is_some());
+    assert_eq!(world.stable().as_deref(), Some("b"));
+}
+
+#[test]
+fn a_first_start_that_the_cluster_keeps_waiting_is_not_overdue_and_costs_no_write_within_its_deadline() {
+    let mut world = World::new(1);
+    rounds(&mut world, &[Step::ControllersAway(true), LOOK]);
+    let begun = world.now.records["a"].clone();
+    for _ in 0..5 {
+        rounds(&mut world, &[Step::Pass(100), LOOK]);
+    }
+    assert_eq!(world.now.records["a"], begun, "nothing is written");
+    rounds(&mut world, &[Step::Pass(200), LOOK]);
+    let decision = decide(&world.now.intent, &world.observe(&world.now), world.time());
+    assert!(decision.waits_for_cluster && !decision.overdue, "{decision:?}");
+    rounds(
+        &mut world,
+        &[Step::Nature(0, Nature::Broken), Step::ControllersAway(false), Step::ReplicaSets, Step::Pods, LOOK],
+    );
+    let overdue = |world: &World| decide(&world.now.intent, &world.observe(&world.now), world.time()).overdue;
+    assert!(!overdue(&world), "it gets its whole deadline");
+    rounds(&mut world, &[Step::Pass(601)]);
+    assert!(overdue(&world), "and no more");
 }

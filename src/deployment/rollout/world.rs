@@ -38,6 +38,8 @@ pub struct SimPod {
     pub revision: String,
     pub version: u64,
     pub created: i64,
+    /// Whether a kubelet has begun with it.
+    pub taken_up: bool,
     pub started: bool,
     pub ready: bool,
     pub terminating: bool,
@@ -67,6 +69,8 @@ pub struct Snapshot {
     pub records: BTreeMap<String, Object<Record>>,
     pub list: Object<BTreeSet<String>>,
     pub pods: Vec<SimPod>,
+    /// Names of the pods that the Service has among its endpoints.
+    pub endpoints: BTreeSet<String>,
     pub intent: Intent,
     pub request: Option<ActionRequest>,
 }
@@ -90,6 +94,10 @@ pub struct World {
     pub proxy: BTreeSet<String>,
     pub natures: BTreeMap<String, Nature>,
     pub store_up: bool,
+    /// Whether the cluster's controllers and schedulers are away.
+    pub controllers_away: bool,
+    /// Writes that the API server refuses.
+    pub refused: BTreeSet<Refused>,
     /// Snapshots since the operator's last write.
     pub past: Vec<Snapshot>,
     next: u64,
@@ -98,9 +106,21 @@ pub struct World {
     pub wanted_again: BTreeSet<String>,
 }
 
+/// What the API server may refuse to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refused {
+    Records,
+    List,
+    Pods,
+    Sets,
+}
+
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub enum Step {
+    ControllersAway(bool),
+    Refuse(Refused, bool),
+    Endpoints,
     Reconcile { age: usize, dies_after: Option<usize> },
     ReplicaSets,
     Pods,
@@ -135,6 +155,7 @@ impl World {
             records: BTreeMap::new(),
             list: Object { version: 0, value: BTreeSet::new() },
             pods: Vec::new(),
+            endpoints: BTreeSet::new(),
             intent: Intent {
                 target: Some("a".into()),
                 replicas,
@@ -153,6 +174,8 @@ impl World {
             proxy: BTreeSet::new(),
             natures: REVISIONS.iter().map(|name| ((*name).to_owned(), Nature::Good)).collect(),
             store_up: true,
+            controllers_away: false,
+            refused: BTreeSet::new(),
             next: 1,
             broken: None,
             wanted_again: BTreeSet::new(),
@@ -186,7 +209,7 @@ impl World {
             let name = if pod.stray { SET_ASIDE } else { &pod.revision };
             let revision = revisions.entry(name.to_owned()).or_default();
             revision.is_aside = pod.stray;
-            revision.pods.push(self.reported(pod));
+            revision.pods.push(self.reported(snapshot, pod));
         }
         for revision in revisions.values_mut() {
             revision.drain_timeout = DRAIN;
@@ -199,18 +222,21 @@ impl World {
         }
     }
 
-    fn reported(&self, pod: &SimPod) -> Pod {
+    fn reported(&self, snapshot: &Snapshot, pod: &SimPod) -> Pod {
         Pod {
             name: pod.name.clone(),
             created: Timestamp::from_second(pod.created).ok(),
             terminating: pod.terminating,
             started: pod.started,
             ready: pod.ready,
+            taken_up: pod.taken_up,
             labelled: pod.labelled,
+            routed: snapshot.endpoints.contains(&pod.name),
             leaving_since: pod.leaving_since,
             verified: pod.ready && self.nature(&pod.revision) != Nature::Impostor,
             drained: pod.drained,
-            problem: (!pod.ready).then(|| Problem { reason: "Unready".into(), message: "not yet".into() }),
+            problem: (!pod.ready && pod.taken_up)
+                .then(|| Problem { reason: "Unready".into(), message: "not yet".into() }),
         }
     }
 
@@ -218,8 +244,13 @@ impl World {
         self.natures.get(revision).copied().unwrap_or(Nature::Good)
     }
 
-    fn serves(snapshot: &Snapshot, pod: &SimPod) -> bool {
+    /// Whether the Service may send it connections, now or in a moment.
+    fn may_serve(snapshot: &Snapshot, pod: &SimPod) -> bool {
         pod.ready && pod.labelled && !pod.terminating && !snapshot.list.value.contains(&pod.name)
+    }
+
+    fn serves(snapshot: &Snapshot, pod: &SimPod) -> bool {
+        Self::may_serve(snapshot, pod) && snapshot.endpoints.contains(&pod.name)
     }
 
     pub fn serving_of(&self, revision: &str) -> usize {
@@ -234,18 +265,24 @@ impl World {
     pub fn step(&mut self, step: &Step) {
         match step {
             Step::Reconcile { age, dies_after } => self.reconcile(*age, *dies_after),
+            Step::ReplicaSets | Step::Endpoints if self.controllers_away => {}
             Step::ReplicaSets => self.replica_sets(),
             Step::Pods => self.pods(),
             Step::Kubelet => self.kubelet(),
-            Step::Proxy => {
-                self.proxy = self
-                    .now
-                    .pods
-                    .iter()
-                    .filter(|pod| pod.ready && pod.labelled && !pod.terminating)
-                    .map(|pod| pod.name.clone())
-                    .collect();
+            Step::Endpoints => {
+                let pods = self.now.pods.iter();
+                let served = pods.filter(|pod| pod.ready && pod.labelled && !pod.terminating);
+                self.now.endpoints = served.map(|pod| pod.name.clone()).collect();
             }
+            Step::Proxy => {
+                self.proxy.clone_from(&self.now.endpoints);
+                for pod in self.now.pods.iter_mut().filter(|pod| self.proxy.contains(&pod.name)) {
+                    pod.drained = false;
+                }
+            }
+            Step::ControllersAway(away) => self.controllers_away = *away,
+            Step::Refuse(what, true) => _ = self.refused.insert(*what),
+            Step::Refuse(what, false) => _ = self.refused.remove(what),
             Step::Crash(index) => self.change_pod(*index, |pod| {
                 (pod.ready, pod.started) = (false, false);
                 true
@@ -360,6 +397,7 @@ impl World {
             revision: revision.to_owned(),
             version,
             created: self.clock,
+            taken_up: false,
             started: false,
             ready: false,
             terminating: false,
@@ -384,7 +422,7 @@ impl World {
     }
 
     pub(super) fn check_deletion(&mut self, victim: &SimPod) {
-        if Self::serves(&self.now, victim) {
+        if Self::may_serve(&self.now, victim) {
             self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
         }
         if victim.drained && self.proxy.contains(&victim.name) {
@@ -399,10 +437,11 @@ impl World {
         for pod in self.now.pods.iter_mut().filter(|pod| !pod.terminating) {
             let nature = natures.get(&pod.revision).copied().unwrap_or(Nature::Good);
             let before = pod.clone();
+            pod.taken_up |= !self.controllers_away;
             if pod.started {
                 pod.ready = !pod.heard;
                 pod.drained = pod.heard && !proxy.contains(&pod.name);
-            } else if nature != Nature::Broken && store_up {
+            } else if nature != Nature::Broken && store_up && pod.taken_up {
                 (pod.started, pod.ready) = (true, !pod.heard);
             }
             if *pod != before {
@@ -425,6 +464,8 @@ impl World {
     /// deadline. Out comes the number of rounds.
     pub fn settle(&mut self) -> Option<usize> {
         self.store_up = true;
+        self.controllers_away = false;
+        self.refused.clear();
         self.now.intent.paused = false;
         self.now.request = None;
         self.past = vec![self.now.clone()];
@@ -432,11 +473,21 @@ impl World {
         for round in 0..400 {
             let before = self.now.clone();
             self.step(&Step::Reconcile { age: 0, dies_after: None });
-            for step in [Step::ReplicaSets, Step::Proxy, Step::Kubelet, Step::Pods, Step::Pods, Step::Proxy] {
+            for step in [
+                Step::ReplicaSets,
+                Step::Endpoints,
+                Step::Proxy,
+                Step::Kubelet,
+                Step::Pods,
+                Step::Pods,
+                Step::Endpoints,
+                Step::Proxy,
+            ] {
                 self.step(&step);
             }
             let same = before.sets == self.now.sets
                 && before.list == self.now.list
+                && before.endpoints == self.now.endpoints
                 && before.pods.len() == self.now.pods.len()
                 && before.changed == self.now.changed
                 && before.records.len() == self.now.records.len();

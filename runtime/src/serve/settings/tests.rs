@@ -17,8 +17,7 @@ pub fn parsed(line: &str) -> ServeArguments {
 #[test]
 fn a_person_needs_a_model_and_a_name() {
     let settings =
-        settings(parsed("--model digits.onnx --name digits --version 3"), Environment::default())
-            .unwrap();
+        settings(parsed("--model digits.onnx --name digits --version 3"), Environment::default()).unwrap();
     assert_eq!((settings.model.as_str(), settings.version), ("digits", 3));
     assert_eq!(settings.http.to_string(), "127.0.0.1:8080");
     assert_eq!((settings.grpc, settings.metrics), (None, None));
@@ -56,8 +55,7 @@ fn a_mode_shares_the_cores_out() {
         let settings = settings(parsed(line), Environment::default()).unwrap();
         (settings.mode, settings.threads)
     };
-    let by_hand_word =
-        |line: &str| settings(parsed(line), Environment::default()).unwrap().rows_independent;
+    let by_hand_word = |line: &str| settings(parsed(line), Environment::default()).unwrap().rows_independent;
     assert_eq!(by_hand("--model x --name x"), (ServingMode::Throughput, cores()));
     assert_eq!(by_hand("--model x --name x --mode Latency"), (ServingMode::Latency, 1));
     assert_eq!(by_hand("--model x --name x --threads 3"), (ServingMode::Throughput, 3));

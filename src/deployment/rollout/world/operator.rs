@@ -1,9 +1,9 @@
-//! The operator of the small world: decides on an old snapshot, writes under resourceVersions, and may die between two
-//! writes.
+//! The operator of the small world: decides on an old snapshot, goes on where a write is refused,
+//! and may die between two writes.
 
-use crate::deployment::rollout::{Decision, decide};
+use crate::deployment::rollout::{Decision, Observed, decide};
 
-use super::{Action, Object, Snapshot, World};
+use super::{Action, Object, Refused, Snapshot, World};
 
 impl World {
     /// The operator decides on a snapshot and writes until a conflict or its death.
@@ -15,12 +15,12 @@ impl World {
         let index = self.past.len().saturating_sub(1 + age);
         let Some(seen) = self.past.get(index).cloned() else { return };
         let observed = self.observe(&seen);
-        let decision = decide(&seen.intent, &observed, self.time());
+        let mut decision = decide(&seen.intent, &observed, self.time());
         self.check(&seen, &observed, &decision);
         let mut left = dies_after.unwrap_or(usize::MAX);
         let mut wrote = false;
         // whatever `apply` reports, the next reconcile begins with a new look
-        let _ = self.apply(&seen, &decision, &mut left, &mut wrote);
+        let _ = self.apply(&seen, &observed, &mut decision, &mut left, &mut wrote);
         if wrote {
             self.past = vec![self.now.clone()];
         }
@@ -46,7 +46,8 @@ impl World {
     fn apply(
         &mut self,
         seen: &Snapshot,
-        decision: &Decision,
+        observed: &Observed,
+        decision: &mut Decision,
         left: &mut usize,
         wrote: &mut bool,
     ) -> Option<()> {
@@ -55,6 +56,12 @@ impl World {
             *wrote = true;
             Some(())
         };
+        let refusing = self.refused.clone();
+        let is_refused = |what: Refused| refusing.contains(&what);
+        if is_refused(Refused::Records) {
+            decision.leave_unrecorded(&decision.records.keys().cloned().collect(), observed);
+        }
+        let decision = &*decision;
         for (name, record) in &decision.records {
             let known = seen.records.get(name).map(|object| object.version);
             if self.now.records.get(name).map(|object| object.version) != known {
@@ -72,7 +79,7 @@ impl World {
             spend(wrote)?;
             self.now.request = None;
         }
-        if decision.draining != seen.list.value {
+        if decision.draining != seen.list.value && !is_refused(Refused::List) {
             if self.now.list.version != seen.list.version {
                 return None;
             }
@@ -80,12 +87,10 @@ impl World {
             self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
         }
         let time = self.time();
-        for (name, tell) in decision
-            .tell
-            .iter()
-            .map(|name| (name, true))
-            .chain(decision.recall.iter().map(|name| (name, false)))
-        {
+        let is_listed = decision.draining == seen.list.value || !is_refused(Refused::List);
+        let told = decision.tell.iter().filter(|_| is_listed).map(|name| (name, true));
+        let marked = told.chain(decision.recall.iter().map(|name| (name, false)));
+        for (name, tell) in marked.filter(|_| !is_refused(Refused::Pods)) {
             let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
             let version = self.fresh();
             let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
@@ -97,7 +102,7 @@ impl World {
             pod.leaving_since = tell.then_some(time);
             pod.version = version;
         }
-        for (name, replicas) in &decision.replicas {
+        for (name, replicas) in decision.replicas.iter().filter(|_| !is_refused(Refused::Sets)) {
             let known = seen.sets.get(name).map(|object| object.version);
             if self.now.sets.get(name).map(|object| object.version) != known {
                 return None;
@@ -106,7 +111,7 @@ impl World {
             let version = self.fresh();
             self.now.sets.insert(name.clone(), Object { version, value: *replicas });
         }
-        for name in &decision.remove {
+        for name in decision.remove.iter().filter(|_| !is_refused(Refused::Pods)) {
             let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
             let version = self.fresh();
             let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
@@ -119,14 +124,14 @@ impl World {
             let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
             (pod.terminating, pod.version) = (true, version);
         }
-        for name in &decision.retire {
+        for name in decision.retire.iter().filter(|_| !is_refused(Refused::Sets)) {
             if self.now.sets.get(name) != seen.sets.get(name) {
                 return None;
             }
             spend(wrote)?;
             self.now.sets.remove(name);
         }
-        for name in &decision.forget {
+        for name in decision.forget.iter().filter(|_| !is_refused(Refused::Records)) {
             if self.now.records.get(name) != seen.records.get(name) {
                 return None;
             }

@@ -1,6 +1,9 @@
 //! The rules that every decision in the small world must keep, whatever came before.
 
-use crate::deployment::rollout::{Decision, Observed, decide, stable_of};
+use crate::deployment::{
+    record::Outcome,
+    rollout::{Decision, Observed, decide, stable_of},
+};
 
 use super::{Action, DRAIN, Nature, SimPod, Snapshot, World};
 
@@ -31,7 +34,7 @@ impl World {
                 let others = seen
                     .pods
                     .iter()
-                    .any(|pod| (pod.revision != stable || pod.stray) && Self::serves(seen, pod));
+                    .any(|pod| (pod.revision != stable || pod.stray) && Self::may_serve(seen, pod));
                 let told = untold.filter(|pod| decision.draining.contains(&pod.name)).count();
                 if told > spare && !others {
                     self.fail(
@@ -77,6 +80,7 @@ impl World {
                 self.fail("R5", format!("{name} left its quarantine by itself"));
             }
         }
+        self.check_clock(seen, decision);
         self.check_replicas(seen, decision);
         for name in &decision.forget {
             let needed =
@@ -101,11 +105,31 @@ impl World {
         }
     }
 
+    /// A deadline judges the revision: never while the cluster owes it something, nor at the first look after that.
+    fn check_clock(&mut self, seen: &Snapshot, decision: &Decision) {
+        for (name, record) in &decision.records {
+            let before = seen.records.get(name).and_then(|object| object.value.progress);
+            let (Some(before), Some(Outcome::RolledBack)) = (before, record.outcome) else { continue };
+            let made =
+                seen.sets.get(name).is_some_and(|set| seen.counted(name).count() == set.value as usize);
+            let silent =
+                |pod: &SimPod| !pod.taken_up || (Self::may_serve(seen, pod) && !Self::serves(seen, pod));
+            let owes = !made || seen.alive(name).any(silent);
+            if (owes && before.stood < 10) || before.stands {
+                self.fail(
+                    "clock",
+                    format!("{name} is rolled back while the cluster owes it something: {before:?}"),
+                );
+            }
+        }
+    }
+
     /// Whether a pod was told to leave, and has no client any more.
     fn has_left(&self, seen: &Snapshot, pod: &SimPod) -> bool {
         let told = !pod.labelled && seen.list.value.contains(&pod.name);
         let waited = pod.leaving_since.is_some_and(|since| self.time() >= since + DRAIN);
-        told && (pod.drained || !pod.started || waited)
+        let drained = pod.drained && !seen.endpoints.contains(&pod.name);
+        told && (drained || !pod.started || waited)
     }
 
     /// Replicas fall by what has left service, and rise within the surge.

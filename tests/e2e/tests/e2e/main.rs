@@ -24,6 +24,7 @@ mod examples;
 mod failover;
 mod imports;
 mod kinds;
+mod meddling;
 mod monitoring;
 mod operator;
 mod rollbacks;
@@ -86,6 +87,10 @@ fn main() -> ExitCode {
         rollbacks::a_status_deleted_in_the_middle_of_a_rollout_promotes_nothing,
         children::a_restart_of_deployments_finds_nothing_and_stops_no_rollout,
         children::a_policy_that_changes_templates_is_not_fought_and_rollouts_complete,
+        meddling::a_service_that_cannot_be_written_stops_neither_repair_nor_rollouts,
+        meddling::what_others_put_into_our_objects_is_taken_out,
+        meddling::ready_is_never_said_while_a_policy_keeps_the_service_without_endpoints,
+        meddling::a_deployment_deleted_and_created_at_once_serves_again,
         deleting::each_kind_in_each_phase_leaves_nothing,
         capacity::one_gpu_is_given_and_three_are_said_to_be_too_many,
         capacity::cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu,
@@ -104,6 +109,7 @@ fn main() -> ExitCode {
         training::an_upgrade_with_another_trainer_trains_nothing_again,
         steady::twenty_resources_at_rest_are_not_written_to,
         children::a_template_changed_by_hand_is_put_back_and_the_pods_born_of_it_leave,
+        meddling::an_outage_of_the_clusters_controllers_rolls_nothing_back,
         deleting::with_the_operator_down_the_documented_commands_free_what_was_deleted,
         unreadable::what_does_not_parse_in_one_namespace_stops_nothing_in_another,
         failover::a_killed_operator_ends_its_run_and_its_rollout,
