@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, PUBLISH_ENV};
+use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, PROVE_ENV, PUBLISH_ENV};
 
 use crate::{
     fetch::{self, FetchOptions},
@@ -14,7 +14,7 @@ use crate::{
     report,
 };
 
-/// What `fetch` and `publish` take from the command line; all else is in their config.
+/// What `fetch`, `prove` and `publish` take from the command line; all else is in their config.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct JobArguments {
     /// File to write the report to; the kubelet's own if it is there, else standard output.
@@ -36,6 +36,20 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
     report::finish(fetch::run(&config, &options).await, log)
 }
 
+/// Runs `prove`.
+pub async fn prove(arguments: &JobArguments) -> i32 {
+    let log = arguments.termination_log.as_deref();
+    let config = match report::config(PROVE_ENV) {
+        Ok(config) => config,
+        Err(error) => return report::finish(Err::<(), _>(error), log),
+    };
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
+    };
+    report::finish(publish::prove(&config, &program).await, log)
+}
+
 /// Runs `publish`.
 pub async fn publish(arguments: &JobArguments) -> i32 {
     let log = arguments.termination_log.as_deref();
@@ -51,8 +65,8 @@ pub async fn publish(arguments: &JobArguments) -> i32 {
     report::finish(publish::run(&config, &options).await, log)
 }
 
-/// Runs `prove`, the child of `publish`.
-pub fn prove(arguments: &ProveArguments) -> i32 {
+/// Runs `try`, the child of `prove`.
+pub fn try_model(arguments: &ProveArguments) -> i32 {
     child(publish::prover::run(arguments))
 }
 

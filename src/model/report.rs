@@ -18,7 +18,10 @@ use modelwright_contract::{
 
 use super::{
     fetch::Observed,
-    job::{self, CONTAINERS, FETCH, MAX_MESSAGE, PUBLISH, TRAIN, container_statuses, has_started, phase_of},
+    job::{
+        self, CONTAINERS, FETCH, MAX_MESSAGE, PROVE, PUBLISH, TRAIN, container_statuses, has_started,
+        phase_of,
+    },
     problem,
 };
 use crate::{
@@ -106,7 +109,7 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
     if phase_of(pod) != Some("Failed") {
         return None;
     }
-    if let Some(failure) = evicted(pod) {
+    if let Some(failure) = evicted(job, pod) {
         return Some(failure);
     }
     let (container, state) = CONTAINERS.into_iter().find_map(|container| {
@@ -127,7 +130,7 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
 }
 
 /// Why the kubelet stopped a pod: a full volume, or a node short of something.
-fn evicted(pod: &Pod) -> Option<RunFailure> {
+fn evicted(job: &Job, pod: &Pod) -> Option<RunFailure> {
     let status = pod.status.as_ref().filter(|status| status.reason.as_deref() == Some("Evicted"))?;
     let last = CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)).unwrap_or(FETCH);
     let ended = terminated(pod, last).and_then(|state| state.finished_at.as_ref());
@@ -137,7 +140,8 @@ fn evicted(pod: &Pod) -> Option<RunFailure> {
         reason: "Evicted".into(),
         message: truncated(
             &format!(
-                "{message}; a run has 21Gi for its files and 1Gi in /tmp, and the node's own memory and disk: make the data smaller, or free the node"
+                "{message}; a run has spec.run.volumeSize for its files{} and 1Gi in /tmp, and the node's own memory and disk: raise it, make the data smaller, or free the node",
+                volume_size(job).map(|size| format!(", which is {size},")).unwrap_or_default()
             ),
             MAX_MESSAGE,
         ),
@@ -149,14 +153,16 @@ fn evicted(pod: &Pod) -> Option<RunFailure> {
 /// The failure of a container that could not report.
 fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
     if state.reason.as_deref() == Some("OOMKilled") {
-        let message = if container == TRAIN {
-            format!(
-                "the container was killed at its memory limit, {}; raise spec.training.resources.limits.memory",
-                memory_limit(job).unwrap_or_else(|| "which the namespace sets".to_owned())
-            )
-        } else {
-            "the container was killed at its memory limit; the model is too large for it".into()
+        let (field, what) = match container {
+            TRAIN => ("spec.training.resources", ""),
+            PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
+            FETCH => ("spec.run.fetch", ""),
+            _ => ("spec.run.publish", ""),
         };
+        let message = format!(
+            "the container was killed at its memory limit, {}{what}; raise {field}.limits.memory",
+            memory_limit(job, container).unwrap_or_else(|| "which the namespace sets".to_owned())
+        );
         return Failure { reason: "OutOfMemory".into(), message };
     }
     let tail = if message.trim().is_empty() { "it left no message" } else { message.trim() };
@@ -177,8 +183,16 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
     }
 }
 
-fn memory_limit(job: &Job) -> Option<String> {
-    Some(train_container(job)?.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
+fn memory_limit(job: &Job, container: &str) -> Option<String> {
+    let container = job::containers(job).find(|one| one.name == container)?;
+    Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
+}
+
+/// Room that the run's files have.
+fn volume_size(job: &Job) -> Option<String> {
+    let volumes = job.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
+    let work = volumes.iter().find(|volume| volume.name == "work")?;
+    Some(work.empty_dir.as_ref()?.size_limit.as_ref()?.0.clone())
 }
 
 /// The container that trains, if the Job is a training.

@@ -2,6 +2,8 @@
 
 /// Environment variable with the JSON of [`crate::fetch::FetchConfig`].
 pub const FETCH_ENV: &str = "MODELWRIGHT_FETCH";
+/// Environment variable with the JSON of [`crate::prove::ProveConfig`].
+pub const PROVE_ENV: &str = "MODELWRIGHT_PROVE";
 /// Environment variable with the JSON of [`crate::publish::PublishConfig`].
 pub const PUBLISH_ENV: &str = "MODELWRIGHT_PUBLISH";
 /// Environment variable with the JSON of [`crate::serving::ServingConfig`].
@@ -22,6 +24,8 @@ pub const METRICS_PORT: u16 = 9090;
 pub const WORK_DIRECTORY: &str = "/modelwright";
 /// Where `fetch` puts what it fetched in a run: the source model's files.
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
+/// Where `prove` leaves for `publish` what it has proven.
+pub const PROOF_DIRECTORY: &str = "/modelwright/proof";
 /// Where `fetch` puts the artifact in a serving pod.
 pub const MODEL_DIRECTORY: &str = "/modelwright/model";
 /// Where the claim of a `pvc://` source or store is mounted: into `fetch` read-only, into `publish` for writing.

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::training::Judgement;
 
-/// Prove a fetched or trained model by real inference, then store it as an artifact.
+/// Store what `prove` has proven as an artifact. Without [`PublishConfig::proof`], as a person may want it, the model is
+/// proven first by this very command, by the fields that are then those of [`crate::prove::ProveConfig`]; in a run's pod it
+/// never is, since this container has the store's credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublishConfig {
@@ -12,13 +14,19 @@ pub struct PublishConfig {
     pub namespace: String,
     /// Name of the Model, part of the artifact's address.
     pub model: String,
+    /// What `prove` left: that is stored, and no model is run. The fields of a proof are then left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// Folder with the model's files.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub directory: String,
     /// Where artifacts are stored.
     pub store: Store,
     /// How many golden samples to record when the source brings none.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub golden_samples: u32,
     /// Seed of the synthetic golden samples.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub golden_seed: u64,
     /// For how many seconds a store that does not answer is retried.
     pub store_retry_seconds: u32,
@@ -28,6 +36,10 @@ pub struct PublishConfig {
     /// Integer inputs of which some values may end the process by a signal: they are not tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerate_crash_inputs: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The artifact store.

@@ -41,6 +41,16 @@ pub struct FetchReport {
     pub files: u32,
 }
 
+/// What `prove` has proven. All that is known of it is in the folder that it leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProveReport {
+    /// Digest of the model's files.
+    pub model_digest: String,
+    /// Recorded golden samples.
+    pub golden_count: u32,
+}
+
 /// What `publish` stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

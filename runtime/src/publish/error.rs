@@ -40,6 +40,18 @@ pub enum PublishError {
         /// What does not fit.
         why: String,
     },
+    /// What `prove` left is not what was proven.
+    #[error(
+        "what was proven at {} cannot be stored: {why}. Only `prove` writes there, before `publish` begins: set spec.rerun to \
+         another value to run both again",
+        path.display()
+    )]
+    Unproven {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The store's address is none.
     #[error(
         "{uri:?} is no artifact store: {why}; expected oci://HOST[:PORT]/PREFIX, s3://BUCKET/PREFIX or pvc://CLAIM/PREFIX \
@@ -92,8 +104,10 @@ pub enum Refusal {
     RunFailed,
     /// It does not answer what it answered when it was recorded.
     GoldenMismatch,
-    /// It took too long or too much.
+    /// It took too long.
     LimitExceeded,
+    /// It took more memory than there is.
+    OutOfMemory,
     /// Training left no model.
     NoModel,
     /// Training left no test part that fits the model.
@@ -118,6 +132,7 @@ impl Refusal {
             Self::RunFailed => "RunFailed",
             Self::GoldenMismatch => "GoldenMismatch",
             Self::LimitExceeded => "LimitExceeded",
+            Self::OutOfMemory => "OutOfMemory",
             Self::NoModel => "NoModel",
             Self::InvalidEvaluation => "InvalidEvaluation",
             Self::InvalidOutputs => "InvalidOutputs",
@@ -136,6 +151,7 @@ impl PublishError {
             Self::InvalidConfig { .. } => "InvalidConfig",
             Self::Refused { reason, .. } => reason.reason(),
             Self::Inconsistent { .. } => "InconsistentArtifact",
+            Self::Unproven { .. } => "Unproven",
             Self::InvalidStore { .. } => "InvalidStore",
             Self::Credentials(error) => error.reason(),
             Self::Store(error) if error.is_transient() => "StoreFailed",

@@ -1,4 +1,4 @@
-//! The child's side of [`super::prove`]: sets its own limits, loads the model, runs it, and writes down how far it got
+//! The child's side of [`super::prove`](mod@super::prove): loads the model, runs it, and writes down how far it got
 //! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
 
 use std::{
@@ -33,8 +33,6 @@ const MAX_GOLDEN_BYTES: usize = 16 * 1024 * 1024;
 const MAX_TOLERANCE: f64 = 0.1;
 /// Memory that is left to the parent.
 const HEADROOM_BYTES: u64 = 64 * 1024 * 1024;
-/// Where the kernel says how much memory the container may use.
-const MEMORY_LIMIT_FILE: &str = "/sys/fs/cgroup/memory.max";
 
 /// What the child is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,9 +52,6 @@ pub struct ProveArguments {
     /// What the model was trained for: Classification or Regression.
     #[arg(long, value_parser = task)]
     pub task: Option<Task>,
-    /// Processor time that may be used.
-    #[arg(long)]
-    pub cpu_seconds: u64,
     /// File for the answer.
     #[arg(long)]
     pub answer: PathBuf,
@@ -69,9 +64,9 @@ fn task(name: &str) -> Result<Task, String> {
 /// A model that is refused.
 type Refused = (Refusal, String);
 
-/// Proves a model under limits and writes the answer.
+/// Proves a model and writes the answer.
 pub fn run(arguments: &ProveArguments) -> io::Result<()> {
-    limit(arguments.cpu_seconds, false)?;
+    limit(false)?;
     // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
     crate::session::start().map_err(io::Error::other)?;
     let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
@@ -242,25 +237,23 @@ pub(super) fn write_samples(
     Ok(file)
 }
 
-/// Bounds this process, so that it ends before the container does; where there is no container, by half of the machine if
-/// what is tried may ask for any amount.
-pub(super) fn limit(cpu_seconds: u64, asks_for_anything: bool) -> io::Result<()> {
+/// Bounds this process. Memory is the container's to bound, and the kubelet says so; only what may ask for any amount (values
+/// that are tried, runs of more and more rows) is bounded before that, by less than the container has, or where there is none
+/// by half of the machine: there, an error is an answer.
+pub(super) fn limit(asks_for_anything: bool) -> io::Result<()> {
     let at_most = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Core, at_most(0))?;
-    setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
-    let container = fs::read_to_string(MEMORY_LIMIT_FILE).ok().and_then(|text| memory_limit(&text));
-    let machine = || crate::memory::memory().unwrap_or(u64::MAX) / 2;
-    if let Some(bytes) = container.or_else(|| asks_for_anything.then(machine)) {
+    if asks_for_anything {
+        let machine = || crate::memory::memory().unwrap_or(u64::MAX) / 2;
+        let bytes = crate::memory::container().map_or_else(machine, beside_the_parent);
         setrlimit(Resource::Data, at_most(bytes))?;
     }
     Ok(())
 }
 
 /// What is left of the container's memory beside the parent.
-fn memory_limit(text: &str) -> Option<u64> {
-    // Where there is no limit, the file says `max`.
-    let bytes: u64 = text.trim().parse().ok()?;
-    Some(bytes.saturating_sub(HEADROOM_BYTES).max(bytes / 2))
+fn beside_the_parent(bytes: u64) -> u64 {
+    bytes.saturating_sub(HEADROOM_BYTES).max(bytes / 2)
 }
 
 #[cfg(test)]
@@ -271,9 +264,8 @@ mod tests {
 
     #[test]
     fn the_containers_limit_leaves_room_for_the_parent() {
-        assert_eq!(memory_limit("max\n"), None);
-        assert_eq!(memory_limit("1073741824\n"), Some(1_006_632_960));
-        assert_eq!(memory_limit("67108864\n"), Some(33_554_432));
+        assert_eq!(beside_the_parent(1_073_741_824), 1_006_632_960);
+        assert_eq!(beside_the_parent(67_108_864), 33_554_432);
     }
 
     #[test]

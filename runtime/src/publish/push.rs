@@ -151,6 +151,7 @@ mod tests {
         let config = PublishConfig {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
+            proof: None,
             directory: String::new(),
             store: Store { uri: uri.to_owned(), plain_http: false, credentials_directory: None },
             golden_samples: 1,

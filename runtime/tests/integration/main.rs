@@ -36,6 +36,8 @@ mod memory;
 mod metrics;
 // The page for people, in a real browser.
 mod page;
+// The two containers of a run that prove and store a model.
+mod prove;
 // From a fetched folder to an artifact in a real registry, by real inference.
 mod publish;
 // Whether requests share runs, and who says so.

@@ -10,15 +10,15 @@ use crate::{
     store,
 };
 
-/// Room for what is fetched and for what is made of it.
-const WORK_SIZE: &str = "21Gi";
 const TEMPORARY_SIZE: &str = "1Gi";
 const SOURCE_CLAIM: &str = "claim";
 const STORE_CLAIM: &str = "store";
 
 pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
-    let mut volumes =
-        vec![empty_volume("work", WORK_SIZE.into()), empty_volume("temporary", TEMPORARY_SIZE.into())];
+    let mut volumes = vec![
+        empty_volume("work", model.sizes.volume_size.clone()),
+        empty_volume("temporary", TEMPORARY_SIZE.into()),
+    ];
     let store = store::claim(&settings.store_uri);
     if store.is_none() {
         volumes.push(secret_volume("store-credentials", STORE_SECRET, true));

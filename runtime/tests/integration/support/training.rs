@@ -30,6 +30,7 @@ impl Run {
         let config = PublishConfig {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
+            proof: None,
             directory: folder.path().join("out").to_str().unwrap().to_owned(),
             store: Store {
                 uri: format!("oci://{host}/models"),
