@@ -101,7 +101,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
     fs::create_dir_all(&metadata_folder).map_err(PublishError::io(&metadata_folder))?;
     // What a training run says about its own model in an artifact's words is nobody's word.
     let mut quality = match training {
-        None => metadata::bring(directory, &folder, &model_digest)?,
+        None => metadata::bring(directory, &folder, &model_digest, config.keep_evaluation)?,
         Some(_) => Quality::default(),
     };
     let question = Question {
@@ -111,6 +111,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         samples: config.golden_samples,
         seed: config.golden_seed,
         test: training.as_ref().map(Training::test),
+        rows: training.as_ref().map(|training| training.rows(directory, config.keep_evaluation)),
         limit: Duration::from_secs(config.deadline_seconds.into()),
     };
     let proof = prove::prove(&question).await?;
@@ -118,7 +119,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
     let size = size::measure(&question, &proof).await?;
     if let (Some(training), Some(evaluation)) = (training, &proof.evaluation) {
         quality = training.judge(evaluation)?;
-        training.keep(&folder)?;
+        training.keep(&folder, config.keep_evaluation)?;
     }
     let description = metadata::describe(&model_digest, preflight.opset, &proof, quality);
     metadata::write(&folder, &description, &proof.golden)?;
@@ -161,6 +162,7 @@ fn to_prove(config: &PublishConfig, options: &PublishOptions) -> ProveConfig {
         golden_seed: config.golden_seed,
         deadline_seconds: u32::try_from(options.prove_limit.as_secs()).unwrap_or(u32::MAX),
         judgement: config.judgement.clone(),
+        keep_evaluation: config.keep_evaluation,
         tolerate_crash_inputs: config.tolerate_crash_inputs.clone(),
     }
 }

@@ -50,6 +50,11 @@ pub struct ModelSpec {
     /// How large the containers of a run and their volume are. It does not decide a version. Default: as each field says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunSizes>,
+    /// Whether the rows and labels of the test part leave the cluster with the model: into the store, with every version, where
+    /// whoever may read it reads them. With false, golden samples are made of the training part's quantiles, and no row of it
+    /// goes along. It is part of what decides a version. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_evaluation: Option<bool>,
     /// How many versions to keep. It does not decide a version. Default: as its field says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<VersionHistory>,

@@ -49,6 +49,8 @@ pub struct ValidModel {
     pub work: Work,
     /// How large a run is.
     pub sizes: ValidSizes,
+    /// Whether the test part goes along with the model.
+    pub keep_evaluation: bool,
     /// Where pods may run.
     pub scheduling: Scheduling,
     /// Versions to keep, at least 1.
@@ -126,6 +128,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             scheduling_hash: scheduling_hash(&scheduling, model.spec.run.as_ref(), &work),
             work,
             sizes,
+            keep_evaluation: model.spec.keep_evaluation.unwrap_or(false),
             scheduling,
             keep,
         }),

@@ -33,6 +33,10 @@ pub struct PublishConfig {
     /// After `train`: how its model is judged, on [`crate::training::EVALUATION_FILE`] of the folder. Absent for an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
+    /// Whether the rows and labels of the test part, or of the one that an import brings, go along with the model, and golden
+    /// samples are rows of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_evaluation: bool,
     /// Integer inputs of which some values may end the process by a signal: they are not tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerate_crash_inputs: Vec<String>,

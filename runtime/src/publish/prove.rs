@@ -31,8 +31,23 @@ pub struct Question {
     pub seed: u64,
     /// The test part to judge the model on, and the task that it was trained for.
     pub test: Option<(PathBuf, Task)>,
+    /// What samples are recorded of; absent for an import.
+    pub rows: Option<Rows>,
     /// For how long the child may run.
     pub limit: Duration,
+}
+
+/// What golden samples of a training are recorded of.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Rows of the test part.
+    Test,
+    /// The rows of a file, which are no secret.
+    Shareable(PathBuf),
+    /// Quantiles of the rows of a file.
+    Quantiles(PathBuf),
+    /// Nothing but the signature.
+    None,
 }
 
 /// How far the child got; it writes this before each step, so that a crash can be told by its step.
@@ -73,6 +88,12 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
     if let Some((evaluation, task)) = &question.test {
         arguments.extend(["--evaluation".into(), evaluation.clone().into()]);
         arguments.extend(["--task".into(), format!("{task:?}").into()]);
+    }
+    match &question.rows {
+        Some(Rows::Test) => arguments.push("--test-rows".into()),
+        Some(Rows::Shareable(file)) => arguments.extend(["--shareable".into(), file.clone().into()]),
+        Some(Rows::Quantiles(file)) => arguments.extend(["--quantiles".into(), file.clone().into()]),
+        Some(Rows::None) | None => {}
     }
     let end = child::run(&question.program, &question.work, &arguments, question.limit).await?;
     let Some(status) = end.status else {

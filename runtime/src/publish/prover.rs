@@ -2,15 +2,15 @@
 //! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use modelwright_contract::{
-    artifact::{GoldenSamples, MODEL_FILE},
+    artifact::{GoldenSamples, GoldenSource, MODEL_FILE},
     signature::Signature,
-    training::Task,
+    training::{CALIBRATION_FILE, Task},
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -24,6 +24,7 @@ use crate::{
     golden::{self, ReplayError},
     onnx,
     session::{LoadError, Session, SessionOptions},
+    tensor::Tensor,
 };
 
 /// Most bytes of all recorded samples together, as text.
@@ -52,6 +53,15 @@ pub struct ProveArguments {
     /// What the model was trained for: Classification or Regression.
     #[arg(long, value_parser = task)]
     pub task: Option<Task>,
+    /// Whether samples are rows of the test part.
+    #[arg(long)]
+    pub test_rows: bool,
+    /// Rows to record samples of.
+    #[arg(long)]
+    pub shareable: Option<PathBuf>,
+    /// Rows to record samples of whose quantiles.
+    #[arg(long)]
+    pub quantiles: Option<PathBuf>,
     /// File for the answer.
     #[arg(long)]
     pub answer: PathBuf,
@@ -87,7 +97,13 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
             let judged = evaluation::evaluate(&session, file, task).map_err(evaluation_refusal)?;
-            (recorded(&session, &judged, arguments)?, Some(judged.evaluation))
+            let golden = match (&arguments.shareable, &arguments.quantiles) {
+                (Some(file), _) => shareable(&session, file, arguments)?,
+                (None, Some(file)) => drawn(&session, file, arguments)?,
+                (None, None) if arguments.test_rows => recorded(&session, &judged, arguments)?,
+                (None, None) => synthetic(&session, arguments)?,
+            };
+            (golden, Some(judged.evaluation))
         }
         _ => (replayed(&session, arguments)?, None),
     };
@@ -108,6 +124,69 @@ fn recorded(
         .map_while(|rows| judged.part.inputs(&rows).ok());
     let golden = golden::record_rows(session, rows, arguments.samples.max(1));
     if golden.samples.is_empty() { synthetic(session, arguments) } else { Ok(shortened(golden)) }
+}
+
+/// Samples of the rows that the training declared shareable.
+fn shareable(session: &Session, file: &Path, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
+    let refused = |why: String| {
+        let file = file.display();
+        (
+            Refusal::InvalidEvaluation,
+            format!("{file} is refused: {why}; write it as {CALIBRATION_FILE}, or leave it out"),
+        )
+    };
+    let rows = golden::read_rows(file, session.signature()).map_err(refused)?;
+    let blocks = golden::blocks(&rows, session.signature()).map_err(refused)?;
+    let golden = golden::record_rows(session, blocks.into_iter(), arguments.samples.max(1));
+    if golden.samples.is_empty() {
+        return Err(refused(
+            "none of its rows has a finite answer that stays the same when the input moves by its last bit"
+                .to_owned(),
+        ));
+    }
+    Ok(shortened(GoldenSamples { source: GoldenSource::Shareable, ..golden }))
+}
+
+/// Samples of inputs like those of the training part, spread over what the model answers; synthetic ones, where there are no
+/// such inputs, or none with a stable answer.
+fn drawn(session: &Session, file: &Path, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
+    let samples = arguments.samples.max(1);
+    let signature = session.signature();
+    let inputs = golden::read_rows(file, signature)
+        .and_then(|rows| golden::draw_quantiles(&rows, signature, samples, arguments.seed));
+    let inputs = match inputs {
+        Ok(inputs) => inputs,
+        Err(why) => {
+            tracing::warn!(file = %file.display(), why, "samples are made from the signature alone");
+            return synthetic(session, arguments);
+        }
+    };
+    let mut known = BTreeMap::new();
+    let groups: Vec<u32> = inputs
+        .iter()
+        .map(|inputs| {
+            let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+            *known.entry(label(session, inputs)).or_insert(next)
+        })
+        .collect();
+    let order = golden::spread(&groups, arguments.seed).filter_map(|place| inputs.get(place).cloned());
+    let golden = golden::record_rows(session, order, samples);
+    if golden.samples.is_empty() {
+        return synthetic(session, arguments);
+    }
+    Ok(shortened(GoldenSamples { source: GoldenSource::Quantiles, ..golden }))
+}
+
+/// What the model calls the inputs, as far as it does: its first output that is no number with a fraction, or the place of the
+/// largest number of its first output.
+fn label(session: &Session, inputs: &[Tensor]) -> Vec<u8> {
+    let Ok(outputs) = session.run(inputs, &[]) else { return Vec::new() };
+    if let Some(label) = outputs.iter().find(|output| !output.datatype.is_float()) {
+        return label.data.to_vec();
+    }
+    let numbers = outputs.first().map(golden::floats).unwrap_or_default();
+    let largest = numbers.iter().enumerate().max_by(|(_, one), (_, other)| one.total_cmp(other));
+    largest.map_or_else(Vec::new, |(place, _)| place.to_le_bytes().to_vec())
 }
 
 /// The samples that the folder brought, replayed; synthetic ones, where it brought none.

@@ -152,6 +152,7 @@ mod tests {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
             proof: None,
+            keep_evaluation: false,
             directory: String::new(),
             store: Store { uri: uri.to_owned(), plain_http: false, credentials_directory: None },
             golden_samples: 1,

@@ -38,6 +38,8 @@ mod metrics;
 mod page;
 // The two containers of a run that prove and store a model.
 mod prove;
+// Golden samples of a training whose rows stay where they are.
+mod quantiles;
 // From a fetched folder to an artifact in a real registry, by real inference.
 mod publish;
 // Whether requests share runs, and who says so.

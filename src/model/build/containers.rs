@@ -125,6 +125,7 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
         golden_seed: GOLDEN_SEED,
         deadline_seconds: model.sizes.prove_deadline_seconds,
         judgement,
+        keep_evaluation: model.keep_evaluation,
         tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
     };
     Container {
@@ -154,6 +155,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
         golden_samples: 0,
         golden_seed: 0,
         judgement: None,
+        keep_evaluation: false,
         tolerate_crash_inputs: Vec::new(),
     };
     Container {
