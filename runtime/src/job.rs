@@ -2,14 +2,19 @@
 //! environment, does its work, and ends with a report and an exit code. In go the command line's few options; out comes
 //! the exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, PROVE_ENV, PUBLISH_ENV};
+use modelwright_contract::{
+    fetch::FetchKind,
+    names::{EXIT_TRANSIENT, FETCH_ENV, PROVE_ENV, PUBLISH_ENV, RUN_ENV},
+    publish::PublishConfig,
+};
 
 use crate::{
     fetch::{self, FetchOptions},
     publish::{
-        self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments,
+        self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, recall,
+        size::MeasureArguments,
     },
     report,
 };
@@ -33,7 +38,13 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
         Err(error) => return report::finish(Err::<(), _>(error), log),
     };
     let options = FetchOptions { allow_loopback: arguments.allow_loopback, ..FetchOptions::default() };
-    report::finish(fetch::run(&config, &options).await, log)
+    let outcome = fetch::run(&config, &options).await;
+    if let Ok(fetched) = &outcome
+        && config.kind != FetchKind::Artifact
+    {
+        recall::leave_fetched(Path::new(&config.destination), fetched);
+    }
+    report::finish(outcome, log)
 }
 
 /// Runs `prove`.
@@ -53,7 +64,7 @@ pub async fn prove(arguments: &JobArguments) -> i32 {
 /// Runs `publish`.
 pub async fn publish(arguments: &JobArguments) -> i32 {
     let log = arguments.termination_log.as_deref();
-    let config = match report::config(PUBLISH_ENV) {
+    let config: PublishConfig = match report::config(PUBLISH_ENV) {
         Ok(config) => config,
         Err(error) => return report::finish(Err::<(), _>(error), log),
     };
@@ -61,7 +72,12 @@ pub async fn publish(arguments: &JobArguments) -> i32 {
         Ok(program) => program,
         Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
     };
-    let options = PublishOptions { allow_loopback: arguments.allow_loopback, ..PublishOptions::new(program) };
+    let run = std::env::var(RUN_ENV).ok().filter(|run| !run.is_empty());
+    let options =
+        PublishOptions { allow_loopback: arguments.allow_loopback, run, ..PublishOptions::new(program) };
+    if config.recall.is_some() {
+        return report::finish(recall::recall(&config, &options).await, log);
+    }
     report::finish(publish::run(&config, &options).await, log)
 }
 

@@ -18,6 +18,7 @@ mod passed;
 pub mod prove;
 pub mod prover;
 mod push;
+pub mod recall;
 pub mod size;
 mod training;
 
@@ -32,7 +33,8 @@ use modelwright_contract::{
     names,
     prove::{DEFAULT_DEADLINE_SECONDS, ProveConfig},
     publish::PublishConfig,
-    report::{ProveReport, PublishReport},
+    report::{ProveReport, PublishReport, RunReport},
+    training::TRAIN_REPORT_FILE,
 };
 
 use tempfile::TempDir;
@@ -50,6 +52,8 @@ pub struct PublishOptions {
     pub allow_loopback: bool,
     /// Where the claim of a `pvc` store is mounted.
     pub claim_directory: PathBuf,
+    /// What the run is known by, under which its report is left in the store.
+    pub run: Option<String>,
     /// How long to wait for an answer of the store.
     pub timeouts: Timeouts,
     /// Without a proof: the program that has the commands of the children.
@@ -64,6 +68,7 @@ impl PublishOptions {
         Self {
             allow_loopback: false,
             claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
+            run: None,
             timeouts: Timeouts::default(),
             program,
             prove_limit: Duration::from_secs(DEFAULT_DEADLINE_SECONDS.into()),
@@ -91,6 +96,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
     let directory = Path::new(&config.directory);
     let training =
         config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
+    let is_trained = training.is_some();
     let preflight = onnx::preflight(directory)?;
     let work = pack::work_beside(directory)?;
     let folder = work.path().join(LEFT).join(passed::FILES);
@@ -136,6 +142,8 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         row_independence: rows::of_file(&folder.join(MODEL_FILE)),
         metrics: description.metrics,
         size,
+        fetch: recall::left(directory.parent().map(|parent| parent.join(names::FETCH_REPORT_FILE))),
+        train: recall::left(is_trained.then(|| directory.join(TRAIN_REPORT_FILE))),
     };
     Ok(Judged { work, passed })
 }
@@ -176,7 +184,7 @@ async fn store(
     let passed = Passed::find(proof)?;
     let packed = pack::pack(passed.files);
     let stored = push::push(config, destination, options, proof, &packed).await?;
-    Ok(fit::fit(PublishReport {
+    let report = fit::fit(PublishReport {
         model_digest: passed.model_digest,
         artifact_uri: stored.uri,
         artifact_sha256: stored.sha256,
@@ -190,5 +198,10 @@ async fn store(
         row_independence: Some(passed.row_independence),
         metrics: passed.metrics,
         size: passed.size,
-    }))
+    });
+    if let (Some(run), Some(fetch)) = (&options.run, passed.fetch) {
+        let whole = RunReport { run: run.clone(), fetch, train: passed.train, publish: report.clone() };
+        recall::leave(config, destination, options, &whole).await;
+    }
+    Ok(report)
 }

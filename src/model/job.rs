@@ -65,7 +65,7 @@ pub enum RunState {
     Succeeded(Box<Reports>),
     /// Its Job is done, and its pod has not been seen done yet: each kind of object is told of by itself.
     Settling,
-    /// It succeeded, and nobody can tell what it made: its pod is gone.
+    /// It succeeded, and its pod is gone: what it made is in the store.
     Lost,
     /// It failed for good.
     Failed(RunFailure),
@@ -110,7 +110,9 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
     }
     if let Some((_, _, time)) = finished(job, "Complete") {
         let Some(pod) = pods.iter().rev().find(|pod| phase_of(pod) == Some("Succeeded")) else {
-            let state = if pods.is_empty() { RunState::Lost } else { RunState::Settling };
+            // a pod that ended otherwise was an earlier attempt's: it does not become the one that succeeded
+            let is_late = pods.iter().any(|pod| is_to_end(pod));
+            let state = if is_late { RunState::Settling } else { RunState::Lost };
             return (state, "Publishing");
         };
         return match read_reports(job, pod, time.as_ref()) {

@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 use modelwright_contract::{
-    report::{Failure, FetchReport, PublishReport, Report},
+    report::{Failure, FetchReport, PublishReport, Report, RunReport},
     training::TrainReport,
 };
 
@@ -25,7 +25,7 @@ use super::{
     problem,
 };
 use crate::{
-    api::{condition::timestamp, model::RunFailure},
+    api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
     events::truncated,
 };
 
@@ -50,6 +50,16 @@ pub struct Reports {
 /// The reports of a pod that succeeded.
 pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Reports, RunFailure> {
     let started_at = job.status.as_ref().and_then(|status| status.start_time.as_ref());
+    if job.annotations().contains_key(RECALLS_ANNOTATION) {
+        let (run, _) = report_of::<RunReport>(pod, PUBLISH)?;
+        return Ok(Reports {
+            fetch: run.fetch,
+            train: run.train,
+            publish: run.publish,
+            started_at: String::new(),
+            finished_at: String::new(),
+        });
+    }
     let (fetch, _) = report_of::<FetchReport>(pod, FETCH)?;
     let (publish, ended) = report_of::<PublishReport>(pod, PUBLISH)?;
     Ok(Reports {
@@ -59,6 +69,19 @@ pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Re
         started_at: started_at.map(time_of).unwrap_or_default(),
         finished_at: ended.as_ref().or(completed).map(time_of).unwrap_or_default(),
     })
+}
+
+impl Reports {
+    /// Those of a run that were recalled, with the times that its Job has.
+    pub fn of_lost(&self, lost: &Job) -> Self {
+        let status = lost.status.as_ref();
+        let time = |time: Option<&Time>| time.map(time_of).unwrap_or_default();
+        Self {
+            started_at: time(status.and_then(|status| status.start_time.as_ref())),
+            finished_at: time(status.and_then(|status| status.completion_time.as_ref())),
+            ..self.clone()
+        }
+    }
 }
 
 fn report_of<T>(pod: &Pod, container: &str) -> Result<(T, Option<Time>), RunFailure>

@@ -7,7 +7,7 @@ use modelwright::{
     api::Model,
     context::Settings,
     model::{
-        build::{build_job, build_version},
+        build::{build_job, build_recall, build_version},
         validate::validate_model,
     },
     quantity::Quantity,
@@ -68,6 +68,20 @@ fn every_kind_of_store_renders_the_committed_job() {
         let settings = Settings { store_uri: uri.into(), store_plain_http: false, ..settings() };
         compare(case, &build_job(&model, &settings, false));
     }
+}
+
+#[test]
+fn a_run_whose_pod_is_gone_renders_the_committed_job_that_recalls_it() {
+    let model = validate_model(&input("model-recall")).unwrap();
+    let mut lost = build_job(&model, &settings(), false);
+    lost.metadata.uid = Some("00000000-0000-0000-0000-00000000000a".into());
+    let recall = build_recall(&model, &settings(), false, &lost);
+    let pod = recall.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let told = pod.containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+    let path = format!("{}/runtime/contract/golden/publish-recall.json", env!("CARGO_MANIFEST_DIR"));
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(read(&told), read(&fs::read_to_string(path).unwrap()));
+    compare("model-recall", &recall);
 }
 
 #[test]

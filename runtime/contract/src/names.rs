@@ -6,6 +6,11 @@ pub const FETCH_ENV: &str = "MODELWRIGHT_FETCH";
 pub const PROVE_ENV: &str = "MODELWRIGHT_PROVE";
 /// Environment variable with the JSON of [`crate::publish::PublishConfig`].
 pub const PUBLISH_ENV: &str = "MODELWRIGHT_PUBLISH";
+/// Environment variable with what a run is known by: the UID of its Job (downward API). `publish` leaves the run's report in
+/// the store under it.
+pub const RUN_ENV: &str = "MODELWRIGHT_RUN";
+/// Label of a Job's pods with the Job's UID.
+pub const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 /// Environment variable with the JSON of [`crate::serving::ServingConfig`].
 pub const SERVING_ENV: &str = "MODELWRIGHT_SERVING";
 /// Environment variable with the pod's own name (downward API).
@@ -24,6 +29,8 @@ pub const METRICS_PORT: u16 = 9090;
 pub const WORK_DIRECTORY: &str = "/modelwright";
 /// Where `fetch` puts what it fetched in a run: the source model's files.
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
+/// Name of the [`crate::report::FetchReport`] that `fetch` leaves beside the folder that it fills, for `prove`.
+pub const FETCH_REPORT_FILE: &str = "fetch.json";
 /// Where `prove` leaves for `publish` what it has proven.
 pub const PROOF_DIRECTORY: &str = "/modelwright/proof";
 /// Where `fetch` puts the artifact in a serving pod.

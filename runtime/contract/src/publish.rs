@@ -17,6 +17,10 @@ pub struct PublishConfig {
     /// What `prove` left: that is stored, and no model is run. The fields of a proof are then left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
+    /// What a run is known by whose report is to be read from the store and reported as a [`crate::report::RunReport`]: nothing
+    /// is proven or stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<String>,
     /// Folder with the model's files.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub directory: String,

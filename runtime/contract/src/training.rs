@@ -46,6 +46,8 @@ pub const EVALUATION_FILE: &str = "evaluation.npz";
 pub const CALIBRATION_FILE: &str = "calibration.npz";
 /// Rows that may leave the cluster with the model, in the output folder.
 pub const SHAREABLE_FILE: &str = "golden.npz";
+/// The [`TrainReport`] of the termination message, in the output folder: optional, for the report of the run.
+pub const TRAIN_REPORT_FILE: &str = "train.json";
 /// The [`TrainingReport`], in the output folder.
 pub const REPORT_FILE: &str = "report.json";
 /// Path of the [`Progress`], on port [`METRICS_PORT`](crate::names::METRICS_PORT) of the pod while `train` runs.

@@ -34,6 +34,7 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<ProveConfig>("prove");
     crosses::<ProveConfig>("prove-training");
     crosses::<PublishConfig>("publish-proven");
+    crosses::<PublishConfig>("publish-recall");
     crosses::<PublishConfig>("publish");
     crosses::<PublishConfig>("publish-training");
     crosses::<ServingConfig>("serving");

@@ -2,9 +2,12 @@
 
 use std::{io, path::PathBuf};
 
+use modelwright_contract::report::NO_REPORT;
+
 use super::push::FolderError;
 use crate::{
-    digest::DigestError, network::credentials::CredentialsError, onnx::OnnxError, store::RegistryError,
+    digest::DigestError, fetch::FetchError, network::credentials::CredentialsError, onnx::OnnxError,
+    store::RegistryError,
 };
 
 /// A model that was not published.
@@ -52,6 +55,18 @@ pub enum PublishError {
         /// What is wrong with it.
         why: String,
     },
+    /// The store has no report of a run.
+    #[error(
+        "the store has no report of the run {run}: it ended before it was left, or another store was used then; the run is made \
+         again"
+    )]
+    NoReport {
+        /// What the run is known by.
+        run: String,
+    },
+    /// What is left of a run's report cannot be read from the store.
+    #[error("the report of the run cannot be read from the artifact store: {0}")]
+    Recall(#[from] FetchError),
     /// The store's address is none.
     #[error(
         "{uri:?} is no artifact store: {why}; expected oci://HOST[:PORT]/PREFIX, s3://BUCKET/PREFIX or pvc://CLAIM/PREFIX \
@@ -152,6 +167,8 @@ impl PublishError {
             Self::Refused { reason, .. } => reason.reason(),
             Self::Inconsistent { .. } => "InconsistentArtifact",
             Self::Unproven { .. } => "Unproven",
+            Self::NoReport { .. } => NO_REPORT,
+            Self::Recall(error) => error.reason(),
             Self::InvalidStore { .. } => "InvalidStore",
             Self::Credentials(error) => error.reason(),
             Self::Store(error) if error.is_transient() => "StoreFailed",
@@ -169,6 +186,7 @@ impl PublishError {
             Self::Onnx(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Folder(error) => error.is_transient(),
+            Self::Recall(error) => error.is_transient(),
             Self::Io { .. } | Self::Digest(_) | Self::Prover { .. } => true,
             _ => false,
         }

@@ -10,9 +10,11 @@ use std::{
 
 use modelwright_contract::{
     artifact::{GoldenSource, MODEL_FILE},
+    report::FetchReport,
     rows::RowIndependence,
     signature::Signature,
     size::Size,
+    training::TrainReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,10 @@ pub struct Passed {
     pub metrics: BTreeMap<String, String>,
     /// What it takes to load and to run.
     pub size: Option<Size>,
+    /// What `fetch` said.
+    pub fetch: Option<FetchReport>,
+    /// What `train` said.
+    pub train: Option<TrainReport>,
 }
 
 impl Passed {
@@ -166,6 +172,8 @@ mod tests {
             row_independence: RowIndependence::yes(),
             metrics: BTreeMap::new(),
             size: None,
+            fetch: None,
+            train: None,
         };
         let proof = folder.join("proof");
         passed.leave(&made, &proof).unwrap();

@@ -42,6 +42,8 @@ mod prove;
 mod quantiles;
 // From a fetched folder to an artifact in a real registry, by real inference.
 mod publish;
+// The report of a run, left in every kind of store and recalled.
+mod recall;
 // Whether requests share runs, and who says so.
 mod rows;
 // The protocol, its limits, and how a serving process starts.

@@ -41,6 +41,7 @@ impl Work {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
             proof: None,
+            recall: None,
             keep_evaluation: false,
             directory: folder.path().join("data").to_str().unwrap().to_owned(),
             store: Store {

@@ -1,6 +1,8 @@
 //! The containers of a run's pod: `fetch`, for a training `train`, then `prove` and `publish`. Pure.
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, ResourceRequirements};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceRequirements,
+};
 use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
     names,
@@ -137,13 +139,14 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
     }
 }
 
-/// Runs no model: it has the store's credentials.
-pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Container {
+/// Runs no model: it has the store's credentials. It stores what was proven, or recalls the report of a run.
+pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> Container {
     let claim = store::claim(&settings.store_uri);
     let config = PublishConfig {
         namespace: model.namespace.clone(),
         model: model.name.clone(),
-        proof: Some(names::PROOF_DIRECTORY.into()),
+        proof: recalls.is_none().then(|| names::PROOF_DIRECTORY.into()),
+        recall: recalls.map(Into::into),
         store: Store {
             uri: settings.store_uri.clone(),
             plain_http: settings.store_plain_http,
@@ -158,7 +161,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
         keep_evaluation: false,
         tolerate_crash_inputs: Vec::new(),
     };
-    Container {
+    let mut publish = Container {
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),
@@ -168,6 +171,23 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
             },
         ]),
         ..runtime_container(PUBLISH, names::PUBLISH_ENV, &config, settings, &model.sizes.publish)
+    };
+    if recalls.is_none() {
+        publish.env.get_or_insert_default().push(run_variable());
+    }
+    publish
+}
+
+/// What a run is known by: the UID of its Job, which nobody knows before it is made.
+fn run_variable() -> EnvVar {
+    let uid = ObjectFieldSelector {
+        field_path: format!("metadata.labels['{}']", names::JOB_UID_LABEL),
+        ..ObjectFieldSelector::default()
+    };
+    EnvVar {
+        name: names::RUN_ENV.into(),
+        value: None,
+        value_from: Some(EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() }),
     }
 }
 

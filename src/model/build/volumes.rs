@@ -1,6 +1,6 @@
 //! The volumes of a run's pod. Pure.
 
-use k8s_openapi::api::core::v1::Volume;
+use k8s_openapi::api::core::v1::{Container, Volume};
 
 use crate::{
     api::name::STORE_SECRET,
@@ -36,6 +36,13 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
         volumes.push(claim_volume(STORE_CLAIM, store, false));
     }
     volumes
+}
+
+/// Those that a container mounts: another may name what is not there any more, and its pod would not start.
+pub(super) fn volumes_of(container: &Container, model: &ValidModel, settings: &Settings) -> Vec<Volume> {
+    let is_mounted =
+        |volume: &Volume| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name);
+    volumes(model, settings).into_iter().filter(is_mounted).collect()
 }
 
 /// The volume of the store's claim: the source's own if it is the same claim.

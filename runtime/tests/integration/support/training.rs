@@ -31,6 +31,7 @@ impl Run {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
             proof: None,
+            recall: None,
             keep_evaluation: false,
             directory: folder.path().join("out").to_str().unwrap().to_owned(),
             store: Store {
