@@ -117,7 +117,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         samples: config.golden_samples,
         seed: config.golden_seed,
         test: training.as_ref().map(Training::test),
-        rows: training.as_ref().map(|training| training.rows(directory, config.keep_evaluation)),
+        rows: is_trained.then(|| training::rows(directory, config.keep_evaluation)),
         limit: Duration::from_secs(config.deadline_seconds.into()),
     };
     let proof = prove::prove(&question).await?;

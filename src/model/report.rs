@@ -73,6 +73,7 @@ pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Re
 
 impl Reports {
     /// Those of a run that were recalled, with the times that its Job has.
+    #[must_use]
     pub fn of_lost(&self, lost: &Job) -> Self {
         let status = lost.status.as_ref();
         let time = |time: Option<&Time>| time.map(time_of).unwrap_or_default();

@@ -80,20 +80,6 @@ impl Training {
         (self.evaluation.clone(), self.task)
     }
 
-    /// What golden samples are recorded of: rows of the test part only where those are kept, else what is nobody's.
-    pub fn rows(&self, directory: &Path, keep_evaluation: bool) -> Rows {
-        let (shareable, calibration) = (directory.join(SHAREABLE_FILE), directory.join(CALIBRATION_FILE));
-        if is_file(&shareable) {
-            Rows::Shareable(shareable)
-        } else if keep_evaluation {
-            Rows::Test
-        } else if is_file(&calibration) {
-            Rows::Quantiles(calibration)
-        } else {
-            Rows::None
-        }
-    }
-
     /// Holds the model against its gates, and gives its quality.
     pub fn judge(&self, evaluation: &Evaluation) -> Result<Quality, PublishError> {
         if evaluation.differing > 0 {
@@ -153,6 +139,21 @@ impl Training {
             );
         }
         Ok(())
+    }
+}
+
+/// What golden samples are recorded of: what is no secret, rows of the test part only where those are kept, else what is no
+/// row at all.
+pub fn rows(directory: &Path, keep_evaluation: bool) -> Rows {
+    let (shareable, calibration) = (directory.join(SHAREABLE_FILE), directory.join(CALIBRATION_FILE));
+    if is_file(&shareable) {
+        Rows::Shareable(shareable)
+    } else if keep_evaluation {
+        Rows::Test
+    } else if is_file(&calibration) {
+        Rows::Quantiles(calibration)
+    } else {
+        Rows::None
     }
 }
 
