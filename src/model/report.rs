@@ -32,6 +32,9 @@ use crate::{
 /// A Job's own reason for a run that took too long.
 pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
+/// Reason of a container that was killed at its memory limit.
+const OUT_OF_MEMORY: &str = "OutOfMemory";
+
 /// What the containers of a successful run reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reports {
@@ -142,7 +145,8 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
     })?;
     let message = state.message.as_deref().unwrap_or_default();
     let failure = match Report::<serde_json::Value>::parse(message) {
-        Ok(Report::Failed(failure)) => failure,
+        // where the kernel ended one process of the container, the others told it without its limit
+        Ok(Report::Failed(failure)) if !(failure.reason == OUT_OF_MEMORY && was_killed(state)) => failure,
         _ => unreported(job, container, state, message),
     };
     Some(RunFailure {
@@ -174,9 +178,14 @@ fn evicted(job: &Job, pod: &Pod) -> Option<RunFailure> {
     })
 }
 
+/// Whether the kernel ended the container, or a process of it, at its memory limit, as the kubelet says.
+fn was_killed(state: &ContainerStateTerminated) -> bool {
+    state.reason.as_deref() == Some("OOMKilled")
+}
+
 /// The failure of a container that could not report.
 fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
-    if state.reason.as_deref() == Some("OOMKilled") {
+    if was_killed(state) {
         let (field, what) = match container {
             TRAIN => ("spec.training.resources", ""),
             PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
@@ -187,7 +196,7 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
             "the container was killed at its memory limit, {}{what}; raise {field}.limits.memory",
             memory_limit(job, container).unwrap_or_else(|| "which the namespace sets".to_owned())
         );
-        return Failure { reason: "OutOfMemory".into(), message };
+        return Failure { reason: OUT_OF_MEMORY.into(), message };
     }
     let tail = if message.trim().is_empty() { "it left no message" } else { message.trim() };
     if container == TRAIN {

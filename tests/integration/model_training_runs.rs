@@ -54,11 +54,18 @@ fn the_phase_follows_the_four_containers() {
 /// The kubelet says so, whatever the container said of itself before.
 #[test]
 fn memory_that_runs_out_is_told_with_the_container_its_limit_and_the_field() {
-    for (container, part) in [
-        ("train", "300Mi; raise spec.training.resources.limits.memory"),
-        ("prove", "300Mi; the model does not load and run in so little; raise spec.run.prove.limits.memory"),
+    let of_a_child =
+        r#"{"failed":{"reason":"OutOfMemory","message":"the model was killed while it loaded"}}"#;
+    for (container, told, part) in [
+        ("train", "", "300Mi; raise spec.training.resources.limits.memory"),
+        (
+            "prove",
+            "",
+            "300Mi; the model does not load and run in so little; raise spec.run.prove.limits.memory",
+        ),
+        ("prove", of_a_child, "300Mi; the model does not load and run in so little; raise"),
     ] {
-        let mut killed = ended(container, 137, "");
+        let mut killed = ended(container, if told.is_empty() { 137 } else { 64 }, told);
         killed["state"]["terminated"]["reason"] = "OOMKilled".into();
         let spec = json!({"resources": {"limits": {"memory": "300Mi"}}});
         let failure = failed(spec, killed, "BackoffLimitExceeded");
