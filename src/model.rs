@@ -226,6 +226,16 @@ async fn act(
             let suspended = valid.training().is_some_and(|training| training.suspend);
             Outcome::Running { problem: suspended.then(problem::suspended_by_spec), started }
         }
+        Step::Recall { job } => {
+            let recall = build::build_recall(valid, &context.settings, observed.workload_account, job);
+            tracing::info!(
+                namespace = valid.namespace,
+                job = job.name_any(),
+                "its pod is gone: what it made is read from the store"
+            );
+            create(context, recall).await?;
+            Outcome::Running { problem: Some(plan::recalling()), started: None }
+        }
         Step::Restart { job, why } => {
             apply::delete(context, job.as_ref()).await?;
             tracing::info!(namespace = valid.namespace, job = job.name_any(), why, "the run starts anew");

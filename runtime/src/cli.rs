@@ -23,7 +23,9 @@ pub struct Cli {
 enum Command {
     /// Fetch a model's files and prove their digest; config in MODELWRIGHT_FETCH
     Fetch(JobArguments),
-    /// Prove a model by inference and store it as an artifact; config in MODELWRIGHT_PUBLISH
+    /// Prove a model by inference, and leave what `publish` stores; config in MODELWRIGHT_PROVE
+    Prove(JobArguments),
+    /// Store a proven model as an artifact; config in MODELWRIGHT_PUBLISH
     Publish(JobArguments),
     /// Print what a model is: inputs, outputs, operator sets, size, digests
     Inspect {
@@ -35,13 +37,13 @@ enum Command {
     },
     /// Serve a model over the Open Inference Protocol; config in MODELWRIGHT_SERVING, or flags
     Serve(Box<ServeArguments>),
-    /// Load and run a model under limits, for `publish`
+    /// Load and run a model, for `prove`
     #[command(hide = true)]
-    Prove(ProveArguments),
-    /// Try integers on a model under limits, for `publish`
+    Try(ProveArguments),
+    /// Try integers on a model under limits, for `prove`
     #[command(hide = true)]
     Probe(ProbeArguments),
-    /// Measure what a model takes, for `publish`
+    /// Measure what a model takes, for `prove`
     #[command(hide = true)]
     Measure(MeasureArguments),
 }
@@ -50,10 +52,11 @@ enum Command {
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Fetch(arguments) => with_runtime(job::fetch(&arguments)),
+        Command::Prove(arguments) => with_runtime(job::prove(&arguments)),
         Command::Publish(arguments) => with_runtime(job::publish(&arguments)),
         Command::Inspect { path, json } => run_inspect(&path, json),
         Command::Serve(arguments) => exit_code(serve::run(*arguments)),
-        Command::Prove(arguments) => exit_code(job::prove(&arguments)),
+        Command::Try(arguments) => exit_code(job::try_model(&arguments)),
         Command::Probe(arguments) => exit_code(job::probe(&arguments)),
         Command::Measure(arguments) => exit_code(job::measure(&arguments)),
     }

@@ -37,7 +37,8 @@ pub enum DigestError {
 }
 
 /// What one file is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FileDigest {
     /// SHA-256, 64 hex digits.
     pub sha256: String,

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod generate;
+mod quantiles;
 mod random;
 mod record;
 mod rows;
@@ -17,6 +18,7 @@ pub(crate) use self::record::tolerance_of_datatype;
 pub use self::{
     bounds::check as check_bounds,
     generate::{RecordError, record_synthetic},
+    quantiles::{blocks, draw as draw_quantiles, read_rows},
     rows::{record_rows, spread},
 };
 use crate::{

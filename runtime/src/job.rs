@@ -4,17 +4,22 @@
 
 use std::path::{Path, PathBuf};
 
-use modelwright_contract::names::{EXIT_TRANSIENT, FETCH_ENV, METRICS_PORT, PUBLISH_ENV, TERMINATION_LOG};
+use modelwright_contract::{
+    fetch::FetchKind,
+    names::{EXIT_TRANSIENT, FETCH_ENV, METRICS_PORT, PROVE_ENV, PUBLISH_ENV, RUN_ENV, TERMINATION_LOG},
+    publish::PublishConfig,
+};
 
 use crate::{
     fetch::{self, FetchOptions},
     publish::{
-        self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments,
+        self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, recall,
+        size::MeasureArguments,
     },
     report, retry,
 };
 
-/// What `fetch` and `publish` take from the command line; all else is in their config.
+/// What `fetch`, `prove` and `publish` take from the command line; all else is in their config.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct JobArguments {
     /// File to write the report to; the kubelet's own if it is there, else standard output.
@@ -47,14 +52,19 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
         Err(error) => return report::finish(Err::<(), _>(error), log),
     };
     let options = FetchOptions { allow_loopback: arguments.allow_loopback, ..FetchOptions::default() };
-    report::finish(fetch::run(&config, &options).await, log)
+    let outcome = fetch::run(&config, &options).await;
+    if let Ok(fetched) = &outcome
+        && config.kind != FetchKind::Artifact
+    {
+        recall::leave_fetched(Path::new(&config.destination), fetched);
+    }
+    report::finish(outcome, log)
 }
 
-/// Runs `publish`.
-pub async fn publish(arguments: &JobArguments) -> i32 {
-    arguments.tell_retries();
+/// Runs `prove`.
+pub async fn prove(arguments: &JobArguments) -> i32 {
     let log = arguments.termination_log.as_deref();
-    let config = match report::config(PUBLISH_ENV) {
+    let config = match report::config(PROVE_ENV) {
         Ok(config) => config,
         Err(error) => return report::finish(Err::<(), _>(error), log),
     };
@@ -62,12 +72,32 @@ pub async fn publish(arguments: &JobArguments) -> i32 {
         Ok(program) => program,
         Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
     };
-    let options = PublishOptions { allow_loopback: arguments.allow_loopback, ..PublishOptions::new(program) };
+    report::finish(publish::prove(&config, &program).await, log)
+}
+
+/// Runs `publish`.
+pub async fn publish(arguments: &JobArguments) -> i32 {
+    arguments.tell_retries();
+    let log = arguments.termination_log.as_deref();
+    let config: PublishConfig = match report::config(PUBLISH_ENV) {
+        Ok(config) => config,
+        Err(error) => return report::finish(Err::<(), _>(error), log),
+    };
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
+    };
+    let run = std::env::var(RUN_ENV).ok().filter(|run| !run.is_empty());
+    let options =
+        PublishOptions { allow_loopback: arguments.allow_loopback, run, ..PublishOptions::new(program) };
+    if config.recall.is_some() {
+        return report::finish(recall::recall(&config, &options).await, log);
+    }
     report::finish(publish::run(&config, &options).await, log)
 }
 
-/// Runs `prove`, the child of `publish`.
-pub fn prove(arguments: &ProveArguments) -> i32 {
+/// Runs `try`, the child of `prove`.
+pub fn try_model(arguments: &ProveArguments) -> i32 {
     child(publish::prover::run(arguments))
 }
 

@@ -1,9 +1,12 @@
-//! `publish`: proves a model by real inference and stores it as an artifact. In goes a [`PublishConfig`]; out comes a
-//! [`PublishReport`], and the artifact is in the store.
+//! `prove` and `publish`: proving a model by real inference, and storing it as an artifact. Each is a container of its own:
+//! what is proven is anybody's graph, so that container has no credentials; the one that has them runs no model.
 //!
-//! `crate::onnx` judges the file before native code touches it, [`prove`] has it loaded and run by a child process,
-//! as [`integers`] has values tried that may end it and [`size`] measures it, [`training`] holds a trained model against what was asked of it, [`pack`] makes a
-//! manifest that is the same for the same bytes, and [`push`] writes it and reads it back.
+//! [`prove()`]: `crate::onnx` judges the file before native code touches it, [`prove`](mod@prove) has it loaded and run by a
+//! child process, as [`integers`] has values tried that may end it and [`size`] measures it, [`training`] holds a trained
+//! model against what was asked of it, and [`passed`] leaves the artifact's files in a folder, with their digests.
+//!
+//! [`run`]: [`passed`] reads that folder and believes nothing of it but the digests, [`pack`] makes a manifest that is the
+//! same for the same bytes, and [`push`] writes it and reads it back.
 
 mod child;
 mod error;
@@ -11,9 +14,11 @@ mod fit;
 pub mod integers;
 mod metadata;
 pub(crate) mod pack;
+mod passed;
 pub mod prove;
 pub mod prover;
 mod push;
+pub mod recall;
 pub mod size;
 mod training;
 
@@ -26,14 +31,18 @@ use std::{
 use modelwright_contract::{
     artifact::{METADATA_DIRECTORY, MODEL_FILE},
     names,
+    prove::{DEFAULT_DEADLINE_SECONDS, ProveConfig},
     publish::PublishConfig,
-    report::PublishReport,
+    report::{ProveReport, PublishReport, RunReport},
+    training::TRAIN_REPORT_FILE,
 };
+
+use tempfile::TempDir;
 
 pub use error::{PublishError, Refusal};
 pub use push::FolderError;
 
-use self::{metadata::Quality, prove::Question, push::Destination, training::Training};
+use self::{metadata::Quality, passed::Passed, prove::Question, push::Destination, training::Training};
 use crate::{network::Timeouts, onnx, rows, store::DEFAULT_CHUNK};
 
 /// What the operator does not set.
@@ -43,13 +52,15 @@ pub struct PublishOptions {
     pub allow_loopback: bool,
     /// Where the claim of a `pvc` store is mounted.
     pub claim_directory: PathBuf,
+    /// What the run is known by, under which its report is left in the store.
+    pub run: Option<String>,
     /// How long to wait for an answer of the store.
     pub timeouts: Timeouts,
     /// Larger files are sent to a registry in parts of this size.
     pub chunk: u64,
-    /// The program that has the subcommand `prove`.
+    /// Without a proof: the program that has the commands of the children.
     pub program: PathBuf,
-    /// For how long the model may load and run.
+    /// Without a proof: for how long the model may load and run.
     pub prove_limit: Duration,
 }
 
@@ -59,24 +70,39 @@ impl PublishOptions {
         Self {
             allow_loopback: false,
             claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
+            run: None,
             timeouts: Timeouts::default(),
             chunk: DEFAULT_CHUNK,
             program,
-            prove_limit: Duration::from_mins(10),
+            prove_limit: Duration::from_secs(DEFAULT_DEADLINE_SECONDS.into()),
         }
     }
 }
 
-/// Publishes what the config says.
-pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
-    let options = &PublishOptions { timeouts: options.timeouts.with(config.waits), ..options.clone() };
-    let destination = Destination::parse(config)?;
+/// Proves what the config says, and leaves it for [`run`]. `program` is the one that has the commands of the children.
+pub async fn prove(config: &ProveConfig, program: &Path) -> Result<ProveReport, PublishError> {
+    let Judged { work, passed } = judge(config, program).await?;
+    passed.leave(&work.path().join(LEFT), Path::new(&config.proof))?;
+    Ok(ProveReport { golden_count: passed.golden_count, model_digest: passed.model_digest })
+}
+
+/// A model that has passed, and the folder with [`LEFT`], which goes with it.
+struct Judged {
+    work: TempDir,
+    passed: Passed,
+}
+
+/// Of a work folder: what is left for `publish`.
+const LEFT: &str = "left";
+
+async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishError> {
     let directory = Path::new(&config.directory);
     let training =
         config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
+    let is_trained = training.is_some();
     let preflight = onnx::preflight(directory)?;
     let work = pack::work_beside(directory)?;
-    let folder = work.path().join("files");
+    let folder = work.path().join(LEFT).join(passed::FILES);
     pack::link(directory, &folder, preflight.files.iter().cloned())?;
     let model_files = pack::hash(&folder, preflight.files)?;
     let model_digest = pack::model_digest(&model_files);
@@ -84,44 +110,102 @@ pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<Pub
     fs::create_dir_all(&metadata_folder).map_err(PublishError::io(&metadata_folder))?;
     // What a training run says about its own model in an artifact's words is nobody's word.
     let mut quality = match training {
-        None => metadata::bring(directory, &folder, &model_digest)?,
+        None => metadata::bring(directory, &folder, &model_digest, config.keep_evaluation)?,
         Some(_) => Quality::default(),
     };
     let question = Question {
-        program: options.program.clone(),
+        program: program.to_owned(),
         directory: folder.clone(),
         work: work.path().to_owned(),
         samples: config.golden_samples,
         seed: config.golden_seed,
         test: training.as_ref().map(Training::test),
-        limit: options.prove_limit,
+        rows: is_trained.then(|| training::rows(directory, config.keep_evaluation)),
+        limit: Duration::from_secs(config.deadline_seconds.into()),
     };
     let proof = prove::prove(&question).await?;
     integers::probe(&question, &proof, &config.tolerate_crash_inputs).await?;
     let size = size::measure(&question, &proof).await?;
     if let (Some(training), Some(evaluation)) = (training, &proof.evaluation) {
         quality = training.judge(evaluation)?;
-        training.keep(&folder)?;
+        training.keep(&folder, config.keep_evaluation)?;
     }
     let description = metadata::describe(&model_digest, preflight.opset, &proof, quality);
     metadata::write(&folder, &description, &proof.golden)?;
     let mut files = pack::hash(&folder, metadata::files(&folder))?;
     files.extend(model_files);
-    let packed = pack::pack(files);
-    let stored = push::push(config, &destination, options, work.path(), &packed).await?;
-    Ok(fit::fit(PublishReport {
+    let passed = Passed {
+        files,
         model_digest,
-        artifact_uri: stored.uri,
-        artifact_sha256: stored.sha256,
-        size_bytes: packed.size(),
         opset: description.opset,
         signature: description.signature,
-        signature_truncated: false,
         golden_count: u32::try_from(proof.golden.samples.len()).unwrap_or(u32::MAX),
         golden_tolerance: proof.golden.tolerance,
         golden_source: proof.golden.source,
-        row_independence: Some(rows::of_file(&folder.join(MODEL_FILE))),
+        row_independence: rows::of_file(&folder.join(MODEL_FILE)),
         metrics: description.metrics,
         size,
-    }))
+        fetch: recall::left(directory.parent().map(|parent| parent.join(names::FETCH_REPORT_FILE))),
+        train: recall::left(is_trained.then(|| directory.join(TRAIN_REPORT_FILE))),
+    };
+    Ok(Judged { work, passed })
+}
+
+/// Publishes what was proven. Only where the config names no proof, the model is proven here and now.
+pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<PublishReport, PublishError> {
+    let options = &PublishOptions { timeouts: options.timeouts.with(config.waits), ..options.clone() };
+    let destination = Destination::parse(config)?;
+    if let Some(proof) = &config.proof {
+        return store(config, &destination, options, Path::new(proof)).await;
+    }
+    let Judged { work, passed } = judge(&to_prove(config, options), &options.program).await?;
+    let proof = work.path().join("proof");
+    passed.leave(&work.path().join(LEFT), &proof)?;
+    store(config, &destination, options, &proof).await
+}
+
+/// What `prove` is told of a config that names no proof.
+fn to_prove(config: &PublishConfig, options: &PublishOptions) -> ProveConfig {
+    ProveConfig {
+        directory: config.directory.clone(),
+        // it is left in a work folder
+        proof: String::new(),
+        golden_samples: config.golden_samples,
+        golden_seed: config.golden_seed,
+        deadline_seconds: u32::try_from(options.prove_limit.as_secs()).unwrap_or(u32::MAX),
+        judgement: config.judgement.clone(),
+        keep_evaluation: config.keep_evaluation,
+        tolerate_crash_inputs: config.tolerate_crash_inputs.clone(),
+    }
+}
+
+async fn store(
+    config: &PublishConfig,
+    destination: &Destination,
+    options: &PublishOptions,
+    proof: &Path,
+) -> Result<PublishReport, PublishError> {
+    let passed = Passed::find(proof)?;
+    let packed = pack::pack(passed.files);
+    let stored = push::push(config, destination, options, proof, &packed).await?;
+    let report = fit::fit(PublishReport {
+        model_digest: passed.model_digest,
+        artifact_uri: stored.uri,
+        artifact_sha256: stored.sha256,
+        size_bytes: packed.size(),
+        opset: passed.opset,
+        signature: passed.signature,
+        signature_truncated: false,
+        golden_count: passed.golden_count,
+        golden_tolerance: passed.golden_tolerance,
+        golden_source: passed.golden_source,
+        row_independence: Some(passed.row_independence),
+        metrics: passed.metrics,
+        size: passed.size,
+    });
+    if let (Some(run), Some(fetch)) = (&options.run, passed.fetch) {
+        let whole = RunReport { run: run.clone(), fetch, train: passed.train, publish: report.clone() };
+        recall::leave(config, destination, options, &whole).await;
+    }
+    Ok(report)
 }

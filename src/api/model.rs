@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{condition::Condition, scheduling::Scheduling, training::Training};
+use super::{condition::Condition, run::RunSizes, scheduling::Scheduling, training::Training};
 
 /// A Model is imported or trained into immutable ModelVersions. A spec that returns to earlier content resolves to the
 /// version that it had then.
@@ -47,6 +47,14 @@ pub struct ModelSpec {
     /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
+    /// How large the containers of a run and their volume are. It does not decide a version. Default: as each field says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunSizes>,
+    /// Whether the rows and labels of the test part leave the cluster with the model: into the store, with every version, where
+    /// whoever may read it reads them. With false, golden samples are made of the training part's quantiles, and no row of it
+    /// goes along. It is part of what decides a version. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_evaluation: Option<bool>,
     /// How many versions to keep. It does not decide a version. Default: as its field says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<VersionHistory>,
@@ -138,7 +146,7 @@ pub struct RunStatus {
     pub job: String,
     /// Number of pods that were tried, the present one included.
     pub attempt: u32,
-    /// Pending, Suspended, Fetching, Training, Publishing, Succeeded or Failed.
+    /// Pending, Suspended, Fetching, Training, Proving, Publishing, Succeeded or Failed.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// How far the training is, as its container says; moves at most every 10 seconds.
@@ -180,7 +188,7 @@ pub struct RunFailure {
     /// What was wrong, what was expected, what to do next.
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// The container that failed: fetch, train or publish.
+    /// The container that failed: fetch, train, prove or publish.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// When, RFC 3339.

@@ -199,7 +199,8 @@ pub struct GoldenSamples {
     /// the largest that was recorded in its column. The atol of each column is recorded with the samples.
     #[schemars(length(max = 32))]
     pub tolerance: String,
-    /// Test: rows of the test part. Synthetic: made from a seed and the signature.
+    /// Test: rows of the test part. Quantiles: made of the training part's quantiles. Shareable: rows that the training
+    /// declared so. Synthetic: made from a seed and the signature.
     #[schemars(length(max = 16))]
     pub source: String,
 }

@@ -18,6 +18,8 @@ pub const SPEC_HASHES_ANNOTATION: &str = "modelwright.dev/spec-hashes";
 pub const SPEC_HASH_ANNOTATION: &str = "modelwright.dev/spec-hash";
 /// Annotation of a Job: the Model's generation that started it.
 pub const GENERATION_ANNOTATION: &str = "modelwright.dev/generation";
+/// Annotation of a Job that reads a run's report from the store: the UID of the run's Job.
+pub const RECALLS_ANNOTATION: &str = "modelwright.dev/recalls";
 /// Annotation of a Job: hash of the scheduling that its pods were rendered with.
 pub const SCHEDULING_HASH_ANNOTATION: &str = "modelwright.dev/scheduling-hash";
 /// Annotation of a Job: the operator suspended it, and so the operator resumes it.
@@ -83,6 +85,11 @@ pub fn run_job(model: &str, spec_hash: &str) -> String {
     format!("{model}-{}", crate::hash::short(spec_hash, 10))
 }
 
+/// Name of the Job that reads from the store what the run of a spec reported.
+pub fn recall_job(model: &str, spec_hash: &str) -> String {
+    format!("{}-read", run_job(model, spec_hash))
+}
+
 /// The first 10 hex digits of a revision's hash: how labels, names and the status call it.
 pub fn short_revision(hash: &str) -> &str {
     crate::hash::short(hash, 10)
@@ -109,6 +116,7 @@ mod tests {
             model_version(&longest, u64::from(u32::MAX)),
             revision(&longest, &"f".repeat(64)),
             run_job(&longest, &"f".repeat(64)),
+            recall_job(&longest, &"f".repeat(64)),
             traffic(&longest),
         ] {
             // a ReplicaSet's pods get `-<5>` behind the name

@@ -7,5 +7,5 @@ mod pod;
 mod version;
 mod volumes;
 
-pub use job::build_job;
+pub use job::{build_job, build_recall};
 pub use version::build_version;

@@ -26,10 +26,12 @@ use crate::{
 pub const FETCH: &str = "fetch";
 /// Container that trains.
 pub const TRAIN: &str = "train";
+/// Container that proves the model.
+pub const PROVE: &str = "prove";
 /// Container that publishes.
 pub const PUBLISH: &str = "publish";
 /// All of them, in their order.
-pub const CONTAINERS: [&str; 3] = [FETCH, TRAIN, PUBLISH];
+pub const CONTAINERS: [&str; 4] = [FETCH, TRAIN, PROVE, PUBLISH];
 /// Phase of a run that trains.
 pub const TRAINING_PHASE: &str = "Training";
 /// Longest message that the status takes, in bytes.
@@ -66,7 +68,7 @@ pub enum RunState {
     Succeeded(Box<Reports>),
     /// Its Job is done, and its pod has not been seen done yet: each kind of object is told of by itself.
     Settling,
-    /// It succeeded, and nobody can tell what it made: its pod is gone.
+    /// It succeeded, and its pod is gone: what it made is in the store.
     Lost,
     /// It failed for good.
     Failed(RunFailure),
@@ -112,7 +114,9 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
     }
     if let Some((_, _, time)) = finished(job, "Complete") {
         let Some(pod) = pods.iter().rev().find(|pod| phase_of(pod) == Some("Succeeded")) else {
-            let state = if pods.is_empty() { RunState::Lost } else { RunState::Settling };
+            // a pod that ended otherwise was an earlier attempt's: it does not become the one that succeeded
+            let is_late = pods.iter().any(|pod| is_to_end(pod));
+            let state = if is_late { RunState::Settling } else { RunState::Lost };
             return (state, "Publishing");
         };
         return match read_reports(job, pod, time.as_ref()) {
@@ -150,7 +154,7 @@ fn is_to_end(pod: &Pod) -> bool {
 
 /// Phase of a run by the last container of its pod that has started.
 fn last_phase(pod: &Pod) -> Option<&'static str> {
-    let phases = [(PUBLISH, "Publishing"), (TRAIN, TRAINING_PHASE), (FETCH, "Fetching")];
+    let phases = [(PUBLISH, "Publishing"), (PROVE, "Proving"), (TRAIN, TRAINING_PHASE), (FETCH, "Fetching")];
     phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)
 }
 

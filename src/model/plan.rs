@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt as _};
+use modelwright_contract::report::NO_REPORT;
 
 use super::{
     fetch::Observed,
@@ -17,8 +18,8 @@ use crate::api::{
     model::RunFailure,
     name::{
         GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL,
-        SCHEDULING_HASH_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_ANNOTATION,
-        SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION, model_version, run_job,
+        RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_ANNOTATION,
+        SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION, model_version, recall_job, run_job,
     },
 };
 use crate::{objects::APPLIED_HASH_ANNOTATION, unreadable};
@@ -64,6 +65,11 @@ pub enum Step {
     },
     /// Start a run.
     Start,
+    /// The run succeeded, and its pod is gone: read from the store what it reported.
+    Recall {
+        /// The run's Job.
+        job: Arc<Job>,
+    },
     /// Delete the run of this spec, because it cannot end well; the next step starts anew.
     Restart {
         /// The run's Job.
@@ -152,9 +158,7 @@ fn plan_step(
     }
     let Some((job, run)) = current else { return Step::Start };
     match &run.state {
-        RunState::Lost => {
-            Step::Restart { job: Arc::clone(job), why: "its pod is gone, and with it what it made" }
-        }
+        RunState::Lost => plan_recall(model, valid, observed, versions, job),
         RunState::Settling => Step::Follow { problem: None },
         RunState::Active { started: false, .. }
             if annotation(job.as_ref(), SCHEDULING_HASH_ANNOTATION) != Some(&valid.scheduling_hash) =>
@@ -173,24 +177,85 @@ fn plan_step(
                 Step::Restart { job: Arc::clone(job), why: "it failed, and the spec changed since" }
             }
         }
-        RunState::Succeeded(reports) => {
-            let stamp = valid.generation.max(highest_stamp(versions).saturating_add(1));
-            let same =
-                |version: &&Arc<ModelVersion>| version.spec.model_digest == reports.publish.model_digest;
-            match versions.iter().filter(same).max_by_key(|version| rank(version)) {
-                Some(version) => Step::Link {
-                    version: Arc::clone(version),
-                    hashes: with_hash(version, &valid.spec_hash),
-                    stamp,
-                },
-                None => Step::Record {
-                    number: next_number(model, versions, observed),
-                    reports: reports.clone(),
-                    job: Arc::clone(job),
-                    stamp,
-                },
+        RunState::Succeeded(reports) => plan_record(model, valid, observed, versions, (job, reports)),
+    }
+}
+
+/// What to do with a run that succeeded and whose pod is gone: what it made is known to the store, and nothing is trained
+/// again for want of an answer.
+fn plan_recall(
+    model: &Model,
+    valid: &ValidModel,
+    observed: &Observed,
+    versions: &[Arc<ModelVersion>],
+    lost: &Arc<Job>,
+) -> Step {
+    let Some(recall) = recall_of(valid, observed, lost) else {
+        return Step::Recall { job: Arc::clone(lost) };
+    };
+    match read_run(&recall, observed).state {
+        RunState::Active { problem, .. } => Step::Follow { problem: Some(problem.unwrap_or_else(recalling)) },
+        RunState::Settling => Step::Follow { problem: Some(recalling()) },
+        RunState::Lost => Step::Restart { job: recall, why: "its pod is gone, and with it what it read" },
+        RunState::Failed(failure) if failure.reason == NO_REPORT => Step::Restart {
+            job: Arc::clone(lost),
+            why: "its pod is gone, and the store has no report of what it made",
+        },
+        RunState::Failed(failure) => {
+            let tried = annotation(recall.as_ref(), GENERATION_ANNOTATION).and_then(|text| text.parse().ok());
+            if tried == Some(valid.generation) {
+                Step::GiveUp(failure)
+            } else {
+                Step::Restart { job: recall, why: "it failed, and the spec changed since" }
             }
         }
+        RunState::Succeeded(reports) => {
+            plan_record(model, valid, observed, versions, (lost, &reports.of_lost(lost)))
+        }
+    }
+}
+
+/// What the status says meanwhile.
+pub(super) fn recalling() -> Problem {
+    Problem {
+        reason: "Recalling".into(),
+        message: "the run succeeded, and its pod is gone: what it reported is read from the artifact store"
+            .into(),
+    }
+}
+
+/// The Job that reads what `lost` reported.
+fn recall_of(valid: &ValidModel, observed: &Observed, lost: &Job) -> Option<Arc<Job>> {
+    let name = recall_job(&valid.name, &valid.spec_hash);
+    let is_of = |job: &&Arc<Job>| {
+        job.name_any() == name
+            && controlled_by(job, &valid.uid)
+            && job.metadata.deletion_timestamp.is_none()
+            && annotation(job.as_ref(), RECALLS_ANNOTATION) == lost.metadata.uid.as_ref()
+    };
+    observed.jobs.iter().find(is_of).cloned()
+}
+
+/// What to do with what a run made.
+fn plan_record(
+    model: &Model,
+    valid: &ValidModel,
+    observed: &Observed,
+    versions: &[Arc<ModelVersion>],
+    (job, reports): (&Arc<Job>, &Reports),
+) -> Step {
+    let stamp = valid.generation.max(highest_stamp(versions).saturating_add(1));
+    let same = |version: &&Arc<ModelVersion>| version.spec.model_digest == reports.publish.model_digest;
+    match versions.iter().filter(same).max_by_key(|version| rank(version)) {
+        Some(version) => {
+            Step::Link { version: Arc::clone(version), hashes: with_hash(version, &valid.spec_hash), stamp }
+        }
+        None => Step::Record {
+            number: next_number(model, versions, observed),
+            reports: Box::new(reports.clone()),
+            job: Arc::clone(job),
+            stamp,
+        },
     }
 }
 
@@ -267,7 +332,11 @@ fn superseded_jobs(valid: &ValidModel, observed: &Observed, current: Option<&Arc
     let others = observed.jobs.iter().filter(|job| {
         controlled_by(job, &valid.uid)
             && job.metadata.deletion_timestamp.is_none()
-            && current.is_none_or(|current| current.uid() != job.uid())
+            && current.is_none_or(|current| {
+                // what reads for it lives as long as it does
+                current.uid() != job.uid()
+                    && annotation(job.as_ref(), RECALLS_ANNOTATION) != current.metadata.uid.as_ref()
+            })
     });
     let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(|job| has_ended(job));
     ended.sort_by_key(|job| std::cmp::Reverse((job.creation_timestamp().map(|time| time.0), job.name_any())));

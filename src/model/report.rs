@@ -12,22 +12,28 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 use modelwright_contract::{
-    report::{Failure, FetchReport, PublishReport, Report},
+    report::{Failure, FetchReport, PublishReport, Report, RunReport},
     training::TrainReport,
 };
 
 use super::{
     fetch::Observed,
-    job::{self, CONTAINERS, FETCH, MAX_MESSAGE, PUBLISH, TRAIN, container_statuses, has_started, phase_of},
+    job::{
+        self, CONTAINERS, FETCH, MAX_MESSAGE, PROVE, PUBLISH, TRAIN, container_statuses, has_started,
+        phase_of,
+    },
     problem,
 };
 use crate::{
-    api::{condition::timestamp, model::RunFailure},
+    api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
     events::truncated,
 };
 
 /// A Job's own reason for a run that took too long.
 pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+
+/// Reason of a container that was killed at its memory limit.
+const OUT_OF_MEMORY: &str = "OutOfMemory";
 
 /// What the containers of a successful run reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +53,16 @@ pub struct Reports {
 /// The reports of a pod that succeeded.
 pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Reports, RunFailure> {
     let started_at = job.status.as_ref().and_then(|status| status.start_time.as_ref());
+    if job.annotations().contains_key(RECALLS_ANNOTATION) {
+        let (run, _) = report_of::<RunReport>(pod, PUBLISH)?;
+        return Ok(Reports {
+            fetch: run.fetch,
+            train: run.train,
+            publish: run.publish,
+            started_at: String::new(),
+            finished_at: String::new(),
+        });
+    }
     let (fetch, _) = report_of::<FetchReport>(pod, FETCH)?;
     let (publish, ended) = report_of::<PublishReport>(pod, PUBLISH)?;
     Ok(Reports {
@@ -56,6 +72,20 @@ pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Re
         started_at: started_at.map(time_of).unwrap_or_default(),
         finished_at: ended.as_ref().or(completed).map(time_of).unwrap_or_default(),
     })
+}
+
+impl Reports {
+    /// Those of a run that were recalled, with the times that its Job has.
+    #[must_use]
+    pub fn of_lost(&self, lost: &Job) -> Self {
+        let status = lost.status.as_ref();
+        let time = |time: Option<&Time>| time.map(time_of).unwrap_or_default();
+        Self {
+            started_at: time(status.and_then(|status| status.start_time.as_ref())),
+            finished_at: time(status.and_then(|status| status.completion_time.as_ref())),
+            ..self.clone()
+        }
+    }
 }
 
 fn report_of<T>(pod: &Pod, container: &str) -> Result<(T, Option<Time>), RunFailure>
@@ -106,7 +136,7 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
     if phase_of(pod) != Some("Failed") {
         return None;
     }
-    if let Some(failure) = evicted(pod) {
+    if let Some(failure) = evicted(job, pod) {
         return Some(failure);
     }
     let (container, state) = CONTAINERS.into_iter().find_map(|container| {
@@ -115,7 +145,8 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
     })?;
     let message = state.message.as_deref().unwrap_or_default();
     let failure = match Report::<serde_json::Value>::parse(message) {
-        Ok(Report::Failed(failure)) => failure,
+        // where the kernel ended one process of the container, the others told it without its limit
+        Ok(Report::Failed(failure)) if !(failure.reason == OUT_OF_MEMORY && was_killed(state)) => failure,
         _ => unreported(job, container, state, message),
     };
     Some(RunFailure {
@@ -127,7 +158,7 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
 }
 
 /// Why the kubelet stopped a pod: a full volume, or a node short of something.
-fn evicted(pod: &Pod) -> Option<RunFailure> {
+fn evicted(job: &Job, pod: &Pod) -> Option<RunFailure> {
     let status = pod.status.as_ref().filter(|status| status.reason.as_deref() == Some("Evicted"))?;
     let last = CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)).unwrap_or(FETCH);
     let ended = terminated(pod, last).and_then(|state| state.finished_at.as_ref());
@@ -137,7 +168,8 @@ fn evicted(pod: &Pod) -> Option<RunFailure> {
         reason: "Evicted".into(),
         message: truncated(
             &format!(
-                "{message}; a run has 21Gi for its files and 1Gi in /tmp, and the node's own memory and disk: make the data smaller, or free the node"
+                "{message}; a run has spec.run.volumeSize for its files{} and 1Gi in /tmp, and the node's own memory and disk: raise it, make the data smaller, or free the node",
+                volume_size(job).map(|size| format!(", which is {size},")).unwrap_or_default()
             ),
             MAX_MESSAGE,
         ),
@@ -146,18 +178,25 @@ fn evicted(pod: &Pod) -> Option<RunFailure> {
     })
 }
 
+/// Whether the kernel ended the container, or a process of it, at its memory limit, as the kubelet says.
+fn was_killed(state: &ContainerStateTerminated) -> bool {
+    state.reason.as_deref() == Some("OOMKilled")
+}
+
 /// The failure of a container that could not report.
 fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
-    if state.reason.as_deref() == Some("OOMKilled") {
-        let message = if container == TRAIN {
-            format!(
-                "the container was killed at its memory limit, {}; raise spec.training.resources.limits.memory",
-                memory_limit(job).unwrap_or_else(|| "which the namespace sets".to_owned())
-            )
-        } else {
-            "the container was killed at its memory limit; the model is too large for it".into()
+    if was_killed(state) {
+        let (field, what) = match container {
+            TRAIN => ("spec.training.resources", ""),
+            PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
+            FETCH => ("spec.run.fetch", ""),
+            _ => ("spec.run.publish", ""),
         };
-        return Failure { reason: "OutOfMemory".into(), message };
+        let message = format!(
+            "the container was killed at its memory limit, {}{what}; raise {field}.limits.memory",
+            memory_limit(job, container).unwrap_or_else(|| "which the namespace sets".to_owned())
+        );
+        return Failure { reason: OUT_OF_MEMORY.into(), message };
     }
     let tail = if message.trim().is_empty() { "it left no message" } else { message.trim() };
     if container == TRAIN {
@@ -177,8 +216,16 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
     }
 }
 
-fn memory_limit(job: &Job) -> Option<String> {
-    Some(train_container(job)?.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
+fn memory_limit(job: &Job, container: &str) -> Option<String> {
+    let container = job::containers(job).find(|one| one.name == container)?;
+    Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
+}
+
+/// Room that the run's files have.
+fn volume_size(job: &Job) -> Option<String> {
+    let volumes = job.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
+    let work = volumes.iter().find(|volume| volume.name == "work")?;
+    Some(work.empty_dir.as_ref()?.size_limit.as_ref()?.0.clone())
 }
 
 /// The container that trains, if the Job is a training.

@@ -1,5 +1,5 @@
-//! What decides a version: what the user wrote in `source`, `training` (without `run` and `resources`) and `rerun`, and
-//! nothing that the operator adds. In goes a Model, out comes a hash. Pure.
+//! What decides a version: what the user wrote in `source`, `training` (without `run` and `resources`), `rerun` and
+//! `keepEvaluation`, and nothing that the operator adds. In goes a Model, out comes a hash. Pure.
 //!
 //! Only what is written counts: a default that is written out is another spec than one that is left out, so that a later
 //! operator's default makes no new version. Decimal strings count by value (`"0.10"` is `"0.1"`), as do the numbers of
@@ -28,6 +28,9 @@ pub fn spec_hash(model: &Model) -> String {
     decided.insert("source".into(), to_value(&model.spec.source));
     decided.insert("training".into(), model.spec.training.as_ref().map_or(Value::Null, training_identity));
     decided.insert("rerun".into(), to_value(&model.spec.rerun));
+    if let Some(keep) = model.spec.keep_evaluation {
+        decided.insert("keepEvaluation".into(), keep.into());
+    }
     hash::canonical(&Value::Object(decided))
 }
 
@@ -179,6 +182,16 @@ mod tests {
         });
         assert_eq!(spec_hash(&plain), "v1-ae763009bed69eedad147c746dd6d614e8dfb21550e6199cc0ec0d90e2826a5b");
         assert_eq!(spec_hash(&full), "v1-a0d51fb44cdbd4bece5ce298fa74baf48c59e9ec038252b15979a19016b0af53");
+        // How large a run is decides no version; what goes along with the model does.
+        let mut sized = plain.clone();
+        sized.spec.run = Some(crate::api::run::RunSizes {
+            volume_size: Some(crate::api::Amount::Text("21Gi".into())),
+            ..Default::default()
+        });
+        assert_eq!(spec_hash(&sized), spec_hash(&plain));
+        let mut kept = plain.clone();
+        kept.spec.keep_evaluation = Some(true);
+        assert_ne!(spec_hash(&kept), spec_hash(&plain));
         // What is accepted is said to a run that judges it: one that was refused is tried again.
         let mut tolerant = plain.clone();
         let source = tolerant.spec.source.as_mut().unwrap();

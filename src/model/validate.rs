@@ -6,6 +6,7 @@
 
 mod candidates;
 mod data;
+mod run;
 mod source;
 mod training;
 
@@ -13,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
+pub use run::ValidSizes;
 pub use source::{Place, ValidSource};
 pub use training::{Queue, Trainer, ValidTraining};
 
@@ -21,6 +23,7 @@ use crate::{
         Model, Scheduling,
         model::VersionHistory,
         name::{self, MAX_NAME_LENGTH},
+        run::RunSizes,
     },
     hash,
     model::{spec_hash::spec_hash, unknown::unknown_fields},
@@ -44,6 +47,10 @@ pub struct ValidModel {
     pub owner: OwnerReference,
     /// What a run does.
     pub work: Work,
+    /// How large a run is.
+    pub sizes: ValidSizes,
+    /// Whether the test part goes along with the model.
+    pub keep_evaluation: bool,
     /// Where pods may run.
     pub scheduling: Scheduling,
     /// Versions to keep, at least 1.
@@ -101,6 +108,12 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
     }
     problems.extend(unknown_fields(model));
     let work = validate_work(model, &name, &mut problems);
+    let run = model.spec.run.clone().unwrap_or_default();
+    let trained = work.as_ref().and_then(|work| match work {
+        Work::Import(_) => None,
+        Work::Train(training) => Some(&training.limits),
+    });
+    let sizes = run::validate_sizes(&run, trained, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
     let keep = validate_keep(model.spec.history.as_ref(), &mut problems);
@@ -112,8 +125,10 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             generation: model.metadata.generation.unwrap_or(0),
             owner: model.controller_owner_ref(&()).unwrap_or_default(),
             spec_hash: spec_hash(model),
-            scheduling_hash: scheduling_hash(&scheduling, &work),
+            scheduling_hash: scheduling_hash(&scheduling, model.spec.run.as_ref(), &work),
             work,
+            sizes,
+            keep_evaluation: model.spec.keep_evaluation.unwrap_or(false),
             scheduling,
             keep,
         }),
@@ -164,13 +179,14 @@ fn validate_keep(history: Option<&VersionHistory>, problems: &mut Vec<String>) -
     keep as usize
 }
 
-/// A run that has not started is made anew when this changes. Of an import it is the scheduling alone.
-fn scheduling_hash(scheduling: &Scheduling, work: &Work) -> String {
+/// A run that has not started is made anew when this changes. Of an import without sizes it is the scheduling alone.
+fn scheduling_hash(scheduling: &Scheduling, sizes: Option<&RunSizes>, work: &Work) -> String {
     let scheduling =
         serde_json::to_value(scheduling).expect("strings, numbers and maps with string keys are JSON");
-    match work {
-        Work::Import(_) => hash::canonical(&scheduling),
-        Work::Train(training) => hash::canonical(&json!({
+    let mut decided = match work {
+        Work::Import(_) if sizes.is_none() => return hash::canonical(&scheduling),
+        Work::Import(_) => json!({"scheduling": scheduling}),
+        Work::Train(training) => json!({
             "scheduling": scheduling,
             "limits": training.limits,
             "requests": training.requests,
@@ -178,8 +194,12 @@ fn scheduling_hash(scheduling: &Scheduling, work: &Work) -> String {
             "activeDeadlineSeconds": training.deadline_seconds,
             "queueName": training.queue.as_ref().map(|queue| &queue.name),
             "priorityClass": training.queue.as_ref().and_then(|queue| queue.priority_class.as_ref()),
-        })),
+        }),
+    };
+    if let (Some(sizes), Some(decided)) = (sizes, decided.as_object_mut()) {
+        decided.insert("run".into(), json!(sizes));
     }
+    hash::canonical(&decided)
 }
 
 fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {

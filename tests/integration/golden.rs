@@ -7,13 +7,15 @@ use modelwright::{
     api::Model,
     context::Settings,
     model::{
-        build::{build_job, build_version},
+        build::{build_job, build_recall, build_version},
         validate::validate_model,
     },
+    quantity::Quantity,
 };
 use modelwright_contract::{
     fetch::{FetchConfig, FetchKind, Waits},
     names,
+    prove::ProveConfig,
     publish::PublishConfig,
     training::OUTPUT_DIRECTORY,
 };
@@ -69,6 +71,20 @@ fn every_kind_of_store_renders_the_committed_job() {
 }
 
 #[test]
+fn a_run_whose_pod_is_gone_renders_the_committed_job_that_recalls_it() {
+    let model = validate_model(&input("model-recall")).unwrap();
+    let mut lost = build_job(&model, &settings(), false);
+    lost.metadata.uid = Some("00000000-0000-0000-0000-00000000000a".into());
+    let recall = build_recall(&model, &settings(), false, &lost);
+    let pod = recall.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    let told = pod.containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+    let path = format!("{}/runtime/contract/golden/publish-recall.json", env!("CARGO_MANIFEST_DIR"));
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(read(&told), read(&fs::read_to_string(path).unwrap()));
+    compare("model-recall", &recall);
+}
+
+#[test]
 fn every_kind_of_training_renders_the_committed_job() {
     for case in ["model-training-full", "model-training-image", "model-training-regression"] {
         let model = validate_model(&input(case)).unwrap();
@@ -96,8 +112,11 @@ fn a_run_renders_the_committed_version() {
 fn the_containers_of_a_run_are_told_what_the_contract_has_committed() {
     let model = validate_model(&input("model-s3-credentials")).unwrap();
     let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
-    for (containers, file) in [(pod.init_containers.unwrap(), "fetch"), (pod.containers, "publish")] {
-        let told = containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+    let init = pod.init_containers.unwrap();
+    for (container, file) in
+        [(&init[0], "fetch"), (&init[1], "prove"), (&pod.containers[0], "publish-proven")]
+    {
+        let told = container.env.as_ref().unwrap()[0].value.clone().unwrap();
         let path = format!("{}/runtime/contract/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
         let committed = fs::read_to_string(path).unwrap();
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
@@ -132,10 +151,12 @@ fn the_containers_of_a_training_are_told_what_the_contract_has_committed() {
     };
     let init = pod.init_containers.unwrap();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&told(&init[0])).unwrap(), committed("fetch-data"),);
-    let mut publish = committed("publish-training");
-    // the contract's example is of a store without credentials
-    publish["store"]["credentialsDirectory"] = names::STORE_CREDENTIALS_DIRECTORY.into();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&told(&pod.containers[0])).unwrap(), publish);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&told(&init[2])).unwrap(),
+        committed("prove-training")
+    );
+    let publish: serde_json::Value = serde_json::from_str(&told(&pod.containers[0])).unwrap();
+    assert_eq!(publish, committed("publish-proven"));
 }
 
 #[test]
@@ -148,24 +169,53 @@ fn what_every_training_is_told_is_read_by_the_contract() {
         let fetch: FetchConfig = serde_json::from_str(&told(&init[0])).unwrap();
         let run = fetch.run.unwrap();
         assert_eq!((fetch.kind, run.output.as_str()), (FetchKind::Data, OUTPUT_DIRECTORY), "{case}");
+        let prove: ProveConfig = serde_json::from_str(&told(&init[2])).unwrap();
+        assert_eq!(prove.judgement.unwrap().task, run.task, "{case}");
+        assert_eq!(prove.directory, run.output, "{case}");
         let publish: PublishConfig = serde_json::from_str(&told(&pod.containers[0])).unwrap();
-        assert_eq!(publish.judgement.unwrap().task, run.task, "{case}");
-        assert_eq!(publish.directory, run.output, "{case}");
+        assert_eq!(publish.proof, Some(prove.proof), "{case}");
     }
 }
 
 #[test]
-fn the_container_that_trains_gets_no_credentials_and_no_more_rights_than_the_others() {
-    for case in ["model-training-full", "model-training-image", "model-training-regression"] {
+fn what_is_anybodys_gets_no_credentials_and_no_more_rights_than_the_others() {
+    let stores = ["oci://store.example:5000/modelwright", "s3://models/kept", "pvc://models/kept"];
+    let trainings = ["model-training-full", "model-training-image", "model-training-regression"];
+    let imports = ["model-http", "model-store", "model-s3-credentials", "model-store-pvc-same-claim"];
+    for (case, store) in trainings.iter().chain(&imports).flat_map(|case| stores.map(|store| (case, store))) {
         let model = validate_model(&input(case)).unwrap();
-        let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+        let settings = Settings { store_uri: store.into(), ..settings() };
+        let pod = build_job(&model, &settings, true).spec.unwrap().template.spec.unwrap();
+        assert_eq!(pod.automount_service_account_token, Some(false), "{case}");
         let init = pod.init_containers.unwrap();
-        let train = &init[1];
-        assert_eq!((init.len(), train.name.as_str()), (2, "train"));
-        let mounts: Vec<_> =
-            train.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
-        assert_eq!(mounts, [names::WORK_DIRECTORY, "/tmp"], "{case}");
-        assert_eq!(train.security_context, init[0].security_context, "{case}");
-        assert!(train.resources.as_ref().unwrap().limits.as_ref().unwrap().contains_key("memory"), "{case}");
+        let names: Vec<&str> = init.iter().map(|container| container.name.as_str()).collect();
+        let expected: &[&str] =
+            if trainings.contains(case) { &["fetch", "train", "prove"] } else { &["fetch", "prove"] };
+        assert_eq!(names, expected, "{case}");
+        for container in &init[1..] {
+            let mounts: Vec<_> =
+                container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
+            assert_eq!(mounts, [names::WORK_DIRECTORY, "/tmp"], "{case} {}", container.name);
+            assert_eq!(container.env_from, None, "{case}");
+            let secrets = container.env.iter().flatten().filter(|variable| variable.value_from.is_some());
+            assert_eq!(secrets.count(), 0, "{case} {}", container.name);
+            assert_eq!(container.security_context, init[0].security_context, "{case}");
+            let limits = container.resources.as_ref().unwrap().limits.as_ref().unwrap();
+            assert!(limits.contains_key("memory"), "{case}");
+        }
+    }
+}
+
+/// What the LimitRange of a small namespace allows.
+#[test]
+fn an_import_asks_for_no_more_than_a_small_namespace_gives() {
+    let most = |resource: &str| Quantity::parse(if resource == "cpu" { "1" } else { "512Mi" }).unwrap();
+    let model = validate_model(&input("model-http")).unwrap();
+    let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+    for container in pod.init_containers.iter().flatten().chain(&pod.containers) {
+        for (resource, limit) in container.resources.as_ref().unwrap().limits.as_ref().unwrap() {
+            let limit = Quantity::parse(&limit.0).unwrap();
+            assert!(limit <= most(resource), "{} {resource}: {limit}", container.name);
+        }
     }
 }

@@ -44,6 +44,8 @@ mod model_clean_up_scenarios;
 mod model_phases;
 // what is done next for a Model: every branch
 mod model_plan;
+// A run that succeeded and whose pod is gone.
+mod model_recall;
 // which versions of a Model are not kept any longer
 mod model_retention;
 // whole reconciles of a Model against a mock API server: which requests, in which order

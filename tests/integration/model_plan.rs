@@ -148,19 +148,6 @@ fn a_failure_is_final_until_the_spec_changes() {
 }
 
 #[test]
-fn a_success_that_nobody_can_read_any_more_starts_anew() {
-    let model = model(A, 1);
-    let job = finished(job(&model), "Complete", "CompletionsReached");
-    assert!(matches!(plan(&model, &observed(vec![], vec![job.clone()], vec![])).step, Step::Restart { .. }));
-    let late = pod(&job, json!({"phase": "Running"}));
-    assert_eq!(
-        plan(&model, &observed(vec![], vec![job], vec![late])).step,
-        Step::Follow { problem: None },
-        "the pod's cache is behind the Job's"
-    );
-}
-
-#[test]
 fn new_scheduling_replaces_a_run_that_waits_and_leaves_one_that_started() {
     let before = model(A, 1);
     let mut after = model(A, 2);

@@ -36,7 +36,7 @@ fn phase(init: &[Value], main: &[Value]) -> String {
 }
 
 #[test]
-fn the_phase_follows_the_three_containers() {
+fn the_phase_follows_the_four_containers() {
     let waiting = waits("train", "PodInitializing", "");
     assert_eq!(phase(&[runs("fetch"), waiting.clone()], &[]), "Fetching");
     assert_eq!(
@@ -46,7 +46,40 @@ fn the_phase_follows_the_three_containers() {
     );
     assert_eq!(phase(&[ended("fetch", 0, ""), runs("train")], &[]), "Training");
     let trained = [ended("fetch", 0, ""), ended("train", 0, "")];
-    assert_eq!(phase(&trained, &[runs("publish")]), "Publishing");
+    assert_eq!(phase(&[trained.as_slice(), &[runs("prove")]].concat(), &[]), "Proving");
+    let proven = [trained.as_slice(), &[ended("prove", 0, "")]].concat();
+    assert_eq!(phase(&proven, &[runs("publish")]), "Publishing");
+}
+
+/// The kubelet says so, whatever the container said of itself before.
+#[test]
+fn memory_that_runs_out_is_told_with_the_container_its_limit_and_the_field() {
+    let of_a_child =
+        r#"{"failed":{"reason":"OutOfMemory","message":"the model was killed while it loaded"}}"#;
+    for (container, told, part) in [
+        ("train", "", "300Mi; raise spec.training.resources.limits.memory"),
+        (
+            "prove",
+            "",
+            "300Mi; the model does not load and run in so little; raise spec.run.prove.limits.memory",
+        ),
+        ("prove", of_a_child, "300Mi; the model does not load and run in so little; raise"),
+    ] {
+        let mut killed = ended(container, if told.is_empty() { 137 } else { 64 }, told);
+        killed["state"]["terminated"]["reason"] = "OOMKilled".into();
+        let spec = json!({"resources": {"limits": {"memory": "300Mi"}}});
+        let failure = failed(spec, killed, "BackoffLimitExceeded");
+        assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("OutOfMemory", container));
+        assert!(failure.message.contains(part), "{part}: {}", failure.message);
+    }
+}
+
+#[test]
+fn what_prove_says_of_a_model_is_passed_on() {
+    let told = r#"{"failed":{"reason":"CrashesOnInput","message":"input \"step\" (INT64) filled with 0"}}"#;
+    let failure = failed(json!({}), ended("prove", 64, told), "PodFailurePolicy");
+    assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("CrashesOnInput", "prove"));
+    assert_eq!(failure.message, "input \"step\" (INT64) filled with 0");
 }
 
 /// The failure of a Job whose `train` ended so.
@@ -105,7 +138,11 @@ fn a_full_disk_is_told_in_the_kubelets_words() {
     let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
     assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("Evicted", "train"));
     assert!(failure.message.starts_with(words.trim_end_matches(['.', ' '])), "{}", failure.message);
-    assert!(failure.message.contains("make the data smaller"));
+    assert!(
+        failure.message.contains("spec.run.volumeSize for its files, which is 4Gi,"),
+        "{}",
+        failure.message
+    );
 }
 
 #[test]

@@ -73,7 +73,7 @@ def test_a_run_ends_with_its_files_and_report(bench: Bench) -> None:
     assert message["succeeded"]["chosen"] == "only"
     assert message["succeeded"]["rows"] == {"train": 75, "validation": 30, "test": 45}
     assert [line["message"] for line in log] == ["data read", "candidate trained", "run succeeded"]
-    names = ["calibration.npz", "evaluation.npz", "model.onnx", "report.json"]
+    names = ["calibration.npz", "evaluation.npz", "model.onnx", "report.json", "train.json"]
     assert sorted(path.name for path in bench.out.iterdir()) == names
 
 

@@ -92,6 +92,10 @@ pub struct GoldenBounds {
 pub enum GoldenSource {
     /// Rows of the test part of a training run.
     Test,
+    /// Quantiles of the training part, column by column: none of them is a row of it.
+    Quantiles,
+    /// Rows that the training declared shareable.
+    Shareable,
     /// Made from a seed and the signature.
     Synthetic,
 }

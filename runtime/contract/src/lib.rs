@@ -4,9 +4,9 @@
 //! | module | direction |
 //! | --- | --- |
 //! | [`names`] | both: environment variables, ports, paths, exit codes |
-//! | [`fetch`], [`publish`], [`serving`] | operator → container, as one JSON environment variable each |
+//! | [`fetch`], [`prove`], [`publish`], [`serving`] | operator → container, as one JSON environment variable each |
 //! | [`traffic`] | operator → serving pods, through an optional ConfigMap that is re-read while they run |
-//! | [`training`] | operator → `train` and `publish`; `train` → `publish`, as files; `train` → operator |
+//! | [`training`] | operator → `train` and `prove`; `train` → `prove`, as files; `train` → operator |
 //! | [`algorithms`] | what the built-in trainers know, and the parameters of each |
 //! | [`report`] | run container → operator, through the termination message |
 //! | [`status`] | serving pod → operator, at `GET :9090/status` |
@@ -18,6 +18,7 @@ pub mod algorithms;
 pub mod artifact;
 pub mod fetch;
 pub mod names;
+pub mod prove;
 pub mod publish;
 pub mod report;
 pub mod rows;

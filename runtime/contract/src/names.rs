@@ -2,8 +2,15 @@
 
 /// Environment variable with the JSON of [`crate::fetch::FetchConfig`].
 pub const FETCH_ENV: &str = "MODELWRIGHT_FETCH";
+/// Environment variable with the JSON of [`crate::prove::ProveConfig`].
+pub const PROVE_ENV: &str = "MODELWRIGHT_PROVE";
 /// Environment variable with the JSON of [`crate::publish::PublishConfig`].
 pub const PUBLISH_ENV: &str = "MODELWRIGHT_PUBLISH";
+/// Environment variable with what a run is known by: the UID of its Job (downward API). `publish` leaves the run's report in
+/// the store under it.
+pub const RUN_ENV: &str = "MODELWRIGHT_RUN";
+/// Label of a Job's pods with the Job's UID.
+pub const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 /// Environment variable with the JSON of [`crate::serving::ServingConfig`].
 pub const SERVING_ENV: &str = "MODELWRIGHT_SERVING";
 /// Environment variable with the pod's own name (downward API).
@@ -22,6 +29,10 @@ pub const METRICS_PORT: u16 = 9090;
 pub const WORK_DIRECTORY: &str = "/modelwright";
 /// Where `fetch` puts what it fetched in a run: the source model's files.
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
+/// Name of the [`crate::report::FetchReport`] that `fetch` leaves beside the folder that it fills, for `prove`.
+pub const FETCH_REPORT_FILE: &str = "fetch.json";
+/// Where `prove` leaves for `publish` what it has proven.
+pub const PROOF_DIRECTORY: &str = "/modelwright/proof";
 /// Where `fetch` puts the artifact in a serving pod.
 pub const MODEL_DIRECTORY: &str = "/modelwright/model";
 /// Where the claim of a `pvc://` source or store is mounted: into `fetch` read-only, into `publish` for writing.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{artifact::GoldenSource, rows::RowIndependence, signature::Signature, size::Size};
+use crate::{
+    artifact::GoldenSource, rows::RowIndependence, signature::Signature, size::Size, training::TrainReport,
+};
 
 /// Most bytes of one report: the kubelet shares 12 KiB over all containers of a pod.
 pub const MAX_REPORT_BYTES: usize = 1500;
@@ -57,6 +59,16 @@ pub struct FetchReport {
     pub files: u32,
 }
 
+/// What `prove` has proven. All that is known of it is in the folder that it leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProveReport {
+    /// Digest of the model's files.
+    pub model_digest: String,
+    /// Recorded golden samples.
+    pub golden_count: u32,
+}
+
 /// What `publish` stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +103,25 @@ pub struct PublishReport {
     /// What it takes to load and to run; absent where it could not be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
+}
+
+/// Reason of a recall that found nothing: the run is made again.
+pub const NO_REPORT: &str = "NoReport";
+
+/// What the containers of a run reported: `publish` leaves it in the store, and recalls it if the run's pod is gone before
+/// anybody read what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunReport {
+    /// What the run is known by.
+    pub run: String,
+    /// Of `fetch`.
+    pub fetch: FetchReport,
+    /// Of `train`, where there is one and it says something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainReport>,
+    /// Of `publish`.
+    pub publish: PublishReport,
 }
 
 /// A termination message that is no report.

@@ -8,11 +8,12 @@
 //! | [`MODEL_FILE`](crate::artifact::MODEL_FILE) | the chosen model with its preparation; external data beside it by relative name |
 //! | [`EVALUATION_FILE`] | the test part, as the graph takes it, its labels, and the trainer's own answers |
 //! | [`CALIBRATION_FILE`] | optional: at most 512 rows of the training part, as the graph takes them |
+//! | [`SHAREABLE_FILE`] | optional: rows that are no secret, as the graph takes them; golden samples are recorded of these |
 //! | [`REPORT_FILE`] | optional: a [`TrainingReport`], shown and never believed |
 //!
-//! `publish` computes every metric and gate itself, by ONNX Runtime, from the published bytes on [`EVALUATION_FILE`].
+//! `prove` computes every metric and gate itself, by ONNX Runtime, from the published bytes on [`EVALUATION_FILE`].
 //!
-//! Arrays of [`EVALUATION_FILE`] and [`CALIBRATION_FILE`] (NumPy `.npz`, without pickled objects; text as `<U…`):
+//! Arrays of [`EVALUATION_FILE`], [`CALIBRATION_FILE`] and [`SHAREABLE_FILE`] (NumPy `.npz`, without pickled objects; text as `<U…`):
 //!
 //! | array | shape | what it is |
 //! | --- | --- | --- |
@@ -43,6 +44,10 @@ pub const OUTPUT_DIRECTORY: &str = "/modelwright/out";
 pub const EVALUATION_FILE: &str = "evaluation.npz";
 /// Rows of the training part, in the output folder.
 pub const CALIBRATION_FILE: &str = "calibration.npz";
+/// Rows that may leave the cluster with the model, in the output folder.
+pub const SHAREABLE_FILE: &str = "golden.npz";
+/// The [`TrainReport`] of the termination message, in the output folder: optional, for the report of the run.
+pub const TRAIN_REPORT_FILE: &str = "train.json";
 /// The [`TrainingReport`], in the output folder.
 pub const REPORT_FILE: &str = "report.json";
 /// Path of the [`Progress`], on port [`METRICS_PORT`](crate::names::METRICS_PORT) of the pod while `train` runs.

@@ -7,8 +7,9 @@ use std::fs;
 use modelwright_contract::{
     artifact::Description,
     fetch::FetchConfig,
+    prove::ProveConfig,
     publish::PublishConfig,
-    report::{FetchReport, PublishReport, Report, Retry},
+    report::{FetchReport, ProveReport, PublishReport, Report, Retry},
     serving::ServingConfig,
     status::ServeStatus,
     traffic::Traffic,
@@ -30,6 +31,10 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<FetchConfig>("fetch");
     crosses::<FetchConfig>("fetch-artifact");
     crosses::<FetchConfig>("fetch-data");
+    crosses::<ProveConfig>("prove");
+    crosses::<ProveConfig>("prove-training");
+    crosses::<PublishConfig>("publish-proven");
+    crosses::<PublishConfig>("publish-recall");
     crosses::<PublishConfig>("publish");
     crosses::<PublishConfig>("publish-training");
     crosses::<ServingConfig>("serving");
@@ -40,6 +45,7 @@ fn what_the_operator_tells_containers_is_understood() {
 #[test]
 fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<FetchReport>>("fetch-succeeded");
+    crosses::<Report<ProveReport>>("prove-succeeded");
     crosses::<Report<PublishReport>>("publish-succeeded");
     crosses::<Report<FetchReport>>("failed");
     crosses::<Report<PublishReport>>("failed");

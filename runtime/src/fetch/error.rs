@@ -55,7 +55,8 @@ pub enum FetchError {
     },
     /// Too many bytes.
     #[error(
-        "{uri} has {found}, and at most {limit} bytes are accepted; name something smaller, or one file instead of a folder"
+        "{uri} has {found}, and at most {limit} bytes are accepted; name something smaller, or one file \
+         instead of a folder, or raise the Model's spec.run.volumeSize"
     )]
     TooLarge {
         /// What was fetched.

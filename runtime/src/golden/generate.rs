@@ -165,7 +165,7 @@ fn pick(strings: &[&'static str], random: &mut SplitMix64) -> &'static str {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "synthetic numbers may be rounded to the datatype")]
-fn write_floats(datatype: Datatype, numbers: &[f64]) -> bytes::Bytes {
+pub(super) fn write_floats(datatype: Datatype, numbers: &[f64]) -> bytes::Bytes {
     match datatype {
         Datatype::Fp16 => numbers.iter().flat_map(|x| half::f16::from_f64(*x).to_le_bytes()).collect(),
         Datatype::Bf16 => numbers.iter().flat_map(|x| half::bf16::from_f64(*x).to_le_bytes()).collect(),

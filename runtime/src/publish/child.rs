@@ -28,7 +28,7 @@ pub struct End {
     pub words: File,
 }
 
-/// Runs `program` with the arguments and `--cpu-seconds` and `--answer FILE` behind them.
+/// Runs `program` with the arguments and `--answer FILE` behind them.
 pub async fn run(
     program: &Path,
     work: &Path,
@@ -40,7 +40,6 @@ pub async fn run(
     let started = |source| PublishError::Prover { source };
     let mut child = Command::new(program)
         .args(arguments)
-        .args(["--cpu-seconds", &cpu_seconds(limit).to_string()])
         .arg("--answer")
         .arg(answer.path())
         .stdin(Stdio::null())
@@ -57,12 +56,6 @@ pub async fn run(
     };
     let text = std::fs::read(answer.path()).map_err(PublishError::io(answer.path()))?;
     Ok(End { status, answer: text, words })
-}
-
-/// All cores of a large machine for the whole time; a child that spins is stopped by the clock before that.
-fn cpu_seconds(limit: Duration) -> u64 {
-    let cores = crate::cores::cores();
-    limit.as_secs().saturating_mul(cores as u64).max(1)
 }
 
 /// The end of what the child wrote to its standard error.

@@ -2,9 +2,12 @@
 
 use std::{io, path::PathBuf};
 
+use modelwright_contract::report::NO_REPORT;
+
 use super::push::FolderError;
 use crate::{
-    digest::DigestError, network::credentials::CredentialsError, onnx::OnnxError, store::RegistryError,
+    digest::DigestError, fetch::FetchError, network::credentials::CredentialsError, onnx::OnnxError,
+    store::RegistryError,
 };
 
 /// A model that was not published.
@@ -40,6 +43,30 @@ pub enum PublishError {
         /// What does not fit.
         why: String,
     },
+    /// What `prove` left is not what was proven.
+    #[error(
+        "what was proven at {} cannot be stored: {why}. Only `prove` writes there, before `publish` begins: set spec.rerun to \
+         another value to run both again",
+        path.display()
+    )]
+    Unproven {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The store has no report of a run.
+    #[error(
+        "the store has no report of the run {run}: it ended before it was left, or another store was used then; the run is made \
+         again"
+    )]
+    NoReport {
+        /// What the run is known by.
+        run: String,
+    },
+    /// What is left of a run's report cannot be read from the store.
+    #[error("the report of the run cannot be read from the artifact store: {0}")]
+    Recall(#[from] FetchError),
     /// The store's address is none.
     #[error(
         "{uri:?} is no artifact store: {why}; expected oci://HOST[:PORT]/PREFIX, s3://BUCKET/PREFIX or pvc://CLAIM/PREFIX \
@@ -92,8 +119,10 @@ pub enum Refusal {
     RunFailed,
     /// It does not answer what it answered when it was recorded.
     GoldenMismatch,
-    /// It took too long or too much.
+    /// It took too long.
     LimitExceeded,
+    /// It took more memory than there is.
+    OutOfMemory,
     /// Training left no model.
     NoModel,
     /// Training left no test part that fits the model.
@@ -118,6 +147,7 @@ impl Refusal {
             Self::RunFailed => "RunFailed",
             Self::GoldenMismatch => "GoldenMismatch",
             Self::LimitExceeded => "LimitExceeded",
+            Self::OutOfMemory => "OutOfMemory",
             Self::NoModel => "NoModel",
             Self::InvalidEvaluation => "InvalidEvaluation",
             Self::InvalidOutputs => "InvalidOutputs",
@@ -136,6 +166,9 @@ impl PublishError {
             Self::InvalidConfig { .. } => "InvalidConfig",
             Self::Refused { reason, .. } => reason.reason(),
             Self::Inconsistent { .. } => "InconsistentArtifact",
+            Self::Unproven { .. } => "Unproven",
+            Self::NoReport { .. } => NO_REPORT,
+            Self::Recall(error) => error.reason(),
             Self::InvalidStore { .. } => "InvalidStore",
             Self::Credentials(error) => error.reason(),
             Self::Store(error) if error.is_transient() => "StoreFailed",
@@ -153,6 +186,7 @@ impl PublishError {
             Self::Onnx(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Folder(error) => error.is_transient(),
+            Self::Recall(error) => error.is_transient(),
             Self::Io { .. } | Self::Digest(_) | Self::Prover { .. } => true,
             _ => false,
         }

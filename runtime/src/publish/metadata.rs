@@ -37,9 +37,14 @@ pub struct Quality {
     pub confusion: Option<Confusion>,
 }
 
-/// Brings along what an earlier artifact says about its training, and its samples, to be replayed. Metadata of another
-/// model is refused.
-pub fn bring(from: &Path, to: &Path, model_digest: &str) -> Result<Quality, PublishError> {
+/// Brings along what an earlier artifact says about its training, and its samples, to be replayed; its test part only if it
+/// is to be kept. Metadata of another model is refused.
+pub fn bring(
+    from: &Path,
+    to: &Path,
+    model_digest: &str,
+    keep_evaluation: bool,
+) -> Result<Quality, PublishError> {
     let target = metadata(to, GOLDEN_FILE);
     let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else {
         return Ok(Quality::default());
@@ -74,7 +79,7 @@ pub fn bring(from: &Path, to: &Path, model_digest: &str) -> Result<Quality, Publ
     }
     let limits = [(REPORT_FILE, MAX_TRAINING_REPORT_BYTES), (EVALUATION_FILE, MAX_EVALUATION_BYTES)];
     for (name, most) in limits {
-        if present(&metadata(from, name), name, most)? {
+        if (name != EVALUATION_FILE || keep_evaluation) && present(&metadata(from, name), name, most)? {
             keep(&metadata(from, name), to, name)?;
         }
     }
@@ -167,7 +172,7 @@ mod tests {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(from.path().join("modelwright")).unwrap();
         fs::write(from.path().join("modelwright/description.json"), description).unwrap();
-        bring(from.path(), to.path(), "abc")
+        bring(from.path(), to.path(), "abc", false)
     }
 
     fn description(digest: &str, metrics: &str) -> String {
@@ -198,7 +203,7 @@ mod tests {
     #[test]
     fn a_bare_model_brings_nothing() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        assert_eq!(bring(from.path(), to.path(), "abc").unwrap(), Quality::default());
+        assert_eq!(bring(from.path(), to.path(), "abc", false).unwrap(), Quality::default());
         assert!(golden(to.path()).unwrap().is_none());
     }
 }

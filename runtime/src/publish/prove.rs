@@ -19,7 +19,7 @@ use crate::evaluation::Evaluation;
 /// What the child is asked.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The program to start, with the subcommand `prove`: this very one.
+    /// The program to start, with the command `try`: this very one.
     pub program: PathBuf,
     /// The model's folder.
     pub directory: PathBuf,
@@ -31,8 +31,23 @@ pub struct Question {
     pub seed: u64,
     /// The test part to judge the model on, and the task that it was trained for.
     pub test: Option<(PathBuf, Task)>,
+    /// What samples are recorded of; absent for an import.
+    pub rows: Option<Rows>,
     /// For how long the child may run.
     pub limit: Duration,
+}
+
+/// What golden samples of a training are recorded of.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Rows of the test part.
+    Test,
+    /// The rows of a file, which are no secret.
+    Shareable(PathBuf),
+    /// Quantiles of the rows of a file.
+    Quantiles(PathBuf),
+    /// Nothing but the signature.
+    None,
 }
 
 /// How far the child got; it writes this before each step, so that a crash can be told by its step.
@@ -66,13 +81,19 @@ pub struct Proof {
 
 /// Starts the child and waits for it.
 pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
-    let mut arguments: Vec<OsString> = vec!["prove".into(), "--directory".into()];
+    let mut arguments: Vec<OsString> = vec!["try".into(), "--directory".into()];
     arguments.push(question.directory.clone().into());
     arguments.extend(["--samples".into(), question.samples.to_string().into()]);
     arguments.extend(["--seed".into(), question.seed.to_string().into()]);
     if let Some((evaluation, task)) = &question.test {
         arguments.extend(["--evaluation".into(), evaluation.clone().into()]);
         arguments.extend(["--task".into(), format!("{task:?}").into()]);
+    }
+    match &question.rows {
+        Some(Rows::Test) => arguments.push("--test-rows".into()),
+        Some(Rows::Shareable(file)) => arguments.extend(["--shareable".into(), file.clone().into()]),
+        Some(Rows::Quantiles(file)) => arguments.extend(["--quantiles".into(), file.clone().into()]),
+        Some(Rows::None) | None => {}
     }
     let end = child::run(&question.program, &question.work, &arguments, question.limit).await?;
     let Some(status) = end.status else {
@@ -100,11 +121,13 @@ fn judge(status: ExitStatus, answer: &[u8], words: File) -> Result<Proof, Publis
         }
     };
     let how = match status.signal() {
-        Some(9) => "was killed, most likely for want of memory; give the Job more".to_owned(),
-        Some(24) => {
+        // The kubelet says the same where the kernel ends the whole container.
+        Some(9) => {
             return Err(PublishError::refused(
-                Refusal::LimitExceeded,
-                format!("the model used up its processor time {step}"),
+                Refusal::OutOfMemory,
+                format!(
+                    "the model was killed {step}, most likely for want of memory: raise spec.run.prove.limits.memory"
+                ),
             ));
         }
         Some(signal) => format!("crashed with signal {signal}"),
@@ -137,8 +160,9 @@ mod tests {
             assert!(error.to_string().contains(part), "{part} is missing in: {error}");
         }
         assert_eq!(end(6, "\"Running\"", "").reason(), "RunFailed");
-        assert_eq!(end(24, "\"Running\"", "").reason(), "LimitExceeded");
-        assert!(end(9, "\"Running\"", "").to_string().contains("memory"));
+        let killed = end(9, "\"Running\"", "");
+        assert_eq!(killed.reason(), "OutOfMemory");
+        assert!(killed.to_string().contains("spec.run.prove.limits.memory"), "{killed}");
     }
 
     #[test]

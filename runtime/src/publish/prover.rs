@@ -1,16 +1,16 @@
-//! The child's side of [`super::prove`]: sets its own limits, loads the model, runs it, and writes down how far it got
+//! The child's side of [`super::prove`](mod@super::prove): loads the model, runs it, and writes down how far it got
 //! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use modelwright_contract::{
-    artifact::{GoldenSamples, MODEL_FILE},
+    artifact::{GoldenSamples, GoldenSource, MODEL_FILE},
     signature::Signature,
-    training::Task,
+    training::{CALIBRATION_FILE, Task},
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -24,6 +24,7 @@ use crate::{
     golden::{self, ReplayError},
     onnx,
     session::{LoadError, Session, SessionOptions},
+    tensor::Tensor,
 };
 
 /// Most bytes of all recorded samples together, as text.
@@ -33,8 +34,6 @@ const MAX_GOLDEN_BYTES: usize = 16 * 1024 * 1024;
 const MAX_TOLERANCE: f64 = 0.1;
 /// Memory that is left to the parent.
 const HEADROOM_BYTES: u64 = 64 * 1024 * 1024;
-/// Where the kernel says how much memory the container may use.
-const MEMORY_LIMIT_FILE: &str = "/sys/fs/cgroup/memory.max";
 
 /// What the child is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,9 +53,15 @@ pub struct ProveArguments {
     /// What the model was trained for: Classification or Regression.
     #[arg(long, value_parser = task)]
     pub task: Option<Task>,
-    /// Processor time that may be used.
+    /// Whether samples are rows of the test part.
     #[arg(long)]
-    pub cpu_seconds: u64,
+    pub test_rows: bool,
+    /// Rows to record samples of.
+    #[arg(long)]
+    pub shareable: Option<PathBuf>,
+    /// Rows to record samples of whose quantiles.
+    #[arg(long)]
+    pub quantiles: Option<PathBuf>,
     /// File for the answer.
     #[arg(long)]
     pub answer: PathBuf,
@@ -69,9 +74,9 @@ fn task(name: &str) -> Result<Task, String> {
 /// A model that is refused.
 type Refused = (Refusal, String);
 
-/// Proves a model under limits and writes the answer.
+/// Proves a model and writes the answer.
 pub fn run(arguments: &ProveArguments) -> io::Result<()> {
-    limit(arguments.cpu_seconds, false)?;
+    limit(false)?;
     // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
     crate::session::start().map_err(io::Error::other)?;
     let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
@@ -92,7 +97,13 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
             let judged = evaluation::evaluate(&session, file, task).map_err(evaluation_refusal)?;
-            (recorded(&session, &judged, arguments)?, Some(judged.evaluation))
+            let golden = match (&arguments.shareable, &arguments.quantiles) {
+                (Some(file), _) => shareable(&session, file, arguments)?,
+                (None, Some(file)) => drawn(&session, file, arguments)?,
+                (None, None) if arguments.test_rows => recorded(&session, &judged, arguments)?,
+                (None, None) => synthetic(&session, arguments)?,
+            };
+            (golden, Some(judged.evaluation))
         }
         _ => (replayed(&session, arguments)?, None),
     };
@@ -113,6 +124,69 @@ fn recorded(
         .map_while(|rows| judged.part.inputs(&rows).ok());
     let golden = golden::record_rows(session, rows, arguments.samples.max(1));
     if golden.samples.is_empty() { synthetic(session, arguments) } else { Ok(shortened(golden)) }
+}
+
+/// Samples of the rows that the training declared shareable.
+fn shareable(session: &Session, file: &Path, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
+    let refused = |why: String| {
+        let file = file.display();
+        (
+            Refusal::InvalidEvaluation,
+            format!("{file} is refused: {why}; write it as {CALIBRATION_FILE}, or leave it out"),
+        )
+    };
+    let rows = golden::read_rows(file, session.signature()).map_err(refused)?;
+    let blocks = golden::blocks(&rows, session.signature()).map_err(refused)?;
+    let golden = golden::record_rows(session, blocks.into_iter(), arguments.samples.max(1));
+    if golden.samples.is_empty() {
+        return Err(refused(
+            "none of its rows has a finite answer that stays the same when the input moves by its last bit"
+                .to_owned(),
+        ));
+    }
+    Ok(shortened(GoldenSamples { source: GoldenSource::Shareable, ..golden }))
+}
+
+/// Samples of inputs like those of the training part, spread over what the model answers; synthetic ones, where there are no
+/// such inputs, or none with a stable answer.
+fn drawn(session: &Session, file: &Path, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
+    let samples = arguments.samples.max(1);
+    let signature = session.signature();
+    let inputs = golden::read_rows(file, signature)
+        .and_then(|rows| golden::draw_quantiles(&rows, signature, samples, arguments.seed));
+    let inputs = match inputs {
+        Ok(inputs) => inputs,
+        Err(why) => {
+            tracing::warn!(file = %file.display(), why, "samples are made from the signature alone");
+            return synthetic(session, arguments);
+        }
+    };
+    let mut known = BTreeMap::new();
+    let groups: Vec<u32> = inputs
+        .iter()
+        .map(|inputs| {
+            let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+            *known.entry(label(session, inputs)).or_insert(next)
+        })
+        .collect();
+    let order = golden::spread(&groups, arguments.seed).filter_map(|place| inputs.get(place).cloned());
+    let golden = golden::record_rows(session, order, samples);
+    if golden.samples.is_empty() {
+        return synthetic(session, arguments);
+    }
+    Ok(shortened(GoldenSamples { source: GoldenSource::Quantiles, ..golden }))
+}
+
+/// What the model calls the inputs, as far as it does: its first output that is no number with a fraction, or the place of the
+/// largest number of its first output.
+fn label(session: &Session, inputs: &[Tensor]) -> Vec<u8> {
+    let Ok(outputs) = session.run(inputs, &[]) else { return Vec::new() };
+    if let Some(label) = outputs.iter().find(|output| !output.datatype.is_float()) {
+        return label.data.to_vec();
+    }
+    let numbers = outputs.first().map(golden::floats).unwrap_or_default();
+    let largest = numbers.iter().enumerate().max_by(|(_, one), (_, other)| one.total_cmp(other));
+    largest.map_or_else(Vec::new, |(place, _)| place.to_le_bytes().to_vec())
 }
 
 /// The samples that the folder brought, replayed; synthetic ones, where it brought none.
@@ -242,25 +316,23 @@ pub(super) fn write_samples(
     Ok(file)
 }
 
-/// Bounds this process, so that it ends before the container does; where there is no container, by half of the machine if
-/// what is tried may ask for any amount.
-pub(super) fn limit(cpu_seconds: u64, asks_for_anything: bool) -> io::Result<()> {
+/// Bounds this process. Memory is the container's to bound, and the kubelet says so; only what may ask for any amount (values
+/// that are tried, runs of more and more rows) is bounded before that, by less than the container has, or where there is none
+/// by half of the machine: there, an error is an answer.
+pub(super) fn limit(asks_for_anything: bool) -> io::Result<()> {
     let at_most = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Core, at_most(0))?;
-    setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
-    let container = fs::read_to_string(MEMORY_LIMIT_FILE).ok().and_then(|text| memory_limit(&text));
-    let machine = || crate::memory::memory().unwrap_or(u64::MAX) / 2;
-    if let Some(bytes) = container.or_else(|| asks_for_anything.then(machine)) {
+    if asks_for_anything {
+        let machine = || crate::memory::memory().unwrap_or(u64::MAX) / 2;
+        let bytes = crate::memory::container().map_or_else(machine, beside_the_parent);
         setrlimit(Resource::Data, at_most(bytes))?;
     }
     Ok(())
 }
 
 /// What is left of the container's memory beside the parent.
-fn memory_limit(text: &str) -> Option<u64> {
-    // Where there is no limit, the file says `max`.
-    let bytes: u64 = text.trim().parse().ok()?;
-    Some(bytes.saturating_sub(HEADROOM_BYTES).max(bytes / 2))
+fn beside_the_parent(bytes: u64) -> u64 {
+    bytes.saturating_sub(HEADROOM_BYTES).max(bytes / 2)
 }
 
 #[cfg(test)]
@@ -271,9 +343,8 @@ mod tests {
 
     #[test]
     fn the_containers_limit_leaves_room_for_the_parent() {
-        assert_eq!(memory_limit("max\n"), None);
-        assert_eq!(memory_limit("1073741824\n"), Some(1_006_632_960));
-        assert_eq!(memory_limit("67108864\n"), Some(33_554_432));
+        assert_eq!(beside_the_parent(1_073_741_824), 1_006_632_960);
+        assert_eq!(beside_the_parent(67_108_864), 33_554_432);
     }
 
     #[test]

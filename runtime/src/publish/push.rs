@@ -9,6 +9,7 @@ mod bucket;
 mod claim;
 mod error;
 mod registry;
+pub mod run;
 
 use std::{path::Path, time::Duration};
 
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// How messages call the Secret of the store.
-const SECRET: &str = "the store's Secret (modelwright-store)";
+pub(super) const SECRET: &str = "the store's Secret (modelwright-store)";
 
 /// Where a config's artifacts go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +155,9 @@ mod tests {
         let config = PublishConfig {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
+            proof: None,
+            recall: None,
+            keep_evaluation: false,
             directory: String::new(),
             store: Store { uri: uri.to_owned(), plain_http: false, credentials_directory: None },
             golden_samples: 1,

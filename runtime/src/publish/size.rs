@@ -50,9 +50,6 @@ pub struct MeasureArguments {
     /// Rows of a run.
     #[arg(long)]
     pub rows: u32,
-    /// Processor time that may be used.
-    #[arg(long)]
-    pub cpu_seconds: u64,
     /// File for the answer.
     #[arg(long)]
     pub answer: PathBuf,
@@ -100,7 +97,7 @@ fn has_rows(signature: &Signature) -> bool {
 
 /// The child's side.
 pub fn run(arguments: &MeasureArguments) -> io::Result<()> {
-    prover::limit(arguments.cpu_seconds, false)?;
+    prover::limit(true)?;
     crate::session::start().map_err(io::Error::other)?;
     let samples: GoldenSamples = serde_json::from_slice(&fs::read(&arguments.samples)?)?;
     let session =

@@ -9,12 +9,16 @@ use std::{
 
 use modelwright_contract::{
     artifact::MODEL_FILE,
-    training::{EVALUATION_FILE, Judgement, Metric, REPORT_FILE, Task, TrainingReport},
+    training::{
+        CALIBRATION_FILE, EVALUATION_FILE, Judgement, Metric, REPORT_FILE, SHAREABLE_FILE, Task,
+        TrainingReport,
+    },
 };
 
 use super::{
     error::{PublishError, Refusal},
     metadata::{self, MAX_EVALUATION_BYTES, MAX_TRAINING_REPORT_BYTES, Quality},
+    prove::Rows,
 };
 use crate::evaluation::{
     Evaluation,
@@ -115,11 +119,14 @@ impl Training {
         })
     }
 
-    /// Keeps the report with the model, and the test part where it is small, so that the model can be judged again
-    /// wherever it goes.
-    pub fn keep(&self, folder: &Path) -> Result<(), PublishError> {
+    /// Keeps the report with the model, and if it is asked for the test part where it is small, so that the model can be
+    /// judged again wherever it goes.
+    pub fn keep(&self, folder: &Path, keep_evaluation: bool) -> Result<(), PublishError> {
         if let Some((report, _)) = &self.report {
             metadata::keep(report, folder, REPORT_FILE)?;
+        }
+        if !keep_evaluation {
+            return Ok(());
         }
         let size = fs::metadata(&self.evaluation).map_err(PublishError::io(&self.evaluation))?.len();
         if size <= MAX_EVALUATION_BYTES {
@@ -132,6 +139,21 @@ impl Training {
             );
         }
         Ok(())
+    }
+}
+
+/// What golden samples are recorded of: what is no secret, rows of the test part only where those are kept, else what is no
+/// row at all.
+pub fn rows(directory: &Path, keep_evaluation: bool) -> Rows {
+    let (shareable, calibration) = (directory.join(SHAREABLE_FILE), directory.join(CALIBRATION_FILE));
+    if is_file(&shareable) {
+        Rows::Shareable(shareable)
+    } else if keep_evaluation {
+        Rows::Test
+    } else if is_file(&calibration) {
+        Rows::Quantiles(calibration)
+    } else {
+        Rows::None
     }
 }
 

@@ -9,7 +9,9 @@ use std::{
 };
 
 use modelwright_contract::{
-    names::{EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PUBLISH_ENV, SERVING_ENV},
+    names::{
+        EXIT_BAD_INPUT, EXIT_TRANSIENT, FETCH_ENV, ONNXRUNTIME_ENV, PROVE_ENV, PUBLISH_ENV, SERVING_ENV,
+    },
     report::{FetchReport, PublishReport, RETRY_PATH, Report, Retry},
     rows::RowIndependence,
 };
@@ -141,7 +143,7 @@ async fn fetch_and_publish_tell_what_they_try_again_why_and_since_when_while_the
 
 #[tokio::test]
 async fn a_command_without_its_config_says_which_variable_it_wants() {
-    for (command, variable) in [("fetch", FETCH_ENV), ("publish", PUBLISH_ENV)] {
+    for (command, variable) in [("fetch", FETCH_ENV), ("prove", PROVE_ENV), ("publish", PUBLISH_ENV)] {
         for value in [("OTHER", ""), (variable, "{\"uri\": 1}")] {
             // Without a kubelet's file, the report is on standard output.
             let output = run(&[command], value).await;
@@ -172,15 +174,13 @@ async fn a_child_without_onnx_runtime_blames_nobody_but_itself() {
     let answer = folder.path().join("answer");
     let directory = folder.path().to_str().unwrap();
     let arguments = [
-        "prove",
+        "try",
         "--directory",
         directory,
         "--samples",
         "1",
         "--seed",
         "1",
-        "--cpu-seconds",
-        "10",
         "--answer",
         answer.to_str().unwrap(),
     ];
@@ -234,9 +234,16 @@ async fn the_commands_understand_the_very_settings_that_the_operator_is_tested_t
     let serve = ["serve", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"];
     let failure = reason(&serve, SERVING_ENV, &golden("serving")).await;
     assert!(failure.message.contains("/modelwright/model"), "{failure:?}");
-    let failure = reason(&["publish"], PUBLISH_ENV, &golden("publish")).await;
-    assert!(failure.message.contains("/modelwright/data"), "{failure:?}");
-    for (variable, command) in [(SERVING_ENV, "serve"), (PUBLISH_ENV, "publish")] {
+    for (command, variable, config, place) in [
+        ("prove", PROVE_ENV, "prove", "/modelwright/data"),
+        ("prove", PROVE_ENV, "prove-training", "/modelwright/out"),
+        ("publish", PUBLISH_ENV, "publish-proven", "/modelwright/proof"),
+        ("publish", PUBLISH_ENV, "publish", "/modelwright/data"),
+    ] {
+        let failure = reason(&[command], variable, &golden(config)).await;
+        assert!(failure.message.contains(place), "{failure:?}");
+    }
+    for (variable, command) in [(SERVING_ENV, "serve"), (PROVE_ENV, "prove"), (PUBLISH_ENV, "publish")] {
         let stranger = golden(if command == "serve" { "publish" } else { "serving" });
         assert_eq!(reason(&[command], variable, &stranger).await.reason, "InvalidConfig");
     }

@@ -38,8 +38,14 @@ mod memory;
 mod metrics;
 // The page for people, in a real browser.
 mod page;
+// The two containers of a run that prove and store a model.
+mod prove;
+// Golden samples of a training whose rows stay where they are.
+mod quantiles;
 // From a fetched folder to an artifact in a real registry, by real inference.
 mod publish;
+// The report of a run, left in every kind of store and recalled.
+mod recall;
 // Whether requests share runs, and who says so.
 mod rows;
 // The protocol, its limits, and how a serving process starts.

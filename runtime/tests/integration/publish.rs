@@ -40,6 +40,9 @@ impl Work {
         let config = PublishConfig {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
+            proof: None,
+            recall: None,
+            keep_evaluation: false,
             directory: folder.path().join("data").to_str().unwrap().to_owned(),
             store: Store {
                 uri: format!("oci://{host}/models"),

@@ -27,11 +27,11 @@ use crate::{
 };
 
 /// Where artifacts are kept, as a namespace sees it.
-struct Store {
+pub struct Store {
     uri: String,
     secret: TempDir,
     /// What stands for the bucket or the claim.
-    root: PathBuf,
+    pub root: PathBuf,
     claim: PathBuf,
     _folder: Option<TempDir>,
     _server: Option<Program>,
@@ -64,11 +64,11 @@ impl Store {
         }
     }
 
-    async fn both() -> [Self; 2] {
+    pub async fn both() -> [Self; 2] {
         [Self::bucket().await, Self::claim()]
     }
 
-    fn work(&self, model: &[u8]) -> Work {
+    pub fn work(&self, model: &[u8]) -> Work {
         self.told(Work::new("127.0.0.1:1", model))
     }
 

@@ -32,11 +32,12 @@ async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
 }
 
 #[tokio::test]
-async fn a_trained_classifier_is_published_with_its_metrics_its_test_rows_and_its_report() {
+async fn a_trained_classifier_is_published_with_its_metrics_its_report_and_if_asked_its_test_rows() {
     let registry = Program::registry("").await;
-    let run = Run::of(&registry.host(), Task::Classification, "classifier", &digits())
+    let mut run = Run::of(&registry.host(), Task::Classification, "classifier", &digits())
         .gated(Metric::Accuracy, Some("0.75"), None)
         .gated(Metric::LogLoss, None, Some("1.5"));
+    run.config.keep_evaluation = true;
     run.write("report.json", REPORT);
     run.write("calibration.npz", "not part of the model");
     // An artifact's words of a training's own making are not taken.
@@ -79,6 +80,7 @@ async fn a_trained_classifier_is_published_with_its_metrics_its_test_rows_and_it
     // Production takes it as it is.
     let mut import = Run::new(&registry.host(), Task::Classification);
     import.config.judgement = None;
+    import.config.keep_evaluation = true;
     let source = fetch(FetchKind::Source, &report).await;
     for file in source.files() {
         import.write(&file, fs::read(source.folder.path().join("data").join(&file)).unwrap());
@@ -86,6 +88,12 @@ async fn a_trained_classifier_is_published_with_its_metrics_its_test_rows_and_it
     let production = import.publish().await.unwrap();
     assert_eq!(production.artifact_sha256, report.artifact_sha256);
     assert_eq!((production.metrics, production.golden_source), (report.metrics, GoldenSource::Test));
+    // Its rows only if that is asked for here, too.
+    import.config.keep_evaluation = false;
+    let without = import.publish().await.unwrap();
+    let files = fetch(FetchKind::Artifact, &without).await.files();
+    assert!(!files.contains(&"modelwright/evaluation.npz".to_owned()), "{files:?}");
+    assert!(files.contains(&"modelwright/golden.json".to_owned()), "{files:?}");
 }
 
 #[tokio::test]
@@ -96,9 +104,10 @@ async fn a_regression_is_measured_and_a_large_test_part_does_not_stay_with_it() 
         ("inputs/x", f32s(&[rows, 2], &ROWS.repeat(rows / 4))),
         ("labels", f64s(&[rows], &[1.5, 2.5, -2.5, 3.5].repeat(rows / 4))),
     ];
-    let run = Run::of(&registry.host(), Task::Regression, "regression", &arrays)
+    let mut run = Run::of(&registry.host(), Task::Regression, "regression", &arrays)
         .gated(Metric::R2, Some("0.9"), None)
         .gated(Metric::MeanAbsoluteError, None, Some("0.25"));
+    run.config.keep_evaluation = true;
     let report = run.publish().await.unwrap();
     // One error of 1 in four; the truth has the mean 1.25 and the squares 0.0625, 1.5625, 14.0625, 5.0625 around it.
     let metrics: Vec<(&str, &str)> = report.metrics.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
@@ -178,7 +187,9 @@ async fn labels_come_from_whatever_a_graph_gives() {
         ("sigmoid", sigmoid.to_vec()),
         ("identity_bytes", echo.to_vec()),
     ] {
-        let report = Run::of(&host, Task::Classification, name, &arrays).publish().await.unwrap();
+        let mut run = Run::of(&host, Task::Classification, name, &arrays);
+        run.config.keep_evaluation = true;
+        let report = run.publish().await.unwrap();
         assert_eq!(report.metrics.get("Accuracy").map(String::as_str), Some("0.75"), "{name}");
         assert_eq!(report.golden_source, GoldenSource::Test, "{name}");
     }
@@ -225,8 +236,9 @@ async fn rows_on_a_knifes_edge_are_no_samples() {
             ("inputs/x", f32s(&[numbers.len()], numbers)),
             ("labels", i64s(&[numbers.len()], &vec![0; numbers.len()])),
         ];
-        let report =
-            Run::of(&registry.host(), Task::Classification, "threshold", &arrays).publish().await.unwrap();
+        let mut run = Run::of(&registry.host(), Task::Classification, "threshold", &arrays);
+        run.config.keep_evaluation = true;
+        let report = run.publish().await.unwrap();
         (report.golden_count, report.golden_source)
     };
     assert_eq!(samples(&[0.5, 0.1, 0.5, 0.9]).await, (2, GoldenSource::Test));

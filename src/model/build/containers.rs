@@ -1,12 +1,12 @@
-//! The containers of a run's pod: `fetch`, for a training `train`, then `publish`. Pure.
+//! The containers of a run's pod: `fetch`, for a training `train`, then `prove` and `publish`. Pure.
 
-use k8s_openapi::{
-    api::core::v1::{Container, ContainerPort, EnvVar, ResourceRequirements},
-    apimachinery::pkg::api::resource::Quantity,
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceRequirements,
 };
 use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
     names,
+    prove::ProveConfig,
     publish::{PublishConfig, Store},
     training::{Judgement, OUTPUT_DIRECTORY},
 };
@@ -15,7 +15,7 @@ use super::volumes::store_volume;
 use crate::{
     context::Settings,
     model::{
-        job::{FETCH, PUBLISH, TRAIN},
+        job::{FETCH, PROVE, PUBLISH, TRAIN},
         validate::{Place, Trainer, ValidModel, ValidTraining, Work},
     },
     pod::{confined_container, mount},
@@ -23,11 +23,6 @@ use crate::{
     store,
 };
 
-/// Largest model that is imported.
-const MAX_MODEL_BYTES: u64 = 10 * GIBI;
-/// Most data that is trained from.
-const MAX_DATA_BYTES: u64 = 8 * GIBI;
-const GIBI: u64 = 1024 * 1024 * 1024;
 /// For how long a store that does not answer is retried inside one pod.
 const STORE_RETRY_SECONDS: u32 = 15 * 60;
 const GOLDEN_SAMPLES: u32 = 8;
@@ -37,7 +32,8 @@ const TRAIN_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "512Mi")]
 
 pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
     let train = model.training().map(|training| train_container(training, settings));
-    std::iter::once(fetch_container(model, settings)).chain(train).collect()
+    let prove = prove_container(model, settings);
+    std::iter::once(fetch_container(model, settings)).chain(train).chain([prove]).collect()
 }
 
 fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
@@ -49,8 +45,10 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         (None, false) => None,
     };
     let (kind, max_bytes, run) = match &model.work {
-        Work::Import(_) => (FetchKind::Source, MAX_MODEL_BYTES, None),
-        Work::Train(training) => (FetchKind::Data, MAX_DATA_BYTES, Some(Box::new(training.config.clone()))),
+        Work::Import(_) => (FetchKind::Source, model.sizes.max_model_bytes(), None),
+        Work::Train(training) => {
+            (FetchKind::Data, model.sizes.max_data_bytes(), Some(Box::new(training.config.clone())))
+        }
     };
     let config = FetchConfig {
         kind,
@@ -77,7 +75,7 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
     }
     Container {
         volume_mounts: Some(mounts),
-        ..runtime_container(FETCH, names::FETCH_ENV, &config, settings, ["1", "512Mi"])
+        ..runtime_container(FETCH, names::FETCH_ENV, &config, settings, &model.sizes.fetch)
     }
 }
 
@@ -115,31 +113,57 @@ fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
     }
 }
 
-pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Container {
+/// Without any credentials, as `train`: it runs a graph that may be anybody's.
+fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
     let (directory, judgement) = match &model.work {
         Work::Import(_) => (names::SOURCE_DIRECTORY, None),
         Work::Train(training) => {
             (OUTPUT_DIRECTORY, Some(Judgement { task: training.config.task, gates: training.gates.clone() }))
         }
     };
+    let config = ProveConfig {
+        directory: directory.into(),
+        proof: names::PROOF_DIRECTORY.into(),
+        golden_samples: GOLDEN_SAMPLES,
+        golden_seed: GOLDEN_SEED,
+        deadline_seconds: model.sizes.prove_deadline_seconds,
+        judgement,
+        keep_evaluation: model.keep_evaluation,
+        tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
+    };
+    Container {
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, false),
+            mount("temporary", "/tmp", false),
+        ]),
+        ..runtime_container(PROVE, names::PROVE_ENV, &config, settings, &model.sizes.prove)
+    }
+}
+
+/// Runs no model: it has the store's credentials. It stores what was proven, or recalls the report of a run.
+pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> Container {
     let claim = store::claim(&settings.store_uri);
     let config = PublishConfig {
         namespace: model.namespace.clone(),
         model: model.name.clone(),
-        directory: directory.into(),
+        proof: recalls.is_none().then(|| names::PROOF_DIRECTORY.into()),
+        recall: recalls.map(Into::into),
         store: Store {
             uri: settings.store_uri.clone(),
             plain_http: settings.store_plain_http,
             credentials_directory: claim.is_none().then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
         },
-        golden_samples: GOLDEN_SAMPLES,
-        golden_seed: GOLDEN_SEED,
         store_retry_seconds: STORE_RETRY_SECONDS,
-        judgement,
-        tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
         waits: settings.waits,
+        // what `prove` was told
+        directory: String::new(),
+        golden_samples: 0,
+        golden_seed: 0,
+        judgement: None,
+        keep_evaluation: false,
+        tolerate_crash_inputs: Vec::new(),
     };
-    Container {
+    let mut publish = Container {
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),
@@ -148,7 +172,24 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings) -> Cont
                 None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
             },
         ]),
-        ..runtime_container(PUBLISH, names::PUBLISH_ENV, &config, settings, ["2", "4Gi"])
+        ..runtime_container(PUBLISH, names::PUBLISH_ENV, &config, settings, &model.sizes.publish)
+    };
+    if recalls.is_none() {
+        publish.env.get_or_insert_default().push(run_variable());
+    }
+    publish
+}
+
+/// What a run is known by: the UID of its Job, which nobody knows before it is made.
+fn run_variable() -> EnvVar {
+    let uid = ObjectFieldSelector {
+        field_path: format!("metadata.labels['{}']", names::JOB_UID_LABEL),
+        ..ObjectFieldSelector::default()
+    };
+    EnvVar {
+        name: names::RUN_ENV.into(),
+        value: None,
+        value_from: Some(EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() }),
     }
 }
 
@@ -157,13 +198,8 @@ fn runtime_container(
     environment: &str,
     config: &impl serde::Serialize,
     settings: &Settings,
-    [cpu, memory]: [&str; 2],
+    resources: &ResourceRequirements,
 ) -> Container {
-    let quantities = |cpu: &str, memory: &str| {
-        Some(
-            [("cpu".to_owned(), Quantity(cpu.into())), ("memory".to_owned(), Quantity(memory.into()))].into(),
-        )
-    };
     Container {
         name: name.into(),
         image: Some(settings.runtime_image.clone()),
@@ -173,11 +209,7 @@ fn runtime_container(
             value: Some(serde_json::to_string(config).expect("the contract's types are JSON")),
             value_from: None,
         }]),
-        resources: Some(ResourceRequirements {
-            limits: quantities(cpu, memory),
-            requests: quantities("100m", "128Mi"),
-            ..ResourceRequirements::default()
-        }),
+        resources: Some(resources.clone()),
         ..confined()
     }
 }

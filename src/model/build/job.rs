@@ -4,13 +4,15 @@ use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
+use kube::ResourceExt as _;
 use modelwright_contract::names;
 
-use super::pod::pod_template;
+use super::pod::{pod_template, recall_template};
 use crate::{
     api::name::{
-        GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MODEL_LABEL,
-        SCHEDULING_HASH_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASH_LABEL, SUSPENDED_ANNOTATION, run_job,
+        GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MODEL_LABEL, RECALLS_ANNOTATION,
+        SCHEDULING_HASH_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASH_LABEL, SUSPENDED_ANNOTATION, recall_job,
+        run_job,
     },
     context::Settings,
     hash,
@@ -63,6 +65,37 @@ pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool
             pod_failure_policy: Some(failure_policy()),
             suspend: suspend.then_some(true),
             template: pod_template(model, settings, workload_account),
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The Job that reads from the store what `lost` reported, whose pods are gone.
+pub fn build_recall(model: &ValidModel, settings: &Settings, workload_account: bool, lost: &Job) -> Job {
+    let uid = lost.uid().unwrap_or_default();
+    let mut metadata = owned_metadata(
+        recall_job(&model.name, &model.spec_hash),
+        &model.namespace,
+        Some(model.owner.clone()),
+        [(MODEL_LABEL, model.name.clone()), (SPEC_HASH_LABEL, hash::short(&model.spec_hash, 16).to_owned())],
+    );
+    metadata.annotations = Some(
+        [
+            (RECALLS_ANNOTATION.to_owned(), uid.clone()),
+            (GENERATION_ANNOTATION.to_owned(), model.generation.to_string()),
+        ]
+        .into(),
+    );
+    Job {
+        metadata,
+        spec: Some(JobSpec {
+            active_deadline_seconds: Some(IMPORT_DEADLINE_SECONDS),
+            backoff_limit: Some(IMPORT_BACKOFF_LIMIT),
+            completions: Some(1),
+            parallelism: Some(1),
+            pod_failure_policy: Some(failure_policy()),
+            template: recall_template(model, settings, workload_account, &uid),
             ..JobSpec::default()
         }),
         status: None,

@@ -7,7 +7,7 @@ use k8s_openapi::{
 
 use super::{
     containers::{init_containers, publish_container},
-    volumes::volumes,
+    volumes::{volumes, volumes_of},
 };
 use crate::{
     api::name::{MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, SPEC_HASH_LABEL},
@@ -31,6 +31,25 @@ pub(super) fn pod_template(
     }
 }
 
+/// Of `publish` alone, which recalls the report of the run whose Job has this UID.
+pub(super) fn recall_template(
+    model: &ValidModel,
+    settings: &Settings,
+    workload_account: bool,
+    recalls: &str,
+) -> PodTemplateSpec {
+    let publish = publish_container(model, settings, Some(recalls));
+    PodTemplateSpec {
+        metadata: Some(pod_metadata(model)),
+        spec: Some(PodSpec {
+            init_containers: None,
+            volumes: Some(volumes_of(&publish, model, settings)),
+            containers: vec![publish],
+            ..pod_spec(model, settings, workload_account)
+        }),
+    }
+}
+
 fn pod_metadata(model: &ValidModel) -> ObjectMeta {
     let mut labels = pod::texts(&model.scheduling.pod_labels);
     labels.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
@@ -46,7 +65,7 @@ fn pod_metadata(model: &ValidModel) -> ObjectMeta {
 fn pod_spec(model: &ValidModel, settings: &Settings, workload_account: bool) -> PodSpec {
     let siblings = [(MODEL_LABEL.to_owned(), model.name.clone())].into();
     PodSpec {
-        containers: vec![publish_container(model, settings)],
+        containers: vec![publish_container(model, settings, None)],
         init_containers: Some(init_containers(model, settings)),
         restart_policy: Some("Never".into()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),

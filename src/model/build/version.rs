@@ -75,6 +75,8 @@ pub fn build_version(
             tolerance: publish.golden_tolerance.clone(),
             source: match publish.golden_source {
                 GoldenSource::Test => "Test".into(),
+                GoldenSource::Quantiles => "Quantiles".into(),
+                GoldenSource::Shareable => "Shareable".into(),
                 GoldenSource::Synthetic => "Synthetic".into(),
             },
         },

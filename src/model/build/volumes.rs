@@ -1,6 +1,6 @@
 //! The volumes of a run's pod. Pure.
 
-use k8s_openapi::api::core::v1::Volume;
+use k8s_openapi::api::core::v1::{Container, Volume};
 
 use crate::{
     api::name::STORE_SECRET,
@@ -10,15 +10,15 @@ use crate::{
     store,
 };
 
-/// Room for what is fetched and for what is made of it.
-const WORK_SIZE: &str = "21Gi";
 const TEMPORARY_SIZE: &str = "1Gi";
 const SOURCE_CLAIM: &str = "claim";
 const STORE_CLAIM: &str = "store";
 
 pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
-    let mut volumes =
-        vec![empty_volume("work", WORK_SIZE.into()), empty_volume("temporary", TEMPORARY_SIZE.into())];
+    let mut volumes = vec![
+        empty_volume("work", model.sizes.volume_size.clone()),
+        empty_volume("temporary", TEMPORARY_SIZE.into()),
+    ];
     let store = store::claim(&settings.store_uri);
     if store.is_none() {
         volumes.push(secret_volume("store-credentials", STORE_SECRET, true));
@@ -36,6 +36,13 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
         volumes.push(claim_volume(STORE_CLAIM, store, false));
     }
     volumes
+}
+
+/// Those that a container mounts: another may name what is not there any more, and its pod would not start.
+pub(super) fn volumes_of(container: &Container, model: &ValidModel, settings: &Settings) -> Vec<Volume> {
+    let is_mounted =
+        |volume: &Volume| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name);
+    volumes(model, settings).into_iter().filter(is_mounted).collect()
 }
 
 /// The volume of the store's claim: the source's own if it is the same claim.

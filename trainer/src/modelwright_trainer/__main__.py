@@ -16,7 +16,7 @@ from .config import parse_run
 from .failure import Reason, RunError
 from .log import log
 from .progress import Progress, serve_progress
-from .report import build_failure, build_success, write_termination
+from .report import build_failure, build_success, write_success, write_termination
 from .run import run_training
 
 RUN_FILE: Final = Path("/modelwright/run.json")
@@ -41,7 +41,10 @@ def main() -> int:
     serve_progress(progress, arguments.port)
     reason, message, code = Reason.INTERNAL, "", EXIT_BAD_INPUT
     try:
-        outcome = run_training(parse_run(_read_run(arguments.run)), progress)
+        run = parse_run(_read_run(arguments.run))
+        outcome = run_training(run, progress)
+        # For the report of the run in the store, which outlives the pod and its termination message.
+        write_success(outcome, Path(run.output))
     except RunError as error:
         reason, message = error.reason, error.message
     except MemoryError as error:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .failure import Reason
     from .train import Outcome
 
+TRAIN_FILE: Final = "train.json"
 MOST_BYTES: Final = 1500
 MOST_WARNINGS: Final = 8
 MOST_WARNING_BYTES: Final = 600
@@ -100,6 +101,11 @@ def write_termination(report: dict[str, Any], path: Path) -> None:
         path.write_bytes(content)
     else:
         print(content.decode(), flush=True)
+
+
+def write_success(outcome: Outcome, output: Path) -> None:
+    """Leave beside the model what the termination message says of a run that made it."""
+    (output / TRAIN_FILE).write_bytes(_encode(build_success(outcome)["succeeded"]))
 
 
 def _encode(report: dict[str, Any]) -> bytes:

@@ -30,6 +30,9 @@ impl Run {
         let config = PublishConfig {
             namespace: "team".to_owned(),
             model: "digits".to_owned(),
+            proof: None,
+            recall: None,
+            keep_evaluation: false,
             directory: folder.path().join("out").to_str().unwrap().to_owned(),
             store: Store {
                 uri: format!("oci://{host}/models"),

@@ -29,11 +29,11 @@ pub fn training(more: Value) -> Value {
     spec
 }
 
-/// A Model that is trained.
+/// A Model that is trained; its test part goes along with it, so that tests can compare answers with it.
 pub fn model(name: &str, training: Value) -> Value {
     json!({
         "apiVersion": "modelwright.dev/v1alpha1", "kind": "Model", "metadata": {"name": name},
-        "spec": {"training": training},
+        "spec": {"training": training, "keepEvaluation": true},
     })
 }
 

@@ -1,0 +1,130 @@
+//! The report of a run, in the store: `publish` leaves it there under what the run is known by, and recalls it when the pod
+//! that said it is gone: what was trained is not trained again because an answer was lost.
+//!
+//! What `fetch` and `train` said goes along in files, since their termination messages are for the kubelet alone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use modelwright_contract::{
+    fetch::{FetchConfig, FetchKind},
+    names::FETCH_REPORT_FILE,
+    publish::PublishConfig,
+    report::{FetchReport, RunReport},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    PublishError, PublishOptions,
+    push::{
+        Destination,
+        run::{self, REPORT_FILE},
+    },
+};
+use crate::{
+    fetch::{self, FetchError, FetchOptions},
+    network::RetryPolicy,
+};
+
+/// Most bytes of a report.
+const MAX_BYTES: u64 = 64 * 1024;
+/// Longest that a run is known by.
+const MAX_RUN: usize = 64;
+
+/// Leaves what `fetch` said beside what it fetched. Without it, the run goes on and cannot be recalled.
+pub fn leave_fetched(destination: &Path, report: &FetchReport) {
+    let Some(parent) = destination.parent() else { return };
+    let text = serde_json::to_vec(report).unwrap_or_default();
+    if let Err(error) = fs::write(parent.join(FETCH_REPORT_FILE), text) {
+        tracing::warn!(%error, "what was fetched is not noted for the report of the run");
+    }
+}
+
+/// What a container left, if it did.
+pub(super) fn left<T: DeserializeOwned>(path: Option<PathBuf>) -> Option<T> {
+    let path = path?;
+    let metadata = fs::symlink_metadata(&path).ok()?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(&path).ok()?).ok()
+}
+
+/// Leaves the report of a run in the store. The model is there already: that this fails fails nothing.
+pub(super) async fn leave(
+    config: &PublishConfig,
+    destination: &Destination,
+    options: &PublishOptions,
+    report: &RunReport,
+) {
+    if let Err(error) = try_leave(config, destination, options, report).await {
+        tracing::warn!(%error, run = report.run, "the report of the run is not in the store");
+    }
+}
+
+async fn try_leave(
+    config: &PublishConfig,
+    destination: &Destination,
+    options: &PublishOptions,
+    report: &RunReport,
+) -> Result<(), PublishError> {
+    check(&report.run)?;
+    let folder = tempfile::tempdir().map_err(PublishError::io(std::env::temp_dir()))?;
+    let file = folder.path().join(REPORT_FILE);
+    fs::write(&file, serde_json::to_vec(report).unwrap_or_default()).map_err(PublishError::io(&file))?;
+    let store = &config.store;
+    let credentials = store.credentials_directory.as_deref();
+    run::put(destination, credentials, store.plain_http, options, &report.run, &file).await
+}
+
+/// Reads the report of a run from the store.
+pub async fn recall(config: &PublishConfig, options: &PublishOptions) -> Result<RunReport, PublishError> {
+    let destination = Destination::parse(config)?;
+    let run = config.recall.clone().unwrap_or_default();
+    check(&run)?;
+    let folder = tempfile::tempdir().map_err(PublishError::io(std::env::temp_dir()))?;
+    let place = folder.path().join("run");
+    let fetch = FetchConfig {
+        kind: FetchKind::Data,
+        uri: run::address(&destination, &run),
+        sha256: None,
+        destination: place.to_string_lossy().into_owned(),
+        credentials_directory: config.store.credentials_directory.clone(),
+        credentials_secret: None,
+        max_bytes: MAX_BYTES,
+        allow_private_networks: true,
+        plain_http: config.store.plain_http,
+        run: None,
+        waits: config.waits,
+    };
+    let how = FetchOptions {
+        allow_loopback: options.allow_loopback,
+        claim_directory: options.claim_directory.clone(),
+        timeouts: options.timeouts,
+        retry: RetryPolicy::for_duration(std::time::Duration::from_secs(config.store_retry_seconds.into())),
+    };
+    let none = || PublishError::NoReport { run: run.clone() };
+    match fetch::run(&fetch, &how).await {
+        Err(error) if is_missing(&error) => return Err(none()),
+        outcome => outcome?,
+    };
+    left::<RunReport>(Some(place.join(REPORT_FILE))).filter(|report| report.run == run).ok_or_else(none)
+}
+
+fn is_missing(error: &FetchError) -> bool {
+    error.reason() == "NotFound"
+}
+
+/// What a run is known by becomes a tag and the name of a folder.
+fn check(run: &str) -> Result<(), PublishError> {
+    let plain = run.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if plain && (1..=MAX_RUN).contains(&run.len()) {
+        return Ok(());
+    }
+    Err(PublishError::InvalidConfig {
+        field: "recall",
+        why: format!("{run:?} is nothing that a run is known by; expected the UID of a Job"),
+    })
+}

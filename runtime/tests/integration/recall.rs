@@ -1,0 +1,110 @@
+//! The report of a run in the store: what was made is known even if its pod is gone.
+
+use std::{fs, path::Path};
+
+use modelwright_contract::{
+    names::{EXIT_BAD_INPUT, PUBLISH_ENV},
+    publish::PublishConfig,
+    report::{FetchReport, NO_REPORT, PublishReport, Report, RunReport},
+};
+use modelwright_runtime::publish::{self, PublishOptions, recall};
+
+use crate::{
+    commands,
+    publish::Work,
+    stores::Store,
+    support::{onnx, programs::Program},
+};
+
+const RUN: &str = "0a1b2c3d-0000-4000-8000-00000000000a";
+
+fn fetched() -> FetchReport {
+    FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1 }
+}
+
+/// Publishes as the container of a run does.
+async fn published(work: &mut Work) -> PublishReport {
+    recall::leave_fetched(Path::new(&work.config.directory), &fetched());
+    work.options.run = Some(RUN.to_owned());
+    publish::run(&work.config, &work.options).await.unwrap()
+}
+
+/// Recalls as another pod does, which has nothing of the first.
+async fn recalled(config: &PublishConfig, options: &PublishOptions, run: &str) -> Result<RunReport, String> {
+    let config = PublishConfig { recall: Some(run.to_owned()), directory: String::new(), ..config.clone() };
+    let options = PublishOptions { run: None, ..options.clone() };
+    recall::recall(&config, &options).await.map_err(|error| error.reason().to_owned())
+}
+
+async fn is_recalled_from(mut work: Work) {
+    let other = "0a1b2c3d-0000-4000-8000-00000000000b";
+    assert_eq!(recalled(&work.config, &work.options, RUN).await, Err(NO_REPORT.to_owned()));
+    let published = published(&mut work).await;
+    let report = recalled(&work.config, &work.options, RUN).await.unwrap();
+    assert_eq!(report, RunReport { run: RUN.to_owned(), fetch: fetched(), train: None, publish: published });
+    assert_eq!(recalled(&work.config, &work.options, other).await, Err(NO_REPORT.to_owned()));
+    // One that is tried again says the same.
+    publish::run(&work.config, &work.options).await.unwrap();
+    assert_eq!(
+        recalled(&work.config, &work.options, RUN).await.unwrap().publish.artifact_uri,
+        report.publish.artifact_uri
+    );
+}
+
+#[tokio::test]
+async fn a_run_is_recalled_from_a_registry() {
+    let registry = Program::registry("").await;
+    is_recalled_from(Work::new(&registry.host(), &onnx::adder())).await;
+}
+
+#[tokio::test]
+async fn a_run_is_recalled_from_an_object_store_and_a_claim() {
+    for store in Store::both().await {
+        is_recalled_from(store.work(&onnx::adder())).await;
+        let place = store.root.join("kept/here/team/digits/runs").join(RUN);
+        assert!(place.exists(), "{} does not exist", place.display());
+    }
+}
+
+#[tokio::test]
+async fn a_report_under_another_name_is_none() {
+    let stores = Store::both().await;
+    let mut work = stores[1].work(&onnx::adder());
+    published(&mut work).await;
+    let runs = stores[1].root.join("kept/here/team/digits/runs");
+    fs::rename(runs.join(RUN), runs.join("another")).unwrap();
+    assert_eq!(recalled(&work.config, &work.options, "another").await, Err(NO_REPORT.to_owned()));
+    assert_eq!(recalled(&work.config, &work.options, "../runs").await, Err("InvalidConfig".to_owned()));
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_no_store_without_a_report() {
+    let work = Work::new("127.0.0.1:1", &onnx::adder());
+    assert_eq!(recalled(&work.config, &work.options, RUN).await, Err("Unreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn the_command_says_what_it_recalled_within_what_a_kubelet_reads() {
+    const KUBELET_READS: usize = 4096;
+    let registry = Program::registry("").await;
+    let mut work = Work::new(&registry.host(), &onnx::adder());
+    let expected = published(&mut work).await;
+    let log = work.folder.path().join("log");
+    let arguments = ["publish", "--allow-loopback", "--termination-log", log.to_str().unwrap()];
+    let config = |run: &str| {
+        serde_json::json!({
+            "namespace": "team", "model": "digits", "recall": run, "storeRetrySeconds": 5,
+            "store": {"uri": format!("oci://{}/models", registry.host()), "plainHttp": true},
+        })
+        .to_string()
+    };
+    let output = commands::run(&arguments, (PUBLISH_ENV, &config(RUN))).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(fs::metadata(&log).unwrap().len() < KUBELET_READS as u64);
+    let Report::<RunReport>::Succeeded(report) = commands::report(&log) else { panic!("{output:?}") };
+    assert_eq!(report.publish, expected);
+    let output = commands::run(&arguments, (PUBLISH_ENV, &config("none"))).await;
+    assert_eq!(output.status.code(), Some(EXIT_BAD_INPUT), "{output:?}");
+    let Report::<RunReport>::Failed(failure) = commands::report(&log) else { panic!("{output:?}") };
+    assert_eq!(failure.reason, NO_REPORT);
+}

@@ -1,0 +1,245 @@
+//! A run that succeeded and whose pod is gone: what it made is read from the store, and nothing is trained again.
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::ResourceExt as _;
+use modelwright::{
+    api::{Model, name::RECALLS_ANNOTATION},
+    cache::Cache,
+    model::{
+        build::build_recall,
+        job::RunState,
+        plan::{Plan, Step, plan_model},
+        report::Reports,
+    },
+};
+use modelwright_contract::{
+    names::{JOB_UID_LABEL, RUN_ENV},
+    publish::PublishConfig,
+    report::{NO_REPORT, Report, RunReport},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::fixtures::{
+    ended, failed_pod, fetch_report, finished, job, observed, pod, settings, succeeded_pod, train_report,
+    trained_model, training_reports, valid, version,
+};
+use crate::{
+    model_scenarios::{EVENTS, JOBS, STATUS, condition, reconciled},
+    scenario::{context, play},
+};
+
+fn training() -> Model {
+    trained_model(json!({}), 1)
+}
+
+/// The Job of a run that succeeded.
+fn lost(model: &Model) -> Job {
+    finished(job(model), "Complete", "CompletionsReached")
+}
+
+fn recall(model: &Model, lost: &Job) -> Job {
+    let mut recall = build_recall(&valid(model), &settings(), false, lost);
+    recall.metadata.uid = Some("uid-of-recall".into());
+    recall.metadata.resource_version = Some("301".into());
+    recall
+}
+
+/// A pod of the Job that recalls, which ended so.
+fn ended_pod(recall: &Job, phase: &str, exit_code: i32, told: &str) -> Pod {
+    let mut pod =
+        pod(recall, json!({"phase": phase, "containerStatuses": [ended("publish", exit_code, told)]}));
+    pod.metadata.name = Some("recall-pod".into());
+    pod
+}
+
+fn told(lost: &Job) -> String {
+    serde_json::to_string(&Report::Succeeded(RunReport {
+        run: lost.metadata.uid.clone().unwrap(),
+        fetch: fetch_report(),
+        train: Some(train_report()),
+        publish: training_reports('c').publish,
+    }))
+    .unwrap()
+}
+
+fn plan(model: &Model, jobs: Vec<Job>, pods: Vec<Pod>) -> Plan {
+    plan_model(model, &valid(model), &observed(vec![], jobs, pods))
+}
+
+#[test]
+fn a_run_whose_pod_is_gone_is_recalled_and_becomes_a_version_without_another_run() {
+    let model = training();
+    let lost = lost(&model);
+    let planned = plan(&model, vec![lost.clone()], vec![]);
+    let Step::Recall { job } = planned.step else { panic!("{:?}", planned.step) };
+    assert_eq!(job.metadata.uid, lost.metadata.uid);
+
+    let recall = recall(&model, &lost);
+    let planned = plan(&model, vec![lost.clone(), recall.clone()], vec![]);
+    let Step::Follow { problem: Some(problem) } = planned.step else { panic!("{:?}", planned.step) };
+    assert_eq!(problem.reason, "Recalling");
+    assert!(planned.delete.is_empty(), "it is no run of another spec");
+
+    let recalled = finished(recall, "Complete", "CompletionsReached");
+    let told = ended_pod(&recalled, "Succeeded", 0, &told(&lost));
+    let planned = plan(&model, vec![lost.clone(), recalled], vec![told]);
+    let Step::Record { number, reports, job, .. } = planned.step else { panic!("{:?}", planned.step) };
+    let expected = Reports {
+        started_at: "2026-11-24T10:00:00Z".into(),
+        finished_at: "2026-11-24T10:00:21Z".into(),
+        ..training_reports('c')
+    };
+    assert_eq!(
+        (number, *reports, &job.metadata.uid),
+        (1, expected, &lost.metadata.uid),
+        "as of the run itself"
+    );
+}
+
+#[test]
+fn an_earlier_attempt_that_failed_is_not_waited_for_for_ever() {
+    let model = training();
+    let lost = lost(&model);
+    let failed = failed_pod(&lost, 75, r#"{"failed":{"reason":"Unreachable","message":"no route"}}"#);
+    let planned = plan(&model, vec![lost.clone()], vec![failed.clone()]);
+    assert!(matches!(planned.step, Step::Recall { .. }), "{:?}", planned.step);
+    let mut late = pod(&lost, json!({"phase": "Running"}));
+    late.metadata.name = Some("z-the-last".into());
+    let planned = plan(&model, vec![lost], vec![failed, late]);
+    assert_eq!(planned.step, Step::Follow { problem: None }, "the pod's cache is behind the Job's");
+}
+
+#[test]
+fn a_store_without_the_report_has_the_run_made_again_and_a_store_that_fails_is_told() {
+    let model = training();
+    let lost = lost(&model);
+    let recall = finished(recall(&model, &lost), "Failed", "PodFailurePolicy");
+    let failed = |reason: &str| {
+        let told = json!({"failed": {"reason": reason, "message": "so it is"}}).to_string();
+        let pod = ended_pod(&recall, "Failed", 64, &told);
+        plan(&model, vec![lost.clone(), recall.clone()], vec![pod]).step
+    };
+    let Step::Restart { job, why } = failed(NO_REPORT) else { panic!() };
+    assert_eq!(job.metadata.uid, lost.metadata.uid, "{why}");
+    let Step::GiveUp(failure) = failed("Forbidden") else { panic!() };
+    assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("Forbidden", "publish"));
+    // A change of the spec that decides no version tries again.
+    let mut changed = model.clone();
+    changed.metadata.generation = Some(2);
+    let pod = ended_pod(&recall, "Failed", 64, r#"{"failed":{"reason":"Forbidden","message":"x"}}"#);
+    let planned = plan(&changed, vec![lost.clone(), recall.clone()], vec![pod]);
+    let Step::Restart { job, .. } = planned.step else { panic!("{:?}", planned.step) };
+    assert_eq!(job.name_any(), recall.name_any());
+}
+
+#[test]
+fn what_was_read_for_an_earlier_job_of_the_same_spec_is_not_this_ones() {
+    let model = training();
+    let lost = lost(&model);
+    let mut earlier = lost.clone();
+    earlier.metadata.uid = Some("uid-of-an-earlier-one".into());
+    let recall = finished(recall(&model, &earlier), "Complete", "CompletionsReached");
+    let told = ended_pod(&recall, "Succeeded", 0, &told(&earlier));
+    let planned = plan(&model, vec![lost, recall], vec![told]);
+    assert!(matches!(planned.step, Step::Recall { .. }), "{:?}", planned.step);
+}
+
+#[test]
+fn the_job_that_recalls_has_publish_alone_and_each_run_says_what_it_is_known_by() {
+    let model = training();
+    let lost = lost(&model);
+    let recall = recall(&model, &lost);
+    assert_eq!(recall.annotations().get(RECALLS_ANNOTATION), lost.metadata.uid.as_ref());
+    let pod = recall.spec.unwrap().template.spec.unwrap();
+    assert_eq!((pod.init_containers, pod.containers.len()), (None, 1));
+    let told = pod.containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+    let told: PublishConfig = serde_json::from_str(&told).unwrap();
+    assert_eq!((told.recall, told.proof), (lost.metadata.uid.clone(), None));
+    let run = lost.spec.unwrap().template.spec.unwrap();
+    let variables = run.containers[0].env.clone().unwrap();
+    let known = variables.iter().find(|variable| variable.name == RUN_ENV).unwrap();
+    let path = known.value_from.as_ref().unwrap().field_ref.as_ref().unwrap().field_path.clone();
+    assert_eq!(path, format!("metadata.labels['{JOB_UID_LABEL}']"));
+}
+
+#[tokio::test]
+async fn the_operator_makes_that_job_and_the_condition_says_what_it_does() {
+    let (mut context, mut server) = context();
+    let model = training();
+    context.caches.jobs = Cache::fixed(vec![lost(&model)]);
+    play(reconciled(&model, context), async {
+        let call = server.expect("POST", JOBS).await;
+        assert!(
+            call.body["metadata"]["name"].as_str().unwrap().ends_with("-read"),
+            "{}",
+            call.body["metadata"]
+        );
+        call.echo();
+        let call = server.expect("PATCH", STATUS).await;
+        assert_eq!(condition(&call.body, "Reconciling")["reason"], "Recalling");
+        call.echo_model(&model);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+fn any_pod() -> impl Strategy<Value = Option<(&'static str, i32, Value)>> {
+    let message = prop_oneof![
+        Just(Value::Null),
+        Just(json!({"failed": {"reason": "NoReport", "message": "x"}})),
+        Just(json!({"failed": {"reason": "Unreachable", "message": "x"}})),
+        Just(json!({"succeeded": {}})),
+    ];
+    let phase = prop_oneof![Just("Pending"), Just("Running"), Just("Succeeded"), Just("Failed")];
+    prop::option::of((phase, prop_oneof![Just(0), Just(64), Just(75), Just(137)], message))
+}
+
+proptest! {
+    /// Whatever is seen of a run that succeeded, something follows: a wait only while a pod or a Job is still to end.
+    #[test]
+    fn nothing_settles_for_ever(of_run in any_pod(), of_recall in any_pod(), ends in 0..4_u8) {
+        let model = training();
+        let lost = lost(&model);
+        let recalling = recall(&model, &lost);
+        let recalling = match ends {
+            0 => None,
+            1 => Some(recalling),
+            2 => Some(finished(recalling, "Complete", "CompletionsReached")),
+            _ => Some(finished(recalling, "Failed", "BackoffLimitExceeded")),
+        };
+        let mut pods = Vec::new();
+        let mut to_end = ends == 1;
+        if let Some((phase, code, message)) = &of_run {
+            to_end |= ["Pending", "Running"].contains(phase);
+            pods.push(pod(&lost, json!({"phase": phase,
+                "initContainerStatuses": [ended("fetch", 0, "")],
+                "containerStatuses": [ended("publish", *code, &message.to_string())]})));
+        }
+        if let (Some((phase, code, message)), Some(recalling)) = (&of_recall, &recalling) {
+            to_end |= ["Pending", "Running"].contains(phase);
+            pods.push(ended_pod(recalling, phase, *code, &message.to_string()));
+        }
+        let planned = plan(&model, std::iter::once(lost).chain(recalling).collect(), pods);
+        let waits = matches!(planned.step, Step::Follow { .. });
+        prop_assert!(!waits || to_end, "{:?}", planned.step);
+        prop_assert!(!matches!(planned.step, Step::Start), "no second run beside the first");
+    }
+}
+
+#[test]
+fn a_version_that_is_there_asks_for_no_recall() {
+    let model = training();
+    let lost = lost(&model);
+    let seen = observed(vec![version(&model, 1, 'c', 1)], vec![lost.clone()], vec![]);
+    assert!(matches!(plan_model(&model, &valid(&model), &seen).step, Step::Use { .. }));
+    // and a pod that is still there is read itself
+    let model = crate::fixtures::model("s3://bucket/a.onnx", 1);
+    let done = finished(job(&model), "Complete", "CompletionsReached");
+    let seen = observed(vec![], vec![done.clone()], vec![succeeded_pod(&done, 'c')]);
+    let plan = plan_model(&model, &valid(&model), &seen);
+    assert!(matches!(plan.run.unwrap().state, RunState::Succeeded(_)));
+    assert!(matches!(plan.step, Step::Record { .. }));
+}
