@@ -52,6 +52,8 @@ mod rows;
 mod serve;
 // Models in ONNX Runtime, and their golden samples.
 mod session;
+// What is in a registry once it says so, and what is in a volume already.
+mod stored;
 // An object store or a claim as the artifact store: there and back again.
 mod stores;
 // From what a training left to an artifact.
@@ -60,7 +62,7 @@ mod training;
 mod training_refused;
 // Predictions over a stream of gRPC.
 mod stream;
-// Blobs on their way into registries with habits, and artifacts that are there already.
+// Blobs on their way into registries with habits.
 mod uploads;
 // Threads, queue and shared runs between the fronts and a model.
 mod worker;
