@@ -116,6 +116,7 @@ pub async fn run(config: &PublishConfig, options: &PublishOptions) -> Result<Pub
         golden_count: u32::try_from(proof.golden.samples.len()).unwrap_or(u32::MAX),
         golden_tolerance: proof.golden.tolerance,
         golden_source: proof.golden.source,
+        golden_random: proof.golden.random,
         row_independence: Some(rows::of_file(&folder.join(MODEL_FILE))),
         metrics: description.metrics,
         size,

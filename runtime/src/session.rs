@@ -145,6 +145,7 @@ pub struct Session {
     /// Where each output of the signature is.
     parts: Vec<Place>,
     labels: Vec<String>,
+    symbols: Vec<Vec<String>>,
     named_axes: Vec<Vec<bool>>,
     execution_provider: ExecutionProvider,
     nodes: BTreeMap<String, u32>,
@@ -161,7 +162,9 @@ impl Session {
         let (inner, execution_provider) = load_on_first(runtime, path, options)?;
         let (signature, parts) = signature::read(&inner)?;
         let labels = signature::labels(&inner);
-        let named_axes = signature::named_axes(&inner);
+        let symbols = signature::symbols(&inner);
+        let is_named = |axes: &Vec<String>| axes.iter().map(|symbol| !symbol.is_empty()).collect();
+        let named_axes = symbols.iter().map(is_named).collect();
         // Only told: a model is not refused for want of it.
         let nodes = shared::nodes_by_provider(&inner).unwrap_or_else(|error| {
             tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
@@ -175,6 +178,7 @@ impl Session {
             signature,
             parts,
             labels,
+            symbols,
             named_axes,
             execution_provider,
             nodes,
@@ -185,6 +189,12 @@ impl Session {
     /// Names of the classes, if the model's metadata have them: a JSON array under `classes`.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Input by input, the names that the model gives its axes instead of a size; empty where it gives none. One name is
+    /// one size.
+    pub fn symbols(&self) -> &[Vec<String>] {
+        &self.symbols
     }
 
     /// Input by input, which of its axes the model gives a name instead of a size.

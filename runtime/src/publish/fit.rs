@@ -5,6 +5,9 @@ use modelwright_contract::report::{MAX_REPORT_BYTES, PublishReport, Report};
 
 /// Most tensors on each side of a signature that a ModelVersion holds.
 const MAX_TENSORS: usize = 16;
+/// Longest name of a tensor, and most of its axes, that a ModelVersion holds.
+const MAX_NAME: usize = 1024;
+const MAX_AXES: usize = 256;
 
 /// Shortens a report until it fits, and marks it if its signature was shortened.
 pub fn fit(mut report: PublishReport) -> PublishReport {
@@ -12,6 +15,13 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     report.signature.inputs.truncate(MAX_TENSORS);
     report.signature.outputs.truncate(MAX_TENSORS);
     report.signature_truncated |= !whole;
+    for side in [&mut report.signature.inputs, &mut report.signature.outputs] {
+        let before = side.len();
+        side.retain(|tensor| tensor.name.chars().count() <= MAX_NAME && tensor.shape.len() <= MAX_AXES);
+        report.signature_truncated |= side.len() < before;
+    }
+    report.golden_random.retain(|name| name.chars().count() <= MAX_NAME);
+    report.golden_random.truncate(MAX_TENSORS);
     while length(&report) > MAX_REPORT_BYTES {
         let signature = &mut report.signature;
         let longer = if signature.inputs.len() > signature.outputs.len() {
@@ -21,6 +31,8 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
         };
         if longer.pop().is_some() {
             report.signature_truncated = true;
+        } else if report.golden_random.pop().is_some() {
+            // The artifact has all of them.
         } else if report.metrics.pop_last().is_none() {
             break;
         }
@@ -67,6 +79,7 @@ mod tests {
             golden_count: 8,
             golden_tolerance: "0.001".to_owned(),
             golden_source: GoldenSource::Test,
+            golden_random: (0..outputs).map(|i| format!("{i:0name$}")).collect(),
             row_independence: Some(RowIndependence::not(Some(&"n".repeat(500)), &"r".repeat(500))),
             metrics: (0..metrics)
                 .map(|i| (format!("metric{i}"), "0.5".to_owned()))
@@ -100,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..300, metrics in 0_usize..60) {
+        fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..1200, metrics in 0_usize..60) {
             let short = fit(report(inputs, outputs, name, metrics));
             prop_assert!(length(&short) <= MAX_REPORT_BYTES);
             let kept = (short.signature.inputs.len(), short.signature.outputs.len());

@@ -51,11 +51,11 @@ pub(super) fn labels(session: &ort::session::Session) -> Vec<String> {
     values.into_iter().map(label).collect()
 }
 
-/// Input by input, which axes have a name.
-pub(super) fn named_axes(session: &ort::session::Session) -> Vec<Vec<bool>> {
+/// Input by input, the names of its axes; empty where one has none.
+pub(super) fn symbols(session: &ort::session::Session) -> Vec<Vec<String>> {
     let axes = |outlet: &Outlet| match outlet.dtype() {
         ValueType::Tensor { dimension_symbols, .. } => {
-            dimension_symbols.iter().map(|symbol| !symbol.is_empty()).collect()
+            dimension_symbols.iter().map(ToString::to_string).collect()
         }
         _ => Vec::new(),
     };

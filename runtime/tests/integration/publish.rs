@@ -80,7 +80,7 @@ impl Work {
 }
 
 /// Fetches a published artifact, as a source or to be served.
-async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
+pub async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
     let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
     volume.config.kind = kind;
     volume.config.plain_http = true;
@@ -88,7 +88,7 @@ async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
     volume
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+pub fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 

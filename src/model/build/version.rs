@@ -36,6 +36,8 @@ const MAX_WARNING: usize = 512;
 const MAX_RATE: usize = 32;
 /// Most bytes in a size certificate: every number up to it is exact in every JSON reader.
 const MAX_BYTES: u64 = crate::api::LARGEST_INTEGER;
+/// Longest name of a tensor.
+const MAX_NAME: usize = 1024;
 /// Longest name of a node, and longest reason, that a version holds.
 const MAX_NODE: usize = 64;
 const MAX_REASON: usize = 160;
@@ -76,7 +78,9 @@ pub fn build_version(
             source: match publish.golden_source {
                 GoldenSource::Test => "Test".into(),
                 GoldenSource::Synthetic => "Synthetic".into(),
+                GoldenSource::Provided => "Provided".into(),
             },
+            random_outputs: publish.golden_random.iter().map(|name| truncated(name, MAX_NAME)).collect(),
         },
         size: publish.size.as_ref().map(size),
         provenance: Provenance {

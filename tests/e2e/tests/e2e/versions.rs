@@ -122,6 +122,7 @@ async fn push_evaluated(registry: &Registry, repository: &str) -> String {
         tolerance: "0.00001".to_owned(),
         // As artifacts were made before bounds were recorded.
         bounds: Vec::new(),
+        random: Vec::new(),
         samples: vec![GoldenSample {
             inputs: vec![tensor("x", row)],
             outputs: vec![tensor("y", FIRST.predict(row))],
