@@ -170,7 +170,8 @@ impl Session {
             tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
             BTreeMap::new()
         });
-        let inner = SharedSession::new(inner).ok_or_else(|| {
+        let optional = signature.optional_inputs.iter().map(|input| &input.name);
+        let inner = SharedSession::new(inner, optional).ok_or_else(|| {
             LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
         })?;
         Ok(Self {
@@ -249,7 +250,12 @@ impl Session {
     ) -> Result<Vec<Tensor>, RunError> {
         let place =
             |tensors: &[TensorSpec], name: &str| tensors.iter().position(|tensor| tensor.name == name);
-        let place_of = |input: &Tensor| place(&self.signature.inputs, &input.name).unwrap_or(usize::MAX);
+        let Signature { inputs: needed, optional_inputs, .. } = &self.signature;
+        let place_of_input = |name: &str| {
+            let behind = || Some(needed.len() + place(optional_inputs, name)?);
+            place(needed, name).or_else(behind)
+        };
+        let place_of = |input: &Tensor| place_of_input(&input.name).unwrap_or(usize::MAX);
         let wanted: Vec<usize> = if outputs.is_empty() {
             (0..self.signature.outputs.len()).collect()
         } else {
@@ -266,7 +272,7 @@ impl Session {
         let values = values.collect::<Result<Vec<_>, RunError>>()?;
         let answers = self.inner.run(&values, &places, &cancellation.0).map_err(|error| run_error(&error))?;
         let mut answers: Vec<Option<DynValue>> = answers.into_iter().map(Some).collect();
-        let is_input = |name: &str| place(&self.signature.inputs, name).is_some();
+        let is_input = |name: &str| place_of_input(name).is_some();
         let mut tensors = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             let (Some(spec), Some((place, part))) =

@@ -110,6 +110,10 @@ pub struct Signature {
     /// Inputs, the first 16.
     #[schemars(length(max = 16))]
     pub inputs: Vec<Tensor>,
+    /// Inputs that may be left out, since the model stores a value for each. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub optional_inputs: Vec<Tensor>,
     /// Outputs, the first 16.
     #[schemars(length(max = 16))]
     pub outputs: Vec<Tensor>,

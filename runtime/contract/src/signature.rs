@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 pub struct Signature {
     /// Inputs in the model's order.
     pub inputs: Vec<TensorSpec>,
+    /// Inputs that may be left out, since the model stores a value for each (initializers that are inputs). None, where a
+    /// graph has more than 16 of them: then it lists its weights.
+    #[serde(default, rename = "optionalInputs", skip_serializing_if = "Vec::is_empty")]
+    pub optional_inputs: Vec<TensorSpec>,
     /// Outputs in the model's order.
     pub outputs: Vec<TensorSpec>,
 }

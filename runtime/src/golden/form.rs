@@ -234,7 +234,7 @@ mod tests {
             datatype: (*datatype).to_owned(),
             shape: shape.to_vec(),
         };
-        Signature { inputs: inputs.iter().map(spec).collect(), outputs: Vec::new() }
+        Signature { inputs: inputs.iter().map(spec).collect(), ..Signature::default() }
     }
 
     fn symbols(names: &[&[&str]]) -> Vec<Vec<String>> {

@@ -1,7 +1,10 @@
 //! Makes a report fit into a termination message. In goes a whole report; out comes one with as many tensors of the
 //! signature, then as many metrics, as there is room for.
 
-use modelwright_contract::report::{MAX_REPORT_BYTES, PublishReport, Report};
+use modelwright_contract::{
+    report::{MAX_REPORT_BYTES, PublishReport, Report},
+    signature::Signature,
+};
 
 /// Most tensors on each side of a signature that a ModelVersion holds.
 const MAX_TENSORS: usize = 16;
@@ -15,7 +18,8 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     report.signature.inputs.truncate(MAX_TENSORS);
     report.signature.outputs.truncate(MAX_TENSORS);
     report.signature_truncated |= !whole;
-    for side in [&mut report.signature.inputs, &mut report.signature.outputs] {
+    let Signature { inputs, optional_inputs, outputs } = &mut report.signature;
+    for side in [inputs, optional_inputs, outputs] {
         let before = side.len();
         side.retain(|tensor| tensor.name.chars().count() <= MAX_NAME && tensor.shape.len() <= MAX_AXES);
         report.signature_truncated |= side.len() < before;
@@ -24,12 +28,14 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     report.golden_random.truncate(MAX_TENSORS);
     while length(&report) > MAX_REPORT_BYTES {
         let signature = &mut report.signature;
+        // What a client need not know goes first.
+        let signature_has_more = signature.optional_inputs.pop().is_some();
         let longer = if signature.inputs.len() > signature.outputs.len() {
             &mut signature.inputs
         } else {
             &mut signature.outputs
         };
-        if longer.pop().is_some() {
+        if signature_has_more || longer.pop().is_some() {
             report.signature_truncated = true;
         } else if report.golden_random.pop().is_some() {
             // The artifact has all of them.
@@ -51,7 +57,7 @@ mod tests {
     use modelwright_contract::{
         artifact::GoldenSource,
         rows::RowIndependence,
-        signature::{Signature, TensorSpec},
+        signature::TensorSpec,
         size::{RowsSize, Size},
     };
     use proptest::prelude::*;
@@ -74,7 +80,11 @@ mod tests {
             artifact_sha256: "b".repeat(64),
             size_bytes: 1,
             opset: 21,
-            signature: Signature { inputs: tensors(inputs), outputs: tensors(outputs) },
+            signature: Signature {
+                inputs: tensors(inputs),
+                optional_inputs: tensors(metrics.min(16)),
+                outputs: tensors(outputs),
+            },
             signature_truncated: false,
             golden_count: 8,
             golden_tolerance: "0.001".to_owned(),
@@ -107,6 +117,7 @@ mod tests {
     fn a_large_signature_is_shortened_and_marked_and_the_metrics_stay() {
         let short = fit(report(40, 40, 20, 3));
         assert!(short.signature_truncated && !short.signature.inputs.is_empty());
+        assert!(short.signature.optional_inputs.is_empty(), "they go first");
         assert!(!short.signature.outputs.is_empty());
         assert_eq!(short.metrics.len(), 3);
     }
@@ -116,8 +127,12 @@ mod tests {
         fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..1200, metrics in 0_usize..60) {
             let short = fit(report(inputs, outputs, name, metrics));
             prop_assert!(length(&short) <= MAX_REPORT_BYTES);
-            let kept = (short.signature.inputs.len(), short.signature.outputs.len());
-            prop_assert_eq!(short.signature_truncated, kept != (inputs, outputs));
+            let kept = (
+                short.signature.inputs.len(),
+                short.signature.optional_inputs.len(),
+                short.signature.outputs.len(),
+            );
+            prop_assert_eq!(short.signature_truncated, kept != (inputs, metrics.min(16), outputs));
             prop_assert!(short.size.is_some_and(|size| size.rows.len() == 3));
         }
     }

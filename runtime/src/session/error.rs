@@ -51,7 +51,7 @@ pub enum LoadError {
     /// The system lacks what the graph changes the case of text by.
     #[error(
         "the model changes the case of text by the locale {locale:?} (StringNormalizer), which is not installed here. \
-         Modelwright's images have en_US.UTF-8 and C.UTF-8: export the model with one of them, or run it in an image that \
+         Modelwright's images have en_US.UTF-8: export the model with that, or run it in an image that \
          has {locale:?}. Outside of an image, install it (Debian: the package locales, then `localedef -i {} -f UTF-8 \
          {locale}`)",
         language(locale)

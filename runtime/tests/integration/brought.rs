@@ -155,3 +155,38 @@ async fn an_import_brings_samples_of_its_own_with_answers_or_has_them_recorded()
         assert!(error.to_string().contains(part), "{part} is missing in: {error}");
     }
 }
+
+#[test]
+fn a_stored_value_that_is_an_input_may_be_given_or_left_out() {
+    let serving = Serving::model("scaled", &[]);
+    let x = r#"{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}"#;
+    let infer = |inputs: &str| {
+        serving.client().post("/v2/models/scaled/infer", &format!(r#"{{"inputs": [{inputs}]}}"#))
+    };
+    let w = |shape: &str, data: &str| {
+        format!(r#"{{"name": "w", "datatype": "FP32", "shape": {shape}, "data": {data}}}"#)
+    };
+    let data = |inputs: &str| infer(inputs).json()["outputs"][0]["data"].clone();
+    assert_eq!(data(x), json!([2.0, 3.0]));
+    for given in [format!("{x}, {}", w("[2]", "[5, 7]")), format!("{}, {x}", w("[2]", "[5, 7]"))] {
+        assert_eq!(data(&given), json!([5.0, 7.0]), "{given}");
+    }
+    assert_eq!(data(x), json!([2.0, 3.0]), "the stored one is still there");
+    for (inputs, part) in [
+        (format!("{x}, {}", w("[3]", "[5, 7, 9]")), "input \"w\" has shape [3], expected [2]"),
+        (w("[2]", "[5, 7]"), "input \"x\" is missing"),
+        (format!("{x}, {}, {}", w("[2]", "[5, 7]"), w("[2]", "[5, 7]")), "given twice"),
+        (
+            r#"{"name": "z", "datatype": "FP32", "shape": [1], "data": [1]}"#.to_owned(),
+            "expected \"x\", and if wanted \"w\"",
+        ),
+    ] {
+        let error = infer(&inputs).error();
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+    let metadata = serving.client().get("/v2/models/scaled").json();
+    assert_eq!(metadata["inputs"].as_array().unwrap().len(), 1, "{metadata}");
+    assert_eq!(metadata["optional_inputs"], json!([{"name": "w", "datatype": "FP32", "shape": [2]}]));
+    let config = serving.client().get("/v2/models/scaled/config").json();
+    assert_eq!(config["input"][1]["optional"], true, "{config}");
+}

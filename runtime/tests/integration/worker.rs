@@ -85,6 +85,48 @@ async fn requests_that_wait_share_a_run_and_a_poisoned_one_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_request_that_gives_a_stored_value_another_one_shares_no_run() {
+    let floats = |name: &str, shape: &[i64], numbers: &[f32]| {
+        tensor(name, Datatype::Fp32, shape, numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    };
+    // As many rows as the stored value has elements.
+    let rows = || floats("x", &[2, 2], &[1.0, 1.0, 1.0, 1.0]);
+    let answer = |numbers: &[f32]| [floats("y", &[2, 2], numbers)];
+    let worker = worker("scaled", OPTIONS);
+    let mut shared = 0;
+    for _ in 0..50 {
+        let runs = (0..8_u8).map(|which| {
+            let mut inputs = vec![rows()];
+            if which % 2 == 1 {
+                inputs.push(floats("w", &[2], &[f32::from(which), 0.5]));
+            }
+            worker.run(inputs, Vec::new(), soon())
+        });
+        for (which, got) in (0_u8..).zip(futures::future::join_all(runs).await) {
+            let got = got.unwrap();
+            let given = f32::from(which);
+            if which % 2 == 1 {
+                assert_eq!(
+                    (got.requests, got.outputs.unwrap()),
+                    (1, answer(&[given, 0.5, given, 0.5]).into())
+                );
+            } else {
+                shared += usize::from(got.requests > 1);
+                assert_eq!(got.outputs.unwrap(), answer(&[2.0, 3.0, 2.0, 3.0]));
+            }
+        }
+    }
+    // Those that leave it out may.
+    let alone: Vec<_> = (0..8).map(|_| worker.run(vec![rows()], Vec::new(), soon())).collect();
+    shared += futures::future::join_all(alone)
+        .await
+        .into_iter()
+        .filter(|it| it.as_ref().unwrap().requests > 1)
+        .count();
+    assert!(shared > 0, "no run was ever shared");
+}
+
+#[tokio::test]
 async fn without_leave_no_run_is_shared() {
     let worker = worker("lookup", WorkerOptions { batches: false, ..OPTIONS });
     for _ in 0..50 {

@@ -230,6 +230,14 @@ def brought() -> None:
         [tensor("frames", TensorProto.FLOAT, [1, 1, "frames"])],
         [constant("axes", np.array([0, 1]))],
     )
+    # A stored value that a request may give another one.
+    save(
+        "scaled",
+        [h.make_node("Mul", ["x", "w"], ["y"])],
+        [tensor("x", TensorProto.FLOAT, ["n", 2]), tensor("w", TensorProto.FLOAT, [2])],
+        [tensor("y", TensorProto.FLOAT, ["n", 2])],
+        [constant("w", np.array([2, 3], dtype=np.float32))],
+    )
     # Noise beside what is no noise.
     save(
         "noisy",

@@ -64,6 +64,7 @@ pub fn build_version(
         },
         signature: Signature {
             inputs: tensors(&publish.signature.inputs),
+            optional_inputs: tensors(&publish.signature.optional_inputs),
             outputs: tensors(&publish.signature.outputs),
         },
         row_independence: publish.row_independence.as_ref().map(|rows| RowIndependence {

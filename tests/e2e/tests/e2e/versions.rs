@@ -131,7 +131,11 @@ async fn push_evaluated(registry: &Registry, repository: &str) -> String {
     let description = Description {
         model_digest: model_digest(&model),
         opset: 17,
-        signature: Signature { inputs: vec![specification("x")], outputs: vec![specification("y")] },
+        signature: Signature {
+            inputs: vec![specification("x")],
+            outputs: vec![specification("y")],
+            ..Signature::default()
+        },
         metrics: [("Accuracy".to_owned(), "0.97".to_owned())].into(),
         confusion: None,
     };
