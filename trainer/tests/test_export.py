@@ -6,17 +6,22 @@ import json
 import subprocess
 import sys
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
-from conftest import Bench
 from modelwright_trainer import export
 from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.graph import trees
 from modelwright_trainer.graph.packed import Packed, varint
 from modelwright_trainer.graph.trees import Forest, trees_of
+from modelwright_trainer.prepare import fit_preparation
+from modelwright_trainer.table import Column
 from onnx import helper
+
+if TYPE_CHECKING:
+    from conftest import Bench
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -91,7 +96,7 @@ def test_a_forest_in_the_file_is_the_forest_that_was_trained(bench: Bench, task:
 def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MOST_NODES", 40)
     runs: list[tuple[int, int]] = []
-    real = export.add_sums
+    real = trees.add_sums
 
     def spoiled(graph: Any, features: str, forest: Forest, first: int, end: int) -> str:
         runs.append((first, end))
@@ -115,9 +120,6 @@ def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, mo
 
 
 def bench_preparer(bench: Bench) -> Any:
-    from modelwright_trainer.prepare import fit_preparation
-    from modelwright_trainer.table import Column
-
     features = bench.evaluation()["inputs/x"]
     columns = tuple(Column(f"x{index}", features[:, index]) for index in range(features.shape[1]))
     return fit_preparation(columns, (), np.arange(len(features)))
@@ -143,15 +145,16 @@ MEASURE = """
     features = random.normal(size=(20_000, 6)).astype(np.float32)
     truth = random.normal(size=20_000)
     classify = sys.argv[1] == "classes"
-    forest = (RandomForestClassifier if classify else RandomForestRegressor)(n_estimators=120 if classify else 40, random_state=1)
+    kind = RandomForestClassifier if classify else RandomForestRegressor
+    forest = kind(n_estimators=120 if classify else 40, random_state=1)
     forest.fit(features, (truth > 0).astype(int) if classify else truth)
     if classify:
         round_leaves(forest)
     few = features[:500]
     answers = answer(forest, few)
-    expected = (
-        {"label": answers.index, "probabilities": answers.probabilities} if classify else {"prediction": answers.prediction}
-    )
+    expected = {"prediction": answers.prediction}
+    if classify:
+        expected = {"label": answers.index, "probabilities": answers.probabilities}
     columns = tuple(Column(f"x{index}", features[:, index]) for index in range(6))
     classes = np.array([0, 1]) if classify else None
     fitted = Fitted(fit_preparation(columns, (), np.arange(len(features))), forest, classes, single_input=True)
@@ -165,7 +168,7 @@ MEASURE = """
 
 @pytest.mark.parametrize("task", ["classes", "numbers"])
 def test_a_forest_is_exported_within_twice_the_size_of_its_file(task: str) -> None:
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(MEASURE), task], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(MEASURE), task], capture_output=True, check=True)  # noqa: S603
     found = json.loads(done.stdout)
     # ONNX Runtime alone takes thirteen times the file to load it.
     assert found["size"] > 30_000_000

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Longest name of a tensor that a ModelVersion holds, in characters.
+pub const MAX_TENSOR_NAME: usize = 1024;
+/// Most axes of a tensor that a ModelVersion holds.
+pub const MAX_TENSOR_AXES: usize = 256;
+
 /// What a model takes and gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {

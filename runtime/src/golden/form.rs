@@ -1,7 +1,8 @@
 //! Finds what a model's signature leaves open and the model answers: sizes of free axes, a range of integers, a kind of
 //! text. In goes a way to ask the model; out comes a form that inputs are drawn in, the same one for the same model.
 //!
-//! One name of an axis is one size, wherever it stands, as exporters mean it. An axis without a name has a size of its own.
+//! One name of an axis is one size, wherever it stands, as exporters mean it, and so is one in a sum (`past_length + 1`, as
+//! language models have it). An axis without a name has a size of its own.
 //! First axes are most often rows, and are 1 until nothing else is answered.
 
 use std::{
@@ -52,11 +53,37 @@ pub(super) enum Tried {
 }
 
 /// A size of an input's axis.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Axis {
     Fixed(i64),
     /// That of a variable, by its number.
     Free(usize),
+    /// A number and so many times each of some variables.
+    Sum(i64, Vec<(i64, usize)>),
+}
+
+/// Numbers, and names with what each is multiplied by, of a text such as `past_length + 2*n`; none if it is no such sum.
+fn sum(text: &str) -> Option<(i64, Vec<(i64, &str)>)> {
+    let (mut fixed, mut names) = (0_i64, Vec::new());
+    for term in text.split('+').map(str::trim) {
+        let (mut factor, mut name) = (1_i64, None);
+        for part in term.split('*').map(str::trim) {
+            if let Ok(number) = part.parse::<u32>() {
+                factor = factor.checked_mul(number.into())?;
+                continue;
+            }
+            let is_name = part.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
+                && part.chars().all(|letter| letter.is_alphanumeric() || "_.".contains(letter));
+            if !is_name || name.replace(part).is_some() {
+                return None;
+            }
+        }
+        match name {
+            Some(name) => names.push((factor, name)),
+            None => fixed = fixed.checked_add(factor)?,
+        }
+    }
+    Some((fixed, names))
 }
 
 /// What sizes a signature leaves open.
@@ -81,26 +108,49 @@ impl Open {
                 // Some exporters write a question mark where they know no name.
                 let symbol = symbols.get(place).and_then(|names| names.get(axis)).map(String::as_str);
                 let symbol = symbol.filter(|symbol| !matches!(*symbol, "" | "?"));
-                let next = open.is_first.len();
-                let variable = symbol.map_or(next, |symbol| *named.entry(symbol).or_insert(next));
-                if variable == next {
-                    open.is_first.push(false);
-                }
-                if let Some(is_first) = open.is_first.get_mut(variable) {
-                    *is_first |= axis == 0;
-                }
-                axes.push(Axis::Free(variable));
+                let sum = symbol
+                    .and_then(sum)
+                    .filter(|(fixed, names)| *fixed != 0 || !matches!(names.as_slice(), [(1, _)]));
+                axes.push(match sum {
+                    Some((fixed, names)) => {
+                        let of = |(factor, name)| (factor, open.variable(&mut named, Some(name), false));
+                        Axis::Sum(fixed, names.into_iter().map(of).collect())
+                    }
+                    None => Axis::Free(open.variable(&mut named, symbol, axis == 0)),
+                });
             }
             open.inputs.push(axes);
         }
         open
     }
 
+    /// The variable of a name, or a new one.
+    fn variable<'a>(
+        &mut self,
+        named: &mut BTreeMap<&'a str, usize>,
+        symbol: Option<&'a str>,
+        is_first: bool,
+    ) -> usize {
+        let next = self.is_first.len();
+        let variable = symbol.map_or(next, |symbol| *named.entry(symbol).or_insert(next));
+        if variable == next {
+            self.is_first.push(false);
+        }
+        if let Some(known) = self.is_first.get_mut(variable) {
+            *known |= is_first;
+        }
+        variable
+    }
+
     /// The inputs' shapes for sizes of the variables.
     fn shapes(&self, sizes: &[i64]) -> Vec<Vec<i64>> {
+        let of = |variable: usize| sizes.get(variable).copied().unwrap_or(1);
         let size = |axis: &Axis| match axis {
             Axis::Fixed(size) => *size,
-            Axis::Free(variable) => sizes.get(*variable).copied().unwrap_or(1),
+            Axis::Free(variable) => of(*variable),
+            Axis::Sum(fixed, parts) => parts.iter().fold(*fixed, |sum, (factor, variable)| {
+                sum.saturating_add(factor.saturating_mul(of(*variable)))
+            }),
         };
         self.inputs.iter().map(|axes| axes.iter().map(size).collect()).collect()
     }
@@ -271,6 +321,26 @@ mod tests {
             assert_eq!(shapes[1], [2, shapes[0][0], 4]);
             assert!(shapes[0][1] >= least);
         }
+    }
+
+    #[test]
+    fn a_name_in_a_sum_is_the_same_size() {
+        // As language models take what they have read so far.
+        let inputs: [(&str, &[i64]); 3] =
+            [("INT64", &[-1, -1]), ("INT64", &[-1, -1]), ("FP32", &[-1, 2, -1, 4])];
+        let names: [&[&str]; 3] = [&["batch", "n"], &["batch", "past + n"], &["batch", "", "past", ""]];
+        let shapes = found(&inputs, &names, |shapes| shapes[1][1] == shapes[0][1] + shapes[2][2]);
+        assert_eq!(shapes, [vec![1, 1], vec![1, 2], vec![1, 2, 1, 4]]);
+        assert_eq!(sum("past_length + 1"), Some((1, vec![(1, "past_length")])));
+        assert_eq!(sum("2*n+m.0"), Some((0, vec![(2, "n"), (1, "m.0")])));
+        for other in ["floor(h/2)", "a-1", "a*b", "", "Conv dim"] {
+            assert_eq!(sum(other), None, "{other}");
+        }
+        // With nothing else in it, a multiple is one, too.
+        let halves = found(&[("FP32", &[-1, -1, -1])], &[&["b", "n", "2*n"]], |shapes| {
+            shapes[0][2] == 2 * shapes[0][1]
+        });
+        assert_eq!(halves, [[1, 1, 2]]);
     }
 
     #[test]

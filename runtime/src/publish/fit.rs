@@ -3,14 +3,11 @@
 
 use modelwright_contract::{
     report::{MAX_REPORT_BYTES, PublishReport, Report},
-    signature::Signature,
+    signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME, Signature, TensorSpec},
 };
 
 /// Most tensors on each side of a signature that a ModelVersion holds.
 const MAX_TENSORS: usize = 16;
-/// Longest name of a tensor, and most of its axes, that a ModelVersion holds.
-const MAX_NAME: usize = 1024;
-const MAX_AXES: usize = 256;
 
 /// Shortens a report until it fits, and marks it if its signature was shortened.
 pub fn fit(mut report: PublishReport) -> PublishReport {
@@ -21,10 +18,10 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     let Signature { inputs, optional_inputs, outputs } = &mut report.signature;
     for side in [inputs, optional_inputs, outputs] {
         let before = side.len();
-        side.retain(|tensor| tensor.name.chars().count() <= MAX_NAME && tensor.shape.len() <= MAX_AXES);
+        side.retain(fits_a_version);
         report.signature_truncated |= side.len() < before;
     }
-    report.golden_random.retain(|name| name.chars().count() <= MAX_NAME);
+    report.golden_random.retain(|name| name.chars().count() <= MAX_TENSOR_NAME);
     report.golden_random.truncate(MAX_TENSORS);
     while length(&report) > MAX_REPORT_BYTES {
         let signature = &mut report.signature;
@@ -46,6 +43,10 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     report
 }
 
+fn fits_a_version(tensor: &TensorSpec) -> bool {
+    tensor.name.chars().count() <= MAX_TENSOR_NAME && tensor.shape.len() <= MAX_TENSOR_AXES
+}
+
 fn length(report: &PublishReport) -> usize {
     serde_json::to_string(&Report::Succeeded(report)).map_or(usize::MAX, |text| text.len())
 }
@@ -57,7 +58,6 @@ mod tests {
     use modelwright_contract::{
         artifact::GoldenSource,
         rows::RowIndependence,
-        signature::TensorSpec,
         size::{RowsSize, Size},
     };
     use proptest::prelude::*;
@@ -82,14 +82,14 @@ mod tests {
             opset: 21,
             signature: Signature {
                 inputs: tensors(inputs),
-                optional_inputs: tensors(metrics.min(16)),
+                optional_inputs: Vec::new(),
                 outputs: tensors(outputs),
             },
             signature_truncated: false,
             golden_count: 8,
             golden_tolerance: "0.001".to_owned(),
             golden_source: GoldenSource::Test,
-            golden_random: (0..outputs).map(|i| format!("{i:0name$}")).collect(),
+            golden_random: Vec::new(),
             row_independence: Some(RowIndependence::not(Some(&"n".repeat(500)), &"r".repeat(500))),
             metrics: (0..metrics)
                 .map(|i| (format!("metric{i}"), "0.5".to_owned()))
@@ -117,22 +117,44 @@ mod tests {
     fn a_large_signature_is_shortened_and_marked_and_the_metrics_stay() {
         let short = fit(report(40, 40, 20, 3));
         assert!(short.signature_truncated && !short.signature.inputs.is_empty());
-        assert!(short.signature.optional_inputs.is_empty(), "they go first");
         assert!(!short.signature.outputs.is_empty());
         assert_eq!(short.metrics.len(), 3);
+    }
+
+    #[test]
+    fn long_names_and_many_axes_are_kept_and_what_no_version_can_hold_is_left_out() {
+        let with = |name: usize, axes: usize| {
+            let mut report = report(2, 1, 8, 3);
+            report.signature.inputs[0] =
+                TensorSpec { name: "n".repeat(name), datatype: "FP32".to_owned(), shape: vec![1; axes] };
+            report.size = None;
+            report.row_independence = None;
+            fit(report)
+        };
+        assert_eq!((with(300, 20).signature.inputs.len(), with(300, 20).signature_truncated), (2, false));
+        for (name, axes) in [(MAX_TENSOR_NAME + 1, 1), (8, MAX_TENSOR_AXES + 1)] {
+            let short = with(name, axes);
+            assert_eq!((short.signature.inputs.len(), short.signature_truncated), (1, true), "{name} {axes}");
+            assert_eq!(short.signature.outputs.len(), 1);
+        }
     }
 
     proptest! {
         #[test]
         fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..1200, metrics in 0_usize..60) {
-            let short = fit(report(inputs, outputs, name, metrics));
+            let mut whole = report(inputs, outputs, name, metrics);
+            whole.golden_random = whole.signature.outputs.iter().map(|output| output.name.clone()).collect();
+            let optional = metrics.min(16);
+            whole.signature.optional_inputs = whole.signature.inputs.iter().take(optional).cloned().collect();
+            let optional = whole.signature.optional_inputs.len();
+            let short = fit(whole);
             prop_assert!(length(&short) <= MAX_REPORT_BYTES);
             let kept = (
                 short.signature.inputs.len(),
                 short.signature.optional_inputs.len(),
                 short.signature.outputs.len(),
             );
-            prop_assert_eq!(short.signature_truncated, kept != (inputs, metrics.min(16), outputs));
+            prop_assert_eq!(short.signature_truncated, kept != (inputs, optional, outputs));
             prop_assert!(short.size.is_some_and(|size| size.rows.len() == 3));
         }
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
+use modelwright_contract::{
+    artifact::GoldenSource,
+    signature::{MAX_TENSOR_NAME, TensorSpec},
+};
 
 use crate::{
     api::{
@@ -36,8 +39,6 @@ const MAX_WARNING: usize = 512;
 const MAX_RATE: usize = 32;
 /// Most bytes in a size certificate: every number up to it is exact in every JSON reader.
 const MAX_BYTES: u64 = crate::api::LARGEST_INTEGER;
-/// Longest name of a tensor.
-const MAX_NAME: usize = 1024;
 /// Longest name of a node, and longest reason, that a version holds.
 const MAX_NODE: usize = 64;
 const MAX_REASON: usize = 160;
@@ -81,7 +82,11 @@ pub fn build_version(
                 GoldenSource::Synthetic => "Synthetic".into(),
                 GoldenSource::Provided => "Provided".into(),
             },
-            random_outputs: publish.golden_random.iter().map(|name| truncated(name, MAX_NAME)).collect(),
+            random_outputs: publish
+                .golden_random
+                .iter()
+                .map(|name| truncated(name, MAX_TENSOR_NAME))
+                .collect(),
         },
         size: publish.size.as_ref().map(size),
         provenance: Provenance {

@@ -1,8 +1,8 @@
 """In go preparation and the chosen estimator, out come the bytes of `model.onnx`.
 
-They come out once ONNX Runtime agrees with Python on every row of the test part. It takes thirteen times a forest's file
-of memory to load one, so it answers with a few trees at a time: their sums are exact, so those of all trees are the sums
-of these. `prove` loads the whole file.
+They come out once ONNX Runtime agrees with Python on every row of the test part. To load a forest, it takes thirteen
+times the memory of its file. So it answers with a few trees at a time: their sums are exact, and those of all trees are
+the sums of these. `prove` loads the whole file.
 """
 
 from __future__ import annotations

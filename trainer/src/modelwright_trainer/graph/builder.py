@@ -87,9 +87,7 @@ class Graph:
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names
 
-    def add_packed(
-        self, operator: str, tensor: str, domain: str, packed: dict[str, Packed], **attributes: Any
-    ) -> str:
+    def add_packed(self, operator: str, tensor: str, domain: str, packed: dict[str, Packed], **attributes: Any) -> str:
         """Add an operator of one input and one output with attributes that are bytes already."""
         name = self._fresh()
         written = {key: value.write(key) for key, value in packed.items()}

@@ -61,14 +61,14 @@ def _integers(values: NDArray[np.int64]) -> bytes:
         has = groups > place
         more = (groups[has] > place + 1).astype(np.int64) << GROUP
         found[starts[has] + 1 + place] = (values[has] >> (GROUP * place)) & 0x7F | more
-    return found.tobytes()
+    return bytes(found.tobytes())
 
 
 def _floats(values: NDArray[np.float32]) -> bytes:
     found = np.empty(len(values), dtype=[("tag", "u1"), ("value", "<f4")])
     found["tag"] = FIELDS["floats"] << 3 | FIXED
     found["value"] = values
-    return found.tobytes()
+    return bytes(found.tobytes())
 
 
 class Packed:
@@ -103,9 +103,13 @@ NODE_ATTRIBUTE: Final = 5
 """The field of a node that holds an attribute."""
 
 
-def write_node(inputs: list[str], output: str, operator: str, domain: str, attributes: dict[str, list[bytes]]) -> list[bytes]:
+def write_node(
+    inputs: list[str], output: str, operator: str, domain: str, attributes: dict[str, list[bytes]]
+) -> list[bytes]:
     """Return a node as a field of its graph, in parts; attributes are those of `Packed.write` and `write_small`."""
-    head = b"".join(field(1, name.encode()) for name in inputs) + field(2, output.encode()) + field(4, operator.encode())
+    head = (
+        b"".join(field(1, name.encode()) for name in inputs) + field(2, output.encode()) + field(4, operator.encode())
+    )
     tail = field(7, domain.encode()) if domain else b""
     parts = [part for name in sorted(attributes) for part in attributes[name]]
     size = len(head) + sum(map(len, parts)) + len(tail)
