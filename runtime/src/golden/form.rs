@@ -42,10 +42,10 @@ pub(super) struct Form {
 
 /// What came of trying a form.
 pub(super) enum Tried {
-    /// An answer that has elements.
+    /// An answer that has elements, and finite numbers.
     Answered,
-    /// An answer without any element, which proves little.
-    Empty,
+    /// An answer without any element or with numbers that are not finite, which proves little or nothing.
+    Weak,
     /// The model refuses it.
     Refused(RunError),
     /// Its inputs are too large to be kept.
@@ -112,9 +112,9 @@ impl Open {
                     .and_then(sum)
                     .filter(|(fixed, names)| *fixed != 0 || !matches!(names.as_slice(), [(1, _)]));
                 axes.push(match sum {
-                    Some((fixed, names)) => {
+                    Some((fixed, terms)) => {
                         let of = |(factor, name)| (factor, open.variable(&mut named, Some(name), false));
-                        Axis::Sum(fixed, names.into_iter().map(of).collect())
+                        Axis::Sum(fixed, terms.into_iter().map(of).collect())
                     }
                     None => Axis::Free(open.variable(&mut named, symbol, axis == 0)),
                 });
@@ -212,7 +212,7 @@ pub(super) fn find(
         if has(&|datatype| datatype == Datatype::Bytes) { &[&WORDS, &NUMBERS] } else { &[&WORDS] };
     let open = Open::new(signature, symbols);
     let mut search =
-        Search { begun: Instant::now(), first: None, too_large: None, empty: None, named: BTreeSet::new() };
+        Search { begun: Instant::now(), first: None, too_large: None, weak: None, named: BTreeSet::new() };
     let mut try_all = |search: &mut Search, sizes: &[i64]| -> Option<Form> {
         for sizes in open.assignments(sizes) {
             let shapes = open.shapes(&sizes);
@@ -224,7 +224,7 @@ pub(super) fn find(
                     let form = Form { shapes: shapes.clone(), integers, texts };
                     match ask(&form) {
                         Tried::Answered => return Some(form),
-                        Tried::Empty => drop(search.empty.get_or_insert(form)),
+                        Tried::Weak => drop(search.weak.get_or_insert(form)),
                         Tried::Refused(error) => search.refused(error),
                         Tried::TooLarge(error) => drop(search.too_large.get_or_insert(error)),
                     }
@@ -242,7 +242,7 @@ pub(super) fn find(
     if let Some(form) = try_all(&mut search, &named) {
         return Ok(form);
     }
-    match (search.empty, search.first, search.too_large) {
+    match (search.weak, search.first, search.too_large) {
         (Some(form), ..) => Ok(form),
         (_, Some(source), _) => Err(RecordError::NoAnswer { source }),
         (_, _, Some(error)) => Err(error),
@@ -256,7 +256,7 @@ struct Search {
     begun: Instant,
     first: Option<RunError>,
     too_large: Option<RecordError>,
-    empty: Option<Form>,
+    weak: Option<Form>,
     named: BTreeSet<i64>,
 }
 
@@ -382,10 +382,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_elements_is_taken_if_there_is_no_other() {
-        let ask = |form: &Form| if form.shapes[0][1] < 512 { Tried::Empty } else { Tried::Answered };
+    fn a_weak_answer_is_taken_if_there_is_no_other() {
+        let ask = |form: &Form| if form.shapes[0][1] < 512 { Tried::Weak } else { Tried::Answered };
         let inputs = signature(&[("FP32", &[-1, -1])]);
         assert_eq!(find(&inputs, &[], ask).unwrap().shapes, [[1, 512]]);
-        assert_eq!(find(&inputs, &[], |_| Tried::Empty).unwrap().shapes, [[1, 1]]);
+        assert_eq!(find(&inputs, &[], |_| Tried::Weak).unwrap().shapes, [[1, 1]]);
     }
 }

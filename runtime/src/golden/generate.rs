@@ -9,7 +9,7 @@ use modelwright_contract::{
 };
 
 use super::{
-    decode,
+    decode, floats,
     form::{self, Form, SIZES, Tried},
     random::SplitMix64,
     record::Recorder,
@@ -128,8 +128,11 @@ fn find_form(session: &Session, seed: u64) -> Result<Form, RecordError> {
             Err(error) => return Tried::TooLarge(error),
         };
         match session.run(&inputs, &[]) {
-            Ok(outputs) if outputs.iter().all(|output| output.data.is_empty()) => Tried::Empty,
-            Ok(_) => Tried::Answered,
+            Ok(outputs) => {
+                let is_finite = |output: &Tensor| floats(output).iter().all(|number| number.is_finite());
+                let has_elements = outputs.iter().any(|output| !output.data.is_empty());
+                if has_elements && outputs.iter().all(is_finite) { Tried::Answered } else { Tried::Weak }
+            }
             Err(error) => Tried::Refused(error),
         }
     })

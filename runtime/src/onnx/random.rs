@@ -113,8 +113,8 @@ fn trains(node: &Node, nodes: &[Node], stored: &BTreeMap<&str, &Numbers>) -> boo
     if let Some(numbers) = stored.get(mode.as_str()) {
         return !is_false(numbers);
     }
-    let made = nodes.iter().find(|node| node.operator == "Constant" && node.outputs.first() == Some(mode));
-    !made.is_some_and(|node| {
+    let source = nodes.iter().find(|node| node.operator == "Constant" && node.outputs.first() == Some(mode));
+    !source.is_some_and(|node| {
         node.attributes.iter().any(|attribute| match &attribute.value {
             Setting::Tensor(constant) => constant.numbers.as_ref().is_some_and(is_false),
             _ => false,
@@ -139,7 +139,7 @@ mod tests {
 
     fn graph(nodes: Vec<Node>, outputs: &[&str]) -> Graph {
         let outputs = outputs.iter().map(|name| Port { name: (*name).to_owned(), shape: None }).collect();
-        Graph { nodes, outputs, ..Graph::default() }
+        Graph { outputs, nodes, ..Graph::default() }
     }
 
     fn of(graph: Graph, functions: Vec<Function>) -> (Vec<String>, Vec<String>) {
