@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "sources" / "golden.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "golden-samples" / "golden.py"
 
 
 def test_samples_are_written_as_the_runtime_reads_them(tmp_path: Path) -> None:
