@@ -167,11 +167,12 @@ mod tests {
         walk(&mut |path, schema| {
             let bound = |most: usize| Some(i64::try_from(most).unwrap());
             for side in ["inputs", "optionalInputs", "outputs"] {
-                if path.contains(&format!("signature.{side}")) && path.ends_with(".name") {
+                let of = |field: &str| path == format!("ModelVersion.spec.signature.{side}[].{field}");
+                if of("name") {
                     assert_eq!(schema.max_length, bound(MAX_TENSOR_NAME), "{path}");
                     seen += 1;
                 }
-                if path.contains(&format!("signature.{side}")) && path.ends_with(".shape") {
+                if of("shape") {
                     assert_eq!(schema.max_items, bound(MAX_TENSOR_AXES), "{path}");
                     seen += 1;
                 }
