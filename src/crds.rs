@@ -182,6 +182,27 @@ mod tests {
     }
 
     #[test]
+    fn a_version_holds_the_names_and_axes_that_a_report_may_have() {
+        use modelwright_contract::signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME};
+        let mut seen = 0;
+        walk(&mut |path, schema| {
+            let bound = |most: usize| Some(i64::try_from(most).unwrap());
+            for side in ["inputs", "optionalInputs", "outputs"] {
+                let of = |field: &str| path == format!("ModelVersion.spec.signature.{side}[].{field}");
+                if of("name") {
+                    assert_eq!(schema.max_length, bound(MAX_TENSOR_NAME), "{path}");
+                    seen += 1;
+                }
+                if of("shape") {
+                    assert_eq!(schema.max_items, bound(MAX_TENSOR_AXES), "{path}");
+                    seen += 1;
+                }
+            }
+        });
+        assert_eq!(seen, 6);
+    }
+
+    #[test]
     fn every_string_list_and_map_is_bounded() {
         let mut unbounded = Vec::new();
         walk(&mut |path, schema| {

@@ -60,7 +60,9 @@ build_executables() {
 provide_servers() {
   local programs="$top/target/test-programs" name
   ORT_DYLIB_PATH="$("$top/images/onnxruntime")"
-  export ORT_DYLIB_PATH MODELWRIGHT_BIN="$programs"
+  # As the images have it.
+  LOCPATH="$("$top/images/locale")"
+  export ORT_DYLIB_PATH LOCPATH MODELWRIGHT_BIN="$programs"
   mkdir -p "$programs"
   for name in registry versitygw; do
     ln -sfn "$("$top/tests/cluster/program" "$name")" "$programs/$name"

@@ -2,6 +2,7 @@
 //! proof that it answers as it did when they were recorded. Needs no client.
 
 mod bounds;
+mod form;
 mod generate;
 mod quantiles;
 mod random;
@@ -17,7 +18,7 @@ use modelwright_contract::{
 pub(crate) use self::record::tolerance_of_datatype;
 pub use self::{
     bounds::check as check_bounds,
-    generate::{RecordError, record_synthetic},
+    generate::{RecordError, record_provided, record_synthetic, record_synthetic_beside},
     quantiles::{blocks, draw as draw_quantiles, read_rows},
     rows::{record_rows, spread},
 };
@@ -140,6 +141,11 @@ pub fn replay(session: &Session, golden: &GoldenSamples) -> Result<Replay, Repla
         let names: Vec<String> = expected.iter().map(|output| output.name.clone()).collect();
         let got = session.run(&inputs, &names).map_err(|source| ReplayError::Run { sample, source })?;
         for (expected, got) in expected.iter().zip(&got) {
+            if golden.random.contains(&expected.name) {
+                compare_random(expected, got)
+                    .map_err(|difference| difference.into_mismatch(sample, expected))?;
+                continue;
+            }
             let difference = compare(expected, got, bounds.get(&expected.name))
                 .map_err(|difference| difference.into_mismatch(sample, expected))?;
             max_difference = max_difference.max(difference);
@@ -172,6 +178,24 @@ impl Difference {
         };
         let allowed = if self.allowed == 0.0 { "0".to_owned() } else { format!("{:.3e}", self.allowed) };
         Mismatch { sample, output, expected: self.expected, got: self.got, allowed }
+    }
+}
+
+/// Compares what is left to compare of random numbers: how many of them there are may be one of them, too.
+fn compare_random(expected: &Tensor, got: &Tensor) -> Result<(), Difference> {
+    let kind = |tensor: &Tensor| format!("{} of {} axes", tensor.datatype, tensor.shape.len());
+    if expected.datatype != got.datatype || expected.shape.len() != got.shape.len() {
+        let (expected, got) = (kind(expected), kind(got));
+        return Err(Difference { element: None, expected, got, allowed: 0.0 });
+    }
+    match floats(got).iter().enumerate().find(|(_, number)| !number.is_finite()) {
+        None => Ok(()),
+        Some((element, number)) => Err(Difference {
+            element: Some(element),
+            expected: "a finite number".to_owned(),
+            got: number.to_string(),
+            allowed: 0.0,
+        }),
     }
 }
 

@@ -114,7 +114,14 @@ impl fmt::Display for Inspection {
         writeln!(formatter, "read by        ONNX Runtime {}", self.onnx_runtime)?;
         let widest =
             self.signature.inputs.iter().chain(&self.signature.outputs).map(|t| t.name.chars().count()).max();
-        for (title, tensors) in [("inputs", &self.signature.inputs), ("outputs", &self.signature.outputs)] {
+        for (title, tensors) in [
+            ("inputs", &self.signature.inputs),
+            ("optional inputs", &self.signature.optional_inputs),
+            ("outputs", &self.signature.outputs),
+        ] {
+            if tensors.is_empty() && title == "optional inputs" {
+                continue;
+            }
             writeln!(formatter, "{title}")?;
             for tensor in tensors {
                 writeln!(formatter, "  {}", line(tensor, widest.unwrap_or_default())?)?;
@@ -165,6 +172,7 @@ mod tests {
             external_data: Vec::new(),
             signature: Signature {
                 inputs: vec![tensor("image", &[-1, 1, 28, 28])],
+                optional_inputs: Vec::new(),
                 outputs: vec![tensor("probabilities", &[-1, 10]), tensor("n", &[])],
             },
             row_independence: RowIndependence::not(Some("n"), "ReduceSum: it sums"),

@@ -4,6 +4,7 @@
 //! are not read, so that a model of any size takes the same little memory.
 
 pub mod graph;
+pub mod random;
 mod wire;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 use modelwright_contract::artifact::{METADATA_DIRECTORY, MODEL_FILE};
 
+pub use random::Randomness;
 pub use wire::{External, Facts, WireError, read};
 
 use crate::fetch::check_path;
@@ -115,6 +117,13 @@ pub struct Preflight {
     pub has_loops: bool,
     /// The model's files by path relative to the folder: the graph, and those that its weights lie in.
     pub files: BTreeSet<String>,
+}
+
+/// Finds what of a folder's model is random; nothing, where its graph cannot be followed.
+pub fn randomness(folder: &Path) -> Randomness {
+    let file = File::open(folder.join(MODEL_FILE)).ok();
+    let model = file.and_then(|file| graph::read(BufReader::with_capacity(64 * 1024, file)).ok().flatten());
+    model.map(|model| random::of_model(&model)).unwrap_or_default()
 }
 
 /// Reads and judges the model of a folder.

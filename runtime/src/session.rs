@@ -145,6 +145,7 @@ pub struct Session {
     /// Where each output of the signature is.
     parts: Vec<Place>,
     labels: Vec<String>,
+    symbols: Vec<Vec<String>>,
     named_axes: Vec<Vec<bool>>,
     execution_provider: ExecutionProvider,
     nodes: BTreeMap<String, u32>,
@@ -161,13 +162,16 @@ impl Session {
         let (inner, execution_provider) = load_on_first(runtime, path, options)?;
         let (signature, parts) = signature::read(&inner)?;
         let labels = signature::labels(&inner);
-        let named_axes = signature::named_axes(&inner);
+        let symbols = signature::symbols(&inner);
+        let is_named = |axes: &Vec<String>| axes.iter().map(|symbol| !symbol.is_empty()).collect();
+        let named_axes = symbols.iter().map(is_named).collect();
         // Only told: a model is not refused for want of it.
         let nodes = shared::nodes_by_provider(&inner).unwrap_or_else(|error| {
             tracing::warn!(%error, "which execution provider has which nodes of the graph is not known");
             BTreeMap::new()
         });
-        let inner = SharedSession::new(inner).ok_or_else(|| {
+        let optional = signature.optional_inputs.iter().map(|input| &input.name);
+        let inner = SharedSession::new(inner, optional).ok_or_else(|| {
             LoadError::refused(path, execution_provider, "the name of an input or output holds a NUL")
         })?;
         Ok(Self {
@@ -175,6 +179,7 @@ impl Session {
             signature,
             parts,
             labels,
+            symbols,
             named_axes,
             execution_provider,
             nodes,
@@ -185,6 +190,12 @@ impl Session {
     /// Names of the classes, if the model's metadata have them: a JSON array under `classes`.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// Input by input, the names that the model gives its axes instead of a size; empty where it gives none. One name is
+    /// one size.
+    pub fn symbols(&self) -> &[Vec<String>] {
+        &self.symbols
     }
 
     /// Input by input, which of its axes the model gives a name instead of a size.
@@ -239,7 +250,12 @@ impl Session {
     ) -> Result<Vec<Tensor>, RunError> {
         let place =
             |tensors: &[TensorSpec], name: &str| tensors.iter().position(|tensor| tensor.name == name);
-        let place_of = |input: &Tensor| place(&self.signature.inputs, &input.name).unwrap_or(usize::MAX);
+        let Signature { inputs: needed, optional_inputs, .. } = &self.signature;
+        let place_of_input = |name: &str| {
+            let behind = || Some(needed.len() + place(optional_inputs, name)?);
+            place(needed, name).or_else(behind)
+        };
+        let place_of = |input: &Tensor| place_of_input(&input.name).unwrap_or(usize::MAX);
         let wanted: Vec<usize> = if outputs.is_empty() {
             (0..self.signature.outputs.len()).collect()
         } else {
@@ -256,7 +272,7 @@ impl Session {
         let values = values.collect::<Result<Vec<_>, RunError>>()?;
         let answers = self.inner.run(&values, &places, &cancellation.0).map_err(|error| run_error(&error))?;
         let mut answers: Vec<Option<DynValue>> = answers.into_iter().map(Some).collect();
-        let is_input = |name: &str| place(&self.signature.inputs, name).is_some();
+        let is_input = |name: &str| place_of_input(name).is_some();
         let mut tensors = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             let (Some(spec), Some((place, part))) =

@@ -110,6 +110,10 @@ pub struct Signature {
     /// Inputs, the first 16.
     #[schemars(length(max = 16))]
     pub inputs: Vec<Tensor>,
+    /// Inputs that may be left out, since the model stores a value for each. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub optional_inputs: Vec<Tensor>,
     /// Outputs, the first 16.
     #[schemars(length(max = 16))]
     pub outputs: Vec<Tensor>,
@@ -120,13 +124,13 @@ pub struct Signature {
 #[serde(rename_all = "camelCase")]
 pub struct Tensor {
     /// Name in the graph.
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 1024))]
     pub name: String,
     /// Open Inference Protocol datatype.
     #[schemars(length(max = 16))]
     pub datatype: String,
     /// Sizes; -1 where any size is taken.
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 256))]
     pub shape: Vec<i64>,
 }
 
@@ -200,9 +204,14 @@ pub struct GoldenSamples {
     #[schemars(length(max = 32))]
     pub tolerance: String,
     /// Test: rows of the test part. Quantiles: made of the training part's quantiles. Shareable: rows that the training
-    /// declared so. Synthetic: made from a seed and the signature.
+    /// declared so. Synthetic: made from a seed and the signature. Provided: brought along with an import.
     #[schemars(length(max = 16))]
     pub source: String,
+    /// Outputs that the graph makes of random numbers. No pod can repeat their numbers, so of these only the datatype, the
+    /// number of axes and that they are finite is proven; the other outputs are compared as usual. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 1024)))]
+    pub random_outputs: Vec<String>,
 }
 
 /// What a version was made from.

@@ -92,12 +92,14 @@ pub fn publish_report(digest: char) -> PublishReport {
         opset: 17,
         signature: Signature {
             inputs: vec![tensor("image", vec![-1, 784])],
+            optional_inputs: Vec::new(),
             outputs: vec![tensor("probabilities", vec![-1, 10])],
         },
         signature_truncated: false,
         golden_count: 8,
         golden_tolerance: "0.0001".into(),
         golden_source: GoldenSource::Synthetic,
+        golden_random: Vec::new(),
         row_independence: Some(RowIndependence::not(
             Some("sum"),
             "ReduceSum: it computes along the axis of the rows",

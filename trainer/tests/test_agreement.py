@@ -189,7 +189,7 @@ def test_a_perceptron_at_the_border_falls_back_to_more_digits(bench: Bench) -> N
     fitted = Fitted(fit_preparation(columns, (), np.arange(200)), estimator, np.array([0, 1]), single_input=True)
     expected = {"label": answers.index, "probabilities": answers.probabilities}
     assert compare(run_model(build_model(fitted, "float32"), {"x": features}, list(expected)), expected)
-    assert onnx.TensorProto.DOUBLE in types_of(export_model(fitted, {"x": features}, expected))
+    assert onnx.TensorProto.DOUBLE in types_of(b"".join(export_model(fitted, {"x": features}, expected)))
 
 
 def test_a_model_that_answers_otherwise_than_python_is_refused(bench: Bench) -> None:
@@ -201,7 +201,7 @@ def test_a_model_that_answers_otherwise_than_python_is_refused(bench: Bench) -> 
     }
     expected["label"][:2] = 7
     expected["probabilities"][3:6, 0] += 0.01
-    served = run_model((bench.out / "model.onnx").read_bytes(), {"x": evaluation["inputs/x"]}, list(expected))
+    served = run_model([(bench.out / "model.onnx").read_bytes()], {"x": evaluation["inputs/x"]}, list(expected))
     words = "label differs in 2 of 45 rows of the test part, probabilities differs in 3 of 45 rows of the test part"
     assert compare(served, expected).startswith(words)
 

@@ -58,18 +58,29 @@ pub struct Confusion {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GoldenSamples {
-    /// Where the inputs come from.
+    /// Where the inputs come from; an import that has no description of Modelwright's beside it brings its own
+    /// (`Provided`), whatever it says.
+    #[serde(default)]
     pub source: GoldenSource,
     /// Floating-point outputs may differ from what was recorded by `atol + tolerance × |recorded|` on the CPU provider;
-    /// other outputs must be equal. A decimal string.
+    /// other outputs must be equal. A decimal string, `0.001` if absent.
+    #[serde(default = "default_tolerance")]
     pub tolerance: String,
     /// The `atol` of each floating-point output, from the scale of its columns over the samples. Artifacts that were
     /// published before bounds were recorded have none; for these, `atol` is `tolerance` times the largest magnitude of
     /// the output in the samples, or times 1 where that is larger.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<GoldenBounds>,
+    /// Outputs that are made of random numbers, as the graph shows: of these, datatype and number of axes are compared, and
+    /// that floating-point numbers are finite. What a file says here is not believed, but found again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub random: Vec<String>,
     /// The samples.
     pub samples: Vec<GoldenSample>,
+}
+
+fn default_tolerance() -> String {
+    "0.001".to_owned()
 }
 
 /// By how much an output may differ beside its relative tolerance. Of all bounds that apply to an element, the smallest
@@ -88,8 +99,11 @@ pub struct GoldenBounds {
 }
 
 /// Origin of golden inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GoldenSource {
+    /// Brought along with an import by whoever made the model.
+    #[default]
+    Provided,
     /// Rows of the test part of a training run.
     Test,
     /// Quantiles of the training part, column by column: none of them is a row of it.
@@ -105,7 +119,8 @@ pub enum GoldenSource {
 pub struct GoldenSample {
     /// Every input of the model.
     pub inputs: Vec<GoldenTensor>,
-    /// Every output of the model.
+    /// Every output of the model. An import may bring samples without any output: publish records the answers.
+    #[serde(default)]
     pub outputs: Vec<GoldenTensor>,
 }
 

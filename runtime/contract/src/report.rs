@@ -94,6 +94,9 @@ pub struct PublishReport {
     pub golden_tolerance: String,
     /// Their origin.
     pub golden_source: GoldenSource,
+    /// Outputs that are made of random numbers, so that their numbers prove nothing; as many as the report has room for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub golden_random: Vec<String>,
     /// Whether requests may share runs of it, as its graph shows; absent from a runtime that does not look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_independence: Option<RowIndependence>,

@@ -2,11 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Longest name of a tensor that a ModelVersion holds, in characters.
+pub const MAX_TENSOR_NAME: usize = 1024;
+/// Most axes of a tensor that a ModelVersion holds.
+pub const MAX_TENSOR_AXES: usize = 256;
+
 /// What a model takes and gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// Inputs in the model's order.
     pub inputs: Vec<TensorSpec>,
+    /// Inputs that may be left out, since the model stores a value for each (initializers that are inputs). None, where a
+    /// graph has more than 16 of them: then it lists its weights.
+    #[serde(default, rename = "optionalInputs", skip_serializing_if = "Vec::is_empty")]
+    pub optional_inputs: Vec<TensorSpec>,
     /// Outputs in the model's order.
     pub outputs: Vec<TensorSpec>,
 }

@@ -113,7 +113,7 @@ mod tests {
                 shape: vec![-1],
             })
             .collect();
-        Roles::find(&Signature { inputs: Vec::new(), outputs }, task).map_err(|error| error.to_string())
+        Roles::find(&Signature { outputs, ..Signature::default() }, task).map_err(|error| error.to_string())
     }
 
     fn label(label: Option<&str>, probabilities: Option<&str>) -> Roles {

@@ -1,26 +1,30 @@
 //! Makes golden samples for a model that came without any: inputs from a seed and the signature, outputs from the model.
 //! In goes a session; out come samples, the same ones for the same seed. Needs no client.
 
+use std::collections::BTreeSet;
+
 use modelwright_contract::{
-    artifact::{GoldenSamples, GoldenSource},
+    artifact::{GoldenSample, GoldenSamples, GoldenSource},
     signature::Signature,
 };
 
-use super::{random::SplitMix64, record::Recorder};
+use super::{
+    decode, floats,
+    form::{self, Form, SIZES, Tried},
+    random::SplitMix64,
+    record::Recorder,
+};
 use crate::{
     session::{RunError, Session},
     tensor::{Datatype, Shape, Tensor, element_count, encode_strings},
 };
 
-/// Sizes that dynamic dimensions other than the first are tried with, since some graphs need room for their windows.
-const SIZES: [i64; 5] = [1, 4, 16, 64, 224];
-/// Ranges of integers (without their end), since some are indices into small tables, and some are what is divided by: 0
-/// comes last, since it may end the process where all others are answered.
-const INTEGERS: [(u64, u64); 4] = [(1, 8), (1, 2), (0, 2), (0, 1)];
+/// How samples of one's own are brought along.
+const OWN: &str = "import the model with golden samples of its own: beside model.onnx, modelwright/golden.json with inputs \
+                   that it takes (docs: sources)";
+
 /// Ranges of floating-point numbers, taken in turn.
 const RANGES: [(f64, f64); 3] = [(0.0, 1.0), (-1.0, 1.0), (0.0, 16.0)];
-/// Strings, short and of several scripts.
-const STRINGS: [&str; 6] = ["a", "b", "yes", "no", "Ü", ""];
 /// Draws for each sample that is asked for.
 pub(super) const DRAWS: u32 = 8;
 /// Most bytes of the inputs of one sample.
@@ -31,17 +35,24 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 pub enum RecordError {
     /// The model refuses whatever is tried.
     #[error(
-        "the model answers no input that its signature allows (tried dynamic sizes of {SIZES:?} and small integers): \
-         {source}. Declare the sizes that it needs, or import it with golden samples of its own"
+        "the model answers no input that was tried (sizes of free axes of {SIZES:?}, small integers, words and numbers as \
+         text): {source}. Declare the sizes that it needs, or {OWN}"
     )]
     NoAnswer {
         /// What it said to the first try.
         source: RunError,
     },
+    /// Inputs that came with the model are none of it.
+    #[error("golden sample {sample} of the import (modelwright/golden.json, from 0) is not answered: {why}")]
+    Provided {
+        /// Which sample, from 0.
+        sample: usize,
+        /// Why.
+        why: String,
+    },
     /// The inputs are too large.
     #[error(
-        "input {name:?} of shape {shape} is too large for a golden sample (at most {MAX_BYTES} bytes); import the model \
-         with golden samples of its own"
+        "input {name:?} of shape {shape} is too large for a golden sample (at most {MAX_BYTES} bytes); {OWN}"
     )]
     TooLarge {
         /// Which input.
@@ -51,8 +62,8 @@ pub enum RecordError {
     },
     /// Every answer is infinite, not a number, or on a knife's edge.
     #[error(
-        "of {tried} synthetic inputs none has a finite answer that stays the same when the input moves by one unit in \
-         the last place; import the model with golden samples of its own"
+        "of {tried} inputs none has a finite answer that stays the same when the input moves by one unit in \
+         the last place; {OWN}"
     )]
     NoneStable {
         /// How many.
@@ -62,13 +73,23 @@ pub enum RecordError {
 
 /// Records up to `count` samples; fewer if most answers are not stable, never none.
 pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<GoldenSamples, RecordError> {
+    record_synthetic_beside(session, count, seed, &BTreeSet::new())
+}
+
+/// The same, where outputs are made of random numbers: nothing is expected of these.
+pub fn record_synthetic_beside(
+    session: &Session,
+    count: u32,
+    seed: u64,
+    random: &BTreeSet<String>,
+) -> Result<GoldenSamples, RecordError> {
     let signature = session.signature();
     let form = find_form(session, seed)?;
-    let mut random = SplitMix64(seed);
-    let mut recorder = Recorder::new(session);
+    let mut numbers = SplitMix64(seed);
+    let mut recorder = Recorder::new(session, random);
     let mut tried = 0;
     while recorder.count() < count as usize && tried < count.saturating_mul(DRAWS) {
-        let inputs = draw(signature, form, &mut random, tried as usize)?;
+        let inputs = draw(signature, &form, &mut numbers, tried as usize)?;
         tried += 1;
         recorder.offer(&inputs);
     }
@@ -78,68 +99,64 @@ pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<Gold
     Ok(recorder.finish(GoldenSource::Synthetic))
 }
 
-/// What is not fixed by the signature.
-#[derive(Clone, Copy)]
-struct Form {
-    size: i64,
-    integers: (u64, u64),
+/// Records the answers to inputs that somebody chose, without those that are not stable.
+pub fn record_provided(
+    session: &Session,
+    provided: &GoldenSamples,
+    random: &BTreeSet<String>,
+) -> Result<GoldenSamples, RecordError> {
+    let mut recorder = Recorder::new(session, random);
+    for (sample, GoldenSample { inputs, .. }) in provided.samples.iter().enumerate() {
+        let refused = |why: String| RecordError::Provided { sample, why };
+        let inputs = inputs.iter().map(decode).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        session.run(&inputs, &[]).map_err(|error| refused(error.to_string()))?;
+        recorder.offer(&inputs);
+    }
+    if recorder.count() == 0 {
+        return Err(RecordError::NoneStable {
+            tried: u32::try_from(provided.samples.len()).unwrap_or(u32::MAX),
+        });
+    }
+    Ok(recorder.finish(GoldenSource::Provided))
 }
 
 /// The first form that the model answers.
 fn find_form(session: &Session, seed: u64) -> Result<Form, RecordError> {
-    let mut first = None;
-    for size in SIZES {
-        for integers in INTEGERS {
-            let form = Form { size, integers };
-            let inputs = match draw(session.signature(), form, &mut SplitMix64(seed), 0) {
-                Ok(inputs) => inputs,
-                Err(error) => return Err(first.map_or(error, |source| RecordError::NoAnswer { source })),
-            };
-            match session.run(&inputs, &[]) {
-                Ok(_) => return Ok(form),
-                Err(error) => {
-                    first.get_or_insert(error);
-                }
+    form::find(session.signature(), session.symbols(), |form| {
+        let inputs = match draw(session.signature(), form, &mut SplitMix64(seed), 0) {
+            Ok(inputs) => inputs,
+            Err(error) => return Tried::TooLarge(error),
+        };
+        match session.run(&inputs, &[]) {
+            Ok(outputs) => {
+                let is_finite = |output: &Tensor| floats(output).iter().all(|number| number.is_finite());
+                let has_elements = outputs.iter().any(|output| !output.data.is_empty());
+                if has_elements && outputs.iter().all(is_finite) { Tried::Answered } else { Tried::Weak }
             }
+            Err(error) => Tried::Refused(error),
         }
-    }
-    // The lists of sizes and integers are not empty, so there was an error.
-    Err(first.map_or(RecordError::NoneStable { tried: 0 }, |source| RecordError::NoAnswer { source }))
+    })
 }
 
 fn draw(
     signature: &Signature,
-    form: Form,
+    form: &Form,
     random: &mut SplitMix64,
     turn: usize,
 ) -> Result<Vec<Tensor>, RecordError> {
     let (low, high) = RANGES.get(turn % RANGES.len()).copied().unwrap_or((0.0, 1.0));
     let mut tensors = Vec::with_capacity(signature.inputs.len());
-    for input in &signature.inputs {
-        let shape: Vec<i64> = input
-            .shape
-            .iter()
-            .enumerate()
-            .map(|(i, size)| {
-                if *size >= 0 {
-                    *size
-                } else if i == 0 {
-                    1
-                } else {
-                    form.size
-                }
-            })
-            .collect();
+    for (input, shape) in signature.inputs.iter().zip(&form.shapes) {
         let datatype = Datatype::parse(&input.datatype).unwrap_or(Datatype::Fp32);
         let fits = |count: &usize| count.saturating_mul(datatype.size().unwrap_or(16)) <= MAX_BYTES;
-        let count = element_count(&shape).filter(fits).ok_or_else(|| RecordError::TooLarge {
+        let count = element_count(shape).filter(fits).ok_or_else(|| RecordError::TooLarge {
             name: input.name.clone(),
-            shape: Shape(&shape).to_string(),
+            shape: Shape(shape).to_string(),
         })?;
         let data = match datatype {
             Datatype::Bool => (0..count).map(|_| random.below(2).to_le_bytes()[0]).collect(),
             Datatype::Bytes => {
-                let strings = (0..count).map(|_| pick(&STRINGS, random));
+                let strings = (0..count).map(|_| pick(form.texts, random));
                 encode_strings(strings).unwrap_or_default()
             }
             datatype if datatype.is_float() => {
@@ -154,7 +171,7 @@ fn draw(
                     .collect()
             }
         };
-        tensors.push(Tensor { name: input.name.clone(), datatype, shape, data });
+        tensors.push(Tensor { name: input.name.clone(), datatype, shape: shape.clone(), data });
     }
     Ok(tensors)
 }

@@ -285,7 +285,11 @@ mod tests {
             datatype: (*datatype).to_owned(),
             shape: shape.to_vec(),
         };
-        Signature { inputs: inputs.iter().map(spec).collect(), outputs: Vec::new() }
+        Signature {
+            inputs: inputs.iter().map(spec).collect(),
+            outputs: Vec::new(),
+            optional_inputs: Vec::new(),
+        }
     }
 
     fn tensor(name: &str, datatype: Datatype, shape: &[i64], data: bytes::Bytes) -> Tensor {

@@ -9,14 +9,14 @@
 //! near 0 keeps the steps of 1. Such a movement is no knife's edge while it is small, and raises the bounds of its output
 //! over what was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use modelwright_contract::{
     artifact::{GoldenSample, GoldenSamples, GoldenSource},
     signature::{Signature, TensorSpec},
 };
 
-use super::{bounds, encode, floats, generate::step};
+use super::{bounds, compare_random, encode, floats, generate::step};
 use crate::{
     session::Session,
     tensor::{Datatype, Tensor},
@@ -57,6 +57,8 @@ pub(super) fn for_rounding(wanted: f64, whole: f64) -> f64 {
 /// Samples as they come.
 pub(super) struct Recorder<'a> {
     session: &'a Session,
+    /// Outputs whose numbers nobody can repeat.
+    random: &'a BTreeSet<String>,
     tolerance: f64,
     is_half: bool,
     outputs: BTreeMap<String, Output>,
@@ -73,11 +75,12 @@ struct Output {
 }
 
 impl<'a> Recorder<'a> {
-    /// Nothing so far.
-    pub fn new(session: &'a Session) -> Self {
+    /// Nothing so far. `random` are the outputs that are made of random numbers.
+    pub fn new(session: &'a Session, random: &'a BTreeSet<String>) -> Self {
         let is_half = has_half(session.signature());
         Self {
             session,
+            random,
             tolerance: if is_half { HALF_TOLERANCE } else { TOLERANCE },
             is_half,
             outputs: BTreeMap::new(),
@@ -109,6 +112,7 @@ impl<'a> Recorder<'a> {
             source,
             tolerance: tolerance.to_string(),
             bounds: bounds.collect(),
+            random: self.random.iter().cloned().collect(),
             samples: self.samples,
         }
     }
@@ -122,12 +126,19 @@ impl<'a> Recorder<'a> {
             if numbers.iter().any(|number| !number.is_finite()) {
                 return None;
             }
+            if self.random.contains(&tensor.name) {
+                continue;
+            }
             of_name(&mut outputs, tensor).scale.add(&tensor.shape, &numbers);
         }
         for up in [true, false] {
             let moved: Vec<Tensor> = inputs.iter().map(|input| step(input, up)).collect();
             let again = self.session.run(&moved, &[]).ok()?;
             for (first, second) in answer.iter().zip(&again) {
+                if self.random.contains(&first.name) {
+                    compare_random(first, second).ok()?;
+                    continue;
+                }
                 if first.datatype != second.datatype || first.shape != second.shape {
                     return None;
                 }

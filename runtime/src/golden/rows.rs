@@ -1,7 +1,7 @@
 //! Makes golden samples of real rows: the test part of a training. In go a session and rows; out come samples whose
 //! answers are finite and do not move with the last bit of the inputs. Needs no client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use modelwright_contract::artifact::{GoldenSamples, GoldenSource};
 
@@ -9,8 +9,13 @@ use super::{generate::DRAWS, random::SplitMix64, record::Recorder};
 use crate::{session::Session, tensor::Tensor};
 
 /// Records up to `count` samples of rows, in their order; none if no answer is stable.
-pub fn record_rows(session: &Session, rows: impl Iterator<Item = Vec<Tensor>>, count: u32) -> GoldenSamples {
-    let mut recorder = Recorder::new(session);
+pub fn record_rows(
+    session: &Session,
+    rows: impl Iterator<Item = Vec<Tensor>>,
+    count: u32,
+    random: &BTreeSet<String>,
+) -> GoldenSamples {
+    let mut recorder = Recorder::new(session, random);
     for inputs in rows.take(count.saturating_mul(DRAWS) as usize) {
         if recorder.count() == count as usize {
             break;

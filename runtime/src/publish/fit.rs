@@ -1,7 +1,10 @@
 //! Makes a report fit into a termination message. In goes a whole report; out comes one with as many tensors of the
 //! signature, then as many metrics, as there is room for.
 
-use modelwright_contract::report::{MAX_REPORT_BYTES, PublishReport, Report};
+use modelwright_contract::{
+    report::{MAX_REPORT_BYTES, PublishReport, Report},
+    signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME, Signature, TensorSpec},
+};
 
 /// Most tensors on each side of a signature that a ModelVersion holds.
 const MAX_TENSORS: usize = 16;
@@ -12,20 +15,36 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     report.signature.inputs.truncate(MAX_TENSORS);
     report.signature.outputs.truncate(MAX_TENSORS);
     report.signature_truncated |= !whole;
+    let Signature { inputs, optional_inputs, outputs } = &mut report.signature;
+    for side in [inputs, optional_inputs, outputs] {
+        let before = side.len();
+        side.retain(fits_a_version);
+        report.signature_truncated |= side.len() < before;
+    }
+    report.golden_random.retain(|name| name.chars().count() <= MAX_TENSOR_NAME);
+    report.golden_random.truncate(MAX_TENSORS);
     while length(&report) > MAX_REPORT_BYTES {
         let signature = &mut report.signature;
+        // What a client need not know goes first.
+        let signature_has_more = signature.optional_inputs.pop().is_some();
         let longer = if signature.inputs.len() > signature.outputs.len() {
             &mut signature.inputs
         } else {
             &mut signature.outputs
         };
-        if longer.pop().is_some() {
+        if signature_has_more || longer.pop().is_some() {
             report.signature_truncated = true;
+        } else if report.golden_random.pop().is_some() {
+            // The artifact has all of them.
         } else if report.metrics.pop_last().is_none() {
             break;
         }
     }
     report
+}
+
+fn fits_a_version(tensor: &TensorSpec) -> bool {
+    tensor.name.chars().count() <= MAX_TENSOR_NAME && tensor.shape.len() <= MAX_TENSOR_AXES
 }
 
 fn length(report: &PublishReport) -> usize {
@@ -39,7 +58,6 @@ mod tests {
     use modelwright_contract::{
         artifact::GoldenSource,
         rows::RowIndependence,
-        signature::{Signature, TensorSpec},
         size::{RowsSize, Size},
     };
     use proptest::prelude::*;
@@ -62,11 +80,16 @@ mod tests {
             artifact_sha256: "b".repeat(64),
             size_bytes: 1,
             opset: 21,
-            signature: Signature { inputs: tensors(inputs), outputs: tensors(outputs) },
+            signature: Signature {
+                inputs: tensors(inputs),
+                optional_inputs: Vec::new(),
+                outputs: tensors(outputs),
+            },
             signature_truncated: false,
             golden_count: 8,
             golden_tolerance: "0.001".to_owned(),
             golden_source: GoldenSource::Test,
+            golden_random: Vec::new(),
             row_independence: Some(RowIndependence::not(Some(&"n".repeat(500)), &"r".repeat(500))),
             metrics: (0..metrics)
                 .map(|i| (format!("metric{i}"), "0.5".to_owned()))
@@ -98,13 +121,40 @@ mod tests {
         assert_eq!(short.metrics.len(), 3);
     }
 
+    #[test]
+    fn long_names_and_many_axes_are_kept_and_what_no_version_can_hold_is_left_out() {
+        let with = |name: usize, axes: usize| {
+            let mut report = report(2, 1, 8, 3);
+            report.signature.inputs[0] =
+                TensorSpec { name: "n".repeat(name), datatype: "FP32".to_owned(), shape: vec![1; axes] };
+            report.size = None;
+            report.row_independence = None;
+            fit(report)
+        };
+        assert_eq!((with(300, 20).signature.inputs.len(), with(300, 20).signature_truncated), (2, false));
+        for (name, axes) in [(MAX_TENSOR_NAME + 1, 1), (8, MAX_TENSOR_AXES + 1)] {
+            let short = with(name, axes);
+            assert_eq!((short.signature.inputs.len(), short.signature_truncated), (1, true), "{name} {axes}");
+            assert_eq!(short.signature.outputs.len(), 1);
+        }
+    }
+
     proptest! {
         #[test]
-        fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..300, metrics in 0_usize..60) {
-            let short = fit(report(inputs, outputs, name, metrics));
+        fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..1200, metrics in 0_usize..60) {
+            let mut whole = report(inputs, outputs, name, metrics);
+            whole.golden_random = whole.signature.outputs.iter().map(|output| output.name.clone()).collect();
+            let optional = metrics.min(16);
+            whole.signature.optional_inputs = whole.signature.inputs.iter().take(optional).cloned().collect();
+            let optional = whole.signature.optional_inputs.len();
+            let short = fit(whole);
             prop_assert!(length(&short) <= MAX_REPORT_BYTES);
-            let kept = (short.signature.inputs.len(), short.signature.outputs.len());
-            prop_assert_eq!(short.signature_truncated, kept != (inputs, outputs));
+            let kept = (
+                short.signature.inputs.len(),
+                short.signature.optional_inputs.len(),
+                short.signature.outputs.len(),
+            );
+            prop_assert_eq!(short.signature_truncated, kept != (inputs, optional, outputs));
             prop_assert!(short.size.is_some_and(|size| size.rows.len() == 3));
         }
     }

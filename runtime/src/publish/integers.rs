@@ -64,7 +64,8 @@ fn is_tried(input: &TensorSpec, tolerated: &[String]) -> bool {
 
 /// Has each integer input of a model tried by a child, and refuses the model if that ends it by a signal.
 pub async fn probe(question: &Question, proof: &Proof, tolerated: &[String]) -> Result<(), PublishError> {
-    if !proof.signature.inputs.iter().any(|input| is_tried(input, tolerated)) {
+    let mut inputs = proof.signature.inputs.iter().chain(&proof.signature.optional_inputs);
+    if !inputs.any(|input| is_tried(input, tolerated)) {
         return Ok(());
     }
     let work = &question.work;
@@ -129,12 +130,18 @@ pub fn run(arguments: &ProbeArguments) -> io::Result<()> {
     let Some(sample) = samples.samples.first() else { return Ok(()) };
     let inputs: Vec<Tensor> =
         sample.inputs.iter().map(golden::decode).collect::<Result<_, _>>().map_err(io::Error::other)?;
-    for spec in session.signature().inputs.iter().filter(|spec| is_tried(spec, &arguments.tolerate)) {
+    let signature = session.signature();
+    let all = signature.inputs.iter().chain(&signature.optional_inputs);
+    for spec in all.filter(|spec| is_tried(spec, &arguments.tolerate)) {
         for (value, bytes) in Datatype::parse(&spec.datatype).and_then(values).into_iter().flatten() {
             let tried =
                 Tried { input: spec.name.clone(), datatype: spec.datatype.clone(), value: value.clone() };
             fs::write(&arguments.answer, serde_json::to_vec(&tried)?)?;
-            let filled: Vec<Tensor> = inputs.iter().map(|input| fill(input, &spec.name, &bytes)).collect();
+            let mut filled: Vec<Tensor> =
+                inputs.iter().map(|input| fill(input, &spec.name, &bytes)).collect();
+            if signature.optional_inputs.contains(spec) {
+                filled.extend(optional(spec, &bytes));
+            }
             if let Err(error) = run_within(&session, &filled) {
                 tracing::debug!(input = spec.name, value, %error, "refused by the model");
             }
@@ -158,6 +165,13 @@ fn run_within(session: &Session, inputs: &[Tensor]) -> Result<(), crate::session
     // It waits for nothing but this.
     let _ = clock.join();
     outcome.map(drop)
+}
+
+/// A value for an input that the sample leaves out.
+fn optional(spec: &TensorSpec, value: &[u8]) -> Option<Tensor> {
+    let shape: Vec<i64> = spec.shape.iter().map(|size| if *size < 0 { 1 } else { *size }).collect();
+    let data = value.repeat(element_count(&shape)?).into();
+    Some(Tensor { name: spec.name.clone(), datatype: Datatype::parse(&spec.datatype)?, shape, data })
 }
 
 fn fill(input: &Tensor, name: &str, value: &[u8]) -> Tensor {

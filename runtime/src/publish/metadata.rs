@@ -8,12 +8,15 @@ use std::{
 };
 
 use modelwright_contract::artifact::{
-    Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY,
+    Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, GoldenSource, METADATA_DIRECTORY,
 };
 use modelwright_contract::training::{EVALUATION_FILE, REPORT_FILE};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{error::PublishError, prove::Proof};
+use super::{
+    error::{PublishError, Refusal},
+    prove::Proof,
+};
 
 /// Most bytes of one metadata file.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -47,6 +50,7 @@ pub fn bring(
 ) -> Result<Quality, PublishError> {
     let target = metadata(to, GOLDEN_FILE);
     let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else {
+        provide(from, &target)?;
         return Ok(Quality::default());
     };
     let inconsistent = |why: String| PublishError::Inconsistent { file: DESCRIPTION_FILE, why };
@@ -84,6 +88,22 @@ pub fn bring(
         }
     }
     Ok(Quality { metrics, confusion: description.confusion })
+}
+
+/// Takes over the samples that somebody made for a bare model.
+fn provide(from: &Path, target: &Path) -> Result<(), PublishError> {
+    match read::<GoldenSamples>(from, GOLDEN_FILE) {
+        Ok(None) => Ok(()),
+        Ok(Some(samples)) => write_json(target, &GoldenSamples { source: GoldenSource::Provided, ..samples }),
+        Err(PublishError::Inconsistent { why, .. }) => Err(PublishError::refused(
+            Refusal::GoldenMismatch,
+            format!(
+                "the golden samples beside the model ({METADATA_DIRECTORY}/{GOLDEN_FILE}) cannot be read: {why}; expected \
+                 {{\"samples\": [{{\"inputs\": [{{\"name\", \"datatype\", \"shape\", \"data\"}}]}}]}} (docs: sources)"
+            ),
+        )),
+        Err(error) => Err(error),
+    }
 }
 
 /// Puts a file of the training among the metadata, as it is.

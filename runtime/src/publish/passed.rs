@@ -48,6 +48,9 @@ pub struct Passed {
     pub golden_tolerance: String,
     /// Their origin.
     pub golden_source: GoldenSource,
+    /// Outputs that are made of random numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub golden_random: Vec<String>,
     /// Whether requests may share runs of it.
     pub row_independence: RowIndependence,
     /// Metrics by name.
@@ -165,10 +168,11 @@ mod tests {
             model_digest: pack::model_digest(&files),
             files,
             opset: 21,
-            signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
+            signature: Signature { inputs: Vec::new(), outputs: Vec::new(), optional_inputs: Vec::new() },
             golden_count: 1,
             golden_tolerance: "0.001".to_owned(),
             golden_source: GoldenSource::Synthetic,
+            golden_random: Vec::new(),
             row_independence: RowIndependence::yes(),
             metrics: BTreeMap::new(),
             size: None,

@@ -122,7 +122,8 @@ fn recorded(
         // Where a graph takes several rows at once, one sample shows several rows.
         .filter(|rows| blocks.insert(rows.start))
         .map_while(|rows| judged.part.inputs(&rows).ok());
-    let golden = golden::record_rows(session, rows, arguments.samples.max(1));
+    let random = onnx::randomness(&arguments.directory).outputs;
+    let golden = golden::record_rows(session, rows, arguments.samples.max(1), &random);
     if golden.samples.is_empty() { synthetic(session, arguments) } else { Ok(shortened(golden)) }
 }
 
@@ -137,7 +138,8 @@ fn shareable(session: &Session, file: &Path, arguments: &ProveArguments) -> Resu
     };
     let rows = golden::read_rows(file, session.signature()).map_err(refused)?;
     let blocks = golden::blocks(&rows, session.signature()).map_err(refused)?;
-    let golden = golden::record_rows(session, blocks.into_iter(), arguments.samples.max(1));
+    let random = onnx::randomness(&arguments.directory).outputs;
+    let golden = golden::record_rows(session, blocks.into_iter(), arguments.samples.max(1), &random);
     if golden.samples.is_empty() {
         return Err(refused(
             "none of its rows has a finite answer that stays the same when the input moves by its last bit"
@@ -170,7 +172,8 @@ fn drawn(session: &Session, file: &Path, arguments: &ProveArguments) -> Result<G
         })
         .collect();
     let order = golden::spread(&groups, arguments.seed).filter_map(|place| inputs.get(place).cloned());
-    let golden = golden::record_rows(session, order, samples);
+    let random = onnx::randomness(&arguments.directory).outputs;
+    let golden = golden::record_rows(session, order, samples, &random);
     if golden.samples.is_empty() {
         return synthetic(session, arguments);
     }
@@ -192,6 +195,13 @@ fn label(session: &Session, inputs: &[Tensor]) -> Vec<u8> {
 /// The samples that the folder brought, replayed; synthetic ones, where it brought none.
 fn replayed(session: &Session, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
     match brought(&arguments.directory, session.signature())? {
+        // Inputs alone: their answers are recorded here.
+        Some(golden) if golden.samples.iter().all(|sample| sample.outputs.is_empty()) => {
+            let random = onnx::randomness(&arguments.directory).outputs;
+            golden::record_provided(session, &golden, &random)
+                .map(shortened)
+                .map_err(|error| (Refusal::GoldenMismatch, error.to_string()))
+        }
         Some(golden) => {
             golden::replay(session, &golden).map_err(replay_refusal)?;
             Ok(golden)
@@ -201,7 +211,17 @@ fn replayed(session: &Session, arguments: &ProveArguments) -> Result<GoldenSampl
 }
 
 fn synthetic(session: &Session, arguments: &ProveArguments) -> Result<GoldenSamples, Refused> {
-    golden::record_synthetic(session, arguments.samples.max(1), arguments.seed)
+    let random = onnx::randomness(&arguments.directory);
+    if !random.outputs.is_empty() {
+        tracing::warn!(
+            outcome = "proven by less",
+            operators = ?random.operators,
+            outputs = ?random.outputs,
+            "the graph draws random numbers: of these outputs only datatype, number of axes and that they are finite is \
+             compared"
+        );
+    }
+    golden::record_synthetic_beside(session, arguments.samples.max(1), arguments.seed, &random.outputs)
         .map(shortened)
         .map_err(|error| (Refusal::RunFailed, error.to_string()))
 }
@@ -209,11 +229,16 @@ fn synthetic(session: &Session, arguments: &ProveArguments) -> Result<GoldenSamp
 /// The samples that the folder brought, if they can prove anything.
 fn brought(folder: &Path, signature: &Signature) -> Result<Option<GoldenSamples>, Refused> {
     let refused = |why: String| (Refusal::GoldenMismatch, format!("the artifact's golden samples {why}"));
-    let Some(golden) = metadata::golden(folder).map_err(|error| refused(error.to_string()))? else {
+    let Some(mut golden) = metadata::golden(folder).map_err(|error| refused(error.to_string()))? else {
         return Ok(None);
     };
     if golden.samples.is_empty() {
         return Ok(None);
+    }
+    // The graph says what is random, and no file.
+    golden.random = onnx::randomness(folder).outputs.into_iter().collect();
+    if golden.source == GoldenSource::Provided && golden.samples.iter().all(|it| it.outputs.is_empty()) {
+        return Ok(Some(golden));
     }
     if !golden.tolerance.parse().is_ok_and(|tolerance: f64| (0.0..=MAX_TOLERANCE).contains(&tolerance)) {
         return Err(refused(format!(
@@ -337,7 +362,7 @@ fn beside_the_parent(bytes: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use modelwright_contract::artifact::{GoldenSample, GoldenSource, GoldenTensor};
+    use modelwright_contract::artifact::{GoldenSample, GoldenTensor};
 
     use super::*;
 
@@ -359,6 +384,7 @@ mod tests {
             source: GoldenSource::Synthetic,
             tolerance: "0.001".to_owned(),
             bounds: Vec::new(),
+            random: Vec::new(),
             samples: vec![GoldenSample { inputs: vec![tensor(bytes)], outputs: Vec::new() }; 3],
         };
         assert_eq!(shortened(samples(10)).samples.len(), 3);

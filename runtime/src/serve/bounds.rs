@@ -176,7 +176,7 @@ mod tests {
             max_elements: Some(max_elements),
             ..ServingLimits::default()
         };
-        Bounds::new(&limits, &Signature { inputs, outputs: Vec::new() }, &named)
+        Bounds::new(&limits, &Signature { inputs, ..Signature::default() }, &named)
     }
 
     fn input(name: &str, shape: &[i64]) -> Tensor {
@@ -236,7 +236,7 @@ mod tests {
     fn bounds_come_from_the_memory_that_the_process_may_use() {
         let found = memory::memory().unwrap();
         assert!((64 * 1024 * 1024..1 << 50).contains(&found), "{found}");
-        let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
+        let signature = Signature::default();
         let most = |max_request_bytes: u64| {
             let limits = ServingLimits { max_request_bytes, ..ServingLimits::default() };
             Bounds::new(&limits, &signature, &[]).most()

@@ -64,13 +64,18 @@ fn not_ready(body: serde_json::Value) -> HttpResponse {
 pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     check_address(&state, &request)?;
     let served = state.served().map_err(ApiError::NotReady)?;
-    Ok(HttpResponse::Ok().json(json!({
+    let mut body = json!({
         "name": state.settings.model,
         "versions": [state.settings.version.to_string()],
         "platform": PLATFORM,
         "inputs": served.signature.inputs,
         "outputs": served.signature.outputs,
-    })))
+    });
+    // No word of the protocol: clients that send every input that they find need not send these.
+    if !served.signature.optional_inputs.is_empty() {
+        body["optional_inputs"] = json!(served.signature.optional_inputs);
+    }
+    Ok(HttpResponse::Ok().json(body))
 }
 
 /// `GET /v2/models/{model}/config`, as far as clients read it.
@@ -81,6 +86,11 @@ pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Res
         let tensor = |tensor: &TensorSpec| json!({ "name": tensor.name, "data_type": data_type(&tensor.datatype), "dims": tensor.shape });
         tensors.iter().map(tensor).collect()
     };
+    let mut inputs = tensors(&served.signature.inputs);
+    for mut input in tensors(&served.signature.optional_inputs) {
+        input["optional"] = json!(true);
+        inputs.push(input);
+    }
     let parameters = parameters(&served)
         .into_iter()
         .map(|(name, value)| (name.to_owned(), json!({ "string_value": value })));
@@ -95,7 +105,7 @@ pub async fn configuration(state: web::Data<State>, request: HttpRequest) -> Res
             "kind": kind_of(&served),
         }],
         "parameters": parameters.collect::<Map<_, _>>(),
-        "input": tensors(&served.signature.inputs),
+        "input": inputs,
         "output": tensors(&served.signature.outputs),
     })))
 }

@@ -17,7 +17,9 @@ pub async fn document(state: web::Data<State>) -> Result<HttpResponse, ApiError>
     let settings = &state.settings;
     let infer = format!("/{}", infer_path(&settings.model));
     let model = infer.trim_end_matches("/infer");
-    let inputs: Vec<Value> = served.signature.inputs.iter().map(input).collect();
+    let needed = served.signature.inputs.len();
+    let inputs: Vec<Value> =
+        served.signature.inputs.iter().chain(&served.signature.optional_inputs).map(input).collect();
     let outputs: Vec<Value> = served.signature.outputs.iter().map(output).collect();
     let ready = |summary: &str| {
         json!({"get": {"summary": summary, "responses": {
@@ -79,7 +81,7 @@ pub async fn document(state: web::Data<State>) -> Result<HttpResponse, ApiError>
                     "id": {"type": "string"},
                     "parameters": {"type": "object"},
                     "inputs": {
-                        "type": "array", "minItems": inputs.len(), "maxItems": inputs.len(),
+                        "type": "array", "minItems": needed, "maxItems": inputs.len(),
                         "items": {"oneOf": inputs},
                     },
                     "outputs": {"type": "array", "items": {

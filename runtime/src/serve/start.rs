@@ -172,6 +172,10 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
                     golden_samples = replay.count,
                     max_difference = replay.max_difference
                 );
+                if !samples.random.is_empty() {
+                    let outputs = &samples.random;
+                    tracing::warn!(outcome = "proven by less", ?outputs, "are made of random numbers");
+                }
                 Some(samples)
             }
             Err(source) => {

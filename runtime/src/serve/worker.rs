@@ -280,7 +280,10 @@ impl Shared {
     /// Whether a job may share the run of others.
     fn joins(&self, taken: &[Job], next: &Job) -> bool {
         let so_far: Vec<&[Tensor]> = taken.iter().map(|job| job.inputs.as_slice()).collect();
+        // What is given another value than the stored one is no row.
+        let has_rows_only = next.inputs.len() == self.session.signature().inputs.len();
         self.batches
+            && has_rows_only
             && taken.first().is_some_and(|first| first.outputs == next.outputs)
             && batch::joins(&so_far, &next.inputs, self.max_rows)
     }

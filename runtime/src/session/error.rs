@@ -48,6 +48,18 @@ pub enum LoadError {
         /// What to do.
         hint: &'static str,
     },
+    /// The system lacks what the graph changes the case of text by.
+    #[error(
+        "the model changes the case of text by the locale {locale:?} (StringNormalizer), which is not installed here. \
+         Modelwright's images have en_US.UTF-8: export the model with that, or run it in an image that \
+         has {locale:?}. Outside of an image, install it (Debian: the package locales, then `localedef -i {} -f UTF-8 \
+         {locale}`)",
+        language(locale)
+    )]
+    LocaleMissing {
+        /// Which.
+        locale: String,
+    },
     /// ONNX Runtime refuses the file.
     #[error("{} cannot be loaded by ONNX Runtime on {provider}: {why}", path.display())]
     Refused {
@@ -68,14 +80,29 @@ impl LoadError {
             Self::NoFile { .. } => "NoModel",
             Self::ProviderUnavailable { .. } => "ExecutionProviderUnavailable",
             Self::UnsupportedValue { .. } => "UnsupportedSignature",
+            Self::LocaleMissing { .. } => "LocaleMissing",
             Self::Refused { .. } => "NotLoadable",
         }
     }
 
     /// From ONNX Runtime's words.
     pub(super) fn refused(path: &Path, provider: ExecutionProvider, message: &str) -> Self {
+        if let Some(locale) = missing_locale(message) {
+            return Self::LocaleMissing { locale: locale.to_owned() };
+        }
         Self::Refused { path: path.to_owned(), provider, why: shorten(message) }
     }
+}
+
+/// The locale that ONNX Runtime did not find: it says `Failed to construct locale with name:en_US.UTF-8:` and why.
+fn missing_locale(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("Failed to construct locale with name:")?;
+    Some(rest.split(':').next().unwrap_or(rest))
+}
+
+/// A locale's name without its encoding.
+fn language(locale: &str) -> &str {
+    locale.split('.').next().unwrap_or(locale)
 }
 
 /// A run without an answer.
@@ -175,6 +202,19 @@ mod tests {
         assert_eq!(shorten(message), "Non-zero status code. indices out of range");
         assert_eq!(shorten("[ONNXRuntimeError] : 1 : FAIL : no : such library"), "no : such library");
         assert_eq!(shorten(&"é".repeat(1000)).chars().count(), MAX_WORDS + 1);
+    }
+
+    #[test]
+    fn a_locale_that_is_missing_is_named_with_the_way_on() {
+        let message = "[ONNXRuntimeError] : 1 : FAIL : Exception during initialization: \
+            /onnxruntime_src/onnxruntime/core/providers/cpu/text/string_normalizer.cc:235 \
+            onnxruntime::StringNormalizer::Locale::Locale(const std::string&)::<lambda()> Failed to construct locale with \
+            name:tr_TR.UTF-8:locale::facet::_S_create_c_locale name not valid:Please, install necessary language-pack-XX";
+        let error = LoadError::refused(Path::new("m.onnx"), ExecutionProvider::Cpu, message);
+        assert_eq!(error.reason(), "LocaleMissing");
+        for part in ["\"tr_TR.UTF-8\"", "localedef -i tr_TR -f UTF-8 tr_TR.UTF-8", "have en_US.UTF-8"] {
+            assert!(error.to_string().contains(part), "{part} is missing in: {error}");
+        }
     }
 
     #[test]

@@ -50,15 +50,19 @@ pub(super) struct SharedSession {
 
 impl SharedSession {
     /// Takes over a session that has no providers but those named above. None if a name holds a NUL, which no graph's does.
-    pub fn new(inner: Session) -> Option<Self> {
+    /// `optional` are the names of initializers that are inputs, too.
+    pub fn new<'a>(inner: Session, optional: impl Iterator<Item = &'a String>) -> Option<Self> {
         let names = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| CString::new(outlet.name())).collect::<Result<Vec<_>, _>>().ok()
         };
-        let (inputs, outputs) = (names(inner.inputs())?, names(inner.outputs())?);
+        let (mut inputs, outputs) = (names(inner.inputs())?, names(inner.outputs())?);
+        for name in optional {
+            inputs.push(CString::new(name.as_str()).ok()?);
+        }
         Some(Self { inner, inputs, outputs })
     }
 
-    /// Runs. Inputs and outputs are named by their place in the model; places that it does not have are left out, which
+    /// Runs. Inputs and outputs are named by their place in the model, optional inputs behind the others; places that it does not have are left out, which
     /// ONNX Runtime then refuses.
     pub fn run(
         &self,

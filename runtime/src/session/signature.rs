@@ -2,7 +2,10 @@
 //! of it is in the model, and the names of its classes.
 
 use modelwright_contract::signature::{Signature, TensorSpec};
-use ort::value::{Outlet, ValueType};
+use ort::{
+    session::OverridableInitializer,
+    value::{Outlet, ValueType},
+};
 
 use super::{
     LoadError,
@@ -12,6 +15,8 @@ use super::{
 
 /// Key of a model's metadata that names its classes.
 const LABELS: &str = "classes";
+/// Most initializers that are inputs, too: some exporters list all weights among the inputs, which nobody means to send.
+const MAX_OPTIONAL: usize = 16;
 
 /// Which output of a model one of the signature is, and which part of it.
 pub(super) type Place = (usize, Part);
@@ -20,7 +25,21 @@ pub(super) type Place = (usize, Part);
 pub(super) fn read(session: &ort::session::Session) -> Result<(Signature, Vec<Place>), LoadError> {
     let inputs = session.inputs().iter().map(|tensor| spec("input", tensor)).collect::<Result<_, _>>()?;
     let (outputs, parts) = outputs(session)?;
-    Ok((Signature { inputs, outputs }, parts))
+    Ok((Signature { inputs, optional_inputs: optional_inputs(session), outputs }, parts))
+}
+
+/// Initializers that a request may give another value.
+fn optional_inputs(session: &ort::session::Session) -> Vec<TensorSpec> {
+    let stored = session.overridable_initializers();
+    if stored.len() > MAX_OPTIONAL {
+        return Vec::new();
+    }
+    let spec = |stored: &OverridableInitializer| {
+        let ValueType::Tensor { ty, shape, .. } = stored.dtype() else { return None };
+        let shape = shape.iter().map(|size| (*size).max(-1)).collect();
+        Some(TensorSpec { name: stored.name().to_owned(), datatype: datatype(*ty)?.name().to_owned(), shape })
+    };
+    stored.iter().filter_map(spec).collect()
 }
 
 fn outputs(session: &ort::session::Session) -> Result<(Vec<TensorSpec>, Vec<Place>), LoadError> {
@@ -51,11 +70,11 @@ pub(super) fn labels(session: &ort::session::Session) -> Vec<String> {
     values.into_iter().map(label).collect()
 }
 
-/// Input by input, which axes have a name.
-pub(super) fn named_axes(session: &ort::session::Session) -> Vec<Vec<bool>> {
+/// Input by input, the names of its axes; empty where one has none.
+pub(super) fn symbols(session: &ort::session::Session) -> Vec<Vec<String>> {
     let axes = |outlet: &Outlet| match outlet.dtype() {
         ValueType::Tensor { dimension_symbols, .. } => {
-            dimension_symbols.iter().map(|symbol| !symbol.is_empty()).collect()
+            dimension_symbols.iter().map(ToString::to_string).collect()
         }
         _ => Vec::new(),
     };

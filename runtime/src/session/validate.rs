@@ -77,9 +77,13 @@ pub enum InputError {
 /// Checks names, number, datatypes, shapes and data of inputs.
 pub fn validate_inputs(signature: &Signature, inputs: &[Tensor]) -> Result<(), InputError> {
     for (i, input) in inputs.iter().enumerate() {
-        let expected = find(&signature.inputs, &input.name).ok_or_else(|| InputError::Unknown {
-            name: input.name.clone(),
-            expected: names(&signature.inputs),
+        let optional = || find(&signature.optional_inputs, &input.name);
+        let expected = find(&signature.inputs, &input.name).or_else(optional).ok_or_else(|| {
+            let mut expected = names(&signature.inputs);
+            if !signature.optional_inputs.is_empty() {
+                expected = format!("{expected}, and if wanted {}", names(&signature.optional_inputs));
+            }
+            InputError::Unknown { name: input.name.clone(), expected }
         })?;
         if inputs.iter().take(i).any(|earlier| earlier.name == input.name) {
             return Err(InputError::Twice { name: input.name.clone() });
@@ -160,7 +164,11 @@ mod tests {
             datatype: "FP32".to_owned(),
             shape: shape.to_vec(),
         };
-        Signature { inputs: vec![tensor("a", &[-1, 2]), tensor("b", &[])], outputs: vec![tensor("y", &[-1])] }
+        Signature {
+            inputs: vec![tensor("a", &[-1, 2]), tensor("b", &[])],
+            optional_inputs: Vec::new(),
+            outputs: vec![tensor("y", &[-1])],
+        }
     }
 
     fn input(name: &str, shape: &[i64], bytes: usize) -> Tensor {

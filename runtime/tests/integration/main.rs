@@ -7,6 +7,8 @@
 
 // What clients may have a server hold, and what 500 that mean it no good do to the others.
 mod attack;
+// Models of strangers: what they need, and what they bring along.
+mod brought;
 // The commands as a container runs them: environment in, report and exit code out.
 mod commands;
 // A model on a GPU, where there is one.

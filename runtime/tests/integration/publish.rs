@@ -84,7 +84,7 @@ impl Work {
 }
 
 /// Fetches a published artifact, as a source or to be served.
-async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
+pub async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
     let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
     volume.config.kind = kind;
     volume.config.plain_http = true;
@@ -92,7 +92,7 @@ async fn fetch(kind: FetchKind, report: &PublishReport) -> Volume {
     volume
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+pub fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
@@ -179,6 +179,28 @@ async fn a_model_that_a_value_ends_by_a_signal_is_refused_unless_that_is_accepte
     // Taken as far as the store, which is not there.
     let error = work.publish().await.unwrap_err();
     assert_eq!(error.reason(), "StoreFailed", "{error}");
+}
+
+#[tokio::test]
+async fn a_value_that_may_be_left_out_is_tried_too() {
+    let stored = |name: &str, value: i64| onnx::constant(name, onnx::INT64, &[], &value.to_le_bytes());
+    let model = onnx::model_of_opset(
+        17,
+        &[
+            onnx::node("STFT", &["signal", "frame_step", "", "frame_length"], &["output"], &[]),
+            stored("frame_step", 8),
+            stored("frame_length", 16),
+            onnx::value(11, "signal", onnx::FLOAT, &[1, 128, 1]),
+            onnx::value(11, "frame_length", onnx::INT64, &[]),
+            onnx::value(12, "output", onnx::FLOAT, &[0, 0, 0, 2]),
+        ],
+    );
+    let mut work = Work::new("127.0.0.1:1", &model);
+    let error = work.refusal().await;
+    assert_eq!(error.reason(), "CrashesOnInput", "{error}");
+    assert!(error.to_string().contains("\"frame_length\" (INT64) filled with 0"), "{error}");
+    work.config.tolerate_crash_inputs = vec!["frame_length".to_owned()];
+    assert_eq!(work.publish().await.unwrap_err().reason(), "StoreFailed");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub fn model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(format!("{name}.onnx"))
 }
 
-fn load(name: &str) -> Session {
+pub fn load(name: &str) -> Session {
     Session::load(&model(name), &SessionOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 

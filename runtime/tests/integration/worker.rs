@@ -14,7 +14,7 @@ use modelwright_runtime::{
     tensor::{Datatype, Tensor},
 };
 
-use crate::support::onnx::{FLOAT, bytes, constant, floats, model, node, number, value};
+use crate::support::onnx::{FLOAT, INT64, bytes, constant, floats, model, node, number, value};
 
 const OPTIONS: WorkerOptions = WorkerOptions {
     queue: 64,
@@ -79,6 +79,56 @@ async fn requests_that_wait_share_a_run_and_a_poisoned_one_fails_alone() {
                     assert!(matches!(error, RunError::Refused { .. }), "{error}");
                 }
             }
+        }
+    }
+    assert!(shared > 0, "no run was ever shared");
+}
+
+#[tokio::test]
+async fn a_request_that_gives_a_stored_value_another_one_shares_no_run() {
+    let floats = |name: &str, shape: &[i64], numbers: &[f32]| {
+        tensor(name, Datatype::Fp32, shape, numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    };
+    // To each row it adds the sum over all rows of a stored value: behind each other, those of two requests are one.
+    let session = loaded(&[
+        node("ReduceSum", &["w", "axis"], &["sum"], &[]),
+        node("Add", &["x", "sum"], &["y"], &[]),
+        constant("axis", INT64, &[1], &0_i64.to_le_bytes()),
+        constant("w", FLOAT, &[1, 2], &[2_f32.to_le_bytes(), 3_f32.to_le_bytes()].concat()),
+        value(11, "x", FLOAT, &[0, 2]),
+        value(11, "w", FLOAT, &[0, 2]),
+        value(12, "y", FLOAT, &[0, 2]),
+    ]);
+    assert_eq!(session.signature().optional_inputs.len(), 1);
+    let worker = Worker::start(Arc::new(session), OPTIONS).unwrap();
+    let x = || floats("x", &[1, 2], &[1.0, 1.0]);
+    let mut shared = 0;
+    for _ in 0..50 {
+        let runs = (0..8_u8).map(|which| {
+            let mut inputs = vec![x()];
+            if which % 2 == 1 {
+                inputs.push(floats("w", &[1, 2], &[f32::from(which), 0.5]));
+            }
+            worker.run(inputs, Vec::new(), soon())
+        });
+        for (which, got) in (0_u8..).zip(futures::future::join_all(runs).await) {
+            let got = got.unwrap();
+            let expected = if which % 2 == 1 { [f32::from(which) + 1.0, 1.5] } else { [3.0, 4.0] };
+            assert_eq!(got.outputs.unwrap(), [floats("y", &[1, 2], &expected)], "{which}");
+            assert!(which % 2 == 0 || got.requests == 1);
+            shared += usize::from(got.requests > 1);
+        }
+        // Those with a value come behind each other, too.
+        let given = (0..4_u8).map(|which| {
+            worker.run(vec![x(), floats("w", &[1, 2], &[f32::from(which), 0.5])], Vec::new(), soon())
+        });
+        for (which, got) in (0_u8..).zip(futures::future::join_all(given).await) {
+            let expected = [f32::from(which) + 1.0, 1.5];
+            assert_eq!(got.unwrap().outputs.unwrap(), [floats("y", &[1, 2], &expected)], "{which}");
+        }
+        let left_out = (0..4).map(|_| worker.run(vec![x()], Vec::new(), soon()));
+        for got in futures::future::join_all(left_out).await {
+            shared += usize::from(got.unwrap().requests > 1);
         }
     }
     assert!(shared > 0, "no run was ever shared");

@@ -179,6 +179,84 @@ def main() -> None:
             more=[h.make_opsetid("ai.onnx.ml", 3)],
         )
     trained()
+    brought()
+
+
+def brought() -> None:
+    """Make the files that strangers bring: each needs more than its signature says."""
+    text = [tensor("x", TensorProto.STRING, ["n"])]
+    for name, attributes in {"lower_case": {}, "lower_case_nowhere": {"locale": "xx_XX.UTF-8"}}.items():
+        save(
+            name,
+            [h.make_node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", **attributes)],
+            text,
+            [tensor("y", TensorProto.STRING, ["n"])],
+        )
+    save(
+        "text_number",
+        [h.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
+        text,
+        [tensor("y", TensorProto.FLOAT, ["n"])],
+    )
+    # A step of a recurrent model: the state has the batch on its second axis, and the window is of at least 8 samples.
+    window = constant("kernel", np.full((1, 1, 8), 1 / 8, dtype=np.float32))
+    save(
+        "recurrent",
+        [
+            h.make_node("Unsqueeze", ["input", "one"], ["sound"]),
+            h.make_node("Conv", ["sound", "kernel"], ["filtered"]),
+            h.make_node("ReduceMean", ["filtered"], ["level"], axes=[2], keepdims=0),
+            h.make_node("Gather", ["state", "zero"], ["before"], axis=0),
+            h.make_node("Concat", ["level", "before"], ["y"], axis=1),
+            h.make_node("Mul", ["state", "half"], ["state_out"]),
+        ],
+        [tensor("input", TensorProto.FLOAT, ["batch", "n"]), tensor("state", TensorProto.FLOAT, [2, "batch", 4])],
+        [tensor("y", TensorProto.FLOAT, ["batch", 5]), tensor("state_out", TensorProto.FLOAT, [2, "batch", 4])],
+        [
+            window,
+            constant("one", np.array([1])),
+            constant("zero", np.int64(0)),
+            constant("half", np.float32(0.5)),
+        ],
+    )
+    # A window of sound, as the first steps of a spectrogram take it: all that is free is the number of samples.
+    save(
+        "window",
+        [
+            h.make_node("Unsqueeze", ["samples", "axes"], ["sound"]),
+            h.make_node("AveragePool", ["sound"], ["frames"], kernel_shape=[30_000], strides=[160]),
+        ],
+        [tensor("samples", TensorProto.FLOAT, ["n"])],
+        [tensor("frames", TensorProto.FLOAT, [1, 1, "frames"])],
+        [constant("axes", np.array([0, 1]))],
+    )
+    # A stored value that a request may give another one.
+    save(
+        "scaled",
+        [h.make_node("Mul", ["x", "w"], ["y"])],
+        [tensor("x", TensorProto.FLOAT, ["n", 2]), tensor("w", TensorProto.FLOAT, [2])],
+        [tensor("y", TensorProto.FLOAT, ["n", 2])],
+        [constant("w", np.array([2, 3], dtype=np.float32))],
+    )
+    # Noise beside what is no noise.
+    save(
+        "noisy",
+        [
+            h.make_node("RandomNormalLike", ["x"], ["noise"]),
+            h.make_node("Add", ["x", "noise"], ["noisy"]),
+            h.make_node("Mul", ["x", "two"], ["double"]),
+        ],
+        [tensor("x", TensorProto.FLOAT, ["n", 2])],
+        [tensor("noisy", TensorProto.FLOAT, ["n", 2]), tensor("double", TensorProto.FLOAT, ["n", 2])],
+        [constant("two", np.float32(2))],
+    )
+    long = "n" * 300
+    save(
+        "long_name",
+        [h.make_node("Identity", [long], ["y"])],
+        [tensor(long, TensorProto.FLOAT, ["n", *[1] * 19])],
+        [tensor("y", TensorProto.FLOAT, ["n", *[1] * 19])],
+    )
 
 
 def trained() -> None:

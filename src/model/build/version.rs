@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use modelwright_contract::{artifact::GoldenSource, signature::TensorSpec};
+use modelwright_contract::{
+    artifact::GoldenSource,
+    signature::{MAX_TENSOR_NAME, TensorSpec},
+};
 
 use crate::{
     api::{
@@ -62,6 +65,7 @@ pub fn build_version(
         },
         signature: Signature {
             inputs: tensors(&publish.signature.inputs),
+            optional_inputs: tensors(&publish.signature.optional_inputs),
             outputs: tensors(&publish.signature.outputs),
         },
         row_independence: publish.row_independence.as_ref().map(|rows| RowIndependence {
@@ -78,7 +82,13 @@ pub fn build_version(
                 GoldenSource::Quantiles => "Quantiles".into(),
                 GoldenSource::Shareable => "Shareable".into(),
                 GoldenSource::Synthetic => "Synthetic".into(),
+                GoldenSource::Provided => "Provided".into(),
             },
+            random_outputs: publish
+                .golden_random
+                .iter()
+                .map(|name| truncated(name, MAX_TENSOR_NAME))
+                .collect(),
         },
         size: publish.size.as_ref().map(size),
         provenance: Provenance {

@@ -162,9 +162,10 @@ def _calibration(parts: Parts) -> Indices:
     return parts.train[np.linspace(0, len(parts.train) - 1, count).astype(np.intp)]
 
 
-def _write(output: Path, model: bytes, evaluation: Arrays, calibration: Arrays, outcome: Outcome) -> None:
+def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Arrays, outcome: Outcome) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    (output / MODEL_FILE).write_bytes(model)
+    with (output / MODEL_FILE).open("wb") as file:
+        file.writelines(model)
     with (output / EVALUATION_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **evaluation)
     with (output / CALIBRATION_FILE).open("wb") as file:

@@ -30,6 +30,31 @@ pub async fn a_model_is_imported_served_and_answers(space: Space) {
     assert_eq!((prediction.version, &prediction.digest), (1, &version.spec.model_digest));
 }
 
+/// Text that needs a locale, names and axes beyond the usual, random numbers: made by `runtime/tests/models/make.py`.
+pub async fn what_strangers_bring_is_taken_by_the_images_and_the_definitions(space: Space) {
+    let files: [(&str, &[u8]); 3] = [
+        ("lower-case", include_bytes!("../../../../runtime/tests/models/lower_case.onnx")),
+        ("long-name", include_bytes!("../../../../runtime/tests/models/long_name.onnx")),
+        ("noisy", include_bytes!("../../../../runtime/tests/models/noisy.onnx")),
+    ];
+    for (name, bytes) in files {
+        let uri = space.serve_bytes(&format!("{name}.onnx"), bytes.to_vec()).await;
+        space.create_object::<Model>(model(name, &uri, json!({}))).await;
+    }
+    let mut versions = Vec::new();
+    for (name, _) in files {
+        space.ready_model(name).await;
+        versions.push(space.version(&format!("{name}-v1")).await.spec);
+    }
+    let [text, long, noisy] = versions.as_slice() else { unreachable!("there are three") };
+    assert_eq!(text.signature.inputs[0].datatype, "BYTES");
+    let input = &long.signature.inputs[0];
+    assert_eq!((input.name.len(), input.shape.len()), (300, 20));
+    assert_eq!(noisy.golden_samples.random_outputs, ["noisy"]);
+    // It is proven by its golden samples again before it is ready.
+    space.serve("lower-case", "lower-case", json!({})).await;
+}
+
 /// One model over every scheme: one model digest.
 pub async fn the_same_model_comes_in_from_every_kind_of_source(space: Space) {
     let fixtures = &space.world.fixtures;

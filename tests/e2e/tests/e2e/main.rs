@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         kinds::the_spec_of_a_model_version_cannot_be_changed,
         kinds::get_wait_scale_and_describe_work_as_for_built_in_kinds,
         imports::a_model_is_imported_served_and_answers,
+        imports::what_strangers_bring_is_taken_by_the_images_and_the_definitions,
         imports::the_same_model_comes_in_from_every_kind_of_source,
         imports::bytes_that_miss_their_pin_make_no_version,
         imports::a_connection_that_breaks_makes_no_version,

@@ -122,6 +122,7 @@ async fn push_evaluated(registry: &Registry, repository: &str) -> String {
         tolerance: "0.00001".to_owned(),
         // As artifacts were made before bounds were recorded.
         bounds: Vec::new(),
+        random: Vec::new(),
         samples: vec![GoldenSample {
             inputs: vec![tensor("x", row)],
             outputs: vec![tensor("y", FIRST.predict(row))],
@@ -130,7 +131,11 @@ async fn push_evaluated(registry: &Registry, repository: &str) -> String {
     let description = Description {
         model_digest: model_digest(&model),
         opset: 17,
-        signature: Signature { inputs: vec![specification("x")], outputs: vec![specification("y")] },
+        signature: Signature {
+            inputs: vec![specification("x")],
+            outputs: vec![specification("y")],
+            ..Signature::default()
+        },
         metrics: [("Accuracy".to_owned(), "0.97".to_owned())].into(),
         confusion: None,
     };

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+
+from .packed import Packed, field, total, write_node, write_small
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from numpy.typing import NDArray
-    from onnx import ModelProto
 
     Value: TypeAlias = tuple[str, str, tuple[str | int, ...]]
 
@@ -38,6 +39,8 @@ class Graph:
         """Start an empty graph; one inside another shares its count of names."""
         self._count = [0] if count is None else count
         self._nodes: list[Any] = []
+        # Nodes that are bytes already, by their place among the others; these hold an empty one there.
+        self._written: dict[int, list[bytes]] = {}
         self._initializers: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
@@ -84,6 +87,15 @@ class Graph:
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names
 
+    def add_packed(self, operator: str, tensor: str, domain: str, packed: dict[str, Packed], **attributes: Any) -> str:
+        """Add an operator of one input and one output with attributes that are bytes already."""
+        name = self._fresh()
+        written = {key: value.write(key) for key, value in packed.items()}
+        written |= {key: write_small(helper.make_attribute(key, value)) for key, value in attributes.items()}
+        self._written[len(self._nodes)] = write_node([tensor], name, operator, domain, written)
+        self._nodes.append(helper.make_node(operator, [tensor], [name], domain=domain))
+        return name
+
     def cast(self, tensor: str, kind: str) -> str:
         """Bring a tensor to another type."""
         return self.add("Cast", tensor, to=TYPES[kind])
@@ -111,3 +123,24 @@ class Graph:
         model = helper.make_model(graph, opset_imports=domains, producer_name="modelwright-trainer")
         model.ir_version = IR_VERSION
         return model
+
+    def pieces(self) -> list[bytes]:
+        """Return the file, in parts: what `finish` returns, with the nodes that are bytes already."""
+        model = self.finish()
+        nodes = [node.SerializeToString(deterministic=True) for node in model.graph.node]
+        parts: list[bytes] = []
+        for place, node in enumerate(nodes):
+            parts += self._written.get(place) or [field(GraphProto.NODE_FIELD_NUMBER, node)]
+        del model.graph.node[:]
+        # Of every message, the fields come in the order of their numbers.
+        parts.append(model.graph.SerializeToString(deterministic=True))
+        model.ClearField("graph")
+        last = ModelProto(opset_import=model.opset_import)
+        model.ClearField("opset_import")
+        head = model.SerializeToString(deterministic=True)
+        return [
+            head,
+            field(ModelProto.GRAPH_FIELD_NUMBER, total(parts)),
+            *parts,
+            last.SerializeToString(deterministic=True),
+        ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from .answer import Answer
 from .linear import add_flat, add_highest
+from .packed import Packed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,41 +51,65 @@ def part_values(
     return high, low, bool(low.any())
 
 
-def add_trees(graph: Graph, features: str, estimator: Any) -> str:
-    """Add all trees; return the mean over them, FP64 of shape (rows, values of a leaf)."""
-    trees = [tree.tree_ for tree in trees_of(estimator)]
-    width = trees[0].value.shape[2]
-    largest = max(float(np.abs(tree.value).max()) for tree in trees)
-    parts = [part_values(tree.value[:, 0, :], len(trees), largest) for tree in trees]
-    fine = any(part[2] for part in parts)
-    targets = width * 2 if fine else width
-    attributes = _ensemble([_Nodes(tree) for tree in trees], [part[:2] for part in parts])
-    sums = graph.add(
+class Forest:
+    """Fitted trees, and how their values are parted: the same for each of them."""
+
+    def __init__(self, estimator: Any) -> None:
+        """Look at the trees."""
+        self.trees = [tree.tree_ for tree in trees_of(estimator)]
+        self.width: int = self.trees[0].value.shape[2]
+        self._largest = max(float(np.abs(tree.value).max()) for tree in self.trees)
+        self.fine = any(self.parts_of(tree)[2] for tree in self.trees)
+
+    def parts_of(self, tree: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
+        """Part the values of one tree."""
+        return part_values(tree.value[:, 0, :], len(self.trees), self._largest)
+
+    def runs(self, most_nodes: int) -> list[tuple[int, int]]:
+        """Part the trees into runs of at most so many nodes, and of one tree at least."""
+        found, first, nodes = [], 0, 0
+        for number, tree in enumerate(self.trees):
+            if number > first and nodes + tree.node_count > most_nodes:
+                found.append((first, number))
+                first, nodes = number, 0
+            nodes += tree.node_count
+        return [*found, (first, len(self.trees))]
+
+
+def add_sums(graph: Graph, features: str, forest: Forest, first: int, end: int) -> str:
+    """Add the trees from `first` to before `end`; return their sums, FP64 of shape (rows, values of a leaf)."""
+    width = forest.width
+    targets = width * 2 if forest.fine else width
+    sums = graph.add_packed(
         "TreeEnsembleRegressor",
         features,
-        domain="ai.onnx.ml",
+        "ai.onnx.ml",
+        _ensemble(forest, first, end),
         n_targets=targets,
         aggregate_function="SUM",
         post_transform="NONE",
-        **attributes,
     )
     total = graph.cast(sums, "float64")
-    if fine:
+    if forest.fine:
         high = graph.add("Slice", total, graph.whole(0), graph.whole(width), graph.whole(1))
         low = graph.add("Slice", total, graph.whole(width), graph.whole(targets), graph.whole(1))
         total = graph.add("Add", high, low)
-    return graph.add("Div", total, graph.constant(np.array(float(len(trees)))))
+    return total
 
 
-def add_tree_classifier(graph: Graph, features: str, estimator: Any) -> Answer:
-    """Add trees that classify."""
-    shares = add_trees(graph, features, estimator)
-    return Answer(add_highest(graph, shares), shares)
+def add_mean(graph: Graph, sums: str, forest: Forest) -> str:
+    """Add the mean over all trees, of their sums."""
+    return graph.add("Div", sums, graph.constant(np.array(float(len(forest.trees)))))
 
 
-def add_tree_regressor(graph: Graph, features: str, estimator: Any) -> str:
-    """Add trees that predict a number."""
-    return add_flat(graph, add_trees(graph, features, estimator))
+def add_tree_classifier(graph: Graph, means: str) -> Answer:
+    """Add what trees that classify answer."""
+    return Answer(add_highest(graph, means), means)
+
+
+def add_tree_regressor(graph: Graph, means: str) -> str:
+    """Add what trees that predict a number answer."""
+    return add_flat(graph, means)
 
 
 class _Nodes:
@@ -103,39 +128,30 @@ class _Nodes:
         self.leaf = self.left == LEAF
 
 
-def _ensemble(trees: list[_Nodes], parts: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> dict[str, Any]:
+def _ensemble(forest: Forest, first: int, end: int) -> dict[str, Packed]:
     """Return the operator's attributes. Values of 0 add nothing and are left out, but each leaf has one."""
-    found: dict[str, list[Any]] = {
-        f"nodes_{name}": []
-        for name in (
-            [
-                "treeids",
-                "nodeids",
-                "featureids",
-                "values",
-                "modes",
-                "truenodeids",
-                "falsenodeids",
-                "missing_value_tracks_true",
-            ]
-        )
-    }
-    found |= {f"target_{name}": [] for name in ("treeids", "nodeids", "ids", "weights")}
-    for number, (nodes, (high, low)) in enumerate(zip(trees, parts, strict=True)):
+    lists = ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids", "missing_value_tracks_true")
+    found = {f"nodes_{name}": Packed("ints") for name in lists}
+    found |= {"nodes_values": Packed("floats"), "nodes_modes": Packed("strings")}
+    found |= {f"target_{name}": Packed("ints") for name in ("treeids", "nodeids", "ids")}
+    found["target_weights"] = Packed("floats")
+    for number, tree in enumerate(forest.trees[first:end]):
+        nodes, (high, low, _) = _Nodes(tree), forest.parts_of(tree)
         count = len(nodes.left)
-        found["nodes_treeids"] += [number] * count
-        found["nodes_nodeids"] += range(count)
-        found["nodes_featureids"] += np.where(nodes.leaf, 0, nodes.feature).tolist()
-        found["nodes_values"] += np.where(nodes.leaf, np.float32(0), nodes.threshold).tolist()
-        found["nodes_modes"] += ["LEAF" if leaf else "BRANCH_LEQ" for leaf in nodes.leaf.tolist()]
-        found["nodes_truenodeids"] += np.where(nodes.leaf, 0, nodes.left).tolist()
-        found["nodes_falsenodeids"] += np.where(nodes.leaf, 0, nodes.right).tolist()
-        found["nodes_missing_value_tracks_true"] += np.where(nodes.leaf, 0, nodes.missing_left).astype(int).tolist()
-        for node in np.flatnonzero(nodes.leaf).tolist():
-            weights = np.concatenate([high[node], low[node]])
-            ids = np.flatnonzero(weights).tolist() or [0]
-            found["target_treeids"] += [number] * len(ids)
-            found["target_nodeids"] += [node] * len(ids)
-            found["target_ids"] += ids
-            found["target_weights"] += weights[ids].tolist()
+        found["nodes_treeids"].add_numbers(np.full(count, number))
+        found["nodes_nodeids"].add_numbers(np.arange(count))
+        found["nodes_featureids"].add_numbers(np.where(nodes.leaf, 0, nodes.feature))
+        found["nodes_values"].add_numbers(np.where(nodes.leaf, np.float32(0), nodes.threshold))
+        found["nodes_modes"].add_words((b"BRANCH_LEQ", b"LEAF"), nodes.leaf.astype(np.intp))
+        found["nodes_truenodeids"].add_numbers(np.where(nodes.leaf, 0, nodes.left))
+        found["nodes_falsenodeids"].add_numbers(np.where(nodes.leaf, 0, nodes.right))
+        found["nodes_missing_value_tracks_true"].add_numbers(np.where(nodes.leaf, 0, nodes.missing_left))
+        weights = np.concatenate([high[nodes.leaf], low[nodes.leaf]], axis=1)
+        kept = weights != 0
+        kept[~kept.any(axis=1), 0] = True
+        leaves, ids = np.nonzero(kept)
+        found["target_treeids"].add_numbers(np.full(len(ids), number))
+        found["target_nodeids"].add_numbers(np.flatnonzero(nodes.leaf)[leaves])
+        found["target_ids"].add_numbers(ids)
+        found["target_weights"].add_numbers(weights[kept])
     return found
