@@ -326,6 +326,22 @@ mod tests {
     }
 
     #[test]
+    fn every_column_goes_through_its_quantiles_in_an_order_of_its_own() {
+        // Whole numbers stay whole: in one order for all columns, every draw would be a row.
+        let data: Vec<f64> = (0..60).flat_map(|row| [f64::from(row); 6]).collect();
+        let rows = [tensor("x", Datatype::Fp64, &[60, 6], write_floats(Datatype::Fp64, &data))];
+        let drawn = draw(&rows, &signature(&[("x", "FP64", &[-1, 6])]), 8, 7).unwrap();
+        for inputs in &drawn {
+            let line = floats(&inputs[0]);
+            assert!(data.chunks(6).all(|row| row != line), "{line:?}");
+        }
+        let mut first: Vec<f64> = drawn.iter().map(|inputs| floats(&inputs[0])[0]).collect();
+        first.sort_by(f64::total_cmp);
+        first.dedup();
+        assert!(first.len() > 40, "{first:?}");
+    }
+
+    #[test]
     fn few_rows_have_no_quantiles_of_their_own() {
         let rows = [tensor("x", Datatype::Fp32, &[19, 1], write_floats(Datatype::Fp32, &[1.0; 19]))];
         let why = draw(&rows, &signature(&[("x", "FP32", &[-1, 1])]), 2, 7).unwrap_err();

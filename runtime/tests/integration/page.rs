@@ -26,7 +26,8 @@ fn texts(selector: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_see_what_a_trained_model_is_worth_and_ask_it_in_a_browser() {
     let registry = Program::registry("").await;
-    let run = Run::of(&registry.host(), Task::Classification, "classifier", &digits());
+    let mut run = Run::of(&registry.host(), Task::Classification, "classifier", &digits());
+    run.config.keep_evaluation = true;
     let report = run.publish().await.unwrap();
     let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
     volume.config.kind = FetchKind::Artifact;
