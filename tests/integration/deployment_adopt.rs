@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment_fixtures::{deployment, facts, valid},
-    deployment_scenarios::{made, path, reconciled},
+    deployment_scenarios::{LooksAgain as _, made, path, reconciled},
     fixtures::settings,
     scenario::{context, play},
 };
@@ -214,7 +214,7 @@ async fn one_that_the_cache_does_not_show_yet_is_not_taken_over_unseen() {
     let name = revision.name_any();
     context.caches.revisions = Cache::fixed(vec![]);
     context.caches.replica_sets = Cache::fixed(vec![]);
-    let action = play(reconciled(&object, context), async {
+    play(reconciled(&object, context), async {
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&revision);
@@ -223,8 +223,7 @@ async fn one_that_the_cache_does_not_show_yet_is_not_taken_over_unseen() {
         server.nothing_more().await;
     })
     .await
-    .unwrap();
-    assert_ne!(action, kube::runtime::controller::Action::await_change(), "it is looked at again");
+    .looks_again();
 }
 
 #[tokio::test]
