@@ -110,10 +110,10 @@ impl Stage<'_> {
         let is_listed = refusals.take(self.write_traffic(decision).await)?.is_some();
         for pod in &self.found.pods {
             let name = pod.name_any();
-            // a pod that is not on the list would not hear that it leaves
+            // a pod hears from the list that it leaves, and that it stays
             if is_listed && decision.tell.contains(&name) {
                 refusals.take(self.tell(pod).await)?;
-            } else if decision.recall.contains(&name) {
+            } else if is_listed && decision.recall.contains(&name) {
                 refusals.take(self.recall(pod).await)?;
             }
         }

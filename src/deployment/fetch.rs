@@ -80,7 +80,7 @@ pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
 }
 
 /// UIDs of the pods that the EndpointSlices of the Service name as ready, on the port that clients use.
-fn routed(context: &Context, name: &str, namespace: &str) -> BTreeSet<String> {
+pub(super) fn routed(context: &Context, name: &str, namespace: &str) -> BTreeSet<String> {
     let slices = context.caches.endpoint_slices.of(namespace, &Key::Deployment(name.to_owned()));
     let is_ours = |slice: &Arc<EndpointSlice>| {
         slice.labels().get(SERVICE_NAME_LABEL).is_some_and(|service| service == name)

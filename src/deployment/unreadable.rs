@@ -11,7 +11,7 @@ use k8s_openapi::{
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use serde_json::{Map, Value, json};
 
-use super::{DeploymentError, RESYNC, record};
+use super::{DeploymentError, RESYNC, fetch, record};
 use crate::{
     api::{
         ConditionStatus, Model, ModelDeployment, ModelSpec,
@@ -105,9 +105,10 @@ async fn tell(
     now: Timestamp,
 ) -> Result<Action, DeploymentError> {
     let (name, namespace) = (raw.name_any(), raw.namespace().unwrap_or_default());
-    let pods = context.caches.pods.of(&namespace, &Key::Deployment(name));
+    let pods = context.caches.pods.of(&namespace, &Key::Deployment(name.clone()));
+    let routed = fetch::routed(context, &name, &namespace);
     let serves = unreadable::is_true(&raw.at(&["status", "conditions"]), READY)
-        && pods.iter().any(|pod| takes_traffic(pod));
+        && pods.iter().any(|pod| takes_traffic(pod) && pod.uid().is_some_and(|uid| routed.contains(&uid)));
     let mut conditions = vec![
         (PROMOTED, ConditionStatus::False, UNREADABLE, message.to_owned()),
         (STALLED, ConditionStatus::True, UNREADABLE, message.to_owned()),

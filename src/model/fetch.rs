@@ -212,7 +212,8 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
             let Retry { since_unix_seconds, message } = retry?;
             let since = i64::try_from(since_unix_seconds).ok()?;
             let plain: String = message.chars().filter(|c| !c.is_control()).collect();
-            let asks_store = container == PUBLISH || plain.contains(context.settings.store_host()?);
+            let store = context.settings.store_host();
+            let asks_store = container == PUBLISH || store.is_some_and(|host| plain.contains(host));
             Some(Retrying {
                 pod: pod.uid()?,
                 container: container.into(),

@@ -338,7 +338,9 @@ fn superseded_jobs(valid: &ValidModel, observed: &Observed, current: Option<&Arc
                     && annotation(job.as_ref(), RECALLS_ANNOTATION) != current.metadata.uid.as_ref()
             })
     });
-    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(|job| has_ended(job));
+    // One that reads for a run that is not the present one goes, since the next to read has its name.
+    let is_kept = |job: &Arc<Job>| has_ended(job) && annotation(job.as_ref(), RECALLS_ANNOTATION).is_none();
+    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(is_kept);
     ended.sort_by_key(|job| std::cmp::Reverse((job.creation_timestamp().map(|time| time.0), job.name_any())));
     let keep = KEPT_JOBS - usize::from(current.is_some_and(|job| has_ended(job)));
     delete.extend(ended.into_iter().skip(keep));

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::discovery::v1::EndpointSlice, jiff::Timestamp};
 use modelwright::{
     api::{
         ModelDeployment,
         model_version::{Artifact, Signature},
+        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
     },
     deployment::{
         build::{Owner, build_revision},
@@ -58,6 +59,18 @@ pub fn data(version: u64) -> RevisionData {
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
     let hash = revision_hash(&valid.asked, &facts.model_digest);
     read(&build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false)).unwrap()
+}
+
+/// What the cluster makes of a Service that has this pod, by its UID.
+pub fn endpoints(service: &str, namespace: &str, pod: &str) -> EndpointSlice {
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("{service}-1"), "namespace": namespace, "labels": {
+            MANAGED_BY_LABEL: MANAGED_BY, DEPLOYMENT_LABEL: service, "kubernetes.io/service-name": service}},
+        "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
+        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true},
+            "targetRef": {"kind": "Pod", "uid": pod}}],
+    }))
+    .unwrap()
 }
 
 pub fn time(seconds: i64) -> Timestamp {

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    deployment_fixtures::{deployment, time, valid},
+    deployment_fixtures::{deployment, endpoints, time, valid},
     deployment_scenarios::made,
     scenario::context,
 };
@@ -65,16 +65,7 @@ async fn a_first_start_whose_pods_are_ready_is_promoted_only_when_its_service_an
     service.spec.as_mut().unwrap().cluster_ip = Some("127.0.0.1".into());
     context.caches.services = Cache::fixed(vec![service]);
 
-    context.caches.endpoint_slices = Cache::fixed(vec![
-        serde_json::from_value(json!({
-            "metadata": {"name": "digits-1", "namespace": "space", "labels": {
-                MANAGED_BY_LABEL: MANAGED_BY, DEPLOYMENT_LABEL: "digits", "kubernetes.io/service-name": "digits"}},
-            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
-            "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true},
-                "targetRef": {"kind": "Pod", "name": "digits-x", "uid": "pod"}}],
-        }))
-        .unwrap(),
-    ]);
+    context.caches.endpoint_slices = Cache::fixed(vec![endpoints("digits", "space", "pod")]);
 
     let (pods, services) = (
         TcpListener::bind(("127.0.0.1", 0)).await.unwrap(),

@@ -141,8 +141,11 @@ fn what_was_read_for_an_earlier_job_of_the_same_spec_is_not_this_ones() {
     earlier.metadata.uid = Some("uid-of-an-earlier-one".into());
     let recall = finished(recall(&model, &earlier), "Complete", "CompletionsReached");
     let told = ended_pod(&recall, "Succeeded", 0, &told(&earlier));
+    let name = recall.name_any();
     let planned = plan(&model, vec![lost, recall], vec![told]);
     assert!(matches!(planned.step, Step::Recall { .. }), "{:?}", planned.step);
+    // The one that reads for this one has its name.
+    assert_eq!(planned.delete.iter().map(|job| job.name_any()).collect::<Vec<_>>(), [name]);
 }
 
 #[test]

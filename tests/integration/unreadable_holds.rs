@@ -11,6 +11,7 @@ use modelwright::{
 use serde_json::{Value, json};
 
 use crate::{
+    deployment_fixtures::endpoints,
     deployment_scenarios::{made, reconciled as deployment_reconciled},
     fixtures::{NAMESPACE, job, model as import},
     model_retention::{keeping, numbered},
@@ -180,13 +181,16 @@ const SERVING: &str = r#"{"type": "Ready", "status": "True", "reason": "Serving"
 #[tokio::test]
 async fn a_deployment_that_does_not_parse_is_told_so_and_serves_on() {
     let serving: Value = serde_json::from_str(SERVING).unwrap();
-    for ready in [true, false] {
+    // a pod that is ready takes traffic where the Service has it
+    for (ready, routed) in [(true, true), (true, false), (false, false)] {
         let bad = bad_deployment("digits", json!({"conditions": [serving], "url": "http://digits"}));
         let (mut context, mut server) = context();
         context.caches.pods = Cache::fixed_raw(&[raw(&serving_pod(ready))]);
+        let slices = routed.then(|| endpoints("digits", NAMESPACE, "p"));
+        context.caches.endpoint_slices = Cache::fixed(slices.into_iter().collect());
         play(deployment::unreadable::reconcile(unreadable(&bad), Arc::new(context)), async {
             let told = expect_told(server.expect("PATCH", DEPLOYMENT_STATUS).await);
-            let expected = if ready { ("True", "Serving") } else { ("False", "Unreadable") };
+            let expected = if routed { ("True", "Serving") } else { ("False", "Unreadable") };
             let told_ready = condition(&told, "Ready");
             assert_eq!(
                 (told_ready["status"].as_str().unwrap(), told_ready["reason"].as_str().unwrap()),

@@ -58,9 +58,7 @@ pub struct Said {
 }
 
 fn variable(name: &str) -> PathBuf {
-    env::var_os(name)
-        .map(PathBuf::from)
-        .unwrap_or_else(|| panic!("{name} is not set; `tests/run full` sets it"))
+    env::var_os(name).map_or_else(|| panic!("{name} is not set; `tests/run full` sets it"), PathBuf::from)
 }
 
 /// A port that is free now; none of these programs can say which one it got.
@@ -229,7 +227,7 @@ impl ArgoCd {
     pub async fn commit(&self, file: &str, manifests: &[&Value]) -> String {
         let path = self.path("git").join(file);
         fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder can be made");
-        let texts: Vec<String> = manifests.iter().map(|manifest| manifest.to_string()).collect();
+        let texts: Vec<String> = manifests.iter().map(ToString::to_string).collect();
         fs::write(&path, texts.join("\n---\n")).expect("a file can be written");
         self.commit_all(file).await
     }
