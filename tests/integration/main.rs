@@ -24,6 +24,8 @@ mod deployment_refusals;
 mod deployment_scenarios;
 // what a version's size certificate does to the pods that serve it
 mod deployment_size;
+// what a policy or a person changed is recorded, put back or told
+mod deployment_repairs;
 // what a user sees of a ModelDeployment: the health table
 mod deployment_status;
 // templates of ReplicaSets as they were admitted and as somebody changed them, and whose pods are whose
