@@ -206,7 +206,8 @@ async fn store(
         size: passed.size,
     });
     if let (Some(run), Some(fetch)) = (&options.run, passed.fetch) {
-        let whole = RunReport { run: run.clone(), fetch, train: passed.train, publish: report.clone() };
+        let train = recall::short(passed.train);
+        let whole = RunReport { run: run.clone(), fetch, train, publish: report.clone() };
         recall::leave(config, destination, options, &whole).await;
     }
     Ok(report)

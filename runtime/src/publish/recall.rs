@@ -12,7 +12,8 @@ use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
     names::FETCH_REPORT_FILE,
     publish::PublishConfig,
-    report::{FetchReport, RunReport},
+    report::{FetchReport, MAX_REPORT_BYTES, Report, RunReport},
+    training::TrainReport,
 };
 use serde::de::DeserializeOwned;
 
@@ -50,6 +51,23 @@ pub(super) fn left<T: DeserializeOwned>(path: Option<PathBuf>) -> Option<T> {
         return None;
     }
     serde_json::from_slice(&fs::read(&path).ok()?).ok()
+}
+
+/// What `train` said, unless it is longer than a report may be: the kubelet reads 4096 bytes of what a recall says, which are
+/// the words of three containers, and any image may have left this one's.
+pub(super) fn short(train: Option<TrainReport>) -> Option<TrainReport> {
+    train.filter(|train| {
+        let bytes = serde_json::to_string(&Report::Succeeded(train)).map_or(usize::MAX, |text| text.len());
+        let is_short = bytes <= MAX_REPORT_BYTES;
+        if !is_short {
+            tracing::warn!(
+                bytes,
+                most = MAX_REPORT_BYTES,
+                "what train said is too long for the report of the run, and is left out of it"
+            );
+        }
+        is_short
+    })
 }
 
 /// Leaves the report of a run in the store. The model is there already: that this fails fails nothing.
@@ -110,7 +128,10 @@ pub async fn recall(config: &PublishConfig, options: &PublishOptions) -> Result<
         Err(error) if is_missing(&error) => return Err(none()),
         outcome => outcome?,
     };
-    left::<RunReport>(Some(place.join(REPORT_FILE))).filter(|report| report.run == run).ok_or_else(none)
+    left::<RunReport>(Some(place.join(REPORT_FILE)))
+        .filter(|report| report.run == run)
+        .map(|report| RunReport { train: short(report.train), ..report })
+        .ok_or_else(none)
 }
 
 fn is_missing(error: &FetchError) -> bool {

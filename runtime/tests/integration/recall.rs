@@ -6,6 +6,7 @@ use modelwright_contract::{
     names::{EXIT_BAD_INPUT, PUBLISH_ENV},
     publish::PublishConfig,
     report::{FetchReport, NO_REPORT, PublishReport, Report, RunReport},
+    training::{CandidateScore, Metric, PartRows, Task, TrainReport},
 };
 use modelwright_runtime::publish::{self, PublishOptions, recall};
 
@@ -13,9 +14,15 @@ use crate::{
     commands,
     publish::Work,
     stores::Store,
-    support::{onnx, programs::Program},
+    support::{
+        onnx,
+        programs::Program,
+        training::{NOWHERE, Run, digits},
+    },
 };
 
+/// Most bytes of one termination message.
+const KUBELET_READS: usize = 4096;
 const RUN: &str = "0a1b2c3d-0000-4000-8000-00000000000a";
 
 fn fetched() -> FetchReport {
@@ -77,6 +84,47 @@ async fn a_report_under_another_name_is_none() {
     assert_eq!(recalled(&work.config, &work.options, "../runs").await, Err("InvalidConfig".to_owned()));
 }
 
+/// What a trainer says that has tried many candidates.
+fn long_words() -> TrainReport {
+    let score =
+        |number| CandidateScore { name: format!("candidate {number}"), score: Some("0.93".to_owned()) };
+    TrainReport {
+        chosen: "candidate 0".to_owned(),
+        metric: Metric::F1Macro,
+        candidates: (0..70).map(score).collect(),
+        rows: PartRows { train: 8, validation: 4, test: 4 },
+        warnings: Vec::new(),
+        warnings_truncated: false,
+    }
+}
+
+#[tokio::test]
+async fn what_train_said_goes_along_unless_the_kubelet_would_not_read_the_whole() {
+    let claim = tempfile::tempdir().unwrap();
+    let mut run = Run::of(NOWHERE, Task::Classification, "classifier", &digits());
+    run.config.store.uri = "pvc://models/kept".to_owned();
+    run.config.store.plain_http = false;
+    run.options.claim_directory = claim.path().to_owned();
+    run.options.run = Some(RUN.to_owned());
+    let kept = claim.path().join("kept/team/digits/runs").join(RUN).join("report.json");
+    let told = || serde_json::from_slice::<RunReport>(&fs::read(&kept).unwrap()).unwrap();
+    let mut short = long_words();
+    short.candidates.truncate(3);
+    for (said, expected) in [(&short, Some(&short)), (&long_words(), None)] {
+        run.write("train.json", serde_json::to_vec(said).unwrap());
+        recall::leave_fetched(&run.path(""), &fetched());
+        publish::run(&run.config, &run.options).await.unwrap();
+        assert_eq!(told().train.as_ref(), expected);
+        // One that an earlier release left, whatever is in it, is read all the same.
+        let long = RunReport { train: Some(said.clone()), ..told() };
+        fs::write(&kept, serde_json::to_vec(&long).unwrap()).unwrap();
+        let recalled = recalled(&run.config, &run.options, RUN).await.unwrap();
+        assert_eq!(recalled.train.as_ref(), expected);
+        assert!(serde_json::to_vec(&Report::Succeeded(recalled)).unwrap().len() <= KUBELET_READS);
+    }
+    assert!(serde_json::to_vec(&long_words()).unwrap().len() < KUBELET_READS, "alone it would fit");
+}
+
 #[tokio::test]
 async fn a_store_that_is_down_is_no_store_without_a_report() {
     let work = Work::new("127.0.0.1:1", &onnx::adder());
@@ -85,7 +133,6 @@ async fn a_store_that_is_down_is_no_store_without_a_report() {
 
 #[tokio::test]
 async fn the_command_says_what_it_recalled_within_what_a_kubelet_reads() {
-    const KUBELET_READS: usize = 4096;
     let registry = Program::registry("").await;
     let mut work = Work::new(&registry.host(), &onnx::adder());
     let expected = published(&mut work).await;
