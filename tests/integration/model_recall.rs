@@ -20,7 +20,7 @@ use modelwright::{
     },
 };
 use modelwright_contract::{
-    names::{JOB_UID_LABEL, RUN_ENV},
+    names::{FETCHED_DIRECTORY, JOB_UID_LABEL, RUN_ENV},
     publish::PublishConfig,
     report::{NO_REPORT, Report, RunReport},
 };
@@ -239,6 +239,25 @@ fn the_job_that_recalls_has_publish_alone_and_each_run_says_what_it_is_known_by(
     let known = variables.iter().find(|variable| variable.name == RUN_ENV).unwrap();
     let path = known.value_from.as_ref().unwrap().field_ref.as_ref().unwrap().field_path.clone();
     assert_eq!(path, format!("metadata.labels['{JOB_UID_LABEL}']"));
+}
+
+#[test]
+fn what_fetch_says_to_publish_no_other_container_can_write() {
+    let pod = job(&training()).spec.unwrap().template.spec.unwrap();
+    let containers: Vec<_> = pod.init_containers.unwrap().into_iter().chain(pod.containers).collect();
+    let mounts_of = |name: &str| {
+        let container = containers.iter().find(|container| container.name == name).unwrap();
+        container.volume_mounts.clone().unwrap()
+    };
+    let noted = |name: &str| mounts_of(name).into_iter().find(|mount| mount.mount_path == FETCHED_DIRECTORY);
+    let (written, read) = (noted("fetch").unwrap(), noted("publish").unwrap());
+    assert_eq!((&written.name, read.read_only), (&read.name, Some(true)));
+    for name in ["train", "prove"] {
+        assert!(mounts_of(name).iter().all(|mount| mount.name != written.name), "{name} has it too");
+    }
+    let volumes = pod.volumes.unwrap();
+    let volume = volumes.iter().find(|volume| volume.name == written.name).unwrap();
+    assert!(volume.empty_dir.as_ref().unwrap().size_limit.is_some(), "{volume:?}");
 }
 
 #[tokio::test]

@@ -34,13 +34,28 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Longest that a run is known by.
 const MAX_RUN: usize = 64;
 
-/// Leaves what `fetch` said beside what it fetched. Without it, the run goes on and cannot be recalled.
-pub fn leave_fetched(destination: &Path, report: &FetchReport) {
-    let Some(parent) = destination.parent() else { return };
+/// Leaves what `fetch` said in a folder that is only its own and `publish`'s. Without it, the run goes on and cannot be
+/// recalled; where there is no such folder, there is no run.
+pub fn leave_fetched(folder: &Path, report: &FetchReport) {
+    if !folder.is_dir() {
+        return;
+    }
     let text = serde_json::to_vec(report).unwrap_or_default();
-    if let Err(error) = fs::write(parent.join(FETCH_REPORT_FILE), text) {
+    if let Err(error) = fs::write(folder.join(FETCH_REPORT_FILE), text) {
         tracing::warn!(%error, "what was fetched is not noted for the report of the run");
     }
+}
+
+/// What [`leave_fetched`] left; it is missed where there is nothing.
+pub(super) fn fetched(folder: &Path) -> Option<FetchReport> {
+    let report = left(Some(folder.join(FETCH_REPORT_FILE)));
+    if report.is_none() {
+        tracing::warn!(
+            folder = %folder.display(),
+            "the folder has no report of fetch: if the pod is lost before its end is read, the run cannot be recalled and is made again"
+        );
+    }
+    report
 }
 
 /// What a container left, if it did.

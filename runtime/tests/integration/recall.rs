@@ -1,9 +1,12 @@
 //! The report of a run in the store: what was made is known even if its pod is gone.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use modelwright_contract::{
-    names::{EXIT_BAD_INPUT, PUBLISH_ENV},
+    names::{EXIT_BAD_INPUT, FETCH_ENV, PUBLISH_ENV, RUN_ENV},
     publish::PublishConfig,
     report::{FetchReport, NO_REPORT, PublishReport, Report, RunReport},
     training::{CandidateScore, Metric, PartRows, Task, TrainReport},
@@ -15,8 +18,9 @@ use crate::{
     publish::Work,
     stores::Store,
     support::{
-        onnx,
+        Volume, onnx,
         programs::Program,
+        server::{Server, file},
         training::{NOWHERE, Run, digits},
     },
 };
@@ -29,9 +33,17 @@ fn fetched() -> FetchReport {
     FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1 }
 }
 
+/// The volume of `fetch` and `publish`, with what `fetch` left in it.
+fn noted(folder: &Path) -> PathBuf {
+    let notes = folder.join("notes");
+    fs::create_dir_all(&notes).unwrap();
+    recall::leave_fetched(&notes, &fetched());
+    notes
+}
+
 /// Publishes as the container of a run does.
 async fn published(work: &mut Work) -> PublishReport {
-    recall::leave_fetched(Path::new(&work.config.directory), &fetched());
+    work.options.fetched_directory = noted(work.folder.path());
     work.options.run = Some(RUN.to_owned());
     publish::run(&work.config, &work.options).await.unwrap()
 }
@@ -112,7 +124,7 @@ async fn what_train_said_goes_along_unless_the_kubelet_would_not_read_the_whole(
     short.candidates.truncate(3);
     for (said, expected) in [(&short, Some(&short)), (&long_words(), None)] {
         run.write("train.json", serde_json::to_vec(said).unwrap());
-        recall::leave_fetched(&run.path(""), &fetched());
+        run.options.fetched_directory = noted(run.folder.path());
         publish::run(&run.config, &run.options).await.unwrap();
         assert_eq!(told().train.as_ref(), expected);
         // One that an earlier release left, whatever is in it, is read all the same.
@@ -123,6 +135,52 @@ async fn what_train_said_goes_along_unless_the_kubelet_would_not_read_the_whole(
         assert!(serde_json::to_vec(&Report::Succeeded(recalled)).unwrap().len() <= KUBELET_READS);
     }
     assert!(serde_json::to_vec(&long_words()).unwrap().len() < KUBELET_READS, "alone it would fit");
+}
+
+#[tokio::test]
+async fn what_was_fetched_is_the_word_of_fetch_and_nobody_elses() {
+    let stores = Store::both().await;
+    let mut work = stores[1].work(&onnx::adder());
+    // The volume that all containers write.
+    let forged = FetchReport { sha256: "0".repeat(64), ..fetched() };
+    fs::write(work.folder.path().join("fetch.json"), serde_json::to_vec(&forged).unwrap()).unwrap();
+    published(&mut work).await;
+    assert_eq!(recalled(&work.config, &work.options, RUN).await.unwrap().fetch, fetched());
+}
+
+#[tokio::test]
+async fn fetch_leaves_word_for_publish_which_says_so_where_it_misses_it() {
+    let server = Server::start(|_| file(&onnx::adder())).await;
+    let volume = Volume::new(&format!("http://{}/m", server.host()));
+    let notes = tempfile::tempdir().unwrap();
+    let log = volume.folder.path().join("log");
+    let folder = notes.path().to_str().unwrap();
+    let arguments = |command| {
+        let log = log.to_str().unwrap();
+        [command, "--allow-loopback", "--termination-log", log, "--fetched-directory", folder]
+    };
+    let fetch = serde_json::to_string(&volume.config).unwrap();
+    let output = commands::run(&arguments("fetch"), (FETCH_ENV, &fetch)).await;
+    let Report::<FetchReport>::Succeeded(said) = commands::report(&log) else { panic!("{output:?}") };
+    let note = notes.path().join("fetch.json");
+    assert_eq!(serde_json::from_slice::<FetchReport>(&fs::read(&note).unwrap()).unwrap(), said);
+    assert!(!volume.folder.path().join("fetch.json").exists(), "not where others write");
+
+    let registry = Program::registry("").await;
+    let work = Work::over(&registry.host(), volume.folder);
+    let publish = serde_json::to_string(&work.config).unwrap();
+    let variables = [(PUBLISH_ENV, publish.as_str()), (RUN_ENV, RUN)];
+    let missed = "cannot be recalled";
+    for is_left in [true, false] {
+        if !is_left {
+            fs::remove_file(&note).unwrap();
+        }
+        let output = commands::run_with(&arguments("publish"), &variables).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let words = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        assert_eq!(words.contains(missed), !is_left, "{words}");
+    }
+    assert_eq!(recalled(&work.config, &work.options, RUN).await.unwrap().fetch, said);
 }
 
 #[tokio::test]
