@@ -6,6 +6,7 @@ pub mod job;
 pub mod phase;
 pub mod plan;
 pub mod problem;
+mod recall;
 pub mod report;
 pub mod retention;
 pub mod spec_hash;
@@ -242,6 +243,7 @@ async fn act(
             Outcome::Running { problem: None, started: None }
         }
         Step::Follow { problem } => Outcome::Running { problem: problem.clone(), started: None },
+        Step::Wait { problem, .. } => Outcome::Running { problem: Some(problem.clone()), started: None },
         Step::Suspend { job, suspend } => {
             suspend_run(context, job, *suspend).await?;
             Outcome::Running { problem: suspend.then(problem::suspended_by_spec), started: None }
@@ -404,6 +406,7 @@ fn next_look(plan: Option<&Plan>) -> Action {
         (Some(Step::Start | Step::Recall { .. }), _) => WAITING,
         // another Job reads what it made, of which nothing may be announced either
         (Some(Step::Follow { .. }), Some(RunState::Lost)) => WAITING,
+        (Some(Step::Wait { time, .. }), _) => *time,
         // a change of its Job tells when it goes on
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
             RESYNC

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use modelwright_contract::{
     fetch::FetchKind,
-    names::{EXIT_TRANSIENT, FETCH_ENV, METRICS_PORT, PROVE_ENV, PUBLISH_ENV, RUN_ENV, TERMINATION_LOG},
+    names::{
+        EXIT_TRANSIENT, FETCH_ENV, FETCHED_DIRECTORY, METRICS_PORT, PROVE_ENV, PUBLISH_ENV, RUN_ENV,
+        TERMINATION_LOG,
+    },
     publish::PublishConfig,
 };
 
@@ -31,9 +34,16 @@ pub struct JobArguments {
     /// Port that tells what is tried again; in a pod, that of the contract.
     #[arg(long, hide = true)]
     pub retry_port: Option<u16>,
+    /// Where `fetch` leaves its report for `publish`; in a pod, that of the contract.
+    #[arg(long, hide = true)]
+    pub fetched_directory: Option<PathBuf>,
 }
 
 impl JobArguments {
+    fn fetched_directory(&self) -> PathBuf {
+        self.fetched_directory.clone().unwrap_or_else(|| PathBuf::from(FETCHED_DIRECTORY))
+    }
+
     /// Tells what is tried again. Where no kubelet waits for a report a person is looking, and no port is opened.
     fn tell_retries(&self) {
         let in_a_pod = Path::new(TERMINATION_LOG).is_file().then_some(METRICS_PORT);
@@ -56,7 +66,7 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
     if let Ok(fetched) = &outcome
         && config.kind != FetchKind::Artifact
     {
-        recall::leave_fetched(Path::new(&config.destination), fetched);
+        recall::leave_fetched(&arguments.fetched_directory(), fetched);
     }
     report::finish(outcome, log)
 }
@@ -88,8 +98,12 @@ pub async fn publish(arguments: &JobArguments) -> i32 {
         Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
     };
     let run = std::env::var(RUN_ENV).ok().filter(|run| !run.is_empty());
-    let options =
-        PublishOptions { allow_loopback: arguments.allow_loopback, run, ..PublishOptions::new(program) };
+    let options = PublishOptions {
+        allow_loopback: arguments.allow_loopback,
+        fetched_directory: arguments.fetched_directory(),
+        run,
+        ..PublishOptions::new(program)
+    };
     if config.recall.is_some() {
         return report::finish(recall::recall(&config, &options).await, log);
     }

@@ -52,6 +52,8 @@ pub struct PublishOptions {
     pub allow_loopback: bool,
     /// Where the claim of a `pvc` store is mounted.
     pub claim_directory: PathBuf,
+    /// Where `fetch` left what it said.
+    pub fetched_directory: PathBuf,
     /// What the run is known by, under which its report is left in the store.
     pub run: Option<String>,
     /// How long to wait for an answer of the store.
@@ -70,6 +72,7 @@ impl PublishOptions {
         Self {
             allow_loopback: false,
             claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
+            fetched_directory: PathBuf::from(names::FETCHED_DIRECTORY),
             run: None,
             timeouts: Timeouts::default(),
             chunk: DEFAULT_CHUNK,
@@ -146,7 +149,6 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         row_independence: rows::of_file(&folder.join(MODEL_FILE)),
         metrics: description.metrics,
         size,
-        fetch: recall::left(directory.parent().map(|parent| parent.join(names::FETCH_REPORT_FILE))),
         train: recall::left(is_trained.then(|| directory.join(TRAIN_REPORT_FILE))),
     };
     Ok(Judged { work, passed })
@@ -205,8 +207,11 @@ async fn store(
         metrics: passed.metrics,
         size: passed.size,
     });
-    if let (Some(run), Some(fetch)) = (&options.run, passed.fetch) {
-        let whole = RunReport { run: run.clone(), fetch, train: passed.train, publish: report.clone() };
+    if let Some(run) = &options.run
+        && let Some(fetch) = recall::fetched(&options.fetched_directory)
+    {
+        let train = recall::short(passed.train);
+        let whole = RunReport { run: run.clone(), fetch, train, publish: report.clone() };
         recall::leave(config, destination, options, &whole).await;
     }
     Ok(report)

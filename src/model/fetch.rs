@@ -70,6 +70,8 @@ pub struct Observed {
     pub unreadable: Vec<String>,
     /// Warnings about Jobs without pods and pods that wait, newest last.
     pub warnings: Vec<Warning>,
+    /// When this was so.
+    pub now: Timestamp,
 }
 
 /// An event that the cluster recorded about an object.
@@ -92,8 +94,9 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     let mut pods = caches.pods.of(&namespace, &ours);
     // serving pods carry the Model's label too
     pods.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
+    let now = Timestamp::now();
     let mut warnings = Vec::new();
-    for uid in waiting(&jobs, &pods, Timestamp::now()) {
+    for uid in waiting(&jobs, &pods, now) {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
     let (progress, retrying) = futures::join!(fetch_progress(context, &pods), fetch_retrying(context, &pods));
@@ -129,6 +132,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
         progress,
         retrying,
         warnings,
+        now,
     }
 }
 

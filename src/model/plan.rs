@@ -1,6 +1,6 @@
 //! Plan: what to do next. In go a valid Model and what exists around it; out comes one [`Plan`]. Pure.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt as _};
@@ -9,6 +9,7 @@ use modelwright_contract::report::NO_REPORT;
 use super::{
     fetch::Observed,
     job::{Problem, Run, RunState, is_suspended, read_run},
+    recall::{self, Next},
     report::Reports,
     retention::plan_removal,
     validate::ValidModel,
@@ -81,6 +82,13 @@ pub enum Step {
     Follow {
         /// What it waits for.
         problem: Option<Problem>,
+    },
+    /// The recall failed as another may not: wait before the next.
+    Wait {
+        /// Why it failed.
+        problem: Problem,
+        /// How long.
+        time: Duration,
     },
     /// Halt the run, or let it go on: `spec.training.run.suspend` changed.
     Suspend {
@@ -203,10 +211,13 @@ fn plan_recall(
         },
         RunState::Failed(failure) => {
             let tried = annotation(recall.as_ref(), GENERATION_ANNOTATION).and_then(|text| text.parse().ok());
-            if tried == Some(valid.generation) {
-                Step::GiveUp(failure)
-            } else {
-                Step::Restart { job: recall, why: "it failed, and the spec changed since" }
+            if tried != Some(valid.generation) {
+                return Step::Restart { job: recall, why: "it failed, and the spec changed since" };
+            }
+            match recall::next_try(&recall, &failure, lost, observed.now) {
+                Next::Never => Step::GiveUp(failure),
+                Next::In(time) => Step::Wait { problem: recall::problem(&failure), time },
+                Next::Now => Step::Restart { job: recall, why: "it failed as another may not" },
             }
         }
         RunState::Succeeded(reports) => {

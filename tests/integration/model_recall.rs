@@ -1,19 +1,26 @@
 //! A run that succeeded and whose pod is gone: what it made is read from the store, and nothing is trained again.
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::ResourceExt as _;
 use modelwright::{
     api::{Model, name::RECALLS_ANNOTATION},
     cache::Cache,
     model::{
         build::build_recall,
+        fetch::Observed,
         job::RunState,
         plan::{Plan, Step, plan_model},
         report::Reports,
     },
 };
 use modelwright_contract::{
-    names::{JOB_UID_LABEL, RUN_ENV},
+    names::{FETCHED_DIRECTORY, JOB_UID_LABEL, RUN_ENV},
     publish::PublishConfig,
     report::{NO_REPORT, Report, RunReport},
 };
@@ -134,6 +141,77 @@ fn a_store_without_the_report_has_the_run_made_again_and_a_store_that_fails_is_t
 }
 
 #[test]
+fn a_recall_that_meets_a_long_outage_is_tried_again_and_again() {
+    let model = training();
+    let lost = lost(&model);
+    // made at 10:00:21, and known no more since; `after` it failed, and it is now so long after that
+    let next = |reason: &str, pod: Option<(i32, &str)>, after: i64, now: i64| {
+        let mut recall = finished(recall(&model, &lost), "Failed", reason);
+        let conditions = recall.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        let failed_at = conditions[0].last_transition_time.as_mut().unwrap();
+        failed_at.0 += SignedDuration::from_secs(after);
+        let now = failed_at.0 + SignedDuration::from_secs(now);
+        let told = |reason: &str| json!({"failed": {"reason": reason, "message": "no route"}}).to_string();
+        let pods = pod.map(|(code, reason)| ended_pod(&recall, "Failed", code, &told(reason)));
+        let seen = observed(vec![], vec![lost.clone(), recall], pods.into_iter().collect());
+        plan_model(&model, &valid(&model), &Observed { now, ..seen }).step
+    };
+    for (reason, pod) in [
+        ("BackoffLimitExceeded", Some((75, "Unreachable"))),
+        ("BackoffLimitExceeded", Some((75, "StoreFailed"))),
+        ("BackoffLimitExceeded", Some((137, "DiskFailed"))),
+        ("BackoffLimitExceeded", None),
+        ("DeadlineExceeded", Some((143, "Unreachable"))),
+        ("DeadlineExceeded", None),
+        // its pod is gone, and with it what it said
+        ("PodFailurePolicy", None),
+    ] {
+        let Step::Wait { problem, time } = next(reason, pod, 100, 5) else {
+            panic!("{reason} {pod:?}: {:?}", next(reason, pod, 100, 5))
+        };
+        assert_eq!((problem.reason.as_str(), time), ("Recalling", Duration::from_secs(95)));
+        assert!(problem.message.contains("is tried again: "), "{}", problem.message);
+        let Step::Restart { job, .. } = next(reason, pod, 100, 100) else { panic!("{reason} {pod:?}") };
+        assert!(job.name_any().ends_with("-read"), "never the run itself: {}", job.name_any());
+    }
+    let unreachable = Some((75, "Unreachable"));
+    let waits =
+        [1, 60, 300, 3600, 90_000].map(|after| match next("BackoffLimitExceeded", unreachable, after, 0) {
+            Step::Wait { time, .. } => time.as_secs(),
+            step => panic!("{step:?}"),
+        });
+    assert_eq!(waits, [60, 60, 300, 600, 600], "they grow, up to a bound");
+    let Step::Wait { time, .. } = next("BackoffLimitExceeded", unreachable, 90, -90_000) else { panic!() };
+    assert_eq!(time.as_secs(), 600, "a clock that is behind");
+    let Step::GiveUp(failure) = next("PodFailurePolicy", Some((64, "Forbidden")), 100, 90_000) else {
+        panic!("what publish itself says cannot be mended is not tried again")
+    };
+    assert_eq!(failure.reason, "Forbidden");
+}
+
+#[tokio::test]
+async fn the_condition_says_that_a_recall_is_tried_again_and_why() {
+    let (mut context, mut server) = context();
+    let model = training();
+    let lost = lost(&model);
+    let mut recall = finished(recall(&model, &lost), "Failed", "BackoffLimitExceeded");
+    let conditions = recall.status.as_mut().unwrap().conditions.as_mut().unwrap();
+    conditions[0].last_transition_time = Some(Time(Timestamp::now()));
+    context.caches.jobs = Cache::fixed(vec![lost, recall]);
+    play(reconciled(&model, context), async {
+        let call = server.expect("PATCH", STATUS).await;
+        let condition = condition(&call.body, "Reconciling");
+        assert_eq!(condition["reason"], "Recalling", "{condition}");
+        assert!(condition["message"].as_str().unwrap().contains("BackoffLimitExceeded"), "{condition}");
+        call.echo_model(&model);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
 fn what_was_read_for_an_earlier_job_of_the_same_spec_is_not_this_ones() {
     let model = training();
     let lost = lost(&model);
@@ -164,6 +242,25 @@ fn the_job_that_recalls_has_publish_alone_and_each_run_says_what_it_is_known_by(
     let known = variables.iter().find(|variable| variable.name == RUN_ENV).unwrap();
     let path = known.value_from.as_ref().unwrap().field_ref.as_ref().unwrap().field_path.clone();
     assert_eq!(path, format!("metadata.labels['{JOB_UID_LABEL}']"));
+}
+
+#[test]
+fn what_fetch_says_to_publish_no_other_container_can_write() {
+    let pod = job(&training()).spec.unwrap().template.spec.unwrap();
+    let containers: Vec<_> = pod.init_containers.unwrap().into_iter().chain(pod.containers).collect();
+    let mounts_of = |name: &str| {
+        let container = containers.iter().find(|container| container.name == name).unwrap();
+        container.volume_mounts.clone().unwrap()
+    };
+    let noted = |name: &str| mounts_of(name).into_iter().find(|mount| mount.mount_path == FETCHED_DIRECTORY);
+    let (written, read) = (noted("fetch").unwrap(), noted("publish").unwrap());
+    assert_eq!((&written.name, read.read_only), (&read.name, Some(true)));
+    for name in ["train", "prove"] {
+        assert!(mounts_of(name).iter().all(|mount| mount.name != written.name), "{name} has it too");
+    }
+    let volumes = pod.volumes.unwrap();
+    let volume = volumes.iter().find(|volume| volume.name == written.name).unwrap();
+    assert!(volume.empty_dir.as_ref().unwrap().size_limit.is_some(), "{volume:?}");
 }
 
 #[tokio::test]
@@ -203,7 +300,12 @@ fn any_pod() -> impl Strategy<Value = Option<(&'static str, i32, Value)>> {
 proptest! {
     /// Whatever is seen of a run that succeeded, something follows: a wait only while a pod or a Job is still to end.
     #[test]
-    fn nothing_settles_for_ever(of_run in any_pod(), of_recall in any_pod(), ends in 0..4_u8) {
+    fn nothing_settles_for_ever(
+        of_run in any_pod(),
+        of_recall in any_pod(),
+        ends in 0..4_u8,
+        why in prop_oneof![Just("BackoffLimitExceeded"), Just("DeadlineExceeded"), Just("PodFailurePolicy")],
+    ) {
         let model = training();
         let lost = lost(&model);
         let recalling = recall(&model, &lost);
@@ -211,7 +313,7 @@ proptest! {
             0 => None,
             1 => Some(recalling),
             2 => Some(finished(recalling, "Complete", "CompletionsReached")),
-            _ => Some(finished(recalling, "Failed", "BackoffLimitExceeded")),
+            _ => Some(finished(recalling, "Failed", why)),
         };
         let mut pods = Vec::new();
         let mut to_end = ends == 1;
@@ -229,6 +331,11 @@ proptest! {
         let waits = matches!(planned.step, Step::Follow { .. });
         prop_assert!(!waits || to_end, "{:?}", planned.step);
         prop_assert!(!matches!(planned.step, Step::Start), "no second run beside the first");
+        // The end of it is only what a container said, or what nobody can read.
+        if let Step::GiveUp(failure) = &planned.step {
+            let of_a_container = why == "PodFailurePolicy" && failure.reason != why;
+            prop_assert!(ends < 3 || of_a_container || failure.reason == "ReportUnreadable", "{failure:?}");
+        }
     }
 }
 

@@ -29,7 +29,10 @@ pub const METRICS_PORT: u16 = 9090;
 pub const WORK_DIRECTORY: &str = "/modelwright";
 /// Where `fetch` puts what it fetched in a run: the source model's files.
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
-/// Name of the [`crate::report::FetchReport`] that `fetch` leaves beside the folder that it fills, for `prove`.
+/// A volume that only `fetch` writes and only `publish` reads: what `train` and `prove` run may be anybody's, and what was
+/// fetched is not theirs to say.
+pub const FETCHED_DIRECTORY: &str = "/modelwright-fetched";
+/// Name of the [`crate::report::FetchReport`] that `fetch` leaves there, for the report of the run.
 pub const FETCH_REPORT_FILE: &str = "fetch.json";
 /// Where `prove` leaves for `publish` what it has proven.
 pub const PROOF_DIRECTORY: &str = "/modelwright/proof";

@@ -2,7 +2,8 @@
 //! an order of its own. In go a file that `train` left and a signature; out come inputs, the same ones for the same seed.
 //! Needs no client.
 //!
-//! Quantiles leave out the ends, where a value may be one person's, and text is only what many rows have. Every column goes
+//! Quantiles leave out the ends, where a value may be one person's, and what is taken as it is, text or a number, is only what
+//! many rows have. Every column goes
 //! through all of its quantiles once, as in a Latin hypercube, so that few inputs reach much of the graph.
 
 use std::{collections::BTreeMap, path::Path};
@@ -23,7 +24,7 @@ use crate::{
 const MIN_ROWS: usize = 20;
 /// The lowest quantile and the highest.
 const LEVELS: (f64, f64) = (0.05, 0.95);
-/// Text is drawn that is in this share of the rows, and in so many.
+/// Text is drawn that is in this share of the rows, and in so many; a number that is in so many.
 const COMMON_FRACTION: f64 = 0.05;
 const COMMON_ROWS: usize = 5;
 
@@ -195,7 +196,8 @@ fn levels(draws: usize, random: &mut SplitMix64) -> Vec<f64> {
     levels
 }
 
-/// Quantiles of numbers; where all of them are whole, whole ones.
+/// Quantiles of numbers; where all of them are whole, whole ones. A number that few rows have is never copied: it may be one
+/// person's, as a customer's or a telephone's is.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -206,18 +208,39 @@ fn quantiles(mut numbers: Vec<f64>, levels: &[f64]) -> Vec<f64> {
     numbers.sort_by(f64::total_cmp);
     let is_whole = numbers.iter().all(|number| number.fract() == 0.0);
     let last = numbers.len().saturating_sub(1) as f64;
-    let at = |place: f64| numbers.get(place as usize).copied().unwrap_or(f64::NAN);
     levels
         .iter()
         .map(|level| {
-            let place = level * last;
-            if is_whole {
-                return at(place.round());
-            }
-            let (low, high) = (at(place.floor()), at(place.ceil()));
-            low + (high - low) * place.fract()
+            let place = (level * last).round() as usize;
+            let number = numbers.get(place).copied().unwrap_or(f64::NAN);
+            if is_rare(&numbers, number) { between(&numbers, place, is_whole) } else { number }
         })
         .collect()
+}
+
+/// Whether there are rows with this number, and few.
+fn is_rare(sorted: &[f64], number: f64) -> bool {
+    let below = |limit: fn(&f64, &f64) -> bool| sorted.partition_point(|other| limit(other, &number));
+    (1..COMMON_ROWS).contains(&(below(f64::le) - below(f64::lt)))
+}
+
+/// A number in the middle of two that are [`COMMON_ROWS`] places apart and no ends: the nearest one that nobody has alone.
+/// Only of whole numbers that lie side by side, so that there is none, the middle is taken whosesoever it is; of so few
+/// numbers that those two would be the ends, none.
+fn between(sorted: &[f64], place: usize, is_whole: bool) -> f64 {
+    if sorted.len() < MIN_ROWS {
+        return f64::NAN;
+    }
+    let first = place.saturating_sub(COMMON_ROWS / 2).clamp(1, sorted.len() - 1 - COMMON_ROWS);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
+    let (low, high) = (at(first), at(first + COMMON_ROWS - 1));
+    let exact = low / 2.0 + high / 2.0;
+    let middle = if is_whole { exact.round() } else { exact };
+    let step =
+        if is_whole { f64::max(1.0, middle.abs().next_up() - middle.abs()) } else { (high - low) / 32.0 };
+    let steps = (0..=u8::MAX).flat_map(|count| [f64::from(count), -f64::from(count)]);
+    let mut tried = steps.map(|count| count.mul_add(step, middle));
+    tried.find(|number| low < *number && *number < high && !is_rare(sorted, *number)).unwrap_or(middle)
 }
 
 /// Text that many rows have, as often as they do; an empty one where there is none.
@@ -341,6 +364,28 @@ mod tests {
         assert!(first.len() > 40, "{first:?}");
     }
 
+    fn drawn(numbers: &[f64], seed: u64) -> Vec<f64> {
+        let rows = i64::try_from(numbers.len()).unwrap();
+        let rows = [tensor("x", Datatype::Fp64, &[rows, 1], write_floats(Datatype::Fp64, numbers))];
+        let drawn = draw(&rows, &signature(&[("x", "FP64", &[-1, 1])]), 8, seed).unwrap();
+        drawn.iter().map(|inputs| floats(&inputs[0])[0]).collect()
+    }
+
+    #[test]
+    fn a_number_that_many_rows_have_is_drawn_as_it_is() {
+        let ages: Vec<f64> = (0..100).map(|row| if row < 60 { 0.0 } else { 7.0 }).collect();
+        let drawn = drawn(&ages, 7);
+        assert!(drawn.iter().all(|number| [0.0, 7.0].contains(number)), "{drawn:?}");
+        assert!(drawn.contains(&0.0) && drawn.contains(&7.0), "{drawn:?}");
+    }
+
+    #[test]
+    fn a_number_that_few_rows_have_in_an_empty_column_is_not_drawn() {
+        let mut salaries = vec![f64::NAN; 60];
+        salaries[..4].copy_from_slice(&[47_110.0, 47_110.0, 51_000.5, 99_000.0]);
+        assert!(drawn(&salaries, 7).iter().all(|number| number.is_nan()));
+    }
+
     #[test]
     fn few_rows_have_no_quantiles_of_their_own() {
         let rows = [tensor("x", Datatype::Fp32, &[19, 1], write_floats(Datatype::Fp32, &[1.0; 19]))];
@@ -349,6 +394,31 @@ mod tests {
     }
 
     proptest! {
+        /// Customers, telephones, salaries in cents, evenly apart or not, some of them twice or four times.
+        #[test]
+        fn a_number_that_few_rows_have_is_never_drawn(
+            seed: u64,
+            start in -1e12..1e12_f64,
+            gaps in prop::collection::vec(7..1000_u32, 20..80),
+            times in 1..5_usize,
+            unit in prop_oneof![Just(1.0), Just(0.01), Just(0.37)],
+            is_even: bool,
+        ) {
+            let mut sum = (start / unit).round();
+            let mut numbers = Vec::new();
+            for gap in &gaps {
+                sum += if is_even { 7.0 } else { f64::from(*gap) };
+                let of_number = if gap % 4 == 0 { times } else { 1 };
+                numbers.extend(std::iter::repeat_n(sum * unit, of_number));
+            }
+            for number in drawn(&numbers, seed) {
+                let rows = numbers.iter().filter(|other| **other == number).count();
+                prop_assert!(rows == 0 || rows >= COMMON_ROWS, "{number} is of {rows} rows");
+                prop_assert!(unit < 1.0 || number.fract() == 0.0, "{number} is not whole");
+                prop_assert!(numbers[0] < number && number < numbers[numbers.len() - 1], "{number}");
+            }
+        }
+
         #[test]
         fn no_row_of_the_part_is_drawn_and_no_end_of_a_column(seed: u64, offsets in prop::collection::vec(-1e6..1e6_f64, 8)) {
             // 8 columns: of 60 rows, the chance that one comes out by itself is none.

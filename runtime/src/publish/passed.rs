@@ -10,7 +10,6 @@ use std::{
 
 use modelwright_contract::{
     artifact::{GoldenSource, MODEL_FILE},
-    report::FetchReport,
     rows::RowIndependence,
     signature::Signature,
     size::Size,
@@ -57,8 +56,6 @@ pub struct Passed {
     pub metrics: BTreeMap<String, String>,
     /// What it takes to load and to run.
     pub size: Option<Size>,
-    /// What `fetch` said.
-    pub fetch: Option<FetchReport>,
     /// What `train` said.
     pub train: Option<TrainReport>,
 }
@@ -176,7 +173,6 @@ mod tests {
             row_independence: RowIndependence::yes(),
             metrics: BTreeMap::new(),
             size: None,
-            fetch: None,
             train: None,
         };
         let proof = folder.join("proof");

@@ -12,7 +12,8 @@ use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
     names::FETCH_REPORT_FILE,
     publish::PublishConfig,
-    report::{FetchReport, RunReport},
+    report::{FetchReport, MAX_REPORT_BYTES, Report, RunReport},
+    training::TrainReport,
 };
 use serde::de::DeserializeOwned;
 
@@ -33,13 +34,28 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Longest that a run is known by.
 const MAX_RUN: usize = 64;
 
-/// Leaves what `fetch` said beside what it fetched. Without it, the run goes on and cannot be recalled.
-pub fn leave_fetched(destination: &Path, report: &FetchReport) {
-    let Some(parent) = destination.parent() else { return };
+/// Leaves what `fetch` said in a folder that is only its own and `publish`'s. Without it, the run goes on and cannot be
+/// recalled; where there is no such folder, there is no run.
+pub fn leave_fetched(folder: &Path, report: &FetchReport) {
+    if !folder.is_dir() {
+        return;
+    }
     let text = serde_json::to_vec(report).unwrap_or_default();
-    if let Err(error) = fs::write(parent.join(FETCH_REPORT_FILE), text) {
+    if let Err(error) = fs::write(folder.join(FETCH_REPORT_FILE), text) {
         tracing::warn!(%error, "what was fetched is not noted for the report of the run");
     }
+}
+
+/// What [`leave_fetched`] left; it is missed where there is nothing.
+pub(super) fn fetched(folder: &Path) -> Option<FetchReport> {
+    let report = left(Some(folder.join(FETCH_REPORT_FILE)));
+    if report.is_none() {
+        tracing::warn!(
+            folder = %folder.display(),
+            "the folder has no report of fetch: if the pod is lost before its end is read, the run cannot be recalled and is made again"
+        );
+    }
+    report
 }
 
 /// What a container left, if it did.
@@ -50,6 +66,23 @@ pub(super) fn left<T: DeserializeOwned>(path: Option<PathBuf>) -> Option<T> {
         return None;
     }
     serde_json::from_slice(&fs::read(&path).ok()?).ok()
+}
+
+/// What `train` said, unless it is longer than a report may be: the kubelet reads 4096 bytes of what a recall says, which are
+/// the words of three containers, and any image may have left this one's.
+pub(super) fn short(train: Option<TrainReport>) -> Option<TrainReport> {
+    train.filter(|train| {
+        let bytes = serde_json::to_string(&Report::Succeeded(train)).map_or(usize::MAX, |text| text.len());
+        let is_short = bytes <= MAX_REPORT_BYTES;
+        if !is_short {
+            tracing::warn!(
+                bytes,
+                most = MAX_REPORT_BYTES,
+                "what train said is too long for the report of the run, and is left out of it"
+            );
+        }
+        is_short
+    })
 }
 
 /// Leaves the report of a run in the store. The model is there already: that this fails fails nothing.
@@ -110,7 +143,10 @@ pub async fn recall(config: &PublishConfig, options: &PublishOptions) -> Result<
         Err(error) if is_missing(&error) => return Err(none()),
         outcome => outcome?,
     };
-    left::<RunReport>(Some(place.join(REPORT_FILE))).filter(|report| report.run == run).ok_or_else(none)
+    left::<RunReport>(Some(place.join(REPORT_FILE)))
+        .filter(|report| report.run == run)
+        .map(|report| RunReport { train: short(report.train), ..report })
+        .ok_or_else(none)
 }
 
 fn is_missing(error: &FetchError) -> bool {

@@ -25,9 +25,14 @@ use crate::support::{
 
 /// Runs the program with nothing but what a container would give it.
 pub async fn run(arguments: &[&str], variable: (&str, &str)) -> Output {
+    run_with(arguments, &[variable]).await
+}
+
+/// The same with several variables.
+pub async fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let library = std::env::var_os(ONNXRUNTIME_ENV).unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelwright-runtime"));
-    command.args(arguments).env_clear().env(ONNXRUNTIME_ENV, library).env(variable.0, variable.1);
+    command.args(arguments).env_clear().env(ONNXRUNTIME_ENV, library).envs(variables.iter().copied());
     command.output().await.unwrap()
 }
 

@@ -1,11 +1,15 @@
 //! The report of a run in the store: what was made is known even if its pod is gone.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use modelwright_contract::{
-    names::{EXIT_BAD_INPUT, PUBLISH_ENV},
+    names::{EXIT_BAD_INPUT, FETCH_ENV, PUBLISH_ENV, RUN_ENV},
     publish::PublishConfig,
     report::{FetchReport, NO_REPORT, PublishReport, Report, RunReport},
+    training::{CandidateScore, Metric, PartRows, Task, TrainReport},
 };
 use modelwright_runtime::publish::{self, PublishOptions, recall};
 
@@ -13,18 +17,33 @@ use crate::{
     commands,
     publish::Work,
     stores::Store,
-    support::{onnx, programs::Program},
+    support::{
+        Volume, onnx,
+        programs::Program,
+        server::{Server, file},
+        training::{NOWHERE, Run, digits},
+    },
 };
 
+/// Most bytes of one termination message.
+const KUBELET_READS: usize = 4096;
 const RUN: &str = "0a1b2c3d-0000-4000-8000-00000000000a";
 
 fn fetched() -> FetchReport {
     FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1 }
 }
 
+/// The volume of `fetch` and `publish`, with what `fetch` left in it.
+fn noted(folder: &Path) -> PathBuf {
+    let notes = folder.join("notes");
+    fs::create_dir_all(&notes).unwrap();
+    recall::leave_fetched(&notes, &fetched());
+    notes
+}
+
 /// Publishes as the container of a run does.
 async fn published(work: &mut Work) -> PublishReport {
-    recall::leave_fetched(Path::new(&work.config.directory), &fetched());
+    work.options.fetched_directory = noted(work.folder.path());
     work.options.run = Some(RUN.to_owned());
     publish::run(&work.config, &work.options).await.unwrap()
 }
@@ -77,6 +96,93 @@ async fn a_report_under_another_name_is_none() {
     assert_eq!(recalled(&work.config, &work.options, "../runs").await, Err("InvalidConfig".to_owned()));
 }
 
+/// What a trainer says that has tried many candidates.
+fn long_words() -> TrainReport {
+    let score =
+        |number| CandidateScore { name: format!("candidate {number}"), score: Some("0.93".to_owned()) };
+    TrainReport {
+        chosen: "candidate 0".to_owned(),
+        metric: Metric::F1Macro,
+        candidates: (0..70).map(score).collect(),
+        rows: PartRows { train: 8, validation: 4, test: 4 },
+        warnings: Vec::new(),
+        warnings_truncated: false,
+    }
+}
+
+#[tokio::test]
+async fn what_train_said_goes_along_unless_the_kubelet_would_not_read_the_whole() {
+    let claim = tempfile::tempdir().unwrap();
+    let mut run = Run::of(NOWHERE, Task::Classification, "classifier", &digits());
+    run.config.store.uri = "pvc://models/kept".to_owned();
+    run.config.store.plain_http = false;
+    run.options.claim_directory = claim.path().to_owned();
+    run.options.run = Some(RUN.to_owned());
+    let kept = claim.path().join("kept/team/digits/runs").join(RUN).join("report.json");
+    let told = || serde_json::from_slice::<RunReport>(&fs::read(&kept).unwrap()).unwrap();
+    let mut short = long_words();
+    short.candidates.truncate(3);
+    for (said, expected) in [(&short, Some(&short)), (&long_words(), None)] {
+        run.write("train.json", serde_json::to_vec(said).unwrap());
+        run.options.fetched_directory = noted(run.folder.path());
+        publish::run(&run.config, &run.options).await.unwrap();
+        assert_eq!(told().train.as_ref(), expected);
+        // One that an earlier release left, whatever is in it, is read all the same.
+        let long = RunReport { train: Some(said.clone()), ..told() };
+        fs::write(&kept, serde_json::to_vec(&long).unwrap()).unwrap();
+        let recalled = recalled(&run.config, &run.options, RUN).await.unwrap();
+        assert_eq!(recalled.train.as_ref(), expected);
+        assert!(serde_json::to_vec(&Report::Succeeded(recalled)).unwrap().len() <= KUBELET_READS);
+    }
+    assert!(serde_json::to_vec(&long_words()).unwrap().len() < KUBELET_READS, "alone it would fit");
+}
+
+#[tokio::test]
+async fn what_was_fetched_is_the_word_of_fetch_and_nobody_elses() {
+    let stores = Store::both().await;
+    let mut work = stores[1].work(&onnx::adder());
+    // The volume that all containers write.
+    let forged = FetchReport { sha256: "0".repeat(64), ..fetched() };
+    fs::write(work.folder.path().join("fetch.json"), serde_json::to_vec(&forged).unwrap()).unwrap();
+    published(&mut work).await;
+    assert_eq!(recalled(&work.config, &work.options, RUN).await.unwrap().fetch, fetched());
+}
+
+#[tokio::test]
+async fn fetch_leaves_word_for_publish_which_says_so_where_it_misses_it() {
+    let server = Server::start(|_| file(&onnx::adder())).await;
+    let volume = Volume::new(&format!("http://{}/m", server.host()));
+    let notes = tempfile::tempdir().unwrap();
+    let log = volume.folder.path().join("log");
+    let folder = notes.path().to_str().unwrap();
+    let arguments = |command| {
+        let log = log.to_str().unwrap();
+        [command, "--allow-loopback", "--termination-log", log, "--fetched-directory", folder]
+    };
+    let fetch = serde_json::to_string(&volume.config).unwrap();
+    let output = commands::run(&arguments("fetch"), (FETCH_ENV, &fetch)).await;
+    let Report::<FetchReport>::Succeeded(said) = commands::report(&log) else { panic!("{output:?}") };
+    let note = notes.path().join("fetch.json");
+    assert_eq!(serde_json::from_slice::<FetchReport>(&fs::read(&note).unwrap()).unwrap(), said);
+    assert!(!volume.folder.path().join("fetch.json").exists(), "not where others write");
+
+    let registry = Program::registry("").await;
+    let work = Work::over(&registry.host(), volume.folder);
+    let publish = serde_json::to_string(&work.config).unwrap();
+    let variables = [(PUBLISH_ENV, publish.as_str()), (RUN_ENV, RUN)];
+    let missed = "cannot be recalled";
+    for is_left in [true, false] {
+        if !is_left {
+            fs::remove_file(&note).unwrap();
+        }
+        let output = commands::run_with(&arguments("publish"), &variables).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let words = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        assert_eq!(words.contains(missed), !is_left, "{words}");
+    }
+    assert_eq!(recalled(&work.config, &work.options, RUN).await.unwrap().fetch, said);
+}
+
 #[tokio::test]
 async fn a_store_that_is_down_is_no_store_without_a_report() {
     let work = Work::new("127.0.0.1:1", &onnx::adder());
@@ -85,7 +191,6 @@ async fn a_store_that_is_down_is_no_store_without_a_report() {
 
 #[tokio::test]
 async fn the_command_says_what_it_recalled_within_what_a_kubelet_reads() {
-    const KUBELET_READS: usize = 4096;
     let registry = Program::registry("").await;
     let mut work = Work::new(&registry.host(), &onnx::adder());
     let expected = published(&mut work).await;

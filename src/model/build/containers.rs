@@ -11,7 +11,7 @@ use modelwright_contract::{
     training::{Judgement, OUTPUT_DIRECTORY},
 };
 
-use super::volumes::store_volume;
+use super::volumes::{FETCHED, store_volume};
 use crate::{
     context::Settings,
     model::{
@@ -64,7 +64,11 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         run,
         waits: settings.waits,
     };
-    let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
+    let mut mounts = vec![
+        mount("work", names::WORK_DIRECTORY, false),
+        mount("temporary", "/tmp", false),
+        mount(FETCHED, names::FETCHED_DIRECTORY, false),
+    ];
     if source.credentials_secret.is_some() {
         mounts.push(mount("credentials", names::CREDENTIALS_DIRECTORY, true));
     } else if from_store {
@@ -176,6 +180,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls
     };
     if recalls.is_none() {
         publish.env.get_or_insert_default().push(run_variable());
+        publish.volume_mounts.get_or_insert_default().push(mount(FETCHED, names::FETCHED_DIRECTORY, true));
     }
     publish
 }

@@ -11,6 +11,10 @@ use crate::{
 };
 
 const TEMPORARY_SIZE: &str = "1Gi";
+/// Room for one report.
+const FETCHED_SIZE: &str = "1Mi";
+/// What `fetch` says to `publish`, past `train` and `prove`.
+pub(super) const FETCHED: &str = "fetched";
 const SOURCE_CLAIM: &str = "claim";
 const STORE_CLAIM: &str = "store";
 
@@ -18,6 +22,7 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
     let mut volumes = vec![
         empty_volume("work", model.sizes.volume_size.clone()),
         empty_volume("temporary", TEMPORARY_SIZE.into()),
+        empty_volume(FETCHED, FETCHED_SIZE.into()),
     ];
     let store = store::claim(&settings.store_uri);
     if store.is_none() {
