@@ -140,6 +140,39 @@ async fn a_file_that_changes_meanwhile_is_never_made_of_two() {
 }
 
 #[tokio::test]
+async fn a_rest_that_nothing_proves_to_be_of_the_same_file_is_not_taken() {
+    // The server has ranges and heeds no condition; the file is another one after the first answer.
+    let (earlier, later) = ("Sun, 29 Nov 2026 11:00:00 GMT", "Sun, 29 Nov 2026 11:30:00 GMT");
+    let time = |time| ("last-modified", time);
+    for (known, then, size) in [
+        (time(earlier), time(later), 100_000),
+        (time(earlier), time(earlier), 90_000),
+        (time(earlier), ("x-nothing", "of it"), 100_000),
+        (("etag", "\"old\""), ("etag", "\"new\""), 100_000),
+        (("etag", "\"old\""), time(earlier), 100_000),
+    ] {
+        let (old, new, count) = (bytes(100_000), vec![7; size], AtomicUsize::new(0));
+        let sha256_of_new = sha256(&new);
+        let store = Store::start(move |asked| {
+            let changed = count.fetch_add(1, Ordering::SeqCst) > 0;
+            let (file, (name, value)) = if changed { (&new, then) } else { (&old, known) };
+            let first = asked.first();
+            let answer = match first {
+                0 => reply(200, file),
+                _ => reply(206, &file[first..])
+                    .with("content-range", format!("bytes {first}-{}/{}", file.len() - 1, file.len())),
+            };
+            let answer = answer.with("date", "Sun, 29 Nov 2026 12:00:00 GMT").with(name, value);
+            if changed { answer } else { answer.cut(60_000) }
+        });
+        let fetched = web(&store, "/m").fetch().await.unwrap();
+        assert_eq!(fetched.sha256, sha256_of_new, "{known:?}, then {then:?}");
+        let ranges: Vec<_> = store.seen().iter().map(Asked::first).collect();
+        assert_eq!(ranges, [0, 60_000, 0], "{known:?}, then {then:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_ranges_that_cuts_every_time_is_given_up() {
     let (store, ..) = cutting(false, usize::MAX);
     let error = web(&store, "/m").refusal().await;
