@@ -15,6 +15,7 @@ use super::{
     NetworkError,
     client::{self, Answer, Body},
     error::redacted,
+    time::Late,
 };
 
 /// What a file's bytes can be known by when the rest of them is asked for.
@@ -144,8 +145,15 @@ impl Wanted {
     }
 }
 
-/// Reads a small file whole; one of more than `limit` bytes breaks off.
+/// Reads a small file whole, within the time for an answer: what is small has no reason to take longer, however steadily it
+/// comes. One of more than `limit` bytes breaks off.
 pub async fn small(answer: Answer, limit: usize) -> Result<Vec<u8>, NetworkError> {
+    let (url, wait) = (answer.response.url().clone(), answer.timeouts.answer);
+    let read = Box::pin(tokio::time::timeout(wait, read_small(answer, limit)));
+    read.await.unwrap_or_else(|_| Err(NetworkError::late(&url, Late::Whole(wait))))
+}
+
+async fn read_small(answer: Answer, limit: usize) -> Result<Vec<u8>, NetworkError> {
     let url = redacted(answer.response.url());
     let mut content = Wanted::Whole.accept(answer, "").await?;
     let mut bytes = Vec::new();

@@ -173,6 +173,38 @@ async fn a_rest_that_nothing_proves_to_be_of_the_same_file_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_small_answer_that_drips_ends_within_the_time_for_answers() {
+    // A byte at a time, each well within the time for a piece: all of it would take minutes.
+    let drip =
+        |status: u16, body: &str| reply(status, body.repeat(2000)).dripping(Duration::from_millis(100));
+    let words = Store::start(move |_| drip(500, "no!"));
+    let page = Store::start(move |_| drip(200, "<ListBucketResult>"));
+    let manifest = Store::start(move |_| drip(200, " "));
+    let token = Store::start(move |asked| {
+        let realm = format!("Bearer realm=\"http://{}/token\"", asked.header("host").unwrap());
+        if asked.path.starts_with("/token") {
+            drip(200, " ")
+        } else {
+            reply(401, "").with("www-authenticate", realm)
+        }
+    });
+    let oci = |store: &Store| {
+        let mut volume = Volume::new(&format!("oci://{}/models/digits:v1", store.host()));
+        volume.config.plain_http = true;
+        volume
+    };
+    let volumes = [web(&words, "/m"), bucket(&page, "s3://bkt/m/"), oci(&manifest), oci(&token)];
+    for (mut volume, word) in
+        volumes.into_iter().zip(["no!", "did not end within", "did not end within", "did not end within"])
+    {
+        volume.options.retry.retries = 1;
+        let refused = tokio::time::timeout(Duration::from_mins(1), volume.refusal()).await;
+        let error = refused.unwrap_or_else(|_| panic!("{}: it is read to its end", volume.config.uri));
+        assert!(error.to_string().contains(word) && error.is_transient(), "{}: {error}", volume.config.uri);
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_ranges_that_cuts_every_time_is_given_up() {
     let (store, ..) = cutting(false, usize::MAX);
     let error = web(&store, "/m").refusal().await;
