@@ -16,12 +16,15 @@ use crate::{
     },
 };
 
+/// Parts of a file by number.
+type Parts = BTreeMap<u32, Vec<u8>>;
+
 /// What an object store holds.
 #[derive(Default)]
 struct Kept {
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Uploads in the making, by number; nothing once they have ended.
-    uploads: Mutex<Vec<Option<BTreeMap<u32, Vec<u8>>>>>,
+    uploads: Mutex<Vec<Option<Parts>>>,
 }
 
 impl Kept {
@@ -82,7 +85,7 @@ fn bent(bend: impl Fn(&Asked, &Kept) -> Option<Reply> + Send + Sync + 'static) -
     let store = Store::start(move |asked| bend(asked, &own).unwrap_or_else(|| own.answer(asked)));
     let mut work = Work::new("127.0.0.1:1", &onnx::adder_with(onnx::elsewhere("w", &[3], "w.bin")));
     work.write("w.bin", [onnx::floats(&[1.0, 2.0, 3.0]), vec![7; 9_000_000]].concat());
-    work.config.store.uri = "s3://models/kept".to_owned();
+    "s3://models/kept".clone_into(&mut work.config.store.uri);
     work.config.store.plain_http = false;
     let keys =
         [("host", &*store.host()), ("accessKeyId", "a"), ("secretAccessKey", "b"), ("plainHttp", "true")];
