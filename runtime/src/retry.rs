@@ -4,7 +4,10 @@
 use std::{
     fmt::Display,
     net::{Ipv6Addr, SocketAddr},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -25,11 +28,59 @@ const MAX_QUESTION: usize = 4096;
 /// Questions that are answered at the same time.
 const AT_ONCE: usize = 8;
 
-/// A process has one job, and a job waits for one thing.
-static PRESENT: Mutex<Option<Retry>> = Mutex::new(None);
+/// What is tried again now. A process has one job, which waits for one thing; its tries may have tries within.
+static PRESENT: Mutex<Present> = Mutex::new(Present(Vec::new()));
+/// The next number of a [`Trying`].
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A try failed, and another one follows.
-pub fn failed(error: &impl Display) {
+/// The tries of one thing, which are told of from the first failure until this is dropped: it worked, or is given up.
+#[derive(Debug)]
+pub struct Trying {
+    number: u64,
+}
+
+impl Trying {
+    /// Nothing has failed yet.
+    pub fn start() -> Self {
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// A try failed, and another one follows.
+    pub fn failed(&self, error: &impl Display) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        lock().failed(self.number, now, shortened(error));
+    }
+}
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        lock().over(self.number);
+    }
+}
+
+/// Tries that failed and go on, the latest failure last.
+struct Present(Vec<(u64, Retry)>);
+
+impl Present {
+    fn failed(&mut self, number: u64, now: u64, message: String) {
+        let known = self.0.iter().position(|(own, _)| *own == number);
+        let since = known.map_or(now, |place| self.0.remove(place).1.since_unix_seconds);
+        self.0.push((number, Retry { since_unix_seconds: since, message }));
+    }
+
+    fn over(&mut self, number: u64) {
+        self.0.retain(|(own, _)| *own != number);
+    }
+
+    /// What there is to tell: since the first failure of all, by the words of the latest.
+    fn told(&self) -> Option<Retry> {
+        let since = self.0.iter().map(|(_, retry)| retry.since_unix_seconds).min()?;
+        let (_, latest) = self.0.last()?;
+        Some(Retry { since_unix_seconds: since, message: latest.message.clone() })
+    }
+}
+
+fn shortened(error: &impl Display) -> String {
     let mut message = error.to_string();
     if message.len() > MAX_RETRY_BYTES {
         let mut end = MAX_RETRY_BYTES - '…'.len_utf8();
@@ -39,18 +90,10 @@ pub fn failed(error: &impl Display) {
         message.truncate(end);
         message.push('…');
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let mut present = lock();
-    let since = present.as_ref().map_or(now, |present| present.since_unix_seconds);
-    *present = Some(Retry { since_unix_seconds: since, message });
+    message
 }
 
-/// A try succeeded, or none follows.
-pub fn over() {
-    *lock() = None;
-}
-
-fn lock() -> MutexGuard<'static, Option<Retry>> {
+fn lock() -> MutexGuard<'static, Present> {
     PRESENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -96,7 +139,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let wanted = format!("GET {RETRY_PATH} ");
     let (status, body) = if question.starts_with(wanted.as_bytes()) {
         // a text and a number are JSON
-        ("200 OK", serde_json::to_string(&*lock()).unwrap_or_default())
+        ("200 OK", serde_json::to_string(&lock().told()).unwrap_or_default())
     } else {
         ("404 Not Found", format!("\"there is only GET {RETRY_PATH}\""))
     };
@@ -107,4 +150,54 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::network::{NetworkError, RetryPolicy};
+
+    fn told(present: &Present) -> Option<(u64, String)> {
+        present.told().map(|retry| (retry.since_unix_seconds, retry.message))
+    }
+
+    #[test]
+    fn what_is_tried_within_a_try_takes_its_own_words_along_and_no_others() {
+        let mut present = Present(Vec::new());
+        let words = |number: u64, text: &str| Some((number, text.to_owned()));
+        present.failed(1, 10, "the blob is not there".to_owned());
+        present.failed(2, 20, "no answer".to_owned());
+        assert_eq!(told(&present), words(10, "no answer"));
+        present.failed(2, 30, "503".to_owned());
+        present.over(2);
+        assert_eq!(told(&present), words(10, "the blob is not there"));
+        // One within that never failed.
+        present.over(3);
+        present.failed(1, 40, "it is still not there".to_owned());
+        assert_eq!(told(&present), words(10, "it is still not there"));
+        present.over(1);
+        assert_eq!(told(&present), None);
+    }
+
+    #[tokio::test]
+    async fn tries_within_a_try_leave_what_it_tells() {
+        let policy = RetryPolicy { first_delay: Duration::from_millis(1), ..RetryPolicy::default() };
+        let has = |words: &str| lock().0.iter().any(|(_, retry)| retry.message.contains(words));
+        let mut outer = policy.attempts();
+        outer.pause(lost("the outer one")).await.unwrap();
+        let mut inner = policy.attempts();
+        inner.pause(lost("the inner one")).await.unwrap();
+        assert!(has("the outer one") && has("the inner one"));
+        inner.progressed();
+        assert!(has("the outer one") && !has("the inner one"));
+        drop(inner);
+        assert!(has("the outer one"));
+        drop(outer);
+        assert!(!has("the outer one"));
+    }
+
+    fn lost(cause: &str) -> NetworkError {
+        NetworkError::Interrupted { url: "http://store.example".to_owned(), cause: cause.to_owned() }
+    }
 }

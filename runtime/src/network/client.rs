@@ -49,7 +49,7 @@ pub struct Answer {
     pub method: Method,
     /// Status, headers and body.
     pub response: Response,
-    timeouts: Timeouts,
+    pub(super) timeouts: Timeouts,
 }
 
 impl Client {
@@ -205,16 +205,21 @@ pub async fn refusal(answer: Answer) -> NetworkError {
     NetworkError::from_status(Refusal { url: &url, method: &method, status, retry_after, body: &body })
 }
 
-/// The beginning of a body, for its words.
+/// The beginning of a body, for its words: what came of it within the time for an answer.
 pub async fn read_words(answer: Answer) -> String {
     let mut body = Vec::new();
+    let limit = answer.timeouts.answer;
     let mut stream = Body::of(answer);
-    while let Some(Ok(chunk)) = stream.next().await {
-        body.extend_from_slice(&chunk);
-        if body.len() >= MAX_ERROR_BYTES {
-            break;
+    let read = async {
+        while let Some(Ok(chunk)) = stream.next().await {
+            body.extend_from_slice(&chunk);
+            if body.len() >= MAX_ERROR_BYTES {
+                break;
+            }
         }
-    }
+    };
+    // Some words are better than none.
+    let _ = Box::pin(tokio::time::timeout(limit, read)).await;
     String::from_utf8_lossy(&body).into_owned()
 }
 

@@ -15,6 +15,7 @@ use super::{
     NetworkError,
     client::{self, Answer, Body},
     error::redacted,
+    time::Late,
 };
 
 /// What a file's bytes can be known by when the rest of them is asked for.
@@ -28,6 +29,17 @@ pub enum Validator {
     Modified(HeaderValue),
 }
 
+impl Validator {
+    /// Whether an answer is of this file. It says so itself: a server may heed no condition.
+    fn is_of(&self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Address => true,
+            Self::Tag(tag) => headers.get(ETAG) == Some(tag),
+            Self::Modified(date) => headers.get(LAST_MODIFIED) == Some(date),
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -39,6 +51,8 @@ pub enum Wanted {
         offset: u64,
         /// Of which file.
         validator: Validator,
+        /// How many it has, if that is known.
+        total: Option<u64>,
     },
 }
 
@@ -59,7 +73,7 @@ impl Wanted {
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let Self::Rest { offset, validator } = self else { return headers };
+        let Self::Rest { offset, validator, .. } = self else { return headers };
         if let Ok(range) = HeaderValue::from_str(&format!("bytes={offset}-")) {
             headers.insert(RANGE, range);
         }
@@ -91,14 +105,18 @@ impl Wanted {
         let validator = validator(response.headers());
         let (start, total) = match (response.status(), self) {
             (StatusCode::OK, _) => (0, length(response.headers())),
-            (StatusCode::PARTIAL_CONTENT, Self::Rest { offset, validator: old }) => {
-                let same = match (old, &validator) {
-                    (Validator::Tag(old), Some(Validator::Tag(new))) => old == new,
-                    _ => true,
-                };
-                let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+            (StatusCode::PARTIAL_CONTENT, Self::Rest { offset, validator: old, total: known }) => {
+                let headers = response.headers();
+                let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
                 match range.and_then(content_range) {
-                    Some((first, total)) if first == *offset && same => (first, total),
+                    Some((first, total)) if first == *offset => {
+                        let as_long = known.is_none() || total.is_none() || total == *known;
+                        if !(as_long && old.is_of(headers)) {
+                            let why = "the rest that it gives is not known to be of the same file".to_owned();
+                            return Err(NetworkError::Changed { url, why });
+                        }
+                        (first, total.or(*known))
+                    }
                     _ => {
                         let range = range.unwrap_or("no Content-Range");
                         let why = format!("the bytes from {offset} on were asked for, and {range} came");
@@ -127,8 +145,15 @@ impl Wanted {
     }
 }
 
-/// Reads a small file whole; one of more than `limit` bytes breaks off.
+/// Reads a small file whole, within the time for an answer: what is small has no reason to take longer, however steadily it
+/// comes. One of more than `limit` bytes breaks off.
 pub async fn small(answer: Answer, limit: usize) -> Result<Vec<u8>, NetworkError> {
+    let (url, wait) = (answer.response.url().clone(), answer.timeouts.answer);
+    let read = Box::pin(tokio::time::timeout(wait, read_small(answer, limit)));
+    read.await.unwrap_or_else(|_| Err(NetworkError::late(&url, Late::Whole(wait))))
+}
+
+async fn read_small(answer: Answer, limit: usize) -> Result<Vec<u8>, NetworkError> {
     let url = redacted(answer.response.url());
     let mut content = Wanted::Whole.accept(answer, "").await?;
     let mut bytes = Vec::new();

@@ -119,7 +119,7 @@ where
         self.body = Some((url, content.body));
         self.validator = content.validator.or(self.validator.take().filter(|_| content.start > 0));
         if content.start > 0 {
-            self.total = content.total.or(self.total);
+            self.total = content.total;
             return Ok(Piece::Bytes(Bytes::new()));
         }
         self.offset = 0;
@@ -129,7 +129,9 @@ where
 
     fn wanted(&self) -> Wanted {
         match self.validator.clone().or(self.pinned.then_some(Validator::Address)) {
-            Some(validator) if self.offset > 0 => Wanted::Rest { offset: self.offset, validator },
+            Some(validator) if self.offset > 0 => {
+                Wanted::Rest { offset: self.offset, validator, total: self.total }
+            }
             _ => Wanted::Whole,
         }
     }

@@ -188,7 +188,7 @@ impl NetworkError {
     pub(super) fn late(url: &Url, late: Late) -> Self {
         let (url, cause) = (redacted(url), late.to_string());
         match late {
-            Late::Reading(_) => Self::Interrupted { url, cause },
+            Late::Reading(_) | Late::Whole(_) => Self::Interrupted { url, cause },
             Late::Sending(_) | Late::Answer(_) => Self::Unreachable { url, cause },
         }
     }

@@ -7,6 +7,8 @@ use std::{fmt, time::Duration};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
+use crate::retry::Trying;
+
 /// Something that failed.
 pub trait Failure: fmt::Display {
     /// Whether the same may work later.
@@ -50,7 +52,7 @@ impl RetryPolicy {
 
     /// Starts to count tries.
     pub fn attempts(self) -> Attempts {
-        Attempts { policy: self, delays: self.delays(), since: Instant::now() }
+        Attempts { policy: self, delays: self.delays(), since: Instant::now(), trying: Trying::start() }
     }
 
     /// Runs `operation` until it succeeds, fails for good, or the policy gives up.
@@ -85,6 +87,7 @@ pub struct Attempts {
     policy: RetryPolicy,
     delays: ExponentialBackoff,
     since: Instant,
+    trying: Trying,
 }
 
 impl Attempts {
@@ -96,7 +99,7 @@ impl Attempts {
     /// Waits before the next try, or gives the failure back when there is to be none.
     pub async fn pause<E: Failure>(&mut self, failure: E) -> Result<(), E> {
         let Some(delay) = self.plan_delay(&failure, self.since.elapsed()) else { return Err(failure) };
-        crate::retry::failed(&failure);
+        self.trying.failed(&failure);
         tracing::warn!(error = %failure, ?delay, "trying again");
         tokio::time::sleep(delay).await;
         Ok(())
@@ -111,13 +114,6 @@ impl Attempts {
             Some(asked) => (asked <= left).then(|| asked.max(self.policy.first_delay)),
             None => self.delays.next().map(|delay| delay.min(left)),
         }
-    }
-}
-
-impl Drop for Attempts {
-    /// It worked, or is given up: nothing is tried again any more.
-    fn drop(&mut self) {
-        crate::retry::over();
     }
 }
 

@@ -1,7 +1,7 @@
-//! How long to wait on the network: a deadline on progress, never on the whole. While a request is sent, the next piece of
-//! its body must be taken, and once it is sent, its answer must begin; while the answer comes, its next piece must. The
-//! first two wait longer: a server may have much to do before it answers, and the kernel holds megabytes that a slow one
-//! has to take before there is room for the next piece.
+//! How long to wait on the network: a deadline on progress, never on the whole of a file. While a request is sent, the next
+//! piece of its body must be taken, and once it is sent, its answer must begin; while the answer comes, its next piece must.
+//! The first two wait longer: a server may have much to do before it answers, and the kernel holds megabytes that a slow one
+//! has to take before there is room for the next piece. As long as those, no more, all of an answer may take that is no file.
 
 use std::{
     fmt,
@@ -19,7 +19,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For the next piece of an answer.
     pub read: Duration,
-    /// For the next piece of a request to be taken, and from its last byte to the first of its answer.
+    /// For the next piece of a request to be taken, from its last byte to the first of its answer, and for all of an answer
+    /// that is no file.
     pub answer: Duration,
 }
 
@@ -58,6 +59,8 @@ pub enum Late {
     Answer(Duration),
     /// A piece of the answer.
     Reading(Duration),
+    /// The end of an answer that is small.
+    Whole(Duration),
 }
 
 impl fmt::Display for Late {
@@ -67,6 +70,7 @@ impl fmt::Display for Late {
             Self::Answer(wait) => {
                 write!(formatter, "the request was sent, and no answer began within {wait:?}")
             }
+            Self::Whole(wait) => write!(formatter, "the answer, a small one, did not end within {wait:?}"),
             Self::Reading(wait) => write!(formatter, "no byte of the answer came for {wait:?}"),
         }
     }

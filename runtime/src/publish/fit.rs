@@ -6,6 +6,8 @@ use modelwright_contract::{
     signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME, Signature, TensorSpec},
 };
 
+use super::metadata::{MAX_METRIC_BYTES, MAX_METRICS};
+
 /// Most tensors on each side of a signature that a ModelVersion holds.
 const MAX_TENSORS: usize = 16;
 
@@ -20,6 +22,12 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
         let before = side.len();
         side.retain(fits_a_version);
         report.signature_truncated |= side.len() < before;
+    }
+    // No artifact has others, and whoever ran the model may have written these; without a bound, to measure the report again
+    // and again would take for ever.
+    report.metrics.retain(|name, value| name.len().max(value.len()) <= MAX_METRIC_BYTES);
+    while report.metrics.len() > MAX_METRICS {
+        report.metrics.pop_last();
     }
     report.golden_random.retain(|name| name.chars().count() <= MAX_TENSOR_NAME);
     report.golden_random.truncate(MAX_TENSORS);
@@ -119,6 +127,17 @@ mod tests {
         assert!(short.signature_truncated && !short.signature.inputs.is_empty());
         assert!(!short.signature.outputs.is_empty());
         assert_eq!(short.metrics.len(), 3);
+    }
+
+    #[test]
+    fn no_more_metrics_are_looked_at_than_an_artifact_has_and_none_that_no_artifact_has() {
+        let mut whole = report(0, 0, 8, 0);
+        (whole.size, whole.row_independence) = (None, None);
+        whole.metrics = (0..1000).map(|number| (format!("m{number}"), "1".to_owned())).collect();
+        whole.metrics.insert("a".repeat(MAX_METRIC_BYTES + 1), "1".to_owned());
+        let short = fit(whole);
+        assert_eq!(short.metrics.len(), MAX_METRICS);
+        assert!(short.metrics.keys().all(|name| name.starts_with('m')), "{:?}", short.metrics);
     }
 
     #[test]

@@ -21,8 +21,8 @@ use super::{
 /// Most bytes of one metadata file.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Most metrics, and the longest name and value, that an import brings along.
-const MAX_METRICS: usize = 64;
-const MAX_METRIC_BYTES: usize = 64;
+pub const MAX_METRICS: usize = 64;
+pub const MAX_METRIC_BYTES: usize = 64;
 /// Most labels of a confusion matrix that an import brings along, and the longest.
 const MAX_LABELS: usize = 100;
 const MAX_LABEL_BYTES: usize = 512;

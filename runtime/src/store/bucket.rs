@@ -7,7 +7,7 @@ mod error;
 mod list;
 mod request;
 
-use std::{fs::File, io::Read};
+use std::{fs::File, io::Read, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{
@@ -127,6 +127,14 @@ impl Bucket {
         key: &str,
         pinned: bool,
     ) -> Download<impl AsyncFn(HeaderMap) -> Result<Answer, BucketError>> {
+        self.download(key, self.retry).pinned(pinned)
+    }
+
+    fn download(
+        &self,
+        key: &str,
+        retry: RetryPolicy,
+    ) -> Download<impl AsyncFn(HeaderMap) -> Result<Answer, BucketError>> {
         let own = key.to_owned();
         let open = async move |headers: HeaderMap| {
             let (key, body) = (Some(own.as_str()), &Bytes::new());
@@ -137,12 +145,21 @@ impl Bucket {
                 _ => Err(self.refusal(answer, key).await),
             }
         };
-        Download::new(open, key, self.retry).pinned(pinned)
+        Download::new(open, key, retry)
     }
 
     /// Reads an object whole for its SHA-256, in hex.
     pub async fn sha256(&self, key: &str) -> Result<String, BucketError> {
-        let mut object = self.get(key, false);
+        self.hash(key, self.retry).await
+    }
+
+    /// Whether an object with these bytes is there, which is asked once.
+    pub async fn holds(&self, key: &str, sha256: &str) -> bool {
+        self.hash(key, RetryPolicy::for_duration(Duration::ZERO)).await.is_ok_and(|actual| actual == sha256)
+    }
+
+    async fn hash(&self, key: &str, retry: RetryPolicy) -> Result<String, BucketError> {
+        let mut object = self.download(key, retry);
         let mut hash = Sha256::new();
         while let Some(piece) = object.next().await? {
             match piece {
@@ -153,7 +170,8 @@ impl Bucket {
         Ok(hex(&hash.finalize()))
     }
 
-    /// Writes a file to an object, which appears whole or not at all.
+    /// Writes a file to an object, which appears whole or not at all. What the network does is tried again within, but for
+    /// a store that loses the parts of a file or fails to make one of them: then it is [`BucketError::Unreachable`].
     pub async fn put(&self, key: &str, path: &std::path::Path) -> Result<(), BucketError> {
         let io = |source| BucketError::Io { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(io)?;
@@ -179,7 +197,14 @@ impl Bucket {
                     body,
                 };
                 let _ = self.send(question).await;
-                Err(error)
+                Err(match error {
+                    // The bucket was there when the upload began.
+                    BucketError::BucketMissing { uri, .. } => BucketError::Unreachable {
+                        uri,
+                        why: format!("{} does not know the upload of `{key}` any more", self.place()),
+                    },
+                    error => error,
+                })
             }
         }
     }
@@ -252,9 +277,10 @@ impl Bucket {
             if !answer.response.status().is_success() {
                 return Err(self.refusal(answer, None).await);
             }
-            // What is read counts as what it is; what is written may be acknowledged by any success.
+            // What is read counts as what it is, and so does how far an upload has got; what is written may be acknowledged
+            // by any success.
             match method {
-                Method::GET => Ok(content::small(answer, MAX_ANSWER_BYTES).await?),
+                Method::GET | Method::POST => Ok(content::small(answer, MAX_ANSWER_BYTES).await?),
                 _ => Ok(client::read_words(answer).await.into_bytes()),
             }
         };

@@ -140,6 +140,71 @@ async fn a_file_that_changes_meanwhile_is_never_made_of_two() {
 }
 
 #[tokio::test]
+async fn a_rest_that_nothing_proves_to_be_of_the_same_file_is_not_taken() {
+    // The server has ranges and heeds no condition; the file is another one after the first answer.
+    let (earlier, later) = ("Sun, 29 Nov 2026 11:00:00 GMT", "Sun, 29 Nov 2026 11:30:00 GMT");
+    let time = |time| ("last-modified", time);
+    for (known, then, size) in [
+        (time(earlier), time(later), 100_000),
+        (time(earlier), time(earlier), 90_000),
+        (time(earlier), ("x-nothing", "of it"), 100_000),
+        (("etag", "\"old\""), ("etag", "\"new\""), 100_000),
+        (("etag", "\"old\""), time(earlier), 100_000),
+    ] {
+        let (old, new, count) = (bytes(100_000), vec![7; size], AtomicUsize::new(0));
+        let sha256_of_new = sha256(&new);
+        let store = Store::start(move |asked| {
+            let changed = count.fetch_add(1, Ordering::SeqCst) > 0;
+            let (file, (name, value)) = if changed { (&new, then) } else { (&old, known) };
+            let first = asked.first();
+            let answer = match first {
+                0 => reply(200, file),
+                _ => reply(206, &file[first..])
+                    .with("content-range", format!("bytes {first}-{}/{}", file.len() - 1, file.len())),
+            };
+            let answer = answer.with("date", "Sun, 29 Nov 2026 12:00:00 GMT").with(name, value);
+            if changed { answer } else { answer.cut(60_000) }
+        });
+        let fetched = web(&store, "/m").fetch().await.unwrap();
+        assert_eq!(fetched.sha256, sha256_of_new, "{known:?}, then {then:?}");
+        let ranges: Vec<_> = store.seen().iter().map(Asked::first).collect();
+        assert_eq!(ranges, [0, 60_000, 0], "{known:?}, then {then:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_answer_that_drips_ends_within_the_time_for_answers() {
+    // A byte at a time, each well within the time for a piece: all of it would take minutes.
+    let drip =
+        |status: u16, body: &str| reply(status, body.repeat(2000)).dripping(Duration::from_millis(100));
+    let words = Store::start(move |_| drip(500, "no!"));
+    let page = Store::start(move |_| drip(200, "<ListBucketResult>"));
+    let manifest = Store::start(move |_| drip(200, " "));
+    let token = Store::start(move |asked| {
+        let realm = format!("Bearer realm=\"http://{}/token\"", asked.header("host").unwrap());
+        if asked.path.starts_with("/token") {
+            drip(200, " ")
+        } else {
+            reply(401, "").with("www-authenticate", realm)
+        }
+    });
+    let oci = |store: &Store| {
+        let mut volume = Volume::new(&format!("oci://{}/models/digits:v1", store.host()));
+        volume.config.plain_http = true;
+        volume
+    };
+    let volumes = [web(&words, "/m"), bucket(&page, "s3://bkt/m/"), oci(&manifest), oci(&token)];
+    for (mut volume, word) in
+        volumes.into_iter().zip(["no!", "did not end within", "did not end within", "did not end within"])
+    {
+        volume.options.retry.retries = 1;
+        let refused = tokio::time::timeout(Duration::from_mins(1), volume.refusal()).await;
+        let error = refused.unwrap_or_else(|_| panic!("{}: it is read to its end", volume.config.uri));
+        assert!(error.to_string().contains(word) && error.is_transient(), "{}: {error}", volume.config.uri);
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_ranges_that_cuts_every_time_is_given_up() {
     let (store, ..) = cutting(false, usize::MAX);
     let error = web(&store, "/m").refusal().await;

@@ -10,6 +10,8 @@ mod attack;
 // Models of strangers: what they need, and what they bring along.
 mod brought;
 // The commands as a container runs them: environment in, report and exit code out.
+// An object store that refuses what is published, or loses it on the way.
+mod buckets;
 mod commands;
 // A model on a GPU, where there is one.
 mod cuda;

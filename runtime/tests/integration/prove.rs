@@ -98,6 +98,23 @@ async fn a_model_that_is_refused_leaves_nothing_to_publish() {
     assert_eq!(files, 3, "data and two logs, and no work folder");
 }
 
+/// What is made on the way to the store lies where only `publish` writes.
+#[tokio::test]
+async fn a_link_in_place_of_a_file_that_publish_makes_is_not_followed() {
+    let registry = Program::registry("").await;
+    let keys = secret(&[("host", &registry.host()), ("username", "ada"), ("password", "pw")]);
+    let volume = Volume::new(&onnx::adder());
+    assert_eq!(volume.prove().await.0, Some(0));
+    let other = keys.path().join("other");
+    fs::write(&other, "stays").unwrap();
+    std::os::unix::fs::symlink(&other, volume.path("proof/config.json")).unwrap();
+    let before = crate::support::files(Path::new(&volume.path("proof")));
+    let (code, published) = volume.publish(&registry.host(), keys.path()).await;
+    assert_eq!(code, Some(0), "{published:?}");
+    assert_eq!(fs::read_to_string(&other).unwrap(), "stays");
+    assert_eq!(crate::support::files(Path::new(&volume.path("proof"))), before);
+}
+
 /// Whoever runs in `prove` may write its whole volume; what it writes there leads to no Secret.
 #[tokio::test]
 async fn a_program_in_place_of_prove_gets_no_secret_out() {

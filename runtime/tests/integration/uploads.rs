@@ -156,6 +156,33 @@ async fn an_upload_that_the_registry_forgets_begins_anew_and_ends_if_it_always_d
 }
 
 #[tokio::test]
+async fn a_commit_that_ends_after_a_proxy_has_given_it_up_is_no_failure() {
+    // The second commit finds no upload: the first one has ended meanwhile, or the registry has forgotten all of it.
+    for ended in [true, false] {
+        let commits = Arc::new(AtomicUsize::new(0));
+        let count = commits.clone();
+        let slow: Bend = Box::new(move |asked, kept| {
+            if asked.method != "PUT" || !asked.path.contains("/uploads/") {
+                return None;
+            }
+            match count.fetch_add(1, Ordering::SeqCst) {
+                0 => return Some(reply(504, "")),
+                1 if ended => drop(kept.answer(asked)),
+                1 => kept.uploads.lock().unwrap().clear(),
+                _ => return None,
+            }
+            Some(reply(404, r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"no such upload"}]}"#))
+        });
+        let registry = Registry::start(|_| Pace::Full, slow);
+        let pushed = Pushed::new(&registry.host(), 200_000, |_| {});
+        pushed.push().await.unwrap_or_else(|error| panic!("ended: {ended}: {error}"));
+        assert!(pushed.is_in(&registry));
+        let begun = registry.store.count("POST", "/uploads/");
+        assert_eq!((commits.load(Ordering::SeqCst), begun), if ended { (2, 1) } else { (3, 2) });
+    }
+}
+
+#[tokio::test]
 async fn a_registry_that_knows_no_parts_gets_the_blob_whole() {
     for status in [404, 405, 400, 403, 416, 501] {
         for unread in [false, true] {

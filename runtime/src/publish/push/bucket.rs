@@ -62,13 +62,11 @@ impl Folder<'_> {
             if same {
                 continue;
             }
-            let put = self.bucket.put(&key, &self.task.path(file)).await;
-            let actual = match (put, self.read_back(file, &key).await) {
-                // The answer may be all that was lost.
-                (_, Ok(actual)) if actual == digest.sha256 => continue,
-                (Err(error), _) => return Err(error.into()),
-                (Ok(()), actual) => actual?,
-            };
+            self.put(file, &key, &digest.sha256).await?;
+            let actual = self.read_back(file, &key).await?;
+            if actual == digest.sha256 {
+                continue;
+            }
             return Err(FolderError::DigestMismatch {
                 uri: self.uri.to_owned(),
                 file: file.clone(),
@@ -88,6 +86,21 @@ impl Folder<'_> {
             }
         };
         self.task.retry.run(listed).await?
+    }
+
+    /// Writes a file. Only what a store says after it has taken all parts of a file needs all of them once more; everything
+    /// else that may pass is tried again within, and what will not pass is told at once.
+    async fn put(&self, file: &str, key: &str, sha256: &str) -> Result<(), FolderError> {
+        let put = || async {
+            match self.bucket.put(key, &self.task.path(file)).await {
+                Ok(()) => Ok(Ok(())),
+                // The answer may be all that was lost.
+                Err(_) if self.bucket.holds(key, sha256).await => Ok(Ok(())),
+                Err(error @ BucketError::Unreachable { .. }) => Err(error),
+                Err(error) => Ok(Err(error)),
+            }
+        };
+        Ok(self.task.retry.run(put).await??)
     }
 
     /// The digest of what was just written, which may take its time to appear.

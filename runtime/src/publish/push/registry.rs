@@ -23,7 +23,9 @@ pub async fn push(repository: &Reference, task: &Task<'_>) -> Result<Stored, Pub
         chunk: task.options.chunk,
     };
     let registry = Registry::new(repository.clone(), access)?;
-    let config_file = folder.join("config.json");
+    // Not in the folder, where others may have laid out what a name leads to.
+    let own = tempfile::tempdir().map_err(PublishError::io(std::env::temp_dir()))?;
+    let config_file = own.path().join("config.json");
     fs::write(&config_file, &packed.config).map_err(PublishError::io(&config_file))?;
     for (path, file) in &packed.files {
         let blob =

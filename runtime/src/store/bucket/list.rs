@@ -11,6 +11,8 @@ use crate::network::words;
 
 /// Pages in a row without a new key that are read: a store may have many that only hold what was deleted.
 const MAX_IDLE_PAGES: usize = 100;
+/// Objects of any kind that are read for each one that may be a file, besides one more.
+const OBJECTS_A_FILE: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(rename = "ListBucketResult", rename_all = "PascalCase")]
@@ -91,6 +93,14 @@ impl Listing {
         };
         if self.next.is_some() && self.idle >= MAX_IDLE_PAGES {
             return Err(format!("it does not get on: {MAX_IDLE_PAGES} pages in a row hold no new object"));
+        }
+        let most = OBJECTS_A_FILE.saturating_mul(self.limit.saturating_add(1));
+        if self.next.is_some() && self.objects.len() > most && self.files().count() <= self.limit {
+            return Err(format!(
+                "it has more than {most} objects, nearly all of which are marks for folders; expected at most {} files: \
+                 remove the marks, or move the files to a prefix of their own",
+                self.limit
+            ));
         }
         Ok(())
     }
@@ -187,6 +197,24 @@ mod tests {
         assert_eq!((count, files.unwrap().len()), (4, 4));
         let (_, files) = read(10, |_| b"<html><title>Sign in</title></html>".to_vec());
         assert!(files.unwrap_err().contains("Sign in"));
+    }
+
+    #[test]
+    fn a_list_of_marks_for_folders_without_end_ends() {
+        let marks = |number: usize| {
+            let keys: Vec<String> = (0..10).map(|mark| format!("m/{number}-{mark}/")).collect();
+            let keys: Vec<_> = keys.iter().map(|key| (key.as_str(), 0)).collect();
+            // Nobody reads further than this.
+            let more = if number < 1000 { more(&number.to_string()) } else { String::new() };
+            page(&keys, &more)
+        };
+        let (count, files) = read(3, marks);
+        let why = files.unwrap_err();
+        assert!(why.contains("400 objects") && why.contains("marks for folders"), "{why}");
+        assert_eq!(count, 41);
+        // As many as people have are no matter.
+        let (_, files) = read(3, |number| if number < 30 { marks(number) } else { page(&[("m/x", 1)], "") });
+        assert_eq!(files.unwrap().len(), 1);
     }
 
     proptest! {

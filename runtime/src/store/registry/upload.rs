@@ -177,8 +177,15 @@ impl Registry {
         let mut url = upload.url.clone();
         url.query_pairs_mut().append_pair("digest", blob.digest);
         let answer = self.request(Method::PUT, &url, HeaderMap::new(), payload).await?;
-        client::expect_success(answer).await?;
-        Ok(Step::Done)
+        match client::expect_success(answer).await {
+            Ok(_) => Ok(Step::Done),
+            // An earlier try, whose answer was lost, may have ended it meanwhile: whether the blob is there comes next.
+            Err(error @ NetworkError::NotFound { .. }) if upload.offset > 0 => {
+                tracing::warn!(%error, "the registry does not know an upload that it has all the parts of");
+                Err(forgotten(&upload.url).into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn request(

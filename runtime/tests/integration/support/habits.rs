@@ -57,6 +57,8 @@ pub struct Reply {
     pub cut: Option<usize>,
     /// Whether the length is kept a secret.
     pub no_length: bool,
+    /// How long it takes for each byte of the body.
+    pub drip: Duration,
 }
 
 pub fn reply(status: u16, body: impl AsRef<[u8]>) -> Reply {
@@ -75,6 +77,10 @@ impl Reply {
 
     pub fn cut(self, cut: usize) -> Self {
         Self { cut: Some(cut), ..self }
+    }
+
+    pub fn dripping(self, drip: Duration) -> Self {
+        Self { drip, ..self }
     }
 
     pub fn without_length(self) -> Self {
@@ -202,7 +208,7 @@ async fn serve(
     if matches!(pace, Pace::Stuck) {
         std::future::pending::<()>().await;
     }
-    let Reply { status, headers, body, after, cut, no_length } = handler(&asked);
+    let Reply { status, headers, body, after, cut, no_length, drip } = handler(&asked);
     if matches!(pace, Pace::Cut(_)) {
         return None;
     }
@@ -216,7 +222,11 @@ async fn serve(
     }
     text.push_str("\r\n");
     stream.write_all(text.as_bytes()).await.ok()?;
-    if asked.method != "HEAD" {
+    for byte in body.iter().filter(|_| !drip.is_zero() && asked.method != "HEAD") {
+        stream.write_all(&[*byte]).await.ok()?;
+        tokio::time::sleep(drip).await;
+    }
+    if asked.method != "HEAD" && drip.is_zero() {
         stream.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())]).await.ok()?;
     }
     stream.shutdown().await.ok()
