@@ -403,9 +403,10 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
 fn next_look(plan: Option<&Plan>) -> Action {
     let run = plan.and_then(|plan| plan.run.as_ref());
     let wait = match (plan.map(|plan| &plan.step), run.map(|run| &run.state)) {
-        (Some(Step::Start | Step::Recall { .. }), _) => WAITING,
-        // another Job reads what it made, of which nothing may be announced either
-        (Some(Step::Follow { .. }), Some(RunState::Lost)) => WAITING,
+        // of another Job that reads what a lost one made, nothing may be announced either
+        (Some(Step::Start | Step::Recall { .. }), _) | (Some(Step::Follow { .. }), Some(RunState::Lost)) => {
+            WAITING
+        }
         (Some(Step::Wait { time, .. }), _) => *time,
         // a change of its Job tells when it goes on
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
