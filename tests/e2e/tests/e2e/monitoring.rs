@@ -137,7 +137,7 @@ pub async fn alerts_and_dashboard_name_what_is_really_counted(space: Space) {
         .iter()
         .flat_map(|group| group["rules"].as_array().unwrap())
         .collect();
-    assert_eq!(rules.len(), 7);
+    assert_eq!(rules.len(), 8);
     let unhealthy: Vec<_> = rules.iter().filter(|rule| rule["health"] != "ok").collect();
     assert!(unhealthy.is_empty(), "{unhealthy:?}");
 
