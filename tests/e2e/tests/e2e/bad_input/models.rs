@@ -23,7 +23,7 @@ pub async fn rows(space: &Space) -> Vec<Row> {
     let html = b"<html>log in first</html>".to_vec();
     let whole_model = "the file is no whole ONNX model";
     let files: Vec<(&str, Vec<u8>, &'static str, Vec<&str>)> = vec![
-        ("page", html, "NotOnnx", vec![whole_model, "export it again"]),
+        ("page", html, "NoContent", vec!["it is a web page", "name the address of the file itself"]),
         ("cut", cut, "NotOnnx", vec![whole_model, "copied in full"]),
         ("empty", Vec::new(), "NotOnnx", vec![whole_model]),
         (
