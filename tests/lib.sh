@@ -50,6 +50,12 @@ python_environment() { # REQUIREMENTS...
   printf '%s\n' "$made/bin"
 }
 
+# Prints the folder of executables of the tests with TensorFlow, 1.5 GB: one for
+# all of them.
+keras_environment() {
+  python_environment "$top/trainer/requirements.txt" "$top/tests/python/trainer.txt" "$top/trainer/requirements-keras.txt"
+}
+
 # Builds the executables as they are in the images. Together: by itself, each would be built once more, with less of what
 # libraries have for the other, and what is measured would not be what ships.
 build_executables() {
