@@ -1,0 +1,38 @@
+"""In go normalizations, out come their operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .value import Value, weight
+
+if TYPE_CHECKING:
+    from modelwright_trainer.graph.builder import Graph
+
+    from .value import Step
+
+
+def add_batch_normalization(graph: Graph, step: Step) -> Value:
+    """Add a product and a sum: what was learned of the training part is fixed in use."""
+    weights = {name: np.asarray(values, dtype=np.float64) for name, values in step.weights.items()}
+    factor = weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + step.parameters["epsilon"])
+    offset = weights.get("beta", 0.0) - weights["moving_mean"] * factor
+    scaled = graph.add("Mul", step.input.name, weight(graph, factor))
+    return Value(graph.add("Add", scaled, weight(graph, offset)), step.input.shape)
+
+
+def add_layer_normalization(graph: Graph, step: Step) -> Value:
+    """Add a normalization of the last axis, of each place by itself."""
+    weights = step.weights
+    tensor = add_normalized(graph, step.input, step.parameters["epsilon"], weights.get("gamma"), weights.get("beta"))
+    return Value(tensor, step.input.shape)
+
+
+def add_normalized(graph: Graph, value: Value, epsilon: float, gamma: Any | None, beta: Any | None) -> str:
+    """Add the operator, which wants a factor."""
+    parts = [weight(graph, np.ones(value.shape[-1] or 1) if gamma is None else gamma)]
+    if beta is not None:
+        parts.append(weight(graph, beta))
+    return graph.add("LayerNormalization", value.name, *parts, axis=-1, epsilon=float(epsilon))
