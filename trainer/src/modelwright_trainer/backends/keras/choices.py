@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...config import Task
+from modelwright_trainer.config import Task
 from .table import LAYERS, SEED, SPEED
 from .words import Entry, Kind, Parameter, flag, integer, number, word
 
