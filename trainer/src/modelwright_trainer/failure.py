@@ -17,6 +17,8 @@ class Reason(StrEnum):
     UNKNOWN_ALGORITHM = "UnknownAlgorithm"
     UNKNOWN_PARAMETER = "UnknownParameter"
     INVALID_PARAMETER = "InvalidParameter"
+    UNKNOWN_LAYER = "UnknownLayer"
+    INVALID_NETWORK = "InvalidNetwork"
     INVALID_PREPARATION = "InvalidPreparation"
     NO_DATA = "NoData"
     UNREADABLE_DATA = "UnreadableData"
