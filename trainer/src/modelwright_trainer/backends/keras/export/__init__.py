@@ -2,3 +2,7 @@
 
 Operators are the standard's, but for one that parts text. Bytes depend on nothing but the network and its weights.
 """
+
+from .walk import EXPORTERS, add_layers, add_network
+
+__all__ = ["EXPORTERS", "add_layers", "add_network"]

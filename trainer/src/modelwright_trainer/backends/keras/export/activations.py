@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .value import number
 
@@ -15,12 +15,12 @@ LEAK: Final = 0.2
 """Keras' slope of `leaky_relu`."""
 
 
-def add_activation(graph: Graph, tensor: str, name: str | None) -> str:
-    """Add an activation along the last axis; None and `linear` are none."""
-    return tensor if name is None else ACTIVATIONS[name](graph, tensor)
+def add_activation(graph: Graph, tensor: str, name: str) -> str:
+    """Add an activation; softmax goes along the last axis."""
+    return ACTIVATIONS[name](graph, tensor)
 
 
-def _plain(operator: str, **attributes: float | str) -> Callable[[Graph, str], str]:
+def _plain(operator: str, **attributes: Any) -> Callable[[Graph, str], str]:
     return lambda graph, tensor: graph.add(operator, tensor, **attributes)
 
 
@@ -51,7 +51,6 @@ ACTIVATIONS: Final[dict[str, Callable[[Graph, str], str]]] = {
     "gelu": _plain("Gelu"),
     "hard_sigmoid": _plain("HardSigmoid", alpha=1 / 6, beta=0.5),
     "hard_silu": _plain("HardSwish"),
-    "hard_swish": _plain("HardSwish"),
     "hard_tanh": _hard_tanh,
     "leaky_relu": _plain("LeakyRelu", alpha=LEAK),
     "linear": lambda _, tensor: tensor,
@@ -65,7 +64,6 @@ ACTIVATIONS: Final[dict[str, Callable[[Graph, str], str]]] = {
     "softmax": _plain("Softmax", axis=-1),
     "softplus": _plain("Softplus"),
     "softsign": _plain("Softsign"),
-    "swish": _silu,
     "tanh": _plain("Tanh"),
 }
 """All of the table."""

@@ -11,8 +11,9 @@ from .value import Value, weight
 from .windows import Windows, from_channels_first, to_channels_first
 
 if TYPE_CHECKING:
-    from modelwright_trainer.graph.builder import Graph
     from numpy.typing import NDArray
+
+    from modelwright_trainer.graph.builder import Graph
 
     from .value import Step
 
@@ -28,7 +29,7 @@ def add_convolution(graph: Graph, step: Step) -> Value:
         step.input.shape[:-1],
         windows,
         kernel.transpose(rank + 1, rank, *range(rank)),
-        step.weights.get("bias"),
+        _bias(step),
         step.parameters.get("groups", 1),
     )
     return _finish(graph, step, tensor, windows, kernel.shape[-1])
@@ -43,16 +44,8 @@ def add_separable_convolution(graph: Graph, step: Step) -> Value:
     only = Windows(size=(1,) * rank, strides=(1,) * rank, dilations=(1,) * rank, padding="valid")
     kernel = pointwise.transpose(rank + 1, rank, *range(rank))
     left = windows.left(step.input.shape[:-1])
-    tensor = _convolve(graph, tensor, left, only, kernel, step.weights.get("bias"), 1)
+    tensor = _convolve(graph, tensor, left, only, kernel, _bias(step), 1)
     return _finish(graph, step, tensor, windows, pointwise.shape[-1])
-
-
-def add_depthwise_convolution(graph: Graph, step: Step) -> Value:
-    """Add a convolution of each channel by itself."""
-    kernel = step.weights["kernel"]
-    windows = Windows.of(step.parameters, kernel.shape[:-2])
-    tensor = _convolve_each(graph, step, windows, kernel, step.weights.get("bias"))
-    return _finish(graph, step, tensor, windows, kernel.shape[-2] * kernel.shape[-1])
 
 
 def _convolve_each(graph: Graph, step: Step, windows: Windows, kernel: NDArray[Any], bias: NDArray[Any] | None) -> str:
@@ -63,6 +56,10 @@ def _convolve_each(graph: Graph, step: Step, windows: Windows, kernel: NDArray[A
     return _convolve(
         graph, to_channels_first(graph, step.input), step.input.shape[:-1], windows, by_output, bias, channels
     )
+
+
+def _bias(step: Step) -> NDArray[Any] | None:
+    return step.weights["bias"] if step.parameters["use_bias"] else None
 
 
 def _convolve(  # noqa: PLR0913, PLR0917  (an operator's own inputs)

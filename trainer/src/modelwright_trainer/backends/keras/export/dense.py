@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 def add_dense(graph: Graph, step: Step) -> Value:
     """Add a product with the last axis, a bias and an activation."""
     kernel = step.weights["kernel"]
-    tensor = add_product(graph, step.input, step, "kernel", "bias")
+    tensor = add_product(graph, step.input, step)
     activated = add_activation(graph, tensor, step.parameters["activation"])
     return Value(activated, (*step.input.shape[:-1], kernel.shape[1]))
 
 
-def add_product(graph: Graph, tensor: Value, step: Step, kernel: str, bias: str) -> str:
-    """Add a product of the last axis with a matrix of weights, and a bias where there is one."""
+def add_product(graph: Graph, tensor: Value, step: Step, part: str = "") -> str:
+    """Add a product of the last axis with the weights of a layer, or of a part of it, and their bias."""
+    kernel, bias = (f"{part}{name}" for name in ("kernel", "bias"))
     matrix = weight(graph, step.weights[kernel])
-    if bias not in step.weights:
+    if not step.parameters.get("use_bias", True):
         return graph.add("MatMul", tensor.name, matrix)
     added = weight(graph, step.weights[bias])
     if len(tensor.shape) == 1:

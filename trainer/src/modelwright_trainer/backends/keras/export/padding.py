@@ -22,9 +22,7 @@ def add_padding(graph: Graph, sequences: Value, lengths: str) -> Value:
     one = integer(graph, 1)
     # A negative index would count from the end, so it becomes one that no table has.
     negative = graph.add("Less", lengths, integer(graph, 0))
-    index = graph.add(
-        "Where", negative, integer(graph, int(np.iinfo(np.int64).max)), graph.add("Max", lengths, one)
-    )
+    index = graph.add("Where", negative, integer(graph, int(np.iinfo(np.int64).max)), graph.add("Max", lengths, one))
     # To look a length up in the numbers up to that of the steps is an error of the run where it is beyond them.
     checked = graph.add("Gather", add_range(graph, graph.add("Add", steps, one)), index, axis=0)
     asked = _mask(graph, steps, graph.add("Min", lengths, checked))

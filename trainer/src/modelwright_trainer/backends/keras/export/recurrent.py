@@ -14,10 +14,11 @@ import numpy as np
 from .value import Value, move_axes, weight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from modelwright_trainer.graph.builder import Graph
-    from numpy.typing import NDArray
 
     from .value import Step
 
@@ -48,7 +49,6 @@ ACTIVATIONS: Final[dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]]] 
     "linear": ("Affine", (1.0,), (0.0,)),
     "relu": ("Relu", (), ()),
     "sigmoid": ("Sigmoid", (), ()),
-    "softplus": ("Softplus", (), ()),
     "softsign": ("Softsign", (), ()),
     "tanh": ("Tanh", (), ()),
 }
@@ -112,7 +112,7 @@ def _recur(  # noqa: PLR0913, PLR0917  (an operator's own inputs)
     step: Step,
     kind: Kind,
     parameters: Mapping[str, Any],
-    ways: list[Mapping[str, NDArray[Any]]],
+    ways: Sequence[Mapping[str, NDArray[Any]]],
     direction: str,
 ) -> str:
     """Return all steps (time, directions, rows, units), or the last state (directions, rows, units)."""
@@ -122,7 +122,10 @@ def _recur(  # noqa: PLR0913, PLR0917  (an operator's own inputs)
         move_axes(graph, step.input.name, 1, 0, 2),
         weight(graph, np.stack([_gates(kind, way["kernel"], units) for way in ways])),
         weight(graph, np.stack([_gates(kind, way["recurrent_kernel"], units) for way in ways])),
-        weight(graph, np.stack([_biases(kind, way.get("bias"), units, after=after) for way in ways])),
+        weight(
+            graph,
+            np.stack([_biases(kind, way, parameters, after=after) for way in ways]),
+        ),
     ]
     if step.input.padding is not None:
         parts.append(graph.cast(step.input.padding.lengths, "int32"))
@@ -144,10 +147,10 @@ def _gates(kind: Kind, matrix: NDArray[Any], units: int) -> NDArray[Any]:
     return gates.reshape(len(matrix), -1).T
 
 
-def _biases(kind: Kind, bias: NDArray[Any] | None, units: int, *, after: bool) -> NDArray[Any]:
+def _biases(kind: Kind, way: Mapping[str, NDArray[Any]], parameters: Mapping[str, Any], *, after: bool) -> NDArray[Any]:
     """Give the biases of the input and those of the state, one behind the other; only `reset_after` has the latter."""
-    count = len(kind.gates) * units
-    both = np.zeros((2, count))
-    if bias is not None:
-        both[: 2 if after else 1] = bias
+    units = parameters["units"]
+    both = np.zeros((2, len(kind.gates) * units))
+    if parameters["use_bias"]:
+        both[: 2 if after else 1] = way["bias"]
     return both.reshape(2, -1, units)[:, kind.gates].reshape(-1)

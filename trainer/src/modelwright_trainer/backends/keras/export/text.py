@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
 from modelwright_trainer.graph.builder import MICROSOFT
 
 from .value import Value, add_range, add_steps, weight
@@ -51,20 +52,7 @@ def add_embedding(graph: Graph, step: Step) -> Value:
 
 
 def add_positions(graph: Graph, step: Step) -> Value:
-    """Add to each step what tells its place. A step beyond the places that were learned is an error when it runs."""
+    """Add to each step what tells its place. More steps than the table has are an error of the run."""
     places = add_range(graph, add_steps(graph, step.input.name))
-    if step.parameters["kind"] == "learned":
-        table = graph.add("Gather", weight(graph, step.weights["embeddings"]), places, axis=0)
-    else:
-        table = _add_waves(graph, places, step.input.shape[-1] or 0, step.parameters["max_wavelength"])
+    table = graph.add("Gather", weight(graph, step.weights["embeddings"]), places, axis=0)
     return Value(graph.add("Add", step.input.name, table), step.input.shape)
-
-
-def _add_waves(graph: Graph, places: str, width: int, longest: float) -> str:
-    """Add sines at even places of the last axis and cosines at odd ones, of waves that get longer: (time, width)."""
-    which = np.arange(width)
-    scales = np.power(np.float32(1 / longest), (2 * (which // 2)).astype(np.float32) / np.float32(width))
-    column = graph.add("Unsqueeze", graph.cast(places, "float32"), graph.whole(1))
-    angles = graph.add("Mul", column, weight(graph, scales))
-    odd = graph.constant(which % 2 == 1)
-    return graph.add("Where", odd, graph.add("Cos", angles), graph.add("Sin", angles))

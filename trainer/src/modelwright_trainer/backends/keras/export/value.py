@@ -10,8 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelwright_trainer.graph.builder import Graph
     from numpy.typing import NDArray
+
+    from modelwright_trainer.graph.builder import Graph
 
 
 @dataclass(frozen=True)
