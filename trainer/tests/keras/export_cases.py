@@ -10,7 +10,7 @@ from modelwright_trainer.backends.keras.choices import ACTIVATIONS
 from modelwright_trainer.backends.keras.table import LAYERS, STEP_ACTIVATIONS
 from modelwright_trainer.backends.keras.words import Kind
 
-SHORT, LONG = 3, 24
+SHORT, LONG = 3, 16
 CHANNELS = 4
 UNITS = 5
 SMALL, LARGE = (7, 8, 3), (18, 15, 3)
