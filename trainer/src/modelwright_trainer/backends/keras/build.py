@@ -130,7 +130,7 @@ def variables_of(model: Model) -> dict[str, dict[str, Any]]:
 def weights_of(model: Model) -> dict[str, dict[str, NDArray[Any]]]:
     """Return the weights as arrays, by the name of the layer, and by their own."""
     return {
-        layer: {name: np.asarray(variable) for name, variable in variables.items()}
+        layer: {name: variable.value.numpy() for name, variable in variables.items()}
         for layer, variables in variables_of(model).items()
     }
 
