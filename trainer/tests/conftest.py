@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 import pytest
-from modelwright_trainer.config import Run, parse_run
+from modelwright_trainer.backends.scikit_learn.estimator import ScikitLearnEstimator
+from modelwright_trainer.config import Candidate, Run, parse_run
+from modelwright_trainer.export import Fitted
 from modelwright_trainer.failure import RunError
+from modelwright_trainer.inputs import declare_table
+from modelwright_trainer.prepare import fit_preparation
 from modelwright_trainer.progress import Progress
 from modelwright_trainer.run import run_training
+from modelwright_trainer.table import Column
 from sklearn import datasets
 
 if TYPE_CHECKING:
@@ -53,6 +59,11 @@ class Bench:
             names = [str(one).replace(" ", "_") for one in bunch.feature_names]
             rows = np.column_stack([bunch.data, bunch.target]).tolist()
             self.write_csv([*names, "target"], rows)
+        return self
+
+    def matrix(self) -> Bench:
+        """Have all columns be one input `x`."""
+        self.run["data"]["inputs"] = "Matrix"
         return self
 
     def candidate(self, algorithm: str, **parameters: Any) -> Bench:
@@ -115,6 +126,18 @@ def bench(tmp_path: Path) -> Bench:
         "output": str(tmp_path / "out"),
     }
     return Bench(tmp_path, run)
+
+
+def scikit_learn(estimator: Any, parameters: dict[str, Any] | None = None) -> ScikitLearnEstimator:
+    """Wrap an estimator that was fitted by a test."""
+    return ScikitLearnEstimator(estimator, Candidate("only", "tried", parameters or {}), "candidates[0]")
+
+
+def fitted(estimator: Any, features: np.ndarray[Any, Any], classes: np.ndarray[Any, Any] | None) -> Fitted:
+    """Put an estimator behind one input `x` of numbers that need no preparation."""
+    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(features.shape[1]))
+    preparer = fit_preparation(columns, (), np.arange(len(features)))
+    return Fitted(partial(declare_table, preparer=preparer, single_input=True), scikit_learn(estimator), classes)
 
 
 def agrees(bench: Bench) -> None:

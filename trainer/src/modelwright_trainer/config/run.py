@@ -53,6 +53,11 @@ def parse_run(text: str) -> Run:
         output=fields.text("output"),
     )
     fields.end()
+    if run.preprocess and not data.is_table:
+        words = "is for the columns of a table; give the network layers, such as Rescaling or BatchNormalization"
+        refuse("preprocess", [step.kind for step in run.preprocess], words)
+    if data.window is not None and task is not Task.REGRESSION:
+        refuse("task", str(task), "must be Regression with data.window, which predicts the next numbers of a series")
     if run.split.stratify and task is Task.REGRESSION:
         refuse("split.stratify", value=True, expected="is for a Classification; make it false")
     return run

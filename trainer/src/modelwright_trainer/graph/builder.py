@@ -27,6 +27,7 @@ TYPES: Final = {
     "float32": TensorProto.FLOAT,
     "float64": TensorProto.DOUBLE,
     "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
     "bool": TensorProto.BOOL,
     "text": TensorProto.STRING,
 }
