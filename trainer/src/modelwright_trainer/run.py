@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from .backends import build_estimators
 from .checks import check_table
 from .config import Run, Task
+from .curves import draw_curves
 from .data import arrange, read_data
 from .data.raw import MISSING
 from .evaluate import answer, measure
@@ -40,6 +41,8 @@ MODEL_FILE: Final = "model.onnx"
 EVALUATION_FILE: Final = "evaluation.npz"
 CALIBRATION_FILE: Final = "calibration.npz"
 REPORT_FILE: Final = "report.json"
+VARIABLES_FILE: Final = "variables.npz"
+CURVES_FILE: Final = "curves.svg"
 MOST_CALIBRATION_ROWS: Final = 512
 
 
@@ -187,5 +190,11 @@ def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Ar
         np.savez(file, allow_pickle=False, **evaluation)
     with (output / CALIBRATION_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **{f"inputs/{name}": values for name, values in calibration.items()})
+    if variables := outcome.chosen.estimator.variables():
+        # Other trainings start from these.
+        with (output / VARIABLES_FILE).open("wb") as file:
+            np.savez(file, allow_pickle=False, **variables)
+    if curves := {trial.candidate.name: trial.curve for trial in outcome.trials if trial.curve}:
+        (output / CURVES_FILE).write_text(draw_curves(curves), encoding="utf-8")
     report = json.dumps(build_training_report(outcome), ensure_ascii=False, indent=2, allow_nan=False)
     (output / REPORT_FILE).write_text(report + "\n", encoding="utf-8")

@@ -95,7 +95,7 @@ def _global_pooling(axes: int) -> LayerEntry:
     return LayerEntry({}, refused, ranks=(axes + 1,), gives=Gives.FLAT, padded=padded)
 
 
-STEP_ACTIVATIONS: Final = ("tanh", "sigmoid", "relu", "elu", "softplus", "softsign", "hard_sigmoid", "linear")
+STEP_ACTIVATIONS: Final = ("tanh", "sigmoid", "relu", "elu", "softsign", "hard_sigmoid", "linear")
 """Those that ONNX's recurrent operators have."""
 RECURRENT: Final = (
     UNITS
