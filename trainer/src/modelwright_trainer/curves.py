@@ -9,8 +9,12 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WIDTH, HEIGHT: Final = 640, 260
-LEFT, RIGHT, TOP, BOTTOM: Final = 64, 16, 34, 36
+WIDTH: Final = 640
+HEIGHT: Final = 260
+LEFT: Final = 64
+RIGHT: Final = 16
+TOP: Final = 34
+BOTTOM: Final = 36
 COLOURS: Final = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a")
 TICKS: Final = 5
 MOST_POINTS: Final = 2000
