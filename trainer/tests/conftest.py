@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ from sklearn import datasets
 if TYPE_CHECKING:
     from modelwright_trainer.train import Outcome
 
+collect_ignore_glob = [] if find_spec("tensorflow") else ["keras/*"]
+"""Tests that load TensorFlow, in one process for all of them; the others run without it."""
 CONTRACT = Path(__file__).parents[2] / "runtime" / "contract"
 
 
@@ -151,3 +154,10 @@ def agrees(bench: Bench) -> None:
             np.testing.assert_allclose(served[name], value, rtol=1e-4, atol=1e-4)
         else:
             np.testing.assert_array_equal(served[name].astype(value.dtype), value)
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> Any:
+    from modelwright_trainer.backends.keras.start import start  # noqa: PLC0415 - it loads TensorFlow
+
+    return start()

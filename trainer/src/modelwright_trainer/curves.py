@@ -22,10 +22,12 @@ MOST_POINTS: Final = 2000
 
 
 def draw_curves(candidates: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Return one picture for each candidate and metric, below each other: the training part, and dashed the validation."""
+    """Return a panel for each candidate and metric: the training part, and dashed the validation part."""
     panels: list[str] = []
     for name, curve in candidates.items():
-        metrics = [metric for metric in curve[0] if metric != "epoch" and not metric.startswith("val_")] if curve else []
+        metrics = (
+            [metric for metric in curve[0] if metric != "epoch" and not metric.startswith("val_")] if curve else []
+        )
         for metric in metrics:
             lines = {one: _points(curve, one) for one in (metric, f"val_{metric}")}
             panels.append(_draw_panel(f"{name}: {metric}", {one: points for one, points in lines.items() if points}))
@@ -66,10 +68,10 @@ def _draw_panel(title: str, lines: Mapping[str, list[tuple[float, float]]]) -> s
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(value):.1f}" y2="{up(value):.1f}" stroke="#d0d7de"/>'
             f'<text x="{LEFT - 6}" y="{up(value) + 4:.1f}" text-anchor="end" fill="#57606a">{value:.4g}</text>'
         )
-    for epoch in _epochs(int(first), int(last)):
-        parts.append(
-            f'<text x="{across(epoch):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle" fill="#57606a">{epoch}</text>'
-        )
+    parts += [
+        f'<text x="{across(epoch):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle" fill="#57606a">{epoch}</text>'
+        for epoch in _epochs(int(first), int(last))
+    ]
     for index, (name, line) in enumerate(lines.items()):
         colour, dashes = COLOURS[index % len(COLOURS)], ' stroke-dasharray="5 3"' if name.startswith("val_") else ""
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line)

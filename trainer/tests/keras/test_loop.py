@@ -232,7 +232,7 @@ def test_two_trainings_give_equal_bytes(tensorflow: Any) -> None:
         assert found[0] == found[1], name
 
 
-EARLY = {
+EARLY: dict[str, dict[str, Any]] = {
     "stops": {"patience": 1},
     "restores": {"patience": 2, "restore_best_weights": True},
     "by accuracy": {"monitor": "val_accuracy", "patience": 1, "restore_best_weights": True},
@@ -251,15 +251,15 @@ def test_early_stopping_stops_and_restores_as_keras_does(tensorflow: Any, name: 
     from modelwright_trainer.backends.keras.choices import CALLBACKS  # noqa: PLC0415
 
     family = FAMILIES["one-hot labels"]
-    family = Family(family.layers, family.source, more={"optimizer": {"type": "Adam", "parameters": {"learning_rate": 0.3}}})
+    family = Family(
+        family.layers, family.source, more={"optimizer": {"type": "Adam", "parameters": {"learning_rate": 0.3}}}
+    )
     train, validation = rows_of(family, ROWS, 1), rows_of(family, 20, 2)
     loop = make_loop(family, epochs=12, shuffle=False)
     defaults = {one: parameter.default for one, parameter in CALLBACKS["EarlyStopping"].parameters.items()}
     loop.fit(train, validation, [EarlyStopping(Choice("EarlyStopping", defaults | EARLY[name]))])
     model = build_model(loop.network, family.source, SEED)
-    model.compile(
-        optimizer=build_optimizer(loop.network), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(optimizer=build_optimizer(loop.network), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(
         train.inputs, train.truth, batch_size=16, epochs=12, shuffle=False, verbose=0,
         validation_data=(validation.inputs, validation.truth), callbacks=[keras.callbacks.EarlyStopping(**EARLY[name])],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from modelwright_trainer.log import log
 
 if TYPE_CHECKING:
@@ -80,5 +78,5 @@ class EarlyStopping:
     def _is_better(self, value: float, reference: float | None) -> bool:
         if reference is None:
             return True
-        delta = self.parameters["min_delta"]
+        delta: float = self.parameters["min_delta"]
         return value - delta > reference if self.maximizes else value + delta < reference

@@ -1,8 +1,9 @@
 """Where a training is, in one file: written and renamed into place, and gone on from by a run of the same.
 
 The file holds all variables of the model (those of random generators, too), the optimizer's, the position in the epoch,
-what each epoch gave, the state of early stopping and the weights of its best epoch. The order of rows needs no state:
-seed and epoch decide it. Its folder is named by a digest of the network, the data and the seed, so nothing else finds it.
+what each epoch gave, the state of early stopping and the weights of its best epoch. The order of rows needs no state,
+as seed and epoch decide it. Its folder is named by a digest of the network, the data and the seed, so that no other
+training finds it.
 """
 
 from __future__ import annotations
@@ -78,9 +79,7 @@ def _plain(value: Any) -> Any:
 class Checkpoint:
     """Writes where a training is after each epoch, and in long epochs more often; reads it again."""
 
-    def __init__(
-        self, folder: Path, digest: str, callbacks: Sequence[EarlyStopping], seconds: float = SECONDS
-    ) -> None:
+    def __init__(self, folder: Path, digest: str, callbacks: Sequence[EarlyStopping], seconds: float = SECONDS) -> None:
         """Choose the file."""
         self.path = folder / digest[:FOLDER_DIGITS] / FILE
         self.digest, self.callbacks, self.seconds = digest, callbacks, seconds
@@ -146,7 +145,9 @@ class Checkpoint:
         if header["format"] != FORMAT:
             return f"it has the format {header['format']}, and this trainer reads {FORMAT}"
         if header["digest"] != self.digest:
-            return f"it is of another network, data or seed (digest {header['digest'][:12]}, expected {self.digest[:12]})"
+            return (
+                f"it is of another network, data or seed (digest {header['digest'][:12]}, expected {self.digest[:12]})"
+            )
         for kind, variables in (("model", loop.model.variables), ("optimizer", loop.optimizer.variables)):
             for index, variable in enumerate(variables):
                 found = arrays[f"{kind}/{index}"].shape
@@ -159,7 +160,11 @@ class Checkpoint:
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{kind}/{index}"])
         for number, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
-            best = [arrays[f"best/{number}/{index}"] for index in range(len(loop.model.weights)) if f"best/{number}/0" in arrays]
+            best = [
+                arrays[f"best/{number}/{index}"]
+                for index in range(len(loop.model.weights))
+                if f"best/{number}/0" in arrays
+            ]
             callback.restore(state, best or None)
         loop.position = Position(
             header["epoch"], header["step"], np.array(header["sums"]), header["history"], header["stopped"]

@@ -175,7 +175,7 @@ class NetworkEstimator(Estimator):
                 refuse_value(
                     one,
                     "input_dim",
-                    f"{layer.name!r} gives {tokens} tokens (padding, unknown and {len(self.vocabulary)} words): make it "
+                    f"{layer.name!r} gives {tokens} tokens (padding, unknown, {len(self.vocabulary)} words): make it "
                     f"{tokens} at least, or max_tokens of {layer.name!r} smaller",
                 )
 

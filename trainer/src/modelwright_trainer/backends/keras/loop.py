@@ -96,7 +96,12 @@ class Loop:
     """One training."""
 
     def __init__(
-        self, model: Model, task: Task, classes: Sequence[Any], seed: int, class_weight: Mapping[int, float] | None = None
+        self,
+        model: Model,
+        task: Task,
+        classes: Sequence[Any],
+        seed: int,
+        class_weight: Mapping[int, float] | None = None,
     ) -> None:
         """Make the optimizer and what is compiled."""
         self.model, self.network, self.seed = model, model.network, seed
@@ -120,7 +125,9 @@ class Loop:
         """The variables that training moves."""
         return list(self.model.trainable_variables)
 
-    def fit(self, train: Rows, validation: Rows, callbacks: Sequence[Callback], observers: Sequence[Observer] = ()) -> None:
+    def fit(
+        self, train: Rows, validation: Rows, callbacks: Sequence[Callback], observers: Sequence[Observer] = ()
+    ) -> None:
         """Train until all epochs are done or a callback stops it, from where `position` is."""
         position = self.position
         while position.epoch < self.network.fit.epochs and not position.stopped:
@@ -132,7 +139,8 @@ class Loop:
             position.epoch += 1
             position.step, position.sums = 0, np.zeros(3)
             # Every callback is told, whatever another one says.
-            position.stopped = any([callback.on_epoch_end(self, position.history[-1]) for callback in callbacks])
+            stops = [callback.on_epoch_end(self, position.history[-1]) for callback in callbacks]
+            position.stopped = any(stops)
             for observer in observers:
                 observer.on_epoch(self)
         for callback in callbacks:
@@ -191,9 +199,9 @@ class Loop:
         position = self.position
         before = f"; the loss of the epoch before was {position.history[-1]['loss']:.6g}" if position.history else ""
         message = (
-            f"the loss became {value} in epoch {position.epoch + 1}, step {position.step + 1}{before}: training has "
-            "ended there; lower the optimizer's learning_rate, clip gradients (clipnorm: 1), or scale the data (a scale "
-            "step in preprocess, a Rescaling layer)"
+            f"the loss became {value} in epoch {position.epoch + 1}, step {position.step + 1}{before}: training "
+            "has ended there; lower the optimizer's learning_rate, clip gradients (clipnorm: 1), or scale the data (a "
+            "step scale in preprocess, a Rescaling layer)"
         )
         raise RunError(Reason.NOT_FINITE, message)
 

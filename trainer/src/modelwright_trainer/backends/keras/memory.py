@@ -44,19 +44,20 @@ def _separable(layer: Layer, width: int, bias: int) -> int:
     return int(math.prod(layer["kernel_size"]) * spread + layer["filters"] * (spread + bias))
 
 
-def _attend(width: int, heads: int, key: int, value: int, out: int, bias: int) -> int:
+def _attend(width: int, heads: int, sizes: tuple[int, int, int], *, bias: int) -> int:
+    key, value, out = sizes
     return heads * (2 * key + value) * (width + bias) + out * (heads * value + bias)
 
 
 def _attention(layer: Layer, width: int, bias: int) -> int:
     key, out = layer["key_dim"], layer["output_shape"] or width
-    return _attend(width, layer["num_heads"], key, layer["value_dim"] or key, out, bias)
+    return _attend(width, layer["num_heads"], (key, layer["value_dim"] or key, out), bias=bias)
 
 
 def _transformer(layer: Layer, width: int, _bias: int) -> int:
     heads, inner = layer["num_heads"], layer["intermediate_dim"]
     key = layer["key_dim"] or width // heads
-    return int(_attend(width, heads, key, key, width, 1) + 4 * width + inner * (width + 1) + width * (inner + 1))
+    return int(_attend(width, heads, (key, key, width), bias=1) + 4 * width + inner * (width + 1) + width * (inner + 1))
 
 
 _COUNTS: Final[dict[str, Any]] = {
@@ -100,9 +101,7 @@ def memory_limit(cgroups: Path = CGROUPS) -> int | None:
     return None
 
 
-def check_memory(
-    network: Network, values: Mapping[str, Value], material: Material, limit: int | None = None
-) -> None:
+def check_memory(network: Network, values: Mapping[str, Value], material: Material, limit: int | None = None) -> None:
     """Refuse a network whose weights, gradients and the optimizer's numbers cannot fit into this container."""
     limit = memory_limit() if limit is None else limit
     if limit is None:
@@ -118,10 +117,10 @@ def check_memory(
     largest = max(counts, key=lambda name: counts[name])
     mib = 2**20
     message = (
-        f"{network.path}: candidate {network.name!r} has {weights} weights, of which {counts[largest]} are in the layer "
-        f"{largest!r}; with gradients and what {network.optimizer.type} keeps of each they take "
+        f"{network.path}: candidate {network.name!r} has {weights} weights, {counts[largest]} of them in the layer "
+        f"{largest!r}; with gradients and what {network.optimizer.type} keeps they take "
         f"{weights * copies * BYTES // mib} MiB, the data {data // mib} MiB and TensorFlow {TENSORFLOW // mib} MiB, "
-        f"together {needed // mib} MiB, and the container may use {limit // mib} MiB: give spec.training.resources more "
-        "memory, or make the layer smaller"
+        f"together {needed // mib} MiB, and the container may use {limit // mib} MiB: give spec.training.resources "
+        "more memory, or make the layer smaller"
     )
     raise RunError(Reason.OUT_OF_MEMORY, message)

@@ -30,7 +30,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def find_vocabulary(texts: Iterable[str], max_tokens: int | None) -> NDArray[Any]:
-    """Return the words by falling frequency, of equal ones by their text; with padding and unknown at most `max_tokens`."""
+    """Return words by falling frequency, equal ones by their text; with padding and unknown at most `max_tokens`."""
     counts = Counter(token for text in texts for token in tokenize(text))
     words = sorted(counts, key=lambda word: (-counts[word], word))
     most = None if max_tokens is None else max_tokens - FIRST
