@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TOO_FEW_ROWS = "TooFewRows"
     TEXT_COLUMN = "TextColumn"
     MISSING_VALUES = "MissingValues"
+    UNSUITABLE_DATA = "UnsuitableData"
     NOT_FINITE = "NotFinite"
     NO_CANDIDATE = "NoCandidate"
     TOO_LARGE = "TooLarge"

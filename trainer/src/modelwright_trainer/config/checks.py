@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from .fields import Fields, refuse
 from .task import Task
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 class ColumnType(StrEnum):

@@ -134,7 +134,9 @@ def _refuse_mixtures(data: RunData, fields: Fields, given: list[str]) -> None:
         if (sequences.id is None) != (sequences.order is None):
             refuse(fields.at("sequences"), None, "must have both id and order, or neither of them")
         if data.format is DataFormat.CSV and sequences.id is None:
-            refuse(fields.at("sequences.id"), None, "must name the column that tells sequences apart, and order beside it")
+            refuse(
+                fields.at("sequences.id"), None, "must name the column that tells sequences apart, and order beside it"
+            )
         if data.format is DataFormat.NPZ and sequences.id is not None:
             refuse(fields.at("sequences.id"), sequences.id, "is for a long table; an NPZ has an array (rows, T, C)")
 
@@ -145,7 +147,9 @@ def _parse_images(fields: Fields | None) -> Images | None:
     found = Images(fields.positive("height"), fields.positive("width"), fields.positive("channels"))
     fields.end()
     if (found.height is None) != (found.width is None):
-        refuse(fields.path, {"height": found.height, "width": found.width}, "must have both height and width, or neither")
+        refuse(
+            fields.path, {"height": found.height, "width": found.width}, "must have both height and width, or neither"
+        )
     if found.channels not in (None, 1, 3, 4):
         refuse(fields.at("channels"), found.channels, "must be 1 (grey), 3 (RGB) or 4 (RGBA)")
     return found
@@ -154,9 +158,7 @@ def _parse_images(fields: Fields | None) -> Images | None:
 def _parse_sequences(fields: Fields | None) -> Sequences | None:
     if fields is None:
         return None
-    found = Sequences(
-        fields.find("id", str, "text"), fields.find("order", str, "text"), fields.positive("maxLength")
-    )
+    found = Sequences(fields.find("id", str, "text"), fields.find("order", str, "text"), fields.positive("maxLength"))
     fields.end()
     return found
 

@@ -30,6 +30,10 @@ class Run:
     candidates: tuple[Candidate, ...]
     selection: Selection
     output: str
+    checkpoint: str | None = None
+    """A folder that outlives this pod: training goes on from what an earlier pod of the same run left there."""
+    start_from: str | None = None
+    """A folder with the `variables.npz` of a version that networks start from; `from` in the run."""
 
 
 def parse_run(text: str) -> Run:
@@ -51,8 +55,25 @@ def parse_run(text: str) -> Run:
         candidates=parse_candidates(fields.objects("candidates")),
         selection=parse_selection(Fields(fields.take("selection", dict, "an object"), "selection"), task),
         output=fields.text("output"),
+        checkpoint=_parse_directory(fields.inner("checkpoint")),
+        start_from=_parse_directory(fields.inner("from")),
     )
     fields.end()
+    if run.preprocess and not data.is_table:
+        words = "is for the columns of a table; give the network layers, such as Rescaling or BatchNormalization"
+        refuse("preprocess", [step.kind for step in run.preprocess], words)
+    if data.window is not None and task is not Task.REGRESSION:
+        refuse("task", str(task), "must be Regression with data.window, which predicts the next numbers of a series")
+    if run.start_from is not None and not any(candidate.layers for candidate in run.candidates):
+        refuse("from", {"directory": run.start_from}, "is for candidates with layers, and there is none")
     if run.split.stratify and task is Task.REGRESSION:
         refuse("split.stratify", value=True, expected="is for a Classification; make it false")
     return run
+
+
+def _parse_directory(fields: Fields | None) -> str | None:
+    if fields is None:
+        return None
+    found = fields.text("directory")
+    fields.end()
+    return found

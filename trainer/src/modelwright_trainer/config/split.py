@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from .data import RunData
 from .fields import Fields, refuse
+
+if TYPE_CHECKING:
+    from .data import RunData
 
 SEED_LIMIT: Final = 2**32
 

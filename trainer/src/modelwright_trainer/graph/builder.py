@@ -31,6 +31,7 @@ TYPES: Final = {
     "uint8": TensorProto.UINT8,
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
     "bool": TensorProto.BOOL,
     "text": TensorProto.STRING,
 }

@@ -48,7 +48,7 @@ class Model(keras.Model):
         for layer, made in zip(self.network.layers, self.made, strict=True):
             given = [found[name] for name in layer.inputs]
             values = [self.values[name] for name in layer.inputs]
-            call = _CALLS.get(layer.type, _call_one)
+            call: Callable[..., Any] = _CALLS.get(layer.type, _call_one)
             result = call(layer, made, given, [mask if value.padded else None for value in values], training)
             # Masks are handed to whoever takes one; Keras' own go where they should not.
             if getattr(result, "_keras_mask", None) is not None:
@@ -130,13 +130,13 @@ def variables_of(model: Model) -> dict[str, dict[str, Any]]:
 def weights_of(model: Model) -> dict[str, dict[str, NDArray[Any]]]:
     """Return the weights as arrays, by the name of the layer, and by their own."""
     return {
-        layer: {name: np.asarray(variable) for name, variable in variables.items()}
+        layer: {name: variable.value.numpy() for name, variable in variables.items()}
         for layer, variables in variables_of(model).items()
     }
 
 
 def load_weights(model: Model, given: Mapping[str, NDArray[Any]], whence: str) -> None:
-    """Start from the variables of another training, by `layer/variable`; refuse by the layer's name what does not fit."""
+    """Start from the variables of another training, by `layer/variable`; refuse by the layer's name what cannot."""
     places = {
         f"{layer}/{name}": (layer, variable)
         for layer, variables in variables_of(model).items()
@@ -146,15 +146,15 @@ def load_weights(model: Model, given: Mapping[str, NDArray[Any]], whence: str) -
         if place not in given:
             known = sorted({name.split("/")[0] for name in given})
             message = (
-                f"training.from: the layer {layer!r} has the variable {place!r}, and {whence} has none of this name (its "
-                f"layers: {', '.join(known[:20])}): give the layer the name and the parameters that it had"
+                f"training.from: the layer {layer!r} has the variable {place!r}, and {whence} has none of this name "
+                f"(its layers: {', '.join(known[:20])}): give the layer the name and the parameters that it had"
             )
             raise RunError(Reason.INVALID_NETWORK, message)
         shape = tuple(given[place].shape)
         if shape != tuple(variable.shape):
             message = (
-                f"training.from: {place!r} of the layer {layer!r} has the shape {tuple(variable.shape)}, and {shape} in "
-                f"{whence}: give the layer the parameters that it had, or another name"
+                f"training.from: {place!r} of the layer {layer!r} has the shape {tuple(variable.shape)}, and {shape} "
+                f"in {whence}: give the layer the parameters that it had, or another name"
             )
             raise RunError(Reason.INVALID_NETWORK, message)
     for place, (_, variable) in places.items():
@@ -199,7 +199,7 @@ def _make_layer(layer: Layer, values: Mapping[str, Value]) -> Any:
         arguments["sequence_length"] = layer["sequence_length"] or given.shape[0]
         return PositionEmbedding(**arguments)
     if layer.type == "TransformerEncoder":
-        return TransformerEncoder(width=given.shape[-1], **arguments)
+        return TransformerEncoder(width=given.shape[-1] or 0, **arguments)
     if layer.type == "Embedding":
         arguments["mask_zero"] = False
     if layer.type == "MultiHeadAttention":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_trainer.config import Task
+
 from .table import LAYERS, SEED, SPEED
 from .words import Entry, Kind, Parameter, flag, integer, number, word
 
@@ -76,7 +77,18 @@ ACTIVATIONS: Final = (
     "softmax",
 )
 ACTIVATIONS_REFUSED: Final = dict.fromkeys(
-    "glu hard_shrink log_softmax soft_shrink sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink threshold".split(),
+    (
+        "glu",
+        "hard_shrink",
+        "log_softmax",
+        "soft_shrink",
+        "sparse_plus",
+        "sparse_sigmoid",
+        "sparsemax",
+        "squareplus",
+        "tanh_shrink",
+        "threshold",
+    ),
     "it is not exported",
 )
 
@@ -244,7 +256,7 @@ CALLBACKS_REFUSED: Final = {
     "BackupAndRestore": "run.checkpoint keeps where training is",
     "CSVLogger": "report.json has the loss of each epoch",
     "LearningRateScheduler": "give the optimizer's learning_rate a schedule",
-    "ModelCheckpoint": "EarlyStopping's restore_best_weights keeps the best epoch; run.checkpoint keeps where training is",
+    "ModelCheckpoint": "EarlyStopping's restore_best_weights keeps the best epoch, run.checkpoint the last",
     "ReduceLROnPlateau": "give the optimizer's learning_rate a schedule",
     "RemoteMonitor": "progress is told by kubectl get model -w",
     "SwapEMAWeights": AVERAGED,

@@ -155,7 +155,9 @@ def _parse_inputs(
         if any(other.name == name for other in every):
             message = f"{at}, which does not stand before it: a layer takes what earlier ones give; move it down"
         else:
-            message = f"{at}: there is no such layer before it{did_you_mean(name, known)}; there are {listed(known, 20)}"
+            message = (
+                f"{at}: there is no such layer before it{did_you_mean(name, known)}; there are {listed(known, 20)}"
+            )
         raise RunError(Reason.INVALID_NETWORK, message)
     if not given.inputs or (len(given.inputs) > 1 and not several):
         message = (

@@ -1,4 +1,4 @@
-"""In go layers and the shape of the data, out comes what goes from layer to layer, or which layer cannot stand there."""
+"""In go layers and the shape of the data, out comes what goes from layer to layer, or which cannot stand there."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def _window(layer: Layer, axis: int, size: int | None, parameter: str) -> int | 
     """Return how often a window fits along an axis."""
     if size is None:
         return None
-    window = layer[parameter][axis]
-    dilation = layer.parameters.get("dilation_rate", (1, 1))[axis]
-    stride = (layer["strides"] or layer[parameter])[axis]
+    window: int = layer[parameter][axis]
+    dilation: int = layer.parameters.get("dilation_rate", (1, 1))[axis]
+    stride: int = (layer["strides"] or layer[parameter])[axis]
     reach = dilation * (window - 1) + 1
     if layer["padding"] != "valid":
         return -(-size // stride)
@@ -146,8 +146,8 @@ def _window(layer: Layer, axis: int, size: int | None, parameter: str) -> int | 
         refuse_value(
             layer,
             parameter,
-            f"{window}{spread} does not fit into {size} along axis {axis + 1} of what comes in; make it smaller, or give "
-            "padding: same",
+            f"{window}{spread} does not fit into {size} along axis {axis + 1} of what comes in; make it smaller, or "
+            "give padding: same",
         )
     return (size - reach) // stride + 1
 
@@ -196,7 +196,7 @@ def _position(layer: Layer, given: list[Value]) -> Value:
 
 
 def _attention(layer: Layer, given: list[Value]) -> Value:
-    """`inputs` are the query, the value, and the key where it is another one."""
+    """Take the query, the value, and the key where it is another one."""
     if len(given) > 3:  # noqa: PLR2004 - query, value, key
         refuse_layer(layer, f"takes a query, a value and a key, and {len(given)} inputs are given")
     if len(given) == 3 and differ(given[1].shape[0], given[2].shape[0]):  # noqa: PLR2004
@@ -228,8 +228,8 @@ def _add(layer: Layer, given: list[Value]) -> Value:
         if len(shape) != len(shapes[0]) or any(map(differ, shape, shapes[0])):
             refuse_layer(
                 layer,
-                f"adds {layer.inputs[0]!r} of the shape {shown(shapes[0])} and {name!r} of {shown(shape)}: they must be "
-                "the same",
+                f"adds {layer.inputs[0]!r} of the shape {shown(shapes[0])} and {name!r} of {shown(shape)}: they must "
+                "be the same",
             )
     sizes = tuple(_known(*(shape[axis] for shape in shapes)) for axis in range(len(shapes[0])))
     return Value(sizes, padded=any(value.padded for value in given))
@@ -252,8 +252,8 @@ def _concatenate(layer: Layer, given: list[Value]) -> Value:
         ):
             refuse_layer(
                 layer,
-                f"puts {layer.inputs[0]!r} of the shape {shown(shapes[0])} and {name!r} of {shown(shape)} together along "
-                f"axis {axis + 1}: all other axes must be the same",
+                f"puts {layer.inputs[0]!r} of the shape {shown(shapes[0])} and {name!r} of {shown(shape)} together "
+                f"along axis {axis + 1}: all other axes must be the same",
             )
     joined = [shape[axis] for shape in shapes]
     total = None if None in joined else sum(size for size in joined if size is not None)

@@ -1,4 +1,4 @@
-"""Every layer with every parameter of Keras' own constructor: taken, and then exported and tested, or refused with why."""
+"""Every layer with every parameter of Keras' own constructor: taken, exported and tested, or refused with why."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def _convolution(axes: int, *paddings: str) -> LayerEntry:
         "padding": word("valid", "valid", "same", *paddings),
         "activation": activation(),
     }
-    refused = KERNEL_BIAS_CONSTRAINTS | NO_FORMAT | {"groups": "grouped convolutions are not exported; all is one group"}
+    refused = (
+        KERNEL_BIAS_CONSTRAINTS | NO_FORMAT | {"groups": "grouped convolutions are not exported; all is one group"}
+    )
     return LayerEntry(parameters, COMMON | refused, ranks=(axes + 1,), padded=Padded.REFUSED)
 
 

@@ -144,7 +144,9 @@ def _parse_value(parameter: Parameter, value: Any, at: str, whose: str) -> Any: 
         fits = len(values) == parameter.axes and all(_is_integer(one) and _within(parameter, one) for one in values)
         return tuple(values) if fits else refuse()
     if kind is Kind.NUMBERS:
-        fits = isinstance(value, list) and value and all(is_number(one) and _within(parameter, one) for one in value)
+        fits = (
+            isinstance(value, list) and bool(value) and all(is_number(one) and _within(parameter, one) for one in value)
+        )
         return tuple(value) if fits else refuse()
     if kind is Kind.WEIGHTS:
         fits = isinstance(value, dict) and all(is_number(one) and _within(parameter, one) for one in value.values())
