@@ -5,21 +5,30 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 import pytest
-from modelwright_trainer.config import Run, parse_run
+from modelwright_trainer.backends.scikit_learn.estimator import ScikitLearnEstimator
+from modelwright_trainer.config import Candidate, Run, parse_run
+from modelwright_trainer.export import Fitted
 from modelwright_trainer.failure import RunError
+from modelwright_trainer.inputs import declare_table
+from modelwright_trainer.prepare import fit_preparation
 from modelwright_trainer.progress import Progress
 from modelwright_trainer.run import run_training
+from modelwright_trainer.table import Column
 from sklearn import datasets
 
 if TYPE_CHECKING:
     from modelwright_trainer.train import Outcome
 
+collect_ignore_glob = [] if find_spec("tensorflow") else ["keras/*"]
+"""Tests that load TensorFlow, in one process for all of them; the others run without it."""
 CONTRACT = Path(__file__).parents[2] / "runtime" / "contract"
 
 
@@ -53,6 +62,11 @@ class Bench:
             names = [str(one).replace(" ", "_") for one in bunch.feature_names]
             rows = np.column_stack([bunch.data, bunch.target]).tolist()
             self.write_csv([*names, "target"], rows)
+        return self
+
+    def matrix(self) -> Bench:
+        """Have all columns be one input `x`."""
+        self.run["data"]["inputs"] = "Matrix"
         return self
 
     def candidate(self, algorithm: str, **parameters: Any) -> Bench:
@@ -117,6 +131,18 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, run)
 
 
+def scikit_learn(estimator: Any, parameters: dict[str, Any] | None = None) -> ScikitLearnEstimator:
+    """Wrap an estimator that was fitted by a test."""
+    return ScikitLearnEstimator(estimator, Candidate("only", "tried", parameters or {}), "candidates[0]")
+
+
+def fitted(estimator: Any, features: np.ndarray[Any, Any], classes: np.ndarray[Any, Any] | None) -> Fitted:
+    """Put an estimator behind one input `x` of numbers that need no preparation."""
+    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(features.shape[1]))
+    preparer = fit_preparation(columns, (), np.arange(len(features)))
+    return Fitted(partial(declare_table, preparer=preparer, single_input=True), scikit_learn(estimator), classes)
+
+
 def agrees(bench: Bench) -> None:
     """Require that the model says what the trainer has written, on every row."""
     evaluation, served = bench.evaluation(), bench.served()
@@ -128,3 +154,10 @@ def agrees(bench: Bench) -> None:
             np.testing.assert_allclose(served[name], value, rtol=1e-4, atol=1e-4)
         else:
             np.testing.assert_array_equal(served[name].astype(value.dtype), value)
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> Any:
+    from modelwright_trainer.backends.keras.start import start  # noqa: PLC0415 - it loads TensorFlow
+
+    return start()

@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import Bench, agrees
-from modelwright_trainer.algorithms import CLASSES
+from conftest import Bench, agrees, fitted, scikit_learn
+from modelwright_trainer.backends.scikit_learn.algorithms import CLASSES
 from modelwright_trainer.config import Metric, Task
-from modelwright_trainer.evaluate import answer
-from modelwright_trainer.export import Fitted, build_model, compare, export_model, run_model
+from modelwright_trainer.export import build_model, compare, export_model, run_model
 from modelwright_trainer.failure import Reason, RunError
-from modelwright_trainer.prepare import fit_preparation
-from modelwright_trainer.table import Column
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 CLASSIFIERS: list[tuple[str, dict[str, Any]]] = [
@@ -182,14 +179,13 @@ def test_a_perceptron_at_the_border_falls_back_to_more_digits(bench: Bench) -> N
     features = features.astype(np.float32)
     estimator = MLPClassifier(hidden_layer_sizes=(), max_iter=1).fit(features, np.arange(200) % 2)
     estimator.coefs_, estimator.intercepts_ = [np.array([[1e4], [-1e4]])], [np.zeros(1)]
-    answers = answer(estimator, features)
+    answers = scikit_learn(estimator).answer({"features": features})
     assert answers.index is not None
     assert answers.probabilities is not None
-    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(2))
-    fitted = Fitted(fit_preparation(columns, (), np.arange(200)), estimator, np.array([0, 1]), single_input=True)
+    whole = fitted(estimator, features, np.array([0, 1]))
     expected = {"label": answers.index, "probabilities": answers.probabilities}
-    assert compare(run_model(build_model(fitted, "float32"), {"x": features}, list(expected)), expected)
-    assert onnx.TensorProto.DOUBLE in types_of(b"".join(export_model(fitted, {"x": features}, expected)))
+    assert compare(run_model(build_model(whole), {"x": features}, list(expected)), expected)
+    assert onnx.TensorProto.DOUBLE in types_of(b"".join(export_model(whole, {"x": features}, expected)))
 
 
 def test_a_model_that_answers_otherwise_than_python_is_refused(bench: Bench) -> None:
@@ -213,22 +209,21 @@ def test_a_model_of_small_answers_whose_weights_are_lost_is_refused(bench: Bench
     bench.regression().candidate(algorithm)
     bench.write_csv(["a", "b", "target"], np.column_stack([features, features @ [3e-4, -2e-4]]).tolist())
     outcome = bench.train()
-    estimator = outcome.chosen.estimator
-    prediction = answer(estimator, features).prediction
+    estimator = outcome.chosen.estimator.fitted  # type: ignore[attr-defined]
+    prediction = scikit_learn(estimator).answer({"features": features}).prediction
     assert prediction is not None
     # Nothing reaches the tolerance, let alone 0.001.
     shrink = np.float32(9e-5 / np.abs(prediction).max())
-    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(2))
-    fitted = Fitted(fit_preparation(columns, (), np.arange(200)), estimator, None, single_input=True)
+    whole = fitted(estimator, features, None)
     for weights in weights_of(estimator)[-2:]:
         np.multiply(weights, shrink, out=weights)
-    expected = {"prediction": np.asarray(answer(estimator, features).prediction)}
+    expected = {"prediction": np.asarray(scikit_learn(estimator).answer({"features": features}).prediction)}
     assert 0 < np.abs(expected["prediction"]).max() < 1e-4
-    assert export_model(fitted, {"x": features}, expected)
+    assert export_model(whole, {"x": features}, expected)
     for weights in weights_of(estimator):
         weights.fill(0)
     with pytest.raises(RunError, match=r"prediction differs in .* of 200 rows") as caught:
-        export_model(fitted, {"x": features}, expected)
+        export_model(whole, {"x": features}, expected)
     assert caught.value.reason is Reason.NOT_REPRODUCIBLE
 
 

@@ -6,18 +6,18 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
-from modelwright_trainer import export
+from conftest import fitted
 from modelwright_trainer.failure import Reason, RunError
-from modelwright_trainer.graph import trees
+from modelwright_trainer.backends.scikit_learn import trees
+from modelwright_trainer.export import export_model
 from modelwright_trainer.graph.packed import Packed, varint
-from modelwright_trainer.graph.trees import Forest, trees_of
-from modelwright_trainer.prepare import fit_preparation
-from modelwright_trainer.table import Column
+from modelwright_trainer.backends.scikit_learn.trees import Forest, trees_of
 from onnx import helper
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def plain_attributes(estimator: Any) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("task", ["classes", "numbers"])
 def test_a_forest_in_the_file_is_the_forest_that_was_trained(bench: Bench, task: str) -> None:
-    bench.write_bundled("iris")
+    bench.write_bundled("iris").matrix()
     if task == "numbers":
         bench.regression()
-    estimator = bench.candidate("RandomForest", n_estimators=5).train().chosen.estimator
+    estimator = bench.candidate("RandomForest", n_estimators=5).train().chosen.estimator.fitted  # type: ignore[attr-defined]
     content = (bench.out / "model.onnx").read_bytes()
     model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model)
@@ -94,7 +94,7 @@ def test_a_forest_in_the_file_is_the_forest_that_was_trained(bench: Bench, task:
 
 
 def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "MOST_NODES", 40)
+    monkeypatch.setattr(trees, "MOST_NODES", 40)
     runs: list[tuple[int, int]] = []
     real = trees.add_sums
 
@@ -102,8 +102,8 @@ def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, mo
         runs.append((first, end))
         return real(graph, features, forest, first, end)
 
-    monkeypatch.setattr(export, "add_sums", spoiled)
-    estimator = bench.write_bundled("iris").candidate("RandomForest", n_estimators=9).train().chosen.estimator
+    monkeypatch.setattr(trees, "add_sums", spoiled)
+    estimator = bench.write_bundled("iris").matrix().candidate("RandomForest", n_estimators=9).train().chosen.estimator.fitted  # type: ignore[attr-defined]
     parts, (whole,) = runs[:-1], runs[-1:]
     assert len(parts) > 2
     assert whole == (0, 9)
@@ -113,16 +113,10 @@ def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, mo
     # The last tree says something else than it did in training.
     tree = trees_of(estimator)[-1].tree_
     tree.value[...] = tree.value[..., ::-1].copy()
-    fitted = export.Fitted(bench_preparer(bench), estimator, np.arange(3), single_input=True)
+    whole = fitted(estimator, evaluation["inputs/x"], np.arange(3))
     with pytest.raises(RunError) as caught:
-        export.export_model(fitted, {"x": evaluation["inputs/x"]}, expected)
+        export_model(whole, {"x": evaluation["inputs/x"]}, expected)
     assert caught.value.reason is Reason.NOT_REPRODUCIBLE
-
-
-def bench_preparer(bench: Bench) -> Any:
-    features = bench.evaluation()["inputs/x"]
-    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(features.shape[1]))
-    return fit_preparation(columns, (), np.arange(len(features)))
 
 
 MEASURE = """
@@ -130,11 +124,9 @@ MEASURE = """
     from pathlib import Path
 
     import numpy as np
-    from modelwright_trainer.evaluate import answer
-    from modelwright_trainer.export import Fitted, export_model
-    from modelwright_trainer.graph.trees import round_leaves
-    from modelwright_trainer.prepare import fit_preparation
-    from modelwright_trainer.table import Column
+    from conftest import fitted, scikit_learn
+    from modelwright_trainer.backends.scikit_learn.trees import round_leaves
+    from modelwright_trainer.export import export_model
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     def kibibytes(name):
@@ -151,24 +143,22 @@ MEASURE = """
     if classify:
         round_leaves(forest)
     few = features[:500]
-    answers = answer(forest, few)
+    answers = scikit_learn(forest).answer({"features": few})
     expected = {"prediction": answers.prediction}
     if classify:
         expected = {"label": answers.index, "probabilities": answers.probabilities}
-    columns = tuple(Column(f"x{index}", features[:, index]) for index in range(6))
-    classes = np.array([0, 1]) if classify else None
-    fitted = Fitted(fit_preparation(columns, (), np.arange(len(features))), forest, classes, single_input=True)
+    whole = fitted(forest, features, np.array([0, 1]) if classify else None)
     # From here on, the highest is counted anew.
     Path("/proc/self/clear_refs").write_text("5")
     start = kibibytes("VmRSS:")
-    size = sum(map(len, export_model(fitted, {"x": few}, expected)))
+    size = sum(map(len, export_model(whole, {"x": few}, expected)))
     print(json.dumps({"size": size, "above": (kibibytes("VmHWM:") - start) * 1024}))
 """
 
 
 @pytest.mark.parametrize("task", ["classes", "numbers"])
 def test_a_forest_is_exported_within_twice_the_size_of_its_file(task: str) -> None:
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(MEASURE), task], capture_output=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(MEASURE), task], capture_output=True, check=True, cwd=Path(__file__).parent)  # noqa: S603
     found = json.loads(done.stdout)
     # ONNX Runtime alone takes thirteen times the file to load it.
     assert found["size"] > 30_000_000

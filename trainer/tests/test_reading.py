@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Bench, agrees
 from modelwright_trainer.failure import Reason
-from modelwright_trainer.read import read_table
+from modelwright_trainer.data import read_data
 from sklearn.datasets import load_wine
 
 SPELLINGS = ["1", "+1", "1.0", "1e0", " 1 ", "01", "1.", ".1e1"]
@@ -42,26 +42,26 @@ def test_each_format_makes_the_same_model(bench: Bench, kind: str) -> None:
 
 def test_numbers_are_read_however_they_are_written(bench: Bench) -> None:
     bench.write_csv(["a", "target"], [[one, index % 2] for index, one in enumerate(SPELLINGS)])
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert table.columns[0].values.tolist() == [1.0] * len(SPELLINGS)
 
 
 @pytest.mark.parametrize("word", ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "  "])
 def test_a_missing_number_is_missing_however_it_is_written(bench: Bench, word: str) -> None:
     bench.write_csv(["a", "target"], [[word, 0], ["1.5", 1]])
-    assert read_table(bench.parse()).columns[0].missing.tolist() == [True, False]
+    assert read_data(bench.parse()).columns[0].missing.tolist() == [True, False]
 
 
 def test_words_for_missing_are_words_among_text(bench: Bench) -> None:
     bench.write_csv(["country", "target"], [["NA", 0], ["DE", 1], ["", 1]])
-    column = read_table(bench.parse()).columns[0]
+    column = read_data(bench.parse()).columns[0]
     assert column.values.tolist() == ["NA", "DE", ""]
     assert column.missing.tolist() == [False, False, True]
 
 
 def test_quotes_line_breaks_commas_and_a_byte_order_mark_are_read(bench: Bench) -> None:
     bench.write('\ufeff"a ""name""",b,target\r\n"1,\n2",x,0\r\n\r\n"say ""hi""",ü,1\r\n')
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert [column.name for column in table.columns] == ['a "name"', "b"]
     assert table.columns[0].values.tolist() == ["1,\n2", 'say "hi"']
     assert table.rows == 2
@@ -69,12 +69,12 @@ def test_quotes_line_breaks_commas_and_a_byte_order_mark_are_read(bench: Bench) 
 
 def test_an_inch_mark_in_a_value_is_no_open_quote(bench: Bench) -> None:
     bench.write('size,target\n5",0\n6",1\n7",1\n')
-    assert read_table(bench.parse()).columns[0].values.tolist() == ['5"', '6"', '7"']
+    assert read_data(bench.parse()).columns[0].values.tolist() == ['5"', '6"', '7"']
 
 
 def test_files_are_read_by_name_and_columns_by_name(bench: Bench) -> None:
     bench.write("a,target\n1,0\n", "1.csv").write("target,a\n1,2\n", "2.csv")
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert table.columns[0].values.tolist() == [1.0, 2.0]
     assert table.labels.tolist() == [0, 1]
     assert table.files == (("1.csv", 1), ("2.csv", 1))
@@ -90,7 +90,7 @@ def test_types_of_parquet_become_numbers_and_text(bench: Bench) -> None:
     }
     pq.write_table(pa.table(columns), bench.folder / "data" / "data.parquet")
     bench.run["data"]["format"] = "Parquet"
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     flag, whole, exact, words = (column.values for column in table.columns)
     np.testing.assert_array_equal(flag, [1, np.nan, 0])
     np.testing.assert_array_equal(whole, [1, np.nan, 3])
@@ -137,7 +137,7 @@ def test_the_index_of_a_data_frame_is_no_feature(
     bench: Bench, columns: dict[str, Any], index: Any, left_out: tuple[str, ...]
 ) -> None:
     write_parquet(bench, pa.table(columns) if index is None else frame(columns, index))
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert table.left_out == left_out
     assert [column.name for column in table.columns] == [
         name for name in columns if name != "target" and name not in left_out
@@ -151,7 +151,7 @@ def test_the_index_of_a_data_frame_is_no_feature(
 @pytest.mark.parametrize("words", [b"{", b"[]", b"\xff", b'{"index_columns": null}', b'{"index_columns": {"a": 1}}'])
 def test_words_of_pandas_that_are_none_are_no_index(bench: Bench, words: bytes) -> None:
     write_parquet(bench, pa.table(NOISE).replace_schema_metadata({b"pandas": words}))
-    assert read_table(bench.parse()).left_out == ()
+    assert read_data(bench.parse()).left_out == ()
 
 
 def test_an_index_that_the_run_names_is_data(bench: Bench) -> None:
@@ -159,17 +159,17 @@ def test_an_index_that_the_run_names_is_data(bench: Bench) -> None:
     write_parquet(bench, frame(columns, ["id", "level", "target"]))
     bench.run["preprocess"] = [{"scale": {"method": "Standard", "columns": ["level"]}}]
     bench.run["checks"] = {"columns": [{"name": "id", "type": "Integer"}]}
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert ([column.name for column in table.columns], table.left_out) == (["a", "id", "level"], ())
     assert table.labels.tolist() == NOISE["target"]
     del bench.run["preprocess"], bench.run["checks"]
-    assert read_table(bench.parse()).left_out == ("id", "level")
+    assert read_data(bench.parse()).left_out == ("id", "level")
 
 
 def test_a_part_with_an_index_goes_with_one_without(bench: Bench) -> None:
     write_parquet(bench, frame(NOISE, [RANGE]), "1.parquet")
     write_parquet(bench, frame(NOISE | {"__index_level_0__": ROWS}, ["__index_level_0__"]), "2.parquet")
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert ([column.name for column in table.columns], table.rows) == (["a"], 48)
 
 
@@ -185,7 +185,7 @@ def test_first_columns_without_a_name_are_an_index(bench: Bench, names: str) -> 
     count = names.count(",") + 1
     rows = [f"{','.join([str(row)] * count)},{row % 3},{int(row > 11)}" for row in ROWS]
     bench.write(f"{names},a,target\n" + "\n".join(rows) + "\n")
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert [column.name for column in table.columns] == ["a"]
     assert table.columns[0].values.tolist() == [row % 3 for row in ROWS]
     assert table.left_out
@@ -195,7 +195,7 @@ def test_first_columns_without_a_name_are_an_index(bench: Bench, names: str) -> 
 def test_a_first_column_that_the_run_names_is_data(bench: Bench) -> None:
     bench.write("Unnamed: 0,a,target\n7,1,0\n8,2,1\n")
     bench.run["checks"] = {"columns": [{"name": "Unnamed: 0", "min": "0"}]}
-    assert [column.name for column in read_table(bench.parse()).columns] == ["Unnamed: 0", "a"]
+    assert [column.name for column in read_data(bench.parse()).columns] == ["Unnamed: 0", "a"]
 
 
 EMPTY = pa.array([None] * 3)
@@ -218,7 +218,7 @@ def test_a_part_without_values_has_the_type_of_the_others(bench: Bench, values: 
     target = pa.array([0, 1, 0])
     write_parquet(bench, pa.table({"c": EMPTY, "target": target}), "1.parquet")
     write_parquet(bench, pa.table({"c": values, "target": target}), "2.parquet")
-    column = read_table(bench.parse()).columns[0]
+    column = read_data(bench.parse()).columns[0]
     found = column.values.tolist()
     assert [None if one != one else one for one in found] == expected  # noqa: PLR0124 - NaN is not itself
 
@@ -284,7 +284,7 @@ def test_a_missing_label_among_large_ones_is_missing(bench: Bench, kind: str) ->
         bench.write_csv(["a", "target"], [[1, "" if label is None else label] for label in labels])
     else:
         write_parquet(bench, pa.table({"a": [1, 1, 1], "target": pa.array(labels)}))
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert table.unlabelled.tolist() == [False, True, False]
     assert table.labels[[0, 2]].tolist() == [2**60 + 1, 2**60 + 3]
 
@@ -300,7 +300,7 @@ def test_features_of_an_npz_are_flattened(bench: Bench) -> None:
     images = np.arange(24, dtype=np.uint8).reshape(3, 2, 4)
     np.savez(bench.folder / "data" / "data.npz", images=images, target=np.array(["a", "b", "a"]))
     bench.run["data"]["format"] = "NPZ"
-    table = read_table(bench.parse())
+    table = read_data(bench.parse())
     assert [column.name for column in table.columns][:2] == ["x0", "x1"]
     np.testing.assert_array_equal([column.values[2] for column in table.columns], images[2].ravel())
     assert table.labels.tolist() == ["a", "b", "a"]

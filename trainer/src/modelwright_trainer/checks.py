@@ -6,6 +6,7 @@ Values are judged as they are written, and not as the FP32 that the model takes.
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from .config import ColumnCheck, ColumnType, Run, Task
 from .failure import Reason, RunError, did_you_mean, listed
 from .table import Column, Table
+from .tensors import Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from .table import Mask
 
 
-def check_table(table: Table, run: Run) -> None:
+def check_table(table: Table | Tensors, run: Run) -> None:
     """Refuse a table that fails a check, with all that it fails."""
     failed = [*_check_rows(table, run), *_check_columns(table, run)]
     if failed:
@@ -30,7 +32,7 @@ def check_table(table: Table, run: Run) -> None:
         raise RunError(Reason.CHECKS_FAILED, f"the data fails {count}: " + "; ".join(failed))
 
 
-def _check_rows(table: Table, run: Run) -> Iterator[str]:
+def _check_rows(table: Table | Tensors, run: Run) -> Iterator[str]:
     checks = run.checks
     if checks.min_rows is not None and table.rows < checks.min_rows:
         yield f"checks.minRows is {checks.min_rows}, and there are {table.rows} rows"
@@ -56,7 +58,7 @@ def _check_rows(table: Table, run: Run) -> Iterator[str]:
                 )
 
 
-def _check_columns(table: Table, run: Run) -> Iterator[str]:
+def _check_columns(table: Table | Tensors, run: Run) -> Iterator[str]:
     known = {column.name: column for column in table.columns}
     label = _label_column(table, run)
     for index, check in enumerate(run.checks.columns):
@@ -72,11 +74,11 @@ def _check_columns(table: Table, run: Run) -> Iterator[str]:
         yield from _check_values(table, column, check, missing, path)
 
 
-def _label_column(table: Table, run: Run) -> Column:
+def _label_column(table: Table | Tensors, run: Run) -> Column:
     return Column(run.data.label, table.labels)
 
 
-def _check_missing(table: Table, name: str, missing: Mask, most: Decimal, path: str) -> Iterator[str]:
+def _check_missing(table: Table | Tensors, name: str, missing: Mask, most: Decimal, path: str) -> Iterator[str]:
     if _share(missing) > most:
         yield (
             f"{path}.maxMissingFraction is {most}, and column {name!r} misses {_amount(missing)}, in "
@@ -84,7 +86,7 @@ def _check_missing(table: Table, name: str, missing: Mask, most: Decimal, path: 
         )
 
 
-def _check_type(table: Table, column: Column, check: ColumnCheck, missing: Mask, path: str) -> Iterator[str]:
+def _check_type(table: Table | Tensors, column: Column, check: ColumnCheck, missing: Mask, path: str) -> Iterator[str]:
     if check.type is None:
         return
     if check.type is ColumnType.TEXT:
@@ -105,7 +107,9 @@ def _check_type(table: Table, column: Column, check: ColumnCheck, missing: Mask,
         )
 
 
-def _check_values(table: Table, column: Column, check: ColumnCheck, missing: Mask, path: str) -> Iterator[str]:
+def _check_values(
+    table: Table | Tensors, column: Column, check: ColumnCheck, missing: Mask, path: str
+) -> Iterator[str]:
     if (check.min is not None or check.max is not None) and column.is_text:
         if check.type is None or check.type is ColumnType.TEXT:
             yield f"{path} has bounds, and column {check.name!r} is text: a text has no bounds"
@@ -137,7 +141,9 @@ def _as_bound(bound: Decimal | None, numbers: NDArray[Any], rounding: str) -> An
     return numbers.dtype.type(bound)
 
 
-def _check_allowed(table: Table, column: Column, check: ColumnCheck, missing: Mask, path: str) -> Iterator[str]:
+def _check_allowed(
+    table: Table | Tensors, column: Column, check: ColumnCheck, missing: Mask, path: str
+) -> Iterator[str]:
     if column.is_text:
         allowed: list[Any] = list(check.allowed)
     else:
@@ -159,14 +165,28 @@ def _as_allowed(words: tuple[str, ...], kind: np.dtype[Any]) -> list[Any]:
     return [int(one) for one in numbers if one == one.to_integral_value() and limits.min <= one <= limits.max]
 
 
-def find_repeated(table: Table) -> Mask:
+def find_repeated(table: Table | Tensors) -> Mask:
     """Return which rows are equal to an earlier one, label included."""
+    if isinstance(table, Tensors):
+        return _find_repeated_tensors(table)
     codes = [np.unique(column.as_written, return_inverse=True)[1] for column in table.columns]
     codes.append(np.unique(table.labels, return_inverse=True)[1])
     rows = np.column_stack(codes).astype(np.int32)
     _, first = np.unique(rows, axis=0, return_index=True)
     repeated = np.ones(table.rows, dtype=bool)
     repeated[first] = False
+    return repeated
+
+
+def _find_repeated_tensors(tensors: Tensors) -> Mask:
+    seen: set[bytes] = set()
+    repeated = np.zeros(tensors.rows, dtype=bool)
+    for row in range(tensors.rows):
+        digest = blake2b(str(tensors.labels[row]).encode(), digest_size=16)
+        for values in tensors.arrays.values():
+            digest.update(np.ascontiguousarray(values[row]).tobytes())
+        repeated[row] = digest.digest() in seen
+        seen.add(digest.digest())
     return repeated
 
 

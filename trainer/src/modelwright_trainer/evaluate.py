@@ -1,9 +1,8 @@
-"""In go a fitted estimator, features and the truth, out come its answers and every metric of the task."""
+"""In go a trained estimator, inputs and the truth, out come its answers and every metric of the task."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from sklearn.metrics import (
@@ -18,31 +17,43 @@ from sklearn.metrics import (
 )
 
 from .config import Metric
+from .material import Answers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .table import Numbers
+    from .backends import Estimator
+    from .material import Arrays
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a model says of some rows. A classification has `index`, a regression `prediction`."""
-
-    index: NDArray[np.int64] | None = None
-    """Which of the run's classes."""
-    probabilities: Numbers | None = None
-    """One column for each class that the model knows, as FP32 as in the graph."""
-    prediction: Numbers | None = None
+BYTES_AT_ONCE: Final = 2**27
+"""Of inputs that are asked together: a test part may be large, and answers take more memory on the way."""
 
 
-def answer(estimator: Any, features: Numbers) -> Answers:
-    """Ask an estimator that was trained on numbers of classes, or on numbers."""
-    wide = features.astype(np.float64)
-    if not hasattr(estimator, "classes_"):
-        return Answers(prediction=_as_single(np.asarray(estimator.predict(wide)).reshape(-1)))
-    probabilities = _as_single(estimator.predict_proba(wide)) if hasattr(estimator, "predict_proba") else None
-    return Answers(index=np.asarray(estimator.predict(wide), dtype=np.int64), probabilities=probabilities)
+def answer(estimator: Estimator, inputs: Arrays) -> Answers:
+    """Ask for all rows, part by part where they are many."""
+    rows = len(next(iter(inputs.values())))
+    found = [
+        estimator.answer({name: values[first:end] for name, values in inputs.items()})
+        for first, end in part_rows(rows, inputs, BYTES_AT_ONCE)
+    ]
+    return (
+        found[0]
+        if len(found) == 1
+        else Answers(*(_join(found, name) for name in ("index", "probabilities", "prediction")))
+    )
+
+
+def part_rows(rows: int, inputs: Arrays, most: int) -> list[tuple[int, int]]:
+    """Part rows into runs whose arrays have about so many bytes, and one row at least."""
+    each = sum(values.nbytes for values in inputs.values()) / max(rows, 1)
+    many = max(1, int(most / max(each, 1)))
+    return [(first, min(first + many, rows)) for first in range(0, rows, many)]
+
+
+def _join(found: list[Answers], name: str) -> Any:
+    parts = [getattr(one, name) for one in found]
+    return None if parts[0] is None else np.concatenate(parts)
 
 
 def is_finite(answers: Answers) -> bool:
@@ -51,9 +62,7 @@ def is_finite(answers: Answers) -> bool:
     return all(bool(np.isfinite(one).all()) for one in numbers)
 
 
-def measure(
-    answers: Answers, truth: NDArray[Any], known: NDArray[np.int64] | None, classes: int
-) -> dict[Metric, float]:
+def measure(answers: Answers, truth: NDArray[Any], known: NDArray[Any] | None, classes: int) -> dict[Metric, float]:
     """Return the metrics that are defined; `known` are the classes that the model was trained on."""
     if answers.prediction is not None:
         found = {
@@ -74,8 +83,3 @@ def measure(
             shares[:, known] = answers.probabilities
             found[Metric.LOG_LOSS] = log_loss(truth, shares, labels=np.arange(classes))
     return {metric: float(value) for metric, value in found.items() if np.isfinite(value)}
-
-
-def _as_single(values: NDArray[Any]) -> Numbers:
-    with np.errstate(over="ignore"):
-        return np.asarray(values, dtype=np.float32)

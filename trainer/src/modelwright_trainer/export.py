@@ -1,89 +1,71 @@
-"""In go preparation and the chosen estimator, out come the bytes of `model.onnx`.
+"""In go what leads to a backend's inputs and the chosen estimator, out come the bytes of `model.onnx`.
 
-They come out once ONNX Runtime agrees with Python on every row of the test part. To load a forest, it takes thirteen
-times the memory of its file. So it answers with a few trees at a time: their sums are exact, and those of all trees are
-the sums of these. `prove` loads the whole file.
+They come out once ONNX Runtime agrees with Python on every row of the test part. What is too large to be loaded beside
+the training answers summand by summand. `prove` loads the whole file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
 import onnxruntime
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.linear_model import (
-    ElasticNet,
-    Lasso,
-    LinearRegression,
-    LogisticRegression,
-    Ridge,
-    RidgeClassifier,
-    SGDClassifier,
-    SGDRegressor,
-)
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from .evaluate import part_rows
 from .failure import Reason, RunError
 from .graph.builder import ROWS, Graph
-from .graph.linear import add_flat, add_linear, add_linear_classifier, add_perceptron, add_perceptron_classifier
 from .graph.packed import total
-from .graph.preparation import add_preparation
-from .graph.svm import add_svm_classifier, add_svm_regressor
-from .graph.trees import Forest, add_mean, add_sums, add_tree_classifier, add_tree_regressor
 from .processors import count_processors
 from .tolerance import differ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from .backends import Estimator, Summands
     from .graph.answer import Answer
-    from .prepare import Preparer
+    from .graph.inputs import GraphInputs
+    from .material import Arrays
 
 TOLERANCE: Final = 1e-4
 """By how much numbers may differ, relative to themselves and to their column's scale in the test part."""
 LARGEST_MODEL: Final = 2**31 - 1
 """A model in one file cannot be larger."""
-MOST_NODES: Final = 25_000
-"""Of the trees that ONNX Runtime loads at once to compare answers, where one does not have more."""
-TREES: Final = (DecisionTreeClassifier, DecisionTreeRegressor, RandomForestClassifier, RandomForestRegressor)
-
-Arrays = dict[str, "NDArray[Any]"]
+BYTES_AT_ONCE: Final = 2**26
+"""Of inputs that ONNX Runtime is asked together."""
 
 
 @dataclass(frozen=True)
 class Fitted:
     """All that becomes the graph."""
 
-    preparer: Preparer
-    estimator: Any
+    declare: Callable[[Graph], GraphInputs]
+    """Declares the inputs, and adds what leads to what the estimator takes."""
+    estimator: Estimator
     classes: NDArray[Any] | None
     """A classifier's labels, int64 or text, in the order of its probabilities."""
-    single_input: bool
-    """Whether all features are one input `x`, or each column is one."""
 
 
 def export_model(fitted: Fitted, inputs: Arrays, expected: Arrays) -> list[bytes]:
     """Return the bytes of a model that gives the `expected` outputs for the `inputs`, in parts."""
-    if isinstance(fitted.estimator, TREES):
-        difference = compare(run_forest(fitted, inputs, list(expected)), expected)
+    summands = fitted.estimator.summands()
+    difference = ""
+    if summands is not None:
+        difference = compare(run_summands(fitted, summands, inputs, list(expected)), expected)
         if not difference:
-            return build_model(fitted, "float64")
+            return build_model(fitted)
     else:
-        kinds = ["float64"]
-        if isinstance(fitted.estimator, MLPClassifier | MLPRegressor):
-            # A perceptron is fast in FP32; where a row is so near to the border that this changes its label, in FP64.
-            kinds = ["float32", "float64"]
-        difference = ""
-        for kind in kinds:
-            content = build_model(fitted, kind)
+        estimator: Estimator | None = fitted.estimator
+        while estimator is not None:
+            content = build_model(replace(fitted, estimator=estimator))
             onnx.checker.check_model(b"".join(content))
             difference = compare(run_model(content, inputs, list(expected)), expected)
             if not difference:
                 return content
+            estimator = estimator.more_exact()
     message = (
         f"ONNX Runtime does not repeat the answers of Python: {difference}; scale the columns, or choose another "
         "algorithm"
@@ -91,18 +73,10 @@ def export_model(fitted: Fitted, inputs: Arrays, expected: Arrays) -> list[bytes
     raise RunError(Reason.NOT_REPRODUCIBLE, message)
 
 
-def build_model(fitted: Fitted, kind: str) -> list[bytes]:
-    """Write the graph, with scores computed in the type `kind`. The same arguments give the same bytes."""
+def build_model(fitted: Fitted) -> list[bytes]:
+    """Write the graph. The same arguments give the same bytes."""
     graph = Graph()
-    features = add_preparation(graph, fitted.preparer, single_input=fitted.single_input)
-    if isinstance(fitted.estimator, TREES):
-        forest = Forest(fitted.estimator)
-        sums = add_sums(graph, features, forest, 0, len(forest.trees))
-        _add_outputs(graph, fitted, _add_tree_answer(graph, fitted, add_mean(graph, sums, forest)))
-    elif fitted.classes is None:
-        _add_outputs(graph, fitted, _add_regressor(graph, features, fitted.estimator, kind))
-    else:
-        _add_outputs(graph, fitted, _add_classifier(graph, features, fitted.estimator, kind))
+    _add_outputs(graph, fitted, fitted.estimator.export(graph, fitted.declare(graph)))
     content = graph.pieces()
     size = total(content)
     if size > LARGEST_MODEL:
@@ -111,26 +85,20 @@ def build_model(fitted: Fitted, kind: str) -> list[bytes]:
     return content
 
 
-def run_forest(fitted: Fitted, inputs: Arrays, outputs: list[str]) -> Arrays:
-    """Have ONNX Runtime answer with a few trees at a time, and then with the rest of the graph."""
-    forest = Forest(fitted.estimator)
+def run_summands(fitted: Fitted, summands: Summands, inputs: Arrays, outputs: list[str]) -> Arrays:
+    """Have ONNX Runtime answer one summand after the other, and then with the rest of the graph."""
     sums: NDArray[Any] | None = None
-    for first, end in forest.runs(MOST_NODES):
+    shape = (ROWS, summands.width)
+    for add in summands.add:
         graph = Graph()
-        features = add_preparation(graph, fitted.preparer, single_input=fitted.single_input)
-        graph.output("sums", add_sums(graph, features, forest, first, end), "float64", (ROWS, forest.width))
+        graph.output("sums", add(graph, fitted.declare(graph)), "float64", shape)
         content = graph.pieces()
         onnx.checker.check_model(b"".join(content))
         found = run_model(content, inputs, ["sums"])["sums"]
         sums = found if sums is None else sums + found
     graph = Graph()
-    means = add_mean(graph, graph.input("sums", "float64", (ROWS, forest.width)), forest)
-    _add_outputs(graph, fitted, _add_tree_answer(graph, fitted, means))
-    return run_model(graph.pieces(), {"sums": sums}, outputs)
-
-
-def _add_tree_answer(graph: Graph, fitted: Fitted, means: str) -> str | Answer:
-    return add_tree_regressor(graph, means) if fitted.classes is None else add_tree_classifier(graph, means)
+    _add_outputs(graph, fitted, summands.finish(graph, graph.input("sums", "float64", shape)))
+    return run_model(graph.pieces(), {"sums": np.asarray(sums)}, outputs)
 
 
 def _add_outputs(graph: Graph, fitted: Fitted, found: str | Answer) -> None:
@@ -145,29 +113,19 @@ def _add_outputs(graph: Graph, fitted: Fitted, found: str | Answer) -> None:
         graph.output("probabilities", probabilities, "float32", (ROWS, len(classes)))
 
 
-def _add_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> str:
-    if isinstance(estimator, ElasticNet | Lasso | LinearRegression | Ridge | SGDRegressor):
-        return add_flat(graph, add_linear(graph, features, estimator, kind))
-    if isinstance(estimator, MLPRegressor):
-        return add_flat(graph, add_perceptron(graph, features, estimator, kind))
-    return add_svm_regressor(graph, features, estimator)
-
-
-def _add_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
-    if isinstance(estimator, LogisticRegression | RidgeClassifier | SGDClassifier):
-        return add_linear_classifier(graph, features, estimator, kind)
-    if isinstance(estimator, MLPClassifier):
-        return add_perceptron_classifier(graph, features, estimator, kind)
-    return add_svm_classifier(graph, features, estimator)
-
-
 def run_model(content: list[bytes], inputs: Arrays, outputs: list[str]) -> Arrays:
-    """Have ONNX Runtime answer."""
+    """Have ONNX Runtime answer, part by part where rows are many."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = count_processors()
     session = onnxruntime.InferenceSession(b"".join(content), options, providers=["CPUExecutionProvider"])
-    return dict(zip(outputs, session.run(outputs, inputs), strict=True))
+    rows = len(next(iter(inputs.values())))
+    found = [
+        session.run(outputs, {name: values[first:end] for name, values in inputs.items()})
+        for first, end in part_rows(rows, inputs, BYTES_AT_ONCE)
+    ]
+    parts = zip(*found, strict=True)
+    return {name: np.concatenate(of_output) for name, of_output in zip(outputs, parts, strict=True)}
 
 
 def compare(found: Arrays, expected: Arrays) -> str:

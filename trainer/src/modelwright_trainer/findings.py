@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .table import Table
+    from .tensors import Tensors
 
 ROUNDING = 1e-15
 """Fractions that are as near to each other differ by rounding, and not by what they mean."""
@@ -23,7 +24,7 @@ FEWEST_PER_CLASS = 3
 SHOWN = 3
 
 
-def find_in_table(table: Table, label: str, truth: NDArray[Any], classes: NDArray[Any]) -> Iterator[str]:
+def find_in_table(table: Table | Tensors, label: str, truth: NDArray[Any], classes: NDArray[Any]) -> Iterator[str]:
     """Say what is strange. `truth` are numbers of `classes`, or without these the numbers to predict."""
     telling = [column.name for column in table.columns if _tells(column, truth, len(classes))]
     if telling:

@@ -6,13 +6,17 @@ It never stops a run: without its port it is silent.
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PATH: Final = "/progress"
 
@@ -26,6 +30,10 @@ class Progress:
     activity: str = "reading"
     done: int = 0
     best: str | None = None
+    epoch: int = 0
+    epochs: int = 0
+    """Of the candidate at work; 0 where it does not learn in epochs."""
+    loss: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, activity: str, *, done: int | None = None, best: str | None = None) -> None:
@@ -34,6 +42,13 @@ class Progress:
             self.activity = activity
             self.done = self.done if done is None else done
             self.best = best or self.best
+            self.epoch, self.epochs, self.loss = 0, 0, None
+
+    def watch(self, *, epoch: int, epochs: int, loss: float, metrics: Mapping[str, float] | None = None) -> None:
+        """Note how far the candidate at work is."""
+        del metrics
+        with self._lock:
+            self.epoch, self.epochs, self.loss = epoch, epochs, float(loss)
 
     def as_json(self) -> dict[str, Any]:
         """Return what is answered."""
@@ -41,6 +56,10 @@ class Progress:
             found: dict[str, Any] = {"activity": self.activity, "done": self.done, "total": self.total}
             if self.best is not None:
                 found |= {"metric": self.metric, "best": self.best}
+            if self.epochs:
+                found |= {"epoch": self.epoch, "epochs": self.epochs}
+            if self.loss is not None and math.isfinite(self.loss):
+                found["loss"] = f"{self.loss:.6g}"
             return found
 
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
+from .backends import find_backend
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,6 +22,7 @@ MOST_WARNINGS: Final = 8
 MOST_WARNING_BYTES: Final = 600
 """Of all warnings together, so that candidates have their room."""
 LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "scipy")
+"""Those of the trainer itself; backends name theirs."""
 
 
 def as_decimal(value: float) -> str:
@@ -77,21 +80,31 @@ def build_training_report(outcome: Outcome) -> dict[str, Any]:
     for trial in outcome.trials:
         entry: dict[str, Any] = {
             "name": trial.candidate.name,
-            "algorithm": trial.candidate.algorithm,
+            "algorithm": trial.estimator.description,
             "metrics": {str(metric): value for metric, value in trial.metrics.items()},
             "seconds": round(trial.seconds, 3),
         }
         if trial.error:
             entry["error"] = trial.error
+        if trial.curve:
+            entry["curve"] = trial.curve
+        if told := trial.estimator.provenance():
+            entry["provenance"] = told
         candidates.append(entry)
-    return {
+    libraries = sorted(
+        {*LIBRARIES, *(one for trial in outcome.trials for one in find_backend(trial.candidate).packages)}
+    )
+    report: dict[str, Any] = {
         "chosen": outcome.chosen.candidate.name,
         "candidates": candidates,
         "metrics": {str(metric): value for metric, value in outcome.metrics.items()},
         "rows": outcome.rows,
         "features": outcome.features,
-        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in LIBRARIES},
-    } | ({"warnings": outcome.warnings} if outcome.warnings else {})
+        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in libraries},
+    }
+    if outcome.kept < outcome.rows["test"]:
+        report["evaluationRows"] = outcome.kept
+    return report | ({"warnings": outcome.warnings} if outcome.warnings else {})
 
 
 def write_termination(report: dict[str, Any], path: Path) -> None:

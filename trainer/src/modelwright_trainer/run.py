@@ -10,32 +10,39 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .algorithms import build_estimators
+from .backends import build_estimators
 from .checks import check_table
 from .config import Run, Task
-from .evaluate import Answers, answer, measure
-from .export import Arrays, Fitted, export_model
+from .curves import draw_curves
+from .data import arrange, read_data
+from .data.raw import MISSING
+from .evaluate import answer, measure
+from .export import Fitted, export_model
 from .failure import Reason, RunError, listed
 from .findings import find_in_table
+from .inputs import build_inputs, without_objects
+from .keep import choose_kept
 from .log import log
-from .prepare import fit_preparation
+from .material import Material, Part
 from .processors import count_processors
-from .raw import MISSING
-from .read import read_table
 from .report import build_training_report
-from .split import Parts, find_uneven, split_rows
-from .train import Material, Outcome, Part, choose, train_candidates
+from .split import Parts, find_uneven, split_data
+from .train import Outcome, choose, train_candidates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .material import Answers, Arrays
     from .progress import Progress
     from .table import Indices, Table
+    from .tensors import Tensors
 
 MODEL_FILE: Final = "model.onnx"
 EVALUATION_FILE: Final = "evaluation.npz"
 CALIBRATION_FILE: Final = "calibration.npz"
 REPORT_FILE: Final = "report.json"
+VARIABLES_FILE: Final = "variables.npz"
+CURVES_FILE: Final = "curves.svg"
 MOST_CALIBRATION_ROWS: Final = 512
 
 
@@ -56,73 +63,98 @@ def run_training(run: Run, progress: Progress) -> Outcome:
     processors = count_processors()
     estimators = build_estimators(run, processors)
     with threadpool_limits(limits=processors):
-        table = read_table(run)
-        log("data read", rows=table.rows, columns=len(table.columns), files=len(table.files))
+        source = read_data(run)
+        log("data read", rows=source.rows, columns=len(source.columns), files=len(source.files))
         progress.start("checking")
-        check_table(table, run)
-        truth = _find_truth(table, run)
-        parts = split_rows(table.labels, run.split)
+        check_table(source, run)
+        data = arrange(source, run)
+        truth = _find_truth(data, run)
+        parts = split_data(data, run.split)
+        _refuse_new_labels(data, truth, parts)
         warnings = [
-            *find_in_table(table, run.data.label, truth.values, truth.classes),
-            *filter(None, [find_uneven(table.labels, run.split, parts)]),
+            *find_in_table(data, run.data.label, truth.values, truth.classes),
+            *filter(None, [find_uneven(data.labels, run.split, parts)]),
+            *data.notes,
         ]
         for words in warnings:
             log("warning", warning=words)
-        table = table.without_written()
-        preparer = fit_preparation(table.columns, run.preprocess, parts.train)
+        inputs = build_inputs(data, run, parts)
         train, validation, test = (
-            Part(preparer.apply(table.columns, rows), truth.values[rows])
-            for rows in (parts.train, parts.validation, parts.test)
+            Part(inputs.prepare(rows), truth.values[rows]) for rows in (parts.train, parts.validation, parts.test)
         )
         _refuse_one_class(train, truth, run)
-        material = Material(train, validation, truth.classes, preparer)
+        material = Material(run.task, inputs.kind, train, validation, truth.classes, inputs.may_miss)
         chosen, ranked = choose(run, trials := train_candidates(run, estimators, material, progress))
         progress.start("exporting", done=len(trials))
-        answers = answer(chosen.estimator, test.features)
-        known = None if run.task is Task.REGRESSION else np.asarray(chosen.estimator.classes_)
+        answers = answer(chosen.estimator, test.inputs)
+        known = chosen.estimator.classes
         labels = None if known is None else truth.classes[known]
-        inputs = take_inputs(table, parts.test)
+        asked = inputs.take(parts.test)
         outputs = _as_outputs(answers, truth.classes)
-        fitted = Fitted(preparer, chosen.estimator, labels, table.single_input)
-        content = export_model(fitted, inputs, outputs)
+        content = export_model(Fitted(inputs.declare, chosen.estimator, labels), asked, outputs)
+    kept = choose_kept(asked, run.split.seed)
+    if len(kept) < test.rows:
+        words = (
+            f"the test part has {test.rows} rows, and {len(kept)} of them, drawn by split.seed, are kept beside the "
+            "model for prove; the trainer's own metrics are of all"
+        )
+        log("warning", warning=words)
+        warnings.append(words)
     outcome = Outcome(
         trials=trials,
         ranked=ranked,
         chosen=chosen,
         metric=run.selection.metric,
         metrics=measure(answers, test.truth, known, len(truth.classes)),
-        rows={"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)},
-        features=[column.name for column in table.columns],
+        rows={"train": train.rows, "validation": validation.rows, "test": test.rows},
+        kept=len(kept),
+        features=list(data.features),
         warnings=warnings,
     )
-    evaluation = {f"inputs/{name}": values for name, values in inputs.items()}
-    evaluation["labels"] = _without_objects(table.labels[parts.test])
+    evaluation = {f"inputs/{name}": values[kept] for name, values in asked.items()}
+    evaluation["labels"] = without_objects(data.labels[parts.test][kept])
     if labels is not None:
-        evaluation["classes"] = _without_objects(labels)
-    evaluation |= {f"outputs/{name}": _without_objects(values) for name, values in outputs.items()}
-    _write(Path(run.output), content, evaluation, take_inputs(table, _calibration(parts)), outcome)
+        evaluation["classes"] = without_objects(labels)
+    evaluation |= {f"outputs/{name}": without_objects(values[kept]) for name, values in outputs.items()}
+    _write(Path(run.output), content, evaluation, inputs.take(_calibration(parts)), outcome)
     return outcome
 
 
-def _find_truth(table: Table, run: Run) -> Truth:
+def _find_truth(data: Table | Tensors, run: Run) -> Truth:
     """Return the labels as numbers; every row must have one, and a classification two different ones."""
-    if table.unlabelled.any():
+    if data.unlabelled.any():
         message = (
-            f"data.label {run.data.label!r} is missing in {table.unlabelled.sum()} of {table.rows} rows, in "
-            f"{table.places(table.unlabelled)}: give these rows a label, or take them out ({listed(MISSING)} count as "
+            f"data.label {run.data.label!r} is missing in {data.unlabelled.sum()} of {data.rows} rows, in "
+            f"{data.places(data.unlabelled)}: give these rows a label, or take them out ({listed(MISSING)} count as "
             "missing, unless a check of this column has the type Text)"
         )
         raise RunError(Reason.MISSING_LABEL, message)
     if run.task is Task.REGRESSION:
-        return Truth(table.labels, np.zeros(0))
-    classes, values = np.unique(table.labels, return_inverse=True)
+        return Truth(data.labels, np.zeros(0))
+    classes, values = np.unique(data.labels, return_inverse=True)
     if len(classes) == 1:
         message = (
-            f"data.label {run.data.label!r} is {classes[0]!s:.40} in all {table.rows} rows: a Classification needs at "
+            f"data.label {run.data.label!r} is {classes[0]!s:.40} in all {data.rows} rows: a Classification needs at "
             "least two different labels"
         )
         raise RunError(Reason.ONE_CLASS, message)
     return Truth(values, classes)
+
+
+def _refuse_new_labels(data: Table | Tensors, truth: Truth, parts: Parts) -> None:
+    """Refuse labels of a test set of one's own that nothing was learned of."""
+    if not data.tests or not len(truth.classes):
+        return
+    own = np.arange(data.rows) >= data.rows - data.tests
+    new = own & ~np.isin(truth.values, truth.values[~own])
+    if new.any():
+        found = [repr(one) for one in np.unique(data.labels[new]).tolist()]
+        known = [repr(one) for one in np.unique(data.labels[~own]).tolist()]
+        message = (
+            f"data.test has labels that the training data does not have: {listed(found, 5)} in {new.sum()} of its "
+            f"{len(parts.test)} rows; the training data has {listed(known)}. Write them alike, or take these rows out"
+        )
+        raise RunError(Reason.INVALID_LABEL, message)
 
 
 def _refuse_one_class(train: Part, truth: Truth, run: Run) -> None:
@@ -134,13 +166,6 @@ def _refuse_one_class(train: Part, truth: Truth, run: Run) -> None:
         raise RunError(Reason.ONE_CLASS, message)
 
 
-def take_inputs(table: Table, rows: Indices) -> Arrays:
-    """Return rows as the graph takes them."""
-    if table.single_input:
-        return {"x": np.column_stack([column.values[rows] for column in table.columns])}
-    return {column.name: _without_objects(column.values[rows].reshape(-1, 1)) for column in table.columns}
-
-
 def _as_outputs(answers: Answers, classes: NDArray[Any]) -> Arrays:
     """Return answers as the graph gives them."""
     if answers.prediction is not None:
@@ -149,11 +174,6 @@ def _as_outputs(answers: Answers, classes: NDArray[Any]) -> Arrays:
     if answers.probabilities is not None:
         found["probabilities"] = answers.probabilities
     return found
-
-
-def _without_objects(values: NDArray[Any]) -> NDArray[Any]:
-    """Text as NumPy's own type, which needs no pickling."""
-    return values.astype(str) if values.dtype == object else values
 
 
 def _calibration(parts: Parts) -> Indices:
@@ -170,5 +190,11 @@ def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Ar
         np.savez(file, allow_pickle=False, **evaluation)
     with (output / CALIBRATION_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **{f"inputs/{name}": values for name, values in calibration.items()})
+    if variables := outcome.chosen.estimator.variables():
+        # Other trainings start from these.
+        with (output / VARIABLES_FILE).open("wb") as file:
+            np.savez(file, allow_pickle=False, **variables)
+    if curves := {trial.candidate.name: trial.curve for trial in outcome.trials if trial.curve}:
+        (output / CURVES_FILE).write_text(draw_curves(curves), encoding="utf-8")
     report = json.dumps(build_training_report(outcome), ensure_ascii=False, indent=2, allow_nan=False)
     (output / REPORT_FILE).write_text(report + "\n", encoding="utf-8")

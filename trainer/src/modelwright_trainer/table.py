@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .failure import listed
+from .material import Kind
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -65,6 +66,16 @@ class Table:
     """Whether the graph takes all features as one input `x`."""
     left_out: tuple[str, ...] = ()
     """Columns of the data that are an index."""
+    tests: int = 0
+    """How many rows at the end are a test set of one's own."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was read."""
+    kind: Kind = Kind.TABLE
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(column.name for column in self.columns)
 
     def without_written(self) -> Table:
         """Return the table with values as the graph takes them only, which needs less memory."""

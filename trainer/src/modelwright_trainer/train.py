@@ -1,47 +1,25 @@
-"""In go a table's parts and the candidates, out comes how each did on the validation part, and the choice."""
+"""In go the parts of the data and the candidates, out comes how each did on the validation part, and the choice."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .config import Metric, Task
+from .config import Metric
 from .evaluate import answer, is_finite, measure
-from .failure import Reason, RunError, did_you_mean, listed
-from .graph.trees import round_leaves
+from .failure import Reason, RunError
 from .log import log
 from .report import as_decimal
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
+    from .backends import Estimator
     from .config import Candidate, Run
-    from .prepare import Preparer
+    from .material import Material, Watch
     from .progress import Progress
-    from .table import Numbers
-
-
-@dataclass(frozen=True)
-class Part:
-    """Prepared rows: features, and numbers of classes or the numbers to predict."""
-
-    features: Numbers
-    truth: NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What candidates are trained with."""
-
-    train: Part
-    validation: Part
-    classes: NDArray[Any]
-    """The labels that occur, sorted; empty for a regression."""
-    preparer: Preparer
 
 
 @dataclass
@@ -49,12 +27,26 @@ class Trial:
     """How one candidate did."""
 
     candidate: Candidate
-    estimator: Any
+    estimator: Estimator
     metrics: dict[Metric, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     reason: Reason | None = None
     score: float | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """What the training told after each epoch, where it has such: `epoch`, `loss`, and metrics by Keras' names."""
+
+    def watch(self, told: Watch) -> Watch:
+        """Keep what a training tells, once an epoch, and pass it on."""
+
+        def keep(*, epoch: int, epochs: int, loss: float, metrics: Mapping[str, float] | None = None) -> None:
+            told(epoch=epoch, epochs=epochs, loss=loss, metrics=metrics)
+            point = {"epoch": epoch, "loss": float(loss)} | {name: float(one) for name, one in (metrics or {}).items()}
+            if self.curve and self.curve[-1]["epoch"] == epoch:
+                self.curve.pop()
+            self.curve.append(point)
+
+        return keep
 
 
 @dataclass(frozen=True)
@@ -68,12 +60,14 @@ class Outcome:
     metrics: dict[Metric, float]
     """The chosen one's, on the test part."""
     rows: dict[str, int]
+    kept: int
+    """How many rows of the test part are kept beside the model."""
     features: list[str]
     warnings: list[str] = field(default_factory=list)
     """What the run left out, could not keep or finds strange, in sentences."""
 
 
-def train_candidates(run: Run, estimators: list[Any], material: Material, progress: Progress) -> list[Trial]:
+def train_candidates(run: Run, estimators: list[Estimator], material: Material, progress: Progress) -> list[Trial]:
     """Train and measure all candidates; one that fails does not stop the others."""
     trials: list[Trial] = []
     for index, (candidate, estimator) in enumerate(zip(run.candidates, estimators, strict=True)):
@@ -85,19 +79,19 @@ def train_candidates(run: Run, estimators: list[Any], material: Material, progre
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                _train(run, trial, f"candidates[{index}]", material)
+                _train(run, trial, material, trial.watch(progress.watch))
             for words in sorted({str(one.message) for one in caught}):
                 log("warning", candidate=candidate.name, warning=words[:500])
         except RunError as error:
             trial.error, trial.reason = error.message, error.reason
         except (ValueError, ArithmeticError, TypeError, NotImplementedError) as error:
-            # What scikit-learn says of parameters that do not go together, or do not go with the data.
+            # What libraries say of parameters that do not go together, or do not go with the data.
             trial.error, trial.reason = f"{type(error).__name__}: {error}", Reason.NO_CANDIDATE
         trial.seconds = time.monotonic() - started
         log(
             "candidate failed" if trial.error else "candidate trained",
             candidate=candidate.name,
-            algorithm=candidate.algorithm,
+            algorithm=estimator.description,
             seconds=round(trial.seconds, 3),
             metrics={str(metric): value for metric, value in trial.metrics.items()},
             **({"error": trial.error} if trial.error else {}),
@@ -106,56 +100,21 @@ def train_candidates(run: Run, estimators: list[Any], material: Material, progre
     return trials
 
 
-def _train(run: Run, trial: Trial, path: str, material: Material) -> None:
+def _train(run: Run, trial: Trial, material: Material, watch: Watch) -> None:
     estimator = trial.estimator
-    _refuse_missing(estimator, trial, material)
-    _number_classes(trial, path, material.classes)
-    estimator.fit(material.train.features.astype(np.float64), material.train.truth)
-    if trial.candidate.algorithm in ("DecisionTree", "RandomForest"):
-        if run.task is Task.CLASSIFICATION:
-            round_leaves(estimator)
-        if hasattr(estimator, "n_jobs"):
-            # Threads would add up the trees in the order in which they end.
-            estimator.n_jobs = 1
-    answers = answer(estimator, material.validation.features)
+    estimator.check(material)
+    estimator.fit(material, watch)
+    answers = answer(estimator, material.validation.inputs)
     if not is_finite(answers):
         message = "its answers are not finite: scale the columns, or lower the learning rate"
         raise RunError(Reason.NOT_FINITE, message)
-    known = estimator.classes_ if run.task is Task.CLASSIFICATION else None
-    trial.metrics = measure(answers, material.validation.truth, known, len(material.classes))
+    trial.metrics = measure(answers, material.validation.truth, estimator.classes, len(material.classes))
     trial.score = trial.metrics.get(run.selection.metric)
     if trial.score is None:
         message = f"it cannot be measured by {run.selection.metric}"
         if run.selection.metric is Metric.LOG_LOSS:
             message += ": it gives no probabilities; choose another selection.metric or another algorithm"
         raise RunError(Reason.NO_CANDIDATE, message)
-
-
-def _refuse_missing(estimator: Any, trial: Trial, material: Material) -> None:
-    """Refuse missing numbers where the algorithm cannot take them."""
-    missing = [chain.name for chain in material.preparer.chains if chain.may_miss]
-    if missing and not estimator.__sklearn_tags__().input_tags.allow_nan:
-        message = (
-            f"column {listed([repr(name) for name in missing], 5)} misses values, and {trial.candidate.algorithm} "
-            "cannot take that: add a step impute to preprocess"
-        )
-        raise RunError(Reason.MISSING_VALUES, message)
-
-
-def _number_classes(trial: Trial, path: str, classes: NDArray[Any]) -> None:
-    """Bring a `class_weight` by labels to the numbers of the classes."""
-    weights = trial.candidate.parameters.get("class_weight")
-    if not isinstance(weights, dict):
-        return
-    known = {str(label): index for index, label in enumerate(classes.tolist())}
-    for label in weights:
-        if label not in known:
-            message = (
-                f"{path}.parameters.class_weight of candidate {trial.candidate.name!r} names the label {label!r}, "
-                f"which does not occur{did_you_mean(label, known)}; there are {listed(list(known))}"
-            )
-            raise RunError(Reason.INVALID_PARAMETER, message)
-    trial.estimator.set_params(class_weight={known[label]: weight for label, weight in weights.items()})
 
 
 def rank(run: Run, trials: list[Trial]) -> list[Trial]:

@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 OPSET: Final = 21
 ML_OPSET: Final = 3
+MICROSOFT: Final = "com.microsoft"
+"""The domain of ONNX Runtime's own operators."""
 IR_VERSION: Final = 10
 ROWS: Final = "rows"
 TYPES: Final = {
     "float32": TensorProto.FLOAT,
     "float64": TensorProto.DOUBLE,
+    "uint8": TensorProto.UINT8,
+    "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
     "bool": TensorProto.BOOL,
     "text": TensorProto.STRING,
 }
@@ -80,10 +85,11 @@ class Graph:
         inputs: tuple[str, ...],
         outputs: int,
         domain: str = "",
+        skipped: int = 0,
         **attributes: Any,
     ) -> list[str]:
-        """Add an operator with several outputs."""
-        names = [self._fresh() for _ in range(outputs)]
+        """Add an operator with several outputs, the first of which may be left out, without a name."""
+        names = ["" if place < skipped else self._fresh() for place in range(skipped + outputs)]
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names
 
@@ -119,6 +125,8 @@ class Graph:
         domains = [helper.make_opsetid("", OPSET)]
         if any(node.domain == "ai.onnx.ml" for node in self._nodes):
             domains.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
+        if any(node.domain == MICROSOFT for node in self._nodes):
+            domains.append(helper.make_opsetid(MICROSOFT, 1))
         graph = helper.make_graph(self._nodes, "model", self._inputs, self._outputs, self._initializers)
         model = helper.make_model(graph, opset_imports=domains, producer_name="modelwright-trainer")
         model.ir_version = IR_VERSION

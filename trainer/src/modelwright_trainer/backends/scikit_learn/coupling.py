@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .builder import ROWS
+from modelwright_trainer.graph.builder import ROWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .builder import Graph
+    from modelwright_trainer.graph.builder import Graph
 
 SMALLEST: Final = 1e-7
 FEWEST_ROUNDS: Final = 100

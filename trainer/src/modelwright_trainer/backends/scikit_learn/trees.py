@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .answer import Answer
-from .linear import add_flat, add_highest
-from .packed import Packed
+from modelwright_trainer.graph.answer import Answer
+from modelwright_trainer.graph.packed import Packed
+from modelwright_trainer.graph.scores import add_flat, add_highest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .builder import Graph
+    from modelwright_trainer.graph.builder import Graph
 
 MANTISSA_BITS: Final = 24
 LEAF: Final = -1
+MOST_NODES: Final = 25_000
+"""Of the trees that ONNX Runtime loads at once to compare answers, where one does not have more."""
 
 
 def round_leaves(estimator: Any) -> None:

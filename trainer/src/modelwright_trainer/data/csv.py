@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -15,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from .failure import Reason, RunError, listed
+from modelwright_trainer.failure import Reason, RunError, listed
+from modelwright_trainer.table import places
+
 from .raw import MISSING, Raw, find_unnamed, is_beyond_exact
-from .table import places
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 LONGEST_VALUE: Final = 2**30
@@ -70,8 +71,16 @@ def read_csv(files: list[Path], texts: frozenset[str], named: frozenset[str] = f
     return Raw(columns, origin, hints, exact, tuple(left_out))
 
 
+def read_csv_bytes(content: bytes, name: str, texts: frozenset[str]) -> Raw:
+    """Read a small table that lies in an archive."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name.rpartition("/")[2]
+        path.write_bytes(content)
+        return read_csv([path], texts, texts)
+
+
 def _read_file(path: Path) -> pa.Table:
-    names = _read_names(path)
+    names = read_names(path)
     broken: list[Any] = []
 
     def count(row: Any) -> str:
@@ -99,7 +108,7 @@ def _read_file(path: Path) -> pa.Table:
     return table
 
 
-def _read_names(path: Path) -> list[str]:
+def read_names(path: Path) -> list[str]:
     """Return the first line's names; each must be there once."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -22,8 +22,8 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils._param_validation import InvalidParameterError
 
-from .config import Candidate, Run, Task
-from .failure import Reason, RunError, did_you_mean, listed
+from modelwright_trainer.config import Candidate, Run, Task
+from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -57,14 +57,6 @@ NOT_OFFERED: Final = frozenset({"copy_X", "n_jobs", "verbose", "warm_start"})
 def parameters_of(algorithm: type[BaseEstimator]) -> list[str]:
     """Return the parameters that a candidate may give."""
     return sorted(set(inspect.signature(algorithm).parameters) - NOT_OFFERED)
-
-
-def build_estimators(run: Run, processors: int) -> list[Any]:
-    """Return an unfitted estimator for each candidate, in their order; refuse the first that is wrong."""
-    return [
-        build_estimator(candidate, f"candidates[{index}]", run, processors)
-        for index, candidate in enumerate(run.candidates)
-    ]
 
 
 def build_estimator(candidate: Candidate, path: str, run: Run, processors: int) -> Any:

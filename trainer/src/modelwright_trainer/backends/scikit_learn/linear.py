@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .answer import Answer
+from modelwright_trainer.graph.answer import Answer
+from modelwright_trainer.graph.scores import (
+    add_affine,
+    add_complement,
+    add_flat,
+    add_highest,
+    add_shares,
+    add_sign,
+)
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .builder import Graph
+    from modelwright_trainer.graph.builder import Graph
 
 BINARY: Final = 2
 
@@ -23,9 +29,9 @@ def add_linear(graph: Graph, features: str, estimator: Any, kind: str) -> str:
     return add_affine(graph, graph.cast(features, kind), coefficients.T, intercept)
 
 
-def add_affine(graph: Graph, tensor: str, weights: NDArray[Any], bias: NDArray[Any]) -> str:
-    """Add a product of matrices and a sum."""
-    return graph.add("Gemm", tensor, graph.constant(weights), graph.constant(bias))
+def add_linear_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> str:
+    """Add a linear regression."""
+    return add_flat(graph, add_linear(graph, features, estimator, kind))
 
 
 def add_linear_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
@@ -62,6 +68,11 @@ def add_perceptron(graph: Graph, features: str, estimator: Any, kind: str) -> st
     return tensor
 
 
+def add_perceptron_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> str:
+    """Add a perceptron that predicts a number."""
+    return add_flat(graph, add_perceptron(graph, features, estimator, kind))
+
+
 def add_perceptron_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
     """Add a perceptron that classifies: of two classes by one half, of more by the highest."""
     outputs = add_perceptron(graph, features, estimator, kind)
@@ -75,33 +86,3 @@ def add_perceptron_classifier(graph: Graph, features: str, estimator: Any, kind:
 def is_binary(estimator: Any) -> bool:
     """Whether a classifier knows two classes only."""
     return len(estimator.classes_) == BINARY
-
-
-def add_flat(graph: Graph, tensor: str) -> str:
-    """Bring (rows, 1) to (rows,)."""
-    return graph.add("Squeeze", tensor, graph.whole(1))
-
-
-def add_sign(graph: Graph, scores: str, kind: str) -> str:
-    """Add which of two classes a score means: above 0 the second."""
-    positive = graph.add("Greater", scores, graph.constant(np.array(0, dtype=kind)))
-    return add_flat(graph, graph.cast(positive, "int64"))
-
-
-def add_highest(graph: Graph, scores: str) -> str:
-    """Add which column is the highest; of equal ones the first."""
-    return graph.add("ArgMax", scores, axis=1, keepdims=0)
-
-
-def add_complement(graph: Graph, shares: str, kind: str) -> str:
-    """Make the probability of the second class those of both."""
-    rest = graph.add("Sub", graph.constant(np.array(1, dtype=kind)), shares)
-    return graph.add("Concat", rest, shares, axis=1)
-
-
-def add_shares(graph: Graph, shares: str, kind: str) -> str:
-    """Bring rows to the sum 1; a row of zeros gets equal shares."""
-    axis = graph.whole(1)
-    nothing = graph.add("Equal", graph.add("ReduceSum", shares, axis), graph.constant(np.array(0, dtype=kind)))
-    mended = graph.add("Where", nothing, graph.constant(np.array(1, dtype=kind)), shares)
-    return graph.add("Div", mended, graph.add("ReduceSum", mended, axis))

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .failure import Reason, RunError, listed
+from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
+
 from .raw import INDEX_LEVEL, Raw, find_unnamed, is_beyond_exact
 
 if TYPE_CHECKING:
@@ -23,6 +24,34 @@ if TYPE_CHECKING:
 def read_parquet(files: list[Path], named: frozenset[str] = frozenset()) -> Raw:
     """Read files with the same columns. Those that are an index are left out, but for those that are `named`."""
     tables = [_read_file(path) for path in files]
+    return _as_raw(files, tables, named)
+
+
+def read_lists(files: list[Path], label: str) -> tuple[Raw, dict[str, pa.ChunkedArray]]:
+    """Read files whose columns hold lists: return the label, and the other columns as they are."""
+    tables = [_read_file(path) for path in files]
+    for path, table in zip(files, tables, strict=True):
+        if label not in table.column_names:
+            message = (
+                f"data.label is {label!r}, and there is no such column in {path.name} among "
+                f"{listed(table.column_names)}{did_you_mean(label, table.column_names)}"
+            )
+            raise RunError(Reason.NO_LABEL_COLUMN, message)
+        if table.schema.remove_metadata() != tables[0].schema.remove_metadata():
+            message = f"{path.name} has other columns than {files[0].name}, or columns of other types: write them alike"
+            raise RunError(Reason.UNREADABLE_DATA, message)
+    raw = _as_raw(files, [table.select([label]) for table in tables], frozenset([label]))
+    index = _find_index(tables[0])
+    names = [name for name in tables[0].column_names if name != label and name not in index]
+    return raw, {
+        name: pa.chunked_array(
+            [chunk for one in tables for chunk in one.column(name).chunks], tables[0].column(name).type
+        )
+        for name in names
+    }
+
+
+def _as_raw(files: list[Path], tables: list[pa.Table], named: frozenset[str]) -> Raw:
     left_out = dict.fromkeys(name for table in tables for name in _find_index(table) if name not in named)
     tables = [table.drop_columns([name for name in table.column_names if name in left_out]) for table in tables]
     parts: list[dict[str, pa.ChunkedArray]] = []

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .answer import Answer
+from modelwright_trainer.graph.answer import Answer
+from modelwright_trainer.graph.scores import add_affine, add_flat, add_highest
+
 from .coupling import add_coupling
-from .linear import add_affine, add_flat, add_highest, is_binary
+from .linear import is_binary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .builder import Graph
-
-KIND: Final = "float64"
+    from modelwright_trainer.graph.builder import Graph
 
 
-def add_svm_regressor(graph: Graph, features: str, estimator: Any) -> str:
+def add_svm_regressor(graph: Graph, features: str, estimator: Any, kind: str) -> str:
     """Add a support vector regression."""
-    kernel = _add_kernel(graph, features, estimator)
-    return add_flat(graph, add_affine(graph, kernel, estimator.dual_coef_.T.astype(KIND), estimator.intercept_))
+    kernel = _add_kernel(graph, features, estimator, kind)
+    return add_flat(graph, add_affine(graph, kernel, estimator.dual_coef_.T.astype(kind), estimator.intercept_))
 
 
-def add_svm_classifier(graph: Graph, features: str, estimator: Any) -> Answer:
+def add_svm_classifier(graph: Graph, features: str, estimator: Any, kind: str) -> Answer:
     """Add one decision for each pair of classes, and count its votes."""
     classes = len(estimator.classes_)
     pairs = list(combinations(range(classes), 2))
     breaks_ties = estimator.break_ties and not is_binary(estimator)
-    kernel = _add_kernel(graph, features, estimator)
-    decisions = add_affine(graph, kernel, _pair_weights(estimator, pairs), estimator._intercept_.astype(KIND))
+    kernel = _add_kernel(graph, features, estimator, kind)
+    decisions = add_affine(graph, kernel, _pair_weights(estimator, pairs), estimator._intercept_.astype(kind))
     first = np.array([[float(one == pair[0]) for one in range(classes)] for pair in pairs])
     second = np.array([[float(one == pair[1]) for one in range(classes)] for pair in pairs])
     zero = graph.constant(np.array(0.0))
     # A decision of 0 goes to the first class in scikit-learn, which breaks ties, and to the second in libsvm.
     won = graph.add("GreaterOrEqual" if breaks_ties else "Greater", decisions, zero)
-    votes = add_affine(graph, graph.cast(won, KIND), first - second, second.sum(axis=0))
+    votes = add_affine(graph, graph.cast(won, kind), first - second, second.sum(axis=0))
     if breaks_ties:
         votes = graph.add("Add", votes, _add_confidence(graph, decisions, first - second))
     probabilities = None
@@ -67,10 +67,10 @@ def _pair_weights(estimator: Any, pairs: list[tuple[int, int]]) -> NDArray[np.fl
     return weights
 
 
-def _add_kernel(graph: Graph, features: str, estimator: Any) -> str:
+def _add_kernel(graph: Graph, features: str, estimator: Any, kind: str) -> str:
     """Add the kernel of each row with each support vector."""
-    vectors = estimator.support_vectors_.astype(KIND)
-    tensor = graph.cast(features, KIND)
+    vectors = estimator.support_vectors_.astype(kind)
+    tensor = graph.cast(features, kind)
     products = graph.add("MatMul", tensor, graph.constant(vectors.T))
     if estimator.kernel == "linear":
         return products

@@ -40,6 +40,8 @@ class Raw:
     """The values that are there of columns of integers that FP64 does not hold, and of which some are missing."""
     left_out: tuple[str, ...] = ()
     """Columns that are an index and no data."""
+    tests: int = 0
+    """How many rows at the end are a test set of one's own."""
 
     @property
     def rows(self) -> int:

@@ -1,0 +1,231 @@
+"""A candidate with layers, before and after it was trained: what the library asks of it, answered by Keras.
+
+TensorFlow is loaded when training begins, and not before: all that can be refused without it is.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from modelwright_trainer.backends import Estimator
+from modelwright_trainer.config import INPUT, Task
+from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
+from modelwright_trainer.material import Answers, Kind
+
+from .choices import PROBABILITIES
+from .memory import check_memory
+from .network import Input, Network
+from .parse import check_network, expect_input, parse_network
+from .shapes import refuse_layer, refuse_value
+from .start import describe, start
+from .text import FIRST, find_vocabulary, vectorize
+from .variables import read_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from modelwright_trainer.config import Candidate, Run
+    from modelwright_trainer.graph.answer import Answer
+    from modelwright_trainer.graph.builder import Graph
+    from modelwright_trainer.graph.inputs import GraphInputs
+    from modelwright_trainer.material import Arrays, Material, Watch
+
+LENGTHS: Final = "lengths"
+ANSWERED_ROWS: Final = 256
+"""At once, so that answering takes no more memory than training."""
+
+
+class NetworkEstimator(Estimator):
+    """One network."""
+
+    def __init__(self, network: Network, run: Run) -> None:
+        """Keep what was declared."""
+        self.network, self.run = network, run
+        self.vocabulary: NDArray[Any] = np.array([], dtype=str)
+        self._loop: Any = None
+        self._classes: NDArray[Any] | None = None
+
+    @property
+    def description(self) -> str:
+        """The types of the layers, in short."""
+        return listed([layer.type for layer in self.network.layers], 6)
+
+    @property
+    def classes(self) -> NDArray[Any] | None:
+        """All classes of the data."""
+        return self._classes
+
+    def check(self, material: Material) -> None:
+        """Refuse layers that do not go with the data, and data that networks cannot take."""
+        if material.may_miss:
+            message = (
+                f"column {listed([repr(name) for name in material.may_miss], 5)} misses values, and a network cannot "
+                "take that: add a step impute to preprocess"
+            )
+            raise RunError(Reason.MISSING_VALUES, message)
+        self._refuse_not_finite(material)
+        source = source_of(material)
+        values = check_network(self.network, source, material.task, len(material.classes) or None)
+        self._refuse_vocabulary(material)
+        self._number_classes(material)
+        check_memory(self.network, values, material)
+
+    def fit(self, material: Material, watch: Watch) -> None:
+        """Train."""
+        start()
+        # Both load TensorFlow.
+        build, training = import_module(".build", __package__), import_module(".training", __package__)
+        source = source_of(material)
+        self._find_vocabulary(material)
+        train, validation = (
+            training.Rows(self._as_inputs(part.inputs), part.truth) for part in (material.train, material.validation)
+        )
+        model = build.build_model(self.network, source, self.run.split.seed)
+        self._loop = training.train(
+            training.Job(
+                model=model,
+                task=material.task,
+                classes=material.classes.tolist(),
+                seed=self.run.split.seed,
+                class_weight=self._number_classes(material),
+                start_from=self._read_start(),
+                checkpoint=None if self.run.checkpoint is None else Path(self.run.checkpoint),
+            ),
+            train,
+            validation,
+            watch,
+        )
+        if material.task is Task.CLASSIFICATION:
+            self._classes = np.arange(len(material.classes), dtype=np.int64)
+
+    def answer(self, inputs: Arrays) -> Answers:
+        """Answer, some rows at a time."""
+        found = self._loop.answer(self._as_inputs(inputs), ANSWERED_ROWS)
+        if self._classes is None:
+            return Answers(prediction=found[:, 0])
+        if PROBABILITIES[self.network.loss] == "sigmoid":
+            found = np.concatenate([np.float32(1) - found, found], axis=1)
+        return Answers(index=found.argmax(axis=1).astype(np.int64), probabilities=found)
+
+    def export(self, graph: Graph, inputs: GraphInputs) -> str | Answer:
+        """Add the layers to a graph."""
+        add_network = import_module(".export", __package__).add_network
+        added: str | Answer = add_network(graph, self.network, self.run.task, self._weights(), inputs)
+        return added
+
+    def variables(self) -> dict[str, NDArray[Any]]:
+        """Return all weights by `layer/variable`."""
+        weights = self._weights()
+        return {f"{layer}/{name}": value for layer, found in weights.items() for name, value in found.items()}
+
+    def provenance(self) -> dict[str, Any]:
+        """Say how it was computed."""
+        if self._loop is None:
+            return {}
+        return describe() | {"parameters": int(sum(value.size for value in self.variables().values()))}
+
+    def _weights(self) -> dict[str, dict[str, NDArray[Any]]]:
+        weights: dict[str, dict[str, NDArray[Any]]] = import_module(".build", __package__).weights_of(self._loop.model)
+        if self.network.vectorization is not None:
+            weights[self.network.vectorization.name] = {"vocabulary": self.vocabulary}
+        return weights
+
+    def _as_inputs(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Return what the model is called with."""
+        (data,) = (values for name, values in inputs.items() if name != LENGTHS)
+        layer = self.network.vectorization
+        if layer is not None:
+            data = vectorize(data[:, 0].tolist(), self.vocabulary, layer["output_sequence_length"])
+        found: dict[str, NDArray[Any]] = {INPUT: data}
+        if LENGTHS in inputs:
+            found[LENGTHS] = inputs[LENGTHS]
+        return found
+
+    def _find_vocabulary(self, material: Material) -> None:
+        layer = self.network.vectorization
+        if layer is None:
+            return
+        # Weights of an Embedding mean the words that they were trained with.
+        known = (self._read_start() or {}).get(f"{layer.name}/vocabulary")
+        if known is not None:
+            self.vocabulary = known
+        else:
+            self.vocabulary = find_vocabulary(material.train.inputs["text"][:, 0].tolist(), layer["max_tokens"])
+
+    def _read_start(self) -> dict[str, NDArray[Any]] | None:
+        return None if self.run.start_from is None else read_variables(Path(self.run.start_from))
+
+    def _refuse_vocabulary(self, material: Material) -> None:
+        """Refuse an Embedding that has fewer rows than there are tokens."""
+        self._find_vocabulary(material)
+        layer = self.network.vectorization
+        if layer is None:
+            return
+        if not len(self.vocabulary):
+            refuse_layer(layer, "finds no word in the training part: tokens are of the characters a-z, 0-9 and '")
+        tokens = len(self.vocabulary) + FIRST
+        for one in self.network.layers:
+            if one.type == "Embedding" and one["input_dim"] < tokens:
+                refuse_value(
+                    one,
+                    "input_dim",
+                    f"{layer.name!r} gives {tokens} tokens (padding, unknown, {len(self.vocabulary)} words): make it "
+                    f"{tokens} at least, or max_tokens of {layer.name!r} smaller",
+                )
+
+    def _refuse_not_finite(self, material: Material) -> None:
+        for part in (material.train, material.validation):
+            for name, values in part.inputs.items():
+                if values.dtype.kind != "f":
+                    continue
+                wrong = ~np.isfinite(values)
+                if wrong.any():
+                    message = (
+                        f"{name} has {int(wrong.sum())} numbers that are NaN or infinite, and a network cannot take "
+                        "that: take these rows out, or fill them"
+                    )
+                    raise RunError(Reason.MISSING_VALUES, message)
+
+    def _number_classes(self, material: Material) -> dict[int, float] | None:
+        """Bring `class_weight` by labels to the numbers of the classes."""
+        weights = self.network.fit.class_weight
+        if weights is None:
+            return None
+        known = {str(label): index for index, label in enumerate(material.classes.tolist())}
+        for label in weights:
+            if label not in known:
+                message = (
+                    f"{self.network.path}.parameters.class_weight of candidate {self.network.name!r} names the label "
+                    f"{label!r}, which does not occur{did_you_mean(label, known)}; there are {listed(list(known))}"
+                )
+                raise RunError(Reason.INVALID_PARAMETER, message)
+        return {known[label]: float(weight) for label, weight in weights.items()}
+
+
+def source_of(material: Material) -> Input:
+    """Return the shape of the data."""
+    inputs: Mapping[str, NDArray[Any]] = material.train.inputs
+    if material.kind is Kind.TEXT:
+        return Input((), text=True)
+    (data,) = (values for name, values in inputs.items() if name != LENGTHS)
+    return Input(tuple(data.shape[1:]), padded=LENGTHS in inputs)
+
+
+class NetworkBackend:
+    """Keras on TensorFlow."""
+
+    name = "keras"
+    packages = ("keras", "tensorflow-cpu")
+
+    def build(self, candidate: Candidate, path: str, run: Run, processors: int) -> Estimator:
+        """Refuse names, parameters and ranks; load nothing."""
+        del processors  # Threads are pinned, or other containers would give other bytes.
+        network = parse_network(candidate, path, run.task)
+        check_network(network, expect_input(run.data), run.task)
+        return NetworkEstimator(network, run)

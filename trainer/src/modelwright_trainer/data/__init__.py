@@ -1,0 +1,91 @@
+"""In goes the description of the data, out come its rows, or what is wrong with the files and where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelwright_trainer.config import ColumnType, DataFormat, Run
+from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.table import Table
+
+from .csv import read_csv, read_names
+from .images import read_image_array, read_images
+from .npz import read_npz
+from .parquet import read_parquet
+from .sequences import arrange_sequences, read_sequence_array, read_sequence_lists
+from .table import build_table
+from .text import arrange_text, find_text_column
+from .window import arrange_windows
+
+if TYPE_CHECKING:
+    from modelwright_trainer.tensors import Tensors
+
+    from .raw import Raw
+
+
+def read_data(run: Run) -> Table | Tensors:
+    """Read all files of the run, those of a test set of one's own last. What has columns is a table, as it is written."""
+    data = run.data
+    files = [find_files(Path(data.directory), data.format, "data.directory")]
+    if data.test is not None:
+        files.append(find_files(Path(data.test), data.format, "data.test.directory"))
+    if data.images is not None:
+        read = read_images if data.format is DataFormat.IMAGES else read_image_array
+        return read(files, run)
+    if data.sequences is not None and data.sequences.id is None:
+        read = read_sequence_array if data.format is DataFormat.NPZ else read_sequence_lists
+        return read(files, run)
+    return build_table(_read_columns(files, run), run)
+
+
+def arrange(source: Table | Tensors, run: Run) -> Table | Tensors:
+    """Make texts, windows and sequences of a table that was checked."""
+    if not isinstance(source, Table) or run.data.is_table:
+        return source
+    if run.data.text is not None:
+        return arrange_text(source, run)
+    return arrange_sequences(source, run) if run.data.sequences is not None else arrange_windows(source, run)
+
+
+def _read_columns(files: list[list[Path]], run: Run) -> Raw:
+    if run.data.format is DataFormat.NPZ:
+        return read_npz(files, run.data.label)
+    every = [path for part in files for path in part]
+    own = len(files[0])
+    texts = {check.name for check in run.checks.columns if check.type is ColumnType.TEXT}
+    if run.data.format is DataFormat.CSV:
+        if run.data.text is not None:
+            texts.add(find_text_column(read_names(files[0][0]), run))
+        raw = read_csv(every, frozenset(texts), _named(run))
+    else:
+        raw = read_parquet(every, _named(run))
+    if len(every) == own:
+        return raw
+    named = [*raw.files[:own], *((f"data.test's {name}", rows) for name, rows in raw.files[own:])]
+    return replace(raw, files=tuple(named), tests=sum(rows for _, rows in raw.files[own:]))
+
+
+def _named(run: Run) -> frozenset[str]:
+    """Return the columns that the run names: these are data, even where they are an index."""
+    steps = (name for step in run.preprocess for name in step.columns)
+    text, sequences = run.data.text, run.data.sequences
+    more = [text.column if text else None, sequences.id if sequences else None, sequences.order if sequences else None]
+    checks = (check.name for check in run.checks.columns)
+    return frozenset([run.data.label, *checks, *steps, *(name for name in more if name is not None)])
+
+
+def find_files(directory: Path, data_format: DataFormat, field: str = "data.directory") -> list[Path]:
+    """Return the files of a folder by name; hidden ones and marks such as `_SUCCESS` are no data."""
+    if not directory.is_dir():
+        raise RunError(Reason.NO_DATA, f"{field} {directory} is not there")
+    found = sorted(path for path in directory.rglob("*") if path.is_file() and is_data(path.relative_to(directory)))
+    if not found:
+        raise RunError(Reason.NO_DATA, f"{field} {directory} holds no file; expected {data_format}")
+    return found
+
+
+def is_data(path: Path) -> bool:
+    """Whether a path within a folder of data is none of the hidden files and marks."""
+    return not any(part.startswith((".", "_")) for part in path.parts)

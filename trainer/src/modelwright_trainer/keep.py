@@ -1,0 +1,26 @@
+"""Which rows of the test part are kept beside the model: all, or where these would be too much a sample by the seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .material import Arrays
+    from .table import Indices
+
+MOST_BYTES: Final = 2**28
+"""Of inputs that are kept; `prove` reads the file whole, and takes one of 1 GiB at most."""
+MOST_ROWS: Final = 100_000
+
+
+def choose_kept(inputs: Arrays, seed: int) -> Indices:
+    """Return places in the test part, ascending; always the same of the same test part and seed."""
+    rows = len(next(iter(inputs.values())))
+    each = sum(values.nbytes for values in inputs.values()) / max(rows, 1)
+    most = max(1, min(MOST_ROWS, int(MOST_BYTES / max(each, 1))))
+    if rows <= most:
+        return np.arange(rows)
+    random = np.random.Generator(np.random.PCG64(seed))
+    return np.sort(random.choice(rows, size=most, replace=False))
