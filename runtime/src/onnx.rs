@@ -23,6 +23,9 @@ use crate::fetch::check_path;
 
 /// Domains whose operators ONNX Runtime has itself. The first two are the same one.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+/// Domain of what ONNX Runtime makes of convolutions at its highest level of optimization: weights in blocks of as many channels
+/// as the registers of that very processor hold. On another processor the blocks are read as if they were of its own size.
+const BLOCKED: &str = "com.microsoft.nchwc";
 /// ONNX Runtime's own mark for weights that lie at an address in memory; in a file it can only be an attack.
 const MEMORY_MARK: &str = "_ORT_MEM_ADDR_";
 
@@ -56,6 +59,16 @@ pub enum OnnxError {
     )]
     CustomOperators {
         /// Which.
+        operators: String,
+    },
+    /// It was saved for one kind of processor.
+    #[error(
+        "the model was saved for the one kind of processor that it was optimized on: {operators}; on another kind ONNX Runtime \
+         gives wrong answers to it without an error. Take the model as it was exported, or save it again with \
+         SessionOptions.graph_optimization_level of at most ORT_ENABLE_EXTENDED, never ORT_ENABLE_ALL"
+    )]
+    ProcessorSpecific {
+        /// Which operators say so.
         operators: String,
     },
     /// Its weights lie elsewhere.
@@ -93,6 +106,7 @@ impl OnnxError {
             Self::Io { .. } => "DiskFailed",
             Self::NotOnnx { .. } => "NotOnnx",
             Self::CustomOperators { .. } => "CustomOperators",
+            Self::ProcessorSpecific { .. } => "ProcessorSpecific",
             Self::ExternalDataOutside { .. } => "ExternalDataOutside",
             Self::ExternalDataMissing { .. } => "ExternalDataMissing",
         }
@@ -140,6 +154,7 @@ pub fn judge(folder: &Path, graph: &str) -> Result<Preflight, OnnxError> {
         WireError::Io(source) => OnnxError::Io { path, source },
         other => OnnxError::NotOnnx { why: other.to_string() },
     })?;
+    refuse_processor_specific(&facts)?;
     refuse_custom_operators(&facts)?;
     let mut files = BTreeSet::from([graph.to_owned()]);
     for external in &facts.external {
@@ -153,6 +168,17 @@ pub fn judge(folder: &Path, graph: &str) -> Result<Preflight, OnnxError> {
     // Files without the list are older than the list, and mean the first operator set.
     let opset = opsets.get("ai.onnx").copied().unwrap_or(1);
     Ok(Preflight { opset, opsets, ir_version: facts.ir_version, has_loops, files })
+}
+
+/// Whatever the domain's name stands for in the file, a function of the model's own too: nothing else may take that name.
+fn refuse_processor_specific(facts: &Facts) -> Result<(), OnnxError> {
+    let of_domain = facts.operators.iter().chain(&facts.functions).filter(|(domain, _)| domain == BLOCKED);
+    let operators: BTreeSet<String> = of_domain.map(|(domain, name)| format!("{domain}::{name}")).collect();
+    if operators.is_empty() {
+        return Ok(());
+    }
+    let operators: Vec<String> = operators.into_iter().take(10).collect();
+    Err(OnnxError::ProcessorSpecific { operators: operators.join(", ") })
 }
 
 fn refuse_custom_operators(facts: &Facts) -> Result<(), OnnxError> {

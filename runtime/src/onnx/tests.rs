@@ -109,6 +109,28 @@ fn functions_of_the_model_itself_are_no_custom_operators() {
 }
 
 #[test]
+fn what_was_saved_for_one_kind_of_processor_is_refused_wherever_it_hides() {
+    let blocked = node("com.microsoft.nchwc", "Conv");
+    let subgraph = bytes(1, [node("", "If"), bytes(5, bytes(6, bytes(1, &blocked)))].concat());
+    let own = [bytes(1, "Conv"), bytes(10, "com.microsoft.nchwc"), bytes(7, node("", "Add"))].concat();
+    let plain = bytes(1, node("", "Add"));
+    for bytes in [
+        model(&bytes(1, &blocked), &[]),
+        model(&subgraph, &[]),
+        model(&plain, &bytes(25, [bytes(1, "F"), bytes(10, "local"), bytes(7, &blocked)].concat())),
+        model(&bytes(1, &blocked), &bytes(25, own)),
+    ] {
+        let error = preflight(folder(&bytes).path()).unwrap_err();
+        assert_eq!(error.reason(), "ProcessorSpecific", "{error}");
+        for part in ["com.microsoft.nchwc::Conv", "ORT_ENABLE_EXTENDED"] {
+            assert!(error.to_string().contains(part), "{part:?} is missing in: {error}");
+        }
+    }
+    // A list of operator sets names the domain in every file that any level of optimization wrote.
+    assert_eq!(reason(&model(&plain, &opset("com.microsoft.nchwc", 1))), "fine");
+}
+
+#[test]
 fn external_data_beside_the_graph_is_one_of_the_models_files() {
     let folder = folder(&model(&external("./a/w.bin", "2", "3"), &[]));
     let path = folder.path();

@@ -220,6 +220,15 @@ async fn inspect_prints_what_a_model_is_for_people_and_as_json() {
     let output = run(&["inspect", folder.path().join("page.onnx").to_str().unwrap()], ("OTHER", "")).await;
     assert_ne!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no whole ONNX model"), "{output:?}");
+
+    // ONNX Runtime loads it and answers; on a processor with other registers it answers wrongly.
+    let blocked = crate::session::model("blocked");
+    let output = run(&["inspect", blocked.to_str().unwrap()], ("OTHER", "")).await;
+    assert_ne!(output.status.code(), Some(0));
+    let words = String::from_utf8_lossy(&output.stderr);
+    for part in ["com.microsoft.nchwc::Conv", "ORT_ENABLE_EXTENDED"] {
+        assert!(words.contains(part), "{part} is missing in: {words}");
+    }
 }
 
 #[tokio::test]

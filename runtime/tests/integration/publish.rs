@@ -356,6 +356,7 @@ async fn what_does_not_load_or_run_is_refused_with_its_reason() {
         (b"<html>log in first</html>".to_vec(), "NotOnnx"),
         (adder[..adder.len() - 1].to_vec(), "NotOnnx"),
         (custom, "CustomOperators"),
+        (fs::read(crate::session::model("blocked")).unwrap(), "ProcessorSpecific"),
         (unconnected, "LoadFailed"),
         (unknown, "LoadFailed"),
         (new, "UnsupportedOperatorSet"),

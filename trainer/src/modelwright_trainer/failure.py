@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NO_CANDIDATE = "NoCandidate"
     TOO_LARGE = "TooLarge"
     NOT_REPRODUCIBLE = "NotReproducible"
+    CANNOT_OPTIMIZE = "CannotOptimize"
     OUT_OF_MEMORY = "OutOfMemory"
     NO_SPACE = "NoSpace"
     FILE_ERROR = "FileError"
