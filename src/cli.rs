@@ -47,6 +47,12 @@ pub struct RunArguments {
     /// Image of the built-in trainer, for the pods that train models.
     #[arg(long, env = "MODELWRIGHT_TRAINER_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub trainer_image: String,
+    /// Image of the built-in trainer with Keras, for Models whose candidates have layers; without it they are not trained.
+    #[arg(long, env = "MODELWRIGHT_TRAINER_KERAS_IMAGE")]
+    pub trainer_keras_image: Option<String>,
+    /// The same with CUDA, for those of them that ask for a GPU; without it they are not trained.
+    #[arg(long, env = "MODELWRIGHT_TRAINER_KERAS_GPU_IMAGE")]
+    pub trainer_keras_gpu_image: Option<String>,
     /// Artifact store: `oci://host[:port]/prefix`, `s3://bucket/prefix` or `pvc://claim/prefix`.
     #[arg(long, env = "MODELWRIGHT_STORE_URI", value_parser = validate_store_uri)]
     pub store_uri: String,

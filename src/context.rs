@@ -60,6 +60,10 @@ pub struct Settings {
     pub runtime_gpu_image: Option<String>,
     /// Image of the built-in trainer.
     pub trainer_image: String,
+    /// Image of the built-in trainer with Keras, if there is one.
+    pub trainer_keras_image: Option<String>,
+    /// The same with CUDA, if there is one.
+    pub trainer_keras_gpu_image: Option<String>,
     /// Artifact store: `oci://host[:port]/prefix`, `s3://bucket/prefix` or `pvc://claim/prefix`.
     pub store_uri: String,
     /// Whether an `oci` store is spoken to by plain HTTP.
@@ -92,6 +96,11 @@ impl From<&RunArguments> for Settings {
             runtime_image: arguments.runtime_image.clone(),
             runtime_gpu_image: arguments.runtime_gpu_image.clone().filter(|image| !image.is_empty()),
             trainer_image: arguments.trainer_image.clone(),
+            trainer_keras_image: arguments.trainer_keras_image.clone().filter(|image| !image.is_empty()),
+            trainer_keras_gpu_image: arguments
+                .trainer_keras_gpu_image
+                .clone()
+                .filter(|image| !image.is_empty()),
             store_uri: arguments.store_uri.clone(),
             store_plain_http: arguments.store_plain_http,
             allow_private_networks: arguments.allow_private_networks,

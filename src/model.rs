@@ -178,7 +178,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         // what is on its way out is announced when it is gone
         Some(ModelError::Apply(error)) if error.waits() => Ok(Action::requeue(WAITING)),
         Some(error) => Err(error),
-        None => Ok(next_look(plan.as_ref())),
+        None => Ok(next_look(plan.as_ref(), &outcome)),
     }
 }
 
@@ -222,6 +222,9 @@ async fn act(
                 select(context, version, *stamp, None).await?;
             }
             Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
+        }
+        Step::Start if let Some(obstacle) = build::find_obstacle(valid, &context.settings) => {
+            Outcome::Blocked(obstacle)
         }
         Step::Start => {
             let job = build::build_job(valid, &context.settings, observed.workload_account);
@@ -401,7 +404,10 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
     Ok(())
 }
 
-fn next_look(plan: Option<&Plan>) -> Action {
+fn next_look(plan: Option<&Plan>, outcome: &Outcome) -> Action {
+    if matches!(outcome, Outcome::Blocked(_)) {
+        return Action::requeue(RESYNC);
+    }
     let run = plan.and_then(|plan| plan.run.as_ref());
     let wait = match (plan.map(|plan| &plan.step), run.map(|run| &run.state)) {
         // of another Job that reads what a lost one made, nothing may be announced either

@@ -24,7 +24,7 @@ pub struct RunSizes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<ContainerSize>,
     /// Room for what is fetched and for what is made of it, a quantity; a model may take 10/21 of it, and data 8/21. Default:
-    /// 4Gi.
+    /// 4Gi, and 8Gi where Keras trains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_size: Option<Amount>,
 }

@@ -1,19 +1,26 @@
 //! `training` of a Model: data in, a model out. Words and defaults are those of the trainers' contract.
 
+mod data;
+mod network;
 mod preparation;
 mod words;
 
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
-use modelwright_contract::training::{ColumnType, DataFormat, Goal, Metric, Task};
+use modelwright_contract::training::{ColumnType, DataFormat, Goal, Metric, SplitBy, TableInputs, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::amount::Amount;
+pub use data::{Images, Sequences, TestData, Text, Window};
+pub use network::{Callback, Layer, Optimizer};
 pub use preparation::{Encode, Impute, Preparation, Scale};
-use words::{column_type_schema, format_schema, goal_schema, metric_schema, task_schema};
+use words::{
+    column_type_schema, format_schema, goal_schema, inputs_schema, metric_schema, split_by_schema,
+    task_schema,
+};
 
 /// A decimal string.
 const DECIMAL: &str = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$";
@@ -25,6 +32,12 @@ const FRACTION: &str = r"^(0(\.[0-9]{1,15})?|1(\.0{1,15})?)$";
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.trainer) && has(self.trainer.image)) || (has(self.candidates) && size(self.candidates) > 0)").message("training.candidates is empty: name at least one algorithm to train, for example {name: forest, algorithm: RandomForest}; only an own trainer.image may do without"),
+    validation = Rule::new("!has(self.candidates) || !has(self.trainer) || (!has(self.trainer.image) && (!has(self.trainer.library) || self.trainer.library != 'ScikitLearn')) || self.candidates.all(candidate, !has(candidate.layers))").message("training.candidates has layers, and training.trainer is one that knows none: layers are trained by Keras; remove training.trainer or set its library to Keras"),
+    validation = Rule::new("!has(self.data.test) || !has(self.split) || !has(self.split.test)").message("training.split.test is a share of the data, and training.data.test is a test set of its own; remove one of both"),
+    validation = Rule::new("!has(self.data.window) || !has(self.split) || !has(self.split.by) || self.split.by == 'Time'").message("training.split.by is Random, and training.data.window needs rows in their order; set it to Time or remove it"),
+    validation = Rule::new("!has(self.split) || !has(self.split.stratify) || !self.split.stratify || !(has(self.data.window) || (has(self.split.by) && self.split.by == 'Time'))").message("training.split.stratify is true, and rows that are parted by time cannot be chosen by label; remove stratify, or part at random"),
+    validation = Rule::new("!has(self.preprocess) || size(self.preprocess) == 0 || !(self.data.format == 'Images' || has(self.data.images) || has(self.data.sequences) || has(self.data.text) || has(self.data.window))").message("training.preprocess is for the columns of a table, and training.data has images, sequences, text or windows; remove it, and give a network layers such as Rescaling or BatchNormalization"),
+    validation = Rule::new("!has(self.data.window) || self.task == 'Regression'").message("training.data.window predicts a number, the label some rows ahead; set training.task to Regression"),
     validation = Rule::new("!has(self.gates) || self.gates.all(gate, (gate.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression'))").message("training.gates has a metric of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits training.task"),
     validation = Rule::new("!has(self.selection) || !has(self.selection.metric) || (self.selection.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression')").message("training.selection.metric is one of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits training.task")
 )]
@@ -32,7 +45,7 @@ pub struct Training {
     /// What is learned: Classification (one of several labels) or Regression (a number).
     #[schemars(schema_with = "task_schema")]
     pub task: Task,
-    /// Who trains. Default: the built-in scikit-learn.
+    /// Who trains. Default: Keras where a candidate has layers, otherwise scikit-learn, both built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trainer: Option<Trainer>,
     /// What is learned from.
@@ -76,7 +89,8 @@ pub struct Training {
     validation = Rule::new("has(self.image) || (!has(self.command) && !has(self.args))").message("training.trainer.command and args apply to an own image only; remove them or set image")
 )]
 pub struct Trainer {
-    /// Default: ScikitLearn, unless `image` is set.
+    /// ScikitLearn or Keras, whose image has scikit-learn, too. Default: Keras where a candidate has layers, otherwise
+    /// ScikitLearn, unless `image` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<Library>,
     /// An image of your own that follows the contract of the train container. Default: none, the library trains.
@@ -93,11 +107,13 @@ pub struct Trainer {
     pub args: Vec<String>,
 }
 
-/// A built-in library. Default: ScikitLearn, unless an image is set.
+/// A built-in library. Default: Keras where a candidate has layers, otherwise ScikitLearn, unless an image is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Library {
     /// scikit-learn.
     ScikitLearn,
+    /// Keras on TensorFlow, beside scikit-learn.
+    Keras,
 }
 
 /// What is learned from.
@@ -106,7 +122,14 @@ pub enum Library {
 #[x_kube(
     validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("training.data.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.csv"),
     validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("training.data.credentialsSecret does not apply to a pvc:// address; remove it"),
-    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("training.data.uri must name a path behind the bucket or claim, for example s3://bucket/digits.csv or pvc://claim/digits.csv")
+    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("training.data.uri must name a path behind the bucket or claim, for example s3://bucket/digits.csv or pvc://claim/digits.csv"),
+    validation = Rule::new("[has(self.images), has(self.sequences), has(self.text), has(self.window)].filter(given, given).size() <= 1").message("training.data takes at most one of images, sequences, text and window; without any, a row is one of a table"),
+    validation = Rule::new("!has(self.images) || self.format in ['NPZ', 'Images']").message("training.data.images goes with format NPZ (an array of UINT8) or Images (PNG and JPEG files); choose one of them"),
+    validation = Rule::new("self.format != 'Images' || !has(self.sequences)").message("training.data.format Images has images only; remove sequences, or choose NPZ, Parquet or CSV"),
+    validation = Rule::new("!has(self.sequences) || self.format in ['CSV', 'Parquet', 'Images'] || (self.format == 'NPZ' && !has(self.sequences.id))").message("training.data.sequences goes with format NPZ (without id and order), Parquet, or CSV (with id and order)"),
+    validation = Rule::new("!has(self.sequences) || self.format != 'CSV' || has(self.sequences.id)").message("training.data.sequences of CSV needs id and order, the columns that say which rows are a sequence"),
+    validation = Rule::new("!(has(self.text) || has(self.window)) || self.format in ['CSV', 'Parquet']").message("training.data.text and window are of a table; set format to CSV or Parquet"),
+    validation = Rule::new("!has(self.inputs) || (self.format in ['CSV', 'Parquet'] && !has(self.sequences) && !has(self.text) && !has(self.window))").message("training.data.inputs is for tables of CSV and Parquet; images, sequences, text, windows and NPZ have one input already: remove it")
 )]
 pub struct TrainingData {
     /// A file, or, for CSV and Parquet, a folder of files with the same columns (`s3://` and `pvc://` with a trailing
@@ -119,7 +142,8 @@ pub struct TrainingData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
-    /// How the data is written: CSV (UTF-8, with a line of names), NPZ (one NumPy file of two arrays) or Parquet.
+    /// How the data is written: CSV (UTF-8, with a line of names), NPZ (one NumPy file of two arrays), Parquet or Images (PNG
+    /// and JPEG files in folders or in one archive).
     #[schemars(schema_with = "format_schema")]
     pub format: DataFormat,
     /// The column with the truth; with NPZ the array with it, and the other array holds the features. YAML reads a plain
@@ -131,6 +155,29 @@ pub struct TrainingData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = r"^modelwright-[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub credentials_secret: Option<String>,
+    /// How the columns of a table reach the model: Columns (one input a column, by its name) or Matrix (one input `x` of all
+    /// columns, numbers only). Default: Columns; with NPZ there is `x` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "inputs_schema")]
+    pub inputs: Option<TableInputs>,
+    /// The rows are images, of NPZ (an array of UINT8) or of image files. Default: with format Images as each field says,
+    /// otherwise the rows are those of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Images>,
+    /// The rows are sequences: of a long table (`id` and `order`), of NPZ (rows, time, channels), or of Parquet's lists. Default:
+    /// the rows are those of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequences: Option<Sequences>,
+    /// The rows are texts in a column of CSV or Parquet. Default: the rows are those of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text>,
+    /// The rows are windows of a table in time order, of which the label is the series to predict. Default: each row stands
+    /// for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// A test set of its own, in the same format. Default: a share of the data, as `split.test` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestData>,
 }
 
 /// What must hold of the data before a run trains. Shares are decimal strings from 0 to 1.
@@ -196,11 +243,16 @@ pub struct ColumnCheck {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Split {
+    /// By what: Random (a shuffle by the seed) or Time (the order of the rows: training, then validation, then test). Default:
+    /// Time with `data.window`, otherwise Random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "split_by_schema")]
+    pub by: Option<SplitBy>,
     /// Share of the validation part, on which candidates are compared. Default: "0.1".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), regex(pattern = FRACTION))]
     pub validation: Option<String>,
-    /// Share of the test part, on which gates are measured. Default: "0.2".
+    /// Share of the test part, on which gates are measured. Default: "0.2", and none with `data.test`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), regex(pattern = FRACTION))]
     pub test: Option<String>,
@@ -209,24 +261,47 @@ pub struct Split {
     #[schemars(range(min = 0, max = 4_294_967_295_u64))]
     pub seed: Option<u32>,
     /// Whether each part has the labels in the same shares. Default: true for a Classification, false for a Regression,
-    /// which cannot.
+    /// which cannot, and where rows are parted by time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stratify: Option<bool>,
 }
 
-/// One model to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// One model to train: an algorithm of scikit-learn, or a network of layers by Keras.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.algorithm) != has(self.layers)").message("a candidate takes exactly one of algorithm (scikit-learn, or a word of your own image) and layers (a network); remove one or add the missing one"),
+    validation = Rule::new("has(self.layers) || !(has(self.loss) || has(self.optimizer) || has(self.callbacks))").message("loss, optimizer and callbacks of a candidate belong to layers; remove them, or put those of an algorithm into its parameters")
+)]
 pub struct Candidate {
     /// Its name, unique among the candidates.
     #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// With scikit-learn: DecisionTree, ElasticNet, Lasso, LinearRegression, LogisticRegression, MLP, RandomForest,
-    /// Ridge, SGD or SVM, as far as the task has it. With an own image any word.
+    /// Ridge, SGD or SVM, as far as the task has it. With an own image any word. Default: none, `layers` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
-    pub algorithm: String,
-    /// Parameters by scikit-learn's own names: numbers, strings, booleans, null, or lists of at most 16 of these; at most
-    /// 8 KiB. Kubernetes does not tell 1.0 from 1, so a whole number is an integer. Default: the library's.
+    pub algorithm: Option<String>,
+    /// The layers of a network, in order, by Keras' names. A Classification ends in one value a label (Dense with activation
+    /// softmax), a Regression in one value (Dense with units 1). Default: none, `algorithm` is set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 128))]
+    pub layers: Vec<Layer>,
+    /// What the network is trained to make small, by Keras' identifier. Default: sparse_categorical_crossentropy for a
+    /// Classification, mean_squared_error for a Regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub loss: Option<String>,
+    /// How the network's weights are changed. Default: Adam with Keras' parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Optimizer>,
+    /// What happens between the network's epochs, for example EarlyStopping. Default: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub callbacks: Vec<Callback>,
+    /// Parameters by scikit-learn's own names, of a network those of Keras' fit (epochs, batch_size, shuffle, class_weight):
+    /// numbers, strings, booleans, null, or lists of at most 16 of these; at most 8 KiB. Kubernetes does not tell 1.0 from
+    /// 1, so a whole number is an integer. Default: the library's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"x-kubernetes-preserve-unknown-fields": true}))]
     pub parameters: BTreeMap<String, Value>,
@@ -269,11 +344,13 @@ pub struct Gate {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrainingResources {
-    /// Most that it may use, for example `nvidia.com/gpu: 1`. Default: cpu 2, memory 2Gi.
+    /// Most that it may use, for example `nvidia.com/gpu: 1`. Default: cpu 2, memory 2Gi, and 4Gi where Keras
+    /// trains.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub limits: BTreeMap<String, Amount>,
-    /// What the scheduler reserves. Default: cpu 500m, memory 512Mi, at most the limits; extended resources as in limits.
+    /// What the scheduler reserves. Default: cpu 500m, memory 512Mi, and 1Gi where Keras trains, at most the limits;
+    /// extended resources as in limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub requests: BTreeMap<String, Amount>,

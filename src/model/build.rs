@@ -4,8 +4,10 @@
 mod containers;
 mod job;
 mod pod;
+mod trainer;
 mod version;
 mod volumes;
 
 pub use job::{build_job, build_recall};
+pub use trainer::find_obstacle;
 pub use version::build_version;

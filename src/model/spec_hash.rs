@@ -6,10 +6,15 @@
 //! parameters (`1.0` is `1`: the API server itself stores the one as the other), but a parameter that is `null` is
 //! another one than none. Lists count in their order, and an empty part counts as none.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    api::{Model, Training, training::Candidate},
+    api::{
+        Model, Training,
+        training::{Callback, Candidate, Layer},
+    },
     decimal::Decimal,
     hash,
 };
@@ -47,18 +52,72 @@ fn training_identity(training: &Training) -> Value {
 
 /// Parameters as a list of pairs: a map would lose those that are `null`.
 fn candidate_identity(candidate: &Candidate) -> Value {
-    let parameters: Vec<Value> = candidate
-        .parameters
-        .iter()
-        .map(|(name, value)| Value::Array(vec![name.as_str().into(), number_by_value(value)]))
-        .collect();
     let mut identity = Map::new();
     identity.insert("name".into(), candidate.name.as_str().into());
-    identity.insert("algorithm".into(), candidate.algorithm.as_str().into());
-    if !parameters.is_empty() {
-        identity.insert("parameters".into(), parameters.into());
+    if let Some(algorithm) = &candidate.algorithm {
+        identity.insert("algorithm".into(), algorithm.as_str().into());
+    }
+    let pairs = if candidate.layers.is_empty() { parameter_pairs } else { nested_pairs };
+    if !candidate.parameters.is_empty() {
+        identity.insert("parameters".into(), pairs(&candidate.parameters));
+    }
+    if !candidate.layers.is_empty() {
+        identity.insert("layers".into(), candidate.layers.iter().map(layer_identity).collect());
+    }
+    if let Some(loss) = &candidate.loss {
+        identity.insert("loss".into(), loss.as_str().into());
+    }
+    if let Some(optimizer) = &candidate.optimizer {
+        identity.insert("optimizer".into(), typed_identity(&optimizer.type_, &optimizer.parameters));
+    }
+    if !candidate.callbacks.is_empty() {
+        let callback = |one: &Callback| typed_identity(&one.type_, &one.parameters);
+        identity.insert("callbacks".into(), candidate.callbacks.iter().map(callback).collect());
     }
     identity.into()
+}
+
+fn parameter_pairs(parameters: &BTreeMap<String, Value>) -> Value {
+    let pairs = parameters.iter();
+    pairs.map(|(name, value)| Value::Array(vec![name.as_str().into(), number_by_value(value)])).collect()
+}
+
+/// Of a network, whose parameters may have parameters within: those, too, as pairs.
+fn nested_pairs(parameters: &BTreeMap<String, Value>) -> Value {
+    fn pairs(value: &Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let all: Value = members
+                    .iter()
+                    .map(|(name, member)| Value::Array(vec![name.as_str().into(), pairs(member)]))
+                    .collect();
+                Value::Object([("members".to_owned(), all)].into_iter().collect())
+            }
+            Value::Array(items) => items.iter().map(pairs).collect(),
+            other => number_by_value(other),
+        }
+    }
+    parameters.iter().map(|(name, value)| Value::Array(vec![name.as_str().into(), pairs(value)])).collect()
+}
+
+fn typed_identity(type_: &str, parameters: &BTreeMap<String, Value>) -> Value {
+    let mut identity = Map::new();
+    identity.insert("type".into(), type_.into());
+    if !parameters.is_empty() {
+        identity.insert("parameters".into(), nested_pairs(parameters));
+    }
+    identity.into()
+}
+
+fn layer_identity(layer: &Layer) -> Value {
+    let mut identity = typed_identity(&layer.type_, &layer.parameters);
+    if let Some(members) = identity.as_object_mut() {
+        members.insert("name".into(), layer.name.as_str().into());
+        if !layer.inputs.is_empty() {
+            members.insert("inputs".into(), layer.inputs.clone().into());
+        }
+    }
+    identity
 }
 
 fn number_by_value(value: &Value) -> Value {
@@ -203,6 +262,95 @@ mod tests {
     fn golden_hashes_of_trainings_never_change() {
         assert_eq!(trained(&[]), "v1-e8d47f02738daa762aee85b0701a407a64abcd636409f800c50e111940c63fcb");
         assert_eq!(trained(&full()), "v1-b35a4fb8f0e1ae3249bb6f00de00e777f98371d3eafcc9fb238a4f89e90334e9");
+    }
+
+    /// The article's network, on images.
+    fn network() -> Vec<(&'static str, Value)> {
+        let layers = json!([
+            {"name": "scale", "type": "Rescaling", "parameters": {"scale": 0.5}},
+            {"name": "flat", "type": "Flatten"},
+            {"name": "hidden", "type": "Dense", "inputs": ["flat"], "parameters": {"units": 128, "activation": "relu"}},
+            {"name": "out", "type": "Dense", "parameters": {"units": 10, "activation": "softmax",
+                "kernel_regularizer": {"type": "L2", "parameters": {"l2": 0.01}}}},
+        ]);
+        vec![
+            ("/data/format", "NPZ".into()),
+            ("/data/images", json!({"height": 28, "width": 28})),
+            ("/split", json!({"by": "Random", "test": "0.10"})),
+            (
+                "/candidates",
+                json!([{"name": "net", "layers": layers, "loss": "sparse_categorical_crossentropy",
+                    "optimizer": {"type": "Adam", "parameters": {"learning_rate": 0.001}},
+                    "parameters": {"epochs": 5, "class_weight": {"0": 1, "1": 2.5}},
+                    "callbacks": [{"type": "EarlyStopping", "parameters": {"patience": 3}}]}]),
+            ),
+        ]
+    }
+
+    #[test]
+    fn golden_hashes_of_networks_never_change() {
+        let plain = json!([{"name": "net", "layers": [{"name": "out", "type": "Dense"}]}]);
+        assert_eq!(
+            trained(&[("/candidates", plain)]),
+            "v1-3c7ec3af5b0ab56aa2ff81ceb27584c218dfadcbb052957bad23a4e59f6afe59"
+        );
+        assert_eq!(
+            trained(&network()),
+            "v1-32b36eef3b859cf70758682447214c56bd811f16cb6360c31fa29ff3d994852b"
+        );
+        let data = [
+            ("/data/inputs", json!("Matrix")),
+            ("/data/sequences", json!({"id": "a", "order": "b", "maxLength": 29})),
+            ("/data/text", json!({"column": "a"})),
+            ("/data/window", json!({"past": 12, "horizon": 1})),
+            ("/data/test", json!({"uri": "s3://bucket/test.csv", "sha256": "a".repeat(64)})),
+            ("/split", json!({"by": "Time"})),
+        ];
+        assert_eq!(trained(&data), "v1-8f4d5a478b775d1f29f5e0013391cea8c8fec237e569f6e67dc6f10db42f4c49");
+    }
+
+    #[test]
+    fn everything_of_a_network_decides_a_version_and_spellings_of_it_do_not() {
+        let mut all = vec![trained(&network())];
+        for (pointer, value) in [
+            ("/candidates/0/layers/0/name", json!("other")),
+            ("/candidates/0/layers/0/type", json!("Flatten")),
+            ("/candidates/0/layers/2/inputs", json!(["scale"])),
+            ("/candidates/0/layers/2/inputs", json!([])),
+            ("/candidates/0/layers/2/parameters", json!({"units": 129, "activation": "relu"})),
+            ("/candidates/0/layers/2/parameters", json!({"units": 128, "activation": null})),
+            ("/candidates/0/layers/2/parameters", json!({"units": 128})),
+            (
+                "/candidates/0/layers/3/parameters/kernel_regularizer",
+                json!({"type": "L2", "parameters": {"l2": null}}),
+            ),
+            ("/candidates/0/layers/3/parameters/kernel_regularizer", json!({"type": "L2"})),
+            ("/candidates/0/loss", json!(null)),
+            ("/candidates/0/optimizer", json!({"type": "Adam"})),
+            ("/candidates/0/optimizer", json!(null)),
+            ("/candidates/0/callbacks", json!([])),
+            ("/candidates/0/callbacks", json!([{"type": "EarlyStopping"}])),
+            ("/candidates/0/parameters", json!({"epochs": 5, "class_weight": {"0": 1, "1": null}})),
+            ("/data/images", json!({})),
+            ("/data/images", json!(null)),
+            ("/split", json!({"test": "0.1"})),
+        ] {
+            let mut changes = network();
+            changes.push((pointer, value.clone()));
+            let hash = trained(&changes);
+            assert!(!all.contains(&hash), "{pointer} {value} is no change");
+            all.push(hash);
+        }
+        for (pointer, value) in [
+            ("/split", json!({"by": "Random", "test": "0.1"})),
+            ("/candidates/0/layers/1/parameters", json!({})),
+            ("/candidates/0/layers/2/parameters", json!({"activation": "relu", "units": 128.0})),
+            ("/candidates/0/parameters", json!({"epochs": 5.0, "class_weight": {"1": 2.5, "0": 1.0}})),
+        ] {
+            let mut changes = network();
+            changes.push((pointer, value.clone()));
+            assert_eq!(trained(&changes), all[0], "{pointer} {value}");
+        }
     }
 
     #[test]

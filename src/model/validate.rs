@@ -6,6 +6,8 @@
 
 mod candidates;
 mod data;
+mod inputs;
+mod network;
 mod run;
 mod source;
 mod training;
@@ -109,11 +111,14 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
     problems.extend(unknown_fields(model));
     let work = validate_work(model, &name, &mut problems);
     let run = model.spec.run.clone().unwrap_or_default();
-    let trained = work.as_ref().and_then(|work| match work {
+    let training = work.as_ref().and_then(|work| match work {
         Work::Import(_) => None,
-        Work::Train(training) => Some(&training.limits),
+        Work::Train(training) => Some(training),
     });
-    let sizes = run::validate_sizes(&run, trained, &mut problems);
+    let is_keras = training.is_some_and(|training| training.trainer == Trainer::Keras);
+    let volume_size = if is_keras { run::KERAS_VOLUME_SIZE } else { run::VOLUME_SIZE };
+    let limits = training.map(|training| &training.limits);
+    let sizes = run::validate_sizes(&run, limits, volume_size, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
     let keep = validate_keep(model.spec.history.as_ref(), &mut problems);

@@ -32,6 +32,8 @@ pub fn settings() -> Settings {
         runtime_image: "registry.example/modelwright-runtime:1".into(),
         runtime_gpu_image: None,
         trainer_image: "registry.example/modelwright-trainer:1".into(),
+        trainer_keras_image: Some("registry.example/modelwright-trainer-keras:1".into()),
+        trainer_keras_gpu_image: None,
         store_uri: "oci://store.example:5000/modelwright".into(),
         store_plain_http: true,
         allow_private_networks: false,

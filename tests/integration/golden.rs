@@ -86,7 +86,9 @@ fn a_run_whose_pod_is_gone_renders_the_committed_job_that_recalls_it() {
 
 #[test]
 fn every_kind_of_training_renders_the_committed_job() {
-    for case in ["model-training-full", "model-training-image", "model-training-regression"] {
+    for case in
+        ["model-training-full", "model-training-image", "model-training-regression", "model-training-network"]
+    {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), false));
     }

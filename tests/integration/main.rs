@@ -55,6 +55,8 @@ mod model_scenarios;
 // what a user sees of a Model, and which events
 mod model_status;
 // what is refused of a training before any pod
+mod model_training_data;
+mod model_training_networks;
 mod model_training_refusals;
 // what a training's run says of itself, and what is done next
 mod model_training_runs;

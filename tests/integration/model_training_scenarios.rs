@@ -1,7 +1,9 @@
 //! Whole reconciles of a Model that is trained, against a mock API server.
 
 use kube::ResourceExt as _;
-use modelwright::{api::name::SUSPENDED_ANNOTATION, cache::Cache, pod_http::PodClient};
+use modelwright::{
+    api::name::SUSPENDED_ANNOTATION, cache::Cache, model::validate::validate_model, pod_http::PodClient,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -40,6 +42,83 @@ async fn a_training_starts_a_job_of_three_containers() {
     })
     .await
     .unwrap();
+}
+
+/// Nothing is made, and what is missing is told to whoever can mend it.
+#[tokio::test]
+async fn a_run_that_this_installation_cannot_train_is_not_made() {
+    let layers =
+        json!([{"name": "out", "type": "Dense", "parameters": {"units": 3, "activation": "softmax"}}]);
+    let network = |more: Value| {
+        let mut training = json!({"candidates": [{"name": "net", "layers": layers}]});
+        for (name, part) in more.as_object().unwrap() {
+            training[name] = part.clone();
+        }
+        trained_model(training, 1)
+    };
+    let gpu = json!({"resources": {"limits": {"nvidia.com/gpu": 1}}});
+    for (model, keras, reason, parts) in [
+        (network(json!({})), None, "TrainerMissing", ["images.trainerKeras", "make images"]),
+        (
+            network(gpu.clone()),
+            Some("keras:1"),
+            "DeviceUnusable",
+            ["nvidia.com/gpu", "images.trainerKerasGpu"],
+        ),
+        (trained_model(gpu.clone(), 1), Some("keras:1"), "DeviceUnusable", ["nvidia.com/gpu", "CPUs only"]),
+    ] {
+        let (mut context, mut server) = context();
+        context.settings.trainer_keras_image = keras.map(Into::into);
+        play(reconciled(&model, context), async {
+            let call = server.expect("PATCH", STATUS).await;
+            let stalled = condition(&call.body, "Stalled");
+            assert_eq!(stalled["reason"], reason);
+            let message = stalled["message"].as_str().unwrap().to_owned();
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+            call.echo_model(&model);
+            server.expect("POST", EVENTS).await.echo();
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap();
+    }
+    for (model, image) in [
+        (network(json!({})), "keras:1"),
+        (network(gpu), "keras-gpu:1"),
+        (network(json!({"resources": {"limits": {"nvidia.com/gpu": 0}}})), "keras:1"),
+    ] {
+        let (mut context, mut server) = context();
+        context.settings.trainer_keras_image = Some("keras:1".into());
+        context.settings.trainer_keras_gpu_image = Some("keras-gpu:1".into());
+        play(reconciled(&model, context), async {
+            let call = server.expect("POST", JOBS).await;
+            let train = &call.body["spec"]["template"]["spec"]["initContainers"][1];
+            assert_eq!(train["image"], image);
+            assert_eq!(train["resources"]["limits"]["memory"], "4Gi");
+            assert_eq!(train["resources"]["requests"]["memory"], "1Gi");
+            call.echo();
+            server.expect("PATCH", STATUS).await.echo_model(&model);
+            server.expect("POST", EVENTS).await.echo();
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap();
+    }
+}
+
+/// A variable of a container's environment that is longer than the kernel takes keeps it from starting.
+#[test]
+fn what_the_containers_cannot_be_told_is_refused() {
+    let parameters: Value = (0..30)
+        .map(|at| (format!("p{at}"), json!("\"".repeat(120))))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let candidates: Vec<_> = (0..20)
+        .map(|at| json!({"name": format!("c{at}"), "algorithm": "x", "parameters": parameters}))
+        .collect();
+    let model = trained_model(json!({"trainer": {"image": "mine:1"}, "candidates": candidates}), 1);
+    let told = validate_model(&model).unwrap_err().to_string();
+    assert!(told.contains("spec.training has") && told.contains("at most 114688"), "{told}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //! | [`fetch`], [`prove`], [`publish`], [`serving`] | operator → container, as one JSON environment variable each |
 //! | [`traffic`] | operator → serving pods, through an optional ConfigMap that is re-read while they run |
 //! | [`training`] | operator → `train` and `prove`; `train` → `prove`, as files; `train` → operator |
-//! | [`algorithms`] | what the built-in trainers know, and the parameters of each |
+//! | [`algorithms`], [`layers`] | what the built-in trainers know, and the parameters of each |
 //! | [`report`] | run container → operator, through the termination message |
 //! | [`status`] | serving pod → operator, at `GET :9090/status` |
 //! | [`rows`] | whether a model's rows are independent, in what `publish` reports |
@@ -17,6 +17,7 @@
 pub mod algorithms;
 pub mod artifact;
 pub mod fetch;
+pub mod layers;
 pub mod names;
 pub mod prove;
 pub mod publish;

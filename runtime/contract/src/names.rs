@@ -29,6 +29,8 @@ pub const METRICS_PORT: u16 = 9090;
 pub const WORK_DIRECTORY: &str = "/modelwright";
 /// Where `fetch` puts what it fetched in a run: the source model's files.
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
+/// Where `fetch` puts a test set of its own, for `train`.
+pub const TEST_DIRECTORY: &str = "/modelwright/test";
 /// A volume that only `fetch` writes and only `publish` reads: what `train` and `prove` run may be anybody's, and what was
 /// fetched is not theirs to say.
 pub const FETCHED_DIRECTORY: &str = "/modelwright-fetched";

@@ -25,7 +25,9 @@
 //! Outputs of the graph: a classification gives `label` (rows,), `probabilities` (rows, classes), or both; a regression
 //! gives `prediction` (rows,) or (rows, 1). A graph with a single output may name it as it likes.
 
+mod data;
 mod judgement;
+mod network;
 mod report;
 
 use std::collections::BTreeMap;
@@ -33,7 +35,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use data::{Images, Sequences, TableInputs, TestData, Text, Window};
 pub use judgement::{Gate, Goal, Judgement, Metric, Selection};
+pub use network::{Layer, Typed};
 pub use report::{CandidateReport, CandidateScore, PartRows, Progress, TrainReport, TrainingReport};
 
 /// Where the [`RunConfig`] is, for `train`.
@@ -99,6 +103,24 @@ pub struct RunData {
     pub format: DataFormat,
     /// CSV and Parquet: the column with the truth. NPZ: the array with it; the other array holds the features.
     pub label: String,
+    /// CSV and Parquet: how the columns of a table reach the model; absent: each by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<TableInputs>,
+    /// The rows are images; of these four at most one, and without any the rows are those of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<Images>,
+    /// The rows are sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequences: Option<Sequences>,
+    /// The rows are texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text>,
+    /// The rows are windows of a table in time order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// A test set of its own, in the same form; [`Split::test`] is then absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestData>,
 }
 
 /// How data is written.
@@ -112,6 +134,8 @@ pub enum DataFormat {
     Npz,
     /// Apache Parquet; one file, or several with the same columns.
     Parquet,
+    /// PNG and JPEG files in a folder or an archive, labelled by folder or by a table.
+    Images,
 }
 
 /// What must hold of the data; what is absent is not checked. Shares are decimal strings from 0 to 1.
@@ -237,25 +261,51 @@ pub enum ScaleMethod {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Split {
+    /// By what; absent: at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<SplitBy>,
     /// Share of the validation part, a decimal string.
     pub validation: String,
-    /// Share of the test part, a decimal string.
-    pub test: String,
+    /// Share of the test part, a decimal string; absent where the test set is one of its own ([`RunData::test`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
     /// Seed of the shuffle, and of every candidate that takes a `random_state` and is given none.
     pub seed: u32,
     /// Whether each part has the labels in the same shares.
     pub stratify: bool,
 }
 
-/// One model to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// By what rows are parted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SplitBy {
+    /// A shuffle by the seed.
+    Random,
+    /// Their order: the training part first, then validation, then test.
+    Time,
+}
+
+/// One model to train: exactly one of `algorithm` and `layers`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Candidate {
     /// Its name, unique among the candidates.
     pub name: String,
     /// One of [`crate::algorithms`], or for a user's own image any word.
-    pub algorithm: String,
-    /// Parameters by scikit-learn's own names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// The layers of a network, in order; of [`crate::layers`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
+    /// What the network is trained to make small, by Keras' identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<String>,
+    /// How it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Typed>,
+    /// What happens between its epochs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Typed>,
+    /// Parameters by scikit-learn's own names; of a network, those of Keras' `fit`.
     #[serde(default)]
     pub parameters: BTreeMap<String, Value>,
 }

@@ -14,7 +14,15 @@ pub fn task_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub fn format_schema(_: &mut SchemaGenerator) -> Schema {
-    one_of(["CSV", "NPZ", "Parquet"])
+    one_of(["CSV", "NPZ", "Parquet", "Images"])
+}
+
+pub fn inputs_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Columns", "Matrix"])
+}
+
+pub fn split_by_schema(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Random", "Time"])
 }
 
 pub fn column_type_schema(_: &mut SchemaGenerator) -> Schema {
@@ -40,7 +48,9 @@ pub fn goal_schema(_: &mut SchemaGenerator) -> Schema {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use modelwright_contract::training::{ColumnType, DataFormat, Goal, ImputeStrategy, ScaleMethod, Task};
+    use modelwright_contract::training::{
+        ColumnType, DataFormat, Goal, ImputeStrategy, ScaleMethod, SplitBy, TableInputs, Task,
+    };
     use serde::{Serialize, de::DeserializeOwned};
     use serde_json::Value;
 
@@ -58,6 +68,8 @@ mod tests {
     fn every_word_of_the_schema_is_one_of_the_contract() {
         all_are_read::<Task>(task_schema);
         all_are_read::<DataFormat>(format_schema);
+        all_are_read::<TableInputs>(inputs_schema);
+        all_are_read::<SplitBy>(split_by_schema);
         all_are_read::<ColumnType>(column_type_schema);
         all_are_read::<ImputeStrategy>(strategy_schema);
         all_are_read::<ScaleMethod>(method_schema);

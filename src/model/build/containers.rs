@@ -11,7 +11,10 @@ use modelwright_contract::{
     training::{Judgement, OUTPUT_DIRECTORY},
 };
 
-use super::volumes::{FETCHED, store_volume};
+use super::{
+    trainer::trainer_image,
+    volumes::{FETCHED, store_volume},
+};
 use crate::{
     context::Settings,
     model::{
@@ -29,6 +32,9 @@ const GOLDEN_SAMPLES: u32 = 8;
 const GOLDEN_SEED: u64 = 7;
 const TRAIN_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "2Gi")];
 const TRAIN_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "512Mi")];
+/// TensorFlow alone takes half a GiB, and small networks about one.
+const KERAS_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "4Gi")];
+const KERAS_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
 
 pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
     let train = model.training().map(|training| train_container(training, settings));
@@ -85,14 +91,19 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
 
 /// Without any credentials: what runs in here may be a user's own.
 fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
-    let (image, command, args) = match &training.trainer {
-        Trainer::ScikitLearn => (&settings.trainer_image, Vec::new(), Vec::new()),
-        Trainer::Image { image, command, args } => (image, command.clone(), args.clone()),
+    let (command, args) = match &training.trainer {
+        Trainer::ScikitLearn | Trainer::Keras => (Vec::new(), Vec::new()),
+        Trainer::Image { command, args, .. } => (command.clone(), args.clone()),
+    };
+    let (limits, requests) = if training.trainer == Trainer::Keras {
+        (&KERAS_LIMITS, &KERAS_REQUESTS)
+    } else {
+        (&TRAIN_LIMITS, &TRAIN_REQUESTS)
     };
     let some = |words: Vec<String>| Some(words).filter(|words| !words.is_empty());
     Container {
         name: TRAIN.into(),
-        image: Some(image.clone()),
+        image: Some(trainer_image(training, settings).to_owned()),
         command: some(command),
         args: some(args),
         // the user of the pod has no home of its own, and the image's file system is read-only
@@ -103,12 +114,7 @@ fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
             protocol: Some("TCP".into()),
             ..ContainerPort::default()
         }]),
-        resources: Some(complete_resources(
-            &training.limits,
-            &training.requests,
-            &TRAIN_LIMITS,
-            &TRAIN_REQUESTS,
-        )),
+        resources: Some(complete_resources(&training.limits, &training.requests, limits, requests)),
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),

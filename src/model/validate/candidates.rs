@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use modelwright_contract::{
     algorithms::{Algorithm, scikit_learn},
+    layers::keras,
     training::{Candidate, Gate, Metric, Selection, Task},
 };
 use serde_json::Value;
 
-use super::data::{check_order, read_decimal};
+use super::{
+    data::{check_order, read_decimal},
+    network::{self, Input},
+};
 use crate::{api::training as written, decimal::Decimal, suggestion::did_you_mean};
 
 /// Most values of a parameter that is a list.
@@ -21,14 +25,14 @@ const MAX_PARAMETERS: usize = 8 * 1024;
 /// Longest name of a candidate.
 const MAX_NAME: usize = 40;
 
-/// `built_in`: whether scikit-learn trains, whose algorithms and parameters are known.
+/// `built_in`: what the data gives to a built-in trainer, whose algorithms, layers and parameters are known.
 pub(super) fn validate_candidates(
     candidates: &[written::Candidate],
     task: Task,
-    built_in: bool,
+    built_in: Option<Input>,
     problems: &mut Vec<String>,
 ) -> Vec<Candidate> {
-    if candidates.is_empty() && built_in {
+    if candidates.is_empty() && built_in.is_some() {
         problems.push(
             "spec.training.candidates is empty; name at least one algorithm to train, for example {name: forest, algorithm: RandomForest}"
                 .into(),
@@ -49,21 +53,58 @@ pub(super) fn validate_candidates(
                 candidate.name
             ));
         }
-        check_parameters(&field, &candidate.parameters, problems);
-        if built_in {
-            check_algorithm(&field, candidate, task, problems);
-        } else if candidate.algorithm.is_empty() {
-            problems.push(format!("{field}.algorithm is empty; expected a word that your image knows"));
-        }
+        check_candidate(&field, candidate, task, built_in, problems);
     }
     candidates
         .iter()
         .map(|candidate| Candidate {
             name: candidate.name.clone(),
             algorithm: candidate.algorithm.clone(),
+            layers: network::layers(candidate),
+            loss: candidate.loss.clone(),
+            optimizer: network::optimizer(candidate),
+            callbacks: network::callbacks(candidate),
             parameters: candidate.parameters.clone(),
         })
         .collect()
+}
+
+/// A candidate is an algorithm, or a network of layers, which only the built-in trainer takes.
+fn check_candidate(
+    field: &str,
+    candidate: &written::Candidate,
+    task: Task,
+    built_in: Option<Input>,
+    problems: &mut Vec<String>,
+) {
+    let has_network_parts =
+        candidate.loss.is_some() || candidate.optimizer.is_some() || !candidate.callbacks.is_empty();
+    match (&candidate.algorithm, candidate.layers.is_empty(), built_in) {
+        (Some(algorithm), false, _) => problems.push(format!(
+            "{field}.algorithm `{}` and {field}.layers are both set; a candidate is one of both: remove one",
+            shortened(algorithm)
+        )),
+        (None, true, _) => problems.push(format!(
+            "{field} has neither algorithm nor layers; set algorithm (scikit-learn, or a word of your own image) or layers (a network)"
+        )),
+        (None, false, None) => problems.push(format!(
+            "{field}.layers are trained by the built-in Keras, and spec.training.trainer is your own; remove one of both"
+        )),
+        (None, false, Some(input)) => network::check_network(field, candidate, task, input, problems),
+        (Some(_), true, _) if has_network_parts => problems.push(format!(
+            "{field}.loss, optimizer and callbacks belong to layers; remove them, or put those of an algorithm into {field}.parameters"
+        )),
+        (Some(algorithm), true, Some(_)) => {
+            check_parameters(field, &candidate.parameters, problems);
+            check_algorithm(field, algorithm, candidate, task, problems);
+        }
+        (Some(algorithm), true, None) => {
+            check_parameters(field, &candidate.parameters, problems);
+            if algorithm.is_empty() {
+                problems.push(format!("{field}.algorithm is empty; expected a word that your image knows"));
+            }
+        }
+    }
 }
 
 fn is_label(name: &str) -> bool {
@@ -74,9 +115,14 @@ fn is_label(name: &str) -> bool {
         && name.chars().all(|c| edge(c) || c == '-')
 }
 
-fn check_algorithm(field: &str, candidate: &written::Candidate, task: Task, problems: &mut Vec<String>) {
+fn check_algorithm(
+    field: &str,
+    name: &str,
+    candidate: &written::Candidate,
+    task: Task,
+    problems: &mut Vec<String>,
+) {
     let known = scikit_learn(task);
-    let name = candidate.algorithm.as_str();
     if let Some(algorithm) = known.get(name) {
         for parameter in candidate.parameters.keys() {
             if !algorithm.parameters.contains(parameter) {
@@ -92,6 +138,8 @@ fn check_algorithm(field: &str, candidate: &written::Candidate, task: Task, prob
     let all = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let hint = if scikit_learn(other).contains_key(name) {
         format!(" (it is one for {other:?}, and spec.training.task is {task:?})")
+    } else if keras().layers.contains_key(name) {
+        " (it is a layer of Keras: put it into layers, in place of algorithm)".to_owned()
     } else if let Some((name, _)) = known.iter().find(|(_, known)| is_class(&known.class, name)) {
         format!(" (did you mean `{name}`?)")
     } else {

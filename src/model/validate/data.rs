@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use modelwright_contract::training::{
-    Checks, ColumnCheck, ColumnType, ImputeStrategy, Preparation, Split, Task,
+    Checks, ColumnCheck, ColumnType, ImputeStrategy, Preparation, Split, SplitBy, Task,
 };
 
 use crate::{api::training as written, decimal::Decimal};
@@ -151,7 +151,12 @@ fn columns(field: &str, names: &[String], label: &str, problems: &mut Vec<String
     names.to_vec()
 }
 
-pub(super) fn validate_split(split: &written::Split, task: Task, problems: &mut Vec<String>) -> Split {
+pub(super) fn validate_split(
+    split: &written::Split,
+    data: &written::TrainingData,
+    task: Task,
+    problems: &mut Vec<String>,
+) -> Split {
     let field = "spec.training.split";
     let mut read = |name: &str, text: &Option<String>, default: &str| {
         let field = format!("{field}.{name}");
@@ -166,12 +171,25 @@ pub(super) fn validate_split(split: &written::Split, task: Task, problems: &mut 
         (text, inside)
     };
     let (validation, validation_share) = read("validation", &split.validation, DEFAULT_VALIDATION);
-    let (test, test_share) = read("test", &split.test, DEFAULT_TEST);
+    let is_apart = data.test.is_some();
+    let (test, test_share) = match &split.test {
+        None if is_apart => (None, None),
+        written => {
+            let (text, share) = read("test", written, DEFAULT_TEST);
+            (Some(text), share)
+        }
+    };
+    if let (true, Some(test)) = (is_apart, &test) {
+        problems.push(format!(
+            "{field}.test is {test}, a share of the data, and spec.training.data.test is a test set of its own; remove one of both"
+        ));
+    }
     if let (Some(validation_share), Some(test_share)) = (validation_share, test_share)
         && validation_share.plus(test_share) >= Decimal::ONE
     {
         problems.push(format!(
-            "{field}.validation is {validation} and {field}.test is {test}; together they must stay below 1, so that rows are left to train on"
+            "{field}.validation is {validation} and {field}.test is {}; together they must stay below 1, so that rows are left to train on",
+            test.as_deref().unwrap_or_default()
         ));
     }
     if split.stratify == Some(true) && task == Task::Regression {
@@ -179,12 +197,36 @@ pub(super) fn validate_split(split: &written::Split, task: Task, problems: &mut 
             "{field}.stratify is true; a Regression has no labels to keep in shares: remove it"
         ));
     }
+    let by = validate_split_by(field, split, data, problems);
+    let in_order = by == Some(SplitBy::Time);
     Split {
+        by,
         validation,
         test,
         seed: split.seed.unwrap_or(DEFAULT_SEED),
-        stratify: split.stratify.unwrap_or(task == Task::Classification),
+        stratify: split.stratify.unwrap_or(task == Task::Classification && !in_order),
     }
+}
+
+/// Windows are in their order, and what is in order cannot be chosen by label.
+fn validate_split_by(
+    field: &str,
+    split: &written::Split,
+    data: &written::TrainingData,
+    problems: &mut Vec<String>,
+) -> Option<SplitBy> {
+    if data.window.is_some() && split.by == Some(SplitBy::Random) {
+        problems.push(format!(
+            "{field}.by is Random, and spec.training.data.window needs rows in their order; set it to Time or remove it"
+        ));
+    }
+    let by = if data.window.is_some() { Some(SplitBy::Time) } else { split.by };
+    if by == Some(SplitBy::Time) && split.stratify == Some(true) {
+        problems.push(format!(
+            "{field}.stratify is true, and rows that are parted by time cannot be chosen by label; remove stratify, or part at random"
+        ));
+    }
+    by
 }
 
 /// The value of a decimal string, its problem told by the path of the field.

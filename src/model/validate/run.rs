@@ -15,7 +15,9 @@ const LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
 const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
 /// What a model may take that was trained with nothing said about memory.
 const TRAINED_MEMORY: &str = "4Gi";
-const VOLUME_SIZE: &str = "4Gi";
+pub(super) const VOLUME_SIZE: &str = "4Gi";
+/// Images and sequences are larger than tables, and their test part is kept beside them.
+pub(super) const KERAS_VOLUME_SIZE: &str = "8Gi";
 /// Smallest volume that holds anything worth a run.
 const MIN_VOLUME_BYTES: u64 = 1024 * 1024;
 const MAX_DEADLINE_SECONDS: u32 = 86_400;
@@ -59,10 +61,12 @@ impl ValidSizes {
     }
 }
 
-/// Parses the sizes; `trained` has the limits of the container that trains, if there is one.
+/// Parses the sizes; `trained` has the limits of the container that trains, if there is one, and `volume_size` is that of
+/// the volume where none is written.
 pub(super) fn validate_sizes(
     sizes: &RunSizes,
     trained: Option<&Amounts>,
+    volume_size: &str,
     problems: &mut Vec<String>,
 ) -> ValidSizes {
     let (fetch, publish) =
@@ -85,7 +89,7 @@ pub(super) fn validate_sizes(
             "spec.run.prove.deadlineSeconds is {deadline}; expected 1 to {MAX_DEADLINE_SECONDS}"
         ));
     }
-    let volume_size = sizes.volume_size.as_ref().map_or_else(|| VOLUME_SIZE.to_owned(), amount_text);
+    let volume_size = sizes.volume_size.as_ref().map_or_else(|| volume_size.to_owned(), amount_text);
     ValidSizes {
         fetch,
         prove: proving,
@@ -119,7 +123,7 @@ mod tests {
         let sizes: RunSizes = serde_json::from_value(sizes).unwrap();
         let limits: Option<Amounts> = trained.map(|memory| [("memory".to_owned(), memory.to_owned())].into());
         let mut problems = Vec::new();
-        let valid = validate_sizes(&sizes, limits.as_ref(), &mut problems);
+        let valid = validate_sizes(&sizes, limits.as_ref(), VOLUME_SIZE, &mut problems);
         if problems.is_empty() { Ok(valid) } else { Err(problems) }
     }
 
@@ -160,9 +164,11 @@ mod tests {
         let memory = |trained| told(&valid(json!({}), trained).unwrap().prove);
         assert_eq!(memory(Some("300Mi")), "cpu=1 memory=300Mi / cpu=100m memory=128Mi");
         let mut problems = Vec::new();
-        let unsaid = validate_sizes(&RunSizes::default(), Some(&Amounts::new()), &mut problems);
+        let unsaid =
+            validate_sizes(&RunSizes::default(), Some(&Amounts::new()), KERAS_VOLUME_SIZE, &mut problems);
         assert_eq!(told(&unsaid.prove), "cpu=1 memory=4Gi / cpu=100m memory=128Mi");
         assert_eq!(told(&unsaid.publish), "cpu=1 memory=512Mi / cpu=100m memory=128Mi");
+        assert_eq!(unsaid.volume_size, "8Gi");
     }
 
     #[test]

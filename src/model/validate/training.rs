@@ -1,18 +1,17 @@
 //! `spec.training`, parsed. In goes what a user wrote, out comes a [`ValidTraining`] with every default resolved; problems
 //! are told by the path of the field. Pure.
 
-use modelwright_contract::{
-    names::SOURCE_DIRECTORY,
-    training::{Gate, OUTPUT_DIRECTORY, RunConfig, RunData},
-};
+use modelwright_contract::training::{Gate, OUTPUT_DIRECTORY, RunConfig};
 
 use super::{
     candidates::{validate_candidates, validate_gates, validate_selection},
     data::{validate_checks, validate_preprocess, validate_split},
+    inputs::validate_data,
+    network::Input,
     source::{ValidSource, validate_source},
 };
 use crate::{
-    api::training::{self as written, Training},
+    api::training::{self as written, Library, Training},
     resources::{Amounts, check_resources},
 };
 
@@ -21,6 +20,8 @@ const DEFAULT_BACKOFF_LIMIT: i32 = 2;
 /// Longest that a training may take, waiting included.
 const DEFAULT_DEADLINE_SECONDS: i64 = 3600;
 const MAX_BACKOFF_LIMIT: i32 = 20;
+/// Most bytes of what the containers are told. One variable has at most 128 KiB on Linux, and addresses are in it, too.
+const MAX_CONFIG: usize = 112 * 1024;
 
 /// A training that makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,8 @@ pub struct ValidTraining {
 pub enum Trainer {
     /// The built-in trainer.
     ScikitLearn,
+    /// The built-in trainer with Keras.
+    Keras,
     /// An image of the user's own.
     Image {
         /// Its reference.
@@ -61,6 +64,13 @@ pub enum Trainer {
         /// Its arguments, if not its own.
         args: Vec<String>,
     },
+}
+
+impl Trainer {
+    /// Whether what it knows is known.
+    pub fn is_built_in(&self) -> bool {
+        matches!(self, Self::ScikitLearn | Self::Keras)
+    }
 }
 
 /// A queue of Kueue.
@@ -93,8 +103,10 @@ pub(super) fn validate_training(
                 .into(),
         );
     }
-    let trainer = validate_trainer(training.trainer.as_ref(), problems);
-    let built_in = trainer == Trainer::ScikitLearn;
+    let has_layers = training.candidates.iter().any(|candidate| !candidate.layers.is_empty());
+    let trainer = validate_trainer(training.trainer.as_ref(), has_layers, problems);
+    let run_data = validate_data(training, problems);
+    let built_in = trainer.is_built_in().then(|| Input::of(&run_data));
     let resources = training.resources.clone().unwrap_or_default();
     let (limits, requests) =
         check_resources("spec.training.resources", &resources.limits, &resources.requests, problems);
@@ -103,15 +115,16 @@ pub(super) fn validate_training(
     let config = RunConfig {
         model: model.to_owned(),
         task,
-        data: RunData { directory: SOURCE_DIRECTORY.into(), format: data.format, label: data.label.clone() },
+        data: run_data,
         checks: validate_checks(&training.checks.clone().unwrap_or_default(), task, problems),
         preprocess: validate_preprocess(&training.preprocess, &data.label, problems),
-        split: validate_split(&training.split.clone().unwrap_or_default(), task, problems),
+        split: validate_split(&training.split.clone().unwrap_or_default(), data, task, problems),
         candidates: validate_candidates(&training.candidates, task, built_in, problems),
         selection: validate_selection(&training.selection.clone().unwrap_or_default(), task, problems),
         output: OUTPUT_DIRECTORY.into(),
     };
     let gates = validate_gates(&training.gates, task, problems);
+    check_size(&config, problems);
     // every problem is told before this can end
     Some(ValidTraining {
         source: source?,
@@ -127,15 +140,30 @@ pub(super) fn validate_training(
     })
 }
 
-fn validate_trainer(trainer: Option<&written::Trainer>, problems: &mut Vec<String>) -> Trainer {
-    let Some(trainer) = trainer else { return Trainer::ScikitLearn };
+fn validate_trainer(
+    trainer: Option<&written::Trainer>,
+    has_layers: bool,
+    problems: &mut Vec<String>,
+) -> Trainer {
+    let library = trainer.and_then(|trainer| trainer.library);
+    let built_in = match library {
+        Some(Library::Keras) => Trainer::Keras,
+        _ if has_layers => Trainer::Keras,
+        _ => Trainer::ScikitLearn,
+    };
+    let Some(trainer) = trainer else { return built_in };
     let field = "spec.training.trainer";
+    if has_layers && library == Some(Library::ScikitLearn) {
+        problems.push(format!(
+            "{field}.library is ScikitLearn, and a candidate has layers, which Keras trains; set it to Keras, whose image has scikit-learn, too, or remove it"
+        ));
+    }
     match (&trainer.library, &trainer.image) {
         (Some(_), Some(image)) => problems.push(format!(
             "{field}.library and {field}.image `{image}` are both set; either the library trains or your image: remove one"
         )),
         (None, None) => problems.push(format!(
-            "{field} has neither library nor image; set library: ScikitLearn, or image to your own"
+            "{field} has neither library nor image; set library: ScikitLearn or Keras, or image to your own"
         )),
         (None, Some(image)) if image.trim().is_empty() || image.contains(char::is_whitespace) => {
             problems.push(format!(
@@ -152,12 +180,23 @@ fn validate_trainer(trainer: Option<&written::Trainer>, problems: &mut Vec<Strin
                 ));
             }
         }
-        return Trainer::ScikitLearn;
+        return built_in;
     }
     Trainer::Image {
         image: trainer.image.clone().unwrap_or_default(),
         command: trainer.command.clone(),
         args: trainer.args.clone(),
+    }
+}
+
+/// Whether `fetch` can be told of it: it is one variable of its environment, and the kernel takes no longer one.
+fn check_size(config: &RunConfig, problems: &mut Vec<String>) {
+    let bytes = serde_json::to_string(config)
+        .map_or(usize::MAX, |text| serde_json::to_string(&text).map_or(usize::MAX, |quoted| quoted.len()));
+    if bytes > MAX_CONFIG {
+        problems.push(format!(
+            "spec.training has {bytes} bytes as the containers are told of it; at most {MAX_CONFIG} are possible: give fewer or shorter candidates, layers, checks or steps of preparation"
+        ));
     }
 }
 

@@ -76,8 +76,9 @@ pub struct TrainingReport {
 pub struct CandidateReport {
     /// Its name.
     pub name: String,
-    /// Its algorithm.
-    pub algorithm: String,
+    /// Its algorithm; absent for a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
     /// Metrics on the validation part.
     pub metrics: BTreeMap<String, f64>,
     /// Seconds that the training took.

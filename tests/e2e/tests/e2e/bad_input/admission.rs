@@ -45,7 +45,7 @@ pub fn rows() -> Vec<Row> {
     let mut nameless = trained(json!({}));
     nameless["spec"]["training"]["data"].as_object_mut().expect("it is a map").remove("label");
     let one_of = "exactly one of source (import an ONNX model) and training";
-    [identity(&long), sources(), trainings(), deployments()]
+    [identity(&long), sources(), trainings(), networks(), kinds_of_rows(), deployments()]
         .into_iter()
         .flatten()
         .chain([
@@ -239,6 +239,88 @@ fn trainings() -> Vec<Row> {
             trained(json!({"candidates": [{"name": "Tree 1", "algorithm": "DecisionTree"}]})),
             Refused,
             ["spec.training.candidates[0].name"],
+        ),
+    ]
+}
+
+fn networks() -> Vec<Row> {
+    let layers = |count: usize| -> Vec<Value> {
+        (0..count)
+            .map(|at| json!({"name": format!("l{at}"), "type": "Dense", "parameters": {"units": 3}}))
+            .collect()
+    };
+    let net = |candidate: Value| {
+        let mut all = json!({"name": "net"});
+        merge(&mut all, candidate);
+        trained(json!({"candidates": [all]}))
+    };
+    let by = |trainer: Value| {
+        trained(json!({"trainer": trainer, "candidates": [{"name": "net", "layers": layers(1)}]}))
+    };
+    let one = "a candidate takes exactly one of algorithm";
+    vec![
+        row(net(json!({})), Refused, [one]),
+        row(net(json!({"algorithm": "SVM", "layers": layers(1)})), Refused, [one]),
+        row(net(json!({"layers": []})), Refused, ["layers", "should have at least 1 items"]),
+        row(net(json!({"layers": layers(129)})), Refused, ["layers: Too many: 129", "at most 128"]),
+        row(
+            net(json!({"algorithm": "SVM", "optimizer": {"type": "Adam"}})),
+            Refused,
+            ["loss, optimizer and callbacks of a candidate belong to layers"],
+        ),
+        row(by(json!({"library": "ScikitLearn"})), Refused, ["layers are trained by Keras"]),
+        row(by(json!({"image": "a/b:1"})), Refused, ["layers are trained by Keras"]),
+    ]
+}
+
+fn kinds_of_rows() -> Vec<Row> {
+    let data = |data: Value| trained(json!({"data": data}));
+    let window = |more: Value| {
+        let mut training = json!({"task": "Regression", "data": {"window": {"past": 3}}});
+        merge(&mut training, more);
+        trained(training)
+    };
+    vec![
+        row(
+            data(json!({"format": "NPZ", "images": {}, "sequences": {}})),
+            Refused,
+            ["training.data takes at most one of images, sequences, text and window"],
+        ),
+        row(data(json!({"images": {}})), Refused, ["training.data.images goes with format NPZ"]),
+        row(
+            data(json!({"format": "NPZ", "images": {"height": 28}})),
+            Refused,
+            ["training.data.images.height and width belong together"],
+        ),
+        row(data(json!({"sequences": {}})), Refused, ["training.data.sequences of CSV needs id and order"]),
+        row(data(json!({"sequences": {"id": "a"}})), Refused, ["sequences.id and order belong together"]),
+        row(
+            data(json!({"format": "NPZ", "sequences": {"id": "a", "order": "b"}})),
+            Refused,
+            ["training.data.sequences goes with format NPZ (without id and order)"],
+        ),
+        row(
+            data(json!({"format": "NPZ", "text": {}})),
+            Refused,
+            ["training.data.text and window are of a table"],
+        ),
+        row(
+            data(json!({"format": "NPZ", "inputs": "Matrix"})),
+            Refused,
+            ["training.data.inputs is for tables"],
+        ),
+        row(data(json!({"window": {"past": 3}})), Refused, ["training.data.window predicts a number"]),
+        row(window(json!({"split": {"by": "Random"}})), Refused, ["training.split.by is Random"]),
+        row(window(json!({"split": {"stratify": true}})), Refused, ["training.split.stratify is true"]),
+        row(
+            trained(json!({"data": {"test": {"uri": "s3://b/t.csv"}}, "split": {"test": "0.1"}})),
+            Refused,
+            ["training.split.test is a share of the data"],
+        ),
+        row(
+            data(json!({"test": {"uri": "ftp://b/t.csv"}})),
+            Refused,
+            ["training.data.test.uri must start with"],
         ),
     ]
 }

@@ -1,0 +1,165 @@
+//! What is refused of data whose rows are not those of a table, before any pod, and what `train` is told of it.
+
+use modelwright::model::validate::validate_model;
+use serde_json::{Value, json};
+
+use crate::fixtures::{trained_model, valid};
+
+fn training(data: Value, more: Value) -> Value {
+    let mut all = json!({"uri": "s3://bucket/data", "format": "CSV", "label": "y"});
+    for (name, part) in data.as_object().unwrap() {
+        all[name] = part.clone();
+    }
+    let mut training = json!({"data": all});
+    for (name, part) in more.as_object().unwrap() {
+        training[name] = part.clone();
+    }
+    training
+}
+
+fn refuses(data: Value, more: Value, parts: &[&str]) {
+    let training = training(data, more);
+    let told = validate_model(&trained_model(training.clone(), 1)).unwrap_err().problems;
+    let [message] = told.as_slice() else { panic!("{training}: {told:#?}") };
+    let missing: Vec<_> = parts.iter().filter(|part| !message.contains(**part)).collect();
+    assert!(missing.is_empty(), "{training}: {message} lacks {missing:?}");
+}
+
+#[test]
+fn rows_are_of_one_kind_that_the_format_has() {
+    let none = || json!({});
+    let regression = || json!({"task": "Regression", "candidates": [{"name": "a", "algorithm": "Ridge"}]});
+    refuses(
+        json!({"format": "NPZ", "images": {}, "sequences": {}}),
+        none(),
+        &["has images and sequences", "at most one"],
+    );
+    refuses(json!({"images": {}}), none(), &["data.images goes with format NPZ or Images", "is CSV"]);
+    refuses(
+        json!({"format": "NPZ", "text": {}}),
+        none(),
+        &["data.text is of a table", "is NPZ", "CSV or Parquet"],
+    );
+    refuses(
+        json!({"format": "NPZ", "window": {"past": 3}}),
+        regression(),
+        &["data.window is of a table", "is NPZ"],
+    );
+    refuses(
+        json!({"format": "Images", "sequences": {}}),
+        none(),
+        &["has images and sequences", "at most one"],
+    );
+    refuses(
+        json!({"format": "Images", "inputs": "Matrix"}),
+        none(),
+        &["data.inputs is Matrix", "data.images is one input"],
+    );
+    let scale = || json!({"preprocess": [{"scale": {"method": "MinMax"}}]});
+    refuses(json!({"text": {}}), scale(), &["preprocess is for the columns of a table", "data has text"]);
+    refuses(
+        json!({"format": "Images"}),
+        scale(),
+        &["preprocess is for the columns", "data has images", "Rescaling"],
+    );
+    refuses(json!({"sequences": {}}), none(), &["data.sequences of CSV needs id and order"]);
+    refuses(json!({"sequences": {"id": "a"}}), none(), &["data.sequences.id is `a`, and order is missing"]);
+    refuses(
+        json!({"sequences": {"order": "a"}}),
+        none(),
+        &["data.sequences.order is `a`, and id is missing"],
+    );
+    refuses(json!({"sequences": {"id": "a", "order": "a"}}), none(), &["are both `a`", "two columns"]);
+    refuses(json!({"sequences": {"id": "y", "order": "a"}}), none(), &["sequences.id is `y`", "data.label"]);
+    refuses(
+        json!({"format": "NPZ", "sequences": {"id": "a", "order": "b"}}),
+        none(),
+        &["data.sequences.id `a` names a column", "NPZ", "remove id and order"],
+    );
+    refuses(
+        json!({"format": "NPZ", "images": {"height": 28}}),
+        none(),
+        &["images.height is 28, and width is missing"],
+    );
+    refuses(
+        json!({"format": "NPZ", "images": {"width": 28}}),
+        none(),
+        &["images.width is 28, and height is missing"],
+    );
+    refuses(
+        json!({"format": "NPZ", "images": {"channels": 9}}),
+        none(),
+        &["images.channels is 9; expected 1 (grey), 3 (RGB) or 4"],
+    );
+    refuses(
+        json!({"text": {"column": "y"}}),
+        none(),
+        &["text.column is `y`, which is spec.training.data.label"],
+    );
+    refuses(json!({"window": {"past": 0}}), regression(), &["window.past", "1 or more"]);
+    refuses(
+        json!({"window": {"past": 3}}),
+        none(),
+        &["data.window predicts a number", "task is Classification"],
+    );
+    refuses(
+        json!({"format": "NPZ", "inputs": "Matrix"}),
+        none(),
+        &["data.inputs is Matrix", "NPZ", "remove it"],
+    );
+    refuses(
+        json!({"text": {}, "inputs": "Columns"}),
+        none(),
+        &["data.inputs is Columns", "data.text is one input"],
+    );
+}
+
+#[test]
+fn rows_in_their_order_are_parted_by_it() {
+    let window = json!({"window": {"past": 3}});
+    let of = |split: Value| json!({"task": "Regression", "candidates": [{"name": "a", "algorithm": "Ridge"}], "split": split});
+    refuses(
+        window.clone(),
+        of(json!({"by": "Random"})),
+        &["split.by is Random", "in their order", "set it to Time"],
+    );
+    refuses(
+        json!({}),
+        json!({"split": {"by": "Time", "stratify": true}}),
+        &["split.stratify is true", "by time"],
+    );
+    let told = |data: Value, more: Value| {
+        let model = valid(&trained_model(training(data, more), 1));
+        serde_json::to_value(&model.training().unwrap().config).unwrap()
+    };
+    let windowed = told(window, of(json!({})));
+    assert_eq!(
+        windowed["split"],
+        json!({"by": "Time", "validation": "0.1", "test": "0.2", "seed": 0, "stratify": false})
+    );
+    assert_eq!(windowed["data"]["window"], json!({"past": 3}));
+    let in_order = told(json!({}), json!({"split": {"by": "Time"}}));
+    assert_eq!(in_order["split"]["stratify"], false);
+    let plain = told(json!({}), json!({}));
+    assert_eq!(plain["split"], json!({"validation": "0.1", "test": "0.2", "seed": 0, "stratify": true}));
+    assert_eq!(plain["data"], json!({"directory": "/modelwright/data", "format": "CSV", "label": "y"}));
+}
+
+#[test]
+fn what_the_rows_are_is_told_as_it_is_written() {
+    for (data, told) in [
+        (json!({"format": "Images"}), json!({"images": {}})),
+        (json!({"format": "NPZ", "images": {"height": 8, "width": 9, "channels": 1}}), json!({})),
+        (json!({"sequences": {"id": "a", "order": "b", "maxLength": 29}}), json!({})),
+        (json!({"format": "Parquet", "sequences": {}}), json!({})),
+        (json!({"text": {"column": "sentence"}}), json!({})),
+        (json!({"inputs": "Matrix"}), json!({})),
+    ] {
+        let model = valid(&trained_model(training(data.clone(), json!({})), 1));
+        let mut expected = json!({"directory": "/modelwright/data", "format": "CSV", "label": "y"});
+        for (name, part) in data.as_object().unwrap().iter().chain(told.as_object().unwrap()) {
+            expected[name] = part.clone();
+        }
+        assert_eq!(serde_json::to_value(&model.training().unwrap().config.data).unwrap(), expected);
+    }
+}
