@@ -188,6 +188,21 @@ def test_pipelines_of_scikit_learn_have_independent_rows(tmp_path: Path) -> None
     assert not wrong, "\n".join(wrong)
 
 
+def test_rows_that_are_taken_out_and_put_back_are_no_yes(tmp_path: Path) -> None:
+    """KNNImputer looks only at rows with missing values, which NonZero finds: that they come back to their places is not followed."""
+    from skl2onnx import to_onnx
+    from sklearn.datasets import load_iris
+    from sklearn.impute import KNNImputer
+
+    features = load_iris().data.astype(np.float32)
+    features[::7, 1] = np.nan
+    model = to_onnx(KNNImputer().fit(features), features[:1])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    found = verdict(path)
+    assert found is not None and not found.independent and found.reason.startswith("NonZero"), found
+
+
 def test_a_pipeline_that_joins_rows_is_seen_through(tmp_path: Path) -> None:
     """skl2onnx writes one whose answers are not those of its rows."""
     from skl2onnx import to_onnx

@@ -56,6 +56,14 @@ class Text(Graph):
         made: str = self("Pad", value, self.ints(*pads or (0, 0, 0, LENGTH)), self.scalar(by), mode=mode)
         return made
 
+    def counts(self, tokens: str, *words: str) -> str:
+        """Counts words, and pairs of the first two with up to one between."""
+        settings: dict[str, Any] = {"min_gram_length": 1, "max_gram_length": 2, "max_skip_count": 1}
+        count = len(words)
+        settings |= {"ngram_counts": [0, count], "ngram_indexes": list(range(count + 1))}
+        made: str = self("TfIdfVectorizer", tokens, mode="TF", pool_strings=[*words, *words[:2]], **settings)
+        return made
+
     def cut(self, value: str, start: int = 0, end: int = LENGTH, axis: int = 1, step: int = 1) -> str:
         made: str = self("Slice", value, self.ints(start), self.ints(end), self.ints(axis), self.ints(step))
         return made
@@ -118,6 +126,12 @@ def as_tensors() -> onnx.ModelProto:
     return g.of(g.cut(g.pad(g("LabelEncoder", g.tokens(), domain=ML, **settings))))
 
 
+def counted_words() -> onnx.ModelProto:
+    """Counts words of a vocabulary, in which what fills rows up is none: where rows end makes no difference."""
+    g = Text()
+    return g.of(g.counts(g.tokens(), "the", "cat", "sat"), TensorProto.FLOAT)
+
+
 def lower_case() -> onnx.ModelProto:
     g = Text()
     return g.of(g("StringNormalizer", "text", case_change_action="LOWER", locale="C"), TensorProto.STRING)
@@ -132,6 +146,7 @@ INDEPENDENT = [
     embedded,
     mask_first,
     as_tensors,
+    counted_words,
     lower_case,
 ]
 
@@ -206,6 +221,9 @@ FAULTS = {
     "filled up too little": Fault("Slice", lambda g: g.cut(g.pad(ids(g), 0, 0, 0, LENGTH - 1))),
     "filled up in front": Fault("Pad", lambda g: g.cut(g.pad(ids(g), 0, LENGTH, 0, 0), end=LENGTH + 4)),
     "filled up with what is at the edge": Fault("Pad", lambda g: g.cut(g.pad(ids(g), mode="edge"))),
+    "what is filled up is counted": Fault(
+        "TfIdfVectorizer", lambda g: g.counts(g.tokens(), "", "cat"), TensorProto.FLOAT
+    ),
     "the last": Fault("Slice", lambda g: g.cut(g.pad(ids(g)), -LENGTH - 1, 2**31)),
     "all": Fault("Slice", lambda g: g.cut(g.pad(ids(g)), 0, 2**31)),
     "all but the last": Fault("Slice", lambda g: g.cut(g.pad(ids(g)), 0, -1)),

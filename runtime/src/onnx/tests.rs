@@ -199,9 +199,9 @@ proptest! {
 }
 
 /// A graph of one node with one attribute of texts, which is its name, the texts and the kind.
-fn with_texts(texts: &[&[u8]], more: &[u8]) -> Vec<u8> {
+fn with_texts(texts: &[&[u8]]) -> Vec<u8> {
     let texts: Vec<u8> = texts.iter().flat_map(|text| bytes(9, text)).collect();
-    let attribute = [bytes(1, "keys_strings"), texts, number(20, 8), more.to_vec()].concat();
+    let attribute = [bytes(1, "keys_strings"), texts, number(20, 8)].concat();
     bytes(7, bytes(1, [node("ai.onnx.ml", "LabelEncoder"), bytes(5, attribute)].concat()))
 }
 
@@ -215,15 +215,15 @@ fn texts_of(graph: &[u8]) -> graph::Texts {
 
 #[test]
 fn texts_of_attributes_are_kept_and_counted_where_they_are_too_long() {
-    let found = texts_of(&with_texts(&[b"", b"cat"], &[]));
+    let found = texts_of(&with_texts(&[b"", b"cat"]));
     assert_eq!((found.count, found.all), (2, Some(vec![String::new(), "cat".to_owned()])));
-    let found = texts_of(&with_texts(&[b"a", &[0xff], b"b"], &[]));
+    let found = texts_of(&with_texts(&[b"a", &[0xff], b"b"]));
     assert_eq!((found.count, found.all), (3, None), "in another encoding");
     let long = vec![b'a'; 20 << 20];
-    assert_eq!(texts_of(&with_texts(&[&long], &[])).all.unwrap()[0].len(), 20 << 20);
+    assert_eq!(texts_of(&with_texts(&[&long])).all.unwrap()[0].len(), 20 << 20);
     // More than is kept, and more than all else may be: the graph is followed all the same.
-    let found = texts_of(&with_texts(&[&long; 8], &[]));
-    assert_eq!((found.count, found.all), (8, None));
+    let found = texts_of(&with_texts(&[long.as_slice(); 8]));
+    assert!(found.count == 8 && found.all.is_none(), "{} texts", found.count);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use modelwright_runtime::rows;
 use serde_json::Value;
 
 use crate::support::{
-    onnx::{self, FLOAT, INT64, bytes, constant, floats, model, node, number, value},
+    onnx::{self, FLOAT, INT64, STRING, bytes, constant, floats, model, node, number, value},
     serving::Serving,
 };
 
@@ -129,4 +129,81 @@ fn the_users_own_word_goes_for_the_graph() {
     assert_eq!(never["shared"], false, "{never}");
     let (_, of_zero) = said(&folder, &counted, &[]);
     assert_eq!(of_zero["shared"], true, "a number of rows times 0 is 0: {of_zero}");
+}
+
+/// Numbers of words, as many for each text: 3 for "the", 2 for "cat", 1 for others, 0 behind the end.
+fn numbers_of_words() -> Vec<u8> {
+    let attribute =
+        |name: &str, value: Vec<u8>, kind| bytes(5, [bytes(1, name), value, number(20, kind)].concat());
+    let tokenizer = [
+        bytes(7, "com.microsoft"),
+        attribute("mark", number(3, 0), 2),
+        attribute("pad_value", bytes(4, ""), 3),
+        attribute("tokenexp", bytes(4, "[a-z]+"), 3),
+        attribute("mincharnum", number(3, 1), 2),
+    ];
+    let encoder = [
+        bytes(7, "ai.onnx.ml"),
+        attribute("keys_strings", ["", "the", "cat"].map(|key| bytes(9, key)).concat(), 8),
+        attribute("values_int64s", [0, 3, 2].map(|value| number(8, value)).concat(), 7),
+        attribute("default_int64", number(3, 1), 2),
+    ];
+    let integers = |name: &str, values: &[i64]| {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        constant(name, INT64, &[values.len() as u64], &data)
+    };
+    let graph = model(&[
+        node("Tokenizer", &["x"], &["words"], &tokenizer.concat()),
+        node("LabelEncoder", &["words"], &["numbers"], &encoder.concat()),
+        node("Pad", &["numbers", "pads"], &["padded"], &[]),
+        node("Slice", &["padded", "from", "to", "along"], &["y"], &[]),
+        integers("pads", &[0, 0, 0, 5]),
+        integers("from", &[0]),
+        integers("to", &[5]),
+        integers("along", &[1]),
+        value(11, "x", STRING, &[0]),
+        value(12, "y", INT64, &[0, 5]),
+    ]);
+    let domain = |name: &str, version| bytes(8, [bytes(1, name), number(2, version)].concat());
+    [graph, domain("com.microsoft", 1), domain("ai.onnx.ml", 4)].concat()
+}
+
+#[test]
+fn texts_of_other_lengths_share_runs_and_each_has_the_answer_that_it_has_alone() {
+    const TEXTS: [(&str, [i64; 5]); 5] = [
+        ("the cat", [3, 2, 0, 0, 0]),
+        ("", [0; 5]),
+        ("a cat that saw the other", [1, 2, 1, 1, 3]),
+        ("...", [0; 5]),
+        ("cat", [2, 0, 0, 0, 0]),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, said) = said(&folder, &numbers_of_words(), &[]);
+    assert_eq!((&said["shared"], &said["reason"]), (&true.into(), &"rows independent: yes".into()), "{said}");
+    let ask = |texts: &[&str]| {
+        let data = serde_json::to_string(texts).unwrap();
+        let input = format!(
+            r#"{{"inputs": [{{"name": "x", "datatype": "BYTES", "shape": [{}], "data": {data}}}]}}"#,
+            texts.len()
+        );
+        let answer = serving.client().post("/v2/models/m/infer", &input).json();
+        let numbers = answer["outputs"][0]["data"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        numbers.iter().map(|number| number.as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    for (text, numbers) in TEXTS {
+        assert_eq!(ask(&[text]), numbers, "{text:?}");
+    }
+    let (texts, numbers): (Vec<&str>, Vec<[i64; 5]>) = TEXTS.into_iter().unzip();
+    assert_eq!(ask(&texts), numbers.concat());
+    std::thread::scope(|scope| {
+        for client in 0..16 {
+            let ask = &ask;
+            scope.spawn(move || {
+                for turn in 0..20 {
+                    let (text, numbers) = TEXTS[(client + turn) % TEXTS.len()];
+                    assert_eq!(ask(&[text]), numbers, "{text:?}");
+                }
+            });
+        }
+    });
 }

@@ -43,7 +43,7 @@ impl<S: BufRead + Seek> Reader<S> {
                     elements.floats.extend(floats.into_iter().map(f64::from));
                 }
                 5 | 7 if self.is_small(&value, 10) => self.read_integers(&value, &mut elements.integers)?,
-                6 if texts.as_ref().is_none_or(|texts| (texts.len() as u64) < MAX_ELEMENTS) => {
+                6 if texts.as_ref().is_none_or(|texts| texts.len() as u64 <= MAX_ELEMENTS) => {
                     self.read_text_into(&value, &mut texts)?;
                 }
                 9 if self.is_small(&value, 8) => elements.raw = Some(self.raw(&value)?),

@@ -1,16 +1,16 @@
 //! What becomes of rows that are filled up to the longest row of a run, each behind its own end. What is computed of each
 //! element by itself leaves them such rows, filled up with what it makes of the filling. Once they are filled up further with
 //! the same, and cut where every row of every run has elements, their length is the same in every run: then they are rows like
-//! others. Everything else takes them for what they are, dependent on all rows.
+//! others. Where words are counted, what fills them up is none. Everything else takes them for what they are, dependent on all rows.
 
 use super::{Call, Outcome, Rule, axis, rows, stretches, text, whole};
 use crate::{
-    onnx::graph::Setting,
+    onnx::graph::{Setting, Texts},
     rows::{
         numbers::{self, Arithmetic, Numbers},
         size::{Size, Symbols},
         table::Operator,
-        value::{Class, Padding, Value},
+        value::{Class, Padding, Place, Value},
     },
 };
 
@@ -21,6 +21,7 @@ pub fn apply(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<O
         Rule::Elementwise | Rule::EachElement => elementwise(row, call, symbols).map(|value| Ok(vec![value])),
         Rule::Pad => pad(call, symbols).map(one),
         Rule::Slice => slice(call).map(one),
+        _ if row.domain.is_empty() && row.name == "TfIdfVectorizer" => counted(call, symbols).map(one),
         _ => None,
     }
 }
@@ -96,6 +97,26 @@ fn element(row: &Operator, call: &Call<'_>, inputs: Vec<Option<Size>>, symbols: 
         _ => true,
     };
     found.filter(|_| is_exact).unwrap_or_else(|| symbols.number())
+}
+
+/// How often words of a vocabulary follow each other, which what is filled up changes only if it is one of the words.
+fn counted(call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome<Value>> {
+    let (padding, sizes) = first(call)?;
+    if sizes.len() != 2 || padding.place != Place::on(0) || padding.along != 1 {
+        return None;
+    }
+    let is_word = match (symbols.text_of(&padding.with), padding.with.constant()) {
+        (Some(text), _) => match call.setting("pool_strings") {
+            Some(Setting::Texts(Texts { all: Some(words), .. })) => words.iter().any(|word| word == text),
+            _ => true,
+        },
+        (None, Some(number)) => call.integers("pool_int64s").is_none_or(|words| words.contains(&number)),
+        (None, None) => true,
+    };
+    if is_word {
+        return Some(Err("it counts what rows are filled up with to the longest"));
+    }
+    Some(rows(Place::on(0), vec![Size::rows(), symbols.size()]))
 }
 
 /// More of the same at the end.

@@ -23,6 +23,7 @@ fn varint(mut number: u64) -> Vec<u8> {
 
 pub const FLOAT: u64 = 1;
 pub const INT64: u64 = 7;
+pub const STRING: u64 = 8;
 pub const BOOL: u64 = 9;
 
 /// A node of the default domain.

@@ -174,6 +174,24 @@ pub fn parted_texts(all: &mut Cases) {
     let wide = encoded().weights("w", &[9]).node("Add", "ids_of w", "s", &[]);
     all.no("another constant for each token", "Tokenizer", cut(wide, "s", &FITTING));
 
+    let counted = |made: Made, value: &str, pool: &str, words: Setting| {
+        made.node("TfIdfVectorizer", value, "y", &[(pool, words)])
+    };
+    all.yes("words are counted", counted(tokens(0), "t", "pool_strings", list(&["a", "b"])));
+    all.yes("labels are counted", counted(encoded(), "ids_of", "pool_int64s", ints(&[1, 2])));
+    for (name, value, pool, words) in [
+        ("what is filled up is counted", "t", "pool_strings", list(&["a", ""])),
+        ("words that are not read are counted", "t", "pool_strings", {
+            Setting::Texts(Texts { count: 2, all: None })
+        }),
+        ("labels of what is filled up are counted", "ids_of", "pool_int64s", ints(&[1, 0])),
+        ("labels are counted as texts", "ids_of", "pool_strings", list(&["a"])),
+    ] {
+        all.no(name, "TfIdfVectorizer", counted(encoded(), value, pool, words));
+    }
+    let unknown = encoded().node("Sin", "ids_of", "s", &[]);
+    all.no("what is not known is counted", "TfIdf", counted(unknown, "s", "pool_int64s", ints(&[1])));
+
     let split = |outputs: &str| graph().node("StringSplit", "text", outputs, &[("delimiter", text(" "))]);
     all.yes("how many parts there are", split("t y"));
     all.no("parts as they are", "StringSplit", split("y n"));
