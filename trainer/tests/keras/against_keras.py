@@ -24,7 +24,7 @@ from modelwright_trainer.backends.keras.build import build_model, weights_of  # 
 
 TOLERANCE = 1e-5
 ROWS_ASKED = 24
-WORDS = tuple("film good bad it's plot 42 actor slow very not of the a".split())
+WORDS = ("film", "good", "bad", "it's", "plot", "42", "actor", "slow", "very", "not", "of", "the", "a")
 OTHERS = ("zebra", "x9", "''")
 Layers = tuple[dict[str, Any], ...]
 Weights = dict[str, dict[str, Any]]
@@ -116,7 +116,7 @@ def make_rows(case: Case) -> dict[str, Any]:
 
 
 def tokens_of(texts: Any, length: int) -> Any:
-    """Number words as the page on data says."""
+    """Bring texts to numbers of words, by the rules that are written for users."""
     numbers = {word: place for place, word in enumerate(WORDS, start=2)}
     lower = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
     found = np.zeros((len(texts), length), dtype=np.int32)
@@ -139,6 +139,7 @@ def ask_keras(case: Case, model: Any, rows: dict[str, Any]) -> Any:
 def export(case: Case, weights: Weights) -> bytes:
     """Write the graph, with what its last layer gives as the output `y`."""
     graph = Graph()
+    shape: tuple[str | int, ...]
     if case.text:
         inputs = {"text": Tensor(graph.input("text", "text", (ROWS, 1)), "text", (ROWS, 1))}
     elif case.padded:
@@ -178,10 +179,7 @@ def own_steps(case: Case, rows: dict[str, Any], answers: Any) -> Any:
     values = case.network.follow(case.source)
     if not values[case.network.last.name].padded:
         return answers
-    if case.text:
-        lengths = (tokens_of(rows["text"], answers.shape[1]) != 0).sum(axis=1)
-    else:
-        lengths = rows["lengths"]
+    lengths = (tokens_of(rows["text"], answers.shape[1]) != 0).sum(axis=1) if case.text else rows["lengths"]
     own = np.arange(answers.shape[1])[None, :] < np.maximum(lengths, 1)[:, None]
     return np.where(own[:, :, None], answers, 0)
 

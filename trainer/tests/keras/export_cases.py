@@ -27,6 +27,15 @@ def layer(type_: str, *inputs: str, name: str = "", **parameters: Any) -> Layer:
     return found
 
 
+def variants(*of: Layer) -> tuple[Layer, ...]:
+    """Give parameters beside those that all share."""
+    return of
+
+
+def _given(shared: Layer, more: Layer) -> Layer:
+    return shared | more
+
+
 def _label(one: Layer) -> str:
     words = [f"{name}={_word(value)}" for name, value in one["parameters"].items()]
     return " ".join([one["type"], *words])
@@ -59,7 +68,7 @@ def dense() -> list[Case]:
         _case(layer("Dense", units=UNITS, activation=one), shape=(width,)) for one in ACTIVATIONS for width in (3, 40)
     ]
     found += [_case(layer("Activation", activation=one), shape=(9,)) for one in ("softmax", "gelu", "hard_silu")]
-    for more in ({}, {"use_bias": False}):
+    for more in variants({}, {"use_bias": False}):
         found += [_case(layer("Dense", units=UNITS, **more), shape=shape) for shape in ((1,), (200,), SMALL)]
         found += _padded_and_not(layer("Dense", units=UNITS, activation="softmax", **more))
     for shape in ((6,), (SHORT, CHANNELS), LARGE):
@@ -74,7 +83,7 @@ def dense() -> list[Case]:
 
 def convolutions() -> list[Case]:
     found: list[Case] = []
-    for more in (
+    for more in variants(
         {},
         {"strides": 2},
         {"strides": 3, "activation": "relu"},
@@ -82,9 +91,9 @@ def convolutions() -> list[Case]:
         {"use_bias": False, "activation": "softmax", "filters": 2, "kernel_size": 1},
     ):
         for padding in ("valid", "same", "causal"):
-            one = layer("Conv1D", padding=padding, **({"filters": UNITS, "kernel_size": 4} | more))
+            one = layer("Conv1D", padding=padding, **_given({"filters": UNITS, "kernel_size": 4}, more))
             found += [_case(one, shape=(time, CHANNELS)) for time in (7, 8, LONG, LONG + 1)]
-    for more in (
+    for more in variants(
         {},
         {"strides": 2},
         {"strides": [2, 3], "activation": "gelu"},
@@ -94,10 +103,10 @@ def convolutions() -> list[Case]:
     ):
         for padding in ("valid", "same"):
             sizes = {"filters": UNITS, "kernel_size": [3, 2], "padding": padding}
-            found += _images(layer("Conv2D", **(sizes | more)))
+            found += _images(layer("Conv2D", **_given(sizes, more)))
             if more.get("strides") != [2, 3]:
-                found += _images(layer("SeparableConv2D", **(sizes | more)))
-                found += _images(layer("SeparableConv2D", depth_multiplier=3, activation="tanh", **(sizes | more)))
+                found += _images(layer("SeparableConv2D", **_given(sizes, more)))
+                found += _images(layer("SeparableConv2D", depth_multiplier=3, activation="tanh", **_given(sizes, more)))
     return found
 
 
@@ -105,10 +114,12 @@ def poolings() -> list[Case]:
     found: list[Case] = []
     for kind in ("Max", "Average"):
         for padding in ("valid", "same"):
-            for more in ({"pool_size": 2}, {"pool_size": 3, "strides": 2}, {"pool_size": 3, "strides": 1}):
+            for more in variants({"pool_size": 2}, {"pool_size": 3, "strides": 2}, {"pool_size": 3, "strides": 1}):
                 one = layer(f"{kind}Pooling1D", padding=padding, **more)
                 found += [_case(one, shape=(time, CHANNELS)) for time in (7, 8, LONG, LONG + 1)]
-            for more in ({"pool_size": 2}, {"pool_size": [3, 2], "strides": [2, 3]}, {"pool_size": 3, "strides": 1}):
+            for more in variants(
+                {"pool_size": 2}, {"pool_size": [3, 2], "strides": [2, 3]}, {"pool_size": 3, "strides": 1}
+            ):
                 found += _images(layer(f"{kind}Pooling2D", padding=padding, **more))
             found += _images(layer(f"{kind}Pooling2D", padding=padding)) if kind == "Max" else []
         found += _images(layer(f"Global{kind}Pooling2D"))
@@ -120,7 +131,9 @@ def poolings() -> list[Case]:
 def normalizations() -> list[Case]:
     found: list[Case] = []
     for type_ in ("BatchNormalization", "LayerNormalization"):
-        for more in ({}, {"center": False}, {"scale": False}, {"center": False, "scale": False}, {"epsilon": 0.2}):
+        for more in variants(
+            {}, {"center": False}, {"scale": False}, {"center": False, "scale": False}, {"epsilon": 0.2}
+        ):
             found += [_case(layer(type_, **more), shape=shape) for shape in ((9,), SMALL)]
             found += _padded_and_not(layer(type_, **more))
     return found
@@ -134,15 +147,15 @@ def _crossed(*layers: Layer) -> list[Case]:
 def recurrent() -> list[Case]:
     found: list[Case] = []
     for type_ in ("SimpleRNN", "LSTM", "GRU"):
-        variants: list[Layer] = [{"use_bias": False}, {"return_sequences": True}, {"activation": "hard_sigmoid"}]
+        more_of: list[Layer] = [{"use_bias": False}, {"return_sequences": True}, {"activation": "hard_sigmoid"}]
         if type_ == "GRU":
-            variants += [{"reset_after": False}, {"reset_after": False, "use_bias": False}]
+            more_of += [{"reset_after": False}, {"reset_after": False, "use_bias": False}]
         found += _padded_and_not(layer(type_, units=UNITS))
-        for more in variants:
+        for more in more_of:
             found += _crossed(layer(type_, units=UNITS, **more))
         others = cycle(STEP_ACTIVATIONS[3:] + STEP_ACTIVATIONS[:3])
         for activation in STEP_ACTIVATIONS:
-            gates = {} if type_ == "SimpleRNN" else {"recurrent_activation": next(others)}
+            gates: Layer = {} if type_ == "SimpleRNN" else {"recurrent_activation": next(others)}
             one = layer(type_, units=UNITS, activation=activation, **gates)
             found += [_case(one, shape=(SHORT, CHANNELS), padded=True)]
         for mode in ("concat", "sum", "mul", "ave"):
@@ -159,24 +172,24 @@ def recurrent() -> list[Case]:
 def attention() -> list[Case]:
     found: list[Case] = []
     first = layer("Dense", units=6, name="first")
-    for more in (
+    for more in variants(
         {},
         {"value_dim": 5, "output_shape": 7},
         {"use_bias": False},
         {"dropout": 0.3},
         {"num_heads": 1, "key_dim": 8},
     ):
-        found += _padded_and_not(layer("MultiHeadAttention", **({"num_heads": 2, "key_dim": 3} | more)))
+        found += _padded_and_not(layer("MultiHeadAttention", **_given({"num_heads": 2, "key_dim": 3}, more)))
     for inputs in (("first", "input"), ("first", "input", "first"), ("input", "first"), ("first", "first", "input")):
         found += _padded_and_not(first, layer("MultiHeadAttention", *inputs, num_heads=2, key_dim=3))
-    for more in (
+    for more in variants(
         {},
         {"norm_first": True},
         {"key_dim": 3, "activation": "gelu"},
         {"epsilon": 0.1, "dropout": 0.2},
         {"num_heads": 4},
     ):
-        one = layer("TransformerEncoder", **({"num_heads": 2, "intermediate_dim": 9} | more))
+        one = layer("TransformerEncoder", **_given({"num_heads": 2, "intermediate_dim": 9}, more))
         found += _padded_and_not(one)
         found += _padded_and_not(one, one, layer("GlobalAveragePooling1D"))
     return found
@@ -189,7 +202,7 @@ def text() -> list[Case]:
     for words in (SHORT, LONG):
         for length in (1, 4, 60):
             numbers = layer("TextVectorization", output_sequence_length=length, max_tokens=16)
-            for behind in (
+            behind: tuple[list[Layer], ...] = (
                 [embedding],
                 [embedding, layer("Flatten"), layer("Dense", units=2)],
                 [masked, layer("LSTM", units=UNITS)],
@@ -201,11 +214,11 @@ def text() -> list[Case]:
                     layer("TransformerEncoder", num_heads=2, intermediate_dim=8, norm_first=True),
                     layer("GlobalMaxPooling1D"),
                 ],
-            ):
-                found.append(_case(numbers, *behind, shape=(words,), text=True))
+            )
+            found += [_case(numbers, *one, shape=(words,), text=True) for one in behind]
         plain = layer("TextVectorization", output_sequence_length=6)
         found.append(_case(plain, masked, layer("GRU", units=2), shape=(words,), text=True))
-    for more in (
+    for more in variants(
         {},
         {"sequence_length": LONG + 5},
         {"kind": "sinusoidal"},

@@ -1,4 +1,4 @@
-"""Every layer, with the parameters of the table, few steps and many: ONNX Runtime says what Keras says, on every row."""
+"""Every layer, with the parameters of the table, few steps and many: ONNX Runtime says what Keras says of each row."""
 
 from __future__ import annotations
 

@@ -19,24 +19,27 @@ if TYPE_CHECKING:
 def add_padding(graph: Graph, sequences: Value, lengths: str) -> Value:
     """Add zeros behind each row's length, whatever is asked there, and the lengths that all layers go by."""
     steps = add_steps(graph, sequences.name)
-    one = integer(graph, 1)
     # A negative index would count from the end, so it becomes one that no table has.
     negative = graph.add("Less", lengths, integer(graph, 0))
-    index = graph.add("Where", negative, integer(graph, int(np.iinfo(np.int64).max)), graph.add("Max", lengths, one))
+    index = graph.add("Where", negative, integer(graph, int(np.iinfo(np.int64).max)), _one_at_least(graph, lengths))
     # To look a length up in the numbers up to that of the steps is an error of the run where it is beyond them.
-    checked = graph.add("Gather", add_range(graph, graph.add("Add", steps, one)), index, axis=0)
-    asked = _mask(graph, steps, graph.add("Min", lengths, checked))
-    return Value(
-        keep_own(graph, sequences.name, asked, 0.0), sequences.shape, Padding(checked, _mask(graph, steps, checked))
-    )
+    numbers = add_range(graph, graph.add("Add", steps, integer(graph, 1)))
+    checked = graph.add("Gather", numbers, index, axis=0)
+    asked = keep_own(graph, sequences.name, _mask(graph, steps, lengths), 0.0)
+    return Value(asked, sequences.shape, Padding(checked, _mask(graph, steps, checked)))
 
 
 def add_token_padding(graph: Graph, tokens: Value) -> Padding:
     """Add the lengths of texts: tokens other than 0 all stand before those that are."""
     own = graph.cast(graph.add("Not", graph.add("Equal", tokens.name, integer(graph, 0))), "int64")
-    counted = graph.add("ReduceSum", own, graph.whole(1), keepdims=0)
-    lengths = graph.add("Max", counted, integer(graph, 1))
+    lengths = _one_at_least(graph, graph.add("ReduceSum", own, graph.whole(1), keepdims=0))
     return Padding(lengths, _mask(graph, add_steps(graph, tokens.name), lengths))
+
+
+def _one_at_least(graph: Graph, lengths: str) -> str:
+    """Put 1 in place of what is less. ONNX Runtime's Max of INT64 would do the same, but says 1 for 2^31."""
+    one = integer(graph, 1)
+    return graph.add("Where", graph.add("Less", lengths, one), one, lengths)
 
 
 def _mask(graph: Graph, steps: str, lengths: str) -> str:

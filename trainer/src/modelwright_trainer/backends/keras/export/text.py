@@ -8,7 +8,7 @@ import numpy as np
 
 from modelwright_trainer.graph.builder import MICROSOFT
 
-from .value import Value, add_range, add_steps, weight
+from .value import Value, weight
 
 if TYPE_CHECKING:
     from modelwright_trainer.graph.builder import Graph
@@ -53,6 +53,14 @@ def add_embedding(graph: Graph, step: Step) -> Value:
 
 def add_positions(graph: Graph, step: Step) -> Value:
     """Add to each step what tells its place. More steps than the table has are an error of the run."""
-    places = add_range(graph, add_steps(graph, step.input.name))
-    table = graph.add("Gather", weight(graph, step.weights["embeddings"]), places, axis=0)
-    return Value(graph.add("Add", step.input.name, table), step.input.shape)
+    table = step.weights["embeddings"]
+    steps = step.input.shape[0]
+    if steps is not None:
+        found = weight(graph, table[:steps])
+    else:
+        # A slice beyond the end of a table is a shorter one, and one of a single row would be added to all steps. To
+        # look up how many rows to take is an error of the run where there are fewer.
+        count = graph.add("Shape", step.input.name, start=1, end=2)
+        known = graph.add("Gather", graph.whole(*range(len(table) + 1)), count, axis=0)
+        found = graph.add("Slice", weight(graph, table), graph.whole(0), known, graph.whole(0))
+    return Value(graph.add("Add", step.input.name, found), step.input.shape)
