@@ -6,6 +6,7 @@ pub mod job;
 pub mod phase;
 pub mod plan;
 pub mod problem;
+pub mod progress;
 mod recall;
 pub mod report;
 pub mod retention;

@@ -69,8 +69,41 @@ struct Validated<'a> {
     policy: AddressPolicy,
 }
 
-/// Fetches what the config says.
+/// Fetches what the config says, and what else it names.
 pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchReport, FetchError> {
+    validate_further(config)?;
+    let mut report = fetch_one(config, options).await?;
+    let mut left = config.max_bytes.saturating_sub(report.size_bytes);
+    for further in &config.further {
+        let bounded = FetchConfig {
+            max_bytes: if further.kind == FetchKind::Data { left } else { further.max_bytes },
+            ..further.clone()
+        };
+        let fetched = Box::pin(fetch_one(&bounded, options)).await?;
+        if further.kind == FetchKind::Data {
+            left = left.saturating_sub(fetched.size_bytes);
+            report.test_sha256 = Some(fetched.sha256);
+        }
+    }
+    if let Some(run) = &config.run {
+        handover::write(Path::new(&config.destination), run)?;
+    }
+    Ok(report)
+}
+
+/// Only data have anything further, and of it nothing has.
+fn validate_further(config: &FetchConfig) -> Result<(), FetchError> {
+    let is_nested = config.further.iter().any(|further| !further.further.is_empty() || further.run.is_some());
+    if config.further.is_empty() || (config.kind == FetchKind::Data && !is_nested) {
+        return Ok(());
+    }
+    Err(FetchError::InvalidConfig {
+        field: "further",
+        why: "it belongs to training data (kind Data), once".to_owned(),
+    })
+}
+
+async fn fetch_one(config: &FetchConfig, options: &FetchOptions) -> Result<FetchReport, FetchError> {
     let options = &FetchOptions { timeouts: options.timeouts.with(config.waits), ..options.clone() };
     let validated = validate(config, options)?;
     if let Some(report) = verified::report(config) {
@@ -97,11 +130,9 @@ pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchRe
         sha256,
         size_bytes: staging.size(),
         files: u32::try_from(staging.files().len()).unwrap_or(u32::MAX),
+        test_sha256: None,
     };
     staging.commit()?;
-    if let Some(run) = &config.run {
-        handover::write(Path::new(&config.destination), run)?;
-    }
     Ok(report)
 }
 
@@ -209,7 +240,9 @@ async fn fill(
         }
         Source::Claim { path, all } => {
             let wanted = pvc::Wanted { path, all: *all, kind: config.kind, uri: &uri };
-            pvc::fetch(&options.claim_directory, wanted, staging).await?;
+            let mount =
+                config.claim_directory.as_deref().map_or(options.claim_directory.as_path(), Path::new);
+            pvc::fetch(mount, wanted, staging).await?;
         }
     }
     Ok(staging.digest())

@@ -25,6 +25,7 @@ use super::{condition::Condition, run::RunSizes, scheduling::Scheduling, trainin
     printcolumn(name = "Version", type_ = "integer", json_path = ".status.currentVersion"),
     printcolumn(name = "Metric", type_ = "string", json_path = ".status.metric"),
     printcolumn(name = "Score", type_ = "string", json_path = ".status.score"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.run.progress.summary"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.run.phase", priority = 1),
     printcolumn(name = "Activity", type_ = "string", json_path = ".status.run.progress.activity", priority = 1),
     printcolumn(name = "Best", type_ = "string", json_path = ".status.run.progress.best", priority = 1),
@@ -43,7 +44,7 @@ pub struct ModelSpec {
     pub source: Option<ModelSource>,
     /// How the model is trained from data. Default: none, `source` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub training: Option<Training>,
+    pub training: Option<Box<Training>>,
     /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
@@ -173,6 +174,23 @@ pub struct RunProgress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub best: Option<String>,
+    /// Epochs of the candidate at work that are done, where it learns in epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// How many it has at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Its loss on the training part in the last epoch, a number as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub loss: Option<String>,
+    /// About how many seconds its further epochs take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+    /// All of it in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub summary: Option<String>,
     /// When it said so, RFC 3339.
     #[schemars(length(max = 64))]
     pub time: String,

@@ -221,6 +221,10 @@ pub struct Provenance {
     /// SHA-256 of what was fetched: the source model, or the training data.
     #[schemars(length(max = 64))]
     pub data_sha256: String,
+    /// SHA-256 of the test set, where it is one of its own. Default: none, it was a share of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub test_sha256: Option<String>,
     /// Image by container of the run.
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 512}))]
     pub images: BTreeMap<String, String>,

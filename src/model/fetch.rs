@@ -245,6 +245,11 @@ async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgr
             total: progress.total.min(LARGEST_INTEGER),
             metric: progress.metric.as_deref().map(word),
             best: progress.best.as_deref().map(word),
+            epoch: progress.epoch.map(|epoch| epoch.min(LARGEST_INTEGER)),
+            epochs: progress.epochs.map(|epochs| epochs.min(LARGEST_INTEGER)),
+            loss: progress.loss.as_deref().map(word),
+            seconds_left: progress.seconds_left.map(|seconds| seconds.min(LARGEST_INTEGER)),
+            summary: None,
             time: timestamp(Timestamp::now()),
         }),
         Err(error) => {

@@ -31,7 +31,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub fn spec_hash(model: &Model) -> String {
     let mut decided = Map::new();
     decided.insert("source".into(), to_value(&model.spec.source));
-    decided.insert("training".into(), model.spec.training.as_ref().map_or(Value::Null, training_identity));
+    decided.insert("training".into(), model.spec.training.as_deref().map_or(Value::Null, training_identity));
     decided.insert("rerun".into(), to_value(&model.spec.rerun));
     if let Some(keep) = model.spec.keep_evaluation {
         decided.insert("keepEvaluation".into(), keep.into());

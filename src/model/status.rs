@@ -7,6 +7,7 @@ use super::{
     job::{Problem, TRAINING_PHASE},
     phase,
     plan::Plan,
+    progress,
 };
 use crate::{
     api::{
@@ -148,14 +149,16 @@ fn with_settled_progress(mut next: RunStatus, previous: Option<&RunStatus>, now:
             && (&previous.job, previous.attempt) == (&next.job, next.attempt)
     };
     let Some(told) = previous.filter(same_attempt).and_then(|previous| previous.progress.clone()) else {
+        next.progress = next.progress.map(progress::with_summary);
         return next;
     };
     let is_due = |progress: &RunProgress| {
-        let is_new = RunProgress { time: told.time.clone(), ..progress.clone() } != told;
         let waited = told.time.parse::<Timestamp>().map(|time| now.duration_since(time));
-        is_new && waited.map_or(true, |waited| waited >= PROGRESS_INTERVAL)
+        progress::says_more(progress, &told) && waited.map_or(true, |waited| waited >= PROGRESS_INTERVAL)
     };
-    next.progress = next.progress.filter(is_due).or(Some(told));
+    let due = next.progress.filter(is_due);
+    next.progress =
+        due.map(|progress| progress::with_summary(progress::with_time_left(progress, &told))).or(Some(told));
     next
 }
 

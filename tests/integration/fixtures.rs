@@ -112,7 +112,7 @@ pub fn publish_report(digest: char) -> PublishReport {
 }
 
 pub fn fetch_report() -> FetchReport {
-    FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1 }
+    FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1, test_sha256: None }
 }
 
 pub fn reports(digest: char) -> Reports {

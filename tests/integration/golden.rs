@@ -86,9 +86,13 @@ fn a_run_whose_pod_is_gone_renders_the_committed_job_that_recalls_it() {
 
 #[test]
 fn every_kind_of_training_renders_the_committed_job() {
-    for case in
-        ["model-training-full", "model-training-image", "model-training-regression", "model-training-network"]
-    {
+    for case in [
+        "model-training-full",
+        "model-training-image",
+        "model-training-regression",
+        "model-training-network",
+        "model-training-test-set",
+    ] {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), false));
     }
@@ -153,6 +157,14 @@ fn the_containers_of_a_training_are_told_what_the_contract_has_committed() {
     };
     let init = pod.init_containers.unwrap();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&told(&init[0])).unwrap(), committed("fetch-data"),);
+    for (case, file) in
+        [("model-training-network", "fetch-network"), ("model-training-test-set", "fetch-test-set")]
+    {
+        let model = validate_model(&input(case)).unwrap();
+        let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+        let fetch = told(&pod.init_containers.unwrap()[0]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&fetch).unwrap(), committed(file), "{file}");
+    }
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&told(&init[2])).unwrap(),
         committed("prove-training")

@@ -1,9 +1,13 @@
 //! What is refused of data whose rows are not those of a table, before any pod, and what `train` is told of it.
 
-use modelwright::model::validate::validate_model;
+use k8s_openapi::api::core::v1::Container;
+use modelwright::{
+    context::Settings,
+    model::{build::build_job, validate::validate_model},
+};
 use serde_json::{Value, json};
 
-use crate::fixtures::{trained_model, valid};
+use crate::fixtures::{settings, trained_model, valid};
 
 fn training(data: Value, more: Value) -> Value {
     let mut all = json!({"uri": "s3://bucket/data", "format": "CSV", "label": "y"});
@@ -161,5 +165,57 @@ fn what_the_rows_are_is_told_as_it_is_written() {
             expected[name] = part.clone();
         }
         assert_eq!(serde_json::to_value(&model.training().unwrap().config.data).unwrap(), expected);
+    }
+}
+
+/// A pod that names a claim twice may not start.
+#[test]
+fn a_claim_that_holds_data_and_test_set_is_one_volume_of_the_pod() {
+    for (data, test, store, claims) in [
+        ("pvc://one/data.csv", "pvc://one/test.csv", "oci://store:5000/models", 1),
+        ("pvc://one/data.csv", "pvc://two/test.csv", "oci://store:5000/models", 2),
+        ("s3://bucket/data.csv", "pvc://one/test.csv", "pvc://one/kept", 1),
+        ("pvc://one/data.csv", "pvc://one/test.csv", "pvc://one/kept", 1),
+        ("pvc://one/data.csv", "pvc://two/test.csv", "pvc://three/kept", 3),
+    ] {
+        let training = training(json!({"uri": data, "test": {"uri": test}}), json!({}));
+        let settings = Settings { store_uri: store.into(), ..settings() };
+        let job = build_job(&valid(&trained_model(training, 1)), &settings, false);
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        let volumes = pod.volumes.unwrap();
+        let named: Vec<_> =
+            volumes.iter().filter_map(|volume| volume.persistent_volume_claim.as_ref()).collect();
+        assert_eq!(named.len(), claims, "{data} {test} {store}: {named:?}");
+        let containers: Vec<_> = pod.init_containers.unwrap().into_iter().chain(pod.containers).collect();
+        for container in &containers {
+            for mount in container.volume_mounts.iter().flatten() {
+                assert!(
+                    volumes.iter().any(|volume| volume.name == mount.name),
+                    "{} of {}",
+                    mount.name,
+                    container.name
+                );
+            }
+        }
+        let fetch = &containers[0];
+        let test = fetch
+            .volume_mounts
+            .iter()
+            .flatten()
+            .find(|mount| mount.mount_path == "/modelwright-test-claim")
+            .unwrap();
+        assert_eq!(test.read_only, Some(true));
+        let is_mounted = |container: &Container| {
+            container
+                .volume_mounts
+                .iter()
+                .flatten()
+                .any(|mount| mount.mount_path == "/modelwright-test-claim")
+        };
+        assert_eq!(
+            containers.iter().filter(|container| is_mounted(container)).count(),
+            1,
+            "into fetch alone"
+        );
     }
 }

@@ -326,6 +326,11 @@ fn progress(done: u64, second: i8) -> RunProgress {
         total: 3,
         metric: Some("F1Macro".into()),
         best: Some("0.9".into()),
+        epoch: None,
+        epochs: None,
+        loss: None,
+        seconds_left: None,
+        summary: None,
         time: format!("2026-11-24T10:00:{second:02}Z"),
     }
 }
@@ -341,7 +346,14 @@ fn progress_alone_moves_the_status_at_most_every_ten_seconds() {
         let plan = plan(model, &observed);
         status_of(model, Some(&plan), &Outcome::Running { problem: None, started: None }, second)
     };
-    let told = |status: &ModelStatus| status.run.clone().unwrap().progress;
+    let told = |status: &ModelStatus| {
+        let told = status.run.clone().unwrap().progress?;
+        assert!(
+            told.summary.as_ref().is_some_and(|words| words.contains("of 3 done, F1Macro 0.9")),
+            "{told:?}"
+        );
+        Some(RunProgress { summary: None, ..told })
+    };
     let first = at(&model, Some(progress(0, 0)), 0, "train");
     assert_eq!(told(&first), Some(progress(0, 0)));
     model.status = Some(first.clone());
@@ -350,6 +362,18 @@ fn progress_alone_moves_the_status_at_most_every_ten_seconds() {
     assert_eq!(at(&model, Some(progress(0, 30)), 30, "train"), first, "nothing new");
     assert_eq!(told(&at(&model, Some(progress(1, 10)), 10, "train")), Some(progress(1, 10)));
     assert_eq!(told(&at(&model, Some(progress(1, 10)), 10, "publish")), None, "it trains no more");
+    let epoch = |epoch: u64, second: i8| RunProgress {
+        epoch: Some(epoch),
+        epochs: Some(9),
+        loss: Some("0.25".into()),
+        ..progress(0, second)
+    };
+    model.status = Some(at(&model, Some(epoch(1, 10)), 10, "train"));
+    let next = at(&model, Some(epoch(5, 30)), 30, "train").run.unwrap().progress.unwrap();
+    assert_eq!(
+        next.summary.as_deref(),
+        Some("mlp, 0 of 3 done, epoch 5/9, loss 0.25, F1Macro 0.9, 20s left")
+    );
 }
 
 #[test]

@@ -38,6 +38,13 @@ pub struct FetchConfig {
     /// How long to wait for servers, where the usual times are too short.
     #[serde(default, skip_serializing_if = "Waits::are_usual")]
     pub waits: Waits,
+    /// Where the claim of a `pvc` address is mounted; absent: [`crate::names::CLAIM_DIRECTORY`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_directory: Option<String>,
+    /// With [`FetchKind::Data`]: what else `train` is given, each in a folder of its own, all there before `run` is. None of
+    /// them has anything further. [`Self::max_bytes`] holds for all data together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<FetchConfig>,
 }
 
 /// How long to wait for a server that may be slow. None of it bounds a whole transfer: one that moves goes on.

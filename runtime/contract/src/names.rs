@@ -42,6 +42,10 @@ pub const PROOF_DIRECTORY: &str = "/modelwright/proof";
 pub const MODEL_DIRECTORY: &str = "/modelwright/model";
 /// Where the claim of a `pvc://` source or store is mounted: into `fetch` read-only, into `publish` for writing.
 pub const CLAIM_DIRECTORY: &str = "/modelwright-claim";
+/// Where the claim of a test set of its own is mounted, if it is none of the others: into `fetch`, read-only.
+pub const TEST_CLAIM_DIRECTORY: &str = "/modelwright-test-claim";
+/// Where the Secret of a test set of its own is mounted, one file a key.
+pub const TEST_CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/test-credentials";
 /// Where the Secret of a source is mounted, one file a key.
 pub const CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/credentials";
 /// Where the store's Secret is mounted, one file a key; an empty or absent folder means no credentials.

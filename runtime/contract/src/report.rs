@@ -57,6 +57,9 @@ pub struct FetchReport {
     pub size_bytes: u64,
     /// Number of files.
     pub files: u32,
+    /// SHA-256 of a test set of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_sha256: Option<String>,
 }
 
 /// What `prove` has proven. All that is known of it is in the folder that it leaves.

@@ -31,6 +31,8 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<FetchConfig>("fetch");
     crosses::<FetchConfig>("fetch-artifact");
     crosses::<FetchConfig>("fetch-data");
+    crosses::<FetchConfig>("fetch-network");
+    crosses::<FetchConfig>("fetch-test-set");
     crosses::<ProveConfig>("prove");
     crosses::<ProveConfig>("prove-training");
     crosses::<PublishConfig>("publish-proven");
@@ -54,6 +56,8 @@ fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<TrainReport>>("train-warned");
     crosses::<TrainingReport>("report");
     crosses::<Progress>("progress");
+    crosses::<Progress>("progress-network");
+    crosses::<Report<FetchReport>>("fetch-test-succeeded");
     crosses::<Retry>("retry");
 }
 

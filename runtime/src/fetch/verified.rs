@@ -42,6 +42,7 @@ pub fn report(config: &FetchConfig) -> Option<FetchReport> {
     };
     let size_bytes = packed.size();
     (sha256 == expected && size_bytes <= config.max_bytes).then_some(FetchReport {
+        test_sha256: None,
         sha256,
         size_bytes,
         files: count,

@@ -120,6 +120,8 @@ pub async fn recall(config: &PublishConfig, options: &PublishOptions) -> Result<
     let folder = tempfile::tempdir().map_err(PublishError::io(std::env::temp_dir()))?;
     let place = folder.path().join("run");
     let fetch = FetchConfig {
+        claim_directory: None,
+        further: Vec::new(),
         kind: FetchKind::Data,
         uri: run::address(&destination, &run),
         sha256: None,

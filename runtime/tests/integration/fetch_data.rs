@@ -10,6 +10,8 @@ use modelwright_contract::{
     training::RunConfig,
 };
 
+use serde_json::json;
+
 use crate::{
     fetch_oci, fetch_s3,
     support::{
@@ -45,6 +47,56 @@ async fn server() -> Server {
 
 fn at(server: &Server, path: &str) -> Volume {
     data(Volume::new(&format!("http://{}{path}", server.host())))
+}
+
+/// A test set of its own is there beside the data, with a digest of its own, before `train` is told anything.
+#[tokio::test]
+async fn a_test_set_of_its_own_is_fetched_into_a_folder_of_its_own() {
+    let server = server().await;
+    let mut volume = at(&server, "/digits.csv");
+    volume.config.run = Some(Box::new(run_config()));
+    let destination = volume.folder.path().join("test");
+    let test = |volume: &Volume, path: &str| FetchConfig {
+        uri: format!("http://{}{path}", server.host()),
+        destination: destination.to_str().unwrap().to_owned(),
+        run: None,
+        ..volume.config.clone()
+    };
+    volume.config.further = vec![test(&volume, "/held-out.csv")];
+    let report = volume.fetch().await.unwrap();
+    assert_eq!((report.sha256, report.test_sha256, report.size_bytes), (sha256(CSV), Some(sha256(CSV)), 8));
+    assert_eq!(fs::read_to_string(destination.join("held-out.csv")).unwrap(), CSV);
+    assert_eq!(volume.files(), ["digits.csv"]);
+    assert!(volume.folder.path().join("run.json").exists());
+
+    let told = |error: modelwright_runtime::fetch::FetchError| (error.reason(), error.to_string());
+    for (change, reason, part) in [
+        (json!({"uri": format!("http://{}/missing.csv", server.host())}), "NotFound", "missing.csv"),
+        (json!({"sha256": "a".repeat(64)}), "DigestMismatch", "held-out.csv"),
+        (json!({"uri": "pvc://claim/held-out.csv", "claimDirectory": "/nowhere"}), "", "/nowhere"),
+    ] {
+        let mut volume = at(&server, "/digits.csv");
+        volume.config.run = Some(Box::new(run_config()));
+        let mut further = serde_json::to_value(test(&volume, "/held-out.csv")).unwrap();
+        further["destination"] = volume.folder.path().join("test").to_str().unwrap().into();
+        for (name, value) in change.as_object().unwrap() {
+            further[name] = value.clone();
+        }
+        volume.config.further = vec![serde_json::from_value(further).unwrap()];
+        let (found, message) = told(volume.fetch().await.unwrap_err());
+        assert!(reason.is_empty() || found == reason, "{found}: {message}");
+        assert!(message.contains(part), "{message}");
+        assert!(!volume.folder.path().join("run.json").exists(), "train is told nothing");
+    }
+    // both together keep to the bound of the volume
+    let mut volume = at(&server, "/digits.csv");
+    volume.config.max_bytes = 15;
+    volume.config.further = vec![test(&volume, "/held-out.csv")];
+    assert_eq!(told(volume.fetch().await.unwrap_err()).0, "TooLarge");
+    let mut model = at(&server, "/digits.csv");
+    model.config.further = vec![test(&model, "/held-out.csv")];
+    model.config.kind = FetchKind::Source;
+    assert_eq!(told(model.fetch().await.unwrap_err()).0, "InvalidConfig");
 }
 
 #[tokio::test]

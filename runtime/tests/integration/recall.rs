@@ -30,7 +30,7 @@ const KUBELET_READS: usize = 4096;
 const RUN: &str = "0a1b2c3d-0000-4000-8000-00000000000a";
 
 fn fetched() -> FetchReport {
-    FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1 }
+    FetchReport { sha256: "e".repeat(64), size_bytes: 1200, files: 1, test_sha256: None }
 }
 
 /// The volume of `fetch` and `publish`, with what `fetch` left in it.

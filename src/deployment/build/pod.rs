@@ -96,6 +96,8 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
     // the address of the version says where its bytes are; the store may be another one by now
     let claim = store::claim(&facts.artifact.uri);
     let config = FetchConfig {
+        claim_directory: None,
+        further: Vec::new(),
         kind: FetchKind::Artifact,
         uri: facts.artifact.uri.clone(),
         sha256: Some(facts.artifact.sha256.clone()),

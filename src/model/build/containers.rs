@@ -13,13 +13,13 @@ use modelwright_contract::{
 
 use super::{
     trainer::trainer_image,
-    volumes::{FETCHED, store_volume},
+    volumes::{FETCHED, TEST_CREDENTIALS, store_volume, test_set, test_volume},
 };
 use crate::{
     context::Settings,
     model::{
         job::{FETCH, PROVE, PUBLISH, TRAIN},
-        validate::{Place, Trainer, ValidModel, ValidTraining, Work},
+        validate::{Place, Trainer, ValidModel, ValidSource, ValidTraining, Work},
     },
     pod::{confined_container, mount},
     resources::complete_resources,
@@ -69,12 +69,15 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         plain_http: from_store && settings.store_plain_http,
         run,
         waits: settings.waits,
+        claim_directory: None,
+        further: test_set(model).map(|test| further_data(test, max_bytes, settings)).into_iter().collect(),
     };
     let mut mounts = vec![
         mount("work", names::WORK_DIRECTORY, false),
         mount("temporary", "/tmp", false),
         mount(FETCHED, names::FETCHED_DIRECTORY, false),
     ];
+    let mounts_store = source.credentials_secret.is_none() && from_store;
     if source.credentials_secret.is_some() {
         mounts.push(mount("credentials", names::CREDENTIALS_DIRECTORY, true));
     } else if from_store {
@@ -83,9 +86,44 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
     if matches!(source.place, Place::Claim(_)) {
         mounts.push(mount("claim", names::CLAIM_DIRECTORY, true));
     }
+    if let Some(test) = test_set(model) {
+        if test.credentials_secret.is_some() {
+            mounts.push(mount(TEST_CREDENTIALS, names::TEST_CREDENTIALS_DIRECTORY, true));
+        } else if store::holds(&settings.store_uri, &test.uri) && !mounts_store {
+            mounts.push(mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true));
+        }
+        if let Place::Claim(claim) = &test.place {
+            mounts.push(mount(test_volume(model, settings, claim), names::TEST_CLAIM_DIRECTORY, true));
+        }
+    }
     Container {
         volume_mounts: Some(mounts),
         ..runtime_container(FETCH, names::FETCH_ENV, &config, settings, &model.sizes.fetch)
+    }
+}
+
+/// A test set of its own, into a folder of its own.
+fn further_data(test: &ValidSource, max_bytes: u64, settings: &Settings) -> FetchConfig {
+    let from_store = store::holds(&settings.store_uri, &test.uri);
+    let credentials = match (&test.credentials_secret, from_store) {
+        (Some(_), _) => Some(names::TEST_CREDENTIALS_DIRECTORY),
+        (None, true) => Some(names::STORE_CREDENTIALS_DIRECTORY),
+        (None, false) => None,
+    };
+    FetchConfig {
+        kind: FetchKind::Data,
+        uri: test.uri.clone(),
+        sha256: test.sha256.clone(),
+        destination: names::TEST_DIRECTORY.into(),
+        credentials_directory: credentials.map(Into::into),
+        credentials_secret: test.credentials_secret.clone(),
+        max_bytes,
+        allow_private_networks: from_store || settings.allow_private_networks,
+        plain_http: from_store && settings.store_plain_http,
+        run: None,
+        waits: settings.waits,
+        claim_directory: Some(names::TEST_CLAIM_DIRECTORY.into()),
+        further: Vec::new(),
     }
 }
 

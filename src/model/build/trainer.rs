@@ -37,7 +37,6 @@ pub fn find_obstacle(model: &ValidModel, settings: &Settings) -> Option<Problem>
     let training = model.training()?;
     let device = device(training);
     let (reason, message) = match (&training.trainer, device) {
-        (Trainer::Image { .. }, _) | (Trainer::ScikitLearn, None) => return None,
         (Trainer::ScikitLearn, Some(device)) => (
             "DeviceUnusable",
             format!(
@@ -54,7 +53,7 @@ pub fn find_obstacle(model: &ValidModel, settings: &Settings) -> Option<Problem>
             "TrainerMissing",
             "candidates[].layers and trainer.library Keras are trained by an image that this installation does not have; let the administrator set the chart's images.trainerKeras to the image that `make images` prints, and the run starts by itself".into(),
         ),
-        (Trainer::Keras, _) => return None,
+        (Trainer::Image { .. } | Trainer::Keras, _) | (Trainer::ScikitLearn, None) => return None,
     };
     Some(Problem { reason: reason.into(), message })
 }

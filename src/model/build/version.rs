@@ -93,6 +93,7 @@ pub fn build_version(
         size: publish.size.as_ref().map(size),
         provenance: Provenance {
             data_sha256: reports.fetch.sha256.clone(),
+            test_sha256: reports.fetch.test_sha256.clone(),
             images: images(job),
             job: job.name_any(),
             started_at: reports.started_at.clone(),

@@ -28,6 +28,8 @@ const MAX_CONFIG: usize = 112 * 1024;
 pub struct ValidTraining {
     /// Where the data comes from.
     pub source: ValidSource,
+    /// Where a test set of its own comes from.
+    pub test: Option<ValidSource>,
     /// Who trains.
     pub trainer: Trainer,
     /// What `train` is told.
@@ -97,6 +99,15 @@ pub(super) fn validate_training(
         data.credentials_secret.as_ref(),
         problems,
     );
+    let test = data.test.as_ref().map(|test| {
+        validate_source(
+            "spec.training.data.test",
+            [&test.uri, "digits-test.csv"],
+            test.sha256.as_ref(),
+            test.credentials_secret.as_ref(),
+            problems,
+        )
+    });
     if data.label.trim().is_empty() {
         problems.push(
             "spec.training.data.label is empty; name the column, or with NPZ the array, that holds the truth"
@@ -128,6 +139,10 @@ pub(super) fn validate_training(
     // every problem is told before this can end
     Some(ValidTraining {
         source: source?,
+        test: match test {
+            Some(test) => Some(test?),
+            None => None,
+        },
         trainer,
         config,
         gates,

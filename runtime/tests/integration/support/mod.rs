@@ -41,6 +41,8 @@ impl Volume {
     pub fn new(uri: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = FetchConfig {
+            claim_directory: None,
+            further: Vec::new(),
             credentials_secret: None,
             kind: FetchKind::Source,
             uri: uri.to_owned(),

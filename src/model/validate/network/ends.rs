@@ -23,12 +23,12 @@ pub fn check_end(
     field: &str,
     candidate: &Candidate,
     task: Task,
-    given: Option<(usize, Takes)>,
+    end: Option<(usize, Takes)>,
     problems: &mut Vec<String>,
 ) {
     let layers = &candidate.layers;
     let Some(last) = layers.last() else { return };
-    let Some((rank, gives)) = given else { return };
+    let Some((rank, gives)) = end else { return };
     let field = layer_field(field, layers.len() - 1, last);
     let example = match task {
         Task::Classification => "Dense with one unit a label and activation softmax",

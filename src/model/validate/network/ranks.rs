@@ -97,10 +97,9 @@ fn check_layer(
     }
     let rank = match entry.gives {
         Gives::Same => first?.rank,
-        Gives::Flat => 1,
         Gives::Steps => 2,
         Gives::Sequences if returns_sequences(layer) => 2,
-        Gives::Sequences => 1,
+        Gives::Flat | Gives::Sequences => 1,
     };
     Some(Flow { rank, gives: if entry.takes == Takes::Text { Takes::Tokens } else { Takes::Numbers } })
 }

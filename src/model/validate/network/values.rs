@@ -118,7 +118,6 @@ fn check_value(field: &Field, value: &Value, parameter: &Parameter, problems: &m
     }
     let fits = match parameter.kind {
         Kind::Integer => is_integer(value, parameter),
-        Kind::Number => is_number(value, parameter),
         Kind::Boolean => value.is_boolean(),
         Kind::Word => value.as_str().is_some_and(|word| parameter.words.iter().any(|known| known == word)),
         Kind::Integers => match value {
@@ -151,7 +150,7 @@ fn check_value(field: &Field, value: &Value, parameter: &Parameter, problems: &m
             let table = (&keras().schedules, &BTreeMap::new());
             return check_named(field, value, "a schedule", table, false, problems);
         }
-        Kind::LearningRate => is_number(value, parameter),
+        Kind::Number | Kind::LearningRate => is_number(value, parameter),
         Kind::Layer => return check_inner_layer(field, value, parameter, problems),
         Kind::Other => true,
     };
@@ -257,7 +256,7 @@ fn check_named(
                     check_parameters(&field.child("parameters"), own, &parameters, entry, problems);
                 }
                 None => {
-                    problems.push(unknown(&field.child("type"), name, what, known.keys(), refused.get(name)))
+                    problems.push(unknown(&field.child("type"), name, what, known.keys(), refused.get(name)));
                 }
             }
         }
