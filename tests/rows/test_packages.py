@@ -1,4 +1,4 @@
-"""Models that others make: pipelines of scikit-learn through skl2onnx, and those that packages ship. Each is listed with its
+"""Models that others make: pipelines of scikit-learn through skl2onnx, of texts too, and those that packages ship. Each is listed with its
 answer, a no with its node: a wrong no is a fault, too.
 """
 
@@ -185,6 +185,37 @@ def test_pipelines_of_scikit_learn_have_independent_rows(tmp_path: Path) -> None
             differs = difference(session(str(path)), {model.graph.input[0].name: features[::15]}, {})
             if found is None or not found.independent or differs:
                 wrong.append(f"{estimator}: {found}, {differs}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pipelines_of_texts_have_independent_rows(tmp_path: Path) -> None:
+    """Tokens of all rows are padded to the longest, and then counted."""
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import StringTensorType
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    warnings.simplefilter("ignore")
+    texts = ["a good movie", "the bad movie", "great film", "an awful film", "Not so good, not so bad"] * 8
+    wrong = []
+    vectorizers = [
+        TfidfVectorizer(),
+        CountVectorizer(),
+        TfidfVectorizer(ngram_range=(1, 2)),
+        CountVectorizer(binary=True),
+    ]
+    for at, vectorizer in enumerate(vectorizers):
+        pipeline = make_pipeline(vectorizer, LogisticRegression()).fit(texts, np.array([1, 0, 1, 0, 1] * 8))
+        options = {id(pipeline): {"zipmap": False}}
+        model = to_onnx(pipeline, initial_types=[("text", StringTensorType([None, 1]))], options=options)
+        path = tmp_path / f"{at}.onnx"
+        path.write_bytes(model.SerializeToString())
+        found = verdict(path)
+        rows = np.array([*texts[:5], "", "film", "..."], object)[:, None]
+        differs = difference(session(str(path)), {"text": rows}, {})
+        if found is None or not found.independent or differs:
+            wrong.append(f"{vectorizer}: {found}, {differs}")
     assert not wrong, "\n".join(wrong)
 
 

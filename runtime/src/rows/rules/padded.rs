@@ -1,7 +1,8 @@
 //! What becomes of rows that are filled up to the longest row of a run, each behind its own end. What is computed of each
 //! element by itself leaves them such rows, filled up with what it makes of the filling. Once they are filled up further with
 //! the same, and cut where every row of every run has elements, their length is the same in every run: then they are rows like
-//! others. Where words are counted, what fills them up is none. Everything else takes them for what they are, dependent on all rows.
+//! others. So are words that are counted, of which what fills rows up is none. Everything else takes padded rows for what they
+//! are, dependent on all rows.
 
 use super::{Call, Outcome, Rule, axis, rows, stretches, text, whole};
 use crate::{
@@ -21,6 +22,7 @@ pub fn apply(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<O
         Rule::Elementwise | Rule::EachElement => elementwise(row, call, symbols).map(|value| Ok(vec![value])),
         Rule::Pad => pad(call, symbols).map(one),
         Rule::Slice => slice(call).map(one),
+        Rule::Flatten => flat(call).map(|value| Ok(vec![value])),
         _ if row.domain.is_empty() && row.name == "TfIdfVectorizer" => counted(call, symbols).map(one),
         _ => None,
     }
@@ -97,6 +99,13 @@ fn element(row: &Operator, call: &Call<'_>, inputs: Vec<Option<Size>>, symbols: 
         _ => true,
     };
     found.filter(|_| is_exact).unwrap_or_else(|| symbols.number())
+}
+
+/// The same where there is nothing to flatten, as exporters of scikit-learn write it.
+fn flat(call: &Call<'_>) -> Option<Value> {
+    let (_, sizes) = first(call)?;
+    let is_flat = sizes.len() == 2 && matches!(call.integer("axis").unwrap_or(1), 1 | -1);
+    is_flat.then(|| call.input(0).cloned()).flatten()
 }
 
 /// How often words of a vocabulary follow each other, which what is filled up changes only if it is one of the words.

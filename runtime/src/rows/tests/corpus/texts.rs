@@ -178,6 +178,9 @@ pub fn parted_texts(all: &mut Cases) {
         made.node("TfIdfVectorizer", value, "y", &[(pool, words)])
     };
     all.yes("words are counted", counted(tokens(0), "t", "pool_strings", list(&["a", "b"])));
+    let flat = |axis: i64| tokens(0).node("Flatten", "t", "f", &[("axis", int(axis))]);
+    all.yes("words as scikit-learn counts them", counted(flat(1), "f", "pool_strings", list(&["a"])));
+    all.no("all words flattened", "Tokenizer", counted(flat(0), "f", "pool_strings", list(&["a"])));
     all.yes("labels are counted", counted(encoded(), "ids_of", "pool_int64s", ints(&[1, 2])));
     for (name, value, pool, words) in [
         ("what is filled up is counted", "t", "pool_strings", list(&["a", ""])),
