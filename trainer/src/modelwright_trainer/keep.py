@@ -32,4 +32,4 @@ def _bytes_of_row(values: NDArray[Any]) -> float:
     if values.dtype == object:
         # Each text takes the room of the longest, 4 bytes a letter.
         return 4.0 * max(map(len, values.ravel().tolist()), default=0)
-    return values.nbytes / max(len(values), 1)
+    return float(values.nbytes) / max(len(values), 1)

@@ -186,6 +186,10 @@ def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Ar
     with (output / EVALUATION_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **evaluation)
     with (output / CALIBRATION_FILE).open("wb") as file:
-        np.savez(file, allow_pickle=False, **{f"inputs/{name}": without_objects(values) for name, values in calibration.items()})
+        np.savez(
+            file,
+            allow_pickle=False,
+            **{f"inputs/{name}": without_objects(values) for name, values in calibration.items()},
+        )
     report = json.dumps(build_training_report(outcome), ensure_ascii=False, indent=2, allow_nan=False)
     (output / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
