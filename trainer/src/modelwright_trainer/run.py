@@ -113,7 +113,8 @@ def run_training(run: Run, progress: Progress) -> Outcome:
     if labels is not None:
         evaluation["classes"] = without_objects(labels)
     evaluation |= {f"outputs/{name}": without_objects(values[kept]) for name, values in outputs.items()}
-    _write(Path(run.output), content, evaluation, inputs.take(_calibration(parts)), outcome)
+    calibration = {name: without_objects(values) for name, values in inputs.take(_calibration(parts)).items()}
+    _write(Path(run.output), content, evaluation, calibration, outcome)
     return outcome
 
 
@@ -186,10 +187,6 @@ def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Ar
     with (output / EVALUATION_FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, **evaluation)
     with (output / CALIBRATION_FILE).open("wb") as file:
-        np.savez(
-            file,
-            allow_pickle=False,
-            **{f"inputs/{name}": without_objects(values) for name, values in calibration.items()},
-        )
+        np.savez(file, allow_pickle=False, **{f"inputs/{name}": values for name, values in calibration.items()})
     report = json.dumps(build_training_report(outcome), ensure_ascii=False, indent=2, allow_nan=False)
     (output / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
