@@ -16,6 +16,7 @@ from conftest import Bench, agrees
 from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.graph.images import Resizer
 from modelwright_trainer.inputs import build_inputs
+from modelwright_trainer.keep import choose_kept
 from modelwright_trainer.split import Parts, split_data
 from modelwright_trainer.tensors import Tensors
 from PIL import Image
@@ -289,6 +290,9 @@ def test_texts_are_one_column(bench: Bench) -> None:
     assert found.notes == ("data.text takes column 'sentence' only; not learned from: number",)
     bench.write_csv(["sentence", "target"], [row[1:] for row in rows]).run["data"]["text"] = {}
     assert rows_of(bench).features == ("sentence",)
+    # An index is no text.
+    bench.write_csv(["", "sentence", "target"], rows)
+    assert rows_of(bench).features == ("sentence",)
     # What looks like numbers is text, since it was called so.
     bench.write_csv(["sentence", "target"], [[row[0], row[2]] for row in rows])
     assert rows_of(bench).arrays["text"][7, 0] == "7"
@@ -391,6 +395,15 @@ def test_a_large_test_part_is_scored_whole_and_kept_as_a_sample(bench: Bench, mo
     monkeypatch.setattr("modelwright_trainer.keep.MOST_BYTES", 40)
     bench.train()
     assert len(bench.evaluation()["labels"]) == 10
+
+
+def test_texts_are_kept_as_far_as_the_longest_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelwright_trainer.keep.MOST_BYTES", 4000)
+    texts = np.array([["a" * 100]] + [["b"]] * 99, dtype=object)
+    kept = choose_kept({"text": texts}, 7)
+    assert len(kept) == 10
+    assert texts[kept].astype(str).nbytes <= 4000
+    assert len(choose_kept({"text": texts[1:]}, 7)) == 99
 
 
 @pytest.mark.parametrize("algorithm", ["RandomForest", "LogisticRegression"])

@@ -40,7 +40,7 @@ class ModelInputs(Protocol):
         ...
 
     def take(self, rows: Indices) -> Arrays:
-        """Return rows as the graph takes them."""
+        """Return rows as the graph takes them, texts as objects."""
         ...
 
     def prepare(self, rows: Indices) -> Arrays:
@@ -70,7 +70,7 @@ class TableInputs:
         columns = self.table.columns
         if self.table.single_input:
             return {"x": np.column_stack([column.values[rows] for column in columns])}
-        return {column.name: without_objects(column.values[rows].reshape(-1, 1)) for column in columns}
+        return {column.name: column.values[rows].reshape(-1, 1) for column in columns}
 
     def prepare(self, rows: Indices) -> Arrays:
         """Return the features."""
@@ -102,11 +102,11 @@ class TensorInputs:
 
     def take(self, rows: Indices) -> Arrays:
         """Return rows as the graph takes them."""
-        return {name: without_objects(values[rows]) for name, values in self.tensors.arrays.items()}
+        return {name: values[rows] for name, values in self.tensors.arrays.items()}
 
     def prepare(self, rows: Indices) -> Arrays:
         """Return rows as backends take them."""
-        found = {name: values[rows] for name, values in self.tensors.arrays.items()}
+        found = self.take(rows)
         if self.tensors.size is not None:
             found["images"] = Resizer(*self.tensors.size, found["images"].shape[3]).apply(found["images"])
         return found
@@ -133,5 +133,5 @@ def build_inputs(data: Table | Tensors, run: Run, parts: Parts) -> ModelInputs:
 
 
 def without_objects(values: NDArray[Any]) -> NDArray[Any]:
-    """Text as NumPy's own type, which needs no pickling."""
+    """Text as NumPy's own type, which needs no pickling, and for each text the room of the longest."""
     return values.astype(str) if values.dtype == object else values

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .material import Arrays
     from .table import Indices
 
@@ -18,9 +20,16 @@ MOST_ROWS: Final = 100_000
 def choose_kept(inputs: Arrays, seed: int) -> Indices:
     """Return places in the test part, ascending; always the same of the same test part and seed."""
     rows = len(next(iter(inputs.values())))
-    each = sum(values.nbytes for values in inputs.values()) / max(rows, 1)
+    each = sum(map(_bytes_of_row, inputs.values()))
     most = max(1, min(MOST_ROWS, int(MOST_BYTES / max(each, 1))))
     if rows <= most:
         return np.arange(rows)
     random = np.random.Generator(np.random.PCG64(seed))
     return np.sort(random.choice(rows, size=most, replace=False))
+
+
+def _bytes_of_row(values: NDArray[Any]) -> float:
+    if values.dtype == object:
+        # Each text takes the room of the longest, 4 bytes a letter.
+        return 4.0 * max(map(len, values.ravel().tolist()), default=0)
+    return float(values.nbytes) / max(len(values), 1)

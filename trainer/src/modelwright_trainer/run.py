@@ -111,12 +111,13 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         features=list(data.features),
         warnings=warnings,
     )
-    evaluation = {f"inputs/{name}": values[kept] for name, values in asked.items()}
+    evaluation = {f"inputs/{name}": without_objects(values[kept]) for name, values in asked.items()}
     evaluation["labels"] = without_objects(data.labels[parts.test][kept])
     if labels is not None:
         evaluation["classes"] = without_objects(labels)
     evaluation |= {f"outputs/{name}": without_objects(values[kept]) for name, values in outputs.items()}
-    _write(Path(run.output), content, evaluation, inputs.take(_calibration(parts)), outcome)
+    calibration = {name: without_objects(values) for name, values in inputs.take(_calibration(parts)).items()}
+    _write(Path(run.output), content, evaluation, calibration, outcome)
     return outcome
 
 

@@ -14,6 +14,7 @@ from .csv import read_csv, read_names
 from .images import read_image_array, read_images
 from .npz import read_npz
 from .parquet import read_parquet
+from .raw import find_unnamed
 from .sequences import arrange_sequences, read_sequence_array, read_sequence_lists
 from .table import build_table
 from .text import arrange_text, find_text_column
@@ -57,7 +58,9 @@ def _read_columns(files: list[list[Path]], run: Run) -> Raw:
     texts = {check.name for check in run.checks.columns if check.type is ColumnType.TEXT}
     if run.data.format is DataFormat.CSV:
         if run.data.text is not None:
-            texts.add(find_text_column(read_names(files[0][0]), run))
+            names = read_names(files[0][0])
+            index = [name for name in find_unnamed(names) if name not in _named(run)]
+            texts.add(find_text_column([name for name in names if name not in index], run))
         raw = read_csv(every, frozenset(texts), _named(run))
     else:
         raw = read_parquet(every, _named(run))
