@@ -134,7 +134,7 @@ def test_trees_take_missing_numbers_as_in_python(bench: Bench, algorithm: str, t
         bench.regression()
     bench.candidate(algorithm, **({"n_estimators": 10} if algorithm == "RandomForest" else {})).train()
     agrees(bench)
-    assert np.isnan(bench.evaluation()["inputs/x"]).any()
+    assert np.isnan(bench.evaluation()["inputs/a"]).any()
 
 
 def test_labels_of_text_come_back_as_text(bench: Bench) -> None:
@@ -189,7 +189,7 @@ def test_a_perceptron_at_the_border_falls_back_to_more_digits(bench: Bench) -> N
 
 
 def test_a_model_that_answers_otherwise_than_python_is_refused(bench: Bench) -> None:
-    bench.write_bundled("iris").train()
+    bench.write_bundled("iris").matrix().train()
     evaluation = bench.evaluation()
     expected = {
         "label": evaluation["outputs/label"].copy(),

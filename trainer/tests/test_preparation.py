@@ -118,14 +118,17 @@ def test_mixed_columns_answer_alike(bench: Bench, algorithm: str) -> None:
         [{"impute": {"strategy": "Median"}}, {"ordinal": {"columns": ["income"]}}, {"scale": {"method": "Standard"}}],
     ],
 )
-def test_numbers_are_prepared_in_the_declared_order(bench: Bench, steps: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("inputs", ["Columns", "Matrix"])
+def test_numbers_are_prepared_in_the_declared_order(bench: Bench, steps: list[dict[str, Any]], inputs: str) -> None:
     write_people(bench)
+    bench.run["data"]["inputs"] = inputs
     lines = [line.split(",") for line in (bench.folder / "data" / "data.csv").read_text().splitlines()]
     bench.write_csv(["age", "income", "target"], [[one[0], one[2], one[4]] for one in lines[1:]])
     bench.run["preprocess"] = steps
     bench.candidate("RandomForest", n_estimators=20).train()
     agrees(bench)
-    assert [one.name for one in bench.session().get_inputs()] == ["x"]
+    names = [one.name for one in bench.session().get_inputs()]
+    assert names == (["x"] if inputs == "Matrix" else ["age", "income"])
 
 
 def test_text_that_is_missing_is_filled_with_a_constant(bench: Bench) -> None:

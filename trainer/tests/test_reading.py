@@ -23,6 +23,8 @@ def test_each_format_makes_the_same_model(bench: Bench, kind: str) -> None:
     names = [f"x{index}" for index in range(wine.data.shape[1])]
     folder = bench.folder / "data"
     bench.run["data"]["format"] = kind
+    if kind != "NPZ":
+        bench.matrix()
     if kind == "CSV":
         bench.write_csv([*names, "target"], np.column_stack([wine.data, wine.target]).tolist())
     elif kind == "NPZ":
@@ -33,7 +35,7 @@ def test_each_format_makes_the_same_model(bench: Bench, kind: str) -> None:
     bench.candidate("RandomForest", n_estimators=5).train()
     agrees(bench)
     model = (bench.out / "model.onnx").read_bytes()
-    bench.run["data"]["format"] = "CSV"
+    bench.matrix().run["data"]["format"] = "CSV"
     for file in folder.iterdir():
         file.unlink()
     bench.write_csv([*names, "target"], np.column_stack([wine.data, wine.target]).tolist()).train()

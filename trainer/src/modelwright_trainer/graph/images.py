@@ -25,22 +25,21 @@ BYTES_AT_ONCE: Final = 2**26
 def add_resize(graph: Graph, images: Tensor, height: int, width: int) -> Tensor:
     """Add the resizing of UINT8 images (rows, height, width, channels), linear, and by means where they shrink."""
     numbers = graph.cast(images.name, "float32")
-    # ONNX Runtime resizes the last two axes.
-    planes = graph.add("Transpose", numbers, perm=[0, 3, 1, 2])
+    # Channels stay last: where a Transpose comes before, ONNX Runtime 1.31.1 moves it behind, and loses `sizes`.
     resized = graph.add(
         "Resize",
-        planes,
+        numbers,
         "",
         "",
         graph.whole(height, width),
-        axes=[2, 3],
+        axes=[1, 2],
         mode="linear",
         coordinate_transformation_mode="half_pixel",
         antialias=1,
     )
     low, high = (graph.constant(np.array(value, dtype=np.float32)) for value in (0, 255))
     whole = graph.add("Clip", graph.add("Round", resized), low, high)
-    back = graph.cast(graph.add("Transpose", whole, perm=[0, 2, 3, 1]), "uint8")
+    back = graph.cast(whole, "uint8")
     return Tensor(back, "uint8", (ROWS, height, width, images.shape[3]))
 
 

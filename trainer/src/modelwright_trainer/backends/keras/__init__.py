@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .estimator import NetworkBackend
+from .backend import NetworkBackend
 
 __all__ = ["BACKEND"]
 

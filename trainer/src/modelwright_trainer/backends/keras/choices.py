@@ -36,6 +36,7 @@ LOSSES_REFUSED: Final = {
     "poisson": "use mean_squared_error",
     "binary_focal_crossentropy": "use binary_crossentropy, with class_weight",
     "categorical_focal_crossentropy": "use categorical_crossentropy, with class_weight",
+    "categorical_generalized_cross_entropy": "use categorical_crossentropy",
     "cosine_similarity": "one number is predicted",
     "hinge": "probabilities come out: use binary_crossentropy",
     "squared_hinge": "probabilities come out: use binary_crossentropy",
@@ -138,7 +139,7 @@ INITIALIZERS_REFUSED: Final = {"STFT": "it is for spectra"}
 
 REGULARIZERS: Final[dict[str, Entry]] = {
     "L1": Entry({"l1": number(0.01, min=0)}, {}, ("l1",)),
-    "L1L2": Entry({"l1": number(0.0, min=0), "l2": number(0.0, min=0)}, {}, ("l1_l2", "l1l2")),
+    "L1L2": Entry({"l1": number(0.0, min=0), "l2": number(0.0, min=0)}, {}, ("l1l2",)),
     "L2": Entry({"l2": number(0.01, min=0)}, {}, ("l2",)),
 }
 REGULARIZERS_REFUSED: Final = {"OrthogonalRegularizer": "use L1, L2 or L1L2"}
@@ -257,6 +258,7 @@ CALLBACKS_REFUSED: Final = {
     "CSVLogger": "report.json has the loss of each epoch",
     "LearningRateScheduler": "give the optimizer's learning_rate a schedule",
     "ModelCheckpoint": "EarlyStopping's restore_best_weights keeps the best epoch, run.checkpoint the last",
+    "OrbaxCheckpoint": "run.checkpoint keeps where training is",
     "ReduceLROnPlateau": "give the optimizer's learning_rate a schedule",
     "RemoteMonitor": "progress is told by kubectl get model -w",
     "SwapEMAWeights": AVERAGED,

@@ -18,8 +18,8 @@ from modelwright_trainer.material import Answers, Kind
 
 from .choices import PROBABILITIES
 from .memory import check_memory
-from .network import Input, Network
-from .parse import check_network, expect_input, parse_network
+from .network import Input
+from .parse import check_network
 from .shapes import refuse_layer, refuse_value
 from .start import describe, start
 from .text import FIRST, find_vocabulary, vectorize
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from modelwright_trainer.config import Candidate, Run
+    from modelwright_trainer.config import Run
     from modelwright_trainer.graph.answer import Answer
     from modelwright_trainer.graph.builder import Graph
     from modelwright_trainer.graph.inputs import GraphInputs
     from modelwright_trainer.material import Arrays, Material, Watch
+
+    from .network import Network
 
 LENGTHS: Final = "lengths"
 ANSWERED_ROWS: Final = 256
@@ -215,17 +217,3 @@ def source_of(material: Material) -> Input:
         return Input((), text=True)
     (data,) = (values for name, values in inputs.items() if name != LENGTHS)
     return Input(tuple(data.shape[1:]), padded=LENGTHS in inputs)
-
-
-class NetworkBackend:
-    """Keras on TensorFlow."""
-
-    name = "keras"
-    packages = ("keras", "tensorflow-cpu")
-
-    def build(self, candidate: Candidate, path: str, run: Run, processors: int) -> Estimator:
-        """Refuse names, parameters and ranks; load nothing."""
-        del processors  # Threads are pinned, or other containers would give other bytes.
-        network = parse_network(candidate, path, run.task)
-        check_network(network, expect_input(run.data), run.task)
-        return NetworkEstimator(network, run)

@@ -89,7 +89,7 @@ def _expected(parameter: Parameter) -> str:
         Kind.NUMBERS: "a list of numbers" + _bounds(parameter),
         Kind.ACTIVATION: f"one of {listed(ACTIVATIONS, 40)}",
         Kind.INITIALIZER: "an initializer's name, such as he_normal, or {type, parameters}",
-        Kind.REGULARIZER: "l1, l2, l1_l2, or {type, parameters}",
+        Kind.REGULARIZER: "l1, l2, l1l2, or {type, parameters}",
         Kind.LAYER: "{type, parameters} of " + " or ".join(parameter.words),
         Kind.WEIGHTS: "a number of at least 0 for each label, by the label",
     }[kind]

@@ -1,0 +1,397 @@
+"""Rows that are no rows of a table: images, sequences, texts and windows are read as they are, and served alike."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Bench, agrees
+from modelwright_trainer.data import arrange, read_data
+from modelwright_trainer.graph.images import Resizer
+from modelwright_trainer.inputs import build_inputs
+from modelwright_trainer.split import Parts, split_data
+from modelwright_trainer.tensors import Tensors
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RANDOM = np.random.default_rng(11)
+
+
+def save(bench: Bench, **arrays: Any) -> Bench:
+    np.savez(bench.folder / "data" / "data.npz", **arrays)
+    bench.run["data"]["format"] = "NPZ"
+    return bench
+
+
+def rows_of(bench: Bench) -> Tensors:
+    run = bench.parse()
+    found = arrange(read_data(run), run)
+    assert isinstance(found, Tensors)
+    return found
+
+
+def parts_of(bench: Bench) -> tuple[Tensors, Parts]:
+    run, data = bench.parse(), rows_of(bench)
+    return data, split_data(data, run.split)
+
+
+def picture(pixels: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()
+
+
+def album(bench: Bench, sizes: tuple[tuple[int, int], ...] = ((6, 5),), count: int = 60) -> dict[str, bytes]:
+    """Make pictures: those of `light` are lighter."""
+    bench.run["data"] |= {"format": "Images", "label": "shade"}
+    found = {}
+    for index in range(count):
+        height, width = sizes[index % len(sizes)]
+        low = 128 if index % 3 else 0
+        pixels = RANDOM.integers(low, low + 128, (height, width, 3)).astype(np.uint8)
+        found[f"{'light' if low else 'dark'}/{index:03}.png"] = picture(pixels)
+    return found
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_images_of_an_npz_are_one_tensor(bench: Bench, channels: int | None) -> None:
+    shape = (90, 4, 5) if channels is None else (90, 4, 5, channels)
+    images = RANDOM.integers(0, 256, shape).astype(np.uint8)
+    labels = (images.reshape(90, -1)[:, 0] > 127).astype(int)
+    save(bench, images=images, target=labels).run["data"]["images"] = {}
+    bench.candidate("DecisionTree").train()
+    agrees(bench)
+    (only,) = bench.session().get_inputs()
+    assert (only.name, only.type, only.shape) == ("images", "tensor(uint8)", ["rows", 4, 5, channels or 1])
+    assert bench.evaluation()["inputs/images"].dtype == np.uint8
+    with np.load(bench.out / "calibration.npz") as archive:
+        assert archive["inputs/images"].shape == (45, 4, 5, channels or 1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 4), (8, 9), (16, 5)])
+def test_images_are_resized_in_the_graph_as_in_training(bench: Bench, height: int, width: int) -> None:
+    images = RANDOM.integers(0, 256, (90, 8, 9, 3)).astype(np.uint8)
+    labels = (images[:, :, :5].mean(axis=(1, 2, 3)) > 127).astype(int)
+    save(bench, images=images, target=labels).run["data"]["images"] = {"height": height, "width": width}
+    bench.candidate("LogisticRegression").train()
+    agrees(bench)
+    (only,) = bench.session().get_inputs()
+    assert only.shape == ["rows", "height", "width", 3]
+    # What training learned from is what the graph makes of the very rows.
+    run = bench.parse()
+    data, parts = parts_of(bench)
+    learned = build_inputs(data, run, parts).prepare(parts.train)["images"]
+    assert learned.shape == (len(parts.train), height, width, 3)
+    resized = Resizer(height, width, 3)
+    np.testing.assert_array_equal(learned, resized.apply(images[parts.train]))
+    np.testing.assert_array_equal(resized.apply(learned), learned)
+    graph = onnx.load(bench.out / "model.onnx").graph
+    assert [node.op_type for node in graph.node].count("Resize") == 1
+    # Images of another size are answered too.
+    other = RANDOM.integers(0, 256, (2, 20, 31, 3)).astype(np.uint8)
+    assert len(bench.session().run(["label"], {"images": other})[0]) == 2
+
+
+def test_a_smaller_image_is_the_means_of_the_pixels_that_it_stands_for() -> None:
+    checks = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)[np.newaxis, :, :, np.newaxis]
+    small = Resizer(4, 4, 1).apply(checks)
+    assert set(np.unique(small[:, 1:-1, 1:-1]).tolist()) <= {127, 128}
+    flat = np.full((1, 7, 9, 1), 77, dtype=np.uint8)
+    assert (Resizer(3, 20, 1).apply(flat) == 77).all()
+
+
+def packed(kind: str, files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return out.getvalue()
+    with tarfile.open(fileobj=out, mode="w:gz" if kind == "tar.gz" else "w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
+def test_pictures_have_the_label_of_their_folder(bench: Bench, kind: str) -> None:
+    files = album(bench)
+    if kind == "folder":
+        write(bench.folder / "data", {f"deeper/{name}": content for name, content in files.items()})
+    else:
+        bench.write(packed(kind, files | {"__MACOSX/light/._000.png": b"no picture"}), f"pictures.{kind}")
+    data = rows_of(bench)
+    assert data.arrays["images"].shape == (60, 6, 5, 3)
+    # By their paths: first all dark ones.
+    assert data.labels.tolist() == ["dark"] * 20 + ["light"] * 40
+    means = data.arrays["images"].mean(axis=(1, 2, 3))
+    assert means[:20].max() < 128 <= means[20:].min()
+    bench.train()
+    agrees(bench)
+    assert bench.evaluation()["classes"].tolist() == ["dark", "light"]
+
+
+def test_folders_with_numbers_as_names_are_labels_of_numbers(bench: Bench) -> None:
+    files = {name.replace("light", "7").replace("dark", "10"): content for name, content in album(bench).items()}
+    write(bench.folder / "data", files)
+    assert sorted(set(rows_of(bench).labels.tolist())) == [7, 10]
+
+
+def test_pictures_have_the_label_that_a_table_says(bench: Bench) -> None:
+    files = album(bench)
+    lines = ["file,shade", *(f"./pictures/{index}.png,{7 + ('dark' in name)}" for index, name in enumerate(files))]
+    content = {f"pictures/{index}.png": one for index, one in enumerate(files.values())}
+    bench.write(packed("zip", {f"top/{name}": one for name, one in content.items()} | {"top/labels.csv": "\n".join(lines).encode()}), "p.zip")
+    data = rows_of(bench)
+    assert data.labels.dtype == np.int64
+    means = data.arrays["images"].mean(axis=(1, 2, 3))
+    np.testing.assert_array_equal(data.labels == 8, means < 128)
+
+
+def test_pictures_of_several_sizes_are_brought_to_the_size_that_was_asked_for(bench: Bench) -> None:
+    write(bench.folder / "data", album(bench, sizes=((6, 5), (9, 9), (4, 4))))
+    bench.run["data"]["images"] = {"height": 4, "width": 4}
+    bench.candidate("LogisticRegression").train()
+    agrees(bench)
+    # What has been resized once, by the same graph, stays as it is.
+    assert bench.evaluation()["inputs/images"].shape[1:] == (4, 4, 3)
+    assert bench.session().get_inputs()[0].shape == ["rows", "height", "width", 3]
+
+
+def test_grey_pictures_have_one_channel_and_others_three(bench: Bench) -> None:
+    album(bench)
+    grey = {f"{kind}/{index}.png": picture(RANDOM.integers(0, 256, (4, 4)).astype(np.uint8)) for kind in "ab" for index in range(4)}
+    write(bench.folder / "data", grey)
+    assert rows_of(bench).arrays["images"].shape == (8, 4, 4, 1)
+    jpeg = picture(np.full((4, 4, 3), 200, dtype=np.uint8), "JPEG")
+    write(bench.folder / "data", {"a/colour.JPG": jpeg})
+    assert rows_of(bench).arrays["images"].shape == (9, 4, 4, 3)
+    bench.run["data"]["images"] = {"channels": 1}
+    assert rows_of(bench).arrays["images"].shape == (9, 4, 4, 1)
+
+
+def series(count: int = 40) -> Iterator[tuple[int, list[list[float]]]]:
+    """Give labels and sequences of 2 channels and 2 to 6 steps."""
+    for index in range(count):
+        label = index % 2
+        yield label, (RANDOM.normal(size=(2 + index % 5, 2)) + label).round(3).tolist()
+
+
+def padded(rows: list[list[list[float]]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    lengths = np.array([len(one) for one in rows])
+    found = np.zeros((len(rows), max(lengths), 2), dtype=np.float32)
+    for index, one in enumerate(rows):
+        found[index, : len(one)] = one
+    return found, lengths
+
+
+@pytest.mark.parametrize("kind", ["NPZ", "lists", "nested", "long CSV", "long Parquet"])
+def test_sequences_are_the_same_however_they_are_written(bench: Bench, kind: str) -> None:
+    labels, rows = zip(*series(), strict=True)
+    values, lengths = padded(list(rows))
+    folder, data = bench.folder / "data", bench.run["data"]
+    data["sequences"] = {}
+    if kind == "NPZ":
+        noise = values.copy()
+        # What is behind the end means nothing, whatever it is.
+        noise[np.arange(6)[np.newaxis, :] >= lengths[:, np.newaxis]] = np.nan
+        save(bench, steps=noise, lengths=lengths, target=labels)
+    elif kind in ("lists", "nested"):
+        data["format"] = "Parquet"
+        columns = {"a": [[step[0] for step in one] for one in rows], "b": [[step[1] for step in one] for one in rows]}
+        table = pa.table(({"steps": list(rows)} if kind == "nested" else columns) | {"target": list(labels)})
+        pq.write_table(table, folder / "data.parquet")
+    else:
+        data["sequences"] = {"id": "series", "order": "step"}
+        lines = [
+            [f"s{index}", 5 + place, *step, label]
+            for index, (label, one) in enumerate(zip(labels, rows, strict=True))
+            for place, step in enumerate(one)
+        ]
+        # Steps may come in any order, and those of one sequence apart; a sequence stands where it begins.
+        firsts = [next(line for line in lines if line[0] == f"s{index}") for index in range(len(rows))]
+        rest = [line for line in lines if line not in firsts]
+        order = [*firsts, *(rest[index] for index in RANDOM.permutation(len(rest)))]
+        names = ["series", "step", "a", "b", "target"]
+        if kind == "long CSV":
+            bench.write_csv(names, order)
+        else:
+            data["format"] = "Parquet"
+            columns = {name: list(values) for name, values in zip(names, zip(*order, strict=True), strict=True)}
+            pq.write_table(pa.table(columns), folder / "data.parquet")
+    found = rows_of(bench)
+    np.testing.assert_array_equal(found.arrays["sequences"], values)
+    np.testing.assert_array_equal(found.arrays["lengths"], lengths)
+    assert found.arrays["lengths"].dtype == np.int64
+    assert found.labels.tolist() == list(labels)
+    assert found.dimensions("sequences") == ("time", 2)
+    assert found.dimensions("lengths") == ()
+    data["sequences"]["maxLength"] = 9
+    assert rows_of(bench).arrays["sequences"].shape == (40, 9, 2)
+
+
+def test_sequences_of_one_length_have_no_lengths(bench: Bench) -> None:
+    values = RANDOM.normal(size=(60, 5, 2)).astype(np.float32)
+    save(bench, steps=values, target=(values[:, 0, 0] > 0).astype(int)).run["data"]["sequences"] = {}
+    assert list(rows_of(bench).arrays) == ["sequences"]
+    bench.candidate("LogisticRegression").train()
+    agrees(bench)
+    (only,) = bench.session().get_inputs()
+    assert (only.name, only.shape) == ("sequences", ["rows", 5, 2])
+    bench.run["data"]["sequences"] = {"maxLength": 8}
+    more = rows_of(bench)
+    assert more.arrays["sequences"].shape == (60, 8, 2)
+    assert set(more.arrays["lengths"].tolist()) == {5}
+
+
+def test_algorithms_refuse_rows_without_a_fixed_number_of_features(bench: Bench) -> None:
+    labels, rows = zip(*series(), strict=True)
+    values, lengths = padded(list(rows))
+    save(bench, steps=values, lengths=lengths, target=labels).run["data"]["sequences"] = {}
+    refusal = bench.refusal()
+    assert refusal.reason == "UnsuitableData"
+    assert "sequences of different lengths: give the candidate layers" in refusal.message
+
+
+def test_texts_are_one_column(bench: Bench) -> None:
+    rows = [[index, f'say "{index}", friend', "ab"[index % 2]] for index in range(30)]
+    bench.write_csv(["number", "sentence", "target"], rows).run["data"]["text"] = {"column": "sentence"}
+    found = rows_of(bench)
+    assert found.arrays["text"].shape == (30, 1)
+    assert found.arrays["text"][3, 0] == 'say "3", friend'
+    assert found.notes == ("data.text takes column 'sentence' only; not learned from: number",)
+    bench.write_csv(["sentence", "target"], [row[1:] for row in rows]).run["data"]["text"] = {}
+    assert rows_of(bench).features == ("sentence",)
+    # What looks like numbers is text, since it was called so.
+    bench.write_csv(["sentence", "target"], [[row[0], row[2]] for row in rows])
+    assert rows_of(bench).arrays["text"][7, 0] == "7"
+
+
+def sunspots(bench: Bench, rows: int = 120, past: int = 4, horizon: int = 2) -> np.ndarray[Any, Any]:
+    """Write a series whose values are the numbers of its steps, beside one that counts down."""
+    table = np.column_stack([np.arange(rows), 1000.0 - np.arange(rows)])
+    bench.regression().write_csv(["target", "other", "year"], [[*row, f"y{row[0]}"] for row in table.tolist()])
+    bench.run["data"]["window"] = {"past": past, "horizon": horizon}
+    return table
+
+
+def test_no_window_lies_in_two_parts(bench: Bench) -> None:
+    table = sunspots(bench)
+    data, parts = parts_of(bench)
+    np.testing.assert_array_equal(data.arrays["past"][7], table[7:11])
+    # The label is its own column's value, 2 steps after the last that is seen.
+    assert data.labels[7] == table[12, 0]
+    assert data.features == ("target", "other")
+    assert data.notes == ("data.window takes columns of numbers; not learned from: year",)
+    # Of 120 steps the last 36 test, and the 24 before validate; a window with its target takes 6.
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [55, 19, 31]
+    seen = []
+    for part in (parts.train, parts.validation, parts.test):
+        steps = set(data.arrays["past"][part][:, :, 0].ravel().tolist()) | set(data.labels[part].tolist())
+        seen.append(steps)
+    assert max(seen[0]) < 60 <= min(seen[1])
+    assert max(seen[1]) < 84 <= min(seen[2])
+    bench.candidate("LinearRegression").train()
+    agrees(bench)
+    (only,) = bench.session().get_inputs()
+    assert (only.name, only.shape) == ("past", ["rows", 4, 2])
+
+
+def test_rows_are_parted_by_time_in_their_order(bench: Bench) -> None:
+    bench.write_csv(["a", "target"], [[index, index % 2] for index in range(50)])
+    bench.run["split"] |= {"by": "Time", "stratify": False}
+    bench.train()
+    assert bench.evaluation()["inputs/a"].ravel().tolist() == list(range(35, 50))
+    with np.load(bench.out / "calibration.npz") as archive:
+        assert archive["inputs/a"].ravel().tolist() == list(range(25))
+
+
+def own_test(bench: Bench) -> Path:
+    bench.run["data"]["test"] = {"directory": str(bench.folder / "test")}
+    del bench.run["split"]["test"]
+    (bench.folder / "test").mkdir()
+    return bench.folder / "test"
+
+
+def test_a_test_set_of_ones_own_is_the_test_part(bench: Bench) -> None:
+    folder = own_test(bench)
+    bench.write_csv(["a", "b", "target"], [[index, "xy"[index % 2], index % 2] for index in range(40)])
+    (folder / "data.csv").write_text("b,target,a\ny,1,100\nx,0,101\nz,0,102\n")
+    bench.run["preprocess"] = [{"oneHot": {}}]
+    outcome = bench.train()
+    agrees(bench)
+    evaluation = bench.evaluation()
+    assert evaluation["inputs/a"].ravel().tolist() == [100, 101, 102]
+    assert evaluation["inputs/b"].ravel().tolist() == ["y", "x", "z"]
+    assert outcome.rows == {"train": 32, "validation": 8, "test": 3}
+
+
+def test_a_test_set_of_ones_own_of_other_kinds_is_the_test_part(bench: Bench) -> None:
+    folder = own_test(bench)
+    images = RANDOM.integers(0, 256, (40, 3, 3)).astype(np.uint8)
+    save(bench, images=images, target=np.arange(40) % 2).run["data"]["images"] = {}
+    np.savez(folder / "other.npz", images=images[:5] // 2, target=np.ones(5, dtype=int))
+    bench.train()
+    np.testing.assert_array_equal(bench.evaluation()["inputs/images"][..., 0], images[:5] // 2)
+    (bench.folder / "data" / "data.npz").unlink()
+    sunspots(bench)
+    (folder / "other.npz").unlink()
+    (folder / "later.csv").write_text("target,other,year\n" + "".join(f"{500 + one},{one},y\n" for one in range(9)))
+    bench.run["data"] = bench.run["data"] | {"format": "CSV"}
+    del bench.run["data"]["images"]
+    bench.candidate("LinearRegression").train()
+    assert bench.evaluation()["labels"].tolist() == [505, 506, 507, 508]
+    assert bench.evaluation()["inputs/past"][0, :, 0].tolist() == [500, 501, 502, 503]
+
+
+def test_a_large_test_part_is_scored_whole_and_kept_as_a_sample(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelwright_trainer.keep.MOST_ROWS", 20)
+    rows = [[value, int(value > 0) if index % 9 else index % 2] for index, value in enumerate(RANDOM.normal(size=300))]
+    bench.write_csv(["a", "target"], rows).candidate("DecisionTree", max_depth=3)
+    outcome = bench.train()
+    assert outcome.rows["test"] == 90
+    kept = bench.evaluation()
+    assert len(kept["labels"]) == len(kept["inputs/a"]) == len(kept["outputs/label"]) == 20
+    agrees(bench)
+    assert outcome.warnings[-1].startswith("the test part has 90 rows, and 20 of them, drawn by split.seed, are kept")
+    monkeypatch.setattr("modelwright_trainer.keep.MOST_ROWS", 1000)
+    whole = bench.train()
+    # All rows are scored, however few are kept.
+    assert whole.metrics == outcome.metrics
+    places = np.flatnonzero(np.isin(bench.evaluation()["inputs/a"].ravel(), kept["inputs/a"].ravel()))
+    assert len(places) == 20
+    assert places.max() > 60
+    monkeypatch.setattr("modelwright_trainer.keep.MOST_BYTES", 40)
+    bench.train()
+    assert len(bench.evaluation()["labels"]) == 10
+
+
+@pytest.mark.parametrize("algorithm", ["RandomForest", "LogisticRegression"])
+def test_answers_in_batches_are_the_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch, algorithm: str) -> None:
+    bench.write_bundled("iris").candidate(algorithm).train()
+    whole = {name: (bench.out / name).read_bytes() for name in ("model.onnx", "evaluation.npz")}
+    monkeypatch.setattr("modelwright_trainer.evaluate.BYTES_AT_ONCE", 64)
+    monkeypatch.setattr("modelwright_trainer.export.BYTES_AT_ONCE", 64)
+    bench.train()
+    for name, content in whole.items():
+        if name == "model.onnx":
+            assert (bench.out / name).read_bytes() == content
+    agrees(bench)
