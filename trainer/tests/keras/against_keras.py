@@ -42,10 +42,17 @@ class Case:
     text: bool = False
     kind: str = "float32"
     seed: int = 7
+    free: bool = False
+    """Whether the graph leaves it open how large the first axis of a row is."""
 
     def __hash__(self) -> int:
         """Names tell cases apart."""
         return hash((self.name, self.shape))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only a request tells how many steps there are."""
+        return self.padded or self.free
 
     @property
     def network(self) -> Network:
@@ -71,7 +78,7 @@ class Case:
     @property
     def declared(self) -> Input:
         """What the graph knows of it: of padded steps it is open how many there are."""
-        return Input((None, *self.shape[1:]), padded=True) if self.padded else self.source
+        return Input((None, *self.shape[1:]), padded=self.padded) if self.is_open else self.source
 
 
 def make_weights(case: Case) -> tuple[Any, Weights]:
@@ -150,7 +157,7 @@ def export(case: Case, weights: Weights) -> bytes:
         }
     else:
         name = "images" if case.kind == "uint8" else "x"
-        shape = (ROWS, *case.shape)
+        shape = (ROWS, "time", *case.shape[1:]) if case.free else (ROWS, *case.shape)
         inputs = {name: Tensor(graph.input(name, case.kind, shape), case.kind, shape)}
     last = add_layers(graph, case.network, weights, inputs)
     known = case.network.follow(case.declared)[case.network.last.name].shape

@@ -46,7 +46,7 @@ def _word(value: Any) -> str:
 
 
 def _case(*layers: Layer, shape: tuple[int, ...], **more: Any) -> Case:
-    where = "x".join(map(str, shape)) + (" padded" if more.get("padded") else "")
+    where = " ".join(["x".join(map(str, shape)), *(name for name in ("padded", "free") if more.get(name))])
     return Case(f"{', '.join(map(_label, layers))}: {where}", layers, shape, **more)
 
 
@@ -93,6 +93,7 @@ def convolutions() -> list[Case]:
         for padding in ("valid", "same", "causal"):
             one = layer("Conv1D", padding=padding, **_given({"filters": UNITS, "kernel_size": 4}, more))
             found += [_case(one, shape=(time, CHANNELS)) for time in (7, 8, LONG, LONG + 1)]
+            found += [_case(one, shape=(time, CHANNELS), free=True) for time in (7, 8, LONG)]
     for more in variants(
         {},
         {"strides": 2},
@@ -117,6 +118,7 @@ def poolings() -> list[Case]:
             for more in variants({"pool_size": 2}, {"pool_size": 3, "strides": 2}, {"pool_size": 3, "strides": 1}):
                 one = layer(f"{kind}Pooling1D", padding=padding, **more)
                 found += [_case(one, shape=(time, CHANNELS)) for time in (7, 8, LONG, LONG + 1)]
+                found += [_case(one, shape=(time, CHANNELS), free=True) for time in (7, 8, LONG)]
             for more in variants(
                 {"pool_size": 2}, {"pool_size": [3, 2], "strides": [2, 3]}, {"pool_size": 3, "strides": 1}
             ):

@@ -218,6 +218,13 @@ FAULTS = [
     Fault("pads off by one", _pads(lambda before, after: (before + 1, after - 1)), STRIDED),
     Fault("SAME_LOWER in place of SAME_UPPER", _pads(lambda before, after: (after, before)), STRIDED),
     Fault(
+        "SAME_LOWER where sizes are open",
+        _set("Conv", auto_pad="SAME_LOWER"),
+        Case(
+            "open", (layer("Conv1D", filters=5, kernel_size=4, strides=3, padding="same"),), (LONG, CHANNELS), free=True
+        ),
+    ),
+    Fault(
         "SAME_LOWER of a pooling",
         _pads(lambda before, after: (after, before)),
         _images(layer("AveragePooling2D", pool_size=2, strides=1, padding="same")),

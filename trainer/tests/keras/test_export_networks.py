@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -168,6 +172,39 @@ def test_a_network_is_written_in_the_same_bytes_each_time(seed: int) -> None:
     case = draw_network(seed)
     weights, _, _ = prepared(case)
     assert export(case, weights) == export(case, {name: dict(own) for name, own in reversed(weights.items())})
+
+
+EXPORT = """
+import hashlib, pickle, sys
+from modelwright_trainer.backends.keras.export import add_layers
+from modelwright_trainer.graph.builder import Graph
+from modelwright_trainer.graph.inputs import Tensor
+network, weights, inputs = pickle.load(sys.stdin.buffer)
+graph = Graph()
+tensors = {name: Tensor(graph.input(name, kind, shape), kind, shape) for name, kind, shape in inputs}
+graph.output("y", add_layers(graph, network, weights, tensors).name, "float32", ("rows", 3))
+print(hashlib.sha256(b"".join(graph.pieces())).hexdigest(), "tensorflow" in sys.modules or "keras" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_processes_write_the_same_bytes_and_need_no_tensorflow(seed: int) -> None:
+    case = draw_network(seed)
+    weights, _, _ = prepared(case)
+    shapes: dict[int, list[tuple[str, str, tuple[str | int, ...]]]] = {
+        0: [("sequences", "float32", ("rows", "time", 4)), ("lengths", "int64", ("rows",))],
+        1: [("text", "text", ("rows", 1))],
+        3: [("images", "uint8", ("rows", *case.shape))],
+    }
+    given = pickle.dumps((case.network, weights, shapes[seed]))
+    found = set()
+    for hashes in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hashes}
+        command = [sys.executable, "-c", EXPORT]
+        done = subprocess.run(command, input=given, capture_output=True, check=True, env=environment)  # noqa: S603 - it is written here
+        found.add(done.stdout.decode())
+    assert len(found) == 1
+    assert found.pop().endswith("False\n")
 
 
 def test_networks_that_are_drawn_have_every_type_of_layer() -> None:
