@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from modelwright_trainer.curves import draw_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def parse(curves: dict[str, list[dict[str, float]]]) -> ElementTree.Element:
-    return ElementTree.fromstring(draw_curves(curves))  # noqa: S314 - it is our own
+def parse(curves: dict[str, list[dict[str, float]]]) -> ET.Element:
+    return ET.fromstring(draw_curves(curves))  # noqa: S314 - it is our own
 
 
-def lines_of(root: ElementTree.Element) -> list[list[tuple[float, float]]]:
+def lines_of(root: ET.Element) -> list[list[tuple[float, float]]]:
     return [
         [(float(x), float(y)) for x, y in (point.split(",") for point in line.attrib["points"].split())]
         for line in root.iter(f"{SVG}polyline")
@@ -62,7 +62,7 @@ def test_curves_of_one_epoch_of_equal_values_and_of_none_are_drawn() -> None:
     assert all(math.isfinite(value) for point in flat[0] for value in point)
     assert not lines_of(parse({"none": []}))
     root = parse({"nan": [{"epoch": 1, "loss": math.nan}]})
-    assert "no finite value" in ElementTree.tostring(root, encoding="unicode")
+    assert "no finite value" in ET.tostring(root, encoding="unicode")
 
 
 def test_a_long_training_has_a_small_picture_that_ends_with_its_last_epoch() -> None:

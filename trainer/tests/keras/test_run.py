@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_run_leaves_variables_and_curves_and_another_starts_from_them(tensorfl
         "parameters": candidate["provenance"]["parameters"],
     }
     assert report["versions"]["keras"] == "3.15.1"
-    ElementTree.fromstring((bench.out / "curves.svg").read_text())  # noqa: S314 - it is our own
+    ET.fromstring((bench.out / "curves.svg").read_text())  # noqa: S314 - it is our own
     with np.load(bench.out / "variables.npz", allow_pickle=False) as archive:
         variables = {name: archive[name] for name in archive.files}
     assert variables["hidden/kernel"].shape == (6, 8)
