@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from modelwright_trainer.config import parse_run
-from modelwright_trainer.data import read_data
+from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.split import split_data
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -32,7 +32,7 @@ class Parts:
     def __init__(self, told: dict[str, Any]) -> None:
         """Read them."""
         run = parse_run(json.dumps(told))
-        self.data: Tensors = read_data(run)
+        self.data: Tensors = arrange(read_data(run), run)
         parts = split_data(self.data, run.split)
         self.train = np.concatenate([parts.train, parts.validation])
         self.test = parts.test

@@ -190,13 +190,13 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
     return metrics
 
 
-def try_example(example: Example, told: dict[str, Any]) -> Result:
+def try_example(example: Example, told: dict[str, Any], seeds: int | None = None) -> Result:
     """Train it with each of its seeds, have it proven, and hold it against what is simpler."""
     run = told["run"]
     gate = next(iter(told["judgement"]["gates"]), {})
     result = Result(example, run, gate.get("metric", run["selection"]["metric"]))
     result.gate = " ".join(f"{sign} {gate[bound]}" for bound, sign in (("min", "≥"), ("max", "≤")) if bound in gate)
-    for seed in example.seeds or (run["split"]["seed"],):
+    for seed in (example.seeds or (run["split"]["seed"],))[:seeds]:
         run["split"]["seed"] = seed
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)

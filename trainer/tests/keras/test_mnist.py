@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from modelwright_trainer.backends.keras.start import start
 from modelwright_trainer.config import Run, parse_run
-from modelwright_trainer.data import read_data
+from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.progress import Progress
 from modelwright_trainer.run import run_training
 from modelwright_trainer.split import split_data
@@ -53,7 +53,7 @@ def follow_article(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arti
     start()
     import keras  # noqa: PLC0415 - only what trains may load TensorFlow
 
-    data = read_data(run)
+    data = arrange(read_data(run), run)
     parts = split_data(data, run.split)
     images = data.arrays["images"][..., 0]
     arrays = {"x_train": images[parts.train], "y_train": data.labels[parts.train]}
@@ -68,12 +68,15 @@ def follow_article(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arti
 def test_the_article_is_as_accurate_as_the_example(
     told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, outcome = train(told)
-    article = follow_article(run, tmp_path, monkeypatch)
-    ours = outcome.metrics["Accuracy"]
-    print(f"article {article['accuracy']:.4f}, ours {ours:.4f}")
-    assert min(ours, article["accuracy"]) >= 0.9
-    assert abs(ours - article["accuracy"]) <= 0.01
+    """Each shuffles in its own way, and that alone moves an accuracy by 0.01: so the means of some seeds are compared."""
+    ours, theirs = [], []
+    for seed in (told["split"]["seed"], 1, 2):
+        run, outcome = train(told | {"split": told["split"] | {"seed": seed}})
+        ours.append(outcome.metrics["Accuracy"])
+        theirs.append(follow_article(run, tmp_path, monkeypatch)["accuracy"])
+    print(f"article {theirs}, ours {ours}")
+    assert min(ours) >= 0.9
+    assert abs(np.mean(ours) - np.mean(theirs)) <= 0.01
 
 
 def test_without_shuffling_the_article_ends_with_the_weights_of_the_example(
@@ -105,5 +108,6 @@ def test_the_page_shows_what_the_files_say() -> None:
             assert text in ARTICLE
         else:
             assert " ".join(text.split()) in model
-    # All of the article is on the page, but for the first lines and the last.
-    assert sum(len(text.split()) for language, text in shown if language == "python") > 0.7 * len(ARTICLE.split())
+    python = "".join(text for language, text in shown if language == "python")
+    statements = ARTICLE.partition("from keras import layers\n")[2].splitlines()
+    assert [line for line in statements if line not in python] == ['print(f"accuracy {accuracy:.3f}")']
