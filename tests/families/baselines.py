@@ -21,9 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from modelwright_trainer.tensors import Tensors
+    from numpy.typing import NDArray
 
 
 class Parts:
@@ -68,13 +67,15 @@ def sequences(parts: Parts) -> dict[str, float]:
 
 def text(parts: Parts) -> dict[str, float]:
     """Words by how often they occur."""
-    words = TfidfVectorizer(token_pattern="[a-z0-9']+")
+    words = TfidfVectorizer(token_pattern="[a-z0-9']+")  # noqa: S106 - of words
     texts = parts.data.arrays["text"].reshape(-1)
-    return {"TF-IDF and logistic regression": parts.score(make_pipeline(words, LogisticRegression(max_iter=1000)), texts)}
+    return {
+        "TF-IDF and logistic regression": parts.score(make_pipeline(words, LogisticRegression(max_iter=1000)), texts)
+    }
 
 
 def series(parts: Parts) -> dict[str, float]:
-    """What was last, and a straight line through the past: mean absolute errors."""
+    """Give mean absolute errors of what was last, and of a straight line through the past."""
     past = parts.data.arrays["past"][:, :, 0]
     train, test = parts.labels
     line = LinearRegression().fit(past[parts.train], train)
