@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-trainer test-keras test-runtime test-rows test-full test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
+.PHONY: help demo test test-unit test-trainer test-keras test-runtime test-rows families test-full test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ mutants: ## Take features out, one at a time, and see their tests fail; ONLY="A5
 
 fuzz: ## Fuzz what reads strangers' bytes, with RUNS=10000000 of each target; TARGETS="rest_body" for one
 	@RUNS=$(RUNS) tests/fuzz $(TARGETS)
+
+families: ## Train an example of each family of models, and write docs/families.md
+	@tests/families/run --page
 
 bench: ## Measure the serving runtime beside other servers, into docs/benchmarks.md; QUICK=1 to try it, PEERS=mosec for some
 	@tests/bench/serving/run

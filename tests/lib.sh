@@ -76,6 +76,21 @@ keras_environment() {
   python_environment "$top/trainer/requirements.txt" "$top/tests/python/trainer.txt" "$top/trainer/requirements-keras.txt"
 }
 
+# Exports where the tests of families find data, and the programs that a run goes through.
+provide_families() {
+  local sets="$top/target/test-data"
+  # scikit-learn's own data sets, as the cluster's tests have them.
+  "$(python_environment "$top/trainer/requirements.txt")/python" "$top/tests/e2e/datasets.py" "$sets"
+  MODELWRIGHT_DATA="$(network_data):$sets"
+  ORT_DYLIB_PATH="$("$top/images/onnxruntime")"
+  LOCPATH="$("$top/images/locale")"
+  MODELWRIGHT_RUNS="$top/target/debug/examples/runs"
+  MODELWRIGHT_RUNTIME="$top/target/debug/modelwright-runtime"
+  cargo build --quiet --locked --package modelwright --example runs
+  cargo build --quiet --locked --package modelwright-runtime
+  export LOCPATH MODELWRIGHT_DATA MODELWRIGHT_RUNS MODELWRIGHT_RUNTIME ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH
+}
+
 # Builds the executables as they are in the images. Together: by itself, each would be built once more, with less of what
 # libraries have for the other, and what is measured would not be what ships.
 build_executables() {

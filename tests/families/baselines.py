@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from modelwright_trainer.config import parse_run
-from modelwright_trainer.data import read_data
+from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.split import split_data
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -21,9 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from modelwright_trainer.tensors import Tensors
+    from numpy.typing import NDArray
 
 
 class Parts:
@@ -32,7 +31,7 @@ class Parts:
     def __init__(self, told: dict[str, Any]) -> None:
         """Read them."""
         run = parse_run(json.dumps(told))
-        self.data: Tensors = read_data(run)
+        self.data: Tensors = arrange(read_data(run), run)
         parts = split_data(self.data, run.split)
         self.train = np.concatenate([parts.train, parts.validation])
         self.test = parts.test
@@ -68,13 +67,15 @@ def sequences(parts: Parts) -> dict[str, float]:
 
 def text(parts: Parts) -> dict[str, float]:
     """Words by how often they occur."""
-    words = TfidfVectorizer(token_pattern="[a-z0-9']+")
+    words = TfidfVectorizer(token_pattern="[a-z0-9']+")  # noqa: S106 - of words
     texts = parts.data.arrays["text"].reshape(-1)
-    return {"TF-IDF and logistic regression": parts.score(make_pipeline(words, LogisticRegression(max_iter=1000)), texts)}
+    return {
+        "TF-IDF and logistic regression": parts.score(make_pipeline(words, LogisticRegression(max_iter=1000)), texts)
+    }
 
 
 def series(parts: Parts) -> dict[str, float]:
-    """What was last, and a straight line through the past: mean absolute errors."""
+    """Give mean absolute errors of what was last, and of a straight line through the past."""
     past = parts.data.arrays["past"][:, :, 0]
     train, test = parts.labels
     line = LinearRegression().fit(past[parts.train], train)

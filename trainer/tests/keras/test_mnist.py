@@ -1,4 +1,4 @@
-"""The article's example beside ours: the same images, the same accuracy, and where nothing is shuffled the same weights."""
+"""The article's example beside ours, on the same images: as accurate, and unshuffled with the same weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from modelwright_trainer.backends.keras.start import start
 from modelwright_trainer.config import Run, parse_run
-from modelwright_trainer.data import read_data
+from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.progress import Progress
 from modelwright_trainer.run import run_training
 from modelwright_trainer.split import split_data
@@ -34,9 +34,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.fail("MODELWRIGHT_RUNS and MODELWRIGHT_DATA name a program and data: tests/run keras sets them")
     work = tmp_path_factory.mktemp("mnist")
     command = [os.environ["MODELWRIGHT_RUNS"], EXAMPLE / "model.yaml"]
-    run: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["run"]
+    run: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["run"]  # noqa: S603
     (work / "data").mkdir()
-    (images,) = (path for folder in os.environ["MODELWRIGHT_DATA"].split(":") for path in Path(folder).glob("mnist.npz"))
+    folders = map(Path, os.environ["MODELWRIGHT_DATA"].split(":"))
+    (images,) = (path for folder in folders for path in folder.glob("mnist.npz"))
     (work / "data" / "mnist.npz").symlink_to(images)
     run["data"]["directory"], run["output"] = str(work / "data"), str(work / "out")
     return run
@@ -53,7 +54,7 @@ def follow_article(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arti
     start()
     import keras  # noqa: PLC0415 - only what trains may load TensorFlow
 
-    data = read_data(run)
+    data = arrange(read_data(run), run)
     parts = split_data(data, run.split)
     images = data.arrays["images"][..., 0]
     arrays = {"x_train": images[parts.train], "y_train": data.labels[parts.train]}
@@ -68,12 +69,15 @@ def follow_article(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arti
 def test_the_article_is_as_accurate_as_the_example(
     told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, outcome = train(told)
-    article = follow_article(run, tmp_path, monkeypatch)
-    ours = outcome.metrics["Accuracy"]
-    print(f"article {article['accuracy']:.4f}, ours {ours:.4f}")
-    assert min(ours, article["accuracy"]) >= 0.9
-    assert abs(ours - article["accuracy"]) <= 0.01
+    """Each shuffles in its own way, and that alone moves an accuracy by 0.01: the means of some seeds are compared."""
+    ours, theirs = [], []
+    for seed in (told["split"]["seed"], 1, 2):
+        run, outcome = train(told | {"split": told["split"] | {"seed": seed}})
+        ours.append(outcome.metrics["Accuracy"])
+        theirs.append(follow_article(run, tmp_path, monkeypatch)["accuracy"])
+    print(f"article {theirs}, ours {ours}")
+    assert min(ours) >= 0.9
+    assert abs(np.mean(ours) - np.mean(theirs)) <= 0.01
 
 
 def test_without_shuffling_the_article_ends_with_the_weights_of_the_example(
@@ -86,11 +90,10 @@ def test_without_shuffling_the_article_ends_with_the_weights_of_the_example(
     assert unshuffled != ARTICLE
     article = follow_article(run, tmp_path, monkeypatch, unshuffled)
     ours = outcome.chosen.estimator.variables()
-    theirs = [np.asarray(variable) for variable in article["model"].trainable_variables]
-    assert len(theirs) == len(ours) == 4
-    worst = max(np.abs(ours[name] - other).max() for name, other in zip(
-        ("hidden/kernel", "hidden/bias", "digit/kernel", "digit/bias"), theirs, strict=True
-    ))
+    names = ("hidden/kernel", "hidden/bias", "digit/kernel", "digit/bias")
+    theirs = dict(zip(names, map(np.asarray, article["model"].trainable_variables), strict=True))
+    assert sorted(ours) == sorted(names)
+    worst = max(np.abs(ours[name] - theirs[name]).max() for name in names)
     print(f"largest difference of a weight {worst:.2g}")
     assert worst <= 1e-5
 
@@ -105,5 +108,6 @@ def test_the_page_shows_what_the_files_say() -> None:
             assert text in ARTICLE
         else:
             assert " ".join(text.split()) in model
-    # All of the article is on the page, but for the first lines and the last.
-    assert sum(len(text.split()) for language, text in shown if language == "python") > 0.7 * len(ARTICLE.split())
+    python = "".join(text for language, text in shown if language == "python")
+    statements = ARTICLE.partition("from keras import layers\n")[2].splitlines()
+    assert [line for line in statements if line not in python] == ['print(f"accuracy {accuracy:.3f}")']

@@ -1,6 +1,6 @@
 //! Tests on a real cluster: what is promised to users holds for the parts put together.
 //!
-//! They need `KUBECONFIG` and the images under test in `MODELWRIGHT_OPERATOR_IMAGE`, `MODELWRIGHT_RUNTIME_IMAGE`, `MODELWRIGHT_TRAINER_IMAGE` and
+//! They need `KUBECONFIG` and the images under test in `MODELWRIGHT_OPERATOR_IMAGE`, `MODELWRIGHT_RUNTIME_IMAGE`, `MODELWRIGHT_TRAINER_IMAGE`, `MODELWRIGHT_TRAINERKERAS_IMAGE` and
 //! `MODELWRIGHT_STORE_IMAGE`, and data to train on in the folder `MODELWRIGHT_TEST_DATA`; without them every test is reported as ignored. Pods and Services must be reachable from
 //! here, as they are with `tests/cluster`. Tests run side by side, each in a namespace of its own; those that change the
 //! operator itself run alone.
@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         deleting::a_namespace_in_the_middle_of_everything_goes,
         examples::each_example_of_a_source_is_imported,
         examples::each_example_of_a_training_becomes_a_version,
+        examples::the_examples_of_networks_are_trained_and_answer_as_keras_did,
         examples::the_example_of_an_image_of_ones_own_trains_boosted_trees_and_serves,
         examples::the_example_with_a_gpu_gets_one_and_says_that_it_finds_no_cuda,
         serving::a_served_model_speaks_the_open_inference_protocol,

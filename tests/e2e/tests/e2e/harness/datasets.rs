@@ -117,7 +117,12 @@ impl Space {
 
     /// Waits until a Model is Ready for its present spec, as a training takes its time.
     pub async fn trained_model(&self, name: &str) -> Model {
-        self.until(name, "trained", 300, |model: &Model| {
+        self.trained_model_within(name, 300).await
+    }
+
+    /// The same, for what takes longer.
+    pub async fn trained_model_within(&self, name: &str, seconds: u64) -> Model {
+        self.until(name, "trained", seconds, |model: &Model| {
             assert!(!model.is(STALLED), "the training stalled: {}", model.says(STALLED));
             model.is(READY) && !model.is(RECONCILING)
         })
