@@ -83,7 +83,8 @@ async fn why_down(client: &Client, namespace: &str, name: &str) -> Result<Option
         Some(why) => Some(why),
         None => pod_trouble(client, namespace, &deployment).await?,
     };
-    let why = why.or_else(|| refusal(&deployment)).unwrap_or_else(|| "it is being started".into());
+    let why = why.or_else(|| refusal(&deployment)).or_else(|| scaled_away(&deployment, namespace, name));
+    let why = why.unwrap_or_else(|| "it is being started".into());
     Ok(Some(format!("{prefix}: {why}")))
 }
 
@@ -148,6 +149,17 @@ async fn pod_trouble(
     let parameters = ListParams::default().labels(&labels.join(",")).limit(MAX_READ);
     let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&parameters).await?;
     Ok(pods.items.iter().find_map(trouble).map(|problem| format!("{}: {}", problem.reason, problem.message)))
+}
+
+/// Somebody scaled it to nothing, and nothing starts it again.
+fn scaled_away(deployment: &Deployment, namespace: &str, name: &str) -> Option<String> {
+    let replicas = deployment.spec.as_ref()?.replicas?;
+    (replicas == 0).then(|| {
+        format!(
+            "it was scaled to 0 replicas; start it with `kubectl scale deployment/{name} --namespace {namespace} \
+             --replicas=1`"
+        )
+    })
 }
 
 /// What the cluster says of pods that it refuses to make.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use modelwright_contract::{
     fetch::FetchKind,
     names::{
-        EXIT_TRANSIENT, FETCH_ENV, FETCHED_DIRECTORY, METRICS_PORT, PROVE_ENV, PUBLISH_ENV, RUN_ENV,
-        TERMINATION_LOG,
+        EARLIER_ENV, EXIT_TRANSIENT, FETCH_ENV, FETCHED_DIRECTORY, METRICS_PORT, PROVE_ENV, PUBLISH_ENV,
+        RUN_ENV, TERMINATION_LOG,
     },
     publish::PublishConfig,
 };
@@ -61,6 +61,9 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
         Ok(config) => config,
         Err(error) => return report::finish(Err::<(), _>(error), log),
     };
+    if let Err(error) = find_earlier(arguments).await {
+        return report::finish(Err::<(), _>(error), log);
+    }
     let options = FetchOptions { allow_loopback: arguments.allow_loopback, ..FetchOptions::default() };
     let outcome = fetch::run(&config, &options).await;
     if let Ok(fetched) = &outcome
@@ -69,6 +72,32 @@ pub async fn fetch(arguments: &JobArguments) -> i32 {
         recall::leave_fetched(&arguments.fetched_directory(), fetched);
     }
     report::finish(outcome, log)
+}
+
+/// Of a training's `fetch`: looks for what an earlier attempt of the run left.
+async fn find_earlier(arguments: &JobArguments) -> Result<(), publish::PublishError> {
+    if std::env::var_os(EARLIER_ENV).is_none() {
+        return Ok(());
+    }
+    let config = match report::config(EARLIER_ENV) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::warn!(%error, "whether an earlier attempt of the run published is not looked for");
+            return Ok(());
+        }
+    };
+    let options = PublishOptions {
+        allow_loopback: arguments.allow_loopback,
+        run: run(),
+        // it runs no model
+        ..PublishOptions::new(PathBuf::new())
+    };
+    recall::find_earlier(config, &options).await
+}
+
+/// What the run is known by.
+fn run() -> Option<String> {
+    std::env::var(RUN_ENV).ok().filter(|run| !run.is_empty())
 }
 
 /// Runs `prove`.
@@ -97,11 +126,10 @@ pub async fn publish(arguments: &JobArguments) -> i32 {
         Ok(program) => program,
         Err(source) => return report::finish(Err::<(), _>(publish::PublishError::Prover { source }), log),
     };
-    let run = std::env::var(RUN_ENV).ok().filter(|run| !run.is_empty());
     let options = PublishOptions {
         allow_loopback: arguments.allow_loopback,
         fetched_directory: arguments.fetched_directory(),
-        run,
+        run: run(),
         ..PublishOptions::new(program)
     };
     if config.recall.is_some() {

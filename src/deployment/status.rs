@@ -162,7 +162,10 @@ fn standing(inputs: &Inputs<'_>) -> Standing {
         (true, Some(_)) if serving == 0 => {
             said_so("ScaledToZero", "spec.replicas is 0: nothing serves, as asked")
         }
-        (true, Some(stable)) => said_so("Serving", &format!("{} serves", describe(inputs.data, stable))),
+        (true, Some(stable)) => {
+            let revision = serving_revision(inputs, stable);
+            said_so("Serving", &format!("{} serves", describe(inputs.data, revision)))
+        }
         _ => word.clone(),
     };
     Standing { ready: serves, ready_word, further, promoted, phase, word }
@@ -218,8 +221,8 @@ fn draining(inputs: &Inputs<'_>) -> usize {
 fn giving_way(inputs: &Inputs<'_>, drains: u32) -> Course {
     let stable = inputs.decision.stable.as_deref().unwrap_or_default();
     let message = format!(
-        "{} serves; {drains} pods of other revisions leave as soon as their clients have left",
-        describe(inputs.data, stable)
+        "{}; {drains} pods of other revisions leave as soon as their clients have left",
+        stands(inputs, stable, "serves")
     );
     (Some(RECONCILING), "Progressing", said_so("Draining", &message))
 }
@@ -237,9 +240,9 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
     let empty = Record::default();
     let record = record(inputs, target).unwrap_or(&empty);
     let described = describe(inputs.data, target);
+    let stable = decision.stable.as_deref();
     let stable =
-        decision.stable.as_deref().map(|stable| format!("; {} serves on", describe(inputs.data, stable)));
-    let stable = stable.unwrap_or_default();
+        stable.map(|stable| format!("; {}", stands(inputs, stable, "serves on"))).unwrap_or_default();
     if let Some(reason) = &record.quarantine {
         let why = record.message.clone().unwrap_or_default();
         let message = format!(
@@ -271,6 +274,28 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
     let reason = why.map_or(if stable.is_empty() { "Starting" } else { "RollingOut" }, |why| &why.reason);
     let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
     (Some(RECONCILING), "Progressing", said_so(reason, &message))
+}
+
+/// Whether a pod of a revision takes traffic.
+fn takes_traffic(inputs: &Inputs<'_>, revision: &str) -> bool {
+    let observed = inputs.observed;
+    let pods = observed.revisions.get(revision).into_iter().flat_map(|revision| &revision.pods);
+    pods.into_iter().any(|pod| pod.in_service(&observed.draining))
+}
+
+/// Of the revisions whose pods take traffic, the one to name: `stable`, if it has any.
+fn serving_revision<'a>(inputs: &Inputs<'a>, stable: &'a str) -> &'a str {
+    let mut others = inputs.observed.revisions.keys().filter(|name| takes_traffic(inputs, name));
+    if takes_traffic(inputs, stable) { stable } else { others.next_back().map_or(stable, String::as_str) }
+}
+
+/// What the stable revision does, in the words for one that takes traffic, or that none of its pods does.
+fn stands(inputs: &Inputs<'_>, stable: &str, words: &str) -> String {
+    let described = describe(inputs.data, stable);
+    if takes_traffic(inputs, stable) {
+        return format!("{described} {words}");
+    }
+    format!("no pod of {described}, which is the stable revision, takes traffic")
 }
 
 fn conditions(inputs: &Inputs<'_>, standing: &Standing) -> Vec<Condition> {

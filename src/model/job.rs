@@ -11,6 +11,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::ResourceExt as _;
+use modelwright_contract::report::MADE_BEFORE;
 
 use super::{
     fetch::Observed,
@@ -68,7 +69,7 @@ pub enum RunState {
     Succeeded(Box<Reports>),
     /// Its Job is done, and its pod has not been seen done yet: each kind of object is told of by itself.
     Settling,
-    /// It succeeded, and its pod is gone: what it made is in the store.
+    /// It succeeded, or an attempt of it did, and that pod is gone: what it made is in the store.
     Lost,
     /// It failed for good.
     Failed(RunFailure),
@@ -110,6 +111,10 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
             return (RunState::Settling, last_phase(pod).unwrap_or("Pending"));
         }
         let failure = run_failure(job, (&reason, &message, time.as_ref()), pods, observed);
+        // the pod that made it is gone, and the one after it found that in the store
+        if failure.reason == MADE_BEFORE && failure.phase == FETCH {
+            return (RunState::Lost, "Publishing");
+        }
         return (RunState::Failed(failure), "Failed");
     }
     if let Some((_, _, time)) = finished(job, "Complete") {

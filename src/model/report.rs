@@ -79,10 +79,13 @@ impl Reports {
     #[must_use]
     pub fn of_lost(&self, lost: &Job) -> Self {
         let status = lost.status.as_ref();
-        let time = |time: Option<&Time>| time.map(time_of).unwrap_or_default();
+        let started_at = status.and_then(|status| status.start_time.as_ref());
+        let completed = status.and_then(|status| status.completion_time.clone());
+        // one whose earlier attempt made it has failed
+        let finished_at = completed.or_else(|| job::finished(lost, "Failed")?.2);
         Self {
-            started_at: time(status.and_then(|status| status.start_time.as_ref())),
-            finished_at: time(status.and_then(|status| status.completion_time.as_ref())),
+            started_at: started_at.map(time_of).unwrap_or_default(),
+            finished_at: finished_at.as_ref().map(time_of).unwrap_or_default(),
             ..self.clone()
         }
     }

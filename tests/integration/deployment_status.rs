@@ -411,3 +411,34 @@ fn a_rollout_that_the_cluster_keeps_waiting_says_so() {
     assert_eq!(promoted.reason, "WaitingForCluster");
     assert!(promoted.message.contains("the progress deadline waits for them"), "{}", promoted.message);
 }
+
+/// Somebody deletes the ReplicaSets, or the stable ControllerRevision, in the middle of a rollout.
+#[test]
+fn a_revision_is_said_to_serve_only_while_a_pod_of_it_takes_traffic() {
+    let ready = |name: &str| pod(name, true);
+    let none = || revision(stable(), 0, vec![]);
+    let not = || revision(stable(), 2, vec![pod("a", false)]);
+    let records: [fn() -> Record; 2] = [|| rolling(90), quarantined];
+    let mut seen = 0;
+    for record in records {
+        for old in [none(), not(), revision(stable(), 2, vec![ready("a"), pod("b", false)])] {
+            for new in [vec![], vec![pod("c", false)], vec![ready("c")]] {
+                for target in [OLD, NEW] {
+                    let old_serves = old.pods.iter().any(|pod| pod.ready);
+                    let new_serves = new.iter().any(|pod| pod.ready);
+                    let seen_now = observed([(OLD, old.clone()), (NEW, revision(record(), 1, new.clone()))]);
+                    let status = case(Some(target), 2, seen_now).status();
+                    for condition in &status.conditions {
+                        let said = &condition.message;
+                        for (name, serves) in [(OLD, old_serves), (NEW, new_serves)] {
+                            let is_said = said.contains(&format!("(revision {name}) serves"));
+                            assert!(serves || !is_said, "{name} serves not: {}: {said}", condition.type_);
+                        }
+                        seen += usize::from(said.contains(") serves"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "it is said of those that do: {seen}");
+}

@@ -252,6 +252,18 @@ async fn a_bundled_store_whose_pod_does_not_start_says_why_and_one_that_is_up_sa
     .await;
     let why = store.why_down().unwrap();
     assert!(why.contains("ImagePullFailed: container registry cannot pull image: not found"), "{why}");
+    let scaled = seen(async |server| {
+        let mut deployment = store_deployment(0);
+        deployment["spec"]["replicas"] = 0.into();
+        server.expect("GET", DEPLOYMENT).await.object(&deployment);
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "modelwright-store", "uid": "claim"}, "status": {"phase": "Bound"}});
+        server.expect("GET", CLAIM).await.object(&claim);
+        server.expect("GET", STORE_PODS).await.object(&list(&[]));
+    })
+    .await;
+    let why = scaled.why_down().unwrap();
+    assert!(why.contains("it was scaled to 0 replicas; start it with `kubectl scale"), "{why}");
     let up = seen(async |server| server.expect("GET", DEPLOYMENT).await.object(&store_deployment(1))).await;
     assert_eq!(up.why_down(), None);
     let gone = seen(async |server| server.expect("GET", DEPLOYMENT).await.error(404, "NotFound", "no")).await;

@@ -11,8 +11,9 @@ use kube::ResourceExt as _;
 use modelwright::{
     api::{Model, name::RECALLS_ANNOTATION},
     cache::Cache,
+    context::Settings,
     model::{
-        build::build_recall,
+        build::{build_job, build_recall},
         fetch::Observed,
         job::RunState,
         plan::{Plan, Step, plan_model},
@@ -20,21 +21,27 @@ use modelwright::{
     },
 };
 use modelwright_contract::{
-    names::{FETCHED_DIRECTORY, JOB_UID_LABEL, RUN_ENV},
+    names::{
+        CLAIM_DIRECTORY, EARLIER_ENV, FETCHED_DIRECTORY, JOB_UID_LABEL, RUN_ENV, STORE_CREDENTIALS_DIRECTORY,
+    },
     publish::PublishConfig,
-    report::{NO_REPORT, Report, RunReport},
+    report::{MADE_BEFORE, NO_REPORT, Report, RunReport},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    ended, failed_pod, fetch_report, finished, job, observed, pod, settings, succeeded_pod, train_report,
-    trained_model, training_reports, valid, version,
+    ended, failed_pod, fetch_report, finished, job, model, observed, pod, settings, succeeded_pod,
+    train_report, trained_model, training_reports, valid, version,
 };
 use crate::{
     model_scenarios::{EVENTS, JOBS, STATUS, condition, reconciled},
     scenario::{context, play},
 };
+
+fn imported() -> Model {
+    model("s3://b/a", 1)
+}
 
 fn training() -> Model {
     trained_model(json!({}), 1)
@@ -102,6 +109,67 @@ fn a_run_whose_pod_is_gone_is_recalled_and_becomes_a_version_without_another_run
         (1, expected, &lost.metadata.uid),
         "as of the run itself"
     );
+}
+
+/// R16: the pod of an attempt that published is lost before anybody saw its end. The one after it finds that in the store.
+#[test]
+fn a_run_whose_earlier_attempt_published_is_recalled_and_not_trained_again() {
+    let model = training();
+    let ended_so = |container: &str| {
+        let failed = finished(job(&model), "Failed", "PodFailurePolicy");
+        let told = json!({"failed": {"reason": MADE_BEFORE, "message": "it is there"}}).to_string();
+        let after = |name: &str| name > container;
+        let init = ["fetch", "train"].into_iter().filter(|name| !after(name));
+        let init: Vec<_> =
+            init.map(|name| ended(name, if name == container { 64 } else { 0 }, &told)).collect();
+        let pod = pod(&failed, json!({"phase": "Failed", "initContainerStatuses": init}));
+        (failed, pod)
+    };
+    let (failed, pod) = ended_so("fetch");
+    let planned = plan(&model, vec![failed.clone()], vec![pod.clone()]);
+    let Step::Recall { job } = planned.step else { panic!("{:?}", planned.step) };
+    assert_eq!(job.metadata.uid, failed.metadata.uid);
+    let recalled = finished(recall(&model, &failed), "Complete", "CompletionsReached");
+    let told = ended_pod(&recalled, "Succeeded", 0, &told(&failed));
+    let planned = plan(&model, vec![failed.clone(), recalled], vec![pod, told]);
+    let Step::Record { reports, job, .. } = planned.step else { panic!("{:?}", planned.step) };
+    assert_eq!((&job.metadata.uid, reports.publish), (&failed.metadata.uid, training_reports('c').publish));
+    assert!(!reports.finished_at.is_empty(), "it has a time, although its Job did not complete");
+    // A container that any image may be is not believed, or it would be recalled and made again for ever.
+    let (failed, pod) = ended_so("train");
+    let planned = plan(&model, vec![failed], vec![pod]);
+    assert!(matches!(planned.step, Step::GiveUp(_)), "{:?}", planned.step);
+}
+
+#[test]
+fn a_training_looks_for_what_an_earlier_attempt_left_and_an_import_does_not() {
+    let fetch = |model: &Model, store: &str| {
+        let settings = Settings { store_uri: store.into(), ..settings() };
+        let pod = build_job(&valid(model), &settings, false).spec.unwrap().template.spec.unwrap();
+        let fetch =
+            pod.init_containers.unwrap().into_iter().find(|container| container.name == "fetch").unwrap();
+        let told = fetch.env.clone().unwrap().into_iter().find(|variable| variable.name == EARLIER_ENV);
+        let told = told.map(|told| serde_json::from_str::<PublishConfig>(&told.value.unwrap()).unwrap());
+        let mounts: Vec<_> = fetch.volume_mounts.unwrap().into_iter().map(|mount| mount.mount_path).collect();
+        let volumes: Vec<_> = pod.volumes.unwrap().into_iter().map(|volume| volume.name).collect();
+        (told, mounts, volumes)
+    };
+    for store in ["oci://store.example/models", "pvc://artifacts/models"] {
+        let (told, mounts, volumes) = fetch(&training(), store);
+        let told = told.unwrap();
+        assert_eq!((told.store.uri.as_str(), told.recall.as_deref(), told.proof), (store, Some(""), None));
+        assert!(told.store_retry_seconds <= 10, "a store that is down delays a first attempt no longer");
+        let place = if store.starts_with("oci") { STORE_CREDENTIALS_DIRECTORY } else { CLAIM_DIRECTORY };
+        assert_eq!(mounts.iter().filter(|path| *path == place).count(), 1, "{mounts:?} {volumes:?}");
+        assert!(fetch(&imported(), store).0.is_none(), "another fetch costs less than to ask");
+    }
+    // its own claim is mounted in that place
+    let model = trained_model(json!({"data": {"uri": "pvc://rows/a.csv", "format": "CSV", "label": "y"}}), 1);
+    let (told, mounts, _) = fetch(&model, "pvc://artifacts/models");
+    assert_eq!(mounts.iter().filter(|path| *path == CLAIM_DIRECTORY).count(), 1);
+    assert!(told.is_none());
+    let (told, ..) = fetch(&model, "pvc://rows/models");
+    assert!(told.is_some(), "one claim for both");
 }
 
 #[test]

@@ -9,6 +9,9 @@ pub const PUBLISH_ENV: &str = "MODELWRIGHT_PUBLISH";
 /// Environment variable with what a run is known by: the UID of its Job (downward API). `publish` leaves the run's report in
 /// the store under it.
 pub const RUN_ENV: &str = "MODELWRIGHT_RUN";
+/// Environment variable of the `fetch` of a training, with the JSON of the [`crate::publish::PublishConfig`] that finds the
+/// report of the run: an earlier attempt of it may have published, and then nothing is trained again.
+pub const EARLIER_ENV: &str = "MODELWRIGHT_EARLIER";
 /// Label of a Job's pods with the Job's UID.
 pub const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 /// Environment variable with the JSON of [`crate::serving::ServingConfig`].

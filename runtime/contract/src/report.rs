@@ -114,6 +114,9 @@ pub struct PublishReport {
 /// Reason of a recall that found nothing: the run is made again.
 pub const NO_REPORT: &str = "NoReport";
 
+/// Reason of a `fetch` that ends its run, since an earlier attempt published: what that one reported is recalled.
+pub const MADE_BEFORE: &str = "MadeBefore";
+
 /// What the containers of a run reported: `publish` leaves it in the store, and recalls it if the run's pod is gone before
 /// anybody read what it said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use modelwright_contract::report::NO_REPORT;
+use modelwright_contract::report::{MADE_BEFORE, NO_REPORT};
 
 use super::push::FolderError;
 use crate::{
@@ -61,6 +61,15 @@ pub enum PublishError {
          again"
     )]
     NoReport {
+        /// What the run is known by.
+        run: String,
+    },
+    /// Another attempt of the run published, and nobody heard of it.
+    #[error(
+        "an earlier attempt of the run {run} published its model, and its pod was lost before that was known: what it \
+         reported is read from the store, and nothing is made again"
+    )]
+    MadeBefore {
         /// What the run is known by.
         run: String,
     },
@@ -168,6 +177,7 @@ impl PublishError {
             Self::Inconsistent { .. } => "InconsistentArtifact",
             Self::Unproven { .. } => "Unproven",
             Self::NoReport { .. } => NO_REPORT,
+            Self::MadeBefore { .. } => MADE_BEFORE,
             Self::Recall(error) => error.reason(),
             Self::InvalidStore { .. } => "InvalidStore",
             Self::Credentials(error) => error.reason(),

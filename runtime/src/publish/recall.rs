@@ -6,6 +6,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use modelwright_contract::{
@@ -138,7 +139,7 @@ pub async fn recall(config: &PublishConfig, options: &PublishOptions) -> Result<
         allow_loopback: options.allow_loopback,
         claim_directory: options.claim_directory.clone(),
         timeouts: options.timeouts,
-        retry: RetryPolicy::for_duration(std::time::Duration::from_secs(config.store_retry_seconds.into())),
+        retry: RetryPolicy::for_duration(Duration::from_secs(config.store_retry_seconds.into())),
     };
     let none = || PublishError::NoReport { run: run.clone() };
     match fetch::run(&fetch, &how).await {
@@ -149,6 +150,30 @@ pub async fn recall(config: &PublishConfig, options: &PublishOptions) -> Result<
         .filter(|report| report.run == run)
         .map(|report| RunReport { train: short(report.train), ..report })
         .ok_or_else(none)
+}
+
+/// Longest that an earlier attempt is looked for: most runs have none, and a store that is down keeps no run from its data.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// Looks whether an earlier attempt of the run published. What cannot be found out counts as no: the run goes on.
+pub async fn find_earlier(config: PublishConfig, options: &PublishOptions) -> Result<(), PublishError> {
+    let Some(run) = options.run.clone() else { return Ok(()) };
+    let config = PublishConfig { recall: Some(run.clone()), ..config };
+    match tokio::time::timeout(LOOK, recall(&config, options)).await {
+        Ok(Ok(_)) => Err(PublishError::MadeBefore { run }),
+        Ok(Err(PublishError::NoReport { .. })) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, run, "whether an earlier attempt of the run published is not known");
+            Ok(())
+        }
+        Err(_) => {
+            tracing::warn!(
+                run,
+                "the store does not say in time whether an earlier attempt of the run published"
+            );
+            Ok(())
+        }
+    }
 }
 
 fn is_missing(error: &FetchError) -> bool {

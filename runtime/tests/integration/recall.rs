@@ -6,9 +6,9 @@ use std::{
 };
 
 use modelwright_contract::{
-    names::{EXIT_BAD_INPUT, FETCH_ENV, PUBLISH_ENV, RUN_ENV},
+    names::{EARLIER_ENV, EXIT_BAD_INPUT, FETCH_ENV, PUBLISH_ENV, RUN_ENV},
     publish::PublishConfig,
-    report::{FetchReport, NO_REPORT, PublishReport, Report, RunReport},
+    report::{FetchReport, MADE_BEFORE, NO_REPORT, PublishReport, Report, RunReport},
     training::{CandidateScore, Metric, PartRows, Task, TrainReport},
 };
 use modelwright_runtime::publish::{self, PublishOptions, recall};
@@ -181,6 +181,44 @@ async fn fetch_leaves_word_for_publish_which_says_so_where_it_misses_it() {
         assert_eq!(words.contains(missed), !is_left, "{words}");
     }
     assert_eq!(recalled(&work.config, &work.options, RUN).await.unwrap().fetch, said);
+}
+
+/// The pod of an attempt that published is lost before anybody heard of it, and the Job has another one made.
+#[tokio::test]
+async fn an_attempt_after_one_that_published_fetches_nothing_and_says_so() {
+    let server = Server::start(|_| file(&onnx::adder())).await;
+    let registry = Program::registry("").await;
+    let mut work = Work::new(&registry.host(), &onnx::adder());
+    let store = |host: &str| {
+        serde_json::json!({
+            "namespace": "team", "model": "digits", "recall": "", "storeRetrySeconds": 1,
+            "store": {"uri": format!("oci://{host}/models"), "plainHttp": true},
+        })
+        .to_string()
+    };
+    let fetches = async |store: &str, run: &str| {
+        let volume = Volume::new(&format!("http://{}/m", server.host()));
+        let log = volume.folder.path().join("log");
+        let arguments = ["fetch", "--allow-loopback", "--termination-log", log.to_str().unwrap()];
+        let config = serde_json::to_string(&volume.config).unwrap();
+        let variables = [(FETCH_ENV, config.as_str()), (EARLIER_ENV, store), (RUN_ENV, run)];
+        let output = commands::run_with(&arguments, &variables).await;
+        let is_there = Path::new(&volume.config.destination).exists();
+        (output.status.code().unwrap(), is_there, commands::report::<FetchReport>(&log))
+    };
+    let here = store(&registry.host());
+    let (code, is_there, _) = fetches(&here, RUN).await;
+    assert_eq!((code, is_there), (0, true), "the first attempt finds nothing, and goes on");
+    published(&mut work).await;
+    let (code, is_there, report) = fetches(&here, RUN).await;
+    let Report::Failed(failure) = report else { panic!("{report:?}") };
+    assert_eq!((code, is_there, failure.reason.as_str()), (EXIT_BAD_INPUT, false, MADE_BEFORE));
+    assert!(failure.message.contains(RUN), "{}", failure.message);
+    // Whoever cannot find out goes on: another run, a store that is down, a config of another release.
+    for (store, run) in [(here.as_str(), "another"), (&store("127.0.0.1:1"), RUN), ("{}", RUN), (&here, "")] {
+        let (code, is_there, _) = fetches(store, run).await;
+        assert_eq!((code, is_there), (0, true), "{run} {store}");
+    }
 }
 
 #[tokio::test]

@@ -96,10 +96,43 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
             mounts.push(mount(test_volume(model, settings, claim), names::TEST_CLAIM_DIRECTORY, true));
         }
     }
-    Container {
+    let mut fetch = Container {
         volume_mounts: Some(mounts),
         ..runtime_container(FETCH, names::FETCH_ENV, &config, settings, &model.sizes.fetch)
+    };
+    if model.training().is_some() {
+        look_for_earlier(&mut fetch, model, settings);
     }
+    fetch
+}
+
+/// For how long a store that does not answer is asked for an earlier attempt.
+const EARLIER_RETRY_SECONDS: u32 = 10;
+
+/// Lets `fetch` look whether an earlier attempt of the training published before its pod was lost. One pod mounts one claim in
+/// one place: where data come from another than the store's, nothing is looked for.
+fn look_for_earlier(fetch: &mut Container, model: &ValidModel, settings: &Settings) {
+    let store = match store::claim(&settings.store_uri) {
+        Some(claim) => mount(store_volume(model, claim), names::CLAIM_DIRECTORY, true),
+        None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+    };
+    let mounts = fetch.volume_mounts.get_or_insert_default();
+    match mounts.iter().find(|mount| mount.mount_path == store.mount_path) {
+        Some(known) if known.name != store.name => return,
+        Some(_) => {}
+        None => mounts.push(store),
+    }
+    let config = PublishConfig {
+        store_retry_seconds: EARLIER_RETRY_SECONDS,
+        ..publish_config(model, settings, Some(""))
+    };
+    let env = fetch.env.get_or_insert_default();
+    env.push(EnvVar {
+        name: names::EARLIER_ENV.into(),
+        value: Some(serde_json::to_string(&config).expect("the contract's types are JSON")),
+        value_from: None,
+    });
+    env.push(run_variable());
 }
 
 /// A test set of its own, into a folder of its own.
@@ -191,26 +224,7 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
 /// Runs no model: it has the store's credentials. It stores what was proven, or recalls the report of a run.
 pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> Container {
     let claim = store::claim(&settings.store_uri);
-    let config = PublishConfig {
-        namespace: model.namespace.clone(),
-        model: model.name.clone(),
-        proof: recalls.is_none().then(|| names::PROOF_DIRECTORY.into()),
-        recall: recalls.map(Into::into),
-        store: Store {
-            uri: settings.store_uri.clone(),
-            plain_http: settings.store_plain_http,
-            credentials_directory: claim.is_none().then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
-        },
-        store_retry_seconds: STORE_RETRY_SECONDS,
-        waits: settings.waits,
-        // what `prove` was told
-        directory: String::new(),
-        golden_samples: 0,
-        golden_seed: 0,
-        judgement: None,
-        keep_evaluation: false,
-        tolerate_crash_inputs: Vec::new(),
-    };
+    let config = publish_config(model, settings, recalls);
     let mut publish = Container {
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
@@ -227,6 +241,31 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls
         publish.volume_mounts.get_or_insert_default().push(mount(FETCHED, names::FETCHED_DIRECTORY, true));
     }
     publish
+}
+
+fn publish_config(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> PublishConfig {
+    PublishConfig {
+        namespace: model.namespace.clone(),
+        model: model.name.clone(),
+        proof: recalls.is_none().then(|| names::PROOF_DIRECTORY.into()),
+        recall: recalls.map(Into::into),
+        store: Store {
+            uri: settings.store_uri.clone(),
+            plain_http: settings.store_plain_http,
+            credentials_directory: store::claim(&settings.store_uri)
+                .is_none()
+                .then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
+        },
+        store_retry_seconds: STORE_RETRY_SECONDS,
+        waits: settings.waits,
+        // what `prove` was told
+        directory: String::new(),
+        golden_samples: 0,
+        golden_seed: 0,
+        judgement: None,
+        keep_evaluation: false,
+        tolerate_crash_inputs: Vec::new(),
+    }
 }
 
 /// What a run is known by: the UID of its Job, which nobody knows before it is made.

@@ -211,7 +211,7 @@ pub async fn the_first_requests_after_promoted_are_all_answered(space: Space) {
                 "securityContext": pod_security(),
                 "containers": [{
                     "name": "client", "image": &space.world.images.trainer,
-                    "securityContext": container_security(), "command": ["sleep", "infinity"],
+                    "securityContext": container_security(), "command": ["python3", "-c", "import signal; signal.pause()"],
                     "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
                 }],
             },
