@@ -207,10 +207,11 @@ fn with_texts(texts: &[&[u8]]) -> Vec<u8> {
 
 fn texts_of(graph: &[u8]) -> graph::Texts {
     let model = graph::read(Cursor::new(graph)).unwrap().unwrap();
-    match model.graph.nodes[0].attributes[0].value.clone() {
-        graph::Setting::Texts(texts) => texts,
-        other => panic!("{other:?}"),
-    }
+    let texts = match &model.graph.nodes[0].attributes[0].value {
+        graph::Setting::Texts(texts) => Some(texts.clone()),
+        _ => None,
+    };
+    texts.unwrap()
 }
 
 #[test]

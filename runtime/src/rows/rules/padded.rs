@@ -167,9 +167,8 @@ fn padded(call: &Call<'_>, padding: &Padding, mut sizes: Vec<Size>, symbols: &mu
     }
     let with = match (call.input(2), call.setting("value")) {
         (Some(value), _) if value.count() == Some(1) => value.terms().and_then(|mut terms| terms.pop()),
-        (Some(_), _) => None,
         (None, Some(Setting::Float(number))) => Some(whole((*number).into(), symbols)),
-        (None, Some(_)) => None,
+        (Some(_), _) | (None, Some(_)) => None,
         (None, None) => Some(Size::of(0)),
     };
     // A symbol may be another number in another datatype; a text is one.

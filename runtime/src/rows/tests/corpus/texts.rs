@@ -4,6 +4,8 @@ use super::*;
 
 const TOKENIZER: &str = "com.microsoft::Tokenizer";
 const LABELS: &str = "ai.onnx.ml::LabelEncoder";
+const PAD: &str = "Pad";
+const SLICE: &str = "Slice";
 
 pub fn list(texts: &[&str]) -> Setting {
     let all = texts.iter().map(|text| (*text).to_owned()).collect();
@@ -102,8 +104,6 @@ pub fn parted_texts(all: &mut Cases) {
     );
     all.yes("labels of labels", cut(again, "again", &Cut { with: 7, ..FITTING }));
 
-    const PAD: &str = "Pad";
-    const SLICE: &str = "Slice";
     for (name, because, how) in [
         ("filled up with another value", PAD, Cut { with: 1, ..FITTING }),
         ("filled up in front", PAD, Cut { pads: &[0, 16, 0, 0], ..FITTING }),
