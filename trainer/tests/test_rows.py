@@ -375,6 +375,21 @@ def test_a_test_set_of_ones_own_of_other_kinds_is_the_test_part(bench: Bench) ->
     assert bench.evaluation()["inputs/past"][0, :, 0].tolist() == [500, 501, 502, 503]
 
 
+def test_a_test_set_of_longer_sequences_is_taken(bench: Bench) -> None:
+    folder = own_test(bench)
+    save(bench, steps=np.ones((40, 4, 1)), lengths=np.full(40, 3), target=np.arange(40) % 2).run["data"][
+        "sequences"
+    ] = {}
+    np.savez(folder / "other.npz", steps=np.ones((5, 6, 1)), lengths=np.full(5, 6), target=np.arange(5) % 2)
+    found, parts = parts_of(bench)
+    assert found.arrays["sequences"].shape == (45, 6, 1)
+    assert found.arrays["sequences"].sum(axis=(1, 2)).tolist() == [3] * 40 + [6] * 5
+    assert parts.test.tolist() == list(range(40, 45))
+    # A length is judged by the room of its own file.
+    save(bench, steps=np.ones((40, 4, 1)), lengths=np.full(40, 5), target=np.arange(40) % 2)
+    assert "has 40 values outside 0 to 4, the T of 'steps', such as 5 in rows 1 of data.npz" in bench.refusal().message
+
+
 def test_a_large_test_part_is_scored_whole_and_kept_as_a_sample(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelwright_trainer.keep.MOST_ROWS", 20)
     rows = [[value, int(value > 0) if index % 9 else index % 2] for index, value in enumerate(RANDOM.normal(size=300))]
