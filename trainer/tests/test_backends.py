@@ -59,8 +59,8 @@ def test_every_class_of_scikit_learn_has_its_part_of_a_graph() -> None:
 def test_a_candidate_goes_to_the_library_that_has_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_backend(Candidate("a", algorithm="SVM")).name == "scikit_learn"
     monkeypatch.setattr(backends, "import_module", lambda name, _: SimpleNamespace(BACKEND=name))
-    assert find_backend(Candidate("a", algorithm="SVM")) == ".scikit_learn"
-    assert find_backend(Candidate("a", layers=(RunLayer("l", "Dense", None, {}),))) == ".keras"
+    assert str(find_backend(Candidate("a", algorithm="SVM"))) == ".scikit_learn"
+    assert str(find_backend(Candidate("a", layers=(RunLayer("l", "Dense", None, {}),)))) == ".keras"
 
 
 class Majority(Estimator):
