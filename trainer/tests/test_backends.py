@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import modelwright_trainer
@@ -55,10 +56,11 @@ def test_every_class_of_scikit_learn_has_its_part_of_a_graph() -> None:
     assert set(PARTS) == {found for algorithms in CLASSES.values() for found in algorithms.values()}
 
 
-def test_a_candidate_goes_to_the_library_that_has_its_field() -> None:
+def test_a_candidate_goes_to_the_library_that_has_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_backend(Candidate("a", algorithm="SVM")).name == "scikit_learn"
-    assert backends.NAMES["layers"] == "keras"
-    assert Candidate("a", layers=(RunLayer("l", "Dense", None, {}),)).layers
+    monkeypatch.setattr(backends, "import_module", lambda name, _: SimpleNamespace(BACKEND=name))
+    assert str(find_backend(Candidate("a", algorithm="SVM"))) == ".scikit_learn"
+    assert str(find_backend(Candidate("a", layers=(RunLayer("l", "Dense", None, {}),)))) == ".keras"
 
 
 class Majority(Estimator):

@@ -118,8 +118,10 @@ def test_mixed_columns_answer_alike(bench: Bench, algorithm: str) -> None:
         [{"impute": {"strategy": "Median"}}, {"ordinal": {"columns": ["income"]}}, {"scale": {"method": "Standard"}}],
     ],
 )
-@pytest.mark.parametrize("inputs", ["Columns", "Matrix"])
-def test_numbers_are_prepared_in_the_declared_order(bench: Bench, steps: list[dict[str, Any]], inputs: str) -> None:
+@pytest.mark.parametrize("inputs", [None, "Columns", "Matrix"])
+def test_numbers_are_prepared_in_the_declared_order(
+    bench: Bench, steps: list[dict[str, Any]], inputs: str | None
+) -> None:
     write_people(bench)
     bench.run["data"]["inputs"] = inputs
     lines = [line.split(",") for line in (bench.folder / "data" / "data.csv").read_text().splitlines()]

@@ -110,9 +110,10 @@ def test_images_are_resized_in_the_graph_as_in_training(bench: Bench, height: in
 
 
 def test_a_smaller_image_is_the_means_of_the_pixels_that_it_stands_for() -> None:
-    checks = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)[np.newaxis, :, :, np.newaxis]
-    small = Resizer(4, 4, 1).apply(checks)
-    assert set(np.unique(small[:, 1:-1, 1:-1]).tolist()) <= {127, 128}
+    # Three of four pixels are bright: 191.25, and 0.75 of those that are 1.
+    stripes = np.tile(np.arange(32) % 4 > 0, (32, 1)).astype(np.uint8)[np.newaxis, :, :, np.newaxis]
+    for value, expected in ((255, 191), (1, 1)):
+        assert (Resizer(8, 8, 1).apply(stripes * np.uint8(value))[:, 1:-1, 1:-1] == expected).all()
     flat = np.full((1, 7, 9, 1), 77, dtype=np.uint8)
     assert (Resizer(3, 20, 1).apply(flat) == 77).all()
 
@@ -373,6 +374,21 @@ def test_a_test_set_of_ones_own_of_other_kinds_is_the_test_part(bench: Bench) ->
     bench.candidate("LinearRegression").train()
     assert bench.evaluation()["labels"].tolist() == [505, 506, 507, 508]
     assert bench.evaluation()["inputs/past"][0, :, 0].tolist() == [500, 501, 502, 503]
+
+
+def test_a_test_set_of_longer_sequences_is_taken(bench: Bench) -> None:
+    folder = own_test(bench)
+    save(bench, steps=np.ones((40, 4, 1)), lengths=np.full(40, 3), target=np.arange(40) % 2).run["data"][
+        "sequences"
+    ] = {}
+    np.savez(folder / "other.npz", steps=np.ones((5, 6, 1)), lengths=np.full(5, 6), target=np.arange(5) % 2)
+    found, parts = parts_of(bench)
+    assert found.arrays["sequences"].shape == (45, 6, 1)
+    assert found.arrays["sequences"].sum(axis=(1, 2)).tolist() == [3] * 40 + [6] * 5
+    assert parts.test.tolist() == list(range(40, 45))
+    # A length is judged by the room of its own file.
+    save(bench, steps=np.ones((40, 4, 1)), lengths=np.full(40, 5), target=np.arange(40) % 2)
+    assert "has 40 values outside 0 to 4, the T of 'steps', such as 5 in rows 1 of data.npz" in bench.refusal().message
 
 
 def test_a_large_test_part_is_scored_whole_and_kept_as_a_sample(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,6 +306,19 @@ PICTURES: dict[str, tuple[dict[str, bytes | None], dict[str, Any], str, list[str
         "MissingLabel",
         ["does not name a/1.png, a/10.png, a/11.png and 36 more"],
     ),
+    "a table that is no text": (
+        GOOD | {"labels.csv": b"file,shade\n\xff.png,1\n"},
+        {},
+        "UnreadableData",
+        ["labels.csv: 'utf-8' codec", "in UTF-8"],
+    ),
+    "a table with a short row": (
+        GOOD | {"labels.csv": b"file,shade\na/0.png,1\na/1.png\n"},
+        {},
+        "UnreadableData",
+        ["labels.csv: row 2 has 1 values for 2 columns"],
+    ),
+    "an empty table": (GOOD | {"labels.csv": b""}, {}, "NoLabelColumn", ["labels.csv of data has no column 'file'"]),
     "a table that names one twice": (
         GOOD | {"labels.csv": b"file,shade\na/0.png,1\na/0.png,2\n"},
         {},

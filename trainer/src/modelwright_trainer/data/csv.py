@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
@@ -23,6 +21,8 @@ from modelwright_trainer.table import places
 from .raw import MISSING, Raw, find_unnamed, is_beyond_exact
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 LONGEST_VALUE: Final = 2**30
@@ -73,10 +73,19 @@ def read_csv(files: list[Path], texts: frozenset[str], named: frozenset[str] = f
 
 def read_csv_bytes(content: bytes, name: str, texts: frozenset[str]) -> Raw:
     """Read a small table that lies in an archive."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name.rpartition("/")[2]
-        path.write_bytes(content)
-        return read_csv([path], texts, texts)
+    try:
+        names, *rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig")), strict=True) if row] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(name, str(error)) from error
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(names):
+            raise _unreadable(name, f"row {number} has {len(row)} values for {len(names)} columns")
+    columns: dict[str, NDArray[Any]] = {}
+    for index, column in enumerate(names):
+        values = [row[index] for row in rows]
+        numbers = None if column in texts else _as_numbers(pa.chunked_array([pa.array(values, pa.large_string())]))
+        columns[column] = np.array(values, dtype=object) if numbers is None else numbers
+    return Raw(columns, ((name, len(rows)),))
 
 
 def _read_file(path: Path) -> pa.Table:
@@ -180,10 +189,9 @@ def _describe(values: NDArray[Any], origin: tuple[tuple[str, int], ...]) -> str:
     return f"{broken.sum()} of its first {len(broken)} values are no numbers, such as {shown!r} in {where}"
 
 
-def _unreadable(path: Path, words: str) -> RunError:
-    return RunError(
-        Reason.UNREADABLE_DATA, f"{path.name}: {words}; expected comma-separated values (RFC 4180) in UTF-8"
-    )
+def _unreadable(path: Path | str, words: str) -> RunError:
+    name = path if isinstance(path, str) else path.name
+    return RunError(Reason.UNREADABLE_DATA, f"{name}: {words}; expected comma-separated values (RFC 4180) in UTF-8")
 
 
 def _refuse_bytes(path: Path) -> None:

@@ -27,6 +27,8 @@ class Labelled:
 
     arrays: Arrays
     label: Raw
+    room: NDArray[np.int64]
+    """For each row how long its own file's second axis is."""
 
 
 def read_npz(files: list[list[Path]], label: str) -> Raw:
@@ -52,9 +54,15 @@ def read_npz(files: list[list[Path]], label: str) -> Raw:
     return Raw(columns | found.label.columns, found.label.files, tests=found.label.tests)
 
 
-def read_arrays(files: list[list[Path]], label: str) -> Labelled:
-    """Read one file for each list, and join their arrays: those of a test set of one's own come last."""
+def read_arrays(files: list[list[Path]], label: str, lengths: str | None = None) -> Labelled:
+    """Read one file for each list, and join their arrays: those of a test set of one's own come last.
+
+    Where all have an array of `lengths`, the others' second axis is filled up with zeros to that of the longest.
+    """
     parts = [_read_file(of_part, label) for of_part in files]
+    room = np.concatenate([np.full(len(part[label]), _room(part, {label, lengths})) for part in parts])
+    if lengths is not None and all(lengths in part for part in parts):
+        parts = [_fill_up(part, parts, {lengths, label}) for part in parts]
     first = parts[0]
     for other in parts[1:]:
         _refuse_differences(first, other)
@@ -67,7 +75,23 @@ def read_arrays(files: list[list[Path]], label: str) -> Labelled:
         labels = labels.astype(np.float64)
     names = [files[0][0].name, *(f"data.test's {part[0].name}" for part in files[1:])]
     origin = tuple((name, len(part[label])) for name, part in zip(names, parts, strict=True))
-    return Labelled(arrays, Raw({label: labels}, origin, tests=sum(rows for _, rows in origin[1:])))
+    return Labelled(arrays, Raw({label: labels}, origin, tests=sum(rows for _, rows in origin[1:])), room)
+
+
+def _room(part: Arrays, left: set[str | None]) -> int:
+    return max((values.shape[1] for name, values in part.items() if name not in left and values.ndim > 1), default=0)
+
+
+def _fill_up(part: Arrays, parts: list[Arrays], left: set[str]) -> Arrays:
+    found: Arrays = {}
+    for name, values in part.items():
+        longest = max((one[name].shape[1] for one in parts if name in one and one[name].ndim > 1), default=0)
+        if name in left or values.ndim == 1 or values.shape[1] == longest:
+            found[name] = values
+        else:
+            room = [(0, 0), (0, longest - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
+            found[name] = np.pad(values, room)
+    return found
 
 
 def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -39,7 +39,7 @@ LARGEST_ORDER: Final = 2**53
 
 def read_sequence_array(files: list[list[Path]], run: Run) -> Tensors:
     """Read an NPZ with an array (rows, T, C) or (rows, T), and where lengths differ an array `lengths` (rows,)."""
-    found = read_arrays(files, run.data.label)
+    found = read_arrays(files, run.data.label, LENGTHS)
     lengths = found.arrays.pop(LENGTHS, None)
     names = list(found.arrays)
     if len(names) != 1:
@@ -62,11 +62,11 @@ def read_sequence_array(files: list[list[Path]], run: Run) -> Tensors:
     padded = values.reshape(len(values), values.shape[1], -1)
     channels = tuple(f"x{index}" for index in range(padded.shape[2]))
     if lengths is not None:
-        wrong = (lengths.astype(np.float64) < 0) | (lengths > padded.shape[1])
+        wrong = (lengths.astype(np.float64) < 0) | (lengths > found.room)
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
             message = (
-                f"array {LENGTHS!r} has {wrong.sum()} values outside 0 to {padded.shape[1]}, the T of {names[0]!r}, "
+                f"array {LENGTHS!r} has {wrong.sum()} values outside 0 to {found.room[first]}, the T of {names[0]!r}, "
                 f"such as {lengths[first]} in {places(np.flatnonzero(wrong), found.label.files)}"
             )
             raise RunError(Reason.UNREADABLE_DATA, message)
