@@ -17,7 +17,11 @@ from typing import Any
 
 TOP = Path(__file__).resolve().parents[2]
 COPY = TOP / "target" / "mutants"
-TRAINER = "modelwright-trainer"
+# Which tests of the trainer are run, and by which pytest; those of networks load TensorFlow.
+TRAINER = {
+    "modelwright-trainer": ("TRAINER_PYTEST", "trainer/tests"),
+    "modelwright-trainer-keras": ("KERAS_PYTEST", "trainer/tests/keras"),
+}
 # What pytest ends with when tests were run and some failed.
 PYTEST_FAILED = 1
 
@@ -34,8 +38,9 @@ def copy_checkout() -> None:
 
 def run_test(mutant: dict[str, Any]) -> tuple[bool, str]:
     """Run the test of a mutant; give whether it failed as a test does, and the last lines of what it said."""
-    if mutant["package"] == TRAINER:
-        command = [os.environ["TRAINER_PYTEST"], "-q", "-p", "no:cacheprovider", "trainer/tests", "-k", mutant["test"]]
+    if mutant["package"] in TRAINER:
+        pytest, tests = TRAINER[mutant["package"]]
+        command = [os.environ[pytest], "-q", "-p", "no:cacheprovider", tests, "-k", mutant["test"]]
         environment = os.environ | {"PYTHONPATH": "trainer/src"}
         ended = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True, check=False)
         return ended.returncode == PYTEST_FAILED, "\n".join(ended.stdout.splitlines()[-12:])

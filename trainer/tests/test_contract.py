@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 
 import pytest
 from conftest import CONTRACT, Bench
@@ -80,6 +81,23 @@ def test_progress_has_the_shape_of_the_golden() -> None:
     progress.start("mlp", done=1, best="0.9127")
     assert progress.as_json() == golden("progress")
     assert Progress().as_json() == {"activity": "reading", "done": 0, "total": 0}
+
+
+def test_progress_tells_epoch_loss_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    progress = Progress()
+    progress.start("net", done=0)
+    now[0] += 30
+    progress.watch(epoch=1, epochs=10, loss=0.5)
+    assert progress.as_json() | {"epoch": 1, "epochs": 10, "loss": "0.5", "secondsLeft": 270} == progress.as_json()
+    now[0] += 4
+    progress.watch(epoch=2, epochs=10, loss=0.25)
+    assert progress.as_json()["secondsLeft"] == 32
+    progress.watch(epoch=2, epochs=10, loss=0.25)
+    assert progress.as_json()["secondsLeft"] == 32
+    progress.start("forest")
+    assert "secondsLeft" not in progress.as_json()
 
 
 def test_a_failure_has_the_shape_of_the_golden() -> None:

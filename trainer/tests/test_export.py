@@ -15,11 +15,11 @@ import numpy as np
 import onnx
 import pytest
 from conftest import fitted
-from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.backends.scikit_learn import trees
-from modelwright_trainer.export import export_model
-from modelwright_trainer.graph.packed import Packed, varint
 from modelwright_trainer.backends.scikit_learn.trees import Forest, trees_of
+from modelwright_trainer.export import export_model
+from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.graph.packed import Packed, varint
 from onnx import helper
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def test_a_forest_in_the_file_is_the_forest_that_was_trained(bench: Bench, task:
     bench.write_bundled("iris").matrix()
     if task == "numbers":
         bench.regression()
-    estimator = bench.candidate("RandomForest", n_estimators=5).train().chosen.estimator.fitted  # type: ignore[attr-defined]
+    chosen = bench.candidate("RandomForest", n_estimators=5).train().chosen
+    estimator = chosen.estimator.fitted  # type: ignore[attr-defined]
     content = (bench.out / "model.onnx").read_bytes()
     model = onnx.load_model_from_string(content)
     onnx.checker.check_model(model)
@@ -105,7 +106,8 @@ def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, mo
         return real(graph, features, forest, first, end)
 
     monkeypatch.setattr(trees, "add_sums", spoiled)
-    estimator = bench.write_bundled("iris").matrix().candidate("RandomForest", n_estimators=9).train().chosen.estimator.fitted  # type: ignore[attr-defined]
+    chosen = bench.write_bundled("iris").matrix().candidate("RandomForest", n_estimators=9).train().chosen
+    estimator = chosen.estimator.fitted  # type: ignore[attr-defined]
     parts, (whole,) = runs[:-1], runs[-1:]
     assert len(parts) > 2
     assert whole == (0, 9)
@@ -115,9 +117,9 @@ def test_trees_are_compared_in_parts_and_one_wrong_leaf_is_seen(bench: Bench, mo
     # The last tree says something else than it did in training.
     tree = trees_of(estimator)[-1].tree_
     tree.value[...] = tree.value[..., ::-1].copy()
-    whole = fitted(estimator, evaluation["inputs/x"], np.arange(3))
+    spoilt = fitted(estimator, evaluation["inputs/x"], np.arange(3))
     with pytest.raises(RunError) as caught:
-        export_model(whole, {"x": evaluation["inputs/x"]}, expected)
+        export_model(spoilt, {"x": evaluation["inputs/x"]}, expected)
     assert caught.value.reason is Reason.NOT_REPRODUCIBLE
 
 

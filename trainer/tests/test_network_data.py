@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from modelwright_trainer.backends import build_estimators
-from modelwright_trainer.backends.keras.choices import build_layers_json
+from modelwright_trainer.backends.keras.choices import LOSSES, build_layers_json
 from modelwright_trainer.backends.keras.network import Input
 from modelwright_trainer.config import Task
 from modelwright_trainer.failure import RunError
@@ -162,3 +162,11 @@ def test_variables_to_start_from_are_for_networks(bench: Bench) -> None:
     bench.run["from"] = {"directory": "/nowhere"}
     with pytest.raises(RunError, match="is for candidates with layers"):
         bench.parse()
+
+
+def test_the_page_names_every_layer_loss_optimizer_schedule_and_callback() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    table = build_layers_json()
+    losses = [name for names in LOSSES.values() for name in names]
+    for name in [*table["layers"], *losses, *table["optimizers"], *table["schedules"], *table["callbacks"]]:
+        assert f"`{name}`" in page, name

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Bench, agrees
-from modelwright_trainer.failure import Reason
 from modelwright_trainer.data import read_data
+from modelwright_trainer.failure import Reason
+from modelwright_trainer.table import Table
 from sklearn.datasets import load_wine
 
 SPELLINGS = ["1", "+1", "1.0", "1e0", " 1 ", "01", "1.", ".1e1"]
@@ -306,4 +307,5 @@ def test_features_of_an_npz_are_flattened(bench: Bench) -> None:
     assert [column.name for column in table.columns][:2] == ["x0", "x1"]
     np.testing.assert_array_equal([column.values[2] for column in table.columns], images[2].ravel())
     assert table.labels.tolist() == ["a", "b", "a"]
+    assert isinstance(table, Table)
     assert table.single_input

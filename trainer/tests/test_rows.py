@@ -159,7 +159,12 @@ def test_pictures_have_the_label_that_a_table_says(bench: Bench) -> None:
     files = album(bench)
     lines = ["file,shade", *(f"./pictures/{index}.png,{7 + ('dark' in name)}" for index, name in enumerate(files))]
     content = {f"pictures/{index}.png": one for index, one in enumerate(files.values())}
-    bench.write(packed("zip", {f"top/{name}": one for name, one in content.items()} | {"top/labels.csv": "\n".join(lines).encode()}), "p.zip")
+    bench.write(
+        packed(
+            "zip", {f"top/{name}": one for name, one in content.items()} | {"top/labels.csv": "\n".join(lines).encode()}
+        ),
+        "p.zip",
+    )
     data = rows_of(bench)
     assert data.labels.dtype == np.int64
     means = data.arrays["images"].mean(axis=(1, 2, 3))
@@ -178,7 +183,11 @@ def test_pictures_of_several_sizes_are_brought_to_the_size_that_was_asked_for(be
 
 def test_grey_pictures_have_one_channel_and_others_three(bench: Bench) -> None:
     album(bench)
-    grey = {f"{kind}/{index}.png": picture(RANDOM.integers(0, 256, (4, 4)).astype(np.uint8)) for kind in "ab" for index in range(4)}
+    grey = {
+        f"{kind}/{index}.png": picture(RANDOM.integers(0, 256, (4, 4)).astype(np.uint8))
+        for kind in "ab"
+        for index in range(4)
+    }
     write(bench.folder / "data", grey)
     assert rows_of(bench).arrays["images"].shape == (8, 4, 4, 1)
     jpeg = picture(np.full((4, 4, 3), 200, dtype=np.uint8), "JPEG")

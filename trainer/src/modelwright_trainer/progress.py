@@ -9,6 +9,7 @@ import json
 import math
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,10 @@ class Progress:
     epochs: int = 0
     """Of the candidate at work; 0 where it does not learn in epochs."""
     loss: float | None = None
+    seconds: float | None = None
+    """What the last epoch took."""
+    _since: float = field(default_factory=time.monotonic)
+    """When the last word came."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, activity: str, *, done: int | None = None, best: str | None = None) -> None:
@@ -42,12 +47,18 @@ class Progress:
             self.activity = activity
             self.done = self.done if done is None else done
             self.best = best or self.best
-            self.epoch, self.epochs, self.loss = 0, 0, None
+            self.epoch, self.epochs, self.loss, self.seconds = 0, 0, None, None
+            self._since = time.monotonic()
 
     def watch(self, *, epoch: int, epochs: int, loss: float, metrics: Mapping[str, float] | None = None) -> None:
         """Note how far the candidate at work is."""
         del metrics
         with self._lock:
+            now = time.monotonic()
+            if epoch > self.epoch:
+                # As the last ones took: the first has what is compiled, and a run that goes on tells many at once.
+                self.seconds = (now - self._since) / (epoch - self.epoch)
+                self._since = now
             self.epoch, self.epochs, self.loss = epoch, epochs, float(loss)
 
     def as_json(self) -> dict[str, Any]:
@@ -58,6 +69,8 @@ class Progress:
                 found |= {"metric": self.metric, "best": self.best}
             if self.epochs:
                 found |= {"epoch": self.epoch, "epochs": self.epochs}
+                if self.seconds is not None:
+                    found["secondsLeft"] = round(self.seconds * (self.epochs - self.epoch))
             if self.loss is not None and math.isfinite(self.loss):
                 found["loss"] = f"{self.loss:.6g}"
             return found

@@ -71,13 +71,14 @@ class Estimator(Protocol):
 
     def check(self, material: Material) -> None:
         """Refuse by a `RunError` what does not go with the data, such as widths or missing values, before training."""
+        del material
 
     def fit(self, material: Material, watch: Watch) -> None:
         """Train on `material.train`; `material.validation` may stop it early, and is measured by the library."""
         ...
 
     def answer(self, inputs: Arrays) -> Answers:
-        """Answer for rows as `Part.inputs` has them; as large a part as it may be, so in batches where that is needed."""
+        """Answer for rows as `Part.inputs` has them. They may be many: part them where that takes memory."""
         ...
 
     def export(self, graph: Graph, inputs: GraphInputs) -> str | Answer:
@@ -97,7 +98,7 @@ class Estimator(Protocol):
         return None
 
     def variables(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned by `layer/variable`, to start other trainings from; nothing where there is no such."""
+        """Return what was learned by `layer/variable`, to start other trainings from, where there is such."""
         return {}
 
     def provenance(self) -> dict[str, Any]:

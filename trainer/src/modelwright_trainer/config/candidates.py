@@ -46,6 +46,7 @@ class Candidate:
 
 
 def parse_candidates(objects: list[Fields]) -> tuple[Candidate, ...]:
+    """Read all candidates; their names differ."""
     candidates: list[Candidate] = []
     for fields in objects:
         candidate = _parse_candidate(fields)

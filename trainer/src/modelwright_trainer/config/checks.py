@@ -46,6 +46,7 @@ class Checks:
 
 
 def parse_checks(fields: Fields, task: Task) -> Checks:
+    """Read what must hold of the data."""
     checks = Checks(
         min_rows=fields.count("minRows"),
         max_rows=fields.count("maxRows"),

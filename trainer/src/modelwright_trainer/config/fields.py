@@ -16,6 +16,7 @@ class Fields:
     """The fields of one JSON object; what was not taken by the end is unknown."""
 
     def __init__(self, value: object, path: str) -> None:
+        """Take an object that was found at a path."""
         self.path = path
         if not isinstance(value, dict):
             refuse(path or "the run", value, "must be an object")
@@ -23,6 +24,7 @@ class Fields:
         self.taken: set[str] = set()
 
     def at(self, name: str) -> str:
+        """Return where a field is."""
         return f"{self.path}.{name}" if self.path else name
 
     def take(self, name: str, expected: type | tuple[type, ...], words: str) -> Any:
@@ -42,10 +44,12 @@ class Fields:
         return value
 
     def text(self, name: str) -> str:
+        """Return a text that must be there."""
         found: str = self.take(name, str, "text")
         return found
 
     def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, empty where it is absent."""
         found = self.find(name, list, "a list of texts") or []
         for index, one in enumerate(found):
             if not isinstance(one, str):
@@ -53,9 +57,11 @@ class Fields:
         return tuple(found)
 
     def word(self, name: str, words: type[Word]) -> Word:
+        """Return one of some words."""
         return self._as_word(name, self.text(name), words)
 
     def find_word(self, name: str, words: type[Word]) -> Word | None:
+        """Return one of some words, or `None` where it is absent."""
         found = self.find(name, str, "text")
         return None if found is None else self._as_word(name, found, words)
 
@@ -66,6 +72,7 @@ class Fields:
         return words(value)
 
     def decimal(self, name: str) -> Decimal | None:
+        """Return a number that is written as text."""
         found = self.find(name, str, "a decimal number as text")
         if found is None:
             return None
@@ -78,28 +85,33 @@ class Fields:
         return number
 
     def share(self, name: str) -> Decimal | None:
+        """Return a number from 0 to 1."""
         found = self.decimal(name)
         if found is not None and not 0 <= found <= 1:
             refuse(self.at(name), str(found), "must be a share from 0 to 1")
         return found
 
     def count(self, name: str) -> int | None:
+        """Return a whole number that is not negative."""
         found: int | None = self.find(name, int, "a whole number")
         if found is not None and found < 0:
             refuse(self.at(name), found, "must not be negative")
         return found
 
     def positive(self, name: str) -> int | None:
+        """Return a whole number of at least 1."""
         found = self.count(name)
         if found == 0:
             refuse(self.at(name), found, "must be at least 1")
         return found
 
     def inner(self, name: str) -> Fields | None:
+        """Return an object within, or `None` where it is absent."""
         found = self.find(name, dict, "an object")
         return None if found is None else Fields(found, self.at(name))
 
     def objects(self, name: str) -> list[Fields]:
+        """Return a list of objects, empty where it is absent."""
         found = self.find(name, list, "a list") or []
         return [Fields(one, f"{self.at(name)}[{index}]") for index, one in enumerate(found)]
 

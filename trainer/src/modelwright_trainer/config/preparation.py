@@ -42,6 +42,7 @@ class Preparation:
 
 
 def parse_preparation(fields: Fields) -> Preparation:
+    """Read one step."""
     for name in fields.fields:
         if name not in STEPS:
             message = f"there is no step {fields.at(name)}; there are {listed(STEPS)}{did_you_mean(name, STEPS)}"

@@ -40,6 +40,7 @@ class Selection:
 
 
 def parse_selection(fields: Fields, task: Task) -> Selection:
+    """Read how a candidate is chosen."""
     metric = fields.word("metric", Metric)
     goal = fields.text("goal")
     fields.end()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def read_data(run: Run) -> Table | Tensors:
-    """Read all files of the run, those of a test set of one's own last. What has columns is a table, as it is written."""
+    """Read all files, those of a test set of one's own last. What has columns is a table, as it is written."""
     data = run.data
     files = [find_files(Path(data.directory), data.format, "data.directory")]
     if data.test is not None:

@@ -84,7 +84,7 @@ def _read_file(files: list[Path], label: str) -> Arrays:
         message = f"data.label is {label!r}, and there is no such array among {listed(list(arrays))}{hint}"
         raise RunError(Reason.NO_LABEL_COLUMN, message)
     if len(arrays) == 1:
-        message = f"{files[0].name} must hold two arrays, the label {label!r} and the features; it holds {listed(list(arrays))}"
+        message = f"{files[0].name} must hold two arrays, the label {label!r} and the features; it holds {label} only"
         raise RunError(Reason.UNREADABLE_DATA, message)
     rows = next((values.shape[:1] for name, values in arrays.items() if name != label), ())
     for name, values in arrays.items():

@@ -66,8 +66,8 @@ def read_sequence_array(files: list[list[Path]], run: Run) -> Tensors:
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
             message = (
-                f"array {LENGTHS!r} has {wrong.sum()} values outside 0 to {padded.shape[1]}, the T of {names[0]!r}, such "
-                f"as {lengths[first]} in {places(np.flatnonzero(wrong), found.label.files)}"
+                f"array {LENGTHS!r} has {wrong.sum()} values outside 0 to {padded.shape[1]}, the T of {names[0]!r}, "
+                f"such as {lengths[first]} in {places(np.flatnonzero(wrong), found.label.files)}"
             )
             raise RunError(Reason.UNREADABLE_DATA, message)
         lengths = lengths.astype(np.int64)
@@ -134,8 +134,8 @@ def arrange_sequences(table: Table, run: Run) -> Tensors:
     if other.any():
         key = keys.as_written[np.flatnonzero(other)[0]]
         message = (
-            f"data.label {run.data.label!r} differs within the sequence {key!r}, in {table.places(other)}: each sequence "
-            "has one label, in all its rows"
+            f"data.label {run.data.label!r} differs within the sequence {key!r}, in {table.places(other)}: each "
+            "sequence has one label, in all its rows"
         )
         raise RunError(Reason.INVALID_LABEL, message)
     values = np.column_stack([column.values for column in channels])
@@ -158,8 +158,8 @@ def _refuse_columns(keys: Column, order: Column, channels: list[Column], table: 
     for column in (keys, order, *channels):
         if column is not keys and column.is_text:
             message = (
-                f"column {column.name!r}{column.note} is text, and steps of sequences are numbers: take it out, or turn "
-                "it to numbers"
+                f"column {column.name!r}{column.note} is text, and steps of sequences are numbers: take it out, or "
+                "turn it to numbers"
             )
             raise RunError(Reason.TEXT_COLUMN, message)
         if column.missing.any():
@@ -174,8 +174,8 @@ def _refuse_columns(keys: Column, order: Column, channels: list[Column], table: 
     if broken.any():
         first = steps[np.flatnonzero(broken)[0]]
         message = (
-            f"column {order.name!r}, data.sequences.order, has {broken.sum()} values that are no whole numbers, such as "
-            f"{first:g} in {table.places(broken)}: number the steps"
+            f"column {order.name!r}, data.sequences.order, has {broken.sum()} values that are no whole numbers, such "
+            f"as {first:g} in {table.places(broken)}: number the steps"
         )
         raise RunError(Reason.UNREADABLE_DATA, message)
 

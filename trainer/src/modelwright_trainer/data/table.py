@@ -97,14 +97,14 @@ def _refuse_inputs(columns: tuple[Column, ...]) -> None:
         told = f", of which {len(texts)} are text ({listed(texts, 3)})" if texts else ""
         do = "turn the text to numbers and give data.inputs: Matrix" if texts else "give data.inputs: Matrix"
         message = (
-            f"there are {len(columns)} columns{told}: each column becomes an input of the model, at most {MOST_INPUTS}; "
-            f"{do}, so that all are one input of numbers, or remove columns"
+            f"there are {len(columns)} columns{told}: each column becomes an input of the model, at most "
+            f"{MOST_INPUTS}; {do}, so that all are one input of numbers, or remove columns"
         )
         raise RunError(Reason.TOO_MANY_COLUMNS, message)
     for column in columns:
         if column.name in OUTPUT_NAMES:
             message = (
-                f"column {column.name!r} has the name of an output of the model ({listed(OUTPUT_NAMES)}): rename it, or "
-                "give data.inputs: Matrix"
+                f"column {column.name!r} has the name of an output of the model ({listed(OUTPUT_NAMES)}): rename it, "
+                "or give data.inputs: Matrix"
             )
             raise RunError(Reason.UNSUPPORTED_COLUMN, message)

@@ -1,0 +1,101 @@
+"""Whole runs of networks: what they leave behind, what another run starts from, what is told on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from networks import layer, softmax
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+LAYERS = [
+    layer("tokens", "TextVectorization", max_tokens=40, output_sequence_length=6),
+    layer("words", "Embedding", input_dim=40, output_dim=6, mask_zero=True),
+    layer("pool", "GlobalAveragePooling1D"),
+    layer("hidden", "Dense", units=8, activation="relu"),
+    softmax(2),
+]
+GOOD, BAD, OTHER = ["good", "fine", "great"], ["bad", "poor", "sad"], ["the", "a", "film", "was", "it's"]
+
+
+def write_texts(bench: Bench, *, seed: int = 1) -> Bench:
+    """Write sentences whose words tell their label."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for index in range(120):
+        words = [*random.choice(OTHER, 3), random.choice(GOOD if index % 2 else BAD)]
+        random.shuffle(words)
+        rows.append([" ".join(words), "good" if index % 2 else "bad"])
+    bench.run["data"] |= {"text": {"column": "sentence"}}
+    bench.run["candidates"] = [
+        {"name": "net", "layers": LAYERS, "parameters": {"epochs": 6, "batch_size": 8, "class_weight": {"good": 1.5}}}
+    ]
+    return bench.write_csv(["sentence", "target"], rows)
+
+
+def test_a_run_leaves_variables_and_curves_and_another_starts_from_them(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    outcome = write_texts(bench).train()
+    report = json.loads((bench.out / "report.json").read_text())
+    (candidate,) = report["candidates"]
+    assert candidate["algorithm"] == "TextVectorization, Embedding, GlobalAveragePooling1D, Dense, Dense"
+    assert [point["epoch"] for point in candidate["curve"]] == [1, 2, 3, 4, 5, 6]
+    assert set(candidate["curve"][0]) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+    assert candidate["curve"][-1]["loss"] < candidate["curve"][0]["loss"]
+    assert candidate["provenance"] == {
+        "threads": {"withinOperators": 2, "betweenOperators": 1},
+        "deterministicOperators": True,
+        "precision": "float32",
+        "parameters": candidate["provenance"]["parameters"],
+    }
+    assert report["versions"]["keras"] == "3.15.1"
+    ET.fromstring((bench.out / "curves.svg").read_text())  # noqa: S314 - it is our own
+    with np.load(bench.out / "variables.npz", allow_pickle=False) as archive:
+        variables = {name: archive[name] for name in archive.files}
+    assert variables["hidden/kernel"].shape == (6, 8)
+    assert set(GOOD) <= set(variables["tokens/vocabulary"].tolist())
+    assert outcome.chosen.estimator.variables().keys() == variables.keys()
+    # The words of the second run are others, and its Embedding means those of the first.
+    first = bench.folder / "first"
+    bench.out.rename(first)
+    write_texts(bench, seed=2).run["from"] = {"directory": str(first)}
+    bench.run["candidates"][0]["parameters"]["epochs"] = 1
+    bench.train()
+    again = json.loads((bench.out / "report.json").read_text())["candidates"][0]["curve"]
+    assert again[0]["loss"] < candidate["curve"][3]["loss"]
+    with np.load(bench.out / "variables.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["tokens/vocabulary"], variables["tokens/vocabulary"])
+    # Other layers cannot start from them.
+    bench.run["candidates"][0]["layers"] = [*LAYERS[:3], layer("hidden", "Dense", units=9), softmax(2)]
+    refusal = bench.refusal()
+    assert str(refusal.reason) == "InvalidNetwork"
+    assert "'hidden/kernel' of the layer 'hidden' has the shape (6, 9), and (6, 8) in the version" in refusal.message
+    bench.run["from"] = {"directory": str(bench.folder / "nowhere")}
+    assert "variables.npz of the version cannot be read" in bench.refusal().message
+
+
+def test_candidates_of_both_libraries_are_compared_and_a_loss_that_is_not_finite_ends_one(
+    tensorflow: Any, bench: Bench
+) -> None:
+    assert tensorflow
+    bench.write_bundled("breast_cancer", npz=True)
+    wild = {"optimizer": {"type": "SGD", "parameters": {"learning_rate": 1e30}}}
+    bench.run["candidates"] = [
+        {"name": "wild", "layers": [layer("a", "Dense", units=4), layer("out", "Dense", units=2, activation="softmax")]}
+        | wild,
+        {"name": "net", "layers": [layer("n", "BatchNormalization"), softmax(2)], "parameters": {"epochs": 3}},
+        {"name": "tree", "algorithm": "DecisionTree", "parameters": {}},
+    ]
+    bench.train()
+    wild_one, net, tree = json.loads((bench.out / "report.json").read_text())["candidates"]
+    assert "the loss became" in wild_one["error"]
+    assert "in epoch 1, step" in wild_one["error"]
+    assert "curve" not in wild_one
+    assert len(net["curve"]) == 3
+    assert net["metrics"]["Accuracy"] == pytest.approx(net["curve"][-1]["val_accuracy"])
+    assert tree["metrics"]["Accuracy"] > 0.85
