@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -282,3 +286,38 @@ def test_a_loss_that_is_not_finite_ends_training_at_once_and_says_where(tensorfl
     assert caught.value.reason == "NotFinite"
     assert f"in epoch 1, step {loop.position.step + 1}" in caught.value.message
     assert "learning_rate" in caught.value.message
+
+
+REPLICAS = """
+from modelwright_trainer.backends.keras.start import start
+tensorflow = start()
+(processor,) = tensorflow.config.list_physical_devices("CPU")
+tensorflow.config.set_logical_device_configuration(processor, [tensorflow.config.LogicalDeviceConfiguration()] * 2)
+import numpy as np
+from test_loop import FAMILIES, ROWS, make_loop, rows_of
+family = FAMILIES["class weights"]
+train, validation = rows_of(family, ROWS, 1), rows_of(family, 20, 2)
+alone = make_loop(family)
+alone.fit(train, validation, [])
+strategy = tensorflow.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    both = make_loop(family)
+    both.fit(train, validation, [])
+assert both.strategy.num_replicas_in_sync == 2
+for one, other in zip(alone.model.weights, both.model.weights, strict=True):
+    np.testing.assert_allclose(one.value.numpy(), other.value.numpy(), rtol=0, atol=1e-6)
+for ours, theirs in zip(alone.position.history, both.position.history, strict=True):
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-5)
+print("equal")
+"""
+
+
+def test_two_replicas_move_the_weights_as_one_does() -> None:
+    here = Path(__file__).parent
+    path = os.pathsep.join(str(one) for one in (here.parents[1] / "src", here.parent, here))
+    found = subprocess.run(  # noqa: S603 - this Python; devices are parted before TensorFlow has any
+        [sys.executable, "-c", REPLICAS],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert found.stdout == "equal\n", found.stderr[-2000:]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .build import Model
 
-    Batch = tuple[dict[str, Any], Any, Any]
+    Batch = tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,16 @@ class Loop:
         """Return loss and metric of rows, by Keras' names for the validation part."""
         sums = np.zeros(3)
         for batch in self.batches(rows, np.arange(len(rows)), weighted=False):
-            found = self._test(*batch)
-            sums += [float(found[0]) * len(batch[1]), float(found[1]), len(batch[1])]
+            count = len(batch[1])
+            found = self._test(self._spread(batch), tf.constant(count))
+            sums += [float(found[0]) * count, float(found[1]), count]
         return {"val_loss": sums[0] / sums[2], f"val_{self.metric}": sums[1] / sums[2]}
 
     def answer(self, inputs: Mapping[str, NDArray[Any]], size: int) -> NDArray[Any]:
         """Return what the last layer gives for rows, in batches."""
         rows = len(inputs[INPUT])
         parts = [
-            np.asarray(self._answer(self._take(inputs, np.arange(first, min(first + size, rows)))))
+            self._answer(_as_tensors(self._take(inputs, np.arange(first, min(first + size, rows))))).numpy()
             for first in range(0, rows, size)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, *self.model.values[self.network.last.name].shape))
@@ -171,14 +172,24 @@ class Loop:
             truth = rows.truth[chosen]
             targets = as_targets(self.network, truth, self.classes)
             weights = self.weights[truth] if weighted and self.classes else np.ones(len(truth), np.float32)
-            yield self._take(rows.inputs, chosen), tf.constant(targets), tf.constant(weights)
+            yield self._take(rows.inputs, chosen), targets, weights
 
-    def _take(self, inputs: Mapping[str, NDArray[Any]], chosen: NDArray[np.intp]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, values in inputs.items():
-            taken = values[chosen]
-            found[name] = tf.constant(taken.astype(np.float32) if values.dtype == np.uint8 else taken)
-        return found
+    def _take(self, inputs: Mapping[str, NDArray[Any]], chosen: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        found = {name: values[chosen] for name, values in inputs.items()}
+        return {name: one.astype(np.float32) if one.dtype == np.uint8 else one for name, one in found.items()}
+
+    def _spread(self, batch: Batch) -> Any:
+        """Hand a batch to the strategy: each replica has its part of the rows."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return _as_tensors(batch)
+        rows = np.array_split(np.arange(len(batch[1])), replicas)
+
+        def part(context: Any) -> Any:
+            own = rows[context.replica_id_in_sync_group]
+            return _as_tensors(tf.nest.map_structure(lambda values: values[own], batch))
+
+        return self.strategy.experimental_distribute_values_from_function(part)
 
     def _run_epoch(self, train: Rows, observers: Sequence[Observer]) -> None:
         position = self.position
@@ -186,7 +197,7 @@ class Loop:
         done = position.step * self.network.fit.batch_size
         for batch in self.batches(train, order[done:]):
             rows = len(batch[1])
-            loss, metric = self._train(*batch)
+            loss, metric = self._train(self._spread(batch), tf.constant(rows))
             value = float(loss)
             if not math.isfinite(value):
                 self._refuse_loss(value)
@@ -205,17 +216,15 @@ class Loop:
         )
         raise RunError(Reason.NOT_FINITE, message)
 
-    def _run_train(self, inputs: dict[str, Any], targets: Any, weights: Any) -> Any:
-        rows = tf.shape(targets)[0]
-        return self._over_replicas(self._train_step, (inputs, targets, weights, rows))
+    def _run_train(self, batch: Any, rows: Any) -> Any:
+        return self._over_replicas(self._train_step, batch, rows)
 
-    def _run_test(self, inputs: dict[str, Any], targets: Any, weights: Any) -> Any:
-        rows = tf.shape(targets)[0]
-        return self._over_replicas(self._test_step, (inputs, targets, weights, rows))
+    def _run_test(self, batch: Any, rows: Any) -> Any:
+        return self._over_replicas(self._test_step, batch, rows)
 
-    def _over_replicas(self, step: Any, arguments: tuple[Any, ...]) -> Any:
+    def _over_replicas(self, step: Any, batch: Any, rows: Any) -> Any:
         """Run a step in the strategy, and sum what replicas give: each has its share of the whole batch's loss."""
-        found = self.strategy.run(step, args=arguments)
+        found = self.strategy.run(step, args=(*batch, rows))
         return [self.strategy.reduce(tf.distribute.ReduceOp.SUM, one, axis=None) for one in found]
 
     def _train_step(self, inputs: dict[str, Any], targets: Any, weights: Any, rows: Any) -> Any:
@@ -250,3 +259,7 @@ class Loop:
             categories = self.network.loss == "categorical_crossentropy"
             truth = ops.argmax(targets, axis=-1) if categories else targets[:, 0]
         return tf.reduce_sum(tf.cast(tf.equal(tf.cast(found, tf.int64), tf.cast(truth, tf.int64)), tf.float32))
+
+
+def _as_tensors(arrays: Any) -> Any:
+    return tf.nest.map_structure(tf.constant, arrays)
