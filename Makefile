@@ -64,8 +64,8 @@ bench-gpu: ## Measure the serving runtime on this machine's GPU beside ONNX Runt
 bench-operator: ## Measure what the operator costs an API server, with N=1000 resources of each kind
 	@tests/bench/operator/run $(N)
 
-images: ## Build the images, and push them to the test cluster's registry or to IMAGES; with KERAS=1 the trainer of networks, with GPU=1 those for CUDA too
-	@images/build $(if $(KERAS),--keras) $(if $(GPU),--gpu)
+images: ## Build the images, and push them to the test cluster's registry or to IMAGES; with GPU=1 those for CUDA, too
+	@images/build --keras $(if $(GPU),--gpu)
 
 install: ## Install the chart with these images
 	@tests/install
