@@ -106,6 +106,7 @@ pub fn publish_report(digest: char) -> PublishReport {
         )),
         metrics: BTreeMap::new(),
         size: None,
+        variants: Vec::new(),
     }
 }
 

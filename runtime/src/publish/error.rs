@@ -135,6 +135,8 @@ pub enum Refusal {
     GateMissed,
     /// A value of an input ends the process.
     CrashesOnInput,
+    /// A variant is not as good, small or fast as was asked for.
+    VariantRefused,
 }
 
 impl Refusal {
@@ -154,6 +156,7 @@ impl Refusal {
             Self::NotReproducible => "NotReproducible",
             Self::GateMissed => "GateMissed",
             Self::CrashesOnInput => "CrashesOnInput",
+            Self::VariantRefused => "VariantRefused",
         }
     }
 }
