@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-trainer test-runtime test-rows test-full test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
+.PHONY: help demo test test-unit test-trainer test-keras test-runtime test-rows test-full test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test-unit: ## Run the operator's tests
 
 test-trainer: ## Run the trainer's tests: every algorithm, exported and compared row by row
 	@tests/run trainer
+
+test-keras: ## Run the tests of networks: every layer, exported and compared row by row
+	@tests/run keras
 
 test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 server
 	@tests/run runtime
@@ -58,8 +61,8 @@ bench-gpu: ## Measure the serving runtime on this machine's GPU beside ONNX Runt
 bench-operator: ## Measure what the operator costs an API server, with N=1000 resources of each kind
 	@tests/bench/operator/run $(N)
 
-images: ## Build the images, and push them to the test cluster's registry or to IMAGES; with GPU=1 that for CUDA too
-	@images/build $(if $(GPU),--gpu)
+images: ## Build the images, and push them to the test cluster's registry or to IMAGES; with KERAS=1 the trainer of networks, with GPU=1 those for CUDA too
+	@images/build $(if $(KERAS),--keras) $(if $(GPU),--gpu)
 
 install: ## Install the chart with these images
 	@tests/install

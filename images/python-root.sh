@@ -44,13 +44,16 @@ make_base() { # DEST PACKAGE...
 
 # The wheels of this machine, whatever its own Python is, without what only
 # developers and other file systems need.
-add_packages() { # DEST REQUIREMENTS
+add_packages() { # DEST REQUIREMENTS...
+  local root="$1" file files=()
+  shift
+  for file in "$@"; do files+=(--requirement "$file"); done
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile \
     --require-hashes --only-binary=:all: --implementation cp --python-version 3.11 \
     --platform "manylinux_2_28_$machine" --platform "manylinux_2_27_$machine" --platform "manylinux_2_26_$machine" \
-    --platform "manylinux2014_$machine" --target "$1/$packages" --requirement "$2"
+    --platform "manylinux2014_$machine" --target "$root/$packages" "${files[@]}"
   (
-    cd "$1/$packages" || exit
+    cd "$root/$packages" || exit
     rm -rf bin include share
     find . -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
     find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.hpp' -o -name '*.cpp' \
@@ -60,7 +63,16 @@ add_packages() { # DEST REQUIREMENTS
     rm -f pyarrow/libarrow_{flight,s3,python_flight}.so* pyarrow/libarrow_python*.so pyarrow/libarrow_python*.so.*.*.*
     # Of ONNX Runtime, the module that Python loads holds all of the library.
     rm -rf onnxruntime/{transformers,quantization,tools,datasets} onnxruntime/capi/libonnxruntime.so.* onnx/backend/test
+    [[ ! -d tensorflow ]] || slim_tensorflow
   )
+}
+
+# TensorFlow, without what compiles programs against it and what installs
+# packages; symbols for debuggers are a fifth of its libraries. It imports much
+# that looks idle (requests, rich, tensorflow/lite, the profiler): that stays.
+slim_tensorflow() {
+  rm -rf clang tensorflow/xla_aot_runtime_src {setuptools,pkg_resources,_distutils_hack,wheel}{,-[0-9]*} libclang-* distutils-precedence.pth
+  find tensorflow -name 'libtensorflow_*.so*' -type f -exec strip --strip-unneeded {} +
 }
 
 # Bytes that Python need not write into a root that nobody may write to. They
@@ -79,21 +91,25 @@ finish() { # DEST
 
 # Stages such a root, made once; the same packages make the same bytes. Needs
 # root.
-stage_python() { # DEST REQUIREMENTS [DEBIAN-PACKAGE]...
-  local destination="$1" pinned="$2" made scratch
-  shift 2
+stage_python() { # DEST REQUIREMENTS.txt... [DEBIAN-PACKAGE]...
+  local destination="$1" pinned=() made scratch
+  shift
+  while [[ ${1:-} == *.txt ]]; do
+    pinned+=("$1")
+    shift
+  done
   command -v mmdebstrap >/dev/null || fail "needs mmdebstrap: tests/setup installs it"
   [[ $EUID == 0 ]] || fail "needs root, for a root file system"
   # shellcheck disable=SC2154 # tests/lib.sh sets `cache`
-  made="$cache/python-root/$machine-$({ cat "$pinned" "${BASH_SOURCE[0]}" && printf '%s\n' "$@"; } | sha256sum | cut -c1-16)"
+  made="$cache/python-root/$machine-$({ cat "${pinned[@]}" "${BASH_SOURCE[0]}" && printf '%s\n' "$@"; } | sha256sum | cut -c1-16)"
   if [[ ! -e $made ]]; then
     scratch="$(mktemp -d "${TMPDIR:-/tmp}/python-root.XXXXXX")"
     # shellcheck disable=SC2064 # the name is of this function
     trap "rm -rf '$scratch'" EXIT
     say "unpacking Debian's Python"
     make_base "$scratch/root" "$@"
-    say "installing $(grep -c '==' "$pinned") Python packages of ${pinned#"$top"/}"
-    add_packages "$scratch/root" "$pinned"
+    say "installing $(cat "${pinned[@]}" | grep -c '==') Python packages of ${pinned[*]#"$top"/}"
+    add_packages "$scratch/root" "${pinned[@]}"
     compile "$scratch/root" /usr/lib/python3.11 "/$packages"
     finish "$scratch/root"
     keep_as "$scratch/root" "$made"

@@ -1,6 +1,7 @@
 //! Writes to the API server: ordered server-side apply, creation, deletion with preconditions, status. In go prepared
 //! objects, out come applied ones. Needs a client; every write asks first whether the Lease is held.
 
+mod attempts;
 mod error;
 
 use std::fmt::Debug;
@@ -16,6 +17,8 @@ use kube::{
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use attempts::Attempt;
+pub use attempts::Attempts;
 pub use error::ApplyError;
 
 use crate::{
@@ -36,10 +39,20 @@ pub async fn apply_objects(
 ) -> Result<Objects<Applied>, ApplyError> {
     let mut applied = Vec::new();
     for mut item in objects.into_items() {
-        item.value = apply_item(context, &item).await?;
+        let (kind, namespace, name) = (&item.resource.kind, &item.namespace, &item.name);
+        let attempt = Attempt::of_object(kind, namespace, name, &item.value);
+        let state = item.observed.as_ref().map(attempts::state).unwrap_or_default();
+        let asked_by = rendered_metadata(&item).map(|rendered| attempts::asked_by(&rendered))?;
+        let write = apply_item(context, &item);
+        item.value = context.attempts.make(attempt, asked_by, state, write).await?;
         applied.push(item);
     }
     Ok(Objects::applied(applied))
+}
+
+fn rendered_metadata(item: &Item) -> Result<kube::api::ObjectMeta, ApplyError> {
+    serde_json::from_value(item.value.get("metadata").cloned().unwrap_or_default())
+        .map_err(|error| ApplyError::of(&item.resource.kind, &item.name, kube::Error::SerdeError(error)))
 }
 
 async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError> {
@@ -167,7 +180,8 @@ async fn settle(
                 return Ok(applied);
             }
             let fields: Vec<_> = left.iter().map(Foreign::field).collect();
-            Err(ApplyError::Overruled { kind, name, fields: fields.join(", ") })
+            let left = attempts::state(&applied);
+            Err(ApplyError::Overruled { kind, name, fields: fields.join(", "), left })
         }
     }
 }
@@ -258,16 +272,22 @@ where
     }
     let parameters = DeleteParams::background()
         .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
-    context.leadership.check()?;
-    match context.raw::<K>(&object.namespace().unwrap_or_default()).delete(&name, &parameters).await {
-        Ok(_) => {
-            context.metrics.wrote(&kind, "delete");
-            context.written.gone(&kind, object.meta());
-            Ok(())
+    let namespace = object.namespace().unwrap_or_default();
+    let write = async {
+        context.leadership.check()?;
+        match context.raw::<K>(&namespace).delete(&name, &parameters).await {
+            Ok(_) => {
+                context.metrics.wrote(&kind, "delete");
+                context.written.gone(&kind, object.meta());
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(ApplyError::of(&kind, &name, error)),
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(ApplyError::of(&kind, &name, error)),
-    }
+    };
+    let attempt = Attempt::of_deletion(&kind, &namespace, &name);
+    let state = object.uid().unwrap_or_default();
+    context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await
 }
 
 /// Asks the API server whether an owner is there and not being deleted, before anything gets it as its owner: what lost its
@@ -335,13 +355,22 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let (kind, name) = (K::kind(&()), object.name_any());
+    let namespace = object.namespace().unwrap_or_default();
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    context.leadership.check()?;
-    let patched = context
-        .raw::<K>(&object.namespace().unwrap_or_default())
-        .patch(&name, &parameters, patch)
-        .await
-        .map_err(|error| ApplyError::of(&kind, &name, error))?;
+    let write = async {
+        context.leadership.check()?;
+        let api = context.raw::<K>(&namespace);
+        api.patch(&name, &parameters, patch).await.map_err(|error| ApplyError::of(&kind, &name, error))
+    };
+    let content = match patch {
+        Patch::Json(operations) => serde_json::to_value(operations)
+            .map_err(|error| ApplyError::of(&kind, &name, kube::Error::SerdeError(error)))?,
+        Patch::Apply(content) | Patch::Merge(content) | Patch::Strategic(content) => content.clone(),
+        _ => Value::Null,
+    };
+    let attempt = Attempt::of_patch(&kind, &namespace, &name, &content);
+    let state = object.uid().unwrap_or_default();
+    let patched = context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await?;
     context.metrics.wrote(&kind, "patch");
     context.written.present(&kind, patched.meta());
     patched.read().map_err(|_| ApplyError::Stale { kind: kind.into_owned(), name })

@@ -28,6 +28,7 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
+    apply::Attempts,
     bundled_store::BundledStore,
     cache::{
         Cache, Driver,
@@ -118,6 +119,8 @@ pub struct Context {
     pub pods: PodClient,
     /// Writes that the caches do not show yet.
     pub written: Written,
+    /// Writes that were refused, and when each may be tried again.
+    pub attempts: Attempts,
     /// Whether the chart's own store is up.
     pub bundled_store: BundledStore,
 }

@@ -30,12 +30,15 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Longest that one reconcile may take.
 const RECONCILE_TIMEOUT: Duration = Duration::from_mins(1);
 /// First and last wait of a failing object.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
+pub(crate) const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
 /// The same where what was read is not what is there: a watch is about to tell, unless something changes it for ever.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// Label of a reconcile that saw less than the API server knows.
 pub const STALE: &str = "stale";
+/// Labels of those that did not end.
+const TIMEOUT: &str = "timeout";
+const PANIC: &str = "panic";
 
 /// Why a reconcile failed.
 pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
@@ -52,7 +55,7 @@ pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error("{words}")]
-    Error { words: String, is_stale: bool, longest_wait: Option<Duration> },
+    Error { words: String, label: &'static str, longest_wait: Option<Duration> },
     #[error("the reconcile took longer than {RECONCILE_TIMEOUT:?}")]
     Timeout,
     #[error("the reconcile panicked, which is a fault of the operator; its log says where: please report it")]
@@ -120,11 +123,11 @@ pub async fn run<K, F, G, E>(
                     Ok(Ok(Ok(action))) => (Ok(action), None),
                     Ok(Ok(Err(error))) => {
                         let (words, longest_wait) = (loggable(&chain(&error)), error.longest_wait());
-                        let (label, is_stale) = (error.label(), error.label() == STALE);
-                        (Err(Failed::Error { words, is_stale, longest_wait }), Some(label))
+                        let label = error.label();
+                        (Err(Failed::Error { words, label, longest_wait }), Some(label))
                     }
-                    Ok(Err(_)) => (Err(Failed::Panicked), Some("panic")),
-                    Err(_) => (Err(Failed::Timeout), Some("timeout")),
+                    Ok(Err(_)) => (Err(Failed::Panicked), Some(PANIC)),
+                    Err(_) => (Err(Failed::Timeout), Some(TIMEOUT)),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);
                 match &outcome {
@@ -147,13 +150,12 @@ pub async fn run<K, F, G, E>(
             let uid = |key: &ObjectRef<Handle<K>>| {
                 present.metadata(key.namespace.as_deref().unwrap_or_default(), &key.name)?.uid
             };
-            let count = failures.count(ObjectRef::from_obj(object.as_ref()), uid);
-            let (between, longest) = match failed {
-                Failed::Error { is_stale: true, .. } => (LOOK_AGAIN, None),
-                Failed::Error { longest_wait, .. } => (BACKOFF, *longest_wait),
-                Failed::Timeout | Failed::Panicked => (BACKOFF, None),
+            let (label, longest) = match failed {
+                Failed::Error { label, longest_wait, .. } => (*label, *longest_wait),
+                Failed::Timeout => (TIMEOUT, None),
+                Failed::Panicked => (PANIC, None),
             };
-            let wait = backoff(between, count);
+            let wait = failures.wait(ObjectRef::from_obj(object.as_ref()), label, Instant::now(), uid);
             Action::requeue(longest.map_or(wait, |longest| wait.min(longest)))
         },
         context,
@@ -187,12 +189,20 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn backoff((first, last): (Duration, Duration), failures: u32) -> Duration {
+pub(crate) fn backoff((first, last): (Duration, Duration), failures: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(failures)).min(last)
 }
 
-/// How often in a row objects failed. An object is the one with its UID: the next of its name begins anew.
-struct Failures<K>(Mutex<HashMap<K, (Option<String>, u32)>>);
+/// How often in a row objects failed, each in each way: what is refused for an hour says nothing of how soon the cache
+/// catches up. An object is the one with its UID: the next of its name begins anew.
+struct Failures<K>(Mutex<HashMap<K, Counted>>);
+
+/// The failures of one object, by label.
+#[derive(Default)]
+struct Counted {
+    uid: Option<String>,
+    ways: HashMap<&'static str, (u32, Instant)>,
+}
 
 impl<K> Default for Failures<K> {
     fn default() -> Self {
@@ -201,15 +211,32 @@ impl<K> Default for Failures<K> {
 }
 
 impl<K: Eq + Hash> Failures<K> {
-    /// Counts a failure, and says how many there were before. What is gone is forgotten; `uid` says who is there.
-    fn count(&self, key: K, uid: impl Fn(&K) -> Option<String>) -> u32 {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.retain(|key, (counted, _)| uid(key) == *counted);
+    /// Counts a failure, and says how long to wait. One that comes before the last wait of its kind is over, because
+    /// something else was looked at, is not another: it waits for the rest. What is gone is forgotten; `uid` says who is
+    /// there.
+    fn wait(
+        &self,
+        key: K,
+        label: &'static str,
+        now: Instant,
+        uid: impl Fn(&K) -> Option<String>,
+    ) -> Duration {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|key, counted| uid(key) == counted.uid);
         let present = uid(&key);
-        let (_, count) = counts.entry(key).or_insert((present, 0));
-        let before = *count;
-        *count = count.saturating_add(1);
-        before
+        let counted =
+            failures.entry(key).or_insert_with(|| Counted { uid: present, ways: HashMap::default() });
+        if label != STALE {
+            // it saw all that there is
+            counted.ways.remove(STALE);
+        }
+        let between = if label == STALE { LOOK_AGAIN } else { BACKOFF };
+        let (count, due) = counted.ways.entry(label).or_insert((0, now));
+        if now >= *due {
+            *due = now + backoff(between, *count);
+            *count = count.saturating_add(1);
+        }
+        due.saturating_duration_since(now)
     }
 
     fn forget(&self, key: &K) {
@@ -228,24 +255,69 @@ mod tests {
         assert_eq!(backoff(BACKOFF, u32::MAX), Duration::from_mins(5));
     }
 
+    const REFUSED: &str = "refused";
+
+    fn seconds(wait: Duration) -> f64 {
+        wait.as_secs_f64()
+    }
+
     #[test]
     fn failures_are_forgotten_with_their_object_and_the_next_of_its_name_begins_anew() {
         let failures = Failures::default();
+        let mut now = Instant::now();
         let present = |all: &'static [(&'static str, &'static str)]| {
             move |name: &&str| all.iter().find(|(known, _)| known == name).map(|(_, uid)| (*uid).to_owned())
         };
         let both = present(&[("a", "1"), ("b", "1")]);
-        assert_eq!(
-            [failures.count("a", both), failures.count("a", both), failures.count("b", both)],
-            [0, 1, 0]
-        );
+        let mut wait = |name, uids: &dyn Fn(&&'static str) -> Option<String>| {
+            now += Duration::from_mins(10);
+            seconds(failures.wait(name, REFUSED, now, uids))
+        };
+        assert_eq!([wait("a", &both), wait("a", &both), wait("b", &both)], [0.5, 1.0, 0.5]);
         // `kubectl replace --force`
-        assert_eq!(failures.count("a", present(&[("a", "2"), ("b", "1")])), 0);
+        assert_eq!(wait("a", &present(&[("a", "2"), ("b", "1")])), 0.5);
         let known = || failures.0.lock().unwrap_or_else(PoisonError::into_inner).len();
         assert_eq!(known(), 2);
-        assert_eq!(failures.count("b", present(&[("b", "1")])), 1);
+        assert_eq!(wait("b", &present(&[("b", "1")])), 1.0);
         assert_eq!(known(), 1, "what is gone is forgotten");
         failures.forget(&"b");
-        assert_eq!(failures.count("b", present(&[("b", "1")])), 0, "and what succeeded");
+        assert_eq!(wait("b", &present(&[("b", "1")])), 0.5, "and what succeeded");
+    }
+
+    #[test]
+    fn each_way_to_fail_has_its_own_count() {
+        let failures = Failures::default();
+        let mut now = Instant::now();
+        let mut wait = |label| {
+            now += Duration::from_mins(10);
+            seconds(failures.wait("a", label, now, |_| Some("1".into())))
+        };
+        for _ in 0..12 {
+            wait(REFUSED);
+        }
+        assert_eq!(wait(REFUSED), 300.0);
+        // a cache that is behind catches up as soon as ever
+        assert_eq!([wait(STALE), wait(STALE), wait("api")], [0.25, 0.5, 0.5]);
+        assert_eq!(wait(REFUSED), 300.0, "nothing was said of what is refused");
+        assert_eq!(wait(STALE), 0.25, "a look that ended otherwise saw all that there is");
+    }
+
+    #[test]
+    fn a_failure_that_is_seen_again_while_something_else_is_polled_is_one() {
+        let failures = Failures::default();
+        let start = Instant::now();
+        let mut counted = 0;
+        let mut due = 0.0;
+        // a pod is looked at every second for ten minutes
+        for second in 0..600_u32 {
+            let now = start + Duration::from_secs(second.into());
+            let wait = seconds(failures.wait("a", REFUSED, now, |_| Some("1".into())));
+            let next = f64::from(second) + wait;
+            assert!(next >= due, "{second}: {next} is before {due}");
+            if next > due {
+                (due, counted) = (next, counted + 1);
+            }
+        }
+        assert!((8..=12).contains(&counted), "{counted}");
     }
 }

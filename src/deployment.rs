@@ -154,6 +154,7 @@ pub async fn reconcile(
     if deployment.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    context.attempts.asks(&deployment.metadata);
     let mut happened = Vec::new();
     let outcome = advance(&deployment, &context, &answers, &mut happened).await;
     context.events.publish(&deployment.object_ref(&()), &happened).await;

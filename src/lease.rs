@@ -42,7 +42,7 @@ pub struct Leadership {
 }
 
 /// The Lease is not, or no longer, held.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the lease is not held any longer")]
 pub struct NotLeading;
 

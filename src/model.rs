@@ -133,6 +133,7 @@ fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectR
 /// One reconcile of one Model.
 pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
     let now = Timestamp::now();
+    context.attempts.asks(&model.metadata);
     let mut observed = fetch::fetch_observed(&context, &model).await;
     if model.metadata.deletion_timestamp.is_some() {
         return release(&context, &model, &observed, now).await;
@@ -174,6 +175,8 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
     let happenings: Vec<_> = status::removal(&removed).into_iter().collect();
     context.events.publish(&model.object_ref(&()), &happenings).await;
     match error {
+        // what is on its way out is announced when it is gone
+        Some(ModelError::Apply(error)) if error.waits() => Ok(Action::requeue(WAITING)),
         Some(error) => Err(error),
         None => Ok(next_look(plan.as_ref())),
     }
@@ -373,18 +376,16 @@ async fn release(
 
 /// What the status says of a write that failed.
 fn failed_write(error: &ModelError) -> Outcome {
-    let message = chain(error);
+    let ModelError::Apply(error) = error else {
+        return Outcome::Unwritten(Problem { reason: "Retrying".into(), message: chain(error) });
+    };
+    let problem = Problem { reason: error.reason().into(), message: error.words("Model") };
     match error {
-        ModelError::Apply(ApplyError::NameTaken { kind, name }) => Outcome::Blocked(Problem {
-            reason: "NameTaken".into(),
-            message: format!(
-                "{kind} {name} exists and belongs to somebody else; rename or delete it, or rename this Model"
-            ),
-        }),
-        ModelError::Apply(ApplyError::Refused { .. }) => {
-            Outcome::Blocked(Problem { reason: "Refused".into(), message })
+        ApplyError::NameTaken { .. } | ApplyError::Refused { .. } | ApplyError::Overruled { .. } => {
+            Outcome::Blocked(problem)
         }
-        _ => Outcome::Unwritten(Problem { reason: "Retrying".into(), message }),
+        _ if error.waits() => Outcome::Unwritten(problem),
+        _ => Outcome::Unwritten(Problem { reason: "Retrying".into(), ..problem }),
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     admin::{self, Readiness},
+    apply::Attempts,
     bundled_store::BundledStore,
     cli::RunArguments,
     context::{self, Caches, Context, Settings},
@@ -143,6 +144,7 @@ async fn lead(
             leadership: leadership.clone(),
             pods: PodClient::default(),
             written: Written::default(),
+            attempts: Attempts::default(),
             bundled_store: bundled_store.clone(),
         }));
         for driver in drivers {

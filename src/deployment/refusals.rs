@@ -71,23 +71,14 @@ pub fn obstacle_of(error: &DeploymentError) -> Option<Obstacle> {
 
 fn reason(error: &DeploymentError) -> &'static str {
     match error {
-        DeploymentError::Apply(ApplyError::NameTaken { .. }) => "NameTaken",
-        DeploymentError::Apply(ApplyError::Refused { .. }) => "Refused",
-        DeploymentError::Apply(ApplyError::Overruled { .. }) => "Overruled",
-        DeploymentError::Apply(ApplyError::Terminating { .. }) => "Terminating",
-        DeploymentError::Apply(ApplyError::Remains { .. }) => "PredecessorRemains",
+        DeploymentError::Apply(error) => error.reason(),
         _ => "Unwritten",
     }
 }
 
 fn words(error: &DeploymentError) -> String {
     match error {
-        DeploymentError::Apply(ApplyError::NameTaken { kind, name }) => format!(
-            "{kind} {name} exists and belongs to somebody else; rename or delete it, or rename this ModelDeployment"
-        ),
-        DeploymentError::Apply(ApplyError::Terminating { kind, name }) => format!(
-            "{kind} {name} is being deleted, and is made again as soon as it is gone; if it stays, look at its finalizers"
-        ),
+        DeploymentError::Apply(error) => error.words("ModelDeployment"),
         _ => chain(error),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use modelwright::{
-    apply::{ApplyError, apply_objects, delete},
+    apply::{ApplyError, apply_objects, delete, patch_observed},
     objects::{Objects, Prepared, Write, owned_metadata},
 };
 use serde_json::json;
@@ -135,6 +135,48 @@ async fn a_refusal_carries_the_api_servers_words() {
     .unwrap_err();
     assert_eq!(error.label(), "refused");
     assert!(error.to_string().contains("exceeded quota: maps"), "{error}");
+}
+
+/// Whatever has the object looked at again, what was refused of it is not sent again with it.
+#[tokio::test]
+async fn a_write_that_was_refused_is_not_sent_again_before_its_time() {
+    let (context, mut server) = context();
+    for is_sent in [true, false] {
+        let error = play(apply_objects(&context, prepared("a", None)), async {
+            if is_sent {
+                server.expect("PATCH", MAP).await.error(403, "Forbidden", "a policy says no");
+            }
+            server.quiet_for(Duration::from_millis(20)).await;
+        })
+        .await
+        .unwrap_err();
+        assert!(error.to_string().ends_with("a policy says no"), "{error}");
+        let error = play(delete(&context, &stored("a")), async {
+            if is_sent {
+                server.expect("DELETE", MAP).await.error(403, "Forbidden", "nor to this");
+            }
+            server.quiet_for(Duration::from_millis(20)).await;
+        })
+        .await
+        .unwrap_err();
+        assert!(error.to_string().ends_with("nor to this"), "{error}");
+        let labels = json!({"metadata": {"labels": {"label": "other"}}});
+        let error = play(patch_observed(&context, &stored("a"), labels), async {
+            if is_sent {
+                server.expect("PATCH", MAP).await.error(422, "Invalid", "nor to that");
+            }
+            server.quiet_for(Duration::from_millis(20)).await;
+        })
+        .await
+        .unwrap_err();
+        assert!(error.to_string().ends_with("nor to that"), "{error}");
+    }
+    play(apply_objects(&context, prepared("b", None)), async {
+        server.expect("PATCH", MAP).await.object(&stored("b"));
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

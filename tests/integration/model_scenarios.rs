@@ -210,6 +210,42 @@ async fn a_stranger_with_the_jobs_name_is_a_condition_and_is_not_touched() {
     assert_eq!(modelwright::controller::ReconcileError::label(&error), "name_taken");
 }
 
+/// `kubectl replace --force`: the Job of the Model that was deleted is there until it is collected, or until its finalizer
+/// is removed.
+#[tokio::test]
+async fn what_a_deleted_predecessor_left_is_told_and_waited_for_and_is_no_failure() {
+    let model = model("s3://b/a", 1);
+    let mut remains = serde_json::to_value(job(&model)).unwrap();
+    remains["metadata"]["ownerReferences"][0]["uid"] = "uid-of-the-predecessor".into();
+    let mut leaving = serde_json::to_value(job(&model)).unwrap();
+    leaving["metadata"]["deletionTimestamp"] = "2026-11-24T10:00:00Z".into();
+    for (found, reason, words) in [
+        (remains, "PredecessorRemains", "garbage collection has not removed it yet"),
+        (leaving, "Terminating", "look at its finalizers"),
+    ] {
+        let (context, mut server) = context();
+        play(reconciled(&model, context), async {
+            server.expect("POST", JOBS).await.error(409, "AlreadyExists", "exists");
+            server.expect("GET", &format!("{JOBS}/{}", job_name(&model))).await.object(&found);
+            let call = server.expect("PATCH", STATUS).await;
+            let waits = condition(&call.body, "Reconciling");
+            assert_eq!(
+                (&waits["status"], &waits["reason"]),
+                (&json!("True"), &json!(reason)),
+                "{}",
+                call.body
+            );
+            let message = waits["message"].as_str().unwrap();
+            assert!(message.contains(&job_name(&model)) && message.contains(words), "{message}");
+            call.echo_model(&model);
+            // that it is gone announces itself: the reconcile has not failed
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap();
+    }
+}
+
 #[tokio::test]
 async fn an_invalid_spec_still_gets_a_status() {
     let (context, mut server) = context();

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use modelwright::{
+    apply::Attempts,
     bundled_store::BundledStore,
     cache::Cache,
     context::{Caches, Context},
@@ -58,6 +59,7 @@ pub fn context() -> (Context, ApiServer) {
         leadership,
         pods: PodClient::default(),
         written: Written::default(),
+        attempts: Attempts::default(),
         bundled_store: BundledStore::default(),
     };
     (context, server)

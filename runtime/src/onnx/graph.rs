@@ -1,6 +1,6 @@
 //! Reads the graph of an ONNX file as far as its shape arithmetic goes: nodes with their attributes, sub-graphs and
-//! functions, and the elements of small tensors, which are axes, sizes and the like. Weights are skipped. In goes a stream;
-//! out comes a [`Model`], or nothing where the graph is larger than what is kept.
+//! functions, and the elements of small tensors, which are axes, sizes and the like. Weights are skipped, and so are lists of
+//! texts that are long. In goes a stream; out comes a [`Model`], or nothing where the graph is larger than what is kept.
 
 mod read;
 mod tensor;
@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 
 pub use read::read;
 
-/// Most bytes that are kept of a file, about: a graph of hundreds of thousands of nodes.
+/// Most bytes that are kept of a file beside texts, about: a graph of hundreds of thousands of nodes.
 const MAX_KEPT: usize = 128 * 1024 * 1024;
 /// Most elements of a tensor that is kept.
 const MAX_ELEMENTS: u64 = 1024;
 /// What an entry takes beside its text, about.
 const ENTRY: usize = 64;
+/// Most bytes, about, of the texts of all attributes and tensors that are kept: some vocabularies of 100,000 words. What is
+/// beyond is counted, and a graph is not too large for it.
+const MAX_TEXTS: usize = 32 * 1024 * 1024;
 
 /// A file's graph.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,6 +61,17 @@ pub struct Constant {
     pub sizes: Vec<i64>,
     /// Its elements, if it is small, in this file and of numbers.
     pub numbers: Option<Numbers>,
+    /// Its elements, if it is small, in this file and of texts.
+    pub texts: Option<Vec<String>>,
+}
+
+/// Texts of an attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// How many there are.
+    pub count: u32,
+    /// The texts, unless they are too long to be kept, or in another encoding.
+    pub all: Option<Vec<String>>,
 }
 
 /// Elements of a small tensor.
@@ -110,8 +124,8 @@ pub enum Setting {
     Integers(Vec<i64>),
     /// Floating-point numbers.
     Floats(Vec<f32>),
-    /// So many texts, which are not kept.
-    Texts(u32),
+    /// Texts.
+    Texts(Texts),
     /// A tensor.
     Tensor(Constant),
     /// A graph.

@@ -201,6 +201,7 @@ mod tests {
             name: "mode".to_owned(),
             sizes: Vec::new(),
             numbers: Some(Numbers::Integers(vec![value])),
+            texts: None,
         };
         let dropout = || vec![node("Dropout", &["x", "", "mode"], &["y"])];
         let with = |value| Graph { constants: vec![told(value)], ..graph(dropout(), &["y"]) };

@@ -197,3 +197,48 @@ proptest! {
         let _ = read(Cursor::new(content));
     }
 }
+
+/// A graph of one node with one attribute of texts, which is its name, the texts and the kind.
+fn with_texts(texts: &[&[u8]], more: &[u8]) -> Vec<u8> {
+    let texts: Vec<u8> = texts.iter().flat_map(|text| bytes(9, text)).collect();
+    let attribute = [bytes(1, "keys_strings"), texts, number(20, 8), more.to_vec()].concat();
+    bytes(7, bytes(1, [node("ai.onnx.ml", "LabelEncoder"), bytes(5, attribute)].concat()))
+}
+
+fn texts_of(graph: &[u8]) -> graph::Texts {
+    let model = graph::read(Cursor::new(graph)).unwrap().unwrap();
+    match model.graph.nodes[0].attributes[0].value.clone() {
+        graph::Setting::Texts(texts) => texts,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn texts_of_attributes_are_kept_and_counted_where_they_are_too_long() {
+    let found = texts_of(&with_texts(&[b"", b"cat"], &[]));
+    assert_eq!((found.count, found.all), (2, Some(vec![String::new(), "cat".to_owned()])));
+    let found = texts_of(&with_texts(&[b"a", &[0xff], b"b"], &[]));
+    assert_eq!((found.count, found.all), (3, None), "in another encoding");
+    let long = vec![b'a'; 20 << 20];
+    assert_eq!(texts_of(&with_texts(&[&long], &[])).all.unwrap()[0].len(), 20 << 20);
+    // More than is kept, and more than all else may be: the graph is followed all the same.
+    let found = texts_of(&with_texts(&[&long; 8], &[]));
+    assert_eq!((found.count, found.all), (8, None));
+}
+
+#[test]
+fn texts_of_small_tensors_are_kept() {
+    let read = |sizes: &[u64], texts: usize| {
+        let sizes: Vec<u8> = sizes.iter().flat_map(|size| number(1, *size)).collect();
+        let texts: Vec<u8> = (0..texts).flat_map(|text| bytes(6, text.to_string())).collect();
+        let tensor = [sizes, number(2, 8), texts, bytes(8, "words")].concat();
+        let model = graph::read(Cursor::new(bytes(7, bytes(5, tensor)))).unwrap().unwrap();
+        model.graph.constants[0].texts.clone()
+    };
+    assert_eq!(read(&[], 1), Some(vec!["0".to_owned()]));
+    assert_eq!(read(&[1, 2], 2), Some(vec!["0".to_owned(), "1".to_owned()]));
+    assert_eq!(read(&[3], 2), None, "fewer than its sizes say");
+    assert_eq!(read(&[1024], 1024).unwrap().len(), 1024);
+    assert_eq!(read(&[1025], 1025), None);
+    assert_eq!(read(&[1024], 1025), None, "more than its sizes say");
+}

@@ -106,11 +106,13 @@ pub(super) struct Reader<S> {
     facts: Facts,
     /// Bytes that [`super::graph`] keeps.
     pub(super) kept: usize,
+    /// Bytes of texts among them.
+    pub(super) texts: usize,
 }
 
 impl<S: BufRead + Seek> Reader<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, position: 0, facts: Facts::default(), kept: 0 }
+        Self { stream, position: 0, facts: Facts::default(), kept: 0, texts: 0 }
     }
 
     /// Gives whether there is a graph.

@@ -5,14 +5,17 @@ mod broadcast;
 mod contract;
 mod layout;
 mod normalize;
+mod numbered;
+mod padded;
 mod quantize;
 mod reduce;
 mod roles;
 mod select;
 mod sequence;
+mod text;
 mod windows;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 pub use self::{
     roles::{Output, Roles, Shape},
@@ -20,7 +23,8 @@ pub use self::{
 };
 use super::{
     size::{Size, Symbols},
-    value::{Class, Place, Value},
+    table::Operator,
+    value::{Cause, Class, Place, Value},
 };
 use crate::onnx::graph::{Constant, Graph, Node, Numbers, Setting};
 
@@ -124,6 +128,8 @@ pub enum Rule {
     Split,
     /// A stretch of axes.
     Slice,
+    /// The places of an axis that a list of truth values names.
+    Compress,
     /// By index along an axis.
     Gather,
     /// By an index for each element.
@@ -150,6 +156,12 @@ pub enum Rule {
     Dft,
     /// Scaled to integers, or back, by constants.
     Quantize,
+    /// Texts in other words, one by one unless some are left out.
+    StringNormalizer,
+    /// The parts of each text, filled up to as many as the text with the most parts has.
+    StringSplit,
+    /// The same of tokens.
+    Tokenizer,
     /// One of two graphs.
     If,
     /// A graph again and again.
@@ -345,17 +357,47 @@ pub fn of_class(class: Option<Class>, place: Option<Place>, sizes: Option<Vec<Si
 /// A tensor of the file.
 pub fn stored(constant: &Constant, symbols: &mut Symbols) -> Value {
     let sizes = constant.sizes.iter().map(|size| Size::of(*size)).collect();
-    let numbers = constant.numbers.as_ref().map(|numbers| match numbers {
-        Numbers::Integers(numbers) => numbers.iter().map(|number| Some(Size::of(*number))).collect(),
-        Numbers::Floats(numbers) => numbers.iter().map(|number| Some(whole(*number, symbols))).collect(),
-    });
+    let numbers = match (&constant.numbers, &constant.texts) {
+        (Some(Numbers::Integers(numbers)), _) => {
+            Some(numbers.iter().map(|number| Some(Size::of(*number))).collect())
+        }
+        (Some(Numbers::Floats(numbers)), _) => {
+            Some(numbers.iter().map(|number| Some(whole(*number, symbols))).collect())
+        }
+        (None, Some(texts)) => Some(texts.iter().map(|text| Some(symbols.text(text))).collect()),
+        (None, None) => None,
+    };
     Value::new(Class::Constant, Some(sizes)).with_numbers(numbers).with_symbols(symbols)
 }
 
-/// A floating-point number, if it is an integer; else a symbol.
+/// A floating-point number, if it is an integer; else a symbol. The zero below zero is not the integer.
 #[expect(clippy::cast_possible_truncation, reason = "it is an integer within the bounds")]
 fn whole(number: f64, symbols: &mut Symbols) -> Size {
-    if number.fract() == 0.0 && number.abs() < 9.0e15 { Size::of(number as i64) } else { symbols.number() }
+    let is_integer = number.fract() == 0.0 && number.abs() < 9.0e15;
+    if is_integer && !(number == 0.0 && number.is_sign_negative()) {
+        Size::of(number as i64)
+    } else {
+        symbols.number()
+    }
+}
+
+/// Applies a rule to a node that takes padded rows, or numbers of rows; none if the rule takes them as any other value.
+pub fn beyond_rows(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome> {
+    if call.given().any(|value| matches!(value.class, Class::Padded(_))) {
+        return padded::apply(row, call, symbols);
+    }
+    let is_numbered = |value: &Value| matches!(value.class, Class::RowNumbers(_) | Class::Addresses { .. });
+    if call.given().any(is_numbered) { numbered::apply(row, call, symbols).map(Ok) } else { None }
+}
+
+/// Why a node mixes rows, with its name.
+pub fn cause(node: &Node, reason: &str) -> Rc<Cause> {
+    let name = Some(&node.name).filter(|name| !name.is_empty()).or(node.outputs.first());
+    Rc::new(Cause {
+        node: name.cloned().unwrap_or_default(),
+        operator: node.operator.clone(),
+        reason: reason.to_owned(),
+    })
 }
 
 /// Applies a rule to a node that has no graphs of its own.
@@ -409,6 +451,7 @@ pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
         Rule::QLinearConcat => quantize::concat(call, symbols).map(one),
         Rule::Split => select::split(call, symbols),
         Rule::Slice => select::slice(call, symbols).map(one),
+        Rule::Compress => select::compress(call, symbols).map(one),
         Rule::Gather => select::gather(call).map(one),
         Rule::GatherElements => select::gather_elements(call).map(one),
         Rule::GatherNd => select::gather_nd(call).map(one),
@@ -422,6 +465,9 @@ pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
         Rule::Recurrent => sequence::recurrent(call, symbols),
         Rule::Dft => sequence::dft(call, symbols).map(one),
         Rule::Quantize => quantize::quantize(call).map(one),
+        Rule::StringNormalizer => text::normalizer(call).map(one),
+        Rule::StringSplit => text::split(call, symbols),
+        Rule::Tokenizer => text::tokenizer(call, symbols).map(one),
         Rule::If | Rule::Loop | Rule::Scan => Err("its graphs are missing"),
         #[cfg(test)]
         Rule::Wrong => {

@@ -102,6 +102,8 @@ pub fn product<'a>(sizes: impl IntoIterator<Item = &'a Size>) -> Option<Size> {
 pub struct Symbols {
     known: HashMap<(&'static str, Size, Size), Symbol>,
     facts: Vec<Facts>,
+    /// Texts, each as the element of a tensor that it is.
+    texts: HashMap<String, Symbol>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +121,24 @@ impl Symbols {
     /// A number of which nothing is known but that it does not depend on N.
     pub fn number(&mut self) -> Size {
         Size::symbol(self.add(Facts { nonnegative: false, whole: false }))
+    }
+
+    /// A text, which is one and the same wherever it stands, and no number.
+    pub fn text(&mut self, text: &str) -> Size {
+        if let Some(symbol) = self.texts.get(text) {
+            return Size::symbol(*symbol);
+        }
+        let symbol = self.add(Facts { nonnegative: false, whole: false });
+        self.texts.insert(text.to_owned(), symbol);
+        Size::symbol(symbol)
+    }
+
+    /// The text that an element is, if it is one.
+    pub fn text_of(&self, element: &Size) -> Option<&str> {
+        self.texts
+            .iter()
+            .find(|(_, symbol)| Size::symbol(**symbol) == *element)
+            .map(|(text, _)| text.as_str())
     }
 
     fn add(&mut self, facts: Facts) -> Symbol {

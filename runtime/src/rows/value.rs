@@ -44,6 +44,22 @@ impl Place {
     }
 }
 
+/// Rows that are filled up, behind the end of each, to the length of the longest row of a run. How long that is depends on all
+/// rows; but what a row has up to any length, once enough is added behind its end, does not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Padding {
+    /// Where the rows lie.
+    pub place: Place,
+    /// The axis that is filled up, which is not theirs. Its size is that of no other run.
+    pub along: usize,
+    /// How many elements that axis has at least.
+    pub least: i64,
+    /// What it is filled up with.
+    pub with: Size,
+    /// The node that fills up.
+    pub cause: Rc<Cause>,
+}
+
 /// What a value depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Class {
@@ -55,6 +71,19 @@ pub enum Class {
     Count,
     /// Each part on its own row, as far as it depends on anything.
     Rows(Place),
+    /// Each part on its own row, but for the length of an axis.
+    Padded(Padding),
+    /// Each element is the number of its row, counted from 0.
+    RowNumbers(Place),
+    /// Addresses along the last axis, of which one component is the number of the row, and all others depend on that row.
+    Addresses {
+        /// Where the rows lie.
+        place: Place,
+        /// Which component is the row's number.
+        component: usize,
+        /// The node that puts both together.
+        cause: Rc<Cause>,
+    },
     /// On several rows, or nobody knows.
     Mixed(Rc<Cause>),
 }
@@ -104,6 +133,16 @@ impl Value {
         match &self.class {
             Class::Rows(place) => Some(place),
             _ => None,
+        }
+    }
+
+    /// The value for those who take it for what it depends on, and know nothing of paddings and of rows' numbers.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        match self.class {
+            Class::Padded(Padding { cause, .. }) | Class::Addresses { cause, .. } => Self::mixed(cause),
+            Class::RowNumbers(_) => Self { class: Class::Count, ..self },
+            _ => self,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc};
 
 use super::{
     frozen, numbers,
-    rules::{self, Call, Outcome, Rule, axis, rows, stored},
+    rules::{self, Call, Outcome, Rule, axis, cause, rows, stored},
     size::{Size, Symbols},
     table::Operator,
     value::{Cause, Class, Place, Value},
@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
         }
         let mut outputs = Vec::with_capacity(graph.outputs.len());
         for port in &graph.outputs {
-            outputs.push(read(scope, &port.name));
+            outputs.push(read(scope, &port.name).plain());
         }
         outputs
     }
@@ -128,12 +128,18 @@ impl<'a> Walk<'a> {
             (Some(row), None) => row,
         };
         let version = frame.opsets.get(domain).copied().unwrap_or(1);
-        let call = Call { node, version, inputs, settings: frame.settings };
-        let outcome = match row.rule {
-            Rule::If => self.branches(&call, scope, frame),
-            Rule::Loop => self.turns(&call, scope, frame),
-            Rule::Scan => self.slices(&call, scope, frame),
-            rule => rules::apply(rule, &call, &mut self.symbols),
+        let mut call = Call { node, version, inputs, settings: frame.settings };
+        let beyond = rules::beyond_rows(row, &call, &mut self.symbols);
+        if beyond.is_none() {
+            call.inputs = call.inputs.into_iter().map(|value| value.map(Value::plain)).collect();
+        }
+        let outcome = match (beyond, row.rule) {
+            (Some(Err(reason)), _) => return mixed(reason),
+            (Some(Ok(outputs)), _) => Ok(outputs),
+            (None, Rule::If) => self.branches(&call, scope, frame),
+            (None, Rule::Loop) => self.turns(&call, scope, frame),
+            (None, Rule::Scan) => self.slices(&call, scope, frame),
+            (None, rule) => rules::apply(rule, &call, &mut self.symbols),
         };
         let is_control = matches!(row.rule, Rule::If | Rule::Loop | Rule::Scan);
         let mut outputs = match outcome {
@@ -205,7 +211,7 @@ impl<'a> Walk<'a> {
         for node in &function.nodes {
             self.node(node, &mut scope, frame);
         }
-        function.outputs.iter().map(|name| read(&scope, name)).collect()
+        function.outputs.iter().map(|name| read(&scope, name).plain()).collect()
     }
 
     fn branch(&mut self, graph: &Graph, scope: &Scope<'_>, frame: Frame<'_>) -> Vec<Value> {
@@ -454,14 +460,5 @@ fn read(scope: &Scope<'_>, name: &str) -> Value {
     scope.get(name).cloned().unwrap_or_else(|| {
         let reason = "it is read and nothing gives it".to_owned();
         Value::mixed(Rc::new(Cause { node: name.to_owned(), operator: String::new(), reason }))
-    })
-}
-
-fn cause(node: &Node, reason: &str) -> Rc<Cause> {
-    let name = Some(&node.name).filter(|name| !name.is_empty()).or(node.outputs.first());
-    Rc::new(Cause {
-        node: name.cloned().unwrap_or_default(),
-        operator: node.operator.clone(),
-        reason: reason.to_owned(),
     })
 }

@@ -20,7 +20,7 @@ use modelwright_runtime::serve::{
 };
 use tonic::{Code, Status};
 
-use self::clients::{Attackers, Target, small_requests};
+use self::clients::{Attackers, Target, small_calls, small_requests};
 use crate::{
     grpc::{client, input},
     support::{
@@ -318,8 +318,8 @@ fn prost_frame(message: &ModelInferRequest) -> Vec<u8> {
 }
 
 /// In a gibibyte: 200 clients with bodies of 64 MiB and 300 slow sockets. An echo, which keeps nothing, has to bear the same
-/// beside it; what small requests keep of their rate there is the measure. Other tests would not bear it beside them, so it
-/// is run by itself: see `tests/run`.
+/// beside it; what small requests keep of their rate there is the measure, over HTTP and over gRPC, after each other. Other
+/// tests would not bear it beside them, so it is run by itself: see `tests/run`.
 #[test]
 #[ignore = "it takes all of the machine"]
 fn five_hundred_clients_that_mean_no_good_do_not_stop_the_others() {
@@ -338,14 +338,19 @@ fn five_hundred_clients_that_mean_no_good_do_not_stop_the_others() {
     };
     let echo = echo::start();
     let (echo_alone, _) = small_requests(&echo, ALONE);
+    let (echo_calls_alone, failures) = small_calls(&echo, ALONE);
+    assert_eq!(failures, [""; 0]);
     let attackers = Attackers::start(&echo);
     attackers.wait_until_they_are_at_it();
     let (echo_attacked, _) = small_requests(&echo, ATTACKED);
+    let (echo_calls_attacked, _) = small_calls(&echo, ATTACKED);
     attackers.stop();
 
     let mut serving = Serving::model_in(&group, "identity_fp32", &[]);
     let target = Target { http: serving.http, grpc: serving.grpc };
     let (alone, failures) = small_requests(&target, ALONE);
+    assert_eq!(failures, [""; 0]);
+    let (calls_alone, failures) = small_calls(&target, ALONE);
     assert_eq!(failures, [""; 0]);
     let attackers = Attackers::start(&target);
     attackers.wait_until_they_are_at_it();
@@ -364,6 +369,7 @@ fn five_hundred_clients_that_mean_no_good_do_not_stop_the_others() {
         })
     };
     let (attacked, failures) = small_requests(&target, ATTACKED);
+    let (calls_attacked, failed_calls) = small_calls(&target, ATTACKED);
     let did = attackers.stop();
     most.0.store(true, Ordering::Relaxed);
     watches.join().unwrap();
@@ -378,8 +384,16 @@ fn five_hundred_clients_that_mean_no_good_do_not_stop_the_others() {
          kept beside it {keeps:.2}, of its rate {:.2}; held at most {held} bytes, the process {peak}; {did:?}",
         attacked / echo_attacked
     );
+    let keeps = (calls_attacked / calls_alone) / (echo_calls_attacked / echo_calls_alone);
+    let _ = writeln!(
+        std::io::stderr(),
+        "over gRPC: {calls_attacked:.0} small calls a second of {calls_alone:.0}; an echo: {echo_calls_attacked:.0} of \
+         {echo_calls_alone:.0}; kept beside it {keeps:.2}, of its rate {:.2}",
+        calls_attacked / echo_calls_attacked
+    );
     assert_eq!(group.ended_by_the_system(), 0);
     assert!(failures.is_empty(), "small requests failed by more than 503: {failures:?}");
+    assert!(failed_calls.is_empty(), "small calls failed by more than a refusal: {failed_calls:?}");
     // The attack was one.
     assert!(did.begun > 200 && did.answered + did.cut > 0, "{did:?}");
     assert!(did.refused > 100 && did.sent > 1 << 30 && did.slow > 300, "{did:?}");
@@ -387,6 +401,8 @@ fn five_hundred_clients_that_mean_no_good_do_not_stop_the_others() {
     assert!(peak < 1 << 30, "{peak}");
     let of_its_rate = attacked / echo_attacked;
     assert!(of_its_rate >= 0.5, "{of_its_rate:.2} of the rate that an echo keeps");
+    let of_its_rate = calls_attacked / echo_calls_attacked;
+    assert!(of_its_rate >= 0.5, "{of_its_rate:.2} of the rate of calls that an echo keeps");
     all_is_given_back(&serving);
     assert_eq!(send(&serving, &binary(15 * MEBIBYTE)).status, 200, "it answers large requests again");
 }

@@ -5,7 +5,9 @@ use std::{
     io::{BufRead, Seek, SeekFrom},
 };
 
-use super::{Attribute, ENTRY, Function, Graph, MAX_KEPT, Model, Node, Port, Setting, tensor::float};
+use super::{
+    Attribute, ENTRY, Function, Graph, MAX_KEPT, MAX_TEXTS, Model, Node, Port, Setting, Texts, tensor::float,
+};
 use crate::onnx::wire::{MAX_DEPTH, Reader, Result, Value, WireError};
 
 /// Reads a file's graph; none if it is too large to be kept.
@@ -150,7 +152,8 @@ impl<S: BufRead + Seek> Reader<S> {
     fn read_attribute(&mut self, value: &Value, depth: usize) -> Result<Attribute> {
         let end = self.bytes(value)?;
         let (mut name, mut setting, mut kind) = (String::new(), Setting::Other, None);
-        let (mut integers, mut floats, mut texts) = (Vec::new(), Vec::new(), 0_u32);
+        let (mut integers, mut floats) = (Vec::new(), Vec::new());
+        let mut texts = Texts { count: 0, all: Some(Vec::new()) };
         let mut outer = None;
         while let Some((field, value)) = self.field(end)? {
             match field {
@@ -166,8 +169,8 @@ impl<S: BufRead + Seek> Reader<S> {
                 7 => self.read_floats(&value, &mut floats)?,
                 8 => self.read_integers(&value, &mut integers)?,
                 9 => {
-                    texts = texts.saturating_add(1);
-                    self.skip(&value)?;
+                    texts.count = texts.count.saturating_add(1);
+                    self.read_text_into(&value, &mut texts.all)?;
                 }
                 20 => kind = Some(self.number(&value)?),
                 21 => outer = Some(self.kept_text(&value)?),
@@ -185,6 +188,7 @@ impl<S: BufRead + Seek> Reader<S> {
             (Setting::Other, Some(7)) => Setting::Integers(integers),
             (Setting::Other, Some(6)) => Setting::Floats(floats),
             (Setting::Other, Some(8)) => Setting::Texts(texts),
+            (Setting::Other, Some(3)) => Setting::Text(String::new()),
             (Setting::Other, Some(2)) => Setting::Integer(0),
             (Setting::Other, Some(1)) => Setting::Float(0.0),
             (Setting::Other, None) if !integers.is_empty() => Setting::Integers(integers),
@@ -193,6 +197,23 @@ impl<S: BufRead + Seek> Reader<S> {
         };
         self.keep(ENTRY)?;
         Ok(Attribute { name, value: setting })
+    }
+
+    /// Adds one of several texts, or drops all of them where they are no longer kept.
+    pub(super) fn read_text_into(&mut self, value: &Value, all: &mut Option<Vec<String>>) -> Result<()> {
+        let end = self.bytes(value)?;
+        let Some(texts) = all else { return self.skip(value) };
+        let length = usize::try_from(end - self.position).unwrap_or(usize::MAX);
+        self.texts = self.texts.saturating_add(length).saturating_add(size_of::<String>());
+        if self.texts > MAX_TEXTS {
+            *all = None;
+            return self.skip(value);
+        }
+        match String::from_utf8(self.read_bytes(value)?) {
+            Ok(text) => texts.push(text),
+            Err(_) => *all = None,
+        }
+        Ok(())
     }
 
     /// Text that is no name may be of any length and in any encoding: then it is not kept.

@@ -31,6 +31,7 @@ impl<S: BufRead + Seek> Reader<S> {
         let end = self.bytes(value)?;
         let mut constant = Constant::default();
         let (mut kind, mut elsewhere, mut elements) = (0, false, Elements::default());
+        let mut texts = Some(Vec::new());
         while let Some((field, value)) = self.field(end)? {
             match field {
                 1 => self.read_integers(&value, &mut constant.sizes)?,
@@ -42,6 +43,9 @@ impl<S: BufRead + Seek> Reader<S> {
                     elements.floats.extend(floats.into_iter().map(f64::from));
                 }
                 5 | 7 if self.is_small(&value, 10) => self.read_integers(&value, &mut elements.integers)?,
+                6 if texts.as_ref().is_none_or(|texts| (texts.len() as u64) < MAX_ELEMENTS) => {
+                    self.read_text_into(&value, &mut texts)?;
+                }
                 9 if self.is_small(&value, 8) => elements.raw = Some(self.raw(&value)?),
                 10 if self.is_small(&value, 8) => self.read_doubles(&value, &mut elements.floats)?,
                 13 => {
@@ -53,6 +57,9 @@ impl<S: BufRead + Seek> Reader<S> {
         }
         if !elsewhere {
             constant.numbers = numbers(kind, &constant.sizes, elements);
+            // The kind of text.
+            let fitting = |texts: &Vec<String>| kind == 8 && count(&constant.sizes) == Some(texts.len());
+            constant.texts = texts.filter(fitting);
         }
         self.keep(ENTRY)?;
         Ok(constant)
@@ -118,6 +125,13 @@ impl<S: BufRead + Seek> Reader<S> {
     }
 
     pub(super) fn raw(&mut self, value: &Value) -> Result<Vec<u8>> {
+        let bytes = self.read_bytes(value)?;
+        self.keep(bytes.len())?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a field, which whoever asks for them counts.
+    pub(super) fn read_bytes(&mut self, value: &Value) -> Result<Vec<u8>> {
         let end = self.bytes(value)?;
         let mut bytes = Vec::new();
         while self.position < end {
@@ -132,7 +146,6 @@ impl<S: BufRead + Seek> Reader<S> {
             self.stream.consume(taken);
             self.position += taken as u64;
         }
-        self.keep(bytes.len())?;
         Ok(bytes)
     }
 }
@@ -147,11 +160,7 @@ pub(super) fn float(value: &Value) -> f32 {
 /// The elements of a tensor, if they are all there. Those of 8 and 16 bits are not kept: no sizes have them, and what is
 /// computed of them wraps around early. The kinds are those of `TensorProto.DataType`.
 fn numbers(kind: u64, sizes: &[i64], elements: Elements) -> Option<Numbers> {
-    let count = sizes.iter().try_fold(1_u64, |count, size| count.checked_mul(u64::try_from(*size).ok()?))?;
-    if count > MAX_ELEMENTS {
-        return None;
-    }
-    let count = usize::try_from(count).ok()?;
+    let count = count(sizes)?;
     let numbers = match (kind, elements.raw) {
         (1, Some(raw)) => {
             Numbers::Floats(chunks(&raw).map(|bytes| f64::from(f32::from_le_bytes(bytes))).collect())
@@ -171,6 +180,12 @@ fn numbers(kind: u64, sizes: &[i64], elements: Elements) -> Option<Numbers> {
         Numbers::Floats(numbers) => numbers.len(),
     };
     (found == count).then_some(numbers)
+}
+
+/// How many elements a small tensor has.
+fn count(sizes: &[i64]) -> Option<usize> {
+    let count = sizes.iter().try_fold(1_u64, |count, size| count.checked_mul(u64::try_from(*size).ok()?))?;
+    usize::try_from(count).ok().filter(|_| count <= MAX_ELEMENTS)
 }
 
 fn chunks<const SIZE: usize>(raw: &[u8]) -> impl Iterator<Item = [u8; SIZE]> + '_ {

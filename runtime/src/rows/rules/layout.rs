@@ -294,6 +294,10 @@ pub fn range(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
             let at = |at: i64| at.checked_mul(step).and_then(|ahead| start.checked_add(ahead)).map(Size::of);
             if small { value.with_numbers(Some((0..count).map(at).collect())) } else { value }
         }
+        // What is at a row's place is the row's number.
+        (Some(0), _, Some(1)) if limit == Size::rows() => {
+            Value::new(Class::RowNumbers(Place::on(0)), Some(vec![limit]))
+        }
         // Up to 2.5 there are three.
         (Some(0), _, Some(1)) if symbols.is_whole(&limit) => Value::new(class, Some(vec![limit])),
         _ if class == Class::Constant => Value::new(class, Some(vec![symbols.size()])),

@@ -134,7 +134,7 @@ fn shape(call: &Call<'_>, symbols: &mut Symbols, shape: Shape, first: &Value) ->
         Shape::Rank(rank) => (0..rank).map(|_| symbols.size()).collect(),
         Shape::Classes => {
             let labels = |name: &str| match call.setting(name)? {
-                Setting::Texts(count) if *count > 0 => Some(i64::from(*count)),
+                Setting::Texts(texts) if texts.count > 0 => Some(i64::from(texts.count)),
                 Setting::Integers(labels) if !labels.is_empty() => i64::try_from(labels.len()).ok(),
                 _ => None,
             };

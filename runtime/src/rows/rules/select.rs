@@ -132,7 +132,7 @@ pub fn stretches(call: &Call<'_>, rank: usize) -> Outcome<Vec<(usize, Stretch)>>
 
 impl Stretch {
     /// Whether it is all of an axis.
-    fn is_whole(&self, size: &Size) -> bool {
+    pub fn is_whole(&self, size: &Size) -> bool {
         let reaches = self.end == *size || self.end.constant().is_some_and(|end| end >= FAR);
         self.start.constant() == Some(0) && self.step == 1 && reaches
     }
@@ -192,6 +192,29 @@ pub fn slice(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         }
         *size = stretch.length(size, symbols);
     }
+    of_class(class, value.place().cloned(), Some(all))
+}
+
+/// Places of an axis, which a constant names; without an axis, of all elements.
+pub fn compress(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+    let (value, condition) = (call.needed(0)?, call.needed(1)?);
+    let class = alike([value])?;
+    if !condition.is_constant() {
+        return Err("how much it leaves depends on values");
+    }
+    let mut all = sizes(value)?.clone();
+    let at = axis(call.integer("axis").ok_or(TAKES_ROWS)?, all.len())?;
+    if value.place().is_some_and(|place| place.axis == at) {
+        return Err(TAKES_ROWS);
+    }
+    let size = all.get_mut(at).ok_or(TAKES_ROWS)?;
+    // What is named behind the end is not there.
+    let left = || {
+        let size = usize::try_from(size.constant()?).ok()?;
+        let named = condition.constants()?;
+        i64::try_from(named.iter().take(size).filter(|is_taken| **is_taken != 0).count()).ok()
+    };
+    *size = left().map_or_else(|| symbols.size(), Size::of);
     of_class(class, value.place().cloned(), Some(all))
 }
 

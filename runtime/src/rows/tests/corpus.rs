@@ -1,13 +1,15 @@
-//! The graphs. Names that a graph uses: `x` is [N, 3], `pair` [N, 2], `z` [N, 3, 4], `image` [N, 3, 8, 8], `ids` [N, T].
+//! The graphs. Names that a graph uses: `x` is [N, 3], `pair` [N, 2], `z` [N, 3, 4], `image` [N, 3, 8, 8], `ids` [N, T],
+//! `text` [N].
 
 mod arithmetic;
 mod axes;
 mod computed;
 mod layouts;
+mod texts;
 
 use std::collections::BTreeMap;
 
-use crate::onnx::graph::{Attribute, Constant, Function, Graph, Model, Node, Numbers, Port, Setting};
+use crate::onnx::graph::{Attribute, Constant, Function, Graph, Model, Node, Numbers, Port, Setting, Texts};
 
 /// A graph with its answer: independent, or the operator because of which it is not.
 pub struct Case {
@@ -18,8 +20,14 @@ pub struct Case {
 
 pub struct Made(Graph, i64);
 
-const INPUTS: [(&str, &[i64]); 5] =
-    [("x", &[-1, 3]), ("pair", &[-1, 2]), ("z", &[-1, 3, 4]), ("image", &[-1, 3, 8, 8]), ("ids", &[-1, -1])];
+const INPUTS: [(&str, &[i64]); 6] = [
+    ("x", &[-1, 3]),
+    ("pair", &[-1, 2]),
+    ("z", &[-1, 3, 4]),
+    ("image", &[-1, 3, 8, 8]),
+    ("ids", &[-1, -1]),
+    ("text", &[-1]),
+];
 
 fn port(name: &str, shape: &[i64]) -> Port {
     let shape = shape.iter().map(|size| Some(*size).filter(|size| *size >= 0)).collect();
@@ -78,12 +86,21 @@ impl Made {
 
     pub fn numbers(mut self, name: &str, sizes: &[i64], numbers: &[i64]) -> Self {
         let (name, sizes) = (name.to_owned(), sizes.to_vec());
-        self.0.constants.push(Constant { name, sizes, numbers: Some(Numbers::Integers(numbers.to_vec())) });
+        self.0.constants.push(Constant {
+            name,
+            sizes,
+            numbers: Some(Numbers::Integers(numbers.to_vec())),
+            texts: None,
+        });
         self
     }
 
     pub fn weights(mut self, name: &str, sizes: &[i64]) -> Self {
-        self.0.constants.push(Constant { name: name.to_owned(), sizes: sizes.to_vec(), numbers: None });
+        self.0.constants.push(Constant {
+            name: name.to_owned(),
+            sizes: sizes.to_vec(),
+            ..Constant::default()
+        });
         self
     }
 
@@ -158,10 +175,10 @@ const LINES: &str = "ai.onnx.ml::FeatureVectorizer ai.onnx.ml::Imputer ai.onnx.m
     ai.onnx.ml::LinearRegressor ai.onnx.ml::SVMRegressor ai.onnx.ml::TreeEnsembleRegressor ai.onnx.ml::TreeEnsemble \
     ai.onnx.ml::ZipMap ai.onnx.ml::LinearClassifier ai.onnx.ml::SVMClassifier ai.onnx.ml::TreeEnsembleClassifier";
 /// What looks over all rows whatever its attributes are.
-const ALWAYS: &str = "DynamicQuantizeLinear NonZero Unique Compress EyeLike NonMaxSuppression RoiAlign MaxRoiPool MaxUnpool \
-    StringNormalizer StringSplit NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss Bernoulli Multinomial RandomNormalLike \
+const ALWAYS: &str = "DynamicQuantizeLinear NonZero Unique EyeLike NonMaxSuppression RoiAlign MaxRoiPool MaxUnpool \
+    NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss Bernoulli Multinomial RandomNormalLike \
     RandomUniformLike com.microsoft::DynamicQuantizeMatMul com.microsoft::DynamicQuantizeLSTM \
-    com.microsoft::MatMulIntegerToFloat com.microsoft::Tokenizer com.microsoft::Unique com.microsoft::CropAndResize \
+    com.microsoft::MatMulIntegerToFloat com.microsoft::Unique com.microsoft::CropAndResize \
     BlackmanWindow HammingWindow HannWindow MelWeightMatrix";
 
 fn short(operator: &'static str) -> &'static str {
@@ -183,6 +200,8 @@ pub fn cases() -> Vec<Case> {
     layouts::selections(&mut all);
     computed::shapes_that_are_computed(&mut all);
     computed::graphs_within(&mut all);
+    texts::parted_texts(&mut all);
+    texts::rows_by_number(&mut all);
     all.0
 }
 

@@ -376,7 +376,8 @@ pub async fn a_rollout_without_the_store_goes_back_and_later_forward(space: Spac
     load.stop().await.assert_nothing_lost(100);
 }
 
-async fn scale_store(space: &Space, replicas: i32) {
+/// Starts the bundled store, or ends it, and waits until it is so.
+pub async fn scale_store(space: &Space, replicas: i32) {
     let stores: Api<Deployment> = Api::namespaced(space.world.client.clone(), NAMESPACE);
     let name = format!("{NAME}-store");
     let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));

@@ -24,6 +24,7 @@ mod examples;
 mod failover;
 mod imports;
 mod kinds;
+mod losses;
 mod meddling;
 mod monitoring;
 mod operator;
@@ -93,6 +94,10 @@ fn main() -> ExitCode {
         meddling::ready_is_never_said_while_a_policy_keeps_the_service_without_endpoints,
         meddling::a_deployment_deleted_and_created_at_once_serves_again,
         deleting::each_kind_in_each_phase_leaves_nothing,
+        losses::a_run_whose_pod_is_lost_becomes_a_version_without_another_training,
+        losses::a_small_model_is_imported_and_served_where_containers_may_be_small_only,
+        losses::the_first_requests_after_promoted_are_all_answered,
+        losses::what_a_run_tries_again_is_told_by_its_pod_and_its_model_until_the_server_comes,
         capacity::one_gpu_is_given_and_three_are_said_to_be_too_many,
         capacity::cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu,
         capacity::evictions_take_one_ready_pod_at_a_time,
@@ -119,6 +124,7 @@ fn main() -> ExitCode {
         chart::artifacts_go_to_a_store_of_ones_own,
         chart::artifacts_go_to_an_object_store_or_a_claim,
         chart::a_rollout_without_the_store_goes_back_and_later_forward,
+        losses::a_pod_whose_sandbox_is_made_anew_serves_without_the_store,
         chart::upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serves,
     ]);
     cases.extend(full![

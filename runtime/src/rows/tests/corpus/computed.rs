@@ -140,7 +140,7 @@ pub fn graphs_within(all: &mut Cases) {
     let float = |number: f64| {
         let mut made = graph();
         let (name, numbers) = ("a".to_owned(), Some(Numbers::Floats(vec![number])));
-        made.0.constants.push(Constant { name, sizes: Vec::new(), numbers });
+        made.0.constants.push(Constant { name, sizes: Vec::new(), numbers, texts: None });
         made
     };
     all.no("If by whether NaN is itself", "Softmax", by(float(f64::NAN), "Equal", "a a"));

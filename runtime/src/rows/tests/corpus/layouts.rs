@@ -67,7 +67,8 @@ pub fn layouts(all: &mut Cases) {
     all.no("Range", OUTPUT, counted_up.node("Range", "a limit b", "y", &[]));
     all.no("Shape", "Add", graph().node("Shape", "pair", "sizes", &[]).node("Add", "pair sizes", "y", &[]));
     all.no("Size", "Add", graph().node("Size", "x", "count", &[]).node("Add", "x count", "y", &[]));
-    let tensor = Setting::Tensor(Constant { name: String::new(), sizes: vec![5, 3], numbers: None });
+    let tensor =
+        Setting::Tensor(Constant { name: String::new(), sizes: vec![5, 3], numbers: None, texts: None });
     all.no(
         "Constant",
         "Add",

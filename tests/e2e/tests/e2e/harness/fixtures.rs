@@ -34,6 +34,7 @@ pub struct Fixtures {
     host: String,
     address: String,
     http: reqwest::Client,
+    client: Client,
 }
 
 impl Fixtures {
@@ -60,7 +61,7 @@ impl Fixtures {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         create::<Pod>(&pods, pod(&image)).await.map_err(failed)?;
         wait::until(&pods, "fixtures", "ready", Duration::from_secs(90), is_ready).await;
-        let services: Api<Service> = Api::namespaced(client, &namespace);
+        let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
         let address = services
             .get("fixtures")
             .await
@@ -82,6 +83,7 @@ impl Fixtures {
             host,
             address,
             http,
+            client,
         };
         made.until_reachable().await?;
         Ok(made)
@@ -151,6 +153,14 @@ impl Fixtures {
             credentials: closed.then_some((USER, PASSWORD)),
             http: self.http.clone(),
         }
+    }
+
+    /// Address of the servers' pod itself.
+    pub async fn pod_address(&self) -> String {
+        let namespace = self.host.split('.').nth(1).unwrap_or_default();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let pod = pods.get("fixtures").await.expect("the servers' pod is there");
+        pod.status.and_then(|status| status.pod_ip).expect("it has an address")
     }
 
     /// What a file server of a test's own needs in `/etc/fixtures`.

@@ -17,6 +17,8 @@ pub struct Images {
     pub store: String,
     /// The built-in trainer.
     pub trainer: String,
+    /// The built-in trainer with Keras.
+    pub trainer_keras: String,
 }
 
 impl Images {
@@ -31,6 +33,7 @@ impl Images {
             runtime: read("MODELWRIGHT_RUNTIME_IMAGE")?,
             store: read("MODELWRIGHT_STORE_IMAGE")?,
             trainer: read("MODELWRIGHT_TRAINER_IMAGE")?,
+            trainer_keras: read("MODELWRIGHT_TRAINERKERAS_IMAGE")?,
         })
     }
 }

@@ -49,12 +49,14 @@ pub async fn install_chart(chart: &str, images: &Images, values: &[&str]) -> Res
     let runtime = format!("images.runtime={}", images.runtime);
     let store = format!("images.store={}", images.store);
     let trainer = format!("images.trainer={}", images.trainer);
+    let trainer_keras = format!("images.trainerKeras={}", images.trainer_keras);
     // As `tests/install` does, so that each may follow the other.
     let mut set = vec![
         operator.as_str(),
         &runtime,
         &store,
         &trainer,
+        &trainer_keras,
         "fetch.allowPrivateNetworks=true",
         "store.bundled.persistence.size=1Gi",
     ];
