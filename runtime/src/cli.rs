@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 use crate::{
     inspect,
     job::{self, JobArguments},
-    publish::{integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments},
+    publish::{
+        compare::CompareArguments, integers::ProbeArguments, prover::ProveArguments, size::MeasureArguments,
+    },
     serve::{self, ServeArguments},
 };
 
@@ -46,6 +48,9 @@ enum Command {
     /// Measure what a model takes, for `prove`
     #[command(hide = true)]
     Measure(MeasureArguments),
+    /// Compare a variant with its original, for `prove`
+    #[command(hide = true)]
+    Compare(CompareArguments),
 }
 
 /// Runs a command.
@@ -59,6 +64,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Try(arguments) => exit_code(job::try_model(&arguments)),
         Command::Probe(arguments) => exit_code(job::probe(&arguments)),
         Command::Measure(arguments) => exit_code(job::measure(&arguments)),
+        Command::Compare(arguments) => exit_code(job::compare(&arguments)),
     }
 }
 

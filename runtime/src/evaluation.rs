@@ -14,11 +14,13 @@ mod numbers;
 pub mod part;
 mod reproduce;
 mod roles;
+pub mod variant;
 
 use std::{collections::BTreeMap, path::Path};
 
 use modelwright_contract::{
     artifact::Confusion,
+    signature::Signature,
     training::{EVALUATION_FILE, Metric, Task},
 };
 use serde::{Deserialize, Serialize};
@@ -137,11 +139,33 @@ pub struct Judged {
     pub groups: Vec<u32>,
 }
 
+/// How the test part is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Whether the model is a variant, whose answers need not be those of `train`.
+    pub of_variant: bool,
+    /// Whether rows are run one by one, since they are not independent: nobody knows with which others each will be asked.
+    pub one_by_one: bool,
+}
+
+impl Manner {
+    fn read(self, file: &Path, signature: &Signature, task: Task) -> Result<TestPart, EvaluationError> {
+        let part = TestPart::read(file, signature, task)?;
+        let part = if self.of_variant { part.without_answers() } else { part };
+        Ok(if self.one_by_one { part.one_by_one() } else { part })
+    }
+}
+
 /// Runs the whole test part and measures.
-pub fn evaluate(session: &Session, file: &Path, task: Task) -> Result<Judged, EvaluationError> {
+pub fn evaluate(
+    session: &Session,
+    file: &Path,
+    task: Task,
+    manner: Manner,
+) -> Result<Judged, EvaluationError> {
     let signature = session.signature();
     let roles = Roles::find(signature, task)?;
-    let part = TestPart::read(file, signature, task)?;
+    let part = manner.read(file, signature, task)?;
     let mut wanted = roles.outputs();
     wanted.extend(part.answers().map(|(name, _)| name.to_owned()));
     wanted.sort_unstable();
@@ -149,11 +173,7 @@ pub fn evaluate(session: &Session, file: &Path, task: Task) -> Result<Judged, Ev
     let mut comparison = Comparison::new(&part)?;
     let mut answers = Answers::new(&part, roles)?;
     for rows in part.batches() {
-        let inputs = part.inputs(&rows)?;
-        let outputs = session.run(&inputs, &wanted).map_err(|source| match source {
-            RunError::Input(error) => EvaluationError::Part(format!("does not fit the graph: {error}")),
-            source => EvaluationError::Run { first: rows.start, last: rows.end.saturating_sub(1), source },
-        })?;
+        let outputs = run(session, &part, &rows, &wanted)?;
         answers.add(&rows, &outputs)?;
         comparison.add(&part, &rows, &outputs)?;
     }
@@ -180,6 +200,20 @@ pub fn evaluate(session: &Session, file: &Path, task: Task) -> Result<Judged, Ev
         differing: differing as u64,
     };
     Ok(Judged { evaluation, part, groups })
+}
+
+/// The outputs of some rows.
+fn run(
+    session: &Session,
+    part: &TestPart,
+    rows: &std::ops::Range<usize>,
+    wanted: &[String],
+) -> Result<Vec<Tensor>, EvaluationError> {
+    let inputs = part.inputs(rows)?;
+    session.run(&inputs, wanted).map_err(|source| match source {
+        RunError::Input(error) => EvaluationError::Part(format!("does not fit the graph: {error}")),
+        source => EvaluationError::Run { first: rows.start, last: rows.end.saturating_sub(1), source },
+    })
 }
 
 /// The output of this name among those of a run, which asked for it.

@@ -15,11 +15,13 @@ use modelwright_contract::{
     serving::ExecutionProvider,
 };
 
+pub(crate) use self::random::SplitMix64;
 pub(crate) use self::record::tolerance_of_datatype;
 pub use self::{
     bounds::check as check_bounds,
-    generate::{RecordError, record_provided, record_synthetic, record_synthetic_beside},
+    generate::{RecordError, record_provided, record_synthetic, record_synthetic_as},
     quantiles::{blocks, draw as draw_quantiles, read_rows},
+    record::Recording,
     rows::{record_rows, spread},
 };
 use crate::{

@@ -16,8 +16,8 @@ use modelwright_contract::{
 use crate::{
     fetch::{self, FetchOptions},
     publish::{
-        self, PublishOptions, integers::ProbeArguments, prover::ProveArguments, recall,
-        size::MeasureArguments,
+        self, PublishOptions, compare::CompareArguments, integers::ProbeArguments, prover::ProveArguments,
+        recall, size::MeasureArguments,
     },
     report, retry,
 };
@@ -151,6 +151,11 @@ pub fn probe(arguments: &ProbeArguments) -> i32 {
 /// Runs `measure`, another child of it.
 pub fn measure(arguments: &MeasureArguments) -> i32 {
     child(publish::size::run(arguments))
+}
+
+/// Runs `compare`, the last of them.
+pub fn compare(arguments: &CompareArguments) -> i32 {
+    child(publish::compare::run(arguments))
 }
 
 fn child(outcome: std::io::Result<()>) -> i32 {

@@ -3,12 +3,13 @@
 //!
 //! [`prove()`]: `crate::onnx` judges the file before native code touches it, [`prove`](mod@prove) has it loaded and run by a
 //! child process, as [`integers`] has values tried that may end it and [`size`] measures it, [`training`] holds a trained
-//! model against what was asked of it, and [`passed`] leaves the artifact's files in a folder, with their digests.
+//! model against what was asked of it, [`variants`] does all that for each variant and [`compare`]s it with the model, and [`passed`] leaves the artifact's files in a folder, with their digests.
 //!
 //! [`run`]: [`passed`] reads that folder and believes nothing of it but the digests, [`pack`] makes a manifest that is the
 //! same for the same bytes, and [`push`] writes it and reads it back.
 
 mod child;
+pub mod compare;
 mod error;
 mod fit;
 pub mod integers;
@@ -21,8 +22,10 @@ mod push;
 pub mod recall;
 pub mod size;
 mod training;
+mod variants;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -100,9 +103,9 @@ const LEFT: &str = "left";
 
 async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishError> {
     let directory = Path::new(&config.directory);
-    let training =
-        config.judgement.as_ref().map(|judgement| Training::find(directory, judgement)).transpose()?;
-    let is_trained = training.is_some();
+    let judgement = config.judgement.as_ref().or(config.evaluation.as_ref());
+    let training = judgement.map(|judgement| Training::find(directory, judgement)).transpose()?;
+    let is_trained = config.judgement.is_some();
     let preflight = onnx::preflight(directory)?;
     let work = pack::work_beside(directory)?;
     let folder = work.path().join(LEFT).join(passed::FILES);
@@ -112,9 +115,10 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
     let metadata_folder = folder.join(METADATA_DIRECTORY);
     fs::create_dir_all(&metadata_folder).map_err(PublishError::io(&metadata_folder))?;
     // What a training run says about its own model in an artifact's words is nobody's word.
-    let mut quality = match training {
-        None => metadata::bring(directory, &folder, &model_digest, config.keep_evaluation)?,
-        Some(_) => Quality::default(),
+    let mut quality = if is_trained {
+        Quality::default()
+    } else {
+        metadata::bring(directory, &folder, &model_digest, config.keep_evaluation)?
     };
     let question = Question {
         program: program.to_owned(),
@@ -123,20 +127,38 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         samples: config.golden_samples,
         seed: config.golden_seed,
         test: training.as_ref().map(Training::test),
-        rows: is_trained.then(|| training::rows(directory, config.keep_evaluation)),
+        rows: training.is_some().then(|| training::rows(directory, config.keep_evaluation)),
+        brought: !is_trained,
+        variant: false,
         limit: Duration::from_secs(config.deadline_seconds.into()),
     };
     let proof = prove::prove(&question).await?;
     integers::probe(&question, &proof, &config.tolerate_crash_inputs).await?;
     let size = size::measure(&question, &proof).await?;
-    if let (Some(training), Some(evaluation)) = (training, &proof.evaluation) {
+    let mut proven = (Vec::new(), BTreeMap::new());
+    if let (Some(training), Some(evaluation)) = (&training, &proof.evaluation) {
         quality = training.judge(evaluation)?;
         training.keep(&folder, config.keep_evaluation)?;
+        let original = variants::Original {
+            directory,
+            bytes: model_files.values().fold(0, |sum, file| sum.saturating_add(file.size_bytes)),
+            evaluation,
+            training,
+            question: &question,
+            tolerated: &config.tolerate_crash_inputs,
+        };
+        proven = variants::prove_all(&config.variants, &original).await?;
+    } else if !config.variants.is_empty() {
+        let why =
+            "variants are judged on a test part, and an import has none without `evaluation`".to_owned();
+        return Err(PublishError::InvalidConfig { field: "variants", why });
     }
+    let (variants, variant_files) = proven;
     let description = metadata::describe(&model_digest, preflight.opset, &proof, quality);
     metadata::write(&folder, &description, &proof.golden)?;
     let mut files = pack::hash(&folder, metadata::files(&folder))?;
     files.extend(model_files);
+    files.extend(variant_files);
     let passed = Passed {
         files,
         model_digest,
@@ -150,6 +172,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         metrics: description.metrics,
         size,
         train: recall::left(is_trained.then(|| directory.join(TRAIN_REPORT_FILE))),
+        variants,
     };
     Ok(Judged { work, passed })
 }
@@ -177,6 +200,8 @@ fn to_prove(config: &PublishConfig, options: &PublishOptions) -> ProveConfig {
         golden_seed: config.golden_seed,
         deadline_seconds: u32::try_from(options.prove_limit.as_secs()).unwrap_or(u32::MAX),
         judgement: config.judgement.clone(),
+        evaluation: config.evaluation.clone(),
+        variants: config.variants.clone(),
         keep_evaluation: config.keep_evaluation,
         tolerate_crash_inputs: config.tolerate_crash_inputs.clone(),
     }
@@ -206,6 +231,7 @@ async fn store(
         row_independence: Some(passed.row_independence),
         metrics: passed.metrics,
         size: passed.size,
+        variants: passed.variants,
     });
     if let Some(run) = &options.run
         && let Some(fetch) = recall::fetched(&options.fetched_directory)

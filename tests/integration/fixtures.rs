@@ -108,6 +108,7 @@ pub fn publish_report(digest: char) -> PublishReport {
         )),
         metrics: BTreeMap::new(),
         size: None,
+        variants: Vec::new(),
     }
 }
 

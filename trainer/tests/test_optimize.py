@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,6 @@ from modelwright_trainer.optimize.make import make_variants
 from modelwright_trainer.optimize.words import Order, Quantize, Request, Target, read_order
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from .conftest import Bench
@@ -318,3 +317,15 @@ def test_an_order_that_is_not_understood_names_the_field(order: object, words: s
 def test_time_is_what_integers_are_for_and_size_what_halves_are_for() -> None:
     order = read_order('{"directory": "/x", "variants": [{"name": "a", "quantize": "Static"}, {"name": "b"}]}')
     assert [request.target for request in order.requests] == [Target.LATENCY, Target.SIZE]
+
+
+def test_the_order_is_what_the_operator_is_tested_to_render() -> None:
+    order = read_order((Path(__file__).parents[2] / "runtime/contract/golden/optimize.json").read_text())
+    int8, fp16 = order.requests
+    assert (str(order.directory), int8.name, int8.quantize, int8.target) == (
+        "/modelwright/out",
+        "int8",
+        Quantize.STATIC,
+        Target.LATENCY,
+    )
+    assert (fp16.quantize, fp16.target) == (None, Target.SIZE)

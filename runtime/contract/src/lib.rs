@@ -8,6 +8,7 @@
 //! | [`traffic`] | operator → serving pods, through an optional ConfigMap that is re-read while they run |
 //! | [`training`] | operator → `train` and `prove`; `train` → `prove`, as files; `train` → operator |
 //! | [`algorithms`], [`layers`] | what the built-in trainers know, and the parameters of each |
+//! | [`variants`] | operator → `optimize` and `prove`; what `publish` reports of variants |
 //! | [`report`] | run container → operator, through the termination message |
 //! | [`status`] | serving pod → operator, at `GET :9090/status` |
 //! | [`rows`] | whether a model's rows are independent, in what `publish` reports |
@@ -29,3 +30,4 @@ pub mod size;
 pub mod status;
 pub mod traffic;
 pub mod training;
+pub mod variants;

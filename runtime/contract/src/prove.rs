@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::training::Judgement;
+use crate::{training::Judgement, variants::Variant};
 
 /// For how long a model may load and run, in seconds, where nothing else is said.
 pub const DEFAULT_DEADLINE_SECONDS: u32 = 600;
@@ -25,6 +25,13 @@ pub struct ProveConfig {
     /// After `train`: how its model is judged, on [`crate::training::EVALUATION_FILE`] of the folder. Absent for an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
+    /// Of an import: how its model is judged, on [`crate::training::EVALUATION_FILE`] of the folder. What the import says of
+    /// itself is brought along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Judgement>,
+    /// Variants that `optimize` left, each to be proven beside the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
     /// Whether the rows and labels of the test part, or of the one that an import brings, go along with the model, and golden
     /// samples are rows of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fetch::Waits, training::Judgement};
+use crate::{fetch::Waits, training::Judgement, variants::Variant};
 
 /// Store what `prove` has proven as an artifact. Without [`PublishConfig::proof`], as a person may want it, the model is
 /// proven first by this very command, by the fields that are then those of [`crate::prove::ProveConfig`]; in a run's pod it
@@ -37,6 +37,12 @@ pub struct PublishConfig {
     /// After `train`: how its model is judged, on [`crate::training::EVALUATION_FILE`] of the folder. Absent for an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judgement: Option<Judgement>,
+    /// Of an import: how its model is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Judgement>,
+    /// Variants that `optimize` left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
     /// Whether the rows and labels of the test part, or of the one that an import brings, go along with the model, and golden
     /// samples are rows of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

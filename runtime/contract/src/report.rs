@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     artifact::GoldenSource, rows::RowIndependence, signature::Signature, size::Size, training::TrainReport,
+    variants::VariantReport,
 };
 
 /// Most bytes of one report: the kubelet shares 12 KiB over all containers of a pod.
@@ -109,6 +110,9 @@ pub struct PublishReport {
     /// What it takes to load and to run; absent where it could not be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
+    /// Variants in the artifact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<VariantReport>,
 }
 
 /// Reason of a recall that found nothing: the run is made again.

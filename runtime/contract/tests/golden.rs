@@ -14,6 +14,7 @@ use modelwright_contract::{
     status::ServeStatus,
     traffic::Traffic,
     training::{Progress, TrainReport, TrainingReport},
+    variants::OptimizeConfig,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -35,6 +36,8 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<FetchConfig>("fetch-test-set");
     crosses::<ProveConfig>("prove");
     crosses::<ProveConfig>("prove-training");
+    crosses::<ProveConfig>("prove-variants");
+    crosses::<OptimizeConfig>("optimize");
     crosses::<PublishConfig>("publish-proven");
     crosses::<PublishConfig>("publish-recall");
     crosses::<PublishConfig>("publish");
@@ -49,6 +52,7 @@ fn what_containers_tell_the_operator_is_understood() {
     crosses::<Report<FetchReport>>("fetch-succeeded");
     crosses::<Report<ProveReport>>("prove-succeeded");
     crosses::<Report<PublishReport>>("publish-succeeded");
+    crosses::<Report<PublishReport>>("publish-variants");
     crosses::<Report<FetchReport>>("failed");
     crosses::<Report<PublishReport>>("failed");
     crosses::<ServeStatus>("status");

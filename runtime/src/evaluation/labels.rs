@@ -225,6 +225,17 @@ impl LabelAnswers {
         Some(Confusion { labels, counts })
     }
 
+    /// The label that each row was given.
+    pub fn answered(&self) -> Vec<&Label> {
+        let mut labels: Vec<Option<&Label>> = vec![None; self.numbers.0.len()];
+        for (label, number) in &self.numbers.0 {
+            if let Some(place) = labels.get_mut(*number as usize) {
+                *place = Some(label);
+            }
+        }
+        self.answers.iter().filter_map(|number| *labels.get(*number as usize)?).collect()
+    }
+
     /// The label of each row, by number.
     pub fn into_truth(self) -> Vec<u32> {
         self.truth

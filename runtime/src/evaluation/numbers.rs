@@ -46,6 +46,11 @@ impl NumberAnswers {
         Ok(())
     }
 
+    /// The number that each row was given.
+    pub fn answered(&self) -> &[f64] {
+        &self.answers
+    }
+
     /// What came of all rows.
     pub fn measure(&self) -> Measured {
         let metrics = metrics::regression(&self.truth, &self.answers);

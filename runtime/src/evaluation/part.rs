@@ -99,6 +99,19 @@ impl TestPart {
         Ok(Self { rows, batch, fixed, inputs, labels, classes, answers })
     }
 
+    /// The part without the answers of `train`: those of another model are no others' to repeat.
+    #[must_use]
+    pub fn without_answers(self) -> Self {
+        Self { answers: Vec::new(), ..self }
+    }
+
+    /// The part as a model takes it whose answer to a row depends on the other rows of a run: one row at a time, where it takes
+    /// any number.
+    #[must_use]
+    pub fn one_by_one(self) -> Self {
+        if self.fixed { self } else { Self { batch: 1, ..self } }
+    }
+
     /// How many rows there are; at least one.
     pub fn rows(&self) -> usize {
         self.rows

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use modelwright_contract::{
     artifact::{METADATA_DIRECTORY, MODEL_FILE},
     fetch::FetchKind,
+    variants::VARIANTS_DIRECTORY,
 };
 
 use super::error::FetchError;
@@ -28,7 +29,10 @@ pub fn arrange<'a>(
     if let [only] = paths.as_slice() {
         return Ok(BTreeMap::from([((*only).to_owned(), MODEL_FILE.to_owned())]));
     }
-    let graphs: Vec<&str> = paths.iter().copied().filter(|path| is_graph(path)).collect();
+    // Variants lie among what is known of a model, and are made anew where they are asked for.
+    let variants = format!("{METADATA_DIRECTORY}/{VARIANTS_DIRECTORY}/");
+    let graphs = paths.iter().copied().filter(|path| is_graph(path) && !path.contains(&variants));
+    let graphs: Vec<&str> = graphs.collect();
     let graph = match graphs.as_slice() {
         [graph] => *graph,
         [] => {
@@ -43,7 +47,9 @@ pub fn arrange<'a>(
     let metadata = format!("{METADATA_DIRECTORY}/");
     let mut kept = BTreeMap::new();
     for path in &paths {
-        let Some(relative) = path.strip_prefix(folder) else { continue };
+        let Some(relative) = path.strip_prefix(folder).filter(|path| !path.starts_with(&variants)) else {
+            continue;
+        };
         if *path == graph {
             kept.insert(graph.to_owned(), MODEL_FILE.to_owned());
         } else if !relative.starts_with(&metadata) || graph == MODEL_FILE {
@@ -108,6 +114,17 @@ mod tests {
             kept(FetchKind::Source, &["x/other.onnx", "x/modelwright/golden.json"]).unwrap(),
             pairs(&[("x/other.onnx", "model.onnx")])
         );
+    }
+
+    #[test]
+    fn variants_of_an_artifact_are_no_models_of_a_source_and_stay_with_an_artifact() {
+        let paths = ["model.onnx", "modelwright/golden.json", "modelwright/variants/int8/model.onnx"];
+        assert_eq!(
+            kept(FetchKind::Source, &paths).unwrap(),
+            pairs(&[("model.onnx", "model.onnx"), ("modelwright/golden.json", "modelwright/golden.json")])
+        );
+        assert_eq!(kept(FetchKind::Artifact, &paths).unwrap().len(), 3);
+        assert_eq!(kept(FetchKind::Source, &["modelwright/variants/int8/model.onnx", "x"]), Err("NoModel"));
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Makes golden samples for a model that came without any: inputs from a seed and the signature, outputs from the model.
 //! In goes a session; out come samples, the same ones for the same seed. Needs no client.
 
-use std::collections::BTreeSet;
-
 use modelwright_contract::{
     artifact::{GoldenSample, GoldenSamples, GoldenSource},
     signature::Signature,
@@ -12,7 +10,7 @@ use super::{
     decode, floats,
     form::{self, Form, SIZES, Tried},
     random::SplitMix64,
-    record::Recorder,
+    record::{Recorder, Recording},
 };
 use crate::{
     session::{RunError, Session},
@@ -73,20 +71,20 @@ pub enum RecordError {
 
 /// Records up to `count` samples; fewer if most answers are not stable, never none.
 pub fn record_synthetic(session: &Session, count: u32, seed: u64) -> Result<GoldenSamples, RecordError> {
-    record_synthetic_beside(session, count, seed, &BTreeSet::new())
+    record_synthetic_as(session, count, seed, &Recording::default())
 }
 
-/// The same, where outputs are made of random numbers: nothing is expected of these.
-pub fn record_synthetic_beside(
+/// The same, as it is said.
+pub fn record_synthetic_as(
     session: &Session,
     count: u32,
     seed: u64,
-    random: &BTreeSet<String>,
+    recording: &Recording,
 ) -> Result<GoldenSamples, RecordError> {
     let signature = session.signature();
     let form = find_form(session, seed)?;
     let mut numbers = SplitMix64(seed);
-    let mut recorder = Recorder::new(session, random);
+    let mut recorder = Recorder::new(session, recording);
     let mut tried = 0;
     while recorder.count() < count as usize && tried < count.saturating_mul(DRAWS) {
         let inputs = draw(signature, &form, &mut numbers, tried as usize)?;
@@ -103,9 +101,9 @@ pub fn record_synthetic_beside(
 pub fn record_provided(
     session: &Session,
     provided: &GoldenSamples,
-    random: &BTreeSet<String>,
+    recording: &Recording,
 ) -> Result<GoldenSamples, RecordError> {
-    let mut recorder = Recorder::new(session, random);
+    let mut recorder = Recorder::new(session, recording);
     for (sample, GoldenSample { inputs, .. }) in provided.samples.iter().enumerate() {
         let refused = |why: String| RecordError::Provided { sample, why };
         let inputs = inputs.iter().map(decode).collect::<Result<Vec<_>, _>>().map_err(refused)?;

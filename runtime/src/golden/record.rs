@@ -54,6 +54,16 @@ pub(super) fn for_rounding(wanted: f64, whole: f64) -> f64 {
     if half >= 2.0 * seen { wanted.min(half) } else { wanted }
 }
 
+/// How answers are recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// Outputs whose numbers nobody can repeat.
+    pub random: BTreeSet<String>,
+    /// Whether the graph computes in few bits, whatever its outputs have: in integers of eight bits, or in FP16. Where another
+    /// processor rounds otherwise, it may then be by one step of these.
+    pub few_bits: bool,
+}
+
 /// Samples as they come.
 pub(super) struct Recorder<'a> {
     session: &'a Session,
@@ -75,12 +85,12 @@ struct Output {
 }
 
 impl<'a> Recorder<'a> {
-    /// Nothing so far. `random` are the outputs that are made of random numbers.
-    pub fn new(session: &'a Session, random: &'a BTreeSet<String>) -> Self {
-        let is_half = has_half(session.signature());
+    /// Nothing so far.
+    pub fn new(session: &'a Session, recording: &'a Recording) -> Self {
+        let is_half = recording.few_bits || has_half(session.signature());
         Self {
             session,
-            random,
+            random: &recording.random,
             tolerance: if is_half { HALF_TOLERANCE } else { TOLERANCE },
             is_half,
             outputs: BTreeMap::new(),

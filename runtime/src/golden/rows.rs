@@ -1,11 +1,15 @@
 //! Makes golden samples of real rows: the test part of a training. In go a session and rows; out come samples whose
 //! answers are finite and do not move with the last bit of the inputs. Needs no client.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use modelwright_contract::artifact::{GoldenSamples, GoldenSource};
 
-use super::{generate::DRAWS, random::SplitMix64, record::Recorder};
+use super::{
+    generate::DRAWS,
+    random::SplitMix64,
+    record::{Recorder, Recording},
+};
 use crate::{session::Session, tensor::Tensor};
 
 /// Records up to `count` samples of rows, in their order; none if no answer is stable.
@@ -13,9 +17,9 @@ pub fn record_rows(
     session: &Session,
     rows: impl Iterator<Item = Vec<Tensor>>,
     count: u32,
-    random: &BTreeSet<String>,
+    recording: &Recording,
 ) -> GoldenSamples {
-    let mut recorder = Recorder::new(session, random);
+    let mut recorder = Recorder::new(session, recording);
     for inputs in rows.take(count.saturating_mul(DRAWS) as usize) {
         if recorder.count() == count as usize {
             break;

@@ -144,6 +144,8 @@ pub enum Refusal {
     GateMissed,
     /// A value of an input ends the process.
     CrashesOnInput,
+    /// A variant is not as good, small or fast as was asked for.
+    VariantRefused,
 }
 
 impl Refusal {
@@ -163,6 +165,7 @@ impl Refusal {
             Self::NotReproducible => "NotReproducible",
             Self::GateMissed => "GateMissed",
             Self::CrashesOnInput => "CrashesOnInput",
+            Self::VariantRefused => "VariantRefused",
         }
     }
 }

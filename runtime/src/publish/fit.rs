@@ -4,6 +4,7 @@
 use modelwright_contract::{
     report::{MAX_REPORT_BYTES, PublishReport, Report},
     signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME, Signature, TensorSpec},
+    variants::MAX_VARIANTS,
 };
 
 use super::metadata::{MAX_METRIC_BYTES, MAX_METRICS};
@@ -29,9 +30,17 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
     while report.metrics.len() > MAX_METRICS {
         report.metrics.pop_last();
     }
+    report.variants.truncate(MAX_VARIANTS);
     report.golden_random.retain(|name| name.chars().count() <= MAX_TENSOR_NAME);
     report.golden_random.truncate(MAX_TENSORS);
     while length(&report) > MAX_REPORT_BYTES {
+        // The artifact has what is known of variants, and the original's certificate is the larger one.
+        let variants = report.variants.iter_mut().rev();
+        if let Some(variant) = variants.max_by_key(|it| (it.size.is_some(), it.figures.is_some()))
+            && (variant.size.take().is_some() || variant.figures.take().is_some())
+        {
+            continue;
+        }
         let signature = &mut report.signature;
         // What a client need not know goes first.
         let signature_has_more = signature.optional_inputs.pop().is_some();
@@ -44,7 +53,7 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
             report.signature_truncated = true;
         } else if report.golden_random.pop().is_some() {
             // The artifact has all of them.
-        } else if report.metrics.pop_last().is_none() {
+        } else if report.metrics.pop_last().is_none() && report.variants.pop().is_none() {
             break;
         }
     }
@@ -67,6 +76,8 @@ mod tests {
         artifact::GoldenSource,
         rows::RowIndependence,
         size::{RowsSize, Size},
+        training::Metric,
+        variants::{TimeShare, VariantFigures, VariantReport},
     };
     use proptest::prelude::*;
 
@@ -113,7 +124,42 @@ mod tests {
                     3
                 ],
             }),
+            variants: Vec::new(),
         }
+    }
+
+    fn variant(number: usize, size: Option<&Size>) -> VariantReport {
+        let third = || "0.333".to_owned();
+        let time = |rows| TimeShare { rows, median: third(), low: third(), high: third() };
+        VariantReport {
+            name: format!("variant-{number}"),
+            model_digest: "c".repeat(64),
+            size_bytes: 1 << 40,
+            figures: Some(VariantFigures {
+                metric: Metric::PrecisionWeighted,
+                value: "0.123456".to_owned(),
+                original: "0.123456".to_owned(),
+                disagreement: "0.123456".to_owned(),
+                original_bytes: 1 << 41,
+                time: vec![time(1), time(32)],
+            }),
+            size: size.cloned(),
+        }
+    }
+
+    #[test]
+    fn variants_keep_their_names_and_digests_and_lose_what_the_artifact_has_of_them() {
+        let mut whole = report(2, 2, 8, 3);
+        whole.variants = (0..4).map(|number| variant(number, whole.size.as_ref())).collect();
+        whole.row_independence = Some(RowIndependence::yes());
+        let short = fit(whole.clone());
+        let known = |report: &PublishReport| -> Vec<(String, String)> {
+            report.variants.iter().map(|it| (it.name.clone(), it.model_digest.clone())).collect()
+        };
+        assert_eq!(known(&short), known(&whole));
+        whole.variants.truncate(1);
+        whole.size = None;
+        assert_eq!(fit(whole.clone()).variants, whole.variants);
     }
 
     #[test]
@@ -160,8 +206,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_report_fits(inputs in 0_usize..60, outputs in 0_usize..60, name in 1_usize..1200, metrics in 0_usize..60) {
+        fn every_report_fits(
+            inputs in 0_usize..60,
+            outputs in 0_usize..60,
+            name in 1_usize..1200,
+            metrics in 0_usize..60,
+            variants in 0_usize..6,
+        ) {
             let mut whole = report(inputs, outputs, name, metrics);
+            whole.variants = (0..variants).map(|number| variant(number, whole.size.as_ref())).collect();
             whole.golden_random = whole.signature.outputs.iter().map(|output| output.name.clone()).collect();
             let optional = metrics.min(16);
             whole.signature.optional_inputs = whole.signature.inputs.iter().take(optional).cloned().collect();

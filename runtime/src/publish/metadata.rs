@@ -173,7 +173,7 @@ fn present(path: &Path, name: &'static str, most: u64) -> Result<bool, PublishEr
     }
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PublishError> {
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PublishError> {
     // All keys are strings, and that is the only thing that could fail.
     let text = serde_json::to_vec(value).unwrap_or_default();
     fs::write(path, text).map_err(PublishError::io(path))

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// What paths of variants begin with.
+const VARIANTS: &str = "modelwright/variants/";
+
 /// An artifact, ready to be pushed.
 #[derive(Debug)]
 pub struct Packed {
@@ -92,7 +95,7 @@ pub fn pack(files: BTreeMap<String, FileDigest>) -> Packed {
     let config = json(&config);
     let config_sha256 = hex(&Sha256::digest(&config));
     let layers = files.iter().map(|(path, file)| Descriptor {
-        media_type: if is_metadata(path) { manifest::DOCUMENT } else { manifest::WEIGHT }.to_owned(),
+        media_type: if is_document(path) { manifest::DOCUMENT } else { manifest::WEIGHT }.to_owned(),
         digest: sha256(file),
         size: file.size_bytes,
         annotations: BTreeMap::from([(FILE_PATH.to_owned(), path.clone()), (TITLE.to_owned(), path.clone())]),
@@ -116,6 +119,12 @@ pub fn pack(files: BTreeMap<String, FileDigest>) -> Packed {
 
 fn is_metadata(path: &str) -> bool {
     path.split('/').next() == Some(METADATA_DIRECTORY)
+}
+
+/// Whether a file says something of a model, its own or a variant's, and is no part of either.
+fn is_document(path: &str) -> bool {
+    let variant = path.strip_prefix(VARIANTS).and_then(|path| path.split_once('/'));
+    variant.map_or_else(|| is_metadata(path), |(_, path)| is_metadata(path))
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {

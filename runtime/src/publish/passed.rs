@@ -14,6 +14,7 @@ use modelwright_contract::{
     signature::Signature,
     size::Size,
     training::TrainReport,
+    variants::VariantReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,9 @@ pub struct Passed {
     pub size: Option<Size>,
     /// What `train` said.
     pub train: Option<TrainReport>,
+    /// Variants beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<VariantReport>,
 }
 
 impl Passed {
@@ -174,6 +178,7 @@ mod tests {
             metrics: BTreeMap::new(),
             size: None,
             train: None,
+            variants: Vec::new(),
         };
         let proof = folder.join("proof");
         passed.leave(&made, &proof).unwrap();

@@ -33,6 +33,10 @@ pub struct Question {
     pub test: Option<(PathBuf, Task)>,
     /// What samples are recorded of; absent for an import.
     pub rows: Option<Rows>,
+    /// Whether samples that the folder brings go before these.
+    pub brought: bool,
+    /// Whether the model is a variant of the one whose answers the test part has.
+    pub variant: bool,
     /// For how long the child may run.
     pub limit: Duration,
 }
@@ -88,6 +92,11 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
     if let Some((evaluation, task)) = &question.test {
         arguments.extend(["--evaluation".into(), evaluation.clone().into()]);
         arguments.extend(["--task".into(), format!("{task:?}").into()]);
+    }
+    for (flag, is_set) in [("--brought", question.brought), ("--variant", question.variant)] {
+        if is_set {
+            arguments.push(flag.into());
+        }
     }
     match &question.rows {
         Some(Rows::Test) => arguments.push("--test-rows".into()),

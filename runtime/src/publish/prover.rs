@@ -20,9 +20,9 @@ use super::{
     prove::{Progress, Proof},
 };
 use crate::{
-    evaluation::{self, EvaluationError, Judged},
-    golden::{self, ReplayError},
-    onnx,
+    evaluation::{self, EvaluationError, Judged, Manner},
+    golden::{self, Recording, ReplayError},
+    onnx, rows,
     session::{LoadError, Session, SessionOptions},
     tensor::Tensor,
 };
@@ -62,12 +62,19 @@ pub struct ProveArguments {
     /// Rows to record samples of whose quantiles.
     #[arg(long)]
     pub quantiles: Option<PathBuf>,
+    /// Whether samples that the folder brought are replayed, as those of an import are, in place of others.
+    #[arg(long)]
+    pub brought: bool,
+    /// Whether the model is a variant of the one whose answers the test part has.
+    #[arg(long)]
+    pub variant: bool,
     /// File for the answer.
     #[arg(long)]
     pub answer: PathBuf,
 }
 
-fn task(name: &str) -> Result<Task, String> {
+/// Reads the name of a task.
+pub(super) fn task(name: &str) -> Result<Task, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
@@ -96,8 +103,11 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
     write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
-            let judged = evaluation::evaluate(&session, file, task).map_err(evaluation_refusal)?;
+            let manner = manner(&path, arguments.variant);
+            let judged = evaluation::evaluate(&session, file, task, manner).map_err(evaluation_refusal)?;
+            let own = arguments.brought && brought(&arguments.directory, session.signature())?.is_some();
             let golden = match (&arguments.shareable, &arguments.quantiles) {
+                _ if own => replayed(&session, arguments)?,
                 (Some(file), _) => shareable(&session, file, arguments)?,
                 (None, Some(file)) => drawn(&session, file, arguments)?,
                 (None, None) if arguments.test_rows => recorded(&session, &judged, arguments)?,
@@ -108,6 +118,12 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
         _ => (replayed(&session, arguments)?, None),
     };
     Ok(Proof { signature: session.signature().clone(), golden, evaluation })
+}
+
+/// How a test part is run. Scales of a whole run, as dynamic quantisation has them, make an answer depend on the other rows of
+/// it: such a variant is measured as it answers alone.
+pub(super) fn manner(path: &Path, of_variant: bool) -> Manner {
+    Manner { of_variant, one_by_one: of_variant && !rows::of_file(path).independent }
 }
 
 /// Samples of the test part; synthetic ones, where no row of it has a stable answer.
@@ -122,8 +138,7 @@ fn recorded(
         // Where a graph takes several rows at once, one sample shows several rows.
         .filter(|rows| blocks.insert(rows.start))
         .map_while(|rows| judged.part.inputs(&rows).ok());
-    let random = onnx::randomness(&arguments.directory).outputs;
-    let golden = golden::record_rows(session, rows, arguments.samples.max(1), &random);
+    let golden = golden::record_rows(session, rows, arguments.samples.max(1), &recording(arguments));
     if golden.samples.is_empty() { synthetic(session, arguments) } else { Ok(shortened(golden)) }
 }
 
@@ -138,8 +153,8 @@ fn shareable(session: &Session, file: &Path, arguments: &ProveArguments) -> Resu
     };
     let rows = golden::read_rows(file, session.signature()).map_err(refused)?;
     let blocks = golden::blocks(&rows, session.signature()).map_err(refused)?;
-    let random = onnx::randomness(&arguments.directory).outputs;
-    let golden = golden::record_rows(session, blocks.into_iter(), arguments.samples.max(1), &random);
+    let samples = arguments.samples.max(1);
+    let golden = golden::record_rows(session, blocks.into_iter(), samples, &recording(arguments));
     if golden.samples.is_empty() {
         return Err(refused(
             "none of its rows has a finite answer that stays the same when the input moves by its last bit"
@@ -172,8 +187,7 @@ fn drawn(session: &Session, file: &Path, arguments: &ProveArguments) -> Result<G
         })
         .collect();
     let order = golden::spread(&groups, arguments.seed).filter_map(|place| inputs.get(place).cloned());
-    let random = onnx::randomness(&arguments.directory).outputs;
-    let golden = golden::record_rows(session, order, samples, &random);
+    let golden = golden::record_rows(session, order, samples, &recording(arguments));
     if golden.samples.is_empty() {
         return synthetic(session, arguments);
     }
@@ -197,8 +211,7 @@ fn replayed(session: &Session, arguments: &ProveArguments) -> Result<GoldenSampl
     match brought(&arguments.directory, session.signature())? {
         // Inputs alone: their answers are recorded here.
         Some(golden) if golden.samples.iter().all(|sample| sample.outputs.is_empty()) => {
-            let random = onnx::randomness(&arguments.directory).outputs;
-            golden::record_provided(session, &golden, &random)
+            golden::record_provided(session, &golden, &recording(arguments))
                 .map(shortened)
                 .map_err(|error| (Refusal::GoldenMismatch, error.to_string()))
         }
@@ -221,9 +234,13 @@ fn synthetic(session: &Session, arguments: &ProveArguments) -> Result<GoldenSamp
              compared"
         );
     }
-    golden::record_synthetic_beside(session, arguments.samples.max(1), arguments.seed, &random.outputs)
+    golden::record_synthetic_as(session, arguments.samples.max(1), arguments.seed, &recording(arguments))
         .map(shortened)
         .map_err(|error| (Refusal::RunFailed, error.to_string()))
+}
+
+fn recording(arguments: &ProveArguments) -> Recording {
+    Recording { random: onnx::randomness(&arguments.directory).outputs, few_bits: arguments.variant }
 }
 
 /// The samples that the folder brought, if they can prove anything.
@@ -307,7 +324,7 @@ fn names_version(why: &str) -> bool {
     why.contains("is under development") || why.contains("Unsupported model IR version")
 }
 
-fn evaluation_refusal(error: EvaluationError) -> Refused {
+pub(super) fn evaluation_refusal(error: EvaluationError) -> Refused {
     let reason = match &error {
         EvaluationError::Part(_) | EvaluationError::Npz(_) => Refusal::InvalidEvaluation,
         EvaluationError::Outputs(_) => Refusal::InvalidOutputs,

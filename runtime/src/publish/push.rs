@@ -164,6 +164,8 @@ mod tests {
             golden_seed: 1,
             store_retry_seconds: 1,
             judgement: None,
+            evaluation: None,
+            variants: Vec::new(),
             tolerate_crash_inputs: Vec::new(),
             waits: modelwright_contract::fetch::Waits::default(),
         };

@@ -91,7 +91,7 @@ pub async fn measure(question: &Question, proof: &Proof) -> Result<Option<Size>,
 }
 
 /// Whether the first axis of every input is free: only then more rows can be tried.
-fn has_rows(signature: &Signature) -> bool {
+pub(super) fn has_rows(signature: &Signature) -> bool {
     !signature.inputs.is_empty() && signature.inputs.iter().all(|input| input.shape.first() == Some(&-1))
 }
 
@@ -115,7 +115,7 @@ pub fn run(arguments: &MeasureArguments) -> io::Result<()> {
 }
 
 /// A sample's rows over and over, until there are so many; and how many those are.
-fn repeated(session: &Session, inputs: Vec<Tensor>, rows: u32) -> io::Result<(u32, Vec<Tensor>)> {
+pub(super) fn repeated(session: &Session, inputs: Vec<Tensor>, rows: u32) -> io::Result<(u32, Vec<Tensor>)> {
     if !has_rows(session.signature()) {
         return Ok((1, inputs));
     }
@@ -157,7 +157,7 @@ fn runs_per_second(session: &Session, inputs: &[Tensor]) -> io::Result<f64> {
     Ok(f64::from(runs) / used.max(Duration::from_micros(1)).as_secs_f64())
 }
 
-fn processor_time() -> Duration {
+pub(super) fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

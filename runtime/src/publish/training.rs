@@ -80,6 +80,11 @@ impl Training {
         (self.evaluation.clone(), self.task)
     }
 
+    /// What was learned.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
     /// Holds the model against its gates, and gives its quality.
     pub fn judge(&self, evaluation: &Evaluation) -> Result<Quality, PublishError> {
         if evaluation.differing > 0 {

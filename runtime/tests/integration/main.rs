@@ -68,6 +68,8 @@ mod training_refused;
 mod stream;
 // Blobs on their way into registries with habits.
 mod uploads;
+// Variants of a model, and imports that are measured.
+mod variants;
 // Threads, queue and shared runs between the fronts and a model.
 mod worker;
 // What the modules share.

@@ -53,6 +53,8 @@ impl Work {
             golden_seed: 7,
             store_retry_seconds: 0,
             judgement: None,
+            evaluation: None,
+            variants: Vec::new(),
             tolerate_crash_inputs: Vec::new(),
             waits: modelwright_contract::fetch::Waits::default(),
         };

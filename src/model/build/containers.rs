@@ -209,6 +209,8 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
         golden_seed: GOLDEN_SEED,
         deadline_seconds: model.sizes.prove_deadline_seconds,
         judgement,
+        evaluation: None,
+        variants: Vec::new(),
         keep_evaluation: model.keep_evaluation,
         tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
     };
@@ -263,6 +265,8 @@ fn publish_config(model: &ValidModel, settings: &Settings, recalls: Option<&str>
         golden_samples: 0,
         golden_seed: 0,
         judgement: None,
+        evaluation: None,
+        variants: Vec::new(),
         keep_evaluation: false,
         tolerate_crash_inputs: Vec::new(),
     }

@@ -43,6 +43,8 @@ impl Run {
             golden_seed: 7,
             store_retry_seconds: 0,
             judgement: Some(Judgement { task, gates: Vec::new() }),
+            evaluation: None,
+            variants: Vec::new(),
             tolerate_crash_inputs: Vec::new(),
             waits: modelwright_contract::fetch::Waits::default(),
         };
