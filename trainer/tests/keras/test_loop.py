@@ -7,19 +7,22 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from modelwright_trainer.backends.keras.choices import CALLBACKS
 from modelwright_trainer.backends.keras.network import Choice, Input
 from modelwright_trainer.config import Task
 from modelwright_trainer.failure import RunError
 from networks import layer, network, softmax
 
 SEED = 7
+EARLY_DEFAULTS = {name: one.default for name, one in CALLBACKS["EarlyStopping"].parameters.items()}
 ROWS, CLASSES = 75, 3
 """Rows are no multiple of the batch size: the last batch is a part."""
-EPOCHS = 3
+EPOCHS = 2
 
 
 @dataclass
@@ -236,41 +239,73 @@ def test_two_trainings_give_equal_bytes(tensorflow: Any) -> None:
         assert found[0] == found[1], name
 
 
-EARLY: dict[str, dict[str, Any]] = {
-    "stops": {"patience": 1},
-    "restores": {"patience": 2, "restore_best_weights": True},
-    "by accuracy": {"monitor": "val_accuracy", "patience": 1, "restore_best_weights": True},
-    "with a baseline": {"patience": 2, "baseline": 0.1, "restore_best_weights": True},
-    "late": {"patience": 0, "start_from_epoch": 3, "min_delta": 0.5},
-    "of the training part": {"monitor": "loss", "min_delta": 10, "patience": 3, "mode": "min"},
-}
-
-
-@pytest.mark.parametrize("name", EARLY)
-def test_early_stopping_stops_and_restores_as_keras_does(tensorflow: Any, name: str) -> None:
+def test_training_stops_early_and_goes_back_to_the_best_epoch_as_fit_does(tensorflow: Any) -> None:
     assert tensorflow
     import keras  # noqa: PLC0415 - it loads TensorFlow
     from modelwright_trainer.backends.keras.build import build_model, build_optimizer  # noqa: PLC0415
     from modelwright_trainer.backends.keras.callbacks import EarlyStopping  # noqa: PLC0415
-    from modelwright_trainer.backends.keras.choices import CALLBACKS  # noqa: PLC0415
 
-    family = FAMILIES["one-hot labels"]
-    family = Family(
-        family.layers, family.source, more={"optimizer": {"type": "Adam", "parameters": {"learning_rate": 0.3}}}
-    )
+    given = {"patience": 2, "restore_best_weights": True}
+    rate = {"optimizer": {"type": "Adam", "parameters": {"learning_rate": 0.3}}}
+    family = Family(FAMILIES["one-hot labels"].layers, Input((5,)), more=rate)
     train, validation = rows_of(family, ROWS, 1), rows_of(family, 20, 2)
     loop = make_loop(family, epochs=12, shuffle=False)
-    defaults = {one: parameter.default for one, parameter in CALLBACKS["EarlyStopping"].parameters.items()}
-    loop.fit(train, validation, [EarlyStopping(Choice("EarlyStopping", defaults | EARLY[name]))])
+    loop.fit(train, validation, [EarlyStopping(Choice("EarlyStopping", EARLY_DEFAULTS | given))])
     model = build_model(loop.network, family.source, SEED)
     model.compile(optimizer=build_optimizer(loop.network), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(
         train.inputs, train.truth, batch_size=16, epochs=12, shuffle=False, verbose=0,
-        validation_data=(validation.inputs, validation.truth), callbacks=[keras.callbacks.EarlyStopping(**EARLY[name])],
+        validation_data=(validation.inputs, validation.truth), callbacks=[keras.callbacks.EarlyStopping(**given)],
     )  # fmt: skip
     assert loop.position.epoch == len(history.history["loss"]) < 12
     for ours, theirs in zip(loop.model.weights, model.weights, strict=True):
         np.testing.assert_allclose(as_array(ours), as_array(theirs), rtol=0, atol=1e-5)
+
+
+def test_early_stopping_decides_as_keras_does_whatever_the_epochs_give(tensorflow: Any) -> None:
+    assert tensorflow
+    import keras  # noqa: PLC0415 - it loads TensorFlow
+    from modelwright_trainer.backends.keras.callbacks import EarlyStopping  # noqa: PLC0415
+    from modelwright_trainer.backends.keras.loop import Position  # noqa: PLC0415
+
+    keras.utils.set_random_seed(SEED)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse", metrics=["accuracy"])
+    model.fit(np.ones((1, 1)), np.ones((1, 1)), verbose=0)  # Keras finds what to maximize by the metrics it has.
+    random = np.random.default_rng(5)
+    stops = restores = 0
+    for _ in range(300):
+        given = {
+            "monitor": str(random.choice(["val_loss", "val_accuracy"])),
+            "mode": str(random.choice(["auto", "min", "max"])),
+            "patience": int(random.integers(0, 6)),
+            "min_delta": float(random.choice([0, 0.25])),
+            "baseline": [None, 0.5][random.integers(2)],
+            "start_from_epoch": int(random.integers(0, 3)),
+            "restore_best_weights": bool(random.integers(2)),
+        }
+        theirs = keras.callbacks.EarlyStopping(**given)
+        theirs.set_model(model)
+        ours = EarlyStopping(Choice("EarlyStopping", given))
+        loop: Any = SimpleNamespace(model=model, position=Position())
+        model.stop_training = False
+        theirs.on_train_begin()
+        for epoch in range(int(random.integers(1, 9))):
+            model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+            logs = {given["monitor"]: float(random.integers(0, 5)) / 4}
+            theirs.on_epoch_end(epoch, logs)
+            loop.position.epoch = epoch + 1
+            assert ours.on_epoch_end(loop, logs) == model.stop_training, given
+            if model.stop_training:
+                stops += 1
+                break
+        ours.on_train_end(loop)
+        kept = model.get_weights()
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        theirs.on_train_end()
+        np.testing.assert_array_equal(kept[0], model.get_weights()[0], str(given))
+        restores += bool(kept[0][0, 0] != epoch)
+    assert min(stops, 300 - stops, restores) > 30, "all that can happen has happened"
 
 
 def test_a_loss_that_is_not_finite_ends_training_at_once_and_says_where(tensorflow: Any) -> None:
