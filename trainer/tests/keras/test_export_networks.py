@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from against_keras import Case, compare, export, prepared
+from against_keras import Case, compare, export, load, prepared
 from export_cases import layer
 from modelwright_trainer.backends.keras.choices import ACTIVATIONS
+from modelwright_trainer.backends.keras.export import add_network
 from modelwright_trainer.backends.keras.network import Input
 from modelwright_trainer.backends.keras.parse import _parse_layer
 from modelwright_trainer.backends.keras.shapes import Value, follow
 from modelwright_trainer.backends.keras.table import LAYERS
 from modelwright_trainer.backends.keras.words import Kind, Parameter, Takes
-from modelwright_trainer.config import RunLayer
+from modelwright_trainer.config import RunLayer, Task
 from modelwright_trainer.failure import RunError
+from modelwright_trainer.graph.builder import ROWS, Graph
+from modelwright_trainer.graph.inputs import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +175,30 @@ def test_a_network_is_written_in_the_same_bytes_each_time(seed: int) -> None:
     case = draw_network(seed)
     weights, _, _ = prepared(case)
     assert export(case, weights) == export(case, {name: dict(own) for name, own in reversed(weights.items())})
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
+def test_a_network_answers_as_its_task_asks(activation: str) -> None:
+    units = 3 if activation == "softmax" else 1
+    case = Case(f"answers {activation}", (layer("Dense", units=units, activation=activation),), (4,))
+    weights, rows, expected = prepared(case)
+    graph = Graph()
+    tensor = Tensor(graph.input("x", "float32", (ROWS, 4)), "float32", (ROWS, 4))
+    task = Task.REGRESSION if activation == "linear" else Task.CLASSIFICATION
+    answer = add_network(graph, case.network, task, weights, {"features": tensor})
+    if isinstance(answer, str):
+        assert task is Task.REGRESSION
+        graph.output("prediction", answer, "float32", (ROWS,))
+        (prediction,) = load(b"".join(graph.pieces())).run(None, rows)
+        np.testing.assert_allclose(prediction, expected[:, 0], atol=1e-5)
+        return
+    graph.output("index", answer.index, "int64", (ROWS,))
+    assert answer.probabilities is not None
+    graph.output("probabilities", answer.probabilities, "float32", (ROWS, 3 if units == 3 else 2))
+    index, probabilities = load(b"".join(graph.pieces())).run(None, rows)
+    both = np.concatenate([1 - expected, expected], axis=1) if units == 1 else expected
+    np.testing.assert_allclose(probabilities, both, atol=1e-6)
+    np.testing.assert_array_equal(index, both.argmax(axis=1))
 
 
 EXPORT = """

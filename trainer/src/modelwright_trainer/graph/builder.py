@@ -28,7 +28,6 @@ ROWS: Final = "rows"
 TYPES: Final = {
     "float32": TensorProto.FLOAT,
     "float64": TensorProto.DOUBLE,
-    "uint8": TensorProto.UINT8,
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
     "uint8": TensorProto.UINT8,

@@ -50,7 +50,7 @@ def add_flatten(graph: Graph, step: Step) -> Value:
 
 
 def add_rescaling(graph: Graph, step: Step) -> Value:
-    """Add a product and a sum; numbers or lists of them along the last axis."""
+    """Add a product and a sum, each of one number."""
     scale, offset = (np.asarray(step.parameters[name], dtype=np.float32) for name in ("scale", "offset"))
     scaled = graph.add("Mul", step.input.name, graph.constant(scale))
     return Value(graph.add("Add", scaled, graph.constant(offset)), step.input.shape)

@@ -18,15 +18,13 @@ def add_sum(graph: Graph, step: Step) -> Value:
     tensor = first.name
     for other in others:
         tensor = graph.add("Add", tensor, other.name)
-    return Value(tensor, broadcast(step.inputs))
+    return Value(tensor, _known(step.inputs))
 
 
-def broadcast(values: tuple[Value, ...]) -> tuple[int | None, ...]:
-    """Give the sizes of values that are put together element by element."""
-    return tuple(
-        next((size for size in sizes if size not in {None, 1}), sizes[0])
-        for sizes in zip(*(value.shape for value in values), strict=True)
-    )
+def _known(values: tuple[Value, ...]) -> tuple[int | None, ...]:
+    """Give the shape that all values have, where any of them tells."""
+    shapes = zip(*(value.shape for value in values), strict=True)
+    return tuple(next((size for size in sizes if size is not None), None) for sizes in shapes)
 
 
 def add_concatenation(graph: Graph, step: Step) -> Value:
