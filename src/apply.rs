@@ -362,13 +362,13 @@ where
         let api = context.raw::<K>(&namespace);
         api.patch(&name, &parameters, what).await.map_err(|error| ApplyError::of(&kind, &name, error))
     });
-    let content = match what {
+    let written = match what {
         Patch::Json(operations) => serde_json::to_value(operations)
             .map_err(|error| ApplyError::of(&kind, &name, kube::Error::SerdeError(error)))?,
-        Patch::Apply(content) | Patch::Merge(content) | Patch::Strategic(content) => content.clone(),
+        Patch::Apply(fields) | Patch::Merge(fields) | Patch::Strategic(fields) => fields.clone(),
         _ => Value::Null,
     };
-    let attempt = Attempt::of_patch(&kind, &namespace, &name, &content);
+    let attempt = Attempt::of_patch(&kind, &namespace, &name, &written);
     let state = object.uid().unwrap_or_default();
     let patched = context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await?;
     context.metrics.wrote(&kind, "patch");
