@@ -43,7 +43,7 @@ pub async fn apply_objects(
         let attempt = Attempt::of_object(kind, namespace, name, &item.value);
         let state = item.observed.as_ref().map(attempts::state).unwrap_or_default();
         let asked_by = rendered_metadata(&item).map(|rendered| attempts::asked_by(&rendered))?;
-        let write = apply_item(context, &item);
+        let write = Box::pin(apply_item(context, &item));
         item.value = context.attempts.make(attempt, asked_by, state, write).await?;
         applied.push(item);
     }
@@ -273,7 +273,7 @@ where
     let parameters = DeleteParams::background()
         .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
     let namespace = object.namespace().unwrap_or_default();
-    let write = async {
+    let write = Box::pin(async {
         context.leadership.check()?;
         match context.raw::<K>(&namespace).delete(&name, &parameters).await {
             Ok(_) => {
@@ -284,7 +284,7 @@ where
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             Err(error) => Err(ApplyError::of(&kind, &name, error)),
         }
-    };
+    });
     let attempt = Attempt::of_deletion(&kind, &namespace, &name);
     let state = object.uid().unwrap_or_default();
     context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await
@@ -350,25 +350,25 @@ where
     patch_by(context, object, &Patch::Merge(patch)).await
 }
 
-async fn patch_by<K>(context: &Context, object: &K, patch: &Patch<Value>) -> Result<K, ApplyError>
+async fn patch_by<K>(context: &Context, object: &K, what: &Patch<Value>) -> Result<K, ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
     let (kind, name) = (K::kind(&()), object.name_any());
     let namespace = object.namespace().unwrap_or_default();
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    let write = async {
+    let write = Box::pin(async {
         context.leadership.check()?;
         let api = context.raw::<K>(&namespace);
-        api.patch(&name, &parameters, patch).await.map_err(|error| ApplyError::of(&kind, &name, error))
-    };
-    let content = match patch {
+        api.patch(&name, &parameters, what).await.map_err(|error| ApplyError::of(&kind, &name, error))
+    });
+    let written = match what {
         Patch::Json(operations) => serde_json::to_value(operations)
             .map_err(|error| ApplyError::of(&kind, &name, kube::Error::SerdeError(error)))?,
-        Patch::Apply(content) | Patch::Merge(content) | Patch::Strategic(content) => content.clone(),
+        Patch::Apply(fields) | Patch::Merge(fields) | Patch::Strategic(fields) => fields.clone(),
         _ => Value::Null,
     };
-    let attempt = Attempt::of_patch(&kind, &namespace, &name, &content);
+    let attempt = Attempt::of_patch(&kind, &namespace, &name, &written);
     let state = object.uid().unwrap_or_default();
     let patched = context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await?;
     context.metrics.wrote(&kind, "patch");

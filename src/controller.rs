@@ -257,8 +257,8 @@ mod tests {
 
     const REFUSED: &str = "refused";
 
-    fn seconds(wait: Duration) -> f64 {
-        wait.as_secs_f64()
+    fn millis(wait: Duration) -> u128 {
+        wait.as_millis()
     }
 
     #[test]
@@ -271,17 +271,17 @@ mod tests {
         let both = present(&[("a", "1"), ("b", "1")]);
         let mut wait = |name, uids: &dyn Fn(&&'static str) -> Option<String>| {
             now += Duration::from_mins(10);
-            seconds(failures.wait(name, REFUSED, now, uids))
+            millis(failures.wait(name, REFUSED, now, uids))
         };
-        assert_eq!([wait("a", &both), wait("a", &both), wait("b", &both)], [0.5, 1.0, 0.5]);
+        assert_eq!([wait("a", &both), wait("a", &both), wait("b", &both)], [500, 1000, 500]);
         // `kubectl replace --force`
-        assert_eq!(wait("a", &present(&[("a", "2"), ("b", "1")])), 0.5);
+        assert_eq!(wait("a", &present(&[("a", "2"), ("b", "1")])), 500);
         let known = || failures.0.lock().unwrap_or_else(PoisonError::into_inner).len();
         assert_eq!(known(), 2);
-        assert_eq!(wait("b", &present(&[("b", "1")])), 1.0);
+        assert_eq!(wait("b", &present(&[("b", "1")])), 1000);
         assert_eq!(known(), 1, "what is gone is forgotten");
         failures.forget(&"b");
-        assert_eq!(wait("b", &present(&[("b", "1")])), 0.5, "and what succeeded");
+        assert_eq!(wait("b", &present(&[("b", "1")])), 500, "and what succeeded");
     }
 
     #[test]
@@ -290,16 +290,16 @@ mod tests {
         let mut now = Instant::now();
         let mut wait = |label| {
             now += Duration::from_mins(10);
-            seconds(failures.wait("a", label, now, |_| Some("1".into())))
+            millis(failures.wait("a", label, now, |_| Some("1".into())))
         };
         for _ in 0..12 {
             wait(REFUSED);
         }
-        assert_eq!(wait(REFUSED), 300.0);
+        assert_eq!(wait(REFUSED), 300_000);
         // a cache that is behind catches up as soon as ever
-        assert_eq!([wait(STALE), wait(STALE), wait("api")], [0.25, 0.5, 0.5]);
-        assert_eq!(wait(REFUSED), 300.0, "nothing was said of what is refused");
-        assert_eq!(wait(STALE), 0.25, "a look that ended otherwise saw all that there is");
+        assert_eq!([wait(STALE), wait(STALE), wait("api")], [250, 500, 500]);
+        assert_eq!(wait(REFUSED), 300_000, "nothing was said of what is refused");
+        assert_eq!(wait(STALE), 250, "a look that ended otherwise saw all that there is");
     }
 
     #[test]
@@ -307,12 +307,12 @@ mod tests {
         let failures = Failures::default();
         let start = Instant::now();
         let mut counted = 0;
-        let mut due = 0.0;
+        let mut due = 0;
         // a pod is looked at every second for ten minutes
         for second in 0..600_u32 {
             let now = start + Duration::from_secs(second.into());
-            let wait = seconds(failures.wait("a", REFUSED, now, |_| Some("1".into())));
-            let next = f64::from(second) + wait;
+            let wait = millis(failures.wait("a", REFUSED, now, |_| Some("1".into())));
+            let next = u128::from(second) * 1000 + wait;
             assert!(next >= due, "{second}: {next} is before {due}");
             if next > due {
                 (due, counted) = (next, counted + 1);
