@@ -224,16 +224,16 @@ async fn act(
             }
             Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
         }
-        Step::Start if let Some(obstacle) = build::find_obstacle(valid, &context.settings) => {
-            Outcome::Blocked(obstacle)
-        }
-        Step::Start => {
-            let job = build::build_job(valid, &context.settings, observed.workload_account);
-            let started = Some(job.name_any());
-            create(context, job).await?;
-            let suspended = valid.training().is_some_and(|training| training.suspend);
-            Outcome::Running { problem: suspended.then(problem::suspended_by_spec), started }
-        }
+        Step::Start => match build::complete(valid, &context.settings, &observed.versions) {
+            Err(missing) => Outcome::Blocked(missing),
+            Ok(complete) => {
+                let job = build::build_job(&complete, &context.settings, observed.workload_account);
+                let started = Some(job.name_any());
+                create(context, job).await?;
+                let suspended = valid.training().is_some_and(|training| training.suspend);
+                Outcome::Running { problem: suspended.then(problem::suspended_by_spec), started }
+            }
+        },
         Step::Recall { job } => {
             let recall = build::build_recall(valid, &context.settings, observed.workload_account, job);
             tracing::info!(

@@ -31,8 +31,9 @@ const FRACTION: &str = r"^(0(\.[0-9]{1,15})?|1(\.0{1,15})?)$";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.trainer) && has(self.trainer.image)) || (has(self.candidates) && size(self.candidates) > 0)").message("training.candidates is empty: name at least one algorithm to train, for example {name: forest, algorithm: RandomForest}; only an own trainer.image may do without"),
-    validation = Rule::new("!has(self.candidates) || !has(self.trainer) || (!has(self.trainer.image) && (!has(self.trainer.library) || self.trainer.library != 'ScikitLearn')) || self.candidates.all(candidate, !has(candidate.layers))").message("training.candidates has layers, and training.trainer is one that knows none: layers are trained by Keras; remove training.trainer or set its library to Keras"),
+    validation = Rule::new("(has(self.trainer) && (has(self.trainer.image) || has(self.trainer.python))) || (has(self.candidates) && size(self.candidates) > 0)").message("training.candidates is empty: name at least one algorithm to train, for example {name: forest, algorithm: RandomForest}; only an own trainer.image or trainer.python may do without"),
+    validation = Rule::new("!has(self.candidates) || !has(self.trainer) || (!has(self.trainer.image) && !has(self.trainer.python) && (!has(self.trainer.library) || self.trainer.library != 'ScikitLearn')) || self.candidates.all(candidate, !has(candidate.layers))").message("training.candidates has layers, and training.trainer is one that knows none: layers are trained by Keras; remove training.trainer or set its library to Keras"),
+    validation = Rule::new("!(has(self.from) || (has(self.run) && has(self.run.checkpoint))) || (has(self.trainer) && (has(self.trainer.image) || has(self.trainer.python))) || (has(self.candidates) && self.candidates.exists(candidate, has(candidate.layers)))").message("training.from and training.run.checkpoint are for networks (candidates[].layers) and for code of your own; remove them"),
     validation = Rule::new("!has(self.data.test) || !has(self.split) || !has(self.split.test)").message("training.split.test is a share of the data, and training.data.test is a test set of its own; remove one of both"),
     validation = Rule::new("!has(self.data.window) || !has(self.split) || !has(self.split.by) || self.split.by == 'Time'").message("training.split.by is Random, and training.data.window needs rows in their order; set it to Time or remove it"),
     validation = Rule::new("!has(self.split) || !has(self.split.stratify) || !self.split.stratify || !(has(self.data.window) || (has(self.split.by) && self.split.by == 'Time'))").message("training.split.stratify is true, and rows that are parted by time cannot be chosen by label; remove stratify, or part at random"),
@@ -73,6 +74,10 @@ pub struct Training {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 11), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["metric"]))]
     pub gates: Vec<Gate>,
+    /// A version of this Model that networks start from: their weights, by the layers' names, in place of random ones. Default:
+    /// they start anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StartFrom>,
     /// Resources of the container that trains. They do not decide a version. Default: as each field says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<TrainingResources>,
@@ -81,11 +86,11 @@ pub struct Training {
     pub run: Option<RunSettings>,
 }
 
-/// Who trains: a built-in library, or an image of your own.
+/// Who trains: a built-in library, code of your own with it, or an image of your own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.library) != has(self.image)").message("training.trainer takes exactly one of library (built in) and image (your own); remove one or add the missing one"),
+    validation = Rule::new("(has(self.library) || has(self.python)) != has(self.image)").message("training.trainer takes exactly one of library (built in) and image (your own); remove one or add the missing one"),
     validation = Rule::new("has(self.image) || (!has(self.command) && !has(self.args))").message("training.trainer.command and args apply to an own image only; remove them or set image")
 )]
 pub struct Trainer {
@@ -93,6 +98,10 @@ pub struct Trainer {
     /// ScikitLearn, unless `image` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<Library>,
+    /// Python of your own, run in the library's image under the contract of own images (docs: own image). Default: none, the
+    /// library trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<Python>,
     /// An image of your own that follows the contract of the train container. Default: none, the library trains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -105,6 +114,49 @@ pub struct Trainer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)))]
     pub args: Vec<String>,
+}
+
+/// Python of your own. Default: none, the library trains.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.inline) != has(self.configMap)").message("training.trainer.python takes exactly one of inline (the code itself) and configMap (where it is); remove one or add the missing one"),
+    validation = Rule::new("has(self.configMap) == has(self.sha256)").message("training.trainer.python.configMap and sha256 belong together: the digest says which code it is, and decides the version; set both or neither")
+)]
+pub struct Python {
+    /// The code itself, at most 64 KiB. Default: none, `configMap` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub inline: Option<String>,
+    /// A ConfigMap of the namespace that has the code. Default: none, `inline` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<ConfigMapKey>,
+    /// SHA-256 of the code in the ConfigMap, 64 hex digits (`sha256sum`); the run ends where it is another. Default: none, with
+    /// `inline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
+}
+
+/// A key of a ConfigMap. Default: none, `inline` is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKey {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Its key.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// A version of this Model that networks start from. Default: they start anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartFrom {
+    /// Its number.
+    #[schemars(range(min = 1))]
+    pub version: u64,
 }
 
 /// A built-in library. Default: Keras where a candidate has layers, otherwise ScikitLearn, unless an image is set.
@@ -380,8 +432,21 @@ pub struct RunSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub queue_name: Option<String>,
+    /// Where networks keep how far they are, so that a run whose pod is lost goes on from there. Default: nowhere, it starts
+    /// anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointClaim>,
     /// WorkloadPriorityClass of Kueue, with `queueName`. Default: Kueue's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub priority_class: Option<String>,
+}
+
+/// Where networks keep how far they are. Default: nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointClaim {
+    /// A PersistentVolumeClaim of the namespace, which all nodes that the run may be on can mount.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub claim: String,
 }

@@ -2,6 +2,7 @@
 //! ModelVersion. Pure.
 
 mod containers;
+mod further;
 mod job;
 mod pod;
 mod trainer;
@@ -9,5 +10,5 @@ mod version;
 mod volumes;
 
 pub use job::{build_job, build_recall};
-pub use trainer::find_obstacle;
+pub use trainer::complete;
 pub use version::build_version;

@@ -135,6 +135,19 @@ fn unmounted(pod: &Pod, observed: &Observed) -> Option<Problem> {
             ),
         ));
     }
+    for (before, after) in
+        [("configmap ", " not found"), ("configmap references non-existent config key: ", "")]
+    {
+        if message.contains(before) && message.contains(after) {
+            return Some(problem(
+                "ConfigMapNotFound",
+                format!(
+                    "{message}; create the ConfigMap with the key that spec.training.trainer.python.configMap names in namespace {}, and the run goes on by itself",
+                    pod.namespace().unwrap_or_default()
+                ),
+            ));
+        }
+    }
     Some(problem("VolumeNotMounted", message.clone()))
 }
 

@@ -43,6 +43,10 @@ fn training_identity(training: &Training) -> Value {
     let written = Training { resources: None, run: None, candidates: Vec::new(), ..training.clone() };
     let mut identity = to_value(&written);
     by_value(&mut identity);
+    // the digest says which code it is, wherever that is kept
+    if let Some(python) = identity.pointer_mut("/trainer/python").and_then(Value::as_object_mut) {
+        python.remove("configMap");
+    }
     if let Some(members) = identity.as_object_mut() {
         members.insert("candidates".into(), training.candidates.iter().map(candidate_identity).collect());
         members.retain(|name, part| !(PARTS.contains(&name.as_str()) && is_empty(part)));

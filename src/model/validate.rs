@@ -5,6 +5,7 @@
 //! are refused here.
 
 mod candidates;
+mod code;
 mod data;
 mod inputs;
 mod network;
@@ -16,9 +17,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
+pub use code::Code;
 pub use run::ValidSizes;
 pub use source::{Place, ValidSource};
-pub use training::{Queue, Trainer, ValidTraining};
+pub use training::{Queue, StartFrom, Trainer, ValidTraining};
 
 use crate::{
     api::{
@@ -115,7 +117,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
         Work::Import(_) => None,
         Work::Train(training) => Some(training),
     });
-    let is_keras = training.is_some_and(|training| training.trainer == Trainer::Keras);
+    let is_keras = training.is_some_and(|training| training.trainer.needs_keras());
     let volume_size = if is_keras { run::KERAS_VOLUME_SIZE } else { run::VOLUME_SIZE };
     let limits = training.map(|training| &training.limits);
     let sizes = run::validate_sizes(&run, limits, volume_size, &mut problems);
@@ -201,8 +203,13 @@ fn scheduling_hash(scheduling: &Scheduling, sizes: Option<&RunSizes>, work: &Wor
             "priorityClass": training.queue.as_ref().and_then(|queue| queue.priority_class.as_ref()),
         }),
     };
-    if let (Some(sizes), Some(decided)) = (sizes, decided.as_object_mut()) {
-        decided.insert("run".into(), json!(sizes));
+    let checkpoint = match work {
+        Work::Import(_) => None,
+        Work::Train(training) => training.checkpoint.as_ref(),
+    };
+    if let Some(decided) = decided.as_object_mut() {
+        decided.extend(sizes.map(|sizes| ("run".to_owned(), json!(sizes))));
+        decided.extend(checkpoint.map(|claim| ("checkpoint".to_owned(), json!(claim))));
     }
     hash::canonical(&decided)
 }

@@ -6,7 +6,14 @@ use std::{collections::BTreeSet, fs};
 fn reasons_in_the_code() -> BTreeSet<String> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
     let mut reasons = BTreeSet::new();
-    for file in ["model.rs", "model/status.rs", "model/job.rs", "model/report.rs", "model/problem.rs"] {
+    for file in [
+        "model.rs",
+        "model/status.rs",
+        "model/job.rs",
+        "model/report.rs",
+        "model/problem.rs",
+        "model/build/trainer.rs",
+    ] {
         let code = fs::read_to_string(format!("{root}{file}")).unwrap();
         for marker in [
             "problem(\"",
@@ -16,6 +23,9 @@ fn reasons_in_the_code() -> BTreeSet<String> {
             "failure(\n            \"",
             "normal(\"",
             "warning(\"",
+            "Some((\n            \"",
+            "Err((\n        \"",
+            "problem(\n                \"",
         ] {
             for tail in code.split(marker).skip(1) {
                 reasons.insert(tail.split('"').next().unwrap().to_owned());

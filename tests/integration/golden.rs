@@ -92,6 +92,7 @@ fn every_kind_of_training_renders_the_committed_job() {
         "model-training-regression",
         "model-training-network",
         "model-training-test-set",
+        "model-training-own-code",
     ] {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), false));

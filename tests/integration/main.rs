@@ -58,6 +58,7 @@ mod model_status;
 mod model_training_data;
 mod model_training_networks;
 mod model_training_refusals;
+mod model_training_starts;
 // what a training's run says of itself, and what is done next
 mod model_training_runs;
 // whole reconciles of a training

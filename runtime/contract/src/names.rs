@@ -34,6 +34,16 @@ pub const WORK_DIRECTORY: &str = "/modelwright";
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
 /// Where `fetch` puts a test set of its own, for `train`.
 pub const TEST_DIRECTORY: &str = "/modelwright/test";
+/// Where `fetch` puts the version that a training starts from.
+pub const FROM_DIRECTORY: &str = "/modelwright/from";
+/// Where the claim that keeps what a training goes on from is mounted, into `train` alone.
+pub const CHECKPOINT_DIRECTORY: &str = "/modelwright/checkpoint";
+/// Where code of a user's own is mounted, into `train` alone.
+pub const CODE_DIRECTORY: &str = "/modelwright-code";
+/// Name of the code's file there.
+pub const CODE_FILE: &str = "main.py";
+/// The code itself, where it stands in the spec: an environment variable of `train`.
+pub const CODE_ENV: &str = "MODELWRIGHT_CODE";
 /// A volume that only `fetch` writes and only `publish` reads: what `train` and `prove` run may be anybody's, and what was
 /// fetched is not theirs to say.
 pub const FETCHED_DIRECTORY: &str = "/modelwright-fetched";
@@ -47,6 +57,8 @@ pub const MODEL_DIRECTORY: &str = "/modelwright/model";
 pub const CLAIM_DIRECTORY: &str = "/modelwright-claim";
 /// Where the claim of a test set of its own is mounted, if it is none of the others: into `fetch`, read-only.
 pub const TEST_CLAIM_DIRECTORY: &str = "/modelwright-test-claim";
+/// Where the claim of the version that a training starts from is mounted, if a store is one: into `fetch`, read-only.
+pub const FROM_CLAIM_DIRECTORY: &str = "/modelwright-from-claim";
 /// Where the Secret of a test set of its own is mounted, one file a key.
 pub const TEST_CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/test-credentials";
 /// Where the Secret of a source is mounted, one file a key.

@@ -9,6 +9,7 @@
 //! | [`EVALUATION_FILE`] | the test part, as the graph takes it, its labels, and the trainer's own answers |
 //! | [`CALIBRATION_FILE`] | optional: at most 512 rows of the training part, as the graph takes them |
 //! | [`SHAREABLE_FILE`] | optional: rows that are no secret, as the graph takes them; golden samples are recorded of these |
+//! | [`VARIABLES_FILE`], [`CURVES_FILE`] | optional: of networks, kept with the version |
 //! | [`REPORT_FILE`] | optional: a [`TrainingReport`], shown and never believed |
 //!
 //! `prove` computes every metric and gate itself, by ONNX Runtime, from the published bytes on [`EVALUATION_FILE`].
@@ -54,6 +55,11 @@ pub const SHAREABLE_FILE: &str = "golden.npz";
 pub const TRAIN_REPORT_FILE: &str = "train.json";
 /// The [`TrainingReport`], in the output folder.
 pub const REPORT_FILE: &str = "report.json";
+/// The variables of the chosen network by `layer/variable`, in the output folder: optional, kept with the version for others
+/// that start from it.
+pub const VARIABLES_FILE: &str = "variables.npz";
+/// A picture of how losses fell, in the output folder: optional, kept with the version.
+pub const CURVES_FILE: &str = "curves.svg";
 /// Path of the [`Progress`], on port [`METRICS_PORT`](crate::names::METRICS_PORT) of the pod while `train` runs.
 pub const PROGRESS_PATH: &str = "/progress";
 
@@ -82,6 +88,20 @@ pub struct RunConfig {
     pub selection: Selection,
     /// The folder to write into.
     pub output: String,
+    /// A folder that outlives the pod, for what a training goes on from when its pod is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Folder>,
+    /// A folder with the [`VARIABLES_FILE`] of a version, which networks start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Folder>,
+}
+
+/// A folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Folder {
+    /// Its path.
+    pub directory: String,
 }
 
 /// What is learned.

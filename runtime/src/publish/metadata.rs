@@ -10,7 +10,7 @@ use std::{
 use modelwright_contract::artifact::{
     Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, GoldenSource, METADATA_DIRECTORY,
 };
-use modelwright_contract::training::{EVALUATION_FILE, REPORT_FILE};
+use modelwright_contract::training::{CURVES_FILE, EVALUATION_FILE, REPORT_FILE, VARIABLES_FILE};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -30,6 +30,9 @@ const MAX_LABEL_BYTES: usize = 512;
 pub const MAX_TRAINING_REPORT_BYTES: u64 = 1024 * 1024;
 /// Most bytes of a test part that stays with its model.
 pub const MAX_EVALUATION_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What else of a training stays with its model, as it is: the file, and its most bytes.
+pub const KEPT: [(&str, u64); 2] = [(VARIABLES_FILE, 2 * 1024 * 1024 * 1024), (CURVES_FILE, 1024 * 1024)];
 
 /// What is known of how good a model is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +85,7 @@ pub fn bring(
         write_json(&target, &golden)?;
     }
     let limits = [(REPORT_FILE, MAX_TRAINING_REPORT_BYTES), (EVALUATION_FILE, MAX_EVALUATION_BYTES)];
-    for (name, most) in limits {
+    for (name, most) in limits.into_iter().chain(KEPT) {
         if (name != EVALUATION_FILE || keep_evaluation) && present(&metadata(from, name), name, most)? {
             keep(&metadata(from, name), to, name)?;
         }
@@ -118,6 +121,7 @@ pub fn keep(file: &Path, folder: &Path, name: &str) -> Result<(), PublishError> 
 pub fn files(folder: &Path) -> Vec<String> {
     [DESCRIPTION_FILE, GOLDEN_FILE, REPORT_FILE, EVALUATION_FILE]
         .into_iter()
+        .chain(KEPT.map(|(name, _)| name))
         .filter(|name| metadata(folder, name).is_file())
         .map(|name| format!("{METADATA_DIRECTORY}/{name}"))
         .collect()

@@ -36,6 +36,7 @@ const MAX_NAMES: usize = 10;
 pub struct Training {
     task: Task,
     gates: Vec<Bounds>,
+    directory: PathBuf,
     evaluation: PathBuf,
     report: Option<(PathBuf, TrainingReport)>,
 }
@@ -72,7 +73,7 @@ impl Training {
             ));
         }
         let report = read_report(&directory.join(REPORT_FILE));
-        Ok(Self { task: judgement.task, gates, evaluation, report })
+        Ok(Self { task: judgement.task, gates, directory: directory.to_owned(), evaluation, report })
     }
 
     /// What the model is tried on.
@@ -130,6 +131,20 @@ impl Training {
         if let Some((report, _)) = &self.report {
             metadata::keep(report, folder, REPORT_FILE)?;
         }
+        for (name, most) in metadata::KEPT {
+            let file = self.directory.join(name);
+            let Some(size) = regular_size(&file) else { continue };
+            if size <= most {
+                metadata::keep(&file, folder, name)?;
+            } else {
+                tracing::warn!(
+                    name,
+                    size,
+                    most,
+                    "a file of the training is too large to stay with the model"
+                );
+            }
+        }
         if !keep_evaluation {
             return Ok(());
         }
@@ -181,7 +196,12 @@ fn read_report(path: &Path) -> Option<(PathBuf, TrainingReport)> {
 }
 
 fn is_file(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
+    regular_size(path).is_some()
+}
+
+/// Bytes of a regular file, if there is one.
+fn regular_size(path: &Path) -> Option<u64> {
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
 /// What is in the folder, in a sentence.

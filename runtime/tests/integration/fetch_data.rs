@@ -66,7 +66,7 @@ async fn a_test_set_of_its_own_is_fetched_into_a_folder_of_its_own() {
     let report = volume.fetch().await.unwrap();
     assert_eq!((report.sha256, report.test_sha256, report.size_bytes), (sha256(CSV), Some(sha256(CSV)), 8));
     assert_eq!(fs::read_to_string(destination.join("held-out.csv")).unwrap(), CSV);
-    assert_eq!(volume.files(), ["digits.csv"]);
+    assert_eq!(volume.read("digits.csv"), CSV);
     assert!(volume.folder.path().join("run.json").exists());
 
     let told = |error: modelwright_runtime::fetch::FetchError| (error.reason(), error.to_string());

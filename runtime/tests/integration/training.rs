@@ -40,6 +40,8 @@ async fn a_trained_classifier_is_published_with_its_metrics_its_report_and_if_as
     run.config.keep_evaluation = true;
     run.write("report.json", REPORT);
     run.write("calibration.npz", "not part of the model");
+    run.write("variables.npz", "weights");
+    run.write("curves.svg", "<svg/>");
     // An artifact's words of a training's own making are not taken.
     run.write("modelwright/description.json", r#"{"metrics": {"Accuracy": "1"}}"#);
     let report = run.publish().await.unwrap();
@@ -63,11 +65,13 @@ async fn a_trained_classifier_is_published_with_its_metrics_its_report_and_if_as
     assert_eq!((report.golden_count, report.golden_source), (4, GoldenSource::Test));
 
     let served = fetch(FetchKind::Artifact, &report).await;
-    let kept = ["description.json", "evaluation.npz", "golden.json", "report.json"];
+    // What others start from is no part of what serves: the model's digest is that of the graph alone.
+    let kept = ["curves.svg", "description.json", "evaluation.npz", "golden.json", "report.json", "variables.npz"];
     let kept: Vec<String> = kept.iter().map(|name| format!("modelwright/{name}")).collect();
     assert_eq!(served.files()[1..], kept);
     let data = served.folder.path().join("data");
     assert_eq!(fs::read_to_string(data.join("modelwright/report.json")).unwrap(), REPORT);
+    assert_eq!(fs::read_to_string(data.join("modelwright/variables.npz")).unwrap(), "weights");
     let description: Description = read(&data.join("modelwright/description.json"));
     let confusion = description.confusion.unwrap();
     assert_eq!(confusion.labels, ["10", "20", "30"]);

@@ -12,14 +12,15 @@ use modelwright_contract::{
 };
 
 use super::{
+    further::{further, further_mounts},
     trainer::trainer_image,
-    volumes::{FETCHED, TEST_CREDENTIALS, store_volume, test_set, test_volume},
+    volumes::{CODE, FETCHED, volume_of},
 };
 use crate::{
     context::Settings,
     model::{
         job::{FETCH, PROVE, PUBLISH, TRAIN},
-        validate::{Place, Trainer, ValidModel, ValidSource, ValidTraining, Work},
+        validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
     pod::{confined_container, mount},
     resources::complete_resources,
@@ -37,7 +38,7 @@ const KERAS_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "4Gi")];
 const KERAS_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
 
 pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
-    let train = model.training().map(|training| train_container(training, settings));
+    let train = model.training().map(|training| train_container(model, training, settings));
     let prove = prove_container(model, settings);
     std::iter::once(fetch_container(model, settings)).chain(train).chain([prove]).collect()
 }
@@ -70,14 +71,13 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         run,
         waits: settings.waits,
         claim_directory: None,
-        further: test_set(model).map(|test| further_data(test, max_bytes, settings)).into_iter().collect(),
+        further: further(model, max_bytes, settings),
     };
     let mut mounts = vec![
         mount("work", names::WORK_DIRECTORY, false),
         mount("temporary", "/tmp", false),
         mount(FETCHED, names::FETCHED_DIRECTORY, false),
     ];
-    let mounts_store = source.credentials_secret.is_none() && from_store;
     if source.credentials_secret.is_some() {
         mounts.push(mount("credentials", names::CREDENTIALS_DIRECTORY, true));
     } else if from_store {
@@ -86,14 +86,9 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
     if matches!(source.place, Place::Claim(_)) {
         mounts.push(mount("claim", names::CLAIM_DIRECTORY, true));
     }
-    if let Some(test) = test_set(model) {
-        if test.credentials_secret.is_some() {
-            mounts.push(mount(TEST_CREDENTIALS, names::TEST_CREDENTIALS_DIRECTORY, true));
-        } else if store::holds(&settings.store_uri, &test.uri) && !mounts_store {
-            mounts.push(mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true));
-        }
-        if let Place::Claim(claim) = &test.place {
-            mounts.push(mount(test_volume(model, settings, claim), names::TEST_CLAIM_DIRECTORY, true));
+    for further in further_mounts(model, settings) {
+        if !mounts.contains(&further) {
+            mounts.push(further);
         }
     }
     let mut fetch = Container {
@@ -135,38 +130,27 @@ fn look_for_earlier(fetch: &mut Container, model: &ValidModel, settings: &Settin
     env.push(run_variable());
 }
 
-/// A test set of its own, into a folder of its own.
-fn further_data(test: &ValidSource, max_bytes: u64, settings: &Settings) -> FetchConfig {
-    let from_store = store::holds(&settings.store_uri, &test.uri);
-    let credentials = match (&test.credentials_secret, from_store) {
-        (Some(_), _) => Some(names::TEST_CREDENTIALS_DIRECTORY),
-        (None, true) => Some(names::STORE_CREDENTIALS_DIRECTORY),
-        (None, false) => None,
-    };
-    FetchConfig {
-        kind: FetchKind::Data,
-        uri: test.uri.clone(),
-        sha256: test.sha256.clone(),
-        destination: names::TEST_DIRECTORY.into(),
-        credentials_directory: credentials.map(Into::into),
-        credentials_secret: test.credentials_secret.clone(),
-        max_bytes,
-        allow_private_networks: from_store || settings.allow_private_networks,
-        plain_http: from_store && settings.store_plain_http,
-        run: None,
-        waits: settings.waits,
-        claim_directory: Some(names::TEST_CLAIM_DIRECTORY.into()),
-        further: Vec::new(),
-    }
-}
-
 /// Without any credentials: what runs in here may be a user's own.
-fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
+fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Settings) -> Container {
     let (command, args) = match &training.trainer {
         Trainer::ScikitLearn | Trainer::Keras => (Vec::new(), Vec::new()),
+        Trainer::Python { code, .. } => (Vec::new(), own_code_arguments(code)),
         Trainer::Image { command, args, .. } => (command.clone(), args.clone()),
     };
-    let (limits, requests) = if training.trainer == Trainer::Keras {
+    // the user of the pod has no home of its own, and the image's file system is read-only
+    let mut env = vec![variable("HOME", "/tmp")];
+    let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
+    match &training.trainer {
+        Trainer::Python { code: Code::Inline(code), .. } => env.push(variable(names::CODE_ENV, code)),
+        Trainer::Python { code: Code::ConfigMap { .. }, .. } => {
+            mounts.push(mount(CODE, names::CODE_DIRECTORY, true));
+        }
+        _ => {}
+    }
+    if let Some(claim) = &training.checkpoint {
+        mounts.push(mount(volume_of(model, settings, claim), names::CHECKPOINT_DIRECTORY, false));
+    }
+    let (limits, requests) = if training.trainer.needs_keras() {
         (&KERAS_LIMITS, &KERAS_REQUESTS)
     } else {
         (&TRAIN_LIMITS, &TRAIN_REQUESTS)
@@ -177,8 +161,7 @@ fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
         image: Some(trainer_image(training, settings).to_owned()),
         command: some(command),
         args: some(args),
-        // the user of the pod has no home of its own, and the image's file system is read-only
-        env: Some(vec![EnvVar { name: "HOME".into(), value: Some("/tmp".into()), value_from: None }]),
+        env: Some(env),
         ports: Some(vec![ContainerPort {
             name: Some("progress".into()),
             container_port: names::METRICS_PORT.into(),
@@ -186,12 +169,25 @@ fn train_container(training: &ValidTraining, settings: &Settings) -> Container {
             ..ContainerPort::default()
         }]),
         resources: Some(complete_resources(&training.limits, &training.requests, limits, requests)),
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-        ]),
+        volume_mounts: Some(mounts),
         ..confined()
     }
+}
+
+/// What the entrypoint of a built-in image is told, to run code of a user's own.
+fn own_code_arguments(code: &Code) -> Vec<String> {
+    let own = "own".to_owned();
+    match code {
+        Code::Inline(_) => vec![own],
+        Code::ConfigMap { sha256, .. } => {
+            let file = format!("{}/{}", names::CODE_DIRECTORY, names::CODE_FILE);
+            vec![own, "--sha256".into(), sha256.clone(), file]
+        }
+    }
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.into(), value: Some(value.into()), value_from: None }
 }
 
 /// Without any credentials, as `train`: it runs a graph that may be anybody's.
@@ -232,7 +228,7 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),
             match claim {
-                Some(claim) => mount(store_volume(model, claim), names::CLAIM_DIRECTORY, false),
+                Some(claim) => mount(volume_of(model, settings, claim), names::CLAIM_DIRECTORY, false),
                 None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
             },
         ]),

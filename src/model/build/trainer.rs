@@ -1,20 +1,24 @@
-//! The image that trains, and why this installation has none that can. Pure.
+//! The image that trains, and what this installation or the Model lacks for a run. Pure.
+
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
+    api::{ModelVersion, model_version::Artifact},
     context::Settings,
     model::{
         job::Problem,
-        validate::{Trainer, ValidModel, ValidTraining},
+        validate::{Trainer, ValidModel, ValidTraining, Work},
     },
     quantity::Quantity,
+    store,
 };
 
-/// Image of `train`. Where the installation has none, [`find_obstacle`] keeps the run from being made.
+/// Image of `train`. Where the installation has none, [`complete`] keeps the run from being made.
 pub(super) fn trainer_image<'a>(training: &'a ValidTraining, settings: &'a Settings) -> &'a str {
     match &training.trainer {
-        Trainer::ScikitLearn => &settings.trainer_image,
-        Trainer::Keras => keras_image(training, settings).unwrap_or_default(),
         Trainer::Image { image, .. } => image,
+        trainer if trainer.needs_keras() => keras_image(training, settings).unwrap_or_default(),
+        _ => &settings.trainer_image,
     }
 }
 
@@ -32,28 +36,83 @@ fn device(training: &ValidTraining) -> Option<&str> {
     devices.next().map(|(name, _)| name.as_str())
 }
 
-/// What this installation lacks for a run of the Model, if it lacks something.
-pub fn find_obstacle(model: &ValidModel, settings: &Settings) -> Option<Problem> {
-    let training = model.training()?;
-    let device = device(training);
-    let (reason, message) = match (&training.trainer, device) {
-        (Trainer::ScikitLearn, Some(device)) => (
+/// The Model with all that a run of it needs, or what is missing.
+pub fn complete<'a>(
+    model: &'a ValidModel,
+    settings: &Settings,
+    versions: &[Arc<ModelVersion>],
+) -> Result<Cow<'a, ValidModel>, Problem> {
+    let Some(training) = model.training() else { return Ok(Cow::Borrowed(model)) };
+    let problem = |(reason, message): (&str, String)| Problem { reason: reason.into(), message };
+    find_obstacle(training, settings).map_or(Ok(()), Err).map_err(problem)?;
+    let Some(from) = &training.from else { return Ok(Cow::Borrowed(model)) };
+    let artifact = find_version(model, from.version, versions).map_err(problem)?;
+    let mut complete = model.clone();
+    if let Work::Train(training) = &mut complete.work
+        && let Some(from) = &mut training.from
+    {
+        from.artifact = Some(artifact);
+    }
+    Ok(Cow::Owned(complete))
+}
+
+type Missing = (&'static str, String);
+
+fn find_obstacle(training: &ValidTraining, settings: &Settings) -> Option<Missing> {
+    if matches!(training.trainer, Trainer::Image { .. }) {
+        return None;
+    }
+    if let Some(claim) = &training.checkpoint
+        && store::claim(&settings.store_uri) == Some(claim)
+    {
+        return Some((
+            "ClaimRefused",
+            format!(
+                "spec.training.run.checkpoint.claim is {claim}, the claim of the store: what trains must not write where all models are kept; name a claim of its own"
+            ),
+        ));
+    }
+    match (training.trainer.needs_keras(), device(training)) {
+        (false, Some(device)) => Some((
             "DeviceUnusable",
             format!(
                 "spec.training.resources.limits asks for {device}, and scikit-learn computes on CPUs only: the device would stand idle; remove it, or train a network (candidates[].layers) or by an image of your own"
             ),
-        ),
-        (Trainer::Keras, Some(device)) if settings.trainer_keras_gpu_image.is_none() => (
+        )),
+        (true, Some(device)) if settings.trainer_keras_gpu_image.is_none() => Some((
             "DeviceUnusable",
             format!(
                 "spec.training.resources.limits asks for {device}, and this installation has no Keras trainer with CUDA; remove it to train on CPUs, or let the administrator set the chart's images.trainerKerasGpu to the image that `make images GPU=1` prints"
             ),
-        ),
-        (Trainer::Keras, None) if settings.trainer_keras_image.is_none() => (
+        )),
+        (true, None) if settings.trainer_keras_image.is_none() => Some((
             "TrainerMissing",
             "candidates[].layers and trainer.library Keras are trained by an image that this installation does not have; let the administrator set the chart's images.trainerKeras to the image that `make images` prints, and the run starts by itself".into(),
-        ),
-        (Trainer::Image { .. } | Trainer::Keras, _) | (Trainer::ScikitLearn, None) => return None,
+        )),
+        _ => None,
+    }
+}
+
+fn find_version(
+    model: &ValidModel,
+    number: u64,
+    versions: &[Arc<ModelVersion>],
+) -> Result<Artifact, Missing> {
+    let own = || versions.iter().filter(|version| version.spec.model == model.name);
+    if let Some(version) = own().find(|version| version.spec.version == number) {
+        return Ok(version.spec.artifact.clone());
+    }
+    let mut known: Vec<u64> = own().map(|version| version.spec.version).collect();
+    known.sort_unstable();
+    let known = match known.as_slice() {
+        [] => "it has none yet".to_owned(),
+        [.., _] => format!("it has {}", known.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
     };
-    Some(Problem { reason: reason.into(), message })
+    Err((
+        "VersionNotFound",
+        format!(
+            "spec.training.from.version is {number}, and Model {} has no such version ({known}); name one that is kept, or remove from to start anew",
+            model.name
+        ),
+    ))
 }

@@ -1,11 +1,12 @@
 //! The volumes of a run's pod. Pure.
 
-use k8s_openapi::api::core::v1::{Container, Volume};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Container, KeyToPath, Volume};
+use modelwright_contract::names::CODE_FILE;
 
 use crate::{
     api::name::STORE_SECRET,
     context::Settings,
-    model::validate::{Place, ValidModel, ValidSource},
+    model::validate::{Code, Place, Trainer, ValidModel, ValidSource},
     pod::{claim_volume, empty_volume, secret_volume},
     store,
 };
@@ -15,11 +16,10 @@ const TEMPORARY_SIZE: &str = "1Gi";
 const FETCHED_SIZE: &str = "1Mi";
 /// What `fetch` says to `publish`, past `train` and `prove`.
 pub(super) const FETCHED: &str = "fetched";
-const SOURCE_CLAIM: &str = "claim";
-const STORE_CLAIM: &str = "store";
-const TEST_CLAIM: &str = "test-claim";
 /// The Secret of a test set of its own.
 pub(super) const TEST_CREDENTIALS: &str = "test-credentials";
+/// Code of a user's own.
+pub(super) const CODE: &str = "code";
 
 pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
     let mut volumes = vec![
@@ -27,32 +27,30 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
         empty_volume("temporary", TEMPORARY_SIZE.into()),
         empty_volume(FETCHED, FETCHED_SIZE.into()),
     ];
-    let store = store::claim(&settings.store_uri);
-    if store.is_none() {
+    if reads_store_secret(model, settings) {
         volumes.push(secret_volume("store-credentials", STORE_SECRET, true));
     }
     if let Some(name) = &model.source().credentials_secret {
         volumes.push(secret_volume("credentials", name, false));
     }
-    if let Place::Claim(name) = &model.source().place {
-        // one volume for both, which only `publish` mounts for writing: a pod that names a claim twice may not start
-        volumes.push(claim_volume(SOURCE_CLAIM, name, store != Some(name)));
+    if let Some(name) = test_set(model).and_then(|test| test.credentials_secret.as_ref()) {
+        volumes.push(secret_volume(TEST_CREDENTIALS, name, false));
     }
-    if let Some(test) = test_set(model) {
-        if let Some(name) = &test.credentials_secret {
-            volumes.push(secret_volume(TEST_CREDENTIALS, name, false));
-        }
-        if let Place::Claim(claim) = &test.place
-            && test_volume(model, settings, claim) == TEST_CLAIM
-        {
-            volumes.push(claim_volume(TEST_CLAIM, claim, true));
-        }
-    }
-    if let Some(store) = store
-        && store_volume(model, store) == STORE_CLAIM
+    if let Some(training) = model.training()
+        && let Trainer::Python { code: Code::ConfigMap { name, key, .. }, .. } = &training.trainer
     {
-        volumes.push(claim_volume(STORE_CLAIM, store, false));
+        volumes.push(code_volume(name, key));
     }
+    let claims = claims(model, settings);
+    let of_its_own = claims
+        .iter()
+        .enumerate()
+        .filter(|(at, one)| claims.iter().take(*at).all(|earlier| earlier.claim != one.claim));
+    volumes.extend(of_its_own.map(|(_, one)| {
+        let is_read_only =
+            claims.iter().filter(|other| other.claim == one.claim).all(|other| other.is_read_only);
+        claim_volume(one.volume, one.claim, is_read_only)
+    }));
     volumes
 }
 
@@ -63,23 +61,65 @@ pub(super) fn volumes_of(container: &Container, model: &ValidModel, settings: &S
     volumes(model, settings).into_iter().filter(is_mounted).collect()
 }
 
+/// A claim that a container mounts.
+struct Claim<'a> {
+    claim: &'a str,
+    volume: &'static str,
+    is_read_only: bool,
+}
+
+/// All claims of the pod, one for each use.
+fn claims<'a>(model: &'a ValidModel, settings: &'a Settings) -> Vec<Claim<'a>> {
+    fn of(source: &ValidSource) -> Option<&str> {
+        match &source.place {
+            Place::Claim(claim) => Some(claim),
+            Place::Remote(_) => None,
+        }
+    }
+    let training = model.training();
+    [
+        (of(model.source()), "claim", true),
+        (test_set(model).and_then(of), "test-claim", true),
+        (store::claim(&settings.store_uri), "store", false),
+        (start(model).and_then(|artifact| store::claim(&artifact.uri)), "from-claim", true),
+        (training.and_then(|training| training.checkpoint.as_deref()), "checkpoint", false),
+    ]
+    .into_iter()
+    .filter_map(|(claim, volume, is_read_only)| Some(Claim { claim: claim?, volume, is_read_only }))
+    .collect()
+}
+
+/// The volume of a claim: one for all uses of it, since a pod that names a claim twice may not start.
+pub(super) fn volume_of(model: &ValidModel, settings: &Settings, claim: &str) -> &'static str {
+    let found = claims(model, settings).into_iter().find(|one| one.claim == claim);
+    found.map_or("claim", |found| found.volume)
+}
+
 /// A test set of its own.
 pub(super) fn test_set(model: &ValidModel) -> Option<&ValidSource> {
     model.training()?.test.as_ref()
 }
 
-/// The volume of a test set's claim: another's if it is the same claim, since a pod that names a claim twice may not start.
-pub(super) fn test_volume(model: &ValidModel, settings: &Settings, claim: &str) -> &'static str {
-    if model.source().place == Place::Claim(claim.into()) {
-        SOURCE_CLAIM
-    } else if store::claim(&settings.store_uri) == Some(claim) {
-        STORE_CLAIM
-    } else {
-        TEST_CLAIM
-    }
+/// The artifact that a training starts from.
+pub(super) fn start(model: &ValidModel) -> Option<&crate::api::model_version::Artifact> {
+    model.training()?.from.as_ref()?.artifact.as_ref()
 }
 
-/// The volume of the store's claim: the source's own if it is the same claim.
-pub(super) fn store_volume(model: &ValidModel, claim: &str) -> &'static str {
-    if model.source().place == Place::Claim(claim.into()) { SOURCE_CLAIM } else { STORE_CLAIM }
+/// Whether the store's Secret is read: by `publish`, unless the store is a claim, or by `fetch` of what the training starts
+/// from, which may be in the store of before.
+fn reads_store_secret(model: &ValidModel, settings: &Settings) -> bool {
+    let is_remote = |uri: &str| store::claim(uri).is_none();
+    is_remote(&settings.store_uri) || start(model).is_some_and(|artifact| is_remote(&artifact.uri))
+}
+
+fn code_volume(name: &str, key: &str) -> Volume {
+    Volume {
+        name: CODE.into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: name.into(),
+            items: Some(vec![KeyToPath { key: key.into(), path: CODE_FILE.into(), mode: None }]),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
 }

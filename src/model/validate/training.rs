@@ -1,18 +1,27 @@
 //! `spec.training`, parsed. In goes what a user wrote, out comes a [`ValidTraining`] with every default resolved; problems
 //! are told by the path of the field. Pure.
 
-use modelwright_contract::training::{Gate, OUTPUT_DIRECTORY, RunConfig};
+use modelwright_contract::{
+    artifact::METADATA_DIRECTORY,
+    names::{CHECKPOINT_DIRECTORY, FROM_DIRECTORY},
+    training::{Folder, Gate, OUTPUT_DIRECTORY, RunConfig},
+};
 
 use super::{
     candidates::{validate_candidates, validate_gates, validate_selection},
+    code::{Code, validate_python},
     data::{validate_checks, validate_preprocess, validate_split},
     inputs::validate_data,
     network::Input,
     source::{ValidSource, validate_source},
 };
 use crate::{
-    api::training::{self as written, Library, Training},
+    api::{
+        model_version::Artifact,
+        training::{self as written, Library, Training},
+    },
     resources::{Amounts, check_resources},
+    store::is_dns_name,
 };
 
 /// Pods that may fail before a training does.
@@ -48,6 +57,10 @@ pub struct ValidTraining {
     pub suspend: bool,
     /// Kueue's queue that admits the run.
     pub queue: Option<Queue>,
+    /// The claim that keeps what it goes on from.
+    pub checkpoint: Option<String>,
+    /// The version that it starts from.
+    pub from: Option<StartFrom>,
 }
 
 /// Who trains.
@@ -57,6 +70,13 @@ pub enum Trainer {
     ScikitLearn,
     /// The built-in trainer with Keras.
     Keras,
+    /// Python of the user's own, in the image of a library.
+    Python {
+        /// Whether in the image with Keras.
+        keras: bool,
+        /// The code.
+        code: Code,
+    },
     /// An image of the user's own.
     Image {
         /// Its reference.
@@ -68,7 +88,21 @@ pub enum Trainer {
     },
 }
 
+/// A version that a training starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFrom {
+    /// Its number.
+    pub version: u64,
+    /// Its bytes, once they are known.
+    pub artifact: Option<Artifact>,
+}
+
 impl Trainer {
+    /// Whether it runs in the image with Keras.
+    pub fn needs_keras(&self) -> bool {
+        matches!(self, Self::Keras | Self::Python { keras: true, .. })
+    }
+
     /// Whether what it knows is known.
     pub fn is_built_in(&self) -> bool {
         matches!(self, Self::ScikitLearn | Self::Keras)
@@ -133,7 +167,13 @@ pub(super) fn validate_training(
         candidates: validate_candidates(&training.candidates, task, built_in, problems),
         selection: validate_selection(&training.selection.clone().unwrap_or_default(), task, problems),
         output: OUTPUT_DIRECTORY.into(),
+        checkpoint: run.checkpoint.as_ref().map(|_| Folder { directory: CHECKPOINT_DIRECTORY.into() }),
+        from: training
+            .from
+            .as_ref()
+            .map(|_| Folder { directory: format!("{FROM_DIRECTORY}/{METADATA_DIRECTORY}") }),
     };
+    check_networks_only(training, &trainer, has_layers, problems);
     let gates = validate_gates(&training.gates, task, problems);
     check_size(&config, problems);
     // every problem is told before this can end
@@ -151,6 +191,8 @@ pub(super) fn validate_training(
         backoff_limit: run.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT),
         deadline_seconds: run.active_deadline_seconds.unwrap_or(DEFAULT_DEADLINE_SECONDS),
         suspend: run.suspend.unwrap_or(false),
+        checkpoint: run.checkpoint.map(|checkpoint| checkpoint.claim),
+        from: training.from.as_ref().map(|from| StartFrom { version: from.version, artifact: None }),
         queue: run.queue_name.map(|name| Queue { name, priority_class: run.priority_class }),
     })
 }
@@ -173,11 +215,15 @@ fn validate_trainer(
             "{field}.library is ScikitLearn, and a candidate has layers, which Keras trains; set it to Keras, whose image has scikit-learn, too, or remove it"
         ));
     }
+    let code = trainer.python.as_ref().map(|python| validate_python(python, problems));
     match (&trainer.library, &trainer.image) {
+        (_, Some(image)) if code.is_some() => problems.push(format!(
+            "{field}.python and {field}.image `{image}` are both set; your code runs in the library's image: remove one"
+        )),
         (Some(_), Some(image)) => problems.push(format!(
             "{field}.library and {field}.image `{image}` are both set; either the library trains or your image: remove one"
         )),
-        (None, None) => problems.push(format!(
+        (None, None) if code.is_none() => problems.push(format!(
             "{field} has neither library nor image; set library: ScikitLearn or Keras, or image to your own"
         )),
         (None, Some(image)) if image.trim().is_empty() || image.contains(char::is_whitespace) => {
@@ -195,7 +241,14 @@ fn validate_trainer(
                 ));
             }
         }
-        return built_in;
+        return match code {
+            // one that was refused stands for itself: what is said of it is said once
+            Some(code) => {
+                let code = code.unwrap_or_else(|| Code::Inline(String::new()));
+                Trainer::Python { keras: built_in == Trainer::Keras, code }
+            }
+            None => built_in,
+        };
     }
     Trainer::Image {
         image: trainer.image.clone().unwrap_or_default(),
@@ -215,6 +268,25 @@ fn check_size(config: &RunConfig, problems: &mut Vec<String>) {
     }
 }
 
+/// What only networks and code of a user's own do.
+fn check_networks_only(training: &Training, trainer: &Trainer, has_layers: bool, problems: &mut Vec<String>) {
+    if !trainer.is_built_in() || has_layers {
+        return;
+    }
+    if training.from.is_some() {
+        problems.push(
+            "spec.training.from is for networks, whose weights start from those of a version, and no candidate has layers; remove it"
+                .into(),
+        );
+    }
+    if let Some(checkpoint) = training.run.as_ref().and_then(|run| run.checkpoint.as_ref()) {
+        problems.push(format!(
+            "spec.training.run.checkpoint.claim `{}` is for networks, which go on from it, and no candidate has layers; remove it",
+            checkpoint.claim
+        ));
+    }
+}
+
 fn check_run(run: &written::RunSettings, problems: &mut Vec<String>) {
     let field = "spec.training.run";
     if let Some(limit) = run.backoff_limit.filter(|limit| !(0..=MAX_BACKOFF_LIMIT).contains(limit)) {
@@ -222,6 +294,9 @@ fn check_run(run: &written::RunSettings, problems: &mut Vec<String>) {
     }
     if let Some(seconds) = run.active_deadline_seconds.filter(|seconds| *seconds < 1) {
         problems.push(format!("{field}.activeDeadlineSeconds is {seconds}; expected 1 or more"));
+    }
+    if let Some(checkpoint) = run.checkpoint.as_ref().filter(|checkpoint| !is_dns_name(&checkpoint.claim)) {
+        problems.push(format!("{field}.checkpoint.claim `{}` is no Kubernetes name", checkpoint.claim));
     }
     match (&run.queue_name, &run.priority_class) {
         (None, Some(class)) => problems.push(format!(

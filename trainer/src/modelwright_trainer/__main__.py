@@ -9,15 +9,16 @@ import signal
 import sys
 import threading
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from . import own
 from .config import parse_run
 from .failure import Reason, RunError
 from .log import log
 from .progress import Progress, serve_progress
 from .report import build_failure, build_success, write_success, write_termination
-from .run import run_training
 
 RUN_FILE: Final = Path("/modelwright/run.json")
 TERMINATION_LOG: Final = Path("/dev/termination-log")
@@ -42,7 +43,8 @@ def main() -> int:
     reason, message, code = Reason.INTERNAL, "", EXIT_BAD_INPUT
     try:
         run = parse_run(_read_run(arguments.run))
-        outcome = run_training(run, progress)
+        # Code of a user's own has the memory that its libraries would take.
+        outcome = import_module(".run", __package__).run_training(run, progress)
         # For the report of the run in the store, which outlives the pod and its termination message.
         write_success(outcome, Path(run.output))
     except RunError as error:
@@ -99,4 +101,5 @@ def _end_on_sigterm() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Code of a user's own runs in this image, too.
+    sys.exit(own.main(sys.argv[2:]) if sys.argv[1:2] == ["own"] else main())

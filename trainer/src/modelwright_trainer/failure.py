@@ -14,6 +14,8 @@ class Reason(StrEnum):
     """One word for conditions."""
 
     INVALID_RUN = "InvalidRun"
+    CODE_MISMATCH = "CodeMismatch"
+    NO_MODEL = "NoModel"
     UNKNOWN_ALGORITHM = "UnknownAlgorithm"
     UNKNOWN_PARAMETER = "UnknownParameter"
     INVALID_PARAMETER = "InvalidParameter"

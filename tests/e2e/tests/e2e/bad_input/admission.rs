@@ -270,6 +270,27 @@ fn networks() -> Vec<Row> {
         ),
         row(by(json!({"library": "ScikitLearn"})), Refused, ["layers are trained by Keras"]),
         row(by(json!({"image": "a/b:1"})), Refused, ["layers are trained by Keras"]),
+        row(by(json!({"python": {"inline": "pass"}})), Refused, ["layers are trained by Keras"]),
+        row(
+            trained(json!({"from": {"version": 1}})),
+            Refused,
+            ["training.from and training.run.checkpoint are for networks"],
+        ),
+        row(
+            trained(json!({"run": {"checkpoint": {"claim": "kept"}}})),
+            Refused,
+            ["training.from and training.run.checkpoint are for networks"],
+        ),
+        row(
+            trained(json!({"trainer": {"python": {}}})),
+            Refused,
+            ["training.trainer.python takes exactly one of inline"],
+        ),
+        row(
+            trained(json!({"trainer": {"python": {"configMap": {"name": "code", "key": "train.py"}}}})),
+            Refused,
+            ["training.trainer.python.configMap and sha256 belong together"],
+        ),
     ]
 }
 
@@ -316,6 +337,11 @@ fn kinds_of_rows() -> Vec<Row> {
             trained(json!({"data": {"test": {"uri": "s3://b/t.csv"}}, "split": {"test": "0.1"}})),
             Refused,
             ["training.split.test is a share of the data"],
+        ),
+        row(
+            trained(json!({"data": {"text": {}}, "preprocess": [{"oneHot": {}}]})),
+            Refused,
+            ["training.preprocess is for the columns of a table"],
         ),
         row(
             data(json!({"test": {"uri": "ftp://b/t.csv"}})),
