@@ -44,6 +44,8 @@ trains them and writes this page.
 | --- | --- | --- | --- | --- | --- |
 {rows}
 
+What is simpler and as good or better stands in bold: then take that.
+
 The two Transformers over word order are the same network, one of them without its layer of positions: all sentences of
 that task have the same words, so only their order tells, and what does not see it guesses.
 """
@@ -115,8 +117,11 @@ class Result:
     @property
     def wins(self) -> bool:
         """Whether it is better than all that is simpler."""
-        sign = -1 if self.metric.endswith("Error") else 1
-        return all(sign * self.value > sign * value for value in self.beside.values())
+        return not any(map(self.is_beaten_by, self.beside.values()))
+
+    def is_beaten_by(self, value: float) -> bool:
+        """Whether another one's value is as good or better."""
+        return value <= self.value if self.metric.endswith("Error") else value >= self.value
 
 
 class RefusedError(Exception):
@@ -242,9 +247,8 @@ def page(results: list[Result]) -> str:
     """Write them as a page."""
     rows = []
     for result in results:
-        beside = ", ".join(f"{name} {value:.3f}" for name, value in result.beside.items())
-        if result.beside and not result.wins:
-            beside += ": as good or better"
+        words = [(f"{name} {value:.3f}", result.is_beaten_by(value)) for name, value in result.beside.items()]
+        beside = ", ".join(f"**{word}**" if better else word for word, better in words)
         value = f"{result.value:.3f}"
         if len(result.values) > 1:
             value += f" (median of {len(result.values)} seeds, {min(result.values):.3f} to {max(result.values):.3f})"
