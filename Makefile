@@ -31,7 +31,7 @@ test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 
 test-rows: ## Hold what graphs say about rows against ONNX Runtime
 	@tests/run rows
 
-test-full: ## Run what takes long or is built from the sources of others: every backend case, real models, skl2onnx, Argo CD
+test-full: ## Run what takes long or is built from the sources of others: every family of models, every backend case, real models, skl2onnx, Argo CD
 	@tests/run full
 
 test-gpu: ## Run the runtime's tests that need a GPU with CUDA
@@ -68,7 +68,7 @@ images: ## Build the images, and push them to the test cluster's registry or to 
 	@images/build --keras $(if $(GPU),--gpu)
 
 install: ## Install the chart with these images
-	@tests/install
+	@tests/install --keras
 
 generate: ## Write again everything that is generated
 	@tests/generate

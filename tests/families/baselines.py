@@ -14,6 +14,7 @@ import numpy as np
 from modelwright_trainer.config import parse_run
 from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.split import split_data
+from modelwright_trainer.tensors import Tensors
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -21,7 +22,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
-    from modelwright_trainer.tensors import Tensors
     from numpy.typing import NDArray
 
 
@@ -31,7 +31,11 @@ class Parts:
     def __init__(self, told: dict[str, Any]) -> None:
         """Read them."""
         run = parse_run(json.dumps(told))
-        self.data: Tensors = arrange(read_data(run), run)
+        data = arrange(read_data(run), run)
+        if not isinstance(data, Tensors):
+            message = f"the rows of {run.model} are those of a table"
+            raise TypeError(message)
+        self.data = data
         parts = split_data(self.data, run.split)
         self.train = np.concatenate([parts.train, parts.validation])
         self.test = parts.test

@@ -40,9 +40,11 @@ Each family that can be trained, by an [example](../examples) on real data ([whi
 `prove` measured of the exported model on rows that were never trained on, the gate is the example's. `make families`
 trains them and writes this page.
 
-| family | example | metric | reached | gate | what is simpler, on the same rows | model |
-| --- | --- | --- | --- | --- | --- | --- |
+| family | example | metric | reached | gate | what is simpler, on the same rows |
+| --- | --- | --- | --- | --- | --- |
 {rows}
+
+What is simpler and as good or better stands in bold: then take that.
 
 The two Transformers over word order are the same network, one of them without its layer of positions: all sentences of
 that task have the same words, so only their order tells, and what does not see it guesses.
@@ -105,8 +107,6 @@ class Result:
     gate: str = ""
     values: list[float] = field(default_factory=list)
     beside: dict[str, float] = field(default_factory=dict)
-    chosen: str = ""
-    size: int = 0
     problem: str = ""
 
     @property
@@ -117,8 +117,11 @@ class Result:
     @property
     def wins(self) -> bool:
         """Whether it is better than all that is simpler."""
-        sign = -1 if self.metric.endswith("Error") else 1
-        return all(sign * self.value > sign * value for value in self.beside.values())
+        return not any(map(self.is_beaten_by, self.beside.values()))
+
+    def is_beaten_by(self, value: float) -> bool:
+        """Whether another one's value is as good or better."""
+        return value <= self.value if self.metric.endswith("Error") else value >= self.value
 
 
 class RefusedError(Exception):
@@ -149,7 +152,7 @@ def find_data(name: str) -> Path:
     raise SystemExit(message)
 
 
-def train(example: Example, told: dict[str, Any], work: Path) -> Any:
+def train(example: Example, told: dict[str, Any], work: Path) -> None:
     """Train it as the `train` container does."""
     run = told["run"]
     for folder, file, place in (("data", example.data, run["data"]), ("test", example.test, run["data"].get("test"))):
@@ -159,7 +162,7 @@ def train(example: Example, told: dict[str, Any], work: Path) -> Any:
             place["directory"] = str(work / folder)
     run["output"] = str(work / "out")
     try:
-        return run_training(parse_run(json.dumps(run)), Progress())
+        run_training(parse_run(json.dumps(run)), Progress())
     except RunError as error:
         message = f"train: {error.reason}: {error.message}"
         raise RefusedError(message) from error
@@ -195,7 +198,7 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
 def try_example(example: Example, told: dict[str, Any], seeds: int | None = None) -> Result:
     """Train it with each of its seeds, have it proven, and hold it against what is simpler."""
     run = told["run"]
-    gate = next(iter(told["judgement"]["gates"]), {})
+    gate: dict[str, Any] = next(iter(told["judgement"]["gates"]), {})
     result = Result(example, run, gate.get("metric", run["selection"]["metric"]))
     result.gate = " ".join(f"{sign} {gate[bound]}" for bound, sign in (("min", "≥"), ("max", "≤")) if bound in gate)
     for seed in (example.seeds or (run["split"]["seed"],))[:seeds]:
@@ -203,13 +206,11 @@ def try_example(example: Example, told: dict[str, Any], seeds: int | None = None
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             try:
-                outcome = train(example, told, work)
+                train(example, told, work)
                 result.values.append(float(prove(told, work)[result.metric]))
             except RefusedError as refused:
                 result.problem = f"seed {seed}: {refused}"
                 return result
-            result.chosen = outcome.chosen.candidate.name
-            result.size = (work / "out" / "model.onnx").stat().st_size
             if example.beside and not result.beside:
                 result.beside = example.beside(baselines.Parts(run))
     result.problem = compare(result)
@@ -246,22 +247,13 @@ def page(results: list[Result]) -> str:
     """Write them as a page."""
     rows = []
     for result in results:
-        beside = ", ".join(f"{name} {value:.3f}" for name, value in result.beside.items())
-        if result.beside and not result.wins:
-            beside += ": a simple model is as good"
+        words = [(f"{name} {value:.3f}", result.is_beaten_by(value)) for name, value in result.beside.items()]
+        beside = ", ".join(f"**{word}**" if better else word for word, better in words)
         value = f"{result.value:.3f}"
         if len(result.values) > 1:
             value += f" (median of {len(result.values)} seeds, {min(result.values):.3f} to {max(result.values):.3f})"
         link = f"[{name_of(result.example)}](../examples/{result.example.manifest})"
-        cells = (
-            result.example.family,
-            link,
-            result.metric,
-            value,
-            result.gate,
-            beside,
-            f"{result.size / 1000:,.0f} KB",
-        )
+        cells = (result.example.family, link, result.metric, value, result.gate, beside)
         rows.append(f"| {' | '.join(cells)} |")
     return PAGE.format(rows="\n".join(rows))
 

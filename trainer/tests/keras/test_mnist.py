@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from modelwright_trainer.backends.keras.start import start
-from modelwright_trainer.config import Run, parse_run
+from modelwright_trainer.config import Metric, Run, parse_run
 from modelwright_trainer.data import arrange, read_data
 from modelwright_trainer.progress import Progress
 from modelwright_trainer.run import run_training
 from modelwright_trainer.split import split_data
+from modelwright_trainer.tensors import Tensors
 
 if TYPE_CHECKING:
     from modelwright_trainer.train import Outcome
@@ -33,7 +34,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if "MODELWRIGHT_RUNS" not in os.environ:
         pytest.fail("MODELWRIGHT_RUNS and MODELWRIGHT_DATA name a program and data: tests/run keras sets them")
     work = tmp_path_factory.mktemp("mnist")
-    command = [os.environ["MODELWRIGHT_RUNS"], EXAMPLE / "model.yaml"]
+    command = [os.environ["MODELWRIGHT_RUNS"], str(EXAMPLE / "model.yaml")]
     run: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["run"]  # noqa: S603
     (work / "data").mkdir()
     folders = map(Path, os.environ["MODELWRIGHT_DATA"].split(":"))
@@ -55,6 +56,7 @@ def follow_article(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arti
     import keras  # noqa: PLC0415 - only what trains may load TensorFlow
 
     data = arrange(read_data(run), run)
+    assert isinstance(data, Tensors)
     parts = split_data(data, run.split)
     images = data.arrays["images"][..., 0]
     arrays = {"x_train": images[parts.train], "y_train": data.labels[parts.train]}
@@ -73,7 +75,7 @@ def test_the_article_is_as_accurate_as_the_example(
     ours, theirs = [], []
     for seed in (told["split"]["seed"], 1, 2):
         run, outcome = train(told | {"split": told["split"] | {"seed": seed}})
-        ours.append(outcome.metrics["Accuracy"])
+        ours.append(outcome.metrics[Metric.ACCURACY])
         theirs.append(follow_article(run, tmp_path, monkeypatch)["accuracy"])
     print(f"article {theirs}, ours {ours}")
     assert min(ours) >= 0.9
