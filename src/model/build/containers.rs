@@ -108,7 +108,7 @@ const EARLIER_RETRY_SECONDS: u32 = 10;
 /// one place: where data come from another than the store's, nothing is looked for.
 fn look_for_earlier(fetch: &mut Container, model: &ValidModel, settings: &Settings) {
     let store = match store::claim(&settings.store_uri) {
-        Some(claim) => mount(store_volume(model, claim), names::CLAIM_DIRECTORY, true),
+        Some(claim) => mount(volume_of(model, settings, claim), names::CLAIM_DIRECTORY, true),
         None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
     };
     let mounts = fetch.volume_mounts.get_or_insert_default();
