@@ -329,6 +329,15 @@ def test_no_window_lies_in_two_parts(bench: Bench) -> None:
     assert (only.name, only.shape) == ("past", ["rows", 4, 2])
 
 
+def test_a_series_alone_is_forecast_from_its_own_past(bench: Bench) -> None:
+    bench.regression().write_csv(["target"], [[float(index % 9)] for index in range(120)])
+    bench.run["data"]["window"] = {"past": 9}
+    bench.candidate("LinearRegression").train()
+    agrees(bench)
+    (only,) = bench.session().get_inputs()
+    assert (only.name, only.shape) == ("past", ["rows", 9, 1])
+
+
 def test_rows_are_parted_by_time_in_their_order(bench: Bench) -> None:
     bench.write_csv(["a", "target"], [[index, index % 2] for index in range(50)])
     bench.run["split"] |= {"by": "Time", "stratify": False}

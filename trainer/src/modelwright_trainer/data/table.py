@@ -37,7 +37,8 @@ def build_table(raw: Raw, run: Run) -> Table:
                 Reason.UNSUPPORTED_COLUMN, f"a column has the name {name!r}, which cannot be printed: rename it"
             )
     features = {name: values for name, values in raw.columns.items() if name != label}
-    if not features:
+    # The past of the label alone is enough to forecast it.
+    if not features and run.data.window is None:
         hint = (
             f" (left out as an index: {listed(raw.left_out, 5)}; name it in preprocess to use it)"
             if raw.left_out
