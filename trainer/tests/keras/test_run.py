@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -99,3 +101,28 @@ def test_candidates_of_both_libraries_are_compared_and_a_loss_that_is_not_finite
     assert len(net["curve"]) == 3
     assert net["metrics"]["Accuracy"] == pytest.approx(net["curve"][-1]["val_accuracy"])
     assert tree["metrics"]["Accuracy"] > 0.85
+
+
+def test_a_batch_that_no_memory_holds_ends_the_candidate_with_figures(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    # Each step attends to each: 29 GB for a batch of two rows.
+    sequences = np.zeros((40, 60_000, 1), np.float32)
+    np.savez(bench.folder / "data" / "data.npz", sequences=sequences, target=np.arange(40) % 2)
+    bench.run["data"] |= {"format": "NPZ", "sequences": {}}
+    layers = [
+        layer("m", "MultiHeadAttention", num_heads=1, key_dim=1),
+        layer("g", "GlobalAveragePooling1D"),
+        softmax(2),
+    ]
+    bench.run["candidates"] = [{"name": "long", "layers": layers, "parameters": {"batch_size": 2}}]
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    # Where the kernel promises memory that it does not have, nobody else would say no.
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 8 * 2**30, hard))
+    try:
+        refusal = bench.refusal()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert str(refusal.reason) == "OutOfMemory", refusal.message
+    assert "candidates[0]: the memory does not suffice to train 'long' with a batch_size of 2" in refusal.message
+    assert "60000,60000" in refusal.message

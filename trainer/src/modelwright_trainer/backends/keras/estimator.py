@@ -5,6 +5,7 @@ TensorFlow is loaded when training begins, and not before: all that can be refus
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -79,8 +80,20 @@ class NetworkEstimator(Estimator):
         check_memory(self.network, values, material)
 
     def fit(self, material: Material, watch: Watch) -> None:
-        """Train."""
-        start()
+        """Train; say in words when TensorFlow gets no memory."""
+        exhausted: type[Exception] = start().errors.ResourceExhaustedError
+        try:
+            self._train(material, watch)
+        except exhausted as error:
+            found = re.search(r"OOM when allocating tensor with shape\[[0-9,]*\]", str(error))
+            message = (
+                f"{self.network.path}: the memory does not suffice to train {self.network.name!r} with a batch_size of "
+                f"{self.network.fit.batch_size} ({found.group() if found else str(error)[:200]}): make batch_size, the "
+                "steps or a layer smaller, or give spec.training.resources more memory"
+            )
+            raise RunError(Reason.OUT_OF_MEMORY, message) from error
+
+    def _train(self, material: Material, watch: Watch) -> None:
         # Both load TensorFlow.
         build, training = import_module(".build", __package__), import_module(".training", __package__)
         source = source_of(material)
