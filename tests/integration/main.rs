@@ -56,6 +56,8 @@ mod model_scenarios;
 mod model_status;
 // what is refused of a training before any pod
 mod model_training_refusals;
+// variants of a Model, and which version has them
+mod model_variants;
 // what a training's run says of itself, and what is done next
 mod model_training_runs;
 // whole reconciles of a training
