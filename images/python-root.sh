@@ -62,7 +62,10 @@ add_packages() { # DEST REQUIREMENTS...
     rm -rf pyarrow/{src,_flight*,_substrait*,_s3fs*,_gcsfs*,_azurefs*,_hdfs*,_orc*,_dataset*,_json*,_pyarrow_cpp_tests*}
     rm -f pyarrow/libarrow_{flight,s3,python_flight}.so* pyarrow/libarrow_python*.so pyarrow/libarrow_python*.so.*.*.*
     # Of ONNX Runtime, the module that Python loads holds all of the library.
-    rm -rf onnxruntime/{transformers,quantization,tools,datasets} onnxruntime/capi/libonnxruntime.so.* onnx/backend/test
+    rm -rf onnxruntime/{tools,datasets} onnxruntime/capi/libonnxruntime.so.* onnx/backend/test
+    # Variants are made by all of its quantisation, and by one converter with the files that both load.
+    find onnxruntime/transformers -mindepth 1 -maxdepth 1 ! -name __init__.py ! -name float16.py ! -name onnx_utils.py \
+      ! -name fusion_utils.py ! -name onnx_model.py -exec rm -rf {} +
     [[ ! -d tensorflow ]] || slim_tensorflow
   )
 }

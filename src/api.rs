@@ -9,6 +9,7 @@ pub mod model;
 pub mod model_deployment;
 pub mod model_version;
 pub mod name;
+pub mod optimize;
 pub mod run;
 pub mod scheduling;
 pub mod training;

@@ -4,7 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{condition::Condition, run::RunSizes, scheduling::Scheduling, training::Training};
+use super::{
+    condition::Condition, optimize::VariantRequest, run::RunSizes, scheduling::Scheduling, training::Training,
+};
 
 /// A Model is imported or trained into immutable ModelVersions. A spec that returns to earlier content resolves to the
 /// version that it had then.
@@ -33,6 +35,7 @@ use super::{condition::Condition, run::RunSizes, scheduling::Scheduling, trainin
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.source) != has(self.training)").message("spec takes exactly one of source (import an ONNX model) and training (train one from data); remove one or add the missing one"))]
+#[x_kube(validation = Rule::new("!has(self.optimize) || size(self.optimize) == 0 || has(self.training)").message("optimize needs training: variants are judged on the test part, and an import has none; remove optimize"))]
 pub struct ModelSpec {
     /// Any string. It is part of what decides a version, so changing it imports or trains again: use it to take in new
     /// bytes behind an unchanged URI. Default: none.
@@ -45,6 +48,12 @@ pub struct ModelSpec {
     /// How the model is trained from data. Default: none, `source` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Box<Training>>,
+    /// Variants that each version has beside the model, for `spec.variant` of ModelDeployments. A version is found by what
+    /// decides it and by these: the model is the same without them, and a return to earlier ones finds the version that had
+    /// them. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub optimize: Vec<VariantRequest>,
     /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
@@ -147,7 +156,7 @@ pub struct RunStatus {
     pub job: String,
     /// Number of pods that were tried, the present one included.
     pub attempt: u32,
-    /// Pending, Suspended, Fetching, Training, Proving, Publishing, Succeeded or Failed.
+    /// Pending, Suspended, Fetching, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// How far the training is, as its container says; moves at most every 10 seconds.

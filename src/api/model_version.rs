@@ -6,6 +6,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::optimize::VersionVariant;
+
 /// A ModelVersion is one immutable result of a Model: verified bytes, what they take and give, and where they came from.
 /// The operator makes it; users read it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -36,6 +38,10 @@ pub struct ModelVersionSpec {
     /// Hash of the Model's spec that made it.
     #[schemars(length(max = 80))]
     pub spec_hash: String,
+    /// Hash of the variants that were asked for with it; absent where none were. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub optimize_hash: Option<String>,
     /// SHA-256 over the sorted list of the model's files and their digests. This is what equality, serving and the
     /// response header `x-modelwright-digest` use.
     #[schemars(length(min = 64, max = 64))]
@@ -56,6 +62,10 @@ pub struct ModelVersionSpec {
     /// not possible, and in versions of earlier releases. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
+    /// Variants of it, in the same artifact. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub variants: Vec<VersionVariant>,
     /// What it was made from.
     pub provenance: Provenance,
 }

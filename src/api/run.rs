@@ -20,6 +20,9 @@ pub struct RunSizes {
     /// `training.resources` has, or 4Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prove: Option<ProveSize>,
+    /// The container that makes variants. Default: limits of cpu 1 and memory 2Gi, requests as `fetch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimize: Option<ContainerSize>,
     /// The container that stores the model. Default: as `fetch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<ContainerSize>,

@@ -25,7 +25,7 @@ use words::{
 /// A decimal string.
 const DECIMAL: &str = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$";
 /// A decimal string from 0 to 1.
-const FRACTION: &str = r"^(0(\.[0-9]{1,15})?|1(\.0{1,15})?)$";
+pub(super) const FRACTION: &str = r"^(0(\.[0-9]{1,15})?|1(\.0{1,15})?)$";
 
 /// How a model is trained: data, checks, preparation, split, candidates, selection, gates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]

@@ -21,6 +21,8 @@ use crate::{
 pub struct Asked {
     /// Name of the Model.
     pub model: String,
+    /// Name of the variant, if not the model itself.
+    pub variant: Option<String>,
     /// Limits of the server.
     pub limits: ServingLimits,
     /// What the cores are for.
@@ -59,6 +61,7 @@ pub(super) fn identity(spec: &ModelDeploymentSpec) -> Value {
     let resources = spec.resources.clone().unwrap_or_default();
     let mut identity = json!({
         "model": spec.model,
+        "variant": spec.variant,
         "serving": {
             "queue": serving.queue,
             "timeout": serving.timeout.as_deref().map(duration_form),
@@ -146,6 +149,10 @@ mod tests {
             hash_of(json!({"serving": {"mode": "Latency"}})),
             "v1-27be415e99e617b545590c78b52a4ba7ad5acabbedec1eff0217887997d11da0"
         );
+        assert_eq!(
+            hash_of(json!({"variant": "int8"})),
+            "v1-cf29ff28d8a64bd0324c2b50bcefd988b2404228b75d6fa015052474e39f91d0"
+        );
     }
 
     #[test]
@@ -210,6 +217,7 @@ mod tests {
             json!({"resources": {"limits": {"nvidia.com/gpu": 1}}}),
             json!({"accelerator": {"allowFallback": false}}),
             json!({"scheduling": {"priorityClassName": "high"}}),
+            json!({"variant": "int8"}),
         ] {
             assert_ne!(hash_of(other.clone()), plain, "{other}");
         }

@@ -36,8 +36,11 @@ pub struct Facts {
     pub model: String,
     /// Number of the version.
     pub version: u64,
-    /// Digest of the model's files.
+    /// Digest of the files that are served: the model's, or the variant's.
     pub model_digest: String,
+    /// Name of the variant that is served, if not the model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Where the bytes are.
     pub artifact: Artifact,
     /// What the model takes and gives.

@@ -108,6 +108,7 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
         paused: spec.paused.unwrap_or(false),
         asked: Asked {
             model: spec.model.clone(),
+            variant: spec.variant.clone(),
             limits,
             mode: match serving.mode {
                 None | Some(model_deployment::ServingMode::Throughput) => ServingMode::Throughput,

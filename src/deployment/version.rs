@@ -38,18 +38,15 @@ pub fn resolve_version<'a>(
     let found = version(&name::model_version(name, number))
         .filter(|version| version.spec.model == *name && version.spec.version == number);
     if let Some(found) = found {
-        return Ok(Facts {
-            model: name.clone(),
-            version: number,
-            model_digest: found.spec.model_digest.clone(),
-            artifact: found.spec.artifact.clone(),
-            signature: found.spec.signature.clone(),
-            size: found.spec.size.clone(),
-        });
+        let working = valid.version.is_none() && model.is_some_and(is_working);
+        return facts(found, valid.asked.variant.as_deref(), working);
     }
     // a revision carries what it serves, so that a ModelVersion that is gone stops nothing
     let mut revisions = revisions;
-    if let Some(data) = revisions.find(|data| data.version.model == *name && data.version.version == number) {
+    if let Some(data) = revisions.find(|data| {
+        let version = &data.version;
+        version.model == *name && version.version == number && version.variant == valid.asked.variant
+    }) {
         return Ok(data.version.clone());
     }
     let working = model.is_some_and(is_working);
@@ -74,6 +71,39 @@ pub fn resolve_version<'a>(
                 working,
             )
         }
+    })
+}
+
+/// What serving a version needs, or its variant of this name.
+fn facts(version: &ModelVersion, variant: Option<&str>, waits: bool) -> Result<Facts, Missing> {
+    let spec = &version.spec;
+    let whole = Facts {
+        model: spec.model.clone(),
+        version: spec.version,
+        model_digest: spec.model_digest.clone(),
+        variant: None,
+        artifact: spec.artifact.clone(),
+        signature: spec.signature.clone(),
+        size: spec.size.clone(),
+    };
+    let Some(name) = variant else { return Ok(whole) };
+    let Some(found) = spec.variants.iter().find(|variant| variant.name == name) else {
+        let names: Vec<_> = spec.variants.iter().map(|variant| variant.name.as_str()).collect();
+        let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(missing(
+            "VariantNotFound",
+            format!(
+                "spec.variant is {name}, and version {} of Model {} has no such variant (it has {has}); name one that it has, remove spec.variant, or ask for it in the Model's spec.optimize",
+                spec.version, spec.model
+            ),
+            waits,
+        ));
+    };
+    Ok(Facts {
+        model_digest: found.model_digest.clone(),
+        variant: Some(name.to_owned()),
+        size: found.size.clone().or(whole.size),
+        ..whole
     })
 }
 
@@ -175,6 +205,42 @@ mod tests {
         assert_eq!(resolve(Some(1)).unwrap().version, 1);
         assert_eq!(resolve(None).unwrap().version, 2);
         assert_eq!(resolve_version(&valid(Some(1)), None, find, std::iter::empty()).unwrap().version, 1);
+    }
+
+    #[test]
+    fn a_variant_is_served_by_its_own_digest_and_one_that_is_not_there_is_told_with_those_that_are() {
+        let mut one = version(1);
+        let variant = |name: &str, digest: char, size: Value| -> crate::api::optimize::VersionVariant {
+            let digest = String::from(digest).repeat(64);
+            serde_json::from_value(json!({"name": name, "modelDigest": digest, "sizeBytes": 7, "size": size}))
+                .unwrap()
+        };
+        let certificate = |bytes: u64| json!({"loadBytes": bytes, "rows": []});
+        one.spec.size = serde_json::from_value(certificate(100)).unwrap();
+        one.spec.variants = vec![variant("int8", 'a', certificate(40)), variant("fp16", 'b', Value::Null)];
+        let wanting = |variant: Option<&str>, pin: Option<u64>| {
+            let mut wanting = valid(pin);
+            wanting.asked.variant = variant.map(str::to_owned);
+            wanting
+        };
+        let model_at =
+            |generation: u64| model(json!({"currentVersion": 1, "observedGeneration": generation}));
+        let resolve = |variant, pin, generation| {
+            let model = model_at(generation);
+            let find = |name: &str| (name == "digits-v1").then_some(&one);
+            resolve_version(&wanting(variant, pin), Some(&model), find, std::iter::empty())
+        };
+        let int8 = resolve(Some("int8"), Some(1), 2).unwrap();
+        assert_eq!((int8.model_digest, int8.variant.as_deref()), ("a".repeat(64), Some("int8")));
+        assert_eq!(int8.size.unwrap().load_bytes, 40);
+        let fp16 = resolve(Some("fp16"), None, 2).unwrap();
+        assert_eq!((fp16.model_digest, fp16.size.unwrap().load_bytes), ("b".repeat(64), 100));
+        assert_eq!(resolve(None, None, 2).unwrap().model_digest, "d".repeat(64));
+        for (pin, generation, waits) in [(Some(1), 1, false), (None, 1, true)] {
+            let missing = resolve(Some("int4"), pin, generation).unwrap_err();
+            assert_eq!((missing.problem.reason.as_str(), missing.waits), ("VariantNotFound", waits));
+            assert!(missing.problem.message.contains("it has int8, fp16"), "{}", missing.problem.message);
+        }
     }
 
     #[test]

@@ -27,12 +27,14 @@ use crate::{
 pub const FETCH: &str = "fetch";
 /// Container that trains.
 pub const TRAIN: &str = "train";
+/// Container that makes variants.
+pub const OPTIMIZE: &str = "optimize";
 /// Container that proves the model.
 pub const PROVE: &str = "prove";
 /// Container that publishes.
 pub const PUBLISH: &str = "publish";
 /// All of them, in their order.
-pub const CONTAINERS: [&str; 4] = [FETCH, TRAIN, PROVE, PUBLISH];
+pub const CONTAINERS: [&str; 5] = [FETCH, TRAIN, OPTIMIZE, PROVE, PUBLISH];
 /// Phase of a run that trains.
 pub const TRAINING_PHASE: &str = "Training";
 /// Longest message that the status takes, in bytes.
@@ -159,7 +161,13 @@ fn is_to_end(pod: &Pod) -> bool {
 
 /// Phase of a run by the last container of its pod that has started.
 fn last_phase(pod: &Pod) -> Option<&'static str> {
-    let phases = [(PUBLISH, "Publishing"), (PROVE, "Proving"), (TRAIN, TRAINING_PHASE), (FETCH, "Fetching")];
+    let phases = [
+        (PUBLISH, "Publishing"),
+        (PROVE, "Proving"),
+        (OPTIMIZE, "Optimizing"),
+        (TRAIN, TRAINING_PHASE),
+        (FETCH, "Fetching"),
+    ];
     phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)
 }
 

@@ -47,6 +47,7 @@ pub fn words(trains: bool, phase: Option<&str>, since: Option<Timestamp>) -> Str
         Some("Fetching") if trains => ": its data are being fetched",
         Some("Fetching") => ": its files are being fetched",
         Some("Training") => ": train is at work",
+        Some("Optimizing") => ": its variants are being made",
         Some("Proving") => ": it is being run and measured",
         Some("Publishing") => ": it is being published",
         _ => "",

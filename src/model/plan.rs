@@ -1,6 +1,6 @@
 //! Plan: what to do next. In go a valid Model and what exists around it; out comes one [`Plan`]. Pure.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt as _};
@@ -12,6 +12,7 @@ use super::{
     recall::{self, Next},
     report::Reports,
     retention::plan_removal,
+    spec_hash::version_key,
     validate::ValidModel,
 };
 use crate::api::{
@@ -157,7 +158,7 @@ fn plan_step(
     versions: &[Arc<ModelVersion>],
     current: Option<(&Arc<Job>, &Run)>,
 ) -> Step {
-    let carrying = |version: &&Arc<ModelVersion>| carries(version, &valid.spec_hash);
+    let carrying = |version: &&Arc<ModelVersion>| carries(version, &valid.key());
     if let Some(version) = versions.iter().filter(carrying).max_by_key(|version| rank(version)) {
         return Step::Use {
             version: Arc::clone(version),
@@ -237,7 +238,7 @@ pub(super) fn recalling() -> Problem {
 
 /// The Job that reads what `lost` reported.
 fn recall_of(valid: &ValidModel, observed: &Observed, lost: &Job) -> Option<Arc<Job>> {
-    let name = recall_job(&valid.name, &valid.spec_hash);
+    let name = recall_job(&valid.name, &valid.key());
     let is_of = |job: &&Arc<Job>| {
         job.name_any() == name
             && controlled_by(job, &valid.uid)
@@ -256,10 +257,14 @@ fn plan_record(
     (job, reports): (&Arc<Job>, &Reports),
 ) -> Step {
     let stamp = valid.generation.max(highest_stamp(versions).saturating_add(1));
-    let same = |version: &&Arc<ModelVersion>| version.spec.model_digest == reports.publish.model_digest;
+    let made: Vec<_> = reports.publish.variants.iter().map(|it| (&it.name, &it.model_digest)).collect();
+    let same = |version: &&Arc<ModelVersion>| {
+        let has = version.spec.variants.iter().map(|it| (&it.name, &it.model_digest));
+        version.spec.model_digest == reports.publish.model_digest && has.eq(made.iter().copied())
+    };
     match versions.iter().filter(same).max_by_key(|version| rank(version)) {
         Some(version) => {
-            Step::Link { version: Arc::clone(version), hashes: with_hash(version, &valid.spec_hash), stamp }
+            Step::Link { version: Arc::clone(version), hashes: with_hash(version, &valid.key()), stamp }
         }
         None => Step::Record {
             number: next_number(model, versions, observed),
@@ -325,7 +330,7 @@ fn is_ours(version: &ModelVersion, model: &Model) -> bool {
 
 /// The Job of the present spec.
 fn current_job(valid: &ValidModel, observed: &Observed) -> Option<Arc<Job>> {
-    let name = run_job(&valid.name, &valid.spec_hash);
+    let name = run_job(&valid.name, &valid.key());
     observed
         .jobs
         .iter()
@@ -333,7 +338,7 @@ fn current_job(valid: &ValidModel, observed: &Observed) -> Option<Arc<Job>> {
             job.name_any() == name
                 && controlled_by(job, &valid.uid)
                 && job.metadata.deletion_timestamp.is_none()
-                && annotation(job.as_ref(), SPEC_HASH_ANNOTATION) == Some(&valid.spec_hash)
+                && annotation(job.as_ref(), SPEC_HASH_ANNOTATION) == Some(&valid.key())
         })
         .cloned()
 }
@@ -403,21 +408,22 @@ fn missing_stamp(version: &ModelVersion, versions: &[Arc<ModelVersion>], generat
     (stamp_of(version) <= others).then(|| generation.max(others.saturating_add(1)))
 }
 
-/// Whether the specHash resolves to the version.
-pub(super) fn carries(version: &ModelVersion, spec_hash: &str) -> bool {
-    hashes(version).any(|hash| hash == spec_hash)
+/// Whether what a Model asks for, by its key, resolves to the version.
+pub(super) fn carries(version: &ModelVersion, key: &str) -> bool {
+    hashes(version).any(|hash| hash == key)
 }
 
-/// Every specHash that resolves to a version.
-fn hashes(version: &ModelVersion) -> impl Iterator<Item = &str> {
+/// Every key that resolves to a version.
+fn hashes(version: &ModelVersion) -> impl Iterator<Item = Cow<'_, str>> {
     let further = annotation(version, SPEC_HASHES_ANNOTATION).map_or("", String::as_str);
-    std::iter::once(version.spec.spec_hash.as_str())
-        .chain(further.split(',').map(str::trim).filter(|hash| !hash.is_empty()))
+    let further = further.split(',').map(str::trim).filter(|hash| !hash.is_empty());
+    let own = version_key(&version.spec.spec_hash, version.spec.optimize_hash.as_deref());
+    std::iter::once(Cow::from(own)).chain(further.map(Cow::from))
 }
 
 fn with_hash(version: &ModelVersion, hash: &str) -> String {
     let mut all: Vec<_> = hashes(version).skip(1).filter(|known| *known != hash).collect();
-    all.push(hash);
+    all.push(hash.into());
     let forgotten = all.len().saturating_sub(KEPT_HASHES);
     all.split_off(forgotten).join(",")
 }

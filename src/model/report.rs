@@ -19,8 +19,8 @@ use modelwright_contract::{
 use super::{
     fetch::Observed,
     job::{
-        self, CONTAINERS, FETCH, MAX_MESSAGE, PROVE, PUBLISH, TRAIN, container_statuses, has_started,
-        phase_of,
+        self, CONTAINERS, FETCH, MAX_MESSAGE, OPTIMIZE, PROVE, PUBLISH, TRAIN, container_statuses,
+        has_started, phase_of,
     },
     problem,
 };
@@ -191,6 +191,7 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
     if was_killed(state) {
         let (field, what) = match container {
             TRAIN => ("spec.training.resources", ""),
+            OPTIMIZE => ("spec.run.optimize", "; to make variants, every tensor is looked at"),
             PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
             FETCH => ("spec.run.fetch", ""),
             _ => ("spec.run.publish", ""),

@@ -98,7 +98,7 @@ pub fn plan_removal(
     let told = model.status.as_ref().and_then(|status| status.current_version);
     let is_held = |version: &ModelVersion| {
         [current, told].contains(&Some(version.spec.version))
-            || carries(version, &valid.spec_hash)
+            || carries(version, &valid.key())
             || in_use.has(version)
             || is_kept_by_a_person(version)
     };

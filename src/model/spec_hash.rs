@@ -20,8 +20,17 @@ use crate::{
 };
 
 /// Members of a training, wherever they are, whose value is a decimal string.
-const DECIMALS: [&str; 7] =
-    ["validation", "test", "min", "max", "maxMissingFraction", "maxDuplicateFraction", "minClassFraction"];
+const DECIMALS: [&str; 9] = [
+    "validation",
+    "test",
+    "min",
+    "max",
+    "maxMissingFraction",
+    "maxDuplicateFraction",
+    "minClassFraction",
+    "maxMetricDrop",
+    "maxDisagreement",
+];
 /// Parts of a training that are as good as absent when they are empty.
 const PARTS: [&str; 6] = ["checks", "preprocess", "split", "candidates", "selection", "gates"];
 /// Largest whole number that a JSON number holds exactly.
@@ -37,6 +46,21 @@ pub fn spec_hash(model: &Model) -> String {
         decided.insert("keepEvaluation".into(), keep.into());
     }
     hash::canonical(&Value::Object(decided))
+}
+
+/// What decides the variants of a version; none where none are asked for.
+pub fn optimize_hash(model: &Model) -> Option<String> {
+    let mut written = to_value(&model.spec.optimize);
+    by_value(&mut written);
+    (!is_empty(&written)).then(|| hash::canonical(&written))
+}
+
+/// What a version is found by: without variants, the hash of its spec alone, as ever.
+pub fn version_key(spec_hash: &str, optimize_hash: Option<&str>) -> String {
+    optimize_hash.map_or_else(
+        || spec_hash.to_owned(),
+        |optimize| hash::canonical(&serde_json::json!({"specHash": spec_hash, "optimize": optimize})),
+    )
 }
 
 fn training_identity(training: &Training) -> Value {
@@ -189,6 +213,38 @@ mod tests {
             tolerate_crash_inputs: Vec::new(),
         };
         Model::new("digits", ModelSpec { source: Some(source), ..ModelSpec::default() })
+    }
+
+    fn optimized(written: Value) -> Model {
+        let training = json!({
+            "task": "Classification",
+            "data": {"uri": "s3://bucket/digits.csv", "format": "CSV", "label": "digit"},
+            "candidates": [{"name": "net", "algorithm": "MLP"}],
+        });
+        let spec = json!({"training": training, "optimize": written});
+        Model::new("digits", serde_json::from_value(spec).unwrap())
+    }
+
+    #[test]
+    fn variants_have_a_hash_of_their_own_and_without_them_nothing_changes() {
+        let plain = optimized(json!([]));
+        assert_eq!(optimize_hash(&plain), None);
+        assert_eq!(version_key(&spec_hash(&plain), None), spec_hash(&plain));
+        let int8 = optimized(json!([{"name": "int8", "quantize": "Dynamic"}]));
+        assert_eq!(spec_hash(&int8), spec_hash(&plain));
+        assert_eq!(
+            optimize_hash(&int8).unwrap(),
+            "v1-85535c9b156a905ef787b5c4a3762194d7041ccbcff073ec1adafa06a7eae548"
+        );
+        assert_eq!(
+            version_key(&spec_hash(&int8), optimize_hash(&int8).as_deref()),
+            "v1-ce438a650a18b6c8a058e4a518037f0052a383d9f0785e834c1f6bc2e6052203"
+        );
+        let hash = |written: Value| optimize_hash(&optimized(written)).unwrap();
+        let drop = |text: &str| hash(json!([{"name": "int8", "quantize": "Dynamic", "maxMetricDrop": text}]));
+        assert_eq!(drop("0.10"), drop("0.1"));
+        assert_ne!(drop("0.1"), hash(json!([{"name": "int8", "quantize": "Dynamic"}])));
+        assert_ne!(hash(json!([{"name": "a"}, {"name": "b"}])), hash(json!([{"name": "b"}, {"name": "a"}])));
     }
 
     fn trained(changes: &[(&str, Value)]) -> String {

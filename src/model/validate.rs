@@ -9,12 +9,14 @@ mod code;
 mod data;
 mod inputs;
 mod network;
+mod optimize;
 mod run;
 mod source;
 mod training;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
+use modelwright_contract::variants::Variant;
 use serde_json::json;
 
 pub use code::Code;
@@ -30,7 +32,10 @@ use crate::{
         run::RunSizes,
     },
     hash,
-    model::{spec_hash::spec_hash, unknown::unknown_fields},
+    model::{
+        spec_hash::{optimize_hash, spec_hash, version_key},
+        unknown::unknown_fields,
+    },
 };
 
 const DEFAULT_KEEP: u32 = 10;
@@ -59,8 +64,12 @@ pub struct ValidModel {
     pub scheduling: Scheduling,
     /// Versions to keep, at least 1.
     pub keep: usize,
-    /// What decides a version.
+    /// Variants beside the model.
+    pub variants: Vec<Variant>,
+    /// What decides a version, but for its variants.
     pub spec_hash: String,
+    /// What decides its variants, where there are any.
+    pub optimize_hash: Option<String>,
     /// What decides how a run's pods are scheduled.
     pub scheduling_hash: String,
 }
@@ -81,6 +90,11 @@ impl ValidModel {
             Work::Import(source) => source,
             Work::Train(training) => &training.source,
         }
+    }
+
+    /// What a version is found by, and its run.
+    pub fn key(&self) -> String {
+        version_key(&self.spec_hash, self.optimize_hash.as_deref())
     }
 
     /// What is trained, if this is no import.
@@ -121,6 +135,10 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
     let volume_size = if is_keras { run::KERAS_VOLUME_SIZE } else { run::VOLUME_SIZE };
     let limits = training.map(|training| &training.limits);
     let sizes = run::validate_sizes(&run, limits, volume_size, &mut problems);
+    let metric = training.map(|training| training.config.selection.metric);
+    // of a work that makes no sense, that is said
+    let asked = if work.is_some() { model.spec.optimize.as_slice() } else { &[] };
+    let variants = optimize::validate_optimize(asked, metric, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
     let keep = validate_keep(model.spec.history.as_ref(), &mut problems);
@@ -131,7 +149,9 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             uid: model.uid().unwrap_or_default(),
             generation: model.metadata.generation.unwrap_or(0),
             owner: model.controller_owner_ref(&()).unwrap_or_default(),
+            variants,
             spec_hash: spec_hash(model),
+            optimize_hash: optimize_hash(model),
             scheduling_hash: scheduling_hash(&scheduling, model.spec.run.as_ref(), &work),
             work,
             sizes,

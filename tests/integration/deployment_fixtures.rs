@@ -41,6 +41,7 @@ pub fn facts(version: u64, digest: char) -> Facts {
         model: "digits".into(),
         version,
         model_digest: String::from(digest).repeat(64),
+        variant: None,
         artifact: Artifact {
             uri: format!("oci://store.example:5000/modelwright/{NAMESPACE}/digits@sha256:{}", "f".repeat(64)),
             sha256: "f".repeat(64),

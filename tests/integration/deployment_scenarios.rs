@@ -91,6 +91,7 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         model: "digits".into(),
         version: 1,
         model_digest: version.spec.model_digest.clone(),
+        variant: None,
         artifact: version.spec.artifact.clone(),
         signature: version.spec.signature.clone(),
         size: version.spec.size.clone(),

@@ -22,6 +22,7 @@ use modelwright_contract::{
     rows::RowIndependence,
     signature::{Signature, TensorSpec},
     training::{CandidateScore, Metric, PartRows, TrainReport},
+    variants::VariantReport,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +65,25 @@ pub fn trained_model(training: Value, generation: i64) -> Model {
         spec["training"][name] = part.clone();
     }
     stored(serde_json::from_value(spec).unwrap(), generation)
+}
+
+/// The same with variants.
+pub fn optimized_model(optimize: Value, generation: i64) -> Model {
+    let mut model = trained_model(json!({}), generation);
+    model.spec.optimize = serde_json::from_value(optimize).unwrap();
+    model
+}
+
+/// What a run reports of variants, by name and digest.
+pub fn variant_reports(variants: &[(&str, char)]) -> Vec<VariantReport> {
+    let report = |(name, digest): &(&str, char)| VariantReport {
+        name: (*name).into(),
+        model_digest: String::from(*digest).repeat(64),
+        size_bytes: 100,
+        figures: None,
+        size: None,
+    };
+    variants.iter().map(report).collect()
 }
 
 fn stored(spec: ModelSpec, generation: i64) -> Model {
@@ -149,7 +169,7 @@ pub fn job(model: &Model) -> Job {
 }
 
 pub fn job_name(model: &Model) -> String {
-    run_job("digits", &valid(model).spec_hash)
+    run_job("digits", &valid(model).key())
 }
 
 /// `job` with a condition that is true.

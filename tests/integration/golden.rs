@@ -93,6 +93,7 @@ fn every_kind_of_training_renders_the_committed_job() {
         "model-training-network",
         "model-training-test-set",
         "model-training-own-code",
+        "model-training-optimize",
     ] {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), false));
@@ -172,6 +173,30 @@ fn the_containers_of_a_training_are_told_what_the_contract_has_committed() {
     );
     let publish: serde_json::Value = serde_json::from_str(&told(&pod.containers[0])).unwrap();
     assert_eq!(publish, committed("publish-proven"));
+}
+
+#[test]
+fn variants_are_made_and_proven_as_the_contract_has_committed_and_without_credentials() {
+    let model = validate_model(&input("model-training-optimize")).unwrap();
+    let pod = build_job(&model, &settings(), false).spec.unwrap().template.spec.unwrap();
+    let init = pod.init_containers.unwrap();
+    let names: Vec<&str> = init.iter().map(|container| container.name.as_str()).collect();
+    assert_eq!(names, ["fetch", "train", "optimize", "prove"]);
+    let (optimize, prove) = (&init[2], &init[3]);
+    let told = |container: &Container, name: &str| -> serde_json::Value {
+        let variables = container.env.as_ref().unwrap();
+        let variable = variables.iter().find(|variable| variable.name == name).unwrap();
+        serde_json::from_str(variable.value.as_ref().unwrap()).unwrap()
+    };
+    let path = format!("{}/runtime/contract/golden/optimize.json", env!("CARGO_MANIFEST_DIR"));
+    let committed: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(told(optimize, "MODELWRIGHT_OPTIMIZE"), committed);
+    assert_eq!(told(prove, "MODELWRIGHT_PROVE")["variants"], committed["variants"]);
+    let mounts: Vec<_> =
+        optimize.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
+    assert_eq!(mounts, [names::WORK_DIRECTORY, "/tmp"]);
+    assert_eq!(optimize.security_context, prove.security_context);
+    assert!(optimize.env.iter().flatten().all(|variable| variable.value_from.is_none()));
 }
 
 #[test]

@@ -63,6 +63,8 @@ mod model_training_starts;
 mod model_training_runs;
 // whole reconciles of a training
 mod model_training_scenarios;
+// variants of a Model, and which version has them
+mod model_variants;
 // faults of ours that end what they came of, and nothing else
 mod panics;
 // the page with every field, made from the definitions

@@ -88,8 +88,7 @@ pub(super) async fn prove_all(
     Err(PublishError::refused(
         Refusal::VariantRefused,
         format!(
-            "{}. No version is made, since what was asked for is not there: change or remove the entry of spec.optimize; \
-             the model itself is not trained again",
+            "{}. No version is made, since what was asked for is not there: change or remove the entry of spec.optimize",
             refusals.join("; ")
         ),
     ))

@@ -15,6 +15,7 @@ use modelwright_contract::{
     fetch::{FetchConfig, FetchKind, Waits},
     names,
     serving::ServingConfig,
+    variants,
 };
 
 use super::Owner;
@@ -142,7 +143,10 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         version: facts.version,
         model_digest: facts.model_digest.clone(),
         revision: short_revision(hash).to_owned(),
-        directory: names::MODEL_DIRECTORY.into(),
+        directory: facts.variant.as_ref().map_or_else(
+            || names::MODEL_DIRECTORY.to_owned(),
+            |variant| format!("{}/{}", names::MODEL_DIRECTORY, variants::directory(variant)),
+        ),
         execution_providers: asked.execution_providers.clone(),
         allow_fallback: asked.allow_fallback,
         limits: asked.limits.clone(),

@@ -9,6 +9,7 @@ use modelwright_contract::{
     prove::ProveConfig,
     publish::{PublishConfig, Store},
     training::{Judgement, OUTPUT_DIRECTORY},
+    variants::{OPTIMIZE_ENV, OptimizeConfig},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     context::Settings,
     model::{
-        job::{FETCH, PROVE, PUBLISH, TRAIN},
+        job::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
         validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
     pod::{confined_container, mount},
@@ -31,6 +32,8 @@ use crate::{
 const STORE_RETRY_SECONDS: u32 = 15 * 60;
 const GOLDEN_SAMPLES: u32 = 8;
 const GOLDEN_SEED: u64 = 7;
+/// How the image of the trainer makes variants.
+const OPTIMIZE_COMMAND: [&str; 4] = ["/usr/bin/python3.11", "-IB", "-m", "modelwright_trainer.optimize"];
 const TRAIN_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "2Gi")];
 const TRAIN_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "512Mi")];
 /// TensorFlow alone takes half a GiB, and small networks about one.
@@ -39,8 +42,9 @@ const KERAS_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
 
 pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
     let train = model.training().map(|training| train_container(model, training, settings));
+    let optimize = (!model.variants.is_empty()).then(|| optimize_container(model, settings));
     let prove = prove_container(model, settings);
-    std::iter::once(fetch_container(model, settings)).chain(train).chain([prove]).collect()
+    std::iter::once(fetch_container(model, settings)).chain(train).chain(optimize).chain([prove]).collect()
 }
 
 fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
@@ -190,6 +194,24 @@ fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value.into()), value_from: None }
 }
 
+/// Without any credentials, as `train`. It is the built-in trainer's, whoever trained.
+fn optimize_container(model: &ValidModel, settings: &Settings) -> Container {
+    let config = OptimizeConfig { directory: OUTPUT_DIRECTORY.into(), variants: model.variants.clone() };
+    let config = serde_json::to_string(&config).expect("strings and words are JSON");
+    Container {
+        name: OPTIMIZE.into(),
+        image: Some(settings.trainer_image.clone()),
+        command: Some(OPTIMIZE_COMMAND.map(Into::into).to_vec()),
+        env: Some(vec![variable("HOME", "/tmp"), variable(OPTIMIZE_ENV, &config)]),
+        resources: Some(model.sizes.optimize.clone()),
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, false),
+            mount("temporary", "/tmp", false),
+        ]),
+        ..confined()
+    }
+}
+
 /// Without any credentials, as `train`: it runs a graph that may be anybody's.
 fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
     let (directory, judgement) = match &model.work {
@@ -206,7 +228,7 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
         deadline_seconds: model.sizes.prove_deadline_seconds,
         judgement,
         evaluation: None,
-        variants: Vec::new(),
+        variants: model.variants.clone(),
         keep_evaluation: model.keep_evaluation,
         tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
     };

@@ -27,7 +27,7 @@ const IMPORT_DEADLINE_SECONDS: i64 = 3600;
 
 /// The Job that makes a version for the Model's present spec.
 pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool) -> Job {
-    let short_hash = hash::short(&model.spec_hash, 16).to_owned();
+    let short_hash = hash::short(&model.key(), 16).to_owned();
     let mut labels = vec![(MODEL_LABEL, model.name.clone()), (SPEC_HASH_LABEL, short_hash)];
     let queue = model.training().and_then(|training| training.queue.as_ref());
     if let Some(queue) = queue {
@@ -35,13 +35,13 @@ pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool
         labels.extend(queue.priority_class.clone().map(|class| (KUEUE_PRIORITY_LABEL, class)));
     }
     let mut metadata = owned_metadata(
-        run_job(&model.name, &model.spec_hash),
+        run_job(&model.name, &model.key()),
         &model.namespace,
         Some(model.owner.clone()),
         labels,
     );
     let mut annotations = vec![
-        (SPEC_HASH_ANNOTATION.to_owned(), model.spec_hash.clone()),
+        (SPEC_HASH_ANNOTATION.to_owned(), model.key()),
         (GENERATION_ANNOTATION.to_owned(), model.generation.to_string()),
         (SCHEDULING_HASH_ANNOTATION.to_owned(), model.scheduling_hash.clone()),
     ];
@@ -75,10 +75,10 @@ pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool
 pub fn build_recall(model: &ValidModel, settings: &Settings, workload_account: bool, lost: &Job) -> Job {
     let uid = lost.uid().unwrap_or_default();
     let mut metadata = owned_metadata(
-        recall_job(&model.name, &model.spec_hash),
+        recall_job(&model.name, &model.key()),
         &model.namespace,
         Some(model.owner.clone()),
-        [(MODEL_LABEL, model.name.clone()), (SPEC_HASH_LABEL, hash::short(&model.spec_hash, 16).to_owned())],
+        [(MODEL_LABEL, model.name.clone()), (SPEC_HASH_LABEL, hash::short(&model.key(), 16).to_owned())],
     );
     metadata.annotations = Some(
         [

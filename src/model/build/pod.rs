@@ -54,7 +54,7 @@ fn pod_metadata(model: &ValidModel) -> ObjectMeta {
     let mut labels = pod::texts(&model.scheduling.pod_labels);
     labels.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
     labels.insert(MODEL_LABEL.into(), model.name.clone());
-    labels.insert(SPEC_HASH_LABEL.into(), hash::short(&model.spec_hash, 16).into());
+    labels.insert(SPEC_HASH_LABEL.into(), hash::short(&model.key(), 16).into());
     ObjectMeta {
         labels: Some(labels),
         annotations: pod::some_map(pod::texts(&model.scheduling.pod_annotations)),

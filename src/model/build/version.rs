@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use modelwright_contract::{
     artifact::GoldenSource,
     signature::{MAX_TENSOR_NAME, TensorSpec},
+    variants::{self, MAX_VARIANTS, VariantReport},
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
             Signature, Size, Tensor,
         },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
+        optimize::{TimeShare, VariantFigures, VersionVariant},
     },
     events::truncated,
     hash,
@@ -35,6 +37,8 @@ const MAX_WORD: usize = 64;
 /// Most warnings of a training in the resource, and the longest, in bytes.
 const MAX_WARNINGS: usize = 8;
 const MAX_WARNING: usize = 512;
+/// Most numbers of rows at which the time of a variant stands in the resource.
+const MAX_TIMES: usize = 4;
 /// Longest rate of a size certificate, in bytes.
 const MAX_RATE: usize = 32;
 /// Most bytes in a size certificate: every number up to it is exact in every JSON reader.
@@ -56,6 +60,7 @@ pub fn build_version(
         model: model.name.clone(),
         version: number,
         spec_hash: model.spec_hash.clone(),
+        optimize_hash: model.optimize_hash.clone(),
         model_digest: publish.model_digest.clone(),
         artifact: Artifact {
             uri: publish.artifact_uri.clone(),
@@ -91,6 +96,7 @@ pub fn build_version(
                 .collect(),
         },
         size: publish.size.as_ref().map(size),
+        variants: publish.variants.iter().take(MAX_VARIANTS).map(variant).collect(),
         provenance: Provenance {
             data_sha256: reports.fetch.sha256.clone(),
             test_sha256: reports.fetch.test_sha256.clone(),
@@ -108,7 +114,7 @@ pub fn build_version(
         [
             (MODEL_LABEL, model.name.clone()),
             (VERSION_LABEL, number.to_string()),
-            (SPEC_HASH_LABEL, hash::short(&model.spec_hash, 16).to_owned()),
+            (SPEC_HASH_LABEL, hash::short(&model.key(), 16).to_owned()),
         ],
     );
     version.metadata.annotations =
@@ -149,6 +155,35 @@ fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
         warnings_truncated: train.is_some_and(|train| train.warnings_truncated) || warnings != told,
         warnings,
     })
+}
+
+/// A variant, within what the resource takes.
+fn variant(report: &VariantReport) -> VersionVariant {
+    let word = |text: &str| truncated(text, MAX_WORD);
+    let rate = |text: &str| truncated(text, MAX_RATE);
+    VersionVariant {
+        name: truncated(&report.name, variants::MAX_NAME),
+        model_digest: report.model_digest.clone(),
+        size_bytes: report.size_bytes.min(MAX_BYTES),
+        figures: report.figures.as_ref().map(|figures| VariantFigures {
+            metric: figures.metric.name().into(),
+            value: word(&figures.value),
+            original: word(&figures.original),
+            disagreement: word(&figures.disagreement),
+            time: figures
+                .time
+                .iter()
+                .take(MAX_TIMES)
+                .map(|time| TimeShare {
+                    rows: time.rows.clamp(1, i32::MAX.unsigned_abs()),
+                    median: rate(&time.median),
+                    low: rate(&time.low),
+                    high: rate(&time.high),
+                })
+                .collect(),
+        }),
+        size: report.size.as_ref().map(size),
+    }
 }
 
 /// What was measured, within what the resource takes.

@@ -248,7 +248,7 @@ pub(super) fn check_order(
     }
 }
 
-fn check_share(field: &str, text: Option<&str>, problems: &mut Vec<String>) {
+pub(super) fn check_share(field: &str, text: Option<&str>, problems: &mut Vec<String>) {
     let Some(text) = text else { return };
     let share = read_decimal(field, text, problems);
     if share.is_some_and(|share| share < Decimal::ZERO || share > Decimal::ONE) {

@@ -13,6 +13,8 @@ use crate::{
 /// Small, so that a namespace that bounds its containers takes them.
 const LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
 const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
+/// What is needed to make variants: every tensor of a graph is looked at.
+const OPTIMIZE_MEMORY: &str = "2Gi";
 /// What a model may take that was trained with nothing said about memory.
 const TRAINED_MEMORY: &str = "4Gi";
 pub(super) const VOLUME_SIZE: &str = "4Gi";
@@ -35,6 +37,8 @@ pub struct ValidSizes {
     pub fetch: ResourceRequirements,
     /// Resources of `prove`.
     pub prove: ResourceRequirements,
+    /// Resources of `optimize`.
+    pub optimize: ResourceRequirements,
     /// Resources of `publish`.
     pub publish: ResourceRequirements,
     /// For how long the model may load and run.
@@ -72,6 +76,7 @@ pub(super) fn validate_sizes(
     let (fetch, publish) =
         (sizes.fetch.clone().unwrap_or_default(), sizes.publish.clone().unwrap_or_default());
     let prove = sizes.prove.clone().unwrap_or_default();
+    let optimize = sizes.optimize.clone().unwrap_or_default();
     let memory =
         trained.map(|limits| limits.get("memory").map_or_else(|| TRAINED_MEMORY.to_owned(), Clone::clone));
     let mut resources = |name: &str, limits, requests, memory: Option<&str>| {
@@ -82,6 +87,7 @@ pub(super) fn validate_sizes(
     };
     let fetch = resources("fetch", &fetch.limits, &fetch.requests, None);
     let publish = resources("publish", &publish.limits, &publish.requests, None);
+    let optimize = resources("optimize", &optimize.limits, &optimize.requests, Some(OPTIMIZE_MEMORY));
     let proving = resources("prove", &prove.limits, &prove.requests, memory.as_deref());
     let deadline = prove.deadline_seconds.unwrap_or(DEFAULT_DEADLINE_SECONDS);
     if !(1..=MAX_DEADLINE_SECONDS).contains(&deadline) {
@@ -93,6 +99,7 @@ pub(super) fn validate_sizes(
     ValidSizes {
         fetch,
         prove: proving,
+        optimize,
         publish,
         prove_deadline_seconds: deadline,
         volume_bytes: volume_bytes(&volume_size, problems),
