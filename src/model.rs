@@ -148,7 +148,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         }
         Ok(valid) => {
             let plan = decide(&context, &model, &valid, &mut observed).await?;
-            match act(&context, &valid, &plan, &observed).await {
+            match Box::pin(act(&context, &valid, &plan, &observed)).await {
                 Ok(outcome) => {
                     // what the spec asks for stands, whether old versions can be removed or not
                     let error = remove_versions(&context, &model, &valid, &plan, &mut removed).await.err();
@@ -224,10 +224,9 @@ async fn act(
             }
             Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
         }
-        Step::Start => match build::complete(valid, &context.settings, &observed.versions) {
+        Step::Start => match job(context, valid, observed) {
             Err(missing) => Outcome::Blocked(missing),
-            Ok(complete) => {
-                let job = build::build_job(&complete, &context.settings, observed.workload_account);
+            Ok(job) => {
                 let started = Some(job.name_any());
                 create(context, job).await?;
                 let suspended = valid.training().is_some_and(|training| training.suspend);
@@ -268,6 +267,13 @@ async fn act(
         Step::GiveUp(failure) => Outcome::Failed(failure.clone()),
         Step::Hold(problem) => Outcome::Blocked(problem.clone()),
     })
+}
+
+/// The run's Job, or what it lacks.
+fn job(context: &Context, valid: &ValidModel, observed: &Observed) -> Result<Job, Problem> {
+    let settings = &context.settings;
+    let complete = build::complete(valid, settings, &observed.versions)?;
+    Ok(build::build_job(&complete, settings, observed.workload_account))
 }
 
 /// Deletes the versions that are not kept any longer. The caches say whether there may be any, a fresh look says which:

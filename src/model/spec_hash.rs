@@ -385,6 +385,7 @@ mod tests {
                 json!({"type": "L2", "parameters": {"l2": null}}),
             ),
             ("/candidates/0/layers/3/parameters/kernel_regularizer", json!({"type": "L2"})),
+            ("/candidates/0/layers/3/parameters/kernel_regularizer", json!({"type": "L2", "parameters": {}})),
             ("/candidates/0/loss", json!(null)),
             ("/candidates/0/optimizer", json!({"type": "Adam"})),
             ("/candidates/0/optimizer", json!(null)),

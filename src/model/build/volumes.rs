@@ -45,11 +45,11 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
     let of_its_own = claims
         .iter()
         .enumerate()
-        .filter(|(at, one)| claims.iter().take(*at).all(|earlier| earlier.claim != one.claim));
+        .filter(|(at, one)| claims.iter().take(*at).all(|earlier| earlier.name != one.name));
     volumes.extend(of_its_own.map(|(_, one)| {
         let is_read_only =
-            claims.iter().filter(|other| other.claim == one.claim).all(|other| other.is_read_only);
-        claim_volume(one.volume, one.claim, is_read_only)
+            claims.iter().filter(|other| other.name == one.name).all(|other| other.is_read_only);
+        claim_volume(one.volume, one.name, is_read_only)
     }));
     volumes
 }
@@ -63,7 +63,7 @@ pub(super) fn volumes_of(container: &Container, model: &ValidModel, settings: &S
 
 /// A claim that a container mounts.
 struct Claim<'a> {
-    claim: &'a str,
+    name: &'a str,
     volume: &'static str,
     is_read_only: bool,
 }
@@ -85,13 +85,13 @@ fn claims<'a>(model: &'a ValidModel, settings: &'a Settings) -> Vec<Claim<'a>> {
         (training.and_then(|training| training.checkpoint.as_deref()), "checkpoint", false),
     ]
     .into_iter()
-    .filter_map(|(claim, volume, is_read_only)| Some(Claim { claim: claim?, volume, is_read_only }))
+    .filter_map(|(claim, volume, is_read_only)| Some(Claim { name: claim?, volume, is_read_only }))
     .collect()
 }
 
 /// The volume of a claim: one for all uses of it, since a pod that names a claim twice may not start.
 pub(super) fn volume_of(model: &ValidModel, settings: &Settings, claim: &str) -> &'static str {
-    let found = claims(model, settings).into_iter().find(|one| one.claim == claim);
+    let found = claims(model, settings).into_iter().find(|one| one.name == claim);
     found.map_or("claim", |found| found.volume)
 }
 
