@@ -147,7 +147,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         }
         Ok(valid) => {
             let plan = decide(&context, &model, &valid, &mut observed).await?;
-            match act(&context, &valid, &plan, &observed).await {
+            match Box::pin(act(&context, &valid, &plan, &observed)).await {
                 Ok(outcome) => {
                     // what the spec asks for stands, whether old versions can be removed or not
                     let error = remove_versions(&context, &model, &valid, &plan, &mut removed).await.err();
