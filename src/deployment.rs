@@ -156,7 +156,7 @@ pub async fn reconcile(
     }
     context.attempts.asks(&deployment.metadata);
     let mut happened = Vec::new();
-    let outcome = advance(&deployment, &context, &answers, &mut happened).await;
+    let outcome = Box::pin(advance(&deployment, &context, &answers, &mut happened)).await;
     context.events.publish(&deployment.object_ref(&()), &happened).await;
     outcome
 }

@@ -83,7 +83,7 @@ mod tests {
         let variants =
             parsed(json!([{"name": "int8", "quantize": "Static"}, {"name": "fp16", "maxMetricDrop": "0"}]))
                 .unwrap();
-        let [int8, fp16] = variants.as_slice() else { panic!("{variants:?}") };
+        let (int8, fp16) = (&variants[0], &variants[1]);
         assert_eq!(
             (int8.quantize, int8.target, int8.metric),
             (Some(Quantize::Static), Target::Latency, Metric::F1Macro)
