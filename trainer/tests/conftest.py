@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
-from importlib.util import find_spec
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

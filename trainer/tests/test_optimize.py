@@ -20,9 +20,8 @@ from modelwright_trainer.optimize.make import make_variants
 from modelwright_trainer.optimize.words import Order, Quantize, Request, Target, read_order
 
 if TYPE_CHECKING:
+    from conftest import Bench
     from numpy.typing import NDArray
-
-    from .conftest import Bench
 
 DYNAMIC = Request("small", Quantize.DYNAMIC, Target.SIZE)
 STATIC = Request("small", Quantize.STATIC, Target.SIZE)
@@ -62,7 +61,7 @@ def recurrent(operator: str = "LSTM") -> Graph:
     x = graph.add("Transpose", x, perm=[1, 0, 2])
     w, r = (graph.constant(weights(1, gates * 32, width, seed=width)) for width in (6, 32))
     bias = graph.constant(np.zeros((1, 2 * gates * 32), np.float32))
-    more = {"linear_before_reset": 1} if operator == "GRU" else {}
+    more: dict[str, Any] = {"linear_before_reset": 1} if operator == "GRU" else {}
     last = graph.add_many(operator, (x, w, r, bias, lengths), 2, hidden_size=32, **more)[1]
     last = graph.add("Squeeze", last, graph.whole(0))
     x = graph.add("Add", graph.add("MatMul", last, graph.constant(weights(5, 32).T)), graph.constant(weights(5)))

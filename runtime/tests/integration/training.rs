@@ -66,7 +66,8 @@ async fn a_trained_classifier_is_published_with_its_metrics_its_report_and_if_as
 
     let served = fetch(FetchKind::Artifact, &report).await;
     // What others start from is no part of what serves: the model's digest is that of the graph alone.
-    let kept = ["curves.svg", "description.json", "evaluation.npz", "golden.json", "report.json", "variables.npz"];
+    let kept =
+        ["curves.svg", "description.json", "evaluation.npz", "golden.json", "report.json", "variables.npz"];
     let kept: Vec<String> = kept.iter().map(|name| format!("modelwright/{name}")).collect();
     assert_eq!(served.files()[1..], kept);
     let data = served.folder.path().join("data");

@@ -306,7 +306,7 @@ def trained() -> None:
 
 
 def blocked() -> None:
-    """Save a convolution as ONNX Runtime 1.31.1 does at its highest level, on x86-64 with AVX2 or more: `make.py blocked`.
+    """Save a convolution as ONNX Runtime 1.31.1 does at its highest level, on x86-64 with AVX2: `make.py blocked`.
 
     What comes out depends on the processor, so it is made by hand and not with the others.
     """
