@@ -195,7 +195,7 @@ half!(half::bf16, 8);
 /// The single next to a double towards zero, with its last bit set unless it is the double: so that rounding once more,
 /// to fewer bits, goes where rounding the double would. (`half::bf16::from_f64` drops the lower half of the double first.)
 #[expect(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
-fn odd(number: f64) -> f32 {
+pub(super) fn odd(number: f64) -> f32 {
     let nearest = number as f32;
     if f64::from(nearest).to_bits() == number.to_bits() {
         return nearest;
