@@ -144,6 +144,7 @@ fn as_json(tensor: &Tensor) -> Value {
         Datatype::Int64 => {
             elements(8).map(|bytes| json!(i64::from_le_bytes(bytes.try_into().expect("8 bytes")))).collect()
         }
+        Datatype::Uint8 => tensor.data.iter().map(|number| json!(number)).collect(),
         Datatype::Bytes => tensor.strings().expect("texts").into_iter().map(|text| json!(text)).collect(),
         other => panic!("{} has a datatype that no trainer here gives: {}", tensor.name, other.name()),
     };
