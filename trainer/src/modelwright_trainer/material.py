@@ -24,7 +24,7 @@ class Kind(StrEnum):
     TABLE = "table"
     """`features`: FP32 (rows, width), after the preparation."""
     IMAGES = "images"
-    """`images`: (rows, height, width, channels), UINT8 as they came, or FP32 from 0 to 255 where they were resized."""
+    """`images`: UINT8 (rows, height, width, channels), resized where that is asked for."""
     SEQUENCES = "sequences"
     """`sequences`: FP32 (rows, time, channels); where rows have lengths of their own also `lengths`: INT64 (rows,).
 
