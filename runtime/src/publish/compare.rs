@@ -172,7 +172,9 @@ fn times(original: &Session, variant: &Session, samples: &GoldenSamples) -> io::
         }
         let (rows, inputs) = repeated(original, inputs.clone(), wanted)?;
         let run = |session: &Session| session.run(&inputs, &[]).map(drop).map_err(io::Error::other);
-        ratios.extend(ratio(processor_time, || run(original), || run(variant))?.map(|ratio| Ratio { rows, ..ratio }));
+        ratios.extend(
+            ratio(processor_time, || run(original), || run(variant))?.map(|ratio| Ratio { rows, ..ratio }),
+        );
     }
     Ok(ratios)
 }
