@@ -127,38 +127,6 @@ pub async fn the_example_of_an_image_of_ones_own_trains_boosted_trees_and_serves
     space.assert_agreement(&md, "tumours-v1", 100).await;
 }
 
-/// The article's network and a recurrent one: trained in the image with Keras, gated, served, and asked what they were
-/// judged by.
-pub async fn the_examples_of_networks_are_trained_and_answer_as_keras_did(space: Space) {
-    let examples: [(&str, &str, &[&str]); 2] = [
-        ("mnist", "mnist-keras/model.yaml", &["mnist.npz"]),
-        ("vowels-gru", "networks/vowels-gru.yaml", &["japanese-vowels.npz", "japanese-vowels-test.npz"]),
-    ];
-    for (name, example, files) in examples {
-        let mut manifest = placed(example, &[]).replacen("spec:\n", "spec:\n  keepEvaluation: true\n", 1);
-        for file in files {
-            let placeholder = format!("s3://datasets/{file}");
-            assert!(manifest.contains(&placeholder), "{example} has no {placeholder}");
-            manifest = manifest.replace(&placeholder, &space.serve_data(file).await);
-        }
-        // By HTTP, and so without a Secret.
-        let public = manifest.replace(", credentialsSecret: modelwright-s3", "");
-        space.apply(&public.replace("      credentialsSecret: modelwright-s3\n", "")).await;
-        // The first one waits for 1.3 GB of image.
-        space.trained_model_within(name, 1200).await;
-        let version = space.version(&format!("{name}-v1")).await.spec;
-        let image = version.provenance.images.get("train");
-        assert_eq!(image, Some(&space.world.images.trainer_keras), "{:?}", version.provenance.images);
-        let md = if name == "mnist" {
-            space.apply(&placed("mnist-keras/deployment.yaml", &[])).await;
-            space.promoted(name).await
-        } else {
-            space.serve(name, name, json!({})).await
-        };
-        space.assert_agreement(&md, &format!("{name}-v1"), 100).await;
-    }
-}
-
 /// What the examples of trainings say holds for the data sets that they name.
 pub async fn each_example_of_a_training_becomes_a_version(space: Space) {
     let examples = [

@@ -27,6 +27,7 @@ mod kinds;
 mod losses;
 mod meddling;
 mod monitoring;
+mod networks;
 mod operator;
 mod rollbacks;
 mod rollouts;
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
         deleting::a_namespace_in_the_middle_of_everything_goes,
         examples::each_example_of_a_source_is_imported,
         examples::each_example_of_a_training_becomes_a_version,
-        examples::the_examples_of_networks_are_trained_and_answer_as_keras_did,
+        networks::the_articles_network_and_a_recurrent_one_answer_as_keras_did,
         examples::the_example_of_an_image_of_ones_own_trains_boosted_trees_and_serves,
         examples::the_example_with_a_gpu_gets_one_and_says_that_it_finds_no_cuda,
         serving::a_served_model_speaks_the_open_inference_protocol,
@@ -129,6 +130,11 @@ fn main() -> ExitCode {
         chart::upgrading_renews_the_crds_and_uninstalling_keeps_them_and_what_serves,
     ]);
     cases.extend(full![
+        networks::every_other_example_of_a_network_answers_as_keras_did,
+        networks::equal_runs_give_equal_bytes_whatever_the_limit_of_the_pod,
+        networks::a_lost_pod_goes_on_from_its_checkpoint_and_ends_with_the_same_bytes,
+        networks::a_network_starts_from_the_weights_of_a_version,
+        networks::variants_are_made_proven_and_served,
         argocd::a_bad_version_is_degraded_until_git_reverts_it,
         argocd::a_field_that_does_not_exist_is_a_difference,
         argocd::the_chart_is_synced_without_a_difference,

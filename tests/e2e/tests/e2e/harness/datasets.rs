@@ -1,6 +1,6 @@
 //! Data to train on, and the specs of trainings. In go names of data sets, or rows; out come URIs and Models.
 
-use std::{env, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::Path};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
@@ -41,6 +41,13 @@ pub fn model(name: &str, training: Value) -> Value {
 pub fn example(path: &str) -> String {
     let file = repository().join("examples").join(path);
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// Names of the files in a folder of the folder with examples.
+pub fn folder(path: &str) -> BTreeSet<String> {
+    let folder = repository().join("examples").join(path);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    files.map(|file| file.expect("it can be listed").file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// People and whether they buy, as CSV: numbers and text, with gaps in both.
