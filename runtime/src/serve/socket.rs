@@ -50,6 +50,8 @@ pub struct Socket {
 pub struct Watched {
     /// Whether a request is being answered.
     serving: Cell<bool>,
+    /// Whether one began since the last look: most are answered between two of them.
+    asked: Cell<bool>,
     /// Whether something of a head is there.
     has_head: Cell<bool>,
     /// Bytes that were read since the last answer was made. The head of another request is shorter than [`UNREAD`].
@@ -78,6 +80,7 @@ impl Watched {
     /// A request begins.
     pub fn begin(&self) {
         self.serving.set(true);
+        self.asked.set(true);
         self.has_head.set(false);
         self.unread.set(0);
     }
@@ -92,8 +95,9 @@ impl Watched {
         let looks = |time: Duration| u32::try_from(time.as_secs() / LOOK.as_secs()).unwrap_or(u32::MAX);
         let mut seen = self.seen.get();
         let is_idle = !self.serving.get() && !self.blocked.get();
-        seen.head = if is_idle && self.has_head.get() { seen.head + 1 } else { 0 };
-        seen.idle = if is_idle { seen.idle + 1 } else { 0 };
+        let (head, idle) = if self.asked.replace(false) { (0, 0) } else { (seen.head, seen.idle) };
+        seen.head = if is_idle && self.has_head.get() { head + 1 } else { 0 };
+        seen.idle = if is_idle { idle + 1 } else { 0 };
         let taken = self.taken.get();
         let (count, before) = seen.blocked;
         let too_slow = count >= looks(WINDOW) && taken - before < LEAST;
@@ -284,5 +288,16 @@ mod tests {
             }
         };
         assert_eq!(ends(asks), None, "each head ends in time");
+        let between_looks = |one: &Watched| {
+            one.has_head.set(true);
+            one.begin();
+            one.end();
+        };
+        assert_eq!(ends(between_looks), None, "what is answered between two looks was asked, too");
+        let beside = |one: &Watched| {
+            between_looks(one);
+            one.has_head.set(true);
+        };
+        assert_eq!(ends(beside), None, "each look sees the head of another request");
     }
 }
