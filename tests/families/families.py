@@ -176,8 +176,8 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
         "goldenSamples": 8,
         "goldenSeed": 7,
         "deadlineSeconds": 600,
-        "judgement": told["judgement"],
     }
+    config |= {key: told[key] for key in ("judgement", "variants") if key in told}
     log = work / "termination"
     done = subprocess.run(
         [os.environ["MODELWRIGHT_RUNTIME"], "prove", "--termination-log", log],
@@ -190,8 +190,8 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
         said = log.read_text() if log.exists() else done.stderr[-2000:]
         message = f"prove: {said}"
         raise RefusedError(message)
-    (description,) = (work / "proof").rglob("description.json")
-    metrics: dict[str, float] = json.loads(description.read_text())["metrics"]
+    description = work / "proof/files/modelwright/description.json"
+    metrics: dict[str, float] = json.loads(description.read_text()).get("metrics", {})
     return metrics
 
 
