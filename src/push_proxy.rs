@@ -79,7 +79,7 @@ struct Proxy {
     keys: Keys,
     registry: String,
     prefix: String,
-    client: Client<HttpConnector, Either<Incoming, Full<Bytes>>>,
+    client: Client<HttpConnector, Body>,
 }
 
 /// Listens until SIGTERM or SIGINT.
@@ -95,38 +95,36 @@ async fn operate(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
     let mut config = Config::infer().await?;
     (config.connect_timeout, config.read_timeout) = (Some(TIMEOUT), Some(TIMEOUT));
     config.default_retry = false;
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(TIMEOUT));
-    let proxy = Arc::new(Proxy {
-        keys: Keys::new(kube::Client::try_from(config)?),
-        registry: arguments.registry,
-        prefix: arguments.prefix,
-        // one that was closed meanwhile would break an upload off
-        client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector),
-    });
+    let cluster = kube::Client::try_from(config)?;
     let listener = admin::listen(arguments.address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %arguments.address, proxy.registry, "started");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %arguments.address, arguments.registry, "started");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = accept(&listener, &proxy) => {}
+        () = serve(&listener, cluster, arguments.registry, arguments.prefix) => {}
     }
     // what is cut off here goes on where it was, with whoever comes next
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, proxy: &Arc<Proxy>) {
+/// Lets through to `registry` what the tokens of a cluster allow, in repositories that begin with `prefix`.
+pub async fn serve(listener: &TcpListener, cluster: kube::Client, registry: String, prefix: String) {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(TIMEOUT));
+    // a connection that is kept and was closed meanwhile would break an upload off
+    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+    let proxy = Arc::new(Proxy { keys: Keys::new(cluster), registry, prefix, client });
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let proxy = Arc::clone(proxy);
+                let proxy = Arc::clone(&proxy);
                 tokio::spawn(async move {
-                    serve(stream, &proxy).await;
+                    converse(stream, &proxy).await;
                     drop(place);
                 });
             }
@@ -139,7 +137,7 @@ async fn accept(listener: &TcpListener, proxy: &Arc<Proxy>) {
     }
 }
 
-async fn serve(stream: TcpStream, proxy: &Arc<Proxy>) {
+async fn converse(stream: TcpStream, proxy: &Arc<Proxy>) {
     let service = service_fn(|request| async { Ok::<_, Infallible>(proxy.answer(request).await) });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -163,6 +161,7 @@ impl Proxy {
     /// Whether whoever shows these headers may ask for this path.
     async fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
         let unknown = |why: &str| {
+            tracing::debug!(why, path, "refused");
             let how = format!(
                 "{why}; push with a token of a ServiceAccount of the namespace as the password: kubectl create token \
                  default --namespace NAMESPACE --audience {STORE_AUDIENCE}NAME lets push to {}/NAMESPACE/NAME",
