@@ -176,7 +176,8 @@ impl Proxy {
             Ok(Ok(repositories)) => repositories,
             Ok(Err(refused)) => return Err(unknown(&refused.to_string())),
             Err(error) => {
-                let why = format!("the token cannot be checked now: the cluster does not tell its keys: {error}");
+                let why =
+                    format!("the token cannot be checked now: the cluster does not tell its keys: {error}");
                 let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &why);
                 answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
                 return Err(Box::new(answer));
@@ -205,7 +206,11 @@ impl Proxy {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let Ok(uri) = format!("http://{}{path}", self.registry).parse::<Uri>() else {
-            return refusal(StatusCode::BAD_REQUEST, "UNSUPPORTED", "the request names no path of the registry");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "UNSUPPORTED",
+                "the request names no path of the registry",
+            );
         };
         head.uri = uri;
         head.headers.remove(AUTHORIZATION);

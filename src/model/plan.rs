@@ -183,7 +183,8 @@ fn plan_step(
             if tried != Some(valid.generation) {
                 Step::Restart { job: Arc::clone(job), why: "it failed, and the spec changed since" }
             } else if observed.store_wants_tokens && was_refused_without_token(job, failure) {
-                let why = "it was started before an upgrade, and the store takes nothing without a token any more";
+                let why =
+                    "it was started before an upgrade, and the store takes nothing without a token any more";
                 Step::Restart { job: Arc::clone(job), why }
             } else {
                 Step::GiveUp(failure.clone())

@@ -162,7 +162,8 @@ fn a_run_from_before_the_store_asked_for_a_token_is_made_again_once() {
         let pod = refused(&job, words);
         plan(&model, &Observed { store_wants_tokens, ..observed(vec![], vec![job], vec![pod]) }).step
     };
-    let words = "http://store/v2/a/blobs/uploads/ answered 405 Method Not Allowed, where success was expected";
+    let words =
+        "http://store/v2/a/blobs/uploads/ answered 405 Method Not Allowed, where success was expected";
     let step = next(job(&model), words, true);
     let Step::Restart { why, .. } = step else { panic!("{step:?}") };
     assert!(why.contains("token"), "{why}");

@@ -122,7 +122,10 @@ async fn what_carries_the_token_of_its_repository_is_passed_on_without_it() {
     .await;
     assert_eq!(seen.len(), 2, "{answers:?}");
     for (answer, seen) in answers.iter().zip(&seen) {
-        assert!(answer.starts_with("HTTP/1.1 201 Created\r\n") && answer.contains("location: /there"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 201 Created\r\n") && answer.contains("location: /there"),
+            "{answer}"
+        );
         assert!(seen.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{seen}");
         assert!(seen.contains("host: store:5001\r\n"), "what it makes addresses of: {seen}");
         assert!(seen.ends_with("the blob"), "{seen}");
@@ -152,7 +155,11 @@ async fn nothing_else_reaches_the_registry() {
         assert!(answer.contains("kubectl create token default --namespace NAMESPACE --audience"), "{answer}");
     }
     assert!(answers[5].starts_with("HTTP/1.1 403 "), "{}", answers[5]);
-    assert!(answers[5].contains("the token lets push to models/team/wine, and to nothing else"), "{}", answers[5]);
+    assert!(
+        answers[5].contains("the token lets push to models/team/wine, and to nothing else"),
+        "{}",
+        answers[5]
+    );
     // Nor does the right one lead to what belongs to nobody.
     let own = [bearer(&key.token("modelwright-store:digits"))];
     for path in ["/v2/_catalog", "/v2/models/team/digits/../wine/blobs/uploads/", "/debug/vars", "/", "*"] {

@@ -237,7 +237,8 @@ impl Secret {
     pub fn authorization(&self, host: HostPort) -> Result<Option<Authorization>, CredentialsError> {
         let missing =
             |key, expected| CredentialsError::KeyMissing { secret: self.label.clone(), key, expected };
-        let renewed = self.token_file.as_deref().map(|file| read_file(file, names::SECRET_TOKEN, &self.label));
+        let renewed =
+            self.token_file.as_deref().map(|file| read_file(file, names::SECRET_TOKEN, &self.label));
         let renewed = renewed.transpose()?;
         let value = match (renewed.as_ref().or(self.token.as_ref()), &self.username, &self.password) {
             (Some(token), None, None) => format!("Bearer {token}"),

@@ -195,7 +195,8 @@ async fn nobody_pushes_without_a_token_for_this_repository_of_this_cluster_that_
     let bundled = Bundled::start().await;
     let stranger = Key::new("one");
     let unknown = Key::new("two");
-    let of = |key: &Key, namespace: &str, audience: &str, seconds| Some(key.token(namespace, audience, seconds));
+    let of =
+        |key: &Key, namespace: &str, audience: &str, seconds| Some(key.token(namespace, audience, seconds));
     let digits = "modelwright-store:digits";
     let forged = {
         let token = bundled.token();
@@ -213,13 +214,28 @@ async fn nobody_pushes_without_a_token_for_this_repository_of_this_cluster_that_
     for (what, token, code, words) in [
         ("no token", None, 401, "no token is shown"),
         ("no token at all", Some("let-me-in".into()), 401, "none of a ServiceAccount"),
-        ("that of the API", of(&bundled.key, "team", "https://kubernetes.default.svc", 600), 401, "for others"),
+        (
+            "that of the API",
+            of(&bundled.key, "team", "https://kubernetes.default.svc", 600),
+            401,
+            "for others",
+        ),
         ("one that has expired", of(&bundled.key, "team", digits, -61), 401, "expired"),
-        ("that of a stranger who took the key's name", of(&stranger, "team", digits, 600), 401, "does not hold"),
+        (
+            "that of a stranger who took the key's name",
+            of(&stranger, "team", digits, 600),
+            401,
+            "does not hold",
+        ),
         ("that of a key of no cluster", of(&unknown, "team", digits, 600), 401, "does not have"),
         ("one that says another namespace", Some(forged), 401, "does not hold"),
         ("one without a signature", Some(unsigned), 401, "does not hold"),
-        ("that of another Model", of(&bundled.key, "team", "modelwright-store:wine", 600), 403, "models/team/wine"),
+        (
+            "that of another Model",
+            of(&bundled.key, "team", "modelwright-store:wine", 600),
+            403,
+            "models/team/wine",
+        ),
         ("that of another namespace", of(&bundled.key, "other", digits, 600), 403, "models/other/digits"),
     ] {
         for (method, url) in writes(&bundled.push.to_string(), "models/team/digits") {
@@ -230,7 +246,9 @@ async fn nobody_pushes_without_a_token_for_this_repository_of_this_cluster_that_
     }
     // Nor does the right token lead elsewhere.
     let token = bundled.token();
-    for repository in ["models/team/digits2", "models/team/digits/deeper", "models/team", "demo/mnist", "digits"] {
+    for repository in
+        ["models/team/digits2", "models/team/digits/deeper", "models/team", "demo/mnist", "digits"]
+    {
         for (method, url) in writes(&bundled.push.to_string(), repository) {
             let (status, said) = asked(method.clone(), &url, Some(&token)).await;
             assert_eq!(status, StatusCode::FORBIDDEN, "{method} {url}: {said}");
@@ -326,7 +344,8 @@ async fn an_upload_in_parts_goes_on_where_it_was_when_the_proxy_comes_back() {
     let bytes: Vec<u8> = (0..=250_u8).cycle().take(48 * 1024 * 1024).collect();
     fs::write(&file, &bytes).unwrap();
     let digest = format!("sha256:{}", sha256(&bytes));
-    let secret = Secret::of_token(&bundled.push.to_string(), &bundled.token_file(&bundled.token()), "the token");
+    let secret =
+        Secret::of_token(&bundled.push.to_string(), &bundled.token_file(&bundled.token()), "the token");
     let retry = RetryPolicy { limit: Duration::from_secs(60), retries: 200, ..options().retry };
     let access = Access {
         secret: Some(&secret),
@@ -341,7 +360,8 @@ async fn an_upload_in_parts_goes_on_where_it_was_when_the_proxy_comes_back() {
     let root = bundled.root();
     let upload = client.push_blob(&file, &digest, bytes.len() as u64);
     let cut = async {
-        let has_some = |place: &PathBuf| fs::metadata(place.join("data")).is_ok_and(|data| data.len() > 1 << 20);
+        let has_some =
+            |place: &PathBuf| fs::metadata(place.join("data")).is_ok_and(|data| data.len() > 1 << 20);
         until(|| uploads(&root).iter().any(has_some), "a megabyte is there").await;
         bundled.proxy = None;
         let begun = uploads(&root);

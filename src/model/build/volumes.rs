@@ -1,8 +1,8 @@
 //! The volumes of a run's pod. Pure.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume,
-    VolumeProjection,
+    ConfigMapVolumeSource, Container, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection,
+    Volume, VolumeProjection,
 };
 use modelwright_contract::names::{CODE_FILE, STORE_AUDIENCE, STORE_TOKEN_FILE};
 

@@ -69,7 +69,15 @@ impl Program {
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, config).unwrap();
         let mut command = Command::new(find("modelwright"));
-        command.args(["push-proxy", "--address", &address.to_string(), "--registry", registry, "--prefix", prefix]);
+        command.args([
+            "push-proxy",
+            "--address",
+            &address.to_string(),
+            "--registry",
+            registry,
+            "--prefix",
+            prefix,
+        ]);
         command.env_clear().env("KUBECONFIG", kubeconfig).env("RUST_LOG", "modelwright=debug");
         Self::start(command, folder, address).await
     }
