@@ -151,8 +151,8 @@ fn configured(name: &str) -> String {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/modelwright/templates/store.yaml");
     let chart = fs::read_to_string(chart).unwrap();
     let (_, after) = chart.split_once(&format!("\n  {name}: |\n")).unwrap();
-    let lines = after.lines().take_while(|line| line.starts_with("    "));
-    lines.map(|line| format!("{}\n", &line[4..])).collect()
+    let lines = after.lines().map_while(|line| line.strip_prefix("    "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 async fn asked(method: Method, url: &str, token: Option<&str>) -> (StatusCode, String) {
@@ -346,7 +346,7 @@ async fn an_upload_in_parts_goes_on_where_it_was_when_the_proxy_comes_back() {
     let digest = format!("sha256:{}", sha256(&bytes));
     let secret =
         Secret::of_token(&bundled.push.to_string(), &bundled.token_file(&bundled.token()), "the token");
-    let retry = RetryPolicy { limit: Duration::from_secs(60), retries: 200, ..options().retry };
+    let retry = RetryPolicy { limit: Duration::from_mins(1), retries: 200, ..options().retry };
     let access = Access {
         secret: Some(&secret),
         plain_http: true,
