@@ -58,7 +58,7 @@ pub fn server(
 }
 
 /// Listens on an address. `[::]` takes IPv4 too, and stands for `0.0.0.0` where the kernel has no IPv6.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     or_ipv4(address, TcpListener::bind)
 }
 

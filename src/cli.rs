@@ -22,6 +22,25 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Write the CustomResourceDefinitions, one YAML file each.
     Crds(CrdsArguments),
+    /// Let through to a registry beside it what pods may write there; in the pod of the chart's own store.
+    PushProxy(PushProxyArguments),
+}
+
+/// Arguments of `push-proxy`.
+#[derive(Clone, Debug, Args)]
+pub struct PushProxyArguments {
+    /// Where to listen.
+    #[arg(long, env = "MODELWRIGHT_PUSH_ADDRESS", default_value = "[::]:5001")]
+    pub address: SocketAddr,
+    /// `host:port` of the registry, which only this process reaches.
+    #[arg(long, env = "MODELWRIGHT_PUSH_REGISTRY", default_value = "localhost:5002")]
+    pub registry: String,
+    /// What repositories begin with: behind it follow the namespace and what the token names.
+    #[arg(long, env = "MODELWRIGHT_PUSH_PREFIX", default_value = "modelwright")]
+    pub prefix: String,
+    /// Format of the logs.
+    #[arg(long, env = "MODELWRIGHT_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
 }
 
 /// Arguments of `crds`.
@@ -59,6 +78,10 @@ pub struct RunArguments {
     /// Speak plain HTTP to an `oci` store; for `s3`, the Secret says so.
     #[arg(long, env = "MODELWRIGHT_STORE_PLAIN_HTTP")]
     pub store_plain_http: bool,
+    /// `host[:port]` that the store is written to with a token of the run's pod, if that is elsewhere than it is read: the
+    /// store that came with the operator.
+    #[arg(long, env = "MODELWRIGHT_STORE_PUSH_HOST")]
+    pub store_push_host: Option<String>,
     /// Deployment of the store that came with the operator, in the operator's own namespace; empty: there is none.
     #[arg(long, env = "MODELWRIGHT_BUNDLED_STORE", default_value = "")]
     pub bundled_store: String,

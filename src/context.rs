@@ -68,6 +68,8 @@ pub struct Settings {
     pub store_uri: String,
     /// Whether an `oci` store is spoken to by plain HTTP.
     pub store_plain_http: bool,
+    /// Where an `oci` store is written to with a token of the run's pod, if that is elsewhere than it is read.
+    pub store_push_host: Option<String>,
     /// Whether imports may connect to private addresses.
     pub allow_private_networks: bool,
     /// How long imports and trainings wait for servers, where the usual times are too short.
@@ -103,6 +105,7 @@ impl From<&RunArguments> for Settings {
                 .filter(|image| !image.is_empty()),
             store_uri: arguments.store_uri.clone(),
             store_plain_http: arguments.store_plain_http,
+            store_push_host: arguments.store_push_host.clone().filter(|host| !host.is_empty()),
             allow_private_networks: arguments.allow_private_networks,
             waits: Waits { answer_seconds: arguments.answer_seconds, read_seconds: arguments.read_seconds },
             cluster_domain: arguments.cluster_domain.clone(),

@@ -17,7 +17,7 @@
 //! | [`unreadable`] | what is told of an object that does not parse |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
 //! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
-//! | [`store`] | the artifact store's address |
+//! | [`store`], [`bundled_store`], [`push_proxy`] | the artifact store's address; the chart's own, and what may be written to it |
 //! | [`pod`], [`pod_http`] | what the pods of both kinds have in common; questions to pods |
 //! | [`cli`], [`crds`] | arguments; the `crds` subcommand |
 
@@ -41,6 +41,7 @@ pub mod model;
 pub mod objects;
 pub mod pod;
 pub mod pod_http;
+pub mod push_proxy;
 pub mod quantity;
 pub mod resources;
 pub mod run;

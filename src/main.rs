@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use modelwright::{
     cli::{Cli, Command},
-    crds, run, telemetry,
+    crds, push_proxy, run, telemetry,
 };
 
 // One object must not end the work on the others: see the release profile in Cargo.toml.
@@ -22,6 +22,10 @@ fn main() -> ExitCode {
                 tracing::error!(error = %run::describe(&error), "stopped");
                 run::describe(&error)
             })
+        }
+        Command::PushProxy(arguments) => {
+            telemetry::start(arguments.log_format);
+            push_proxy::run(arguments).map_err(|error| push_proxy::describe(&error))
         }
     };
     match outcome {

@@ -97,7 +97,7 @@ build_executables() {
   cargo build --quiet --locked --release --package modelwright --package modelwright-runtime
 }
 
-# Exports where the runtime's tests find ONNX Runtime, a registry and an S3 server.
+# Exports where the runtime's tests find ONNX Runtime, a registry, an S3 server and the operator's executable.
 provide_servers() {
   local programs="$top/target/test-programs" name
   ORT_DYLIB_PATH="$("$top/images/onnxruntime")"
@@ -108,6 +108,8 @@ provide_servers() {
   for name in registry versitygw; do
     ln -sfn "$("$top/tests/cluster/program" "$name")" "$programs/$name"
   done
+  cargo build --quiet --locked --package modelwright
+  ln -sfn "$top/target/debug/modelwright" "$programs/modelwright"
 }
 
 # Whether this machine has a GPU whose driver is there.

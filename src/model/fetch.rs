@@ -62,6 +62,8 @@ pub struct Observed {
     pub in_use: InUse,
     /// Whether the namespace has the ServiceAccount of workloads.
     pub workload_account: bool,
+    /// Whether the store takes nothing without a token.
+    pub store_wants_tokens: bool,
     /// How far the pod that trains is, as it says.
     pub progress: Option<RunProgress>,
     /// What the present container of its run tries again, as it says.
@@ -128,6 +130,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
             .max()
             .unwrap_or(0),
         holders,
+        store_wants_tokens: context.settings.store_push_host.is_some(),
         workload_account: caches.has_workload_account(&namespace),
         progress,
         retrying,

@@ -4,11 +4,11 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt as _};
-use modelwright_contract::report::NO_REPORT;
+use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT};
 
 use super::{
     fetch::Observed,
-    job::{Problem, Run, RunState, is_suspended, read_run},
+    job::{self, PUBLISH, Problem, Run, RunState, is_suspended, read_run},
     recall::{self, Next},
     report::Reports,
     retention::plan_removal,
@@ -180,14 +180,27 @@ fn plan_step(
         },
         RunState::Failed(failure) => {
             let tried = annotation(job.as_ref(), GENERATION_ANNOTATION).and_then(|text| text.parse().ok());
-            if tried == Some(valid.generation) {
-                Step::GiveUp(failure.clone())
-            } else {
+            if tried != Some(valid.generation) {
                 Step::Restart { job: Arc::clone(job), why: "it failed, and the spec changed since" }
+            } else if observed.store_wants_tokens && was_refused_without_token(job, failure) {
+                let why =
+                    "it was started before an upgrade, and the store takes nothing without a token any more";
+                Step::Restart { job: Arc::clone(job), why }
+            } else {
+                Step::GiveUp(failure.clone())
             }
         }
         RunState::Succeeded(reports) => plan_record(model, valid, observed, versions, (job, reports)),
     }
+}
+
+/// Whether a run of an earlier release could not write to the chart's own store, which it knows by one address only: there,
+/// the registry answers 405.
+fn was_refused_without_token(job: &Job, failure: &RunFailure) -> bool {
+    let publish = job::containers(job).find(|container| container.name == PUBLISH);
+    let mounts = publish.and_then(|publish| publish.volume_mounts.as_ref());
+    let has_token = mounts.is_some_and(|all| all.iter().any(|it| it.mount_path == STORE_TOKEN_DIRECTORY));
+    failure.phase == PUBLISH && !has_token && failure.message.contains("405")
 }
 
 /// What to do with a run that succeeded and whose pod is gone: what it made is known to the store, and nothing is trained

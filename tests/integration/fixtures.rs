@@ -37,6 +37,7 @@ pub fn settings() -> Settings {
         trainer_keras_gpu_image: None,
         store_uri: "oci://store.example:5000/modelwright".into(),
         store_plain_http: true,
+        store_push_host: None,
         allow_private_networks: false,
         waits: modelwright_contract::fetch::Waits::default(),
         cluster_domain: "cluster.local".into(),

@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Container, PodSpec},
+};
 use modelwright::{
     api::Model,
     context::Settings,
@@ -244,6 +247,52 @@ fn what_is_anybodys_gets_no_credentials_and_no_more_rights_than_the_others() {
             assert!(limits.contains_key("memory"), "{case}");
         }
     }
+}
+
+/// D12: in a run that writes to the chart's own store, only `publish` can.
+#[test]
+fn a_token_for_the_bundled_store_is_in_publish_alone_and_none_is_where_nothing_is_written() {
+    let settings = Settings { store_push_host: Some("store.example:5001".into()), ..settings() };
+    let model = validate_model(&input("model-training-bundled")).unwrap();
+    let job = build_job(&model, &settings, true);
+    compare("model-training-bundled", &job);
+    let mut lost = job.clone();
+    lost.metadata.uid = Some("00000000-0000-0000-0000-00000000000a".into());
+    let recall = build_recall(&model, &settings, true, &lost);
+    let pod = |job: &Job| job.spec.clone().unwrap().template.spec.unwrap();
+    let tokens = |pod: &PodSpec| -> Vec<String> {
+        let volumes = pod.volumes.iter().flatten();
+        let projected = volumes.filter(|volume| volume.projected.is_some());
+        projected.map(|volume| volume.name.clone()).collect()
+    };
+    let run = pod(&job);
+    let [volume] = tokens(&run).try_into().unwrap();
+    let has = |container: &Container| {
+        let text = serde_json::to_string(container).unwrap();
+        let mounted = container.volume_mounts.iter().flatten().any(|mount| mount.name == volume);
+        (mounted, text.contains(names::STORE_TOKEN_DIRECTORY), text.contains("store.example:5001"))
+    };
+    let all: Vec<_> = run.init_containers.iter().flatten().chain(&run.containers).collect();
+    assert_eq!(
+        all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(),
+        modelwright::model::job::CONTAINERS
+    );
+    for container in all {
+        let expected = if container.name == "publish" { (true, true, true) } else { (false, false, false) };
+        assert_eq!(has(container), expected, "{}", container.name);
+    }
+    // Whoever may read Jobs and pods sees whom it is for, and not what it is.
+    let source = &run.volumes.iter().flatten().find(|it| it.name == volume).unwrap().projected;
+    let token = source.clone().unwrap().sources.unwrap().remove(0).service_account_token.unwrap();
+    assert_eq!(token.audience.as_deref(), Some("modelwright-store:digits"));
+    let told = run.containers[0].env.as_ref().unwrap()[0].value.clone().unwrap();
+    let path = format!("{}/runtime/contract/golden/publish-pushed.json", env!("CARGO_MANIFEST_DIR"));
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(read(&told), read(&fs::read_to_string(path).unwrap()));
+    let recall = pod(&recall);
+    assert_eq!(tokens(&recall), Vec::<String>::new(), "it reads");
+    assert_eq!(has(&recall.containers[0]), (false, false, false));
+    assert_eq!(tokens(&pod(&build_job(&model, &crate::fixtures::settings(), true))), Vec::<String>::new());
 }
 
 /// What the LimitRange of a small namespace allows.

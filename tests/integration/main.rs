@@ -67,6 +67,8 @@ mod model_training_scenarios;
 mod model_variants;
 // faults of ours that end what they came of, and nothing else
 mod panics;
+// what the proxy of the bundled store lets through
+mod push_proxy;
 // the page with every field, made from the definitions
 mod reference;
 // writes and the Lease against a mock API server

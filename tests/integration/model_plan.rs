@@ -8,7 +8,9 @@ use modelwright::{
         Model, ModelStatus, Scheduling,
         name::{GENERATION_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION},
     },
+    context::Settings,
     model::{
+        build::build_job,
         fetch::Observed,
         plan::{Plan, Step, current_version, plan_model},
     },
@@ -17,7 +19,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::fixtures::{
-    failed_pod, finished, job, job_name, model, observed, pod, succeeded_pod, valid, version,
+    ended, failed_pod, finished, job, job_name, model, observed, pod, settings, succeeded_pod, valid, version,
 };
 
 const A: &str = "s3://bucket/a.onnx";
@@ -145,6 +147,33 @@ fn a_failure_is_final_until_the_spec_changes() {
     let mut edited = model.clone();
     edited.metadata.generation = Some(3);
     assert!(matches!(plan(&edited, &observed).step, Step::Restart { .. }), "it came back to this spec");
+}
+
+/// A training of hours that an upgrade of the chart overtakes: its pod knows the store by the address that is read only now.
+#[test]
+fn a_run_from_before_the_store_asked_for_a_token_is_made_again_once() {
+    let model = model(A, 2);
+    let refused = |job: &k8s_openapi::api::batch::v1::Job, words: &str| {
+        let told = json!({"failed": {"reason": "UnexpectedStatus", "message": words}}).to_string();
+        pod(job, json!({"phase": "Failed", "containerStatuses": [ended("publish", 64, &told)]}))
+    };
+    let next = |job: k8s_openapi::api::batch::v1::Job, words: &str, store_wants_tokens: bool| {
+        let job = finished(job, "Failed", "PodFailurePolicy");
+        let pod = refused(&job, words);
+        plan(&model, &Observed { store_wants_tokens, ..observed(vec![], vec![job], vec![pod]) }).step
+    };
+    let words =
+        "http://store/v2/a/blobs/uploads/ answered 405 Method Not Allowed, where success was expected";
+    let step = next(job(&model), words, true);
+    let Step::Restart { why, .. } = step else { panic!("{step:?}") };
+    assert!(why.contains("token"), "{why}");
+    let gives_up = |step: Step| assert!(matches!(step, Step::GiveUp(_)), "{step:?}");
+    gives_up(next(job(&model), words, false));
+    gives_up(next(job(&model), "the proof is none", true));
+    let settings = Settings { store_push_host: Some("store:5001".into()), ..settings() };
+    let mut with_token = build_job(&valid(&model), &settings, false);
+    with_token.metadata.uid = job(&model).metadata.uid;
+    gives_up(next(with_token, words, true));
 }
 
 #[test]

@@ -65,6 +65,12 @@ pub const TEST_CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/test-credentials"
 pub const CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/credentials";
 /// Where the store's Secret is mounted, one file a key; an empty or absent folder means no credentials.
 pub const STORE_CREDENTIALS_DIRECTORY: &str = "/etc/modelwright/store-credentials";
+/// Where `publish` alone finds the token that lets it push to the chart's own store.
+pub const STORE_TOKEN_DIRECTORY: &str = "/etc/modelwright/store-token";
+/// Name of the token's file there.
+pub const STORE_TOKEN_FILE: &str = "token";
+/// What the audience of such a token begins with: behind it stands the repository, within the namespace, that may be pushed to.
+pub const STORE_AUDIENCE: &str = "modelwright-store:";
 /// Where the optional traffic ConfigMap is mounted.
 pub const TRAFFIC_DIRECTORY: &str = "/etc/modelwright/traffic";
 /// Key of the traffic ConfigMap, and so the file's name; holds the JSON of [`crate::traffic::Traffic`].

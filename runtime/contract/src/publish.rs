@@ -72,4 +72,17 @@ pub struct Store {
     /// Folder with the store's credentials, one file a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_directory: Option<String>,
+    /// Of an `oci` store that is written to elsewhere than it is read: the chart's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Push>,
+}
+
+/// Where an `oci` store is written to, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Push {
+    /// `host[:port]`, in place of that of [`Store::uri`], by which artifacts are known and read.
+    pub host: String,
+    /// File with the bearer token for that host alone, which the kubelet renews: it is read anew whenever it is asked for.
+    pub token_file: String,
 }

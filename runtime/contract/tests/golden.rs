@@ -39,6 +39,7 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<ProveConfig>("prove-variants");
     crosses::<OptimizeConfig>("optimize");
     crosses::<PublishConfig>("publish-proven");
+    crosses::<PublishConfig>("publish-pushed");
     crosses::<PublishConfig>("publish-recall");
     crosses::<PublishConfig>("publish");
     crosses::<PublishConfig>("publish-training");

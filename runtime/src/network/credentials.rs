@@ -2,7 +2,10 @@
 //! they may be sent to. Without that rule, whoever may create a Model could have a Secret of the namespace sent to a
 //! host of their own.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use base64::Engine;
 use modelwright_contract::names;
@@ -114,6 +117,8 @@ pub struct Secret {
     username: Option<String>,
     password: Option<String>,
     token: Option<String>,
+    /// A token that is renewed, in place of one that stays.
+    token_file: Option<PathBuf>,
     plain_http: bool,
     ca_certificate: Option<String>,
     s3: S3Keys,
@@ -172,6 +177,7 @@ impl Secret {
             username: read(names::SECRET_USERNAME)?,
             password: read(names::SECRET_PASSWORD)?,
             token: read(names::SECRET_TOKEN)?,
+            token_file: None,
             plain_http,
             ca_certificate: read(names::SECRET_CA_CERTIFICATE)?,
             s3: S3Keys {
@@ -180,6 +186,27 @@ impl Secret {
                 region: read(names::SECRET_REGION)?,
             },
         }))
+    }
+
+    /// A token for one host that lies in a file and is renewed there.
+    pub fn of_token(host: &str, file: &Path, label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            host: Some(host.to_owned()),
+            token_host: None,
+            username: None,
+            password: None,
+            token: None,
+            token_file: Some(file.to_owned()),
+            plain_http: false,
+            ca_certificate: None,
+            s3: S3Keys::default(),
+        }
+    }
+
+    /// Whether what it holds is renewed, so that what is refused now may be taken later.
+    pub fn is_renewed(&self) -> bool {
+        self.token_file.is_some()
     }
 
     /// The host that the Secret is for, refused unless the source is there.
@@ -210,7 +237,10 @@ impl Secret {
     pub fn authorization(&self, host: HostPort) -> Result<Option<Authorization>, CredentialsError> {
         let missing =
             |key, expected| CredentialsError::KeyMissing { secret: self.label.clone(), key, expected };
-        let value = match (&self.token, &self.username, &self.password) {
+        let renewed =
+            self.token_file.as_deref().map(|file| read_file(file, names::SECRET_TOKEN, &self.label));
+        let renewed = renewed.transpose()?;
+        let value = match (renewed.as_ref().or(self.token.as_ref()), &self.username, &self.password) {
             (Some(token), None, None) => format!("Bearer {token}"),
             (Some(_), ..) => {
                 return Err(missing(
@@ -279,21 +309,24 @@ fn holds_files(directory: &Path) -> bool {
 }
 
 fn read_key(directory: &Path, key: &'static str, label: &str) -> Result<Option<String>, CredentialsError> {
-    let unreadable = |cause: String| CredentialsError::Unreadable { secret: label.to_owned(), key, cause };
     let path = directory.join(key);
     match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Ok(metadata) if metadata.len() > MAX_VALUE_BYTES => {
-            return Err(unreadable(format!(
-                "it has {} bytes, at most {MAX_VALUE_BYTES} are read",
-                metadata.len()
-            )));
-        }
-        _ => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => read_file(&path, key, label).map(Some),
     }
-    let text = fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
+}
+
+fn read_file(path: &Path, key: &'static str, label: &str) -> Result<String, CredentialsError> {
+    let unreadable = |cause: String| CredentialsError::Unreadable { secret: label.to_owned(), key, cause };
+    if let Ok(metadata) = fs::metadata(path)
+        && metadata.len() > MAX_VALUE_BYTES
+    {
+        let bytes = metadata.len();
+        return Err(unreadable(format!("it has {bytes} bytes, at most {MAX_VALUE_BYTES} are read")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     // `kubectl create secret --from-file` keeps the newline that editors leave at the end.
-    Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ pub mod run;
 
 use std::{path::Path, time::Duration};
 
-use modelwright_contract::{artifact::MODEL_FILE, publish::PublishConfig};
+use modelwright_contract::{
+    artifact::MODEL_FILE,
+    publish::{PublishConfig, Store},
+};
 
 pub use error::FolderError;
 
@@ -21,12 +24,18 @@ use super::{PublishOptions, error::PublishError, pack::Packed};
 use crate::{
     digest::FileDigest,
     fetch::Source,
-    network::{RetryPolicy, address::AddressPolicy, credentials::Secret},
+    network::{
+        RetryPolicy,
+        address::AddressPolicy,
+        credentials::{CredentialsError, Secret},
+    },
     store::Reference,
 };
 
 /// How messages call the Secret of the store.
-pub(super) const SECRET: &str = "the store's Secret (modelwright-store)";
+const SECRET: &str = "the store's Secret (modelwright-store)";
+/// How they call the token for the chart's own store.
+const TOKEN: &str = "the pod's token for the store";
 
 /// Where a config's artifacts go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +78,8 @@ struct Task<'a> {
     plain_http: bool,
     policy: AddressPolicy,
     retry: RetryPolicy,
+    /// Where a registry is written to, if that is elsewhere than it is read.
+    host: Option<&'a str>,
 }
 
 impl Task<'_> {
@@ -118,6 +129,21 @@ impl Destination {
     }
 }
 
+/// By what the store is written to.
+fn secret(store: &Store) -> Result<Option<Secret>, CredentialsError> {
+    match &store.push {
+        Some(push) => Ok(Some(Secret::of_token(&push.host, Path::new(&push.token_file), TOKEN))),
+        None => Secret::read(store.credentials_directory.as_deref(), SECRET),
+    }
+}
+
+/// Where a repository is written to.
+fn written(repository: &Reference, host: Option<&str>) -> Result<Reference, PublishError> {
+    let Some(host) = host else { return Ok(repository.clone()) };
+    let invalid = |why| PublishError::InvalidConfig { field: "store.push.host", why };
+    repository.at_host(host).map_err(invalid)
+}
+
 /// Pushes an artifact, and gives its address by digest.
 pub async fn push(
     config: &PublishConfig,
@@ -126,7 +152,7 @@ pub async fn push(
     folder: &Path,
     packed: &Packed,
 ) -> Result<Stored, PublishError> {
-    let secret = Secret::read(config.store.credentials_directory.as_deref(), SECRET)?;
+    let secret = secret(&config.store)?;
     let task = Task {
         folder,
         packed,
@@ -136,6 +162,7 @@ pub async fn push(
         // Whoever installed Modelwright chose the store, and it is in their own network as a rule.
         policy: AddressPolicy { allow_private: true, allow_loopback: options.allow_loopback },
         retry: RetryPolicy::for_duration(Duration::from_secs(config.store_retry_seconds.into())),
+        host: config.store.push.as_ref().map(|push| push.host.as_str()),
     };
     match destination {
         Destination::Registry(repository) => registry::push(repository, &task).await,
@@ -159,7 +186,7 @@ mod tests {
             recall: None,
             keep_evaluation: false,
             directory: String::new(),
-            store: Store { uri: uri.to_owned(), plain_http: false, credentials_directory: None },
+            store: Store { uri: uri.to_owned(), plain_http: false, credentials_directory: None, push: None },
             golden_samples: 1,
             golden_seed: 1,
             store_retry_seconds: 1,

@@ -108,9 +108,7 @@ async fn try_leave(
     let folder = tempfile::tempdir().map_err(PublishError::io(std::env::temp_dir()))?;
     let file = folder.path().join(REPORT_FILE);
     fs::write(&file, serde_json::to_vec(report).unwrap_or_default()).map_err(PublishError::io(&file))?;
-    let store = &config.store;
-    let credentials = store.credentials_directory.as_deref();
-    run::put(destination, credentials, store.plain_http, options, &report.run, &file).await
+    run::put(destination, &config.store, options, &report.run, &file).await
 }
 
 /// Reads the report of a run from the store.

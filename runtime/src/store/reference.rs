@@ -75,6 +75,14 @@ impl Reference {
         self.tag.is_some()
     }
 
+    /// The same repository at another `host` or `host:port`.
+    pub fn at_host(&self, host: &str) -> Result<Self, String> {
+        if HostPort::parse(host, 443).is_none() {
+            return Err(format!("{host:?} is no `host` or `host:port`"));
+        }
+        Ok(Self { host: host.to_ascii_lowercase(), ..self.clone() })
+    }
+
     /// The same repository by digest.
     #[must_use]
     pub fn at_digest(&self, digest: &str) -> Self {

@@ -250,9 +250,22 @@ impl Registry {
         self.log_in(answer, call.writes()).await?;
         let answer = self.client.call(call, self.current().as_ref()).await?;
         if answer.response.status() == StatusCode::UNAUTHORIZED {
-            return Err(client::refusal(answer).await.into());
+            let refusal = client::refusal(answer).await;
+            return Err(match refusal {
+                // the next token may be taken, or the one that checks it may know its key by then
+                NetworkError::Unauthorized { url, words } if self.is_renewed() => {
+                    let status = StatusCode::UNAUTHORIZED;
+                    NetworkError::Server { url, status, retry_after: None, words }
+                }
+                other => other,
+            }
+            .into());
         }
         Ok(answer)
+    }
+
+    fn is_renewed(&self) -> bool {
+        self.secret.as_ref().is_some_and(Secret::is_renewed)
     }
 
     fn current(&self) -> Option<Authorization> {

@@ -9,6 +9,8 @@
 mod attack;
 // Models of strangers: what they need, and what they bring along.
 mod brought;
+// The chart's own store: who may write to it, and that a run does.
+mod bundled;
 // The commands as a container runs them: environment in, report and exit code out.
 // An object store that refuses what is published, or loses it on the way.
 mod buckets;

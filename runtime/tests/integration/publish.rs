@@ -48,6 +48,7 @@ impl Work {
                 uri: format!("oci://{host}/models"),
                 plain_http: true,
                 credentials_directory: None,
+                push: None,
             },
             golden_samples: 4,
             golden_seed: 7,

@@ -7,7 +7,7 @@ use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
     names,
     prove::ProveConfig,
-    publish::{PublishConfig, Store},
+    publish::{PublishConfig, Push, Store},
     training::{Judgement, OUTPUT_DIRECTORY},
     variants::{OPTIMIZE_ENV, OptimizeConfig},
 };
@@ -15,7 +15,7 @@ use modelwright_contract::{
 use super::{
     further::{further, further_mounts},
     trainer::trainer_image,
-    volumes::{CODE, FETCHED, volume_of},
+    volumes::{CODE, FETCHED, STORE_TOKEN, volume_of},
 };
 use crate::{
     context::Settings,
@@ -244,7 +244,10 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
 /// Runs no model: it has the store's credentials. It stores what was proven, or recalls the report of a run.
 pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> Container {
     let claim = store::claim(&settings.store_uri);
-    let config = publish_config(model, settings, recalls);
+    let mut config = publish_config(model, settings, recalls);
+    if recalls.is_none() {
+        config.store.push = push(settings);
+    }
     let mut publish = Container {
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
@@ -260,7 +263,18 @@ pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls
         publish.env.get_or_insert_default().push(run_variable());
         publish.volume_mounts.get_or_insert_default().push(mount(FETCHED, names::FETCHED_DIRECTORY, true));
     }
+    if config.store.push.is_some() {
+        let token = mount(STORE_TOKEN, names::STORE_TOKEN_DIRECTORY, true);
+        publish.volume_mounts.get_or_insert_default().push(token);
+    }
     publish
+}
+
+/// Where and by what the chart's own store is written to; what is read needs neither.
+fn push(settings: &Settings) -> Option<Push> {
+    let host = settings.store_push_host.clone()?;
+    let token_file = format!("{}/{}", names::STORE_TOKEN_DIRECTORY, names::STORE_TOKEN_FILE);
+    Some(Push { host, token_file })
 }
 
 fn publish_config(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> PublishConfig {
@@ -275,6 +289,7 @@ fn publish_config(model: &ValidModel, settings: &Settings, recalls: Option<&str>
             credentials_directory: store::claim(&settings.store_uri)
                 .is_none()
                 .then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
+            push: None,
         },
         store_retry_seconds: STORE_RETRY_SECONDS,
         waits: settings.waits,

@@ -1,7 +1,10 @@
 //! The volumes of a run's pod. Pure.
 
-use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, Container, KeyToPath, Volume};
-use modelwright_contract::names::CODE_FILE;
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, Container, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection,
+    Volume, VolumeProjection,
+};
+use modelwright_contract::names::{CODE_FILE, STORE_AUDIENCE, STORE_TOKEN_FILE};
 
 use crate::{
     api::name::STORE_SECRET,
@@ -18,6 +21,10 @@ const FETCHED_SIZE: &str = "1Mi";
 pub(super) const FETCHED: &str = "fetched";
 /// The Secret of a test set of its own.
 pub(super) const TEST_CREDENTIALS: &str = "test-credentials";
+/// What lets `publish` push to the chart's own store.
+pub(super) const STORE_TOKEN: &str = "store-token";
+/// For how long the kubelet asks for it before it asks for the next: an upload may take longer.
+const STORE_TOKEN_SECONDS: i64 = 3600;
 /// Code of a user's own.
 pub(super) const CODE: &str = "code";
 
@@ -29,6 +36,9 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
     ];
     if reads_store_secret(model, settings) {
         volumes.push(secret_volume("store-credentials", STORE_SECRET, true));
+    }
+    if settings.store_push_host.is_some() {
+        volumes.push(token_volume(&model.name));
     }
     if let Some(name) = &model.source().credentials_secret {
         volumes.push(secret_volume("credentials", name, false));
@@ -110,6 +120,22 @@ pub(super) fn start(model: &ValidModel) -> Option<&crate::api::model_version::Ar
 fn reads_store_secret(model: &ValidModel, settings: &Settings) -> bool {
     let is_remote = |uri: &str| store::claim(uri).is_none();
     is_remote(&settings.store_uri) || start(model).is_some_and(|artifact| is_remote(&artifact.uri))
+}
+
+/// A token of the pod's own account for one repository of one namespace's, which nothing but the store takes. Whoever reads
+/// the Job or the pod sees none of it.
+fn token_volume(model: &str) -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(format!("{STORE_AUDIENCE}{model}")),
+        expiration_seconds: Some(STORE_TOKEN_SECONDS),
+        path: STORE_TOKEN_FILE.into(),
+    };
+    let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+    Volume {
+        name: STORE_TOKEN.into(),
+        projected: Some(ProjectedVolumeSource { default_mode: None, sources: Some(vec![source]) }),
+        ..Volume::default()
+    }
 }
 
 fn code_volume(name: &str, key: &str) -> Volume {

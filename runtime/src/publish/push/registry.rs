@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use super::{super::pack::Packed, Stored, Task};
+use super::{super::pack::Packed, Stored, Task, written};
 use crate::{
     network::{RetryPolicy, hex},
     publish::PublishError,
@@ -22,7 +22,7 @@ pub async fn push(repository: &Reference, task: &Task<'_>) -> Result<Stored, Pub
         retry: task.retry,
         chunk: task.options.chunk,
     };
-    let registry = Registry::new(repository.clone(), access)?;
+    let registry = Registry::new(written(repository, task.host)?, access)?;
     // Not in the folder, where others may have laid out what a name leads to.
     let own = tempfile::tempdir().map_err(PublishError::io(std::env::temp_dir()))?;
     let config_file = own.path().join("config.json");

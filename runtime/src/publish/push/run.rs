@@ -3,11 +3,12 @@
 
 use std::{fs, io, path::Path};
 
+use modelwright_contract::publish::Store;
 use sha2::{Digest, Sha256};
 
-use super::{Destination, FolderError, SECRET};
+use super::{Destination, FolderError, secret, written};
 use crate::{
-    network::{RetryPolicy, address::AddressPolicy, credentials::Secret, hex},
+    network::{RetryPolicy, address::AddressPolicy, hex},
     publish::{PublishError, PublishOptions},
     store::{
         Access, Bucket, BucketAccess, Registry,
@@ -40,27 +41,27 @@ fn tag(run: &str) -> String {
 /// Writes a report, a file in a folder of its own.
 pub async fn put(
     destination: &Destination,
-    credentials: Option<&str>,
-    plain_http: bool,
+    store: &Store,
     options: &PublishOptions,
     run: &str,
     file: &Path,
 ) -> Result<(), PublishError> {
-    let secret = Secret::read(credentials, SECRET)?;
+    let secret = secret(store)?;
     let secret = secret.as_ref();
     let policy = AddressPolicy { allow_private: true, allow_loopback: options.allow_loopback };
     match destination {
         Destination::Registry(repository) => {
             let access = Access {
                 secret,
-                plain_http,
+                plain_http: store.plain_http,
                 policy,
                 timeouts: options.timeouts,
                 // The model is stored already: this is not worth the whole patience.
                 retry: RetryPolicy::default(),
                 chunk: options.chunk,
             };
-            let registry = Registry::new(repository.clone(), access)?;
+            let host = store.push.as_ref().map(|push| push.host.as_str());
+            let registry = Registry::new(written(repository, host)?, access)?;
             let config = file.with_extension("config");
             fs::write(&config, "{}").map_err(PublishError::io(&config))?;
             let empty = blob(&config, EMPTY)?;

@@ -50,7 +50,7 @@ impl Registry {
         let mut problem = None;
         for challenge in challenges {
             let outcome = match challenge {
-                Challenge::Basic => self.basic.clone().ok_or_else(unauthorized),
+                Challenge::Basic => self.password().and_then(|basic| basic.ok_or_else(unauthorized)),
                 Challenge::Bearer { realm, service, scope } => {
                     let scope = scope.unwrap_or_else(|| self.scope(writes));
                     self.token(&realm, service, scope).await
@@ -66,6 +66,17 @@ impl Registry {
         }
         let expected = "Basic, or Bearer with a realm,";
         Err(problem.unwrap_or_else(|| self.challenge_error(&headers.join(", "), expected)))
+    }
+
+    /// What the Secret has for the registry itself; what is renewed is read anew.
+    fn password(&self) -> Result<Option<Authorization>, RegistryError> {
+        match &self.secret {
+            Some(secret) if secret.is_renewed() => {
+                let renewed = secret.authorization(self.host.clone())?;
+                Ok(renewed.map(|renewed| Authorization { plain_http: self.plain_http, ..renewed }))
+            }
+            _ => Ok(self.basic.clone()),
+        }
     }
 
     /// The rights that are asked for.

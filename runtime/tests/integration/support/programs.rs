@@ -50,6 +50,43 @@ impl Program {
         Self::start(command, folder, address).await
     }
 
+    /// Starts the registry with all of its configuration.
+    pub async fn registry_with(address: SocketAddr, config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.yaml"), config).unwrap();
+        let mut command = Command::new(find("registry"));
+        command.arg("serve").arg(folder.path().join("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
+        Self::start(command, folder, address).await
+    }
+
+    /// Starts the operator's executable before a registry, in a cluster whose API server is at a URL.
+    pub async fn push_proxy(address: SocketAddr, registry: &str, prefix: &str, cluster: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{cluster}'}}}}]\n\
+             users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+        );
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, config).unwrap();
+        let mut command = Command::new(find("modelwright"));
+        command.args([
+            "push-proxy",
+            "--address",
+            &address.to_string(),
+            "--registry",
+            registry,
+            "--prefix",
+            prefix,
+        ]);
+        command.env_clear().env("KUBECONFIG", kubeconfig).env("RUST_LOG", "modelwright=debug");
+        Self::start(command, folder, address).await
+    }
+
+    /// What it said.
+    pub fn words(&self) -> PathBuf {
+        self.folder.path().join("words")
+    }
+
     /// Configuration of a registry that lets in `ada` with the password `pw` only.
     pub fn password_file(folder: &Path) -> String {
         let path = folder.join("htpasswd");

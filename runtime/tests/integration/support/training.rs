@@ -38,6 +38,7 @@ impl Run {
                 uri: format!("oci://{host}/models"),
                 plain_http: true,
                 credentials_directory: None,
+                push: None,
             },
             golden_samples: 4,
             golden_seed: 7,

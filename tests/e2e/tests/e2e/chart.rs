@@ -158,14 +158,17 @@ pub async fn an_editor_keeps_a_version_and_changes_nothing_else_of_it(space: Spa
 pub async fn network_policies_select_the_pods_of_the_release(space: Space) {
     let policies: Api<NetworkPolicy> = Api::namespaced(space.world.client.clone(), NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(space.world.client.clone(), NAMESPACE);
-    for (policy, port) in [(NAME.to_owned(), "admin"), (format!("{NAME}-store"), "registry")] {
+    for (policy, ports) in
+        [(NAME.to_owned(), &["admin"] as &[&str]), (format!("{NAME}-store"), &["registry", "push"])]
+    {
         let spec = policies.get(&policy).await.expect("the policy is there").spec.expect("it has a spec");
         let selector = spec.pod_selector.and_then(|selector| selector.match_labels).unwrap_or_default();
         let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let selected = pods.list(&ListParams::default().labels(&labels.join(","))).await.expect("a list");
         assert!(!selected.items.is_empty(), "{policy} selects no pod");
         let allowed = json!(spec.ingress);
-        assert_eq!(allowed[0]["ports"], json!([{"port": port, "protocol": "TCP"}]), "{policy}");
+        let expected: Vec<_> = ports.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect();
+        assert_eq!(allowed[0]["ports"], json!(expected), "{policy}");
     }
 }
 

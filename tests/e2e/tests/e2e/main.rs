@@ -33,6 +33,7 @@ mod rollbacks;
 mod rollouts;
 mod servers;
 mod serving;
+mod standins;
 mod steady;
 mod training;
 mod unreadable;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         losses::a_run_whose_pod_is_lost_becomes_a_version_without_another_training,
         losses::a_small_model_is_imported_and_served_where_containers_may_be_small_only,
         losses::the_first_requests_after_promoted_are_all_answered,
+        standins::a_program_in_place_of_prove_cannot_write_to_the_bundled_store,
         losses::what_a_run_tries_again_is_told_by_its_pod_and_its_model_until_the_server_comes,
         capacity::one_gpu_is_given_and_three_are_said_to_be_too_many,
         capacity::cuda_without_a_gpu_is_a_failure_unless_the_spec_allows_the_cpu,
