@@ -3,6 +3,7 @@
 use super::*;
 
 /// As exporters of PyTorch and TensorFlow write them.
+#[expect(clippy::too_many_lines, reason = "one graph after the other")]
 pub fn shapes_that_are_computed(all: &mut Cases) {
     let sizes = || {
         let made = graph().numbers("zero", &[], &[0]).numbers("one", &[], &[1]).numbers("first", &[1], &[0]);
