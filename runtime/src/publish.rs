@@ -142,6 +142,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
         let original = variants::Original {
             directory,
             bytes: model_files.values().fold(0, |sum, file| sum.saturating_add(file.size_bytes)),
+            signature: &proof.signature,
             evaluation,
             training,
             question: &question,

@@ -5,10 +5,13 @@
 //! to the gates of its original, may lose no more of its metric and differ in no more answers than was allowed, and must show
 //! the gain that it was asked for: fewer bytes, or less CPU time at the far end of what was measured.
 
+mod signature;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use modelwright_contract::{
     artifact::METADATA_DIRECTORY,
+    signature::Signature,
     training::{Goal, Metric, Task},
     variants::{
         self as contract, MAX_VARIANTS, Quantize, Target, TimeShare, VARIANT_FILE, Variant, VariantFigures,
@@ -48,6 +51,7 @@ pub(super) struct Original<'a> {
     /// Where `optimize` left variants of it.
     pub directory: &'a Path,
     pub bytes: u64,
+    pub signature: &'a Signature,
     pub evaluation: &'a Evaluation,
     pub training: &'a Training,
     /// How it was proven.
@@ -142,6 +146,10 @@ async fn prove_one(
     let question =
         Question { directory: folder.clone(), variant: true, brought: false, ..original.question.clone() };
     let proof = prove::prove(&question).await?;
+    let refusals = signature::unlike(&proof.signature, original.signature);
+    if !refusals.is_empty() {
+        return Err(PublishError::refused(Refusal::VariantRefused, refusals.join(", and ")));
+    }
     integers::probe(&question, &proof, original.tolerated).await?;
     let measured = size::measure(&question, &proof).await?;
     let compared = compare::compare(artifact, &question, &proof).await?;

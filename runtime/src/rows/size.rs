@@ -152,7 +152,9 @@ impl Symbols {
         let is_size = operation == "broadcast";
         let both = |test: fn(&Self, &Size) -> bool| test(self, a) && test(self, b);
         let facts = Facts {
-            nonnegative: is_size || operation == "+" && both(Self::is_nonnegative),
+            nonnegative: is_size
+                || operation == "+" && both(Self::is_nonnegative)
+                || operation == "/" && self.is_nonnegative(a) && b.constant().is_some_and(|b| b > 0),
             whole: is_size || matches!(operation, "+" | "-") && both(Self::is_whole),
         };
         let (first, second) = if matches!(operation, "+" | "broadcast") && b < a { (b, a) } else { (a, b) };

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::future::{Either, ready};
+use modelwright_contract::signature::Signature;
 use tokio::sync::oneshot;
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     error::ApiError,
     request::InferRequest,
     state::{Served, State},
-    worker::{Answer, Refused},
+    worker::{Answer, Refused, batch},
 };
 use crate::{
     metrics::{Outcome, Steps},
@@ -139,6 +140,7 @@ pub async fn run(
         panic_at(id, request);
     }
     let inputs = std::mem::take(&mut request.inputs);
+    let uneven = uneven(&served.signature, &inputs);
     let outputs = classify::outputs_to_run(&served.signature, request);
     let answer = served.worker.run(inputs, outputs, deadline).await.map_err(|refused| match refused {
         Refused::Full => ApiError::Overloaded { queue: limits.queue },
@@ -155,6 +157,8 @@ pub async fn run(
             ApiError::Timeout { milliseconds: limits.timeout_milliseconds }
         }
         RunError::NoMemory { requested } => no_memory(requested, state.settings.max_run_bytes),
+        // ONNX Runtime has other words for sizes that do not go together than for values that it refuses.
+        RunError::Failed { .. } if uneven.is_some() => ApiError::BadRequest(uneven.unwrap_or_default()),
         error => run_error(&error),
     })?;
     let mut tensors = classify::classify(request, &served.labels, outputs)
@@ -190,6 +194,24 @@ fn no_memory(requested: u64, most: Option<u64>) -> ApiError {
              {most}; try again, or raise resources.limits.memory"
         ))
     }
+}
+
+/// What is odd about inputs that have a row for each, and have not equally many. Some graphs take them: one row may be meant for
+/// all others.
+fn uneven(signature: &Signature, inputs: &[Tensor]) -> Option<String> {
+    if inputs.len() < 2 || batch::rows(inputs).is_some() || !batch::has_rows(signature) {
+        return None;
+    }
+    let told = inputs.iter().take(8).map(|input| {
+        let name: String = input.name.chars().take(64).collect();
+        format!("{name:?} {}", input.shape.first().copied().unwrap_or_default())
+    });
+    let told: Vec<String> = told.collect();
+    Some(format!(
+        "the inputs have different sizes on their first axis, which the model does not put together: {}; expected one row of \
+         each input for every answer",
+        told.join(", ")
+    ))
 }
 
 fn run_error(error: &RunError) -> ApiError {

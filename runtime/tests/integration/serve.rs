@@ -208,6 +208,23 @@ fn inputs_that_the_graph_refuses_are_the_clients_fault_and_endless_numbers_the_m
     assert!(answer.error().contains("null"), "{}", answer.error());
 }
 
+/// ONNX Runtime says that the run failed where it says of an index that the input is invalid.
+#[test]
+fn inputs_of_unequal_rows_are_the_clients_fault_unless_the_graph_takes_one_row_for_all() {
+    let serving = Serving::model("divide", &[]);
+    let body = |b: &str| {
+        format!(
+            r#"{{"inputs":[{{"name":"a","shape":[2],"datatype":"FP32","data":[1,2]}},{{"name":"b","datatype":"FP32",{b}}}]}}"#
+        )
+    };
+    let answer = serving.client().post("/v2/models/divide/infer", &body(r#""shape":[3],"data":[1,2,4]"#));
+    assert_eq!(answer.status, 400, "{}", answer.error());
+    assert!(answer.error().contains("different sizes on their first axis"), "{}", answer.error());
+    assert!(answer.error().contains(r#""a" 2, "b" 3"#), "{}", answer.error());
+    let answer = serving.client().post("/v2/models/divide/infer", &body(r#""shape":[1],"data":[4]"#));
+    assert_eq!(answer.json()["outputs"][0]["data"], json!([0.25, 0.5]));
+}
+
 #[test]
 fn a_full_queue_refuses_at_once_and_a_late_answer_is_cut_off() {
     let serving = Serving::model("slow", &["--queue", "1", "--threads", "1", "--timeout", "3000"]);

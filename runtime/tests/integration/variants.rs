@@ -238,6 +238,35 @@ async fn what_optimize_left_is_judged_like_any_model_before_it_is_loaded() {
     says(&run.refused().await, "InvalidConfig", "at most 4");
 }
 
+/// x·w with a fixed number of rows, or another name for what comes of it, or a further output.
+fn shaped(rows: u64, outputs: &[&str]) -> Vec<u8> {
+    let mut parts = vec![
+        onnx::constant("w", onnx::FLOAT, &[2, 3], &onnx::floats(&SCORES)),
+        onnx::value(11, "x", onnx::FLOAT, &[rows, 2]),
+    ];
+    for output in outputs {
+        parts.push(onnx::node("MatMul", &["x", "w"], &[output], &[]));
+        parts.push(onnx::value(12, output, onnx::FLOAT, &[rows, 3]));
+    }
+    onnx::model(&parts)
+}
+
+/// Whoever asks the original asks the variant in the same words.
+#[tokio::test]
+async fn a_variant_takes_and_gives_what_its_original_does_by_the_same_names() {
+    let refused = |content: Vec<u8>| async {
+        training(NOWHERE, &[(asked("int8", Target::Size), content)]).refused().await
+    };
+    let renamed = refused(shaped(0, &["logits"])).await;
+    says(
+        &renamed,
+        "VariantRefused",
+        "its outputs are \"logits\" FP32 [-1,3] and the original's \"scores\" FP32 [-1,3]",
+    );
+    let fixed = refused(shaped(1, &["scores"])).await;
+    says(&fixed, "VariantRefused", "its inputs are \"x\" FP32 [1,2] and the original's \"x\" FP32 [-1,2]");
+}
+
 fn judged(work: &mut Work, metric: Metric, min: &str) {
     let gates = vec![Gate { metric, min: Some(min.to_owned()), max: None }];
     work.config.evaluation = Some(Judgement { task: Task::Classification, gates });

@@ -96,7 +96,11 @@ pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         known.push(match size.constant() {
             Some(0) if copies => Some(sizes(value)?.get(at).ok_or(LOST)?.clone()),
             Some(-1) => None,
-            _ => Some(size),
+            Some(_) => Some(size),
+            // What is not known may be -1 as well, unless it is a size of something: then it is no size of the answer.
+            None if symbols.is_nonnegative(&size) => Some(size),
+            None if size.has_rows() => return Err(COMPUTED),
+            None => Some(symbols.size()),
         });
     }
     let mut rest = || -> Outcome<Size> {
@@ -154,7 +158,8 @@ pub fn squeeze(call: &Call<'_>) -> Outcome<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let all = sizes(value)?;
-    let axes = match call.integers_or_input("axes", 1)? {
+    // ONNX Runtime takes a list of no axes for none.
+    let axes = match call.integers_or_input("axes", 1)?.filter(|named| !named.is_empty()) {
         Some(named) => named.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<_>>>()?,
         // A size that is not known is 1 at times, also that of the rows.
         None if all.iter().all(|size| size.constant().is_some()) => {

@@ -3,6 +3,7 @@
 use super::*;
 
 /// As exporters of PyTorch and TensorFlow write them.
+#[expect(clippy::too_many_lines, reason = "one graph after the other")]
 pub fn shapes_that_are_computed(all: &mut Cases) {
     let sizes = || {
         let made = graph().numbers("zero", &[], &[0]).numbers("one", &[], &[1]).numbers("first", &[1], &[0]);
@@ -48,6 +49,20 @@ pub fn shapes_that_are_computed(all: &mut Cases) {
     let product =
         product.node("Concat", "n1 m", "flat", &[("axis", int(0))]).node("Reshape", "s flat", "y", &[]);
     all.yes("rows times heads, and back", product);
+    // Windows of two words beside each other, as a Swin Transformer has them of an image.
+    let windows = embedded().numbers("two", &[], &[2]).node("Div", "t two", "count", &[]);
+    let windows =
+        windows.node("Mul", "n count", "lines", &[]).node("Unsqueeze", "lines first", "lines1", &[]);
+    let windows = windows.numbers("pair_of", &[1], &[2]).numbers("m", &[1], &[-1]).node(
+        "Concat",
+        "lines1 pair_of m",
+        "shape",
+        &[("axis", int(0))],
+    );
+    let windows = windows.node("Reshape", "e shape", "h", &[]).node("Softmax", "h", "s", &[("axis", int(1))]);
+    let windows =
+        windows.node("Concat", "n1 m", "flat", &[("axis", int(0))]).node("Reshape", "s flat", "y", &[]);
+    all.yes("windows of a computed number", windows);
     let swapped = embedded().node("Concat", "t1 n1 heads width", "shape", &[("axis", int(0))]);
     all.no("rows and time swapped", "Reshape", swapped.node("Reshape", "e shape", "y", &[]));
     // -1 is the rows, where the shape is told apart from -1 first, as `expand` is exported.

@@ -28,6 +28,7 @@ pub fn layouts(all: &mut Cases) {
         "Reshape",
         shaped("x", &[-1, 2]).node("Relu", "r", "y", &[]),
     );
+    a_number_that_is_below_zero(all);
     all.no("Reshape to two rows in one", OUTPUT, shaped("x", &[-1]).node("Relu", "r", "y", &[]));
     all.no("Flatten", OUTPUT, graph().node("Flatten", "z", "y", &[("axis", int(0))]));
     all.yes("Flatten", graph().node("Flatten", "z", "y", &[]));
@@ -35,6 +36,7 @@ pub fn layouts(all: &mut Cases) {
     all.yes("Transpose", graph().node("Transpose", "z", "y", &[("perm", ints(&[0, 2, 1]))]));
     let thin = || graph().node("ReduceSum", "x", "s", &[("axes", ints(&[1]))]);
     all.no("Squeeze", "Squeeze", thin().node("Squeeze", "s", "y", &[]));
+    all.no("Squeeze of no axes", "Squeeze", thin().numbers("a", &[0], &[]).node("Squeeze", "s a", "y", &[]));
     all.yes("Squeeze", thin().numbers("a", &[1], &[1]).node("Squeeze", "s a", "y", &[]));
     let by = |axis: i64| graph().numbers("a", &[1], &[axis]).node("Unsqueeze", "x a", "y", &[]);
     all.no("Unsqueeze", OUTPUT, by(0));
@@ -166,4 +168,28 @@ pub fn selections(all: &mut Cases) {
     };
     all.yes("OneHot", hot(-1));
     all.no("OneHot", OUTPUT, hot(0));
+}
+
+/// The number is -1, which only the runtime knows: what is left is 3, and -3 names the axis of the rows.
+fn a_number_that_is_below_zero(all: &mut Cases) {
+    let left = graph().numbers("zero", &[1], &[0]).numbers("one", &[1], &[1]).numbers("a", &[1], &[-4]);
+    let left = left.node("Sign", "a", "s", &[]).node("Shape", "z", "sizes", &[]);
+    let left = left.node("Slice", "sizes zero one", "n", &[]).numbers("four", &[1], &[4]).node(
+        "Concat",
+        "n s four",
+        "shape",
+        &[("axis", int(0))],
+    );
+    let left = left.node("Reshape", "z shape", "r", &[]).numbers("two", &[1], &[2]);
+    let left = left.node("Shape", "r", "sizes_r", &[]).node("Slice", "sizes_r one two", "three", &[]);
+    all.no(
+        "Reshape to a number that is -1",
+        "ReduceSum",
+        left.node("Div", "three s", "axis", &[]).node("ReduceSum", "r axis", "q", &[]).node(
+            "Sub",
+            "r q",
+            "y",
+            &[],
+        ),
+    );
 }
