@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from xml.etree import ElementTree as ET
 
+import numpy as np
 from modelwright_trainer.curves import draw_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,6 +64,15 @@ def test_curves_of_one_epoch_of_equal_values_and_of_none_are_drawn() -> None:
     assert not lines_of(parse({"none": []}))
     root = parse({"nan": [{"epoch": 1, "loss": math.nan}]})
     assert "no finite value" in ET.tostring(root, encoding="unicode")
+
+
+def test_values_that_differ_by_rounding_only_are_drawn() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(2000):
+        low = float(10 ** random.uniform(-30, 30))
+        high = float(np.nextafter(low, math.inf))
+        (line,) = lines_of(parse({"same": [{"epoch": 1, "loss": low}, {"epoch": 2, "loss": high}]}))
+        assert all(34 <= y <= 260 - 36 for _, y in line)
 
 
 def test_a_long_training_has_a_small_picture_that_ends_with_its_last_epoch() -> None:

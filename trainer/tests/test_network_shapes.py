@@ -5,7 +5,11 @@ Nothing here loads TensorFlow.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from modelwright_trainer.backends.keras.parse import check_network
+from modelwright_trainer.config import Task
 from networks import (
     DENSE,
     EVEN,
@@ -20,6 +24,7 @@ from networks import (
     convolution,
     is_refused,
     layer,
+    network,
     softmax,
 )
 
@@ -240,3 +245,19 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_network_that_cannot_be_is_refused(name: str) -> None:
     is_refused(CASES[name])
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        layer("m", "MultiHeadAttention", num_heads=6, key_dim=1),
+        layer("m", "MultiHeadAttention", num_heads=6, key_dim=3, value_dim=1),
+        layer("m", "TransformerEncoder", num_heads=6, key_dim=1, intermediate_dim=2),
+    ],
+)
+def test_heads_that_keras_takes_for_steps_are_refused(one: dict[str, Any]) -> None:
+    rest = [layer("g", "GlobalAveragePooling1D"), softmax(3)]
+    is_refused(Case("InvalidNetwork", ["num_heads", "is 6: there are as many steps"], [one, *rest], EVEN))
+    for heads in (1, 5):
+        other = one | {"parameters": one["parameters"] | {"num_heads": heads}}
+        check_network(network([other, *rest]), EVEN, Task.CLASSIFICATION, 3)

@@ -347,6 +347,17 @@ def test_rows_are_parted_by_time_in_their_order(bench: Bench) -> None:
         assert archive["inputs/a"].ravel().tolist() == list(range(25))
 
 
+def test_a_long_text_leaves_fewer_rows_to_calibrate_by(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each text takes the room of the longest, so that one of a megabyte makes a gigabyte of all.
+    monkeypatch.setattr("modelwright_trainer.keep.MOST_BYTES", 4 * 20 * 10)
+    bench.write_csv(["a", "target"], [["x" * 20 if index == 3 else f"{index % 5}", index % 2] for index in range(60)])
+    bench.run["preprocess"] = [{"oneHot": {}}]
+    bench.run["split"] |= {"by": "Time", "stratify": False}
+    bench.train()
+    with np.load(bench.out / "calibration.npz") as archive:
+        assert len(archive["inputs/a"]) == 10
+
+
 def own_test(bench: Bench) -> Path:
     bench.run["data"]["test"] = {"directory": str(bench.folder / "test")}
     del bench.run["split"]["test"]

@@ -19,6 +19,8 @@ COLOURS: Final = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606
 TICKS: Final = 5
 MOST_POINTS: Final = 2000
 """Of a line, so that the picture of a long training stays small."""
+NEAREST: Final = 1e-9
+"""Values that are as near to each other, by their size, differ by rounding: no axis has marks between them."""
 
 
 def draw_curves(candidates: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -87,8 +89,9 @@ def _draw_panel(title: str, lines: Mapping[str, list[tuple[float, float]]]) -> s
 
 def _axis(low: float, high: float) -> tuple[float, float, float]:
     """Return round bounds around the values, and a round step between."""
-    if high <= low:
-        high = low + (abs(low) or 1.0) * 0.1
+    size = max(abs(low), abs(high))
+    if high - low <= size * NEAREST:
+        high = low + (size or 1.0) * 0.1
     raw = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(raw))
     step: Any = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw)

@@ -20,12 +20,16 @@ MOST_ROWS: Final = 100_000
 def choose_kept(inputs: Arrays, seed: int) -> Indices:
     """Return places in the test part, ascending; always the same of the same test part and seed."""
     rows = len(next(iter(inputs.values())))
-    each = sum(map(_bytes_of_row, inputs.values()))
-    most = max(1, min(MOST_ROWS, int(MOST_BYTES / max(each, 1))))
+    most = min(MOST_ROWS, count_fitting(inputs))
     if rows <= most:
         return np.arange(rows)
     random = np.random.Generator(np.random.PCG64(seed))
     return np.sort(random.choice(rows, size=most, replace=False))
+
+
+def count_fitting(inputs: Arrays) -> int:
+    """Return how many rows are no more bytes than are kept, one at least."""
+    return max(1, int(MOST_BYTES / max(sum(map(_bytes_of_row, inputs.values())), 1)))
 
 
 def _bytes_of_row(values: NDArray[Any]) -> float:

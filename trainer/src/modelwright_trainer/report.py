@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from decimal import Decimal
 from importlib.metadata import version
@@ -87,7 +88,10 @@ def build_training_report(outcome: Outcome) -> dict[str, Any]:
         if trial.error:
             entry["error"] = trial.error
         if trial.curve:
-            entry["curve"] = trial.curve
+            # JSON has no NaN and no infinity: what a candidate lost its numbers at is in its error.
+            entry["curve"] = [
+                {name: value for name, value in point.items() if math.isfinite(value)} for point in trial.curve
+            ]
         if told := trial.estimator.provenance():
             entry["provenance"] = told
         candidates.append(entry)

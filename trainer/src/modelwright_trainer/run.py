@@ -16,12 +16,12 @@ from .config import Run, Task
 from .curves import draw_curves
 from .data import arrange, read_data
 from .data.raw import MISSING
-from .evaluate import answer, measure
+from .evaluate import answer, is_finite, measure
 from .export import Fitted, export_model
 from .failure import Reason, RunError, listed
 from .findings import find_in_table
 from .inputs import build_inputs, without_objects
-from .keep import choose_kept
+from .keep import choose_kept, count_fitting
 from .log import log
 from .material import Material, Part
 from .processors import count_processors
@@ -32,10 +32,12 @@ from .train import Outcome, choose, train_candidates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .inputs import ModelInputs
     from .material import Answers, Arrays
     from .progress import Progress
     from .table import Indices, Table
     from .tensors import Tensors
+    from .train import Trial
 
 MODEL_FILE: Final = "model.onnx"
 EVALUATION_FILE: Final = "evaluation.npz"
@@ -87,6 +89,7 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         chosen, ranked = choose(run, trials := train_candidates(run, estimators, material, progress))
         progress.start("exporting", done=len(trials))
         answers = answer(chosen.estimator, test.inputs)
+        _refuse_not_finite(answers, chosen)
         known = chosen.estimator.classes
         labels = None if known is None else truth.classes[known]
         asked = inputs.take(parts.test)
@@ -116,7 +119,7 @@ def run_training(run: Run, progress: Progress) -> Outcome:
     if labels is not None:
         evaluation["classes"] = without_objects(labels)
     evaluation |= {f"outputs/{name}": without_objects(values[kept]) for name, values in outputs.items()}
-    calibration = {name: without_objects(values) for name, values in inputs.take(_calibration(parts)).items()}
+    calibration = {name: without_objects(values) for name, values in _take_calibration(inputs, parts).items()}
     _write(Path(run.output), content, evaluation, calibration, outcome)
     return outcome
 
@@ -167,6 +170,16 @@ def _refuse_one_class(train: Part, truth: Truth, run: Run) -> None:
         raise RunError(Reason.ONE_CLASS, message)
 
 
+def _refuse_not_finite(answers: Answers, chosen: Trial) -> None:
+    """Refuse answers of the test part that are no numbers, which no metric takes; those of validation were judged."""
+    if not is_finite(answers):
+        message = (
+            f"candidate {chosen.candidate.name!r} was chosen, and its answers for rows of the test part are not finite"
+            ": scale the columns, take out values that are far from all others, or lower the learning rate"
+        )
+        raise RunError(Reason.NOT_FINITE, message)
+
+
 def _as_outputs(answers: Answers, classes: NDArray[Any]) -> Arrays:
     """Return answers as the graph gives them."""
     if answers.prediction is not None:
@@ -177,10 +190,17 @@ def _as_outputs(answers: Answers, classes: NDArray[Any]) -> Arrays:
     return found
 
 
-def _calibration(parts: Parts) -> Indices:
-    """Return rows spread over the training part."""
-    count = min(MOST_CALIBRATION_ROWS, len(parts.train))
-    return parts.train[np.linspace(0, len(parts.train) - 1, count).astype(np.intp)]
+def _take_calibration(inputs: ModelInputs, parts: Parts) -> Arrays:
+    """Take rows spread over the training part: fewer where they are large, as one long text makes all of them."""
+    found = inputs.take(_spread(parts.train, MOST_CALIBRATION_ROWS))
+    rows = len(next(iter(found.values())))
+    kept = _spread(np.arange(rows), count_fitting(found))
+    return {name: values[kept] for name, values in found.items()}
+
+
+def _spread(rows: Indices, most: int) -> Indices:
+    """Return at most so many of some rows, as far from each other as can be."""
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp)]
 
 
 def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Arrays, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,100 @@ def test_a_checkpoint_that_does_not_fit_is_named_and_not_used(
     assert not other.restore(make())
     assert "of another network, data or seed" in capfd.readouterr().err
     assert not Checkpoint(tmp_path / "none", "a" * 64, []).restore(make())
+
+
+def test_a_checkpoint_of_anyone_elses_ends_no_training(
+    tensorflow: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert tensorflow
+    from modelwright_trainer.backends.keras.build import build_model  # noqa: PLC0415 - it loads TensorFlow
+    from modelwright_trainer.backends.keras.callbacks import EarlyStopping  # noqa: PLC0415
+    from modelwright_trainer.backends.keras.checkpoint import Checkpoint  # noqa: PLC0415
+    from modelwright_trainer.backends.keras.loop import Loop, Rows  # noqa: PLC0415
+    from modelwright_trainer.backends.keras.network import Input  # noqa: PLC0415
+
+    declared = network(LAYERS, callbacks=[STOP])
+    loop = Loop(build_model(declared, Input((4,)), 7), Task.CLASSIFICATION, "xy", 7)
+    callbacks = [EarlyStopping(choice) for choice in declared.callbacks]
+    rows = Rows({"input": np.ones((4, 4), np.float32)}, np.array([0, 1, 0, 1]))
+    checkpoint = Checkpoint(tmp_path, "a" * 64, callbacks)
+    loop.fit(rows, rows, callbacks, [checkpoint])
+    with np.load(checkpoint.path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    fresh = Loop(build_model(declared, Input((4,)), 8), Task.CLASSIFICATION, "xy", 7)
+    before = [one.value.numpy() for one in fresh.model.variables]
+    headers: list[Any] = [[], 3, header | {"callbacks": []}, header | {"callbacks": [1]}, header | {"sums": None}]
+    headers += [header | {"digest": 3}, {name: value for name, value in header.items() if name != "history"}]
+    others = [arrays | {"header": np.frombuffer(json.dumps(one).encode(), np.uint8)} for one in headers]
+    others.append({name: values for name, values in arrays.items() if name != "best/0/3"})
+    for other in others:
+        np.savez(checkpoint.path, allow_pickle=False, **other)
+        capfd.readouterr()
+        assert not checkpoint.restore(fresh)
+        assert "checkpoint not used" in capfd.readouterr().err
+        assert fresh.position.epoch == 0
+        for variable, value in zip(fresh.model.variables, before, strict=True):
+            np.testing.assert_array_equal(variable.value.numpy(), value)
+    with checkpoint.path.open("wb") as file:
+        np.save(file, np.ones(3))
+    assert not checkpoint.restore(fresh)
+    np.savez(checkpoint.path, allow_pickle=False, **arrays)
+    assert checkpoint.restore(fresh)
+    assert fresh.position.epoch == 1
+
+
+def test_a_claim_that_cannot_be_written_to_ends_no_training(
+    tensorflow: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert tensorflow
+    from modelwright_trainer.backends.keras.build import build_model  # noqa: PLC0415 - it loads TensorFlow
+    from modelwright_trainer.backends.keras.checkpoint import Checkpoint  # noqa: PLC0415
+    from modelwright_trainer.backends.keras.loop import Loop, Rows  # noqa: PLC0415
+    from modelwright_trainer.backends.keras.network import Input  # noqa: PLC0415
+
+    declared = network(LAYERS, parameters={"epochs": 2})
+    loop = Loop(build_model(declared, Input((4,)), 7), Task.CLASSIFICATION, "xy", 7)
+    rows = Rows({"input": np.ones((4, 4), np.float32)}, np.array([0, 1, 0, 1]))
+    (tmp_path / "claim").write_text("no folder")
+    checkpoint = Checkpoint(tmp_path / "claim", "a" * 64, [])
+    assert not checkpoint.restore(loop)
+    loop.fit(rows, rows, [], [checkpoint])
+    assert loop.position.epoch == 2
+    said = capfd.readouterr().err
+    assert said.count("checkpoint not written") == 2
+    assert "Not a directory" in said
+    # Once it can be, the next one is there.
+    (tmp_path / "claim").unlink()
+    checkpoint.write(loop)
+    assert checkpoint.path.is_file()
+
+
+def test_checkpoints_that_nobody_uses_are_removed_and_nothing_else(tensorflow: Any, tmp_path: Path) -> None:
+    assert tensorflow
+    from modelwright_trainer.backends.keras.checkpoint import KEPT, remove_old  # noqa: PLC0415 - it loads TensorFlow
+
+    def write(folder: str, file: str, age: float) -> Path:
+        path = tmp_path / folder / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+        os.utime(path, (time.time() - age,) * 2)
+        return path
+
+    old = [write("a" * 32, "checkpoint.npz", KEPT + 60), write("b" * 32, "checkpoint.part", KEPT + 60)]
+    write("c" * 32, "checkpoint.npz", KEPT + 60)
+    kept = [
+        write("c" * 32, "checkpoint.part", 60),
+        write("d" * 32, "checkpoint.npz", KEPT - 60),
+        write("e" * 32, "mine.npz", KEPT + 60),
+        write("thesis", "checkpoint.npz", KEPT + 60),
+    ]
+    (tmp_path / ("f" * 32)).symlink_to(tmp_path / "thesis")
+    remove_old(tmp_path)
+    assert [path.parent.exists() for path in old] == [False, False]
+    assert all(path.is_file() for path in kept)
+    assert (tmp_path / ("c" * 32) / "checkpoint.npz").is_file()
+    remove_old(tmp_path / "none")
 
 
 def test_what_decides_the_weights_decides_the_checkpoint(tensorflow: Any) -> None:

@@ -103,6 +103,58 @@ def test_candidates_of_both_libraries_are_compared_and_a_loss_that_is_not_finite
     assert tree["metrics"]["Accuracy"] > 0.85
 
 
+def write_numbers(bench: Bench, name: str = "data", rows: int = 60, **outlier: float) -> None:
+    """Write rows whose sum is to be predicted; an outlier is the first number of the last row."""
+    features = np.random.default_rng(2).normal(size=(rows, 2)).astype(np.float32)
+    truth = features.sum(axis=1)
+    features[-1, 0] = outlier.get("outlier", features[-1, 0])
+    (bench.folder / name).mkdir(exist_ok=True)
+    np.savez(bench.folder / name / "data.npz", features=features, target=truth)
+    bench.run["data"]["format"] = "NPZ"
+
+
+def test_a_validation_part_without_finite_numbers_ends_its_candidate_and_no_other(
+    tensorflow: Any, bench: Bench
+) -> None:
+    assert tensorflow
+    write_numbers(bench.regression())
+    # One step an epoch: its loss is still a number, and what it leaves gives none.
+    wild = {"optimizer": {"type": "SGD", "parameters": {"learning_rate": 1e30}}, "parameters": {"batch_size": 1000}}
+    line = [layer("out", "Dense", units=1)]
+    bench.run["candidates"] = [{"name": "wild", "layers": line} | wild, {"name": "line", "layers": line}]
+    bench.train()
+    wild_one, other = json.loads((bench.out / "report.json").read_text())["candidates"]
+    assert set(wild_one["curve"][0]) == {"epoch", "loss", "mean_absolute_error", "val_mean_absolute_error"}
+    assert set(other["curve"][0]) == {*wild_one["curve"][0], "val_loss"}
+    ET.fromstring((bench.out / "curves.svg").read_text())  # noqa: S314 - it is our own
+
+
+def test_answers_of_the_test_part_that_are_not_finite_end_the_run_in_words(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    write_numbers(bench.regression())
+    write_numbers(bench, "own", 10, outlier=1e30)
+    bench.run["data"]["test"] = {"directory": str(bench.folder / "own")}
+    del bench.run["split"]["test"]
+    ones = layer("out", "Dense", units=1, activation="exponential", kernel_initializer="ones", trainable=False)
+    bench.run["candidates"] = [{"name": "steep", "layers": [ones]}]
+    refusal = bench.refusal()
+    assert str(refusal.reason) == "NotFinite"
+    assert "'steep' was chosen, and its answers for rows of the test part are not finite" in refusal.message
+
+
+def test_a_version_whose_variables_are_broken_is_named(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    write_numbers(bench.regression())
+    bench.run["candidates"] = [{"name": "line", "layers": [layer("out", "Dense", units=1)]}]
+    np.savez(bench.folder / "variables.npz", **{"out/kernel": np.ones((2, 1)), "out/bias": np.ones(1)})
+    content = (bench.folder / "variables.npz").read_bytes()
+    (bench.folder / "variables.npz").write_bytes(content[: len(content) // 2])
+    bench.run["from"] = {"directory": str(bench.folder)}
+    refusal = bench.refusal()
+    assert str(refusal.reason) == "InvalidNetwork"
+    assert "variables.npz of the version cannot be read" in refusal.message
+
+
 def test_a_batch_that_no_memory_holds_ends_the_candidate_with_figures(tensorflow: Any, bench: Bench) -> None:
     assert tensorflow
     # Each step attends to each: 29 GB for a batch of two rows.

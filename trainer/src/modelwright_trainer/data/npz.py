@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelwright_trainer.archive import read_archive
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 
 from .raw import Raw, is_beyond_exact
@@ -143,15 +142,10 @@ def _refuse_differences(ours: Arrays, tests: Arrays) -> None:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise RunError(
-                    Reason.UNREADABLE_DATA, f"{path.name} is a single array; an NPZ holds two, features and labels"
-                )
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return read_archive(path)
+    except (ValueError, OSError) as error:
         message = (
-            f"{path.name} is no NPZ file that can be read: {error}; expected arrays of numbers or text, without "
-            "pickled objects"
+            f"{path.name} is no NPZ file that can be read: {error}; expected arrays of numbers or text, "
+            "features and labels, without pickled objects"
         )
         raise RunError(Reason.UNREADABLE_DATA, message) from error

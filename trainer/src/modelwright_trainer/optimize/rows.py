@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from modelwright_trainer.archive import read_archive
 from modelwright_trainer.failure import Reason, RunError, listed
 
 if TYPE_CHECKING:
@@ -38,11 +36,10 @@ class Rows:
 def read_rows(path: Path, model: onnx.ModelProto) -> Rows | None:
     """Read the rows, or nothing where there is no such file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_archive(path)
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError) as error:
         raise _refused(path, f"it is no .npz of plain arrays ({error})") from error
     weights = {tensor.name for tensor in model.graph.initializer}
     taken = [port for port in model.graph.input if port.name not in weights]

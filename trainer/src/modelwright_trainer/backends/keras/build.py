@@ -112,7 +112,8 @@ def build_optimizer(network: Network) -> Any:
 def as_targets(network: Network, truth: NDArray[Any], classes: int) -> NDArray[Any]:
     """Return labels as the loss takes them."""
     if network.loss == "categorical_crossentropy":
-        return np.eye(classes, dtype=np.float32)[truth]
+        # No table of all classes by all classes: of many it would be larger than the network.
+        return (truth[:, np.newaxis] == np.arange(classes)).astype(np.float32)
     if network.loss in PROBABILITIES:
         return truth.reshape(-1, 1).astype(np.int64 if network.loss.startswith("sparse") else np.float32)
     return truth.reshape(-1, 1).astype(np.float32)
@@ -154,7 +155,7 @@ def load_weights(model: Model, given: Mapping[str, NDArray[Any]], whence: str) -
         if shape != tuple(variable.shape):
             message = (
                 f"training.from: {place!r} of the layer {layer!r} has the shape {tuple(variable.shape)}, and {shape} "
-                f"in {whence}: give the layer the parameters that it had, or another name"
+                f"in {whence}: give the layer the parameters that it had"
             )
             raise RunError(Reason.INVALID_NETWORK, message)
     for place, (_, variable) in places.items():

@@ -8,24 +8,26 @@ training finds it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import time
-import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from modelwright_trainer.archive import read_archive
 from modelwright_trainer.log import log
 
 from .loop import Position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -39,6 +41,12 @@ FORMAT: Final = 1
 SECONDS: Final = 60.0
 """Within an epoch that takes longer, it is written this often."""
 FOLDER_DIGITS: Final = 32
+FOLDER: Final = re.compile(f"[0-9a-f]{{{FOLDER_DIGITS}}}")
+PART: Final = ".part"
+STATE: Final = ("wait", "best", "bestEpoch", "stopped")
+"""What a callback keeps, beside weights."""
+KEPT: Final = 14 * 86_400.0
+"""Seconds after which a checkpoint that nobody uses is removed: those of trainings that have ended are never wanted."""
 
 
 def digest_of(
@@ -113,31 +121,45 @@ class Checkpoint:
         for number, callback in enumerate(self.callbacks):
             for index, weights in enumerate(callback.best_weights or []):
                 arrays[f"best/{number}/{index}"] = weights
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        # One that fails is tried again when the next is due.
         self.written = time.monotonic()
+        part = self.path.with_suffix(PART)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+        except OSError as error:
+            # A claim that is full or cannot be written to costs what a lost pod would lose, and not the training.
+            log("checkpoint not written", checkpoint=str(self.path), why=str(error), next="training goes on without it")
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def restore(self, loop: Loop) -> bool:
         """Go on from the file, where there is one that fits; say why where one does not."""
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_archive(self.path)
             header = json.loads(arrays["header"].tobytes())
             why = self._compare(header, arrays, loop)
+            found = None if why else self._collect(header, arrays, loop)
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            why = f"it cannot be read ({type(error).__name__}: {error})"
-        if why:
+        except Exception as error:  # noqa: BLE001 - a claim outlives trainers: whatever lies there ends no training
+            why, found = f"it cannot be read ({type(error).__name__}: {error})", None
+        if found is None:
             log("checkpoint not used", checkpoint=str(self.path), why=why, next="training starts from the beginning")
             return False
-        self._apply(header, arrays, loop)
-        log("checkpoint used", checkpoint=str(self.path), epochs=header["epoch"], steps=header["step"])
+        for variable, values in found.variables:
+            variable.assign(values)
+        for callback, (state, best) in zip(self.callbacks, found.callbacks, strict=True):
+            callback.restore(state, best)
+        loop.position = found.position
+        with contextlib.suppress(OSError):
+            # It is in use, however long ago it was written.
+            os.utime(self.path)
+        log("checkpoint used", checkpoint=str(self.path), epochs=loop.position.epoch, steps=loop.position.step)
         return True
 
     def _compare(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], loop: Loop) -> str:
@@ -155,17 +177,43 @@ class Checkpoint:
                     return f"{variable.path} has the shape {tuple(variable.shape)}, and {tuple(found)} in it"
         return ""
 
-    def _apply(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], loop: Loop) -> None:
-        for kind, variables in (("model", loop.model.variables), ("optimizer", loop.optimizer.variables)):
-            for index, variable in enumerate(variables):
-                variable.assign(arrays[f"{kind}/{index}"])
-        for number, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
-            best = [
-                arrays[f"best/{number}/{index}"]
-                for index in range(len(loop.model.weights))
-                if f"best/{number}/0" in arrays
-            ]
-            callback.restore(state, best or None)
-        loop.position = Position(
-            header["epoch"], header["step"], np.array(header["sums"]), header["history"], header["stopped"]
+    def _collect(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], loop: Loop) -> _Found:
+        """Take all from a file before anything of a training is changed."""
+        variables = [
+            (variable, arrays[f"{kind}/{index}"])
+            for kind, every in (("model", loop.model.variables), ("optimizer", loop.optimizer.variables))
+            for index, variable in enumerate(every)
+        ]
+        callbacks = []
+        for number, (_, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
+            kept = f"best/{number}/0" in arrays
+            best = [arrays[f"best/{number}/{index}"] for index in range(len(loop.model.weights))] if kept else None
+            callbacks.append(({name: state[name] for name in STATE}, best))
+        sums = np.array(header["sums"], dtype=np.float64).reshape(len(Position().sums))
+        position = Position(
+            int(header["epoch"]), int(header["step"]), sums, list(header["history"]), bool(header["stopped"])
         )
+        return _Found(variables, callbacks, position)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a checkpoint holds, beside what it is of."""
+
+    variables: list[tuple[Any, NDArray[Any]]]
+    callbacks: list[tuple[dict[str, Any], list[NDArray[Any]] | None]]
+    position: Position
+
+
+def remove_old(folder: Path, seconds: float = KEPT) -> None:
+    """Remove folders of checkpoints that no training has written or used for long: a claim is not filled for ever."""
+    with contextlib.suppress(OSError):
+        for one in folder.iterdir():
+            files = list(one.iterdir()) if FOLDER.fullmatch(one.name) and not one.is_symlink() and one.is_dir() else []
+            ours = files and all(path.name in {FILE, Path(FILE).with_suffix(PART).name} for path in files)
+            if not ours or time.time() - max(path.stat().st_mtime for path in files) < seconds:
+                continue
+            for path in files:
+                path.unlink()
+            one.rmdir()
+            log("old checkpoint removed", checkpoint=str(one), unused=f"{seconds / 86_400:g} days")

@@ -115,10 +115,8 @@ class Loop:
         self.optimizer = build_optimizer(self.network)
         self.optimizer.build(model.trainable_variables)
         self.position = Position()
-        # A batch's number of rows is left open, so that the last one of an epoch needs no graph of its own.
-        self._train = tf.function(self._run_train, reduce_retracing=True)
-        self._test = tf.function(self._run_test, reduce_retracing=True)
-        self._answer = tf.function(lambda inputs: self.model(inputs, training=False), reduce_retracing=True)
+        self._train, self._test = _Compiled(self._run_train), _Compiled(self._run_test)
+        self._answer = _Compiled(lambda inputs: self.model(inputs, training=False))
 
     @property
     def trainable(self) -> list[Any]:
@@ -259,6 +257,33 @@ class Loop:
             categories = self.network.loss == "categorical_crossentropy"
             truth = ops.argmax(targets, axis=-1) if categories else targets[:, 0]
         return tf.reduce_sum(tf.cast(tf.equal(tf.cast(found, tf.int64), tf.cast(truth, tf.int64)), tf.float32))
+
+
+class _Compiled:
+    """A function over batches that is compiled once.
+
+    The number of rows is left open, so that the last batch of an epoch needs no graph of its own; and a training that
+    is gone on with computes by the graph that it began with, wherever it begins again.
+    """
+
+    def __init__(self, function: Any) -> None:
+        """Wait for a batch, which tells all other sizes."""
+        self._function = function
+        self._compiled: Any = None
+
+    def __call__(self, *given: Any) -> Any:
+        """Compute."""
+        if self._compiled is None:
+            parts = tf.nest.flatten(given)
+            alike = all(isinstance(part, tf.Tensor) for part in parts)
+            signature = tf.nest.map_structure(_leave_rows_open, given) if alike else None
+            # What a strategy has spread has a type of its own, that tells its sizes.
+            self._compiled = tf.function(self._function, input_signature=signature, reduce_retracing=True)
+        return self._compiled(*given)
+
+
+def _leave_rows_open(tensor: Any) -> Any:
+    return tf.TensorSpec((None, *tensor.shape[1:]) if tensor.shape.rank else (), tensor.dtype)
 
 
 def _as_tensors(arrays: Any) -> Any:

@@ -203,8 +203,20 @@ def _attention(layer: Layer, given: list[Value]) -> Value:
         refuse_layer(layer, f"has a value of {given[1].shape[0]} steps and a key of {given[2].shape[0]}: both are one")
     if len(given) == 3 and given[1].padded != given[2].padded:  # noqa: PLR2004
         refuse_layer(layer, "has lengths for one of value and key, and none for the other")
+    _refuse_confusion(layer, given[0].shape[0], layer["value_dim"] or layer["key_dim"])
     width = layer["output_shape"] or given[0].shape[-1]
     return replace(given[0], shape=(given[0].shape[0], width))
+
+
+def _refuse_confusion(layer: Layer, steps: int | None, size: int | None) -> None:
+    """Refuse what Keras 3.15.1 computes wrongly: heads of size 1 where there are as many steps as heads."""
+    if size == 1 and layer["num_heads"] > 1 and layer["num_heads"] == steps:
+        refuse_value(
+            layer,
+            "num_heads",
+            "there are as many steps, and heads of size 1, which Keras mixes up: give a key_dim (or value_dim) above "
+            f"1, or other heads than {steps}",
+        )
 
 
 def _transformer(layer: Layer, given: list[Value]) -> Value:
@@ -213,6 +225,7 @@ def _transformer(layer: Layer, given: list[Value]) -> Value:
         refuse_value(
             layer, "num_heads", f"it does not divide the {width} channels that come in; give key_dim, or other heads"
         )
+    _refuse_confusion(layer, given[0].shape[0], layer["key_dim"] or (None if width is None else width // heads))
     return given[0]
 
 

@@ -9,7 +9,7 @@ from modelwright_trainer.log import log
 
 from .build import load_weights
 from .callbacks import EarlyStopping
-from .checkpoint import Checkpoint, digest_of
+from .checkpoint import Checkpoint, digest_of, remove_old
 from .loop import Loop, Rows
 
 if TYPE_CHECKING:
@@ -79,5 +79,6 @@ def train(job: Job, rows: Rows, validation: Rows, watch: Watch) -> Loop:
             for epoch in range(1, loop.position.epoch + 1):
                 told.tell(loop, epoch)
         observers.append(checkpoint)
+        remove_old(job.checkpoint)
     loop.fit(rows, validation, callbacks, observers)
     return loop

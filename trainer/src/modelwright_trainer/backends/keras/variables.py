@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
+from modelwright_trainer.archive import read_archive
 from modelwright_trainer.failure import Reason, RunError
 
 if TYPE_CHECKING:
@@ -19,8 +18,7 @@ VARIABLES_FILE: Final = "variables.npz"
 def read_variables(folder: Path) -> dict[str, NDArray[Any]]:
     """Read the variables of a version."""
     try:
-        with np.load(folder / VARIABLES_FILE, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_archive(folder / VARIABLES_FILE)
     except (OSError, ValueError) as error:
         message = (
             f"training.from: {VARIABLES_FILE} of the version cannot be read ({error}): it must be a version that a "

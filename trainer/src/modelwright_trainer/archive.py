@@ -1,0 +1,29 @@
+"""In goes the path of an `.npz`, out come its arrays, or an error of one of two types, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays. A file that cannot be opened is an `OSError`, one that holds anything else a `ValueError`."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.lib.npyio.NpzFile):
+            with archive:
+                return {name: archive[name] for name in archive.files}
+    except (EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        # Of what is cut, changed, encrypted, or packed in a way that Python does not know.
+        message = f"{type(error).__name__}: {error}"
+        raise ValueError(message) from error
+    message = "it is a single array"
+    raise ValueError(message)
