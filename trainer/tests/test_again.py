@@ -1,4 +1,4 @@
-"""A kept model again: what its training left for `prove` and `optimize` is made anew, byte by byte, and nothing is fitted."""
+"""A kept model again: what its training left for `prove` and `optimize` is made anew, byte by byte, without a fit."""
 
 from __future__ import annotations
 

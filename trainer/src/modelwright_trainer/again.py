@@ -1,7 +1,7 @@
 """A kept model again: in go a run and the artifact of its version, out comes what `train` left, and nothing is trained.
 
-The data is read, checked and parted by the code of a training, so that the test part and the rows to calibrate by are the
-ones that the version had.
+The data is read, checked and parted by the code of a training, so that the test part and the rows to calibrate by are
+the ones that the version had.
 """
 
 from __future__ import annotations
@@ -23,8 +23,17 @@ from .keep import choose_kept
 from .log import log
 from .process import RUN_FILE, TERMINATION_LOG, end_on_sigterm, read_run, run_process
 from .progress import Progress
-from .run import CURVES_FILE, EVALUATION_FILE, MODEL_FILE, REPORT_FILE, VARIABLES_FILE
-from .run import Parted, count_rows, part_data, write_rows
+from .run import (
+    CURVES_FILE,
+    EVALUATION_FILE,
+    MODEL_FILE,
+    REPORT_FILE,
+    VARIABLES_FILE,
+    Parted,
+    count_rows,
+    part_data,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,8 +131,8 @@ def _known_classes(run: Run, parted: Parted, model: Path) -> NDArray[Any] | None
         if width in {None, len(classes)}:
             return classes
     message = (
-        f"the version's model tells {width} classes apart, and the data has {len(truth.classes)}, {len(seen)} of them in "
-        f"the training part: the parts of the data cannot be made again; {DO}"
+        f"the version's model tells {width} classes apart, and the data has {len(truth.classes)}, {len(seen)} of them "
+        f"in the training part: the parts of the data cannot be made again; {DO}"
     )
     raise RunError(Reason.NOT_REPRODUCIBLE, message)
 
