@@ -1,14 +1,18 @@
 //! A version's model taken over, where only its variants are asked for anew: which version it is, what the run is given, what
 //! is said where it cannot be had, and what the new version has of it.
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::Container};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Container, Pod},
+};
 use modelwright::{
     api::{
         Model, ModelVersion,
         model::VersionHistory,
         name::{MADE_FROM_ANNOTATION, SPEC_HASHES_ANNOTATION},
     },
-    context::Settings,
+    cache::Cache,
+    context::{Context, Settings},
     model::{
         build::{build_job, build_version, complete},
         fetch::Observed,
@@ -27,6 +31,10 @@ use serde_json::{Value, json};
 use crate::fixtures::{
     failed_pod, finished, job, model, observed, optimized_model, settings, trained_model, trained_pod,
     training_reports, valid, variant_reports,
+};
+use crate::{
+    model_scenarios::{EVENTS, JOBS, STATUS, VERSIONS, condition, reconciled},
+    scenario::{ApiServer, context, play},
 };
 
 fn int8() -> Value {
@@ -262,8 +270,8 @@ fn a_version_that_is_to_be_taken_over_stays_until_the_new_one_is_there() {
         version
     };
     let removed = |versions: Vec<ModelVersion>| -> Vec<u64> {
-        let plan = plan(&optimized, &observed(versions, vec![], vec![]));
-        plan.remove.iter().map(|version| version.spec.version).collect()
+        let decided = plan(&optimized, &observed(versions, vec![], vec![]));
+        decided.remove.iter().map(|version| version.spec.version).collect()
     };
     let kept = vec![trained(&plain, 1), others(2), others(3)];
     assert_eq!(removed(kept.clone()), [2], "the first one is needed, the last one is current");
@@ -293,4 +301,56 @@ fn data_that_cannot_be_had_again_is_told_with_what_to_do() {
         panic!()
     };
     assert!(!failure.message.contains("spec.rerun"), "{failure:?}");
+}
+
+/// A cluster with the version that was made without variants, and what there is of a run for others.
+fn cluster(runs: Vec<(Job, Pod)>) -> (Context, ApiServer) {
+    let (mut context, server) = context();
+    context.caches.versions = Cache::fixed(vec![trained(&optimized_model(json!([]), 1), 1)]);
+    let (jobs, pods): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
+    context.caches.jobs = Cache::fixed(jobs);
+    context.caches.pods = Cache::fixed(pods);
+    (context, server)
+}
+
+#[tokio::test]
+async fn a_change_of_variants_alone_starts_a_run_that_trains_nothing_and_its_version_says_from_which() {
+    let (optimized, first) = (optimized_model(int8(), 2), trained(&optimized_model(json!([]), 1), 1));
+    let (context, mut server) = cluster(vec![]);
+    play(reconciled(&optimized, context), async {
+        let call = server.expect("POST", JOBS).await;
+        assert_eq!(call.body["metadata"]["annotations"][MADE_FROM_ANNOTATION], "1");
+        let init = call.body["spec"]["template"]["spec"]["initContainers"].as_array().unwrap();
+        assert!(init.iter().all(|container| container["name"] != "train"), "{init:?}");
+        call.echo();
+        let call = server.expect("PATCH", STATUS).await;
+        let told = condition(&call.body, "Reconciling");
+        assert_eq!(told["reason"], "TakingOver");
+        assert_eq!(told["message"], "the model of version 1 is being taken over");
+        call.echo_model(&optimized);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+
+    let made = finished(taking(&optimized, &first, &settings()), "Complete", "CompletionsReached");
+    let pod = trained_pod(&made, 'a', "");
+    let mut publish = training_reports('a').publish;
+    publish.variants = variant_reports(&[("int8", 'c')]);
+    let mut pod = serde_json::to_value(pod).unwrap();
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] =
+        json!({"succeeded": publish}).to_string().into();
+    let (context, mut server) = cluster(vec![(made, serde_json::from_value(pod).unwrap())]);
+    play(reconciled(&optimized, context), async {
+        let call = server.expect("POST", VERSIONS).await;
+        assert_eq!(call.body["spec"]["provenance"]["madeFrom"], 1);
+        assert_eq!(call.body["spec"]["evaluation"], serde_json::to_value(&first.spec.evaluation).unwrap());
+        call.echo();
+        server.expect("PATCH", STATUS).await.echo_model(&optimized);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
 }
