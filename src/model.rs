@@ -3,6 +3,7 @@
 pub mod build;
 pub mod fetch;
 pub mod job;
+pub mod kept;
 pub mod phase;
 pub mod plan;
 pub mod problem;
@@ -224,7 +225,7 @@ async fn act(
             }
             Outcome::Resolved { version: version.spec.version, made: false, score: Score::of(version) }
         }
-        Step::Start => match job(context, valid, observed) {
+        Step::Start => match job(context, valid, plan, observed) {
             Err(missing) => Outcome::Blocked(missing),
             Ok(job) => {
                 let started = Some(job.name_any());
@@ -254,8 +255,12 @@ async fn act(
             suspend_run(context, job, *suspend).await?;
             Outcome::Running { problem: suspend.then(problem::suspended_by_spec), started: None }
         }
-        Step::Record { number, reports, job, stamp } => {
+        Step::Record { number, reports, job, stamp, from } => {
             let version = build::build_version(valid, *number, reports, job, *stamp);
+            let version = match from {
+                Some(from) => kept::carry_over(version, from),
+                None => version,
+            };
             let score = Score::of(&version);
             create(context, version).await?;
             Outcome::Resolved { version: *number, made: true, score }
@@ -270,9 +275,10 @@ async fn act(
 }
 
 /// The run's Job, or what it lacks.
-fn job(context: &Context, valid: &ValidModel, observed: &Observed) -> Result<Job, Problem> {
+fn job(context: &Context, valid: &ValidModel, plan: &Plan, observed: &Observed) -> Result<Job, Problem> {
     let settings = &context.settings;
-    let complete = build::complete(valid, settings, &observed.versions)?;
+    let taking = plan.from.as_ref().map(|version| kept::take_over(valid, version)).transpose()?;
+    let complete = build::complete(taking.as_ref().unwrap_or(valid), settings, &observed.versions)?;
     Ok(build::build_job(&complete, settings, observed.workload_account))
 }
 

@@ -156,7 +156,7 @@ pub struct RunStatus {
     pub job: String,
     /// Number of pods that were tried, the present one included.
     pub attempt: u32,
-    /// Pending, Suspended, Fetching, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
+    /// Pending, Suspended, Fetching, Preparing, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// How far the training is, as its container says; moves at most every 10 seconds.
@@ -215,7 +215,7 @@ pub struct RunFailure {
     /// What was wrong, what was expected, what to do next.
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// The container that failed: fetch, train, prove or publish.
+    /// The container that failed: fetch, prepare, train, optimize, prove or publish.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// When, RFC 3339.

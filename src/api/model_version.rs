@@ -235,6 +235,11 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub test_sha256: Option<String>,
+    /// Number of the version whose model this one took over, where only variants were made anew: nothing was trained or
+    /// imported again, and the digests, the evaluation and the image of `train` are those of that version. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub made_from: Option<u64>,
     /// Image by container of the run.
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 512}))]
     pub images: BTreeMap<String, String>,

@@ -20,6 +20,8 @@ pub const SPEC_HASH_ANNOTATION: &str = "modelwright.dev/spec-hash";
 pub const GENERATION_ANNOTATION: &str = "modelwright.dev/generation";
 /// Annotation of a Job that reads a run's report from the store: the UID of the run's Job.
 pub const RECALLS_ANNOTATION: &str = "modelwright.dev/recalls";
+/// Annotation of a Job that takes over the model of a version and makes its variants anew: the version's number.
+pub const MADE_FROM_ANNOTATION: &str = "modelwright.dev/made-from";
 /// Annotation of a Job: hash of the scheduling that its pods were rendered with.
 pub const SCHEDULING_HASH_ANNOTATION: &str = "modelwright.dev/scheduling-hash";
 /// Annotation of a Job: the operator suspended it, and so the operator resumes it.

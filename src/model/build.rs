@@ -5,6 +5,7 @@ mod containers;
 mod further;
 mod job;
 mod pod;
+mod prepare;
 mod trainer;
 mod version;
 mod volumes;

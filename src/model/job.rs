@@ -15,7 +15,7 @@ use modelwright_contract::report::MADE_BEFORE;
 
 use super::{
     fetch::Observed,
-    phase, problem,
+    kept, phase, problem,
     report::{DEADLINE_EXCEEDED, Reports, pod_failure, read_reports, run_failure},
 };
 use crate::{
@@ -25,6 +25,8 @@ use crate::{
 
 /// Container that fetches.
 pub const FETCH: &str = "fetch";
+/// Container that makes anew what a training left beside its model.
+pub const PREPARE: &str = "prepare";
 /// Container that trains.
 pub const TRAIN: &str = "train";
 /// Container that makes variants.
@@ -34,7 +36,7 @@ pub const PROVE: &str = "prove";
 /// Container that publishes.
 pub const PUBLISH: &str = "publish";
 /// All of them, in their order.
-pub const CONTAINERS: [&str; 5] = [FETCH, TRAIN, OPTIMIZE, PROVE, PUBLISH];
+pub const CONTAINERS: [&str; 6] = [FETCH, PREPARE, TRAIN, OPTIMIZE, PROVE, PUBLISH];
 /// Phase of a run that trains.
 pub const TRAINING_PHASE: &str = "Training";
 /// Longest message that the status takes, in bytes.
@@ -117,7 +119,7 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
         if failure.reason == MADE_BEFORE && failure.phase == FETCH {
             return (RunState::Lost, "Publishing");
         }
-        return (RunState::Failed(failure), "Failed");
+        return (RunState::Failed(kept::explained(job, failure)), "Failed");
     }
     if let Some((_, _, time)) = finished(job, "Complete") {
         let Some(pod) = pods.iter().rev().find(|pod| phase_of(pod) == Some("Succeeded")) else {
@@ -166,6 +168,7 @@ fn last_phase(pod: &Pod) -> Option<&'static str> {
         (PROVE, "Proving"),
         (OPTIMIZE, "Optimizing"),
         (TRAIN, TRAINING_PHASE),
+        (PREPARE, "Preparing"),
         (FETCH, "Fetching"),
     ];
     phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)

@@ -42,10 +42,20 @@ pub fn problem(retrying: &Retrying) -> Problem {
 /// What a run is at, by the phase that its status names and the time since when.
 pub fn words(trains: bool, phase: Option<&str>, since: Option<Timestamp>) -> String {
     let what = if trains { "the model is being trained" } else { "the model is being imported" };
+    all_words(what, trains, phase, since)
+}
+
+/// The same of a run that takes over the model of a version.
+pub fn words_of_kept(version: u64, trained: bool, phase: Option<&str>, since: Option<Timestamp>) -> String {
+    all_words(&format!("the model of version {version} is being taken over"), trained, phase, since)
+}
+
+fn all_words(what: &str, trains: bool, phase: Option<&str>, since: Option<Timestamp>) -> String {
     let at = match phase {
         Some("Pending") => ": its pod is being started",
         Some("Fetching") if trains => ": its data are being fetched",
         Some("Fetching") => ": its files are being fetched",
+        Some("Preparing") => ": its test part is being made again, and nothing is trained",
         Some("Training") => ": train is at work",
         Some("Optimizing") => ": its variants are being made",
         Some("Proving") => ": it is being run and measured",

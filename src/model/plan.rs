@@ -9,6 +9,7 @@ use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT};
 use super::{
     fetch::Observed,
     job::{self, PUBLISH, Problem, Run, RunState, is_suspended, read_run},
+    kept,
     recall::{self, Next},
     report::Reports,
     retention::plan_removal,
@@ -42,6 +43,8 @@ pub struct Plan {
     pub delete: Vec<Arc<Job>>,
     /// ModelVersions that nobody controls and that are ours: restored from a backup.
     pub adopt: Vec<Arc<ModelVersion>>,
+    /// The version that has the model of the spec and other variants: a run that starts takes that model over.
+    pub from: Option<Arc<ModelVersion>>,
     /// ModelVersions that are not kept any longer, as far as the caches know.
     pub remove: Vec<Arc<ModelVersion>>,
 }
@@ -108,6 +111,8 @@ pub enum Step {
         job: Arc<Job>,
         /// The generation to stamp it with.
         stamp: i64,
+        /// The version whose model the run took over.
+        from: Option<Arc<ModelVersion>>,
     },
     /// The run made the bytes of a kept version: let the hash point to it.
     Link {
@@ -148,7 +153,7 @@ pub fn plan_model(model: &Model, valid: &ValidModel, observed: &Observed) -> Pla
         Vec::new()
     };
     let remove = plan_removal(model, valid, &observed.versions, &observed.in_use);
-    Plan { step, run, delete, adopt, remove }
+    Plan { step, run, delete, adopt, from: kept::find(valid, &versions).cloned(), remove }
 }
 
 fn plan_step(
@@ -166,6 +171,9 @@ fn plan_step(
         };
     }
     let Some((job, run)) = current else { return Step::Start };
+    if kept::taken_over(job).is_some_and(|number| numbered(versions, number).is_none()) {
+        return Step::Restart { job: Arc::clone(job), why: "the version whose model it takes over is gone" };
+    }
     match &run.state {
         RunState::Lost => plan_recall(model, valid, observed, versions, job),
         RunState::Settling => Step::Follow { problem: None },
@@ -269,6 +277,10 @@ fn plan_record(
     versions: &[Arc<ModelVersion>],
     (job, reports): (&Arc<Job>, &Reports),
 ) -> Step {
+    let from = kept::taken_over(job).and_then(|number| numbered(versions, number));
+    if let Some(Err(failure)) = from.map(|from| kept::check(from, reports)) {
+        return Step::GiveUp(failure);
+    }
     let stamp = valid.generation.max(highest_stamp(versions).saturating_add(1));
     let made: Vec<_> = reports.publish.variants.iter().map(|it| (&it.name, &it.model_digest)).collect();
     let same = |version: &&Arc<ModelVersion>| {
@@ -284,8 +296,13 @@ fn plan_record(
             reports: Box::new(reports.clone()),
             job: Arc::clone(job),
             stamp,
+            from: from.cloned(),
         },
     }
+}
+
+fn numbered(versions: &[Arc<ModelVersion>], number: u64) -> Option<&Arc<ModelVersion>> {
+    versions.iter().find(|version| version.spec.version == number)
 }
 
 /// What to set `suspend` of a Job to, if that is the operator's to say: a queued Job is Kueue's, and what somebody else

@@ -19,7 +19,7 @@ use modelwright_contract::{
 use super::{
     fetch::Observed,
     job::{
-        self, CONTAINERS, FETCH, MAX_MESSAGE, OPTIMIZE, PROVE, PUBLISH, TRAIN, container_statuses,
+        self, CONTAINERS, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN, container_statuses,
         has_started, phase_of,
     },
     problem,
@@ -190,7 +190,7 @@ fn was_killed(state: &ContainerStateTerminated) -> bool {
 fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
     if was_killed(state) {
         let (field, what) = match container {
-            TRAIN => ("spec.training.resources", ""),
+            TRAIN | PREPARE => ("spec.training.resources", ""),
             OPTIMIZE => ("spec.run.optimize", "; to make variants, every tensor is looked at"),
             PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
             FETCH => ("spec.run.fetch", ""),

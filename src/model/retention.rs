@@ -10,6 +10,7 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::Value;
 
 use super::{
+    kept,
     plan::{carries, own_versions, rank},
     validate::ValidModel,
 };
@@ -96,8 +97,11 @@ pub fn plan_removal(
     let current = own.iter().max_by_key(|version| rank(version)).map(|version| version.spec.version);
     // ModelDeployments follow what the status says, which may be behind the stamps
     let told = model.status.as_ref().and_then(|status| status.current_version);
+    // a run for the spec, which may be about to start, takes its model over
+    let is_made = own.iter().any(|version| carries(version, &valid.key()));
+    let needed = kept::find(valid, &own).filter(|_| !is_made).map(|version| version.spec.version);
     let is_held = |version: &ModelVersion| {
-        [current, told].contains(&Some(version.spec.version))
+        [current, told, needed].contains(&Some(version.spec.version))
             || carries(version, &valid.key())
             || in_use.has(version)
             || is_kept_by_a_person(version)

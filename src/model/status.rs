@@ -218,7 +218,12 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
         Outcome::Running { problem: None, .. } => {
             let run = inputs.plan.and_then(|plan| plan.run.as_ref());
             let at = run.map(|run| run.status.phase.as_str());
-            let words = phase::words(is_training, at, run.and_then(|run| run.since));
+            let since = run.and_then(|run| run.since);
+            if let Some(from) = inputs.plan.and_then(|plan| plan.from.as_ref()) {
+                let words = phase::words_of_kept(from.spec.version, is_training, at, since);
+                return problem("TakingOver", words);
+            }
+            let words = phase::words(is_training, at, since);
             problem(if is_training { "Training" } else { "Importing" }, words)
         }
         Outcome::Failed(failure) => {

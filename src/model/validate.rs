@@ -33,6 +33,7 @@ use crate::{
     },
     hash,
     model::{
+        kept::Kept,
         spec_hash::{optimize_hash, spec_hash, version_key},
         unknown::unknown_fields,
     },
@@ -66,6 +67,8 @@ pub struct ValidModel {
     pub keep: usize,
     /// Variants beside the model.
     pub variants: Vec<Variant>,
+    /// The version whose model a run takes over, once that is known.
+    pub kept: Option<Kept>,
     /// What decides a version, but for its variants.
     pub spec_hash: String,
     /// What decides its variants, where there are any.
@@ -150,6 +153,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             generation: model.metadata.generation.unwrap_or(0),
             owner: model.controller_owner_ref(&()).unwrap_or_default(),
             variants,
+            kept: None,
             spec_hash: spec_hash(model),
             optimize_hash: optimize_hash(model),
             scheduling_hash: scheduling_hash(&scheduling, model.spec.run.as_ref(), &work),

@@ -40,6 +40,7 @@ mod fixtures;
 mod golden;
 // what a Model's run says of itself, from Jobs, pods and warnings
 mod model_job;
+mod model_kept;
 // whole reconciles of a Model that removes old versions, or is being deleted
 mod model_clean_up_scenarios;
 // what a run says while it goes on, and why the bundled store is not up

@@ -34,7 +34,7 @@ pub const WORK_DIRECTORY: &str = "/modelwright";
 pub const SOURCE_DIRECTORY: &str = "/modelwright/data";
 /// Where `fetch` puts a test set of its own, for `train`.
 pub const TEST_DIRECTORY: &str = "/modelwright/test";
-/// Where `fetch` puts the version that a training starts from.
+/// Where `fetch` puts the version that a training starts from, or whose model is taken over.
 pub const FROM_DIRECTORY: &str = "/modelwright/from";
 /// Where the claim that keeps what a training goes on from is mounted, into `train` alone.
 pub const CHECKPOINT_DIRECTORY: &str = "/modelwright/checkpoint";

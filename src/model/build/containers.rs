@@ -13,7 +13,8 @@ use modelwright_contract::{
 };
 
 use super::{
-    further::{further, further_mounts},
+    further::{MARGIN_BYTES, further, further_mounts},
+    prepare::prepare_container,
     trainer::trainer_image,
     volumes::{CODE, FETCHED, STORE_TOKEN, volume_of},
 };
@@ -41,7 +42,10 @@ const KERAS_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "4Gi")];
 const KERAS_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
 
 pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
-    let train = model.training().map(|training| train_container(model, training, settings));
+    let train = model.training().map(|training| match &model.kept {
+        Some(_) => prepare_container(training, settings),
+        None => train_container(model, training, settings),
+    });
     let optimize = (!model.variants.is_empty()).then(|| optimize_container(model, settings));
     let prove = prove_container(model, settings);
     std::iter::once(fetch_container(model, settings)).chain(train).chain(optimize).chain([prove]).collect()
@@ -49,15 +53,19 @@ pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Co
 
 fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
     let source = model.source();
-    let from_store = store::holds(&settings.store_uri, &source.uri);
+    // what the store of before kept is its own, too
+    let is_kept = model.kept.is_some() && model.training().is_none();
+    let is_remote = matches!(source.place, Place::Remote(_));
+    let from_store = (is_kept && is_remote) || store::holds(&settings.store_uri, &source.uri);
     let credentials = match (&source.credentials_secret, from_store) {
         (Some(_), _) => Some(names::CREDENTIALS_DIRECTORY),
         (None, true) => Some(names::STORE_CREDENTIALS_DIRECTORY),
         (None, false) => None,
     };
-    let (kind, max_bytes, run) = match &model.work {
-        Work::Import(_) => (FetchKind::Source, model.sizes.max_model_bytes(), None),
-        Work::Train(training) => {
+    let (kind, max_bytes, run) = match (&model.work, &model.kept) {
+        (Work::Import(_), Some(kept)) => (FetchKind::Artifact, kept.artifact.size_bytes + MARGIN_BYTES, None),
+        (Work::Import(_), None) => (FetchKind::Source, model.sizes.max_model_bytes(), None),
+        (Work::Train(training), _) => {
             (FetchKind::Data, model.sizes.max_data_bytes(), Some(Box::new(training.config.clone())))
         }
     };
@@ -154,11 +162,6 @@ fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Sett
     if let Some(claim) = &training.checkpoint {
         mounts.push(mount(volume_of(model, settings, claim), names::CHECKPOINT_DIRECTORY, false));
     }
-    let (limits, requests) = if training.trainer.needs_keras() {
-        (&KERAS_LIMITS, &KERAS_REQUESTS)
-    } else {
-        (&TRAIN_LIMITS, &TRAIN_REQUESTS)
-    };
     let some = |words: Vec<String>| Some(words).filter(|words| !words.is_empty());
     Container {
         name: TRAIN.into(),
@@ -172,10 +175,20 @@ fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Sett
             protocol: Some("TCP".into()),
             ..ContainerPort::default()
         }]),
-        resources: Some(complete_resources(&training.limits, &training.requests, limits, requests)),
+        resources: Some(train_resources(training)),
         volume_mounts: Some(mounts),
         ..confined()
     }
+}
+
+/// What a container has that does what `training` says.
+pub(super) fn train_resources(training: &ValidTraining) -> ResourceRequirements {
+    let (limits, requests) = if training.trainer.needs_keras() {
+        (&KERAS_LIMITS, &KERAS_REQUESTS)
+    } else {
+        (&TRAIN_LIMITS, &TRAIN_REQUESTS)
+    };
+    complete_resources(&training.limits, &training.requests, limits, requests)
 }
 
 /// What the entrypoint of a built-in image is told, to run code of a user's own.
@@ -190,7 +203,7 @@ fn own_code_arguments(code: &Code) -> Vec<String> {
     }
 }
 
-fn variable(name: &str, value: &str) -> EnvVar {
+pub(super) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value.into()), value_from: None }
 }
 
@@ -340,7 +353,7 @@ fn runtime_container(
 }
 
 /// What every container of a run is under.
-fn confined() -> Container {
+pub(super) fn confined() -> Container {
     Container {
         security_context: Some(confined_container()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What an artifact may have beside what is known of its size.
-const MARGIN_BYTES: u64 = 1024 * 1024;
+pub(super) const MARGIN_BYTES: u64 = 1024 * 1024;
 
 /// All of it; data have at most `max_bytes`.
 pub(super) fn further(model: &ValidModel, max_bytes: u64, settings: &Settings) -> Vec<FetchConfig> {

@@ -10,9 +10,9 @@ use modelwright_contract::names;
 use super::pod::{pod_template, recall_template};
 use crate::{
     api::name::{
-        GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MODEL_LABEL, RECALLS_ANNOTATION,
-        SCHEDULING_HASH_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASH_LABEL, SUSPENDED_ANNOTATION, recall_job,
-        run_job,
+        GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MADE_FROM_ANNOTATION, MODEL_LABEL,
+        RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASH_LABEL,
+        SUSPENDED_ANNOTATION, recall_job, run_job,
     },
     context::Settings,
     hash,
@@ -45,6 +45,8 @@ pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool
         (GENERATION_ANNOTATION.to_owned(), model.generation.to_string()),
         (SCHEDULING_HASH_ANNOTATION.to_owned(), model.scheduling_hash.clone()),
     ];
+    annotations
+        .extend(model.kept.as_ref().map(|kept| (MADE_FROM_ANNOTATION.to_owned(), kept.version.to_string())));
     // left out, the field is Kueue's, whose webhook suspends what it has to admit
     let suspend = model.training().is_some_and(|training| training.suspend);
     if suspend {

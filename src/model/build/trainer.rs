@@ -45,7 +45,9 @@ pub fn complete<'a>(
     let Some(training) = model.training() else { return Ok(Cow::Borrowed(model)) };
     let problem = |(reason, message): (&str, String)| Problem { reason: reason.into(), message };
     find_obstacle(training, settings).map_or(Ok(()), Err).map_err(problem)?;
-    let Some(from) = &training.from else { return Ok(Cow::Borrowed(model)) };
+    let Some(from) = training.from.as_ref().filter(|_| model.kept.is_none()) else {
+        return Ok(Cow::Borrowed(model));
+    };
     let artifact = find_version(model, from.version, versions).map_err(problem)?;
     let mut complete = model.clone();
     if let Work::Train(training) = &mut complete.work

@@ -100,6 +100,7 @@ pub fn build_version(
         provenance: Provenance {
             data_sha256: reports.fetch.sha256.clone(),
             test_sha256: reports.fetch.test_sha256.clone(),
+            made_from: None,
             images: images(job),
             job: job.name_any(),
             started_at: reports.started_at.clone(),

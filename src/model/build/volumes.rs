@@ -110,16 +110,21 @@ pub(super) fn test_set(model: &ValidModel) -> Option<&ValidSource> {
     model.training()?.test.as_ref()
 }
 
-/// The artifact that a training starts from.
+/// The artifact that a training starts from, or whose model is taken over.
 pub(super) fn start(model: &ValidModel) -> Option<&crate::api::model_version::Artifact> {
-    model.training()?.from.as_ref()?.artifact.as_ref()
+    let training = model.training()?;
+    if let Some(kept) = &model.kept {
+        return Some(&kept.artifact);
+    }
+    training.from.as_ref()?.artifact.as_ref()
 }
 
 /// Whether the store's Secret is read: by `publish`, unless the store is a claim, or by `fetch` of what the training starts
 /// from, which may be in the store of before.
 fn reads_store_secret(model: &ValidModel, settings: &Settings) -> bool {
     let is_remote = |uri: &str| store::claim(uri).is_none();
-    is_remote(&settings.store_uri) || start(model).is_some_and(|artifact| is_remote(&artifact.uri))
+    let kept = model.kept.as_ref().map(|kept| &kept.artifact);
+    is_remote(&settings.store_uri) || start(model).or(kept).is_some_and(|artifact| is_remote(&artifact.uri))
 }
 
 /// A token of the pod's own account for one repository of one namespace's, which nothing but the store takes. Whoever reads

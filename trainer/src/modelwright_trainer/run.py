@@ -58,6 +58,37 @@ class Truth:
     """The labels that occur, sorted; empty for a regression."""
 
 
+@dataclass(frozen=True)
+class Parted:
+    """The data, checked and parted: the same for the same run and bytes, whatever is trained on it."""
+
+    data: Table | Tensors
+    truth: Truth
+    parts: Parts
+    inputs: ModelInputs
+    warnings: list[str]
+
+
+def part_data(run: Run, progress: Progress) -> Parted:
+    """Read, check and part the data."""
+    source = read_data(run)
+    log("data read", rows=source.rows, columns=len(source.columns), files=len(source.files))
+    progress.start("checking")
+    check_table(source, run)
+    data = arrange(source, run)
+    truth = _find_truth(data, run)
+    parts = split_data(data, run.split)
+    _refuse_new_labels(data, truth, parts)
+    warnings = [
+        *find_in_table(data, run.data.label, truth.values, truth.classes),
+        *filter(None, [find_uneven(data.labels, run.split, parts)]),
+        *data.notes,
+    ]
+    for words in warnings:
+        log("warning", warning=words)
+    return Parted(data, truth, parts, build_inputs(data, run, parts), warnings)
+
+
 def run_training(run: Run, progress: Progress) -> Outcome:
     """Do what the run says, and leave its files in the output folder."""
     progress.total = len(run.candidates)
@@ -65,22 +96,9 @@ def run_training(run: Run, progress: Progress) -> Outcome:
     processors = count_processors()
     estimators = build_estimators(run, processors)
     with threadpool_limits(limits=processors):
-        source = read_data(run)
-        log("data read", rows=source.rows, columns=len(source.columns), files=len(source.files))
-        progress.start("checking")
-        check_table(source, run)
-        data = arrange(source, run)
-        truth = _find_truth(data, run)
-        parts = split_data(data, run.split)
-        _refuse_new_labels(data, truth, parts)
-        warnings = [
-            *find_in_table(data, run.data.label, truth.values, truth.classes),
-            *filter(None, [find_uneven(data.labels, run.split, parts)]),
-            *data.notes,
-        ]
-        for words in warnings:
-            log("warning", warning=words)
-        inputs = build_inputs(data, run, parts)
+        parted = part_data(run, progress)
+        data, truth, parts, inputs = parted.data, parted.truth, parted.parts, parted.inputs
+        warnings = parted.warnings
         train, validation, test = (
             Part(inputs.prepare(rows), truth.values[rows]) for rows in (parts.train, parts.validation, parts.test)
         )
@@ -109,19 +127,20 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         chosen=chosen,
         metric=run.selection.metric,
         metrics=measure(answers, test.truth, known, len(truth.classes)),
-        rows={"train": train.rows, "validation": validation.rows, "test": test.rows},
+        rows=count_rows(parts),
         kept=len(kept),
         features=list(data.features),
         warnings=warnings,
     )
-    evaluation = {f"inputs/{name}": without_objects(values[kept]) for name, values in asked.items()}
-    evaluation["labels"] = without_objects(data.labels[parts.test][kept])
-    if labels is not None:
-        evaluation["classes"] = without_objects(labels)
-    evaluation |= {f"outputs/{name}": without_objects(values[kept]) for name, values in outputs.items()}
-    calibration = {name: without_objects(values) for name, values in _take_calibration(inputs, parts).items()}
-    _write(Path(run.output), content, evaluation, calibration, outcome)
+    _write(Path(run.output), content, outcome)
+    answers_kept = {f"outputs/{name}": values[kept] for name, values in outputs.items()}
+    write_rows(Path(run.output), parted, kept, labels, answers_kept)
     return outcome
+
+
+def count_rows(parts: Parts) -> dict[str, int]:
+    """Return how many rows each part has."""
+    return {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
 
 
 def _find_truth(data: Table | Tensors, run: Run) -> Truth:
@@ -203,14 +222,26 @@ def _spread(rows: Indices, most: int) -> Indices:
     return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp)]
 
 
-def _write(output: Path, model: list[bytes], evaluation: Arrays, calibration: Arrays, outcome: Outcome) -> None:
+def write_rows(output: Path, parted: Parted, kept: Indices, classes: NDArray[Any] | None, outputs: Arrays) -> None:
+    """Leave the rows of the test part that are kept, with what else is known of them, and the rows to calibrate by."""
+    parts, inputs = parted.parts, parted.inputs
+    rows = parts.test[kept]
+    evaluation = {f"inputs/{name}": values for name, values in inputs.take(rows).items()}
+    evaluation["labels"] = parted.data.labels[rows]
+    if classes is not None:
+        evaluation["classes"] = classes
+    evaluation |= outputs
+    calibration = {f"inputs/{name}": values for name, values in _take_calibration(inputs, parts).items()}
+    output.mkdir(parents=True, exist_ok=True)
+    for name, arrays in ((EVALUATION_FILE, evaluation), (CALIBRATION_FILE, calibration)):
+        with (output / name).open("wb") as file:
+            np.savez(file, allow_pickle=False, **{key: without_objects(values) for key, values in arrays.items()})
+
+
+def _write(output: Path, model: list[bytes], outcome: Outcome) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with (output / MODEL_FILE).open("wb") as file:
         file.writelines(model)
-    with (output / EVALUATION_FILE).open("wb") as file:
-        np.savez(file, allow_pickle=False, **evaluation)
-    with (output / CALIBRATION_FILE).open("wb") as file:
-        np.savez(file, allow_pickle=False, **{f"inputs/{name}": values for name, values in calibration.items()})
     if variables := outcome.chosen.estimator.variables():
         # Other trainings start from these.
         with (output / VARIABLES_FILE).open("wb") as file:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from networks import layer, softmax
+from test_again import repeats
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -38,6 +39,15 @@ def write_texts(bench: Bench, *, seed: int = 1) -> Bench:
         {"name": "net", "layers": LAYERS, "parameters": {"epochs": 6, "batch_size": 8, "class_weight": {"good": 1.5}}}
     ]
     return bench.write_csv(["sentence", "target"], rows)
+
+
+def test_a_kept_network_is_prepared_again_with_its_variables_and_the_same_parts(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    write_texts(bench).train()
+    repeats(bench)
+    before = bench.folder / "before"
+    for name in ("variables.npz", "curves.svg"):
+        assert (bench.out / name).read_bytes() == (before / name).read_bytes()
 
 
 def test_a_run_leaves_variables_and_curves_and_another_starts_from_them(tensorflow: Any, bench: Bench) -> None:

@@ -37,6 +37,7 @@ mod standins;
 mod steady;
 mod training;
 mod unreadable;
+mod variants;
 mod versions;
 
 use std::process::ExitCode;
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
         training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
         training::a_trainer_that_lies_in_its_report_is_caught,
         training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
+        variants::other_variants_are_made_of_the_kept_artifact_without_a_training,
+        variants::a_version_without_its_variants_is_made_of_its_artifact_alone,
         training::an_evicted_pod_does_not_count_and_another_one_trains,
         training::a_run_is_suspended_and_its_progress_is_seen,
         training::one_apply_of_forty_lines_trains_and_serves,
