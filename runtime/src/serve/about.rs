@@ -1,10 +1,14 @@
 //! What the artifact says of its model beyond its signature, for the page and the OpenAPI document. In goes the model's
 //! folder; out comes [`About`].
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use modelwright_contract::artifact::{
-    Confusion, DESCRIPTION_FILE, Description, GoldenSamples, GoldenSource, GoldenTensor, METADATA_DIRECTORY,
+use modelwright_contract::{
+    artifact::{
+        Confusion, DESCRIPTION_FILE, Description, GoldenSamples, GoldenSource, GoldenTensor,
+        METADATA_DIRECTORY,
+    },
+    signature::{Classes, Signature},
 };
 
 /// Most examples that are shown.
@@ -18,11 +22,24 @@ const MAX_DESCRIPTION: u64 = 4 * 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct About {
     /// Metrics by name, measured on the test part.
-    pub metrics: std::collections::BTreeMap<String, String>,
+    pub metrics: BTreeMap<String, String>,
     /// What it answered to which truth.
     pub confusion: Option<Confusion>,
     /// Inputs that it answers. Only made-up ones: rows of a test part may be somebody's.
     pub examples: Vec<Vec<GoldenTensor>>,
+    /// Classes by output.
+    pub classes: BTreeMap<String, Classes>,
+}
+
+impl About {
+    /// Names the classes of outputs as they were named when the model was proven.
+    pub fn name_classes(&self, signature: &mut Signature) {
+        for output in &mut signature.outputs {
+            if let Some(classes) = self.classes.get(&output.name) {
+                output.classes = Some(classes.clone());
+            }
+        }
+    }
 }
 
 /// Reads what there is. A description that cannot be read is none: it decides nothing.
@@ -37,6 +54,11 @@ pub fn read(folder: &Path, golden: Option<&GoldenSamples>) -> About {
             .map(|sample| sample.inputs.clone())
             .filter(|inputs| size(inputs) <= MAX_EXAMPLE)
             .take(MAX_EXAMPLES)
+            .collect(),
+        classes: description
+            .iter()
+            .flat_map(|description| &description.signature.outputs)
+            .filter_map(|output| Some((output.name.clone(), output.classes.clone()?)))
             .collect(),
         metrics: description.as_ref().map(|description| description.metrics.clone()).unwrap_or_default(),
         confusion: description.and_then(|description| description.confusion),

@@ -157,7 +157,7 @@ pub async fn run(
         RunError::NoMemory { requested } => no_memory(requested, state.settings.max_run_bytes),
         error => run_error(&error),
     })?;
-    let mut tensors = classify::classify(request, &served.labels, outputs)
+    let mut tensors = classify::classify(request, &served.signature, &served.labels, outputs)
         .map_err(|error| ApiError::BadRequest(error.to_string()))?;
     // The inputs are gone by now.
     if tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() > COVERED {

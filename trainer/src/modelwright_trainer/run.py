@@ -109,6 +109,7 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         rows={"train": train.rows, "validation": validation.rows, "test": test.rows},
         kept=len(kept),
         features=list(data.features),
+        classes=[] if labels is None else [str(one) for one in labels],
         warnings=warnings,
     )
     evaluation = {f"inputs/{name}": without_objects(values[kept]) for name, values in asked.items()}
