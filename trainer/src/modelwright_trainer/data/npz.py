@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
+from modelwright_trainer.room import Room
 
 from .raw import Raw, is_beyond_exact
 
@@ -141,6 +142,13 @@ def _refuse_differences(ours: Arrays, tests: Arrays) -> None:
             raise RunError(Reason.UNREADABLE_DATA, message)
 
 
+def _bounded(values: NDArray[Any], room: Room) -> NDArray[Any]:
+    """Refuse very many rows without content, which cost nothing until somebody looks at them."""
+    if values.nbytes == 0 and values.ndim:
+        room.take(len(values) * np.dtype(object).itemsize)
+    return values
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -148,7 +156,14 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 raise RunError(
                     Reason.UNREADABLE_DATA, f"{path.name} is a single array; an NPZ holds two, features and labels"
                 )
-            return {name: archive[name] for name in archive.files}
+            room = Room(path.name)
+            for entry in archive.zip.infolist():
+                # Members are read as far as they say that they are long.
+                room.take_file(entry.file_size)
+            return {name: _bounded(archive[name], room) for name in archive.files}
+    except MemoryError as error:
+        message = f"{path.name} has an array that says it is larger than this container's memory ({error})"
+        raise RunError(Reason.TOO_LARGE, f"{message}: write it again, or give less data") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         message = (
             f"{path.name} is no NPZ file that can be read: {error}; expected arrays of numbers or text, without "
