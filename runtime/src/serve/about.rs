@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use bytes::Bytes;
 use modelwright_contract::{
     artifact::{
         Confusion, DESCRIPTION_FILE, Description, GoldenSamples, GoldenSource, GoldenTensor,
@@ -10,6 +11,8 @@ use modelwright_contract::{
     },
     signature::{Classes, Signature},
 };
+
+use super::curves;
 
 /// Most examples that are shown.
 const MAX_EXAMPLES: usize = 3;
@@ -29,6 +32,8 @@ pub struct About {
     pub examples: Vec<Vec<GoldenTensor>>,
     /// Classes by output.
     pub classes: BTreeMap<String, Classes>,
+    /// A picture of how it was trained.
+    pub curves: Option<Bytes>,
 }
 
 impl About {
@@ -48,6 +53,7 @@ pub fn read(folder: &Path, golden: Option<&GoldenSamples>) -> About {
     let samples = golden.filter(|golden| golden.source == GoldenSource::Synthetic);
     let size = |inputs: &[GoldenTensor]| inputs.iter().map(|tensor| tensor.data.len()).sum::<usize>();
     About {
+        curves: curves::read(folder),
         examples: samples
             .into_iter()
             .flat_map(|golden| &golden.samples)

@@ -195,6 +195,10 @@ function start() {
     const rows = counts.map((row, index) => element("tr", {}, element("th", {}, labels[index]), ...row.map(cell(row))));
     byId("confusion").append(element("p", { className: "weak" }, "Rows are the truth, columns the answers."), element("table", { className: "confusion" }, element("tr", {}, element("th"), ...labels.map((label) => element("th", {}, label))), ...rows));
   }
+  if (facts.curves) {
+    byId("curves").append(element("img", { src: "curves.svg", alt: "loss and metrics by epoch" }));
+    byId("training").hidden = false;
+  }
   const controls = facts.inputs.map(controlFor);
   byId("inputs").append(...facts.inputs.map((spec, index) => element("fieldset", {}, element("legend", {}, spec.name), controls[index].node)));
   byId("example").hidden = facts.examples.length === 0;
