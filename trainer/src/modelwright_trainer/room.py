@@ -55,9 +55,10 @@ class Room:
         """Count bytes, and refuse what is beyond."""
         self.taken += size
         if self.taken > self.most:
+            sizes = f"at least {self.taken // MIB} MiB {what}, and there is room for {self.most // MIB} MiB"
             message = (
-                f"{self.name} has at least {self.taken // MIB} MiB {what}, and there is room for "
-                f"{self.most // MIB} MiB, half of what this container may use: raise spec.training.resources.limits.memory, or give less data"
+                f"{self.name} has {sizes}, half of what this container may use: raise "
+                "spec.training.resources.limits.memory, or give less data"
             )
             raise RunError(Reason.TOO_LARGE, message)
 

@@ -28,6 +28,7 @@ mod losses;
 mod meddling;
 mod monitoring;
 mod operator;
+mod own_code;
 mod rollbacks;
 mod rollouts;
 mod servers;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         training::a_regression_is_trained_and_judged_by_its_error,
         training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
         training::a_trainer_that_lies_in_its_report_is_caught,
+        own_code::code_of_ones_own_trains_inline_and_from_a_pinned_config_map,
         training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
         training::an_evicted_pod_does_not_count_and_another_one_trains,
         training::a_run_is_suspended_and_its_progress_is_seen,
