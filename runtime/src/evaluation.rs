@@ -20,13 +20,14 @@ use std::{collections::BTreeMap, path::Path};
 
 use modelwright_contract::{
     artifact::Confusion,
-    signature::Signature,
+    signature::{Classes, Signature},
     training::{EVALUATION_FILE, Metric, Task},
 };
 use serde::{Deserialize, Serialize};
 
 use self::{
-    labels::LabelAnswers, numbers::NumberAnswers, part::TestPart, reproduce::Comparison, roles::Roles,
+    elements::Label, labels::LabelAnswers, numbers::NumberAnswers, part::TestPart, reproduce::Comparison,
+    roles::Roles,
 };
 use crate::{
     npz::NpzError,
@@ -137,6 +138,8 @@ pub struct Judged {
     pub part: TestPart,
     /// The group of each row, for samples that are spread over labels.
     pub groups: Vec<u32>,
+    /// The output of a classification that has classes, and their labels.
+    pub classes: Option<(String, Classes)>,
 }
 
 /// How the test part is run.
@@ -170,6 +173,9 @@ pub fn evaluate(
     wanted.extend(part.answers().map(|(name, _)| name.to_owned()));
     wanted.sort_unstable();
     wanted.dedup();
+    let columns = roles.columns().map(str::to_owned);
+    let labels = part.classes().map(|labels| Classes::of(labels.iter().map(Label::text)));
+    let classes = columns.zip(labels);
     let mut comparison = Comparison::new(&part)?;
     let mut answers = Answers::new(&part, roles)?;
     for rows in part.batches() {
@@ -199,7 +205,7 @@ pub fn evaluate(
         confusion: measured.confusion,
         differing: differing as u64,
     };
-    Ok(Judged { evaluation, part, groups })
+    Ok(Judged { evaluation, part, groups, classes })
 }
 
 /// The outputs of some rows.

@@ -10,11 +10,12 @@ use std::{
 use modelwright_contract::{
     artifact::{DESCRIPTION_FILE, Description, METADATA_DIRECTORY, MODEL_FILE},
     rows::RowIndependence,
-    signature::{Signature, TensorSpec},
+    signature::{MAX_VERSION_LABELS, Signature, TensorSpec},
 };
 use serde::Serialize;
 
 use crate::{
+    classes,
     digest::{self, DigestError},
     onnx::{self, OnnxError},
     rows,
@@ -71,6 +72,8 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
     let name = graph.file_name().and_then(|name| name.to_str()).unwrap_or(MODEL_FILE);
     let preflight = onnx::judge(folder, name)?;
     let session = Session::load(&graph, &SessionOptions::default())?;
+    let mut signature = session.signature().clone();
+    classes::name_by_file(&mut signature, &graph);
     let in_artifact = |file: &String| if file == name { MODEL_FILE.to_owned() } else { file.clone() };
     let listed = preflight.files.iter().map(|file| (in_artifact(file), folder.join(file))).collect();
     let files = digest::listed_files(&listed)?;
@@ -83,7 +86,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, InspectError> {
         ir_version: preflight.ir_version,
         operator_sets: preflight.opsets,
         external_data: preflight.files.into_iter().filter(|file| file != name).collect(),
-        signature: session.signature().clone(),
+        signature,
         row_independence: rows::of_file(&graph),
         metrics,
         onnx_runtime: session.onnxruntime_version().to_owned(),
@@ -145,14 +148,30 @@ fn line(tensor: &TensorSpec, width: usize) -> Result<String, fmt::Error> {
     for (index, size) in tensor.shape.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
         // What any size fits is easier to read as a word than as -1.
-        if *size < 0 { write!(text, "{comma}any")? } else { write!(text, "{comma}{size}")? }
+        let name = tensor.dimensions.get(index).map(String::as_str).filter(|name| !name.is_empty());
+        if *size < 0 {
+            write!(text, "{comma}{}", name.unwrap_or("any"))?;
+        } else {
+            write!(text, "{comma}{size}")?;
+        }
     }
     text.push(']');
+    if let Some(classes) = &tensor.classes {
+        write!(text, "  {} classes", classes.count)?;
+        let shown: Vec<_> =
+            classes.labels.iter().take(MAX_VERSION_LABELS).map(|label| format!("{label:?}")).collect();
+        if !shown.is_empty() {
+            let more = if shown.len() as u64 == classes.count { "" } else { ", …" };
+            write!(text, ": {}{more}", shown.join(", "))?;
+        }
+    }
     Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use modelwright_contract::signature::Classes;
+
     use super::*;
 
     #[test]
@@ -161,6 +180,7 @@ mod tests {
             name: name.to_owned(),
             datatype: "FP32".to_owned(),
             shape: shape.to_vec(),
+            ..TensorSpec::default()
         };
         let inspection = Inspection {
             path: "digits.onnx".into(),
@@ -171,9 +191,15 @@ mod tests {
             operator_sets: BTreeMap::from([("ai.onnx".to_owned(), 21), ("ai.onnx.ml".to_owned(), 3)]),
             external_data: Vec::new(),
             signature: Signature {
-                inputs: vec![tensor("image", &[-1, 1, 28, 28])],
+                inputs: vec![tensor("image", &[-1, 1, 28, -1]).with_dimensions(["rows", "", "", ""])],
                 optional_inputs: Vec::new(),
-                outputs: vec![tensor("probabilities", &[-1, 10]), tensor("n", &[])],
+                outputs: vec![
+                    TensorSpec {
+                        classes: Some(Classes::of(["cat", "dog"].map(str::to_owned))),
+                        ..tensor("probabilities", &[-1, 2])
+                    },
+                    tensor("n", &[]),
+                ],
             },
             row_independence: RowIndependence::not(Some("n"), "ReduceSum: it sums"),
             metrics: BTreeMap::from([
@@ -192,9 +218,9 @@ mod tests {
              format         IR version 10\n\
              read by        ONNX Runtime 1.31.1\n\
              inputs\n\
-             \x20 image          FP32    [any, 1, 28, 28]\n\
+             \x20 image          FP32    [rows, 1, 28, any]\n\
              outputs\n\
-             \x20 probabilities  FP32    [any, 10]\n\
+             \x20 probabilities  FP32    [any, 2]  2 classes: \"cat\", \"dog\"\n\
              \x20 n              FP32    []\n\
              rows independent: no, because of \"n\" (ReduceSum: it sums)\n\
              metrics\n\

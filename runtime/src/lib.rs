@@ -10,6 +10,7 @@
 //! | predictions go out | [`serve`], with [`metrics`], on the [`cores`] and within the [`memory`] that the container has, until a [`shutdown`] |
 //! | an artifact goes out | [`publish`], into the [`store`] |
 
+pub mod classes;
 pub mod cli;
 pub mod cores;
 pub mod digest;

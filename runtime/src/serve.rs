@@ -13,6 +13,7 @@ pub mod bounds;
 pub mod budget;
 pub mod classify;
 pub mod compress;
+pub mod curves;
 pub mod decode;
 pub mod drain;
 pub mod encode;

@@ -142,6 +142,28 @@ pub struct Tensor {
     /// Sizes; -1 where any size is taken.
     #[schemars(length(max = 256))]
     pub shape: Vec<i64>,
+    /// What the graph calls its dimensions (`rows`, `time`), one each, empty where it has no name for one. Default: none; it
+    /// names none, or the run's report had no room for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 64)))]
+    pub dimensions: Vec<String>,
+    /// The classes of a classifier's output, in the order of its columns (a single column is of the second of two); where it
+    /// gives labels, and no output has a column for each, those that it gives. Default: none, or none are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Classes>,
+}
+
+/// Labels of classes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Classes {
+    /// How many there are.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub count: u64,
+    /// The first of them: up to 20, and as many as the run's report had room for. The server's metadata have up to 1,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 256)))]
+    pub labels: Vec<String>,
 }
 
 /// Whether an answer to a row is the same whatever other rows share its run.

@@ -107,7 +107,7 @@ fn the_command_for_a_model_without_the_operator_removes_our_finalizer_and_no_oth
 #[test]
 fn every_example_of_a_model_is_valid_and_short() {
     let mut seen = 0;
-    for folder in ["quickstart", "training", "sources", "mnist-keras", "networks"] {
+    for folder in ["quickstart", "training", "sources", "mnist-keras", "networks", "pytorch"] {
         let path = format!("{}/examples/{folder}", env!("CARGO_MANIFEST_DIR"));
         for entry in fs::read_dir(path).unwrap() {
             let path = entry.unwrap().path();

@@ -102,8 +102,12 @@ pub fn valid(model: &Model) -> ValidModel {
 }
 
 pub fn publish_report(digest: char) -> PublishReport {
-    let tensor =
-        |name: &str, shape: Vec<i64>| TensorSpec { name: name.into(), datatype: "FP32".into(), shape };
+    let tensor = |name: &str, shape: Vec<i64>| TensorSpec {
+        name: name.into(),
+        datatype: "FP32".into(),
+        shape,
+        ..TensorSpec::default()
+    };
     PublishReport {
         model_digest: String::from(digest).repeat(64),
         artifact_uri: format!(

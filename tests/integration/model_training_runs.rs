@@ -11,9 +11,11 @@ use modelwright::{
         fetch::Observed,
         job::{RunState, read_run},
         plan::{Plan, Step, plan_model},
+        report::Reports,
         status::{Inputs, Outcome, Score, happenings, model_status},
     },
 };
+use modelwright_contract::signature::Classes;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
@@ -317,6 +319,26 @@ fn the_score_is_that_of_the_metric_that_selected_the_version() {
     assert_eq!((next.metric.as_deref(), next.score.as_deref()), (Some("F1Macro"), Some("0.9301")));
     let imported = version(&crate::fixtures::model("s3://b/a", 1), 1, 'a', 1);
     assert_eq!(Score::of(&imported), None);
+}
+
+#[test]
+fn a_version_has_the_names_of_dimensions_and_classes_within_what_its_object_takes() {
+    let model = training();
+    let mut reports = training_reports('c');
+    let output = &mut reports.publish.signature.outputs[0];
+    output.dimensions = vec!["rows".to_owned(), String::new()];
+    output.classes = Some(Classes::of((0..300).map(|label| format!("label {label}"))));
+    let built = |reports: &Reports| {
+        modelwright::model::build::build_version(&valid(&model), 3, reports, &job(&model), 1)
+    };
+    let tensor = built(&reports).spec.signature.outputs[0].clone();
+    assert_eq!(tensor.dimensions, ["rows", ""]);
+    let classes = tensor.classes.unwrap();
+    assert_eq!((classes.count, classes.labels.len(), classes.labels[0].as_str()), (300, 20, "label 0"));
+    // What an earlier release reported names nothing, and what it stored stays as it is.
+    let earlier = built(&training_reports('c'));
+    let text = serde_json::to_string(&earlier.spec.signature).unwrap();
+    assert!(!text.contains("dimensions") && !text.contains("classes"), "{text}");
 }
 
 fn progress(done: u64, second: i8) -> RunProgress {

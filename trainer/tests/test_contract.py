@@ -72,6 +72,7 @@ def test_reports_have_the_shape_of_the_goldens(bench: Bench) -> None:
     assert report.keys() == shape.keys()
     assert [sorted(one) for one in report["candidates"]] == [sorted(one) for one in shape["candidates"]]  # type: ignore[attr-defined]
     assert report["features"][0] == "sepal_length_(cm)"
+    assert report["classes"] == {"count": 3, "labels": ["0", "1", "2"]}
     assert report["versions"]["scikit-learn"] == "1.9.1"
     assert set(report["metrics"]) == {str(one) for one in Metric if one.task is Task.CLASSIFICATION}
 

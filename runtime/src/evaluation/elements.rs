@@ -81,6 +81,14 @@ pub enum Label {
 }
 
 impl Label {
+    /// The whole of it, as text.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Integer(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
     /// What it is, in a sentence.
     pub fn kind(&self) -> &'static str {
         match self {

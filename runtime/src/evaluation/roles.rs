@@ -69,6 +69,14 @@ impl Roles {
         }
     }
 
+    /// The output of a classification that has a column for each class; without one, the output that gives labels.
+    pub fn columns(&self) -> Option<&str> {
+        match self {
+            Self::Label(outputs) => outputs.probabilities.as_deref().or(outputs.label.as_deref()),
+            Self::Number(_) => None,
+        }
+    }
+
     /// All names.
     pub fn outputs(&self) -> Vec<String> {
         match self {
@@ -111,6 +119,7 @@ mod tests {
                 name: (*name).to_owned(),
                 datatype: (*datatype).to_owned(),
                 shape: vec![-1],
+                ..TensorSpec::default()
             })
             .collect();
         Roles::find(&Signature { outputs, ..Signature::default() }, task).map_err(|error| error.to_string())

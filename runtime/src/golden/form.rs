@@ -283,6 +283,7 @@ mod tests {
             name: "x".to_owned(),
             datatype: (*datatype).to_owned(),
             shape: shape.to_vec(),
+            ..TensorSpec::default()
         };
         Signature { inputs: inputs.iter().map(spec).collect(), ..Signature::default() }
     }

@@ -307,6 +307,7 @@ mod tests {
             name: (*name).to_owned(),
             datatype: (*datatype).to_owned(),
             shape: shape.to_vec(),
+            ..TensorSpec::default()
         };
         Signature {
             inputs: inputs.iter().map(spec).collect(),

@@ -3,7 +3,7 @@
 
 use modelwright_contract::{
     report::{MAX_REPORT_BYTES, PublishReport, Report},
-    signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME, Signature, TensorSpec},
+    signature::{MAX_TENSOR_AXES, MAX_TENSOR_NAME, MAX_VERSION_LABELS, Signature, TensorSpec},
     variants::MAX_VARIANTS,
 };
 
@@ -24,6 +24,12 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
         side.retain(fits_a_version);
         report.signature_truncated |= side.len() < before;
     }
+    // The object of a version stays small; the artifact has them.
+    for tensor in report.signature.inputs.iter_mut().chain(&mut report.signature.outputs) {
+        let names = std::mem::take(&mut tensor.dimensions);
+        *tensor = std::mem::take(tensor).with_dimensions(names.iter().map(String::as_str));
+        tensor.classes = tensor.classes.take().map(|classes| classes.shortened(MAX_VERSION_LABELS));
+    }
     // No artifact has others, and whoever ran the model may have written these; without a bound, to measure the report again
     // and again would take for ever.
     report.metrics.retain(|name, value| name.len().max(value.len()) <= MAX_METRIC_BYTES);
@@ -42,6 +48,16 @@ pub fn fit(mut report: PublishReport) -> PublishReport {
             continue;
         }
         let signature = &mut report.signature;
+        // That there are classes, and how many, is told in any case.
+        let labels = signature.outputs.iter_mut().rev().filter_map(|output| output.classes.as_mut());
+        if labels.max_by_key(|classes| classes.labels.len()).is_some_and(|it| it.labels.pop().is_some()) {
+            continue;
+        }
+        let tensors = signature.inputs.iter_mut().chain(&mut signature.outputs);
+        if let Some(last) = tensors.filter(|tensor| !tensor.dimensions.is_empty()).last() {
+            last.dimensions.clear();
+            continue;
+        }
         // What a client need not know goes first.
         let signature_has_more = signature.optional_inputs.pop().is_some();
         let longer = if signature.inputs.len() > signature.outputs.len() {
@@ -70,11 +86,13 @@ fn length(report: &PublishReport) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use std::collections::BTreeMap;
 
     use modelwright_contract::{
         artifact::GoldenSource,
         rows::RowIndependence,
+        signature::Classes,
         size::{RowsSize, Size},
         training::Metric,
         variants::{TimeShare, VariantFigures, VariantReport},
@@ -90,6 +108,7 @@ mod tests {
                     name: format!("{i:0name$}"),
                     datatype: "FP32".to_owned(),
                     shape: vec![-1, 3, 224, 224],
+                    ..TensorSpec::default()
                 })
                 .collect()
         };
@@ -189,11 +208,50 @@ mod tests {
     }
 
     #[test]
+    fn labels_give_way_before_names_of_dimensions_and_these_before_tensors() {
+        let with = |labels: usize, inputs: usize| {
+            let mut report = report(inputs, 1, 8, 3);
+            report.row_independence = Some(RowIndependence::yes());
+            let output = &mut report.signature.outputs[0];
+            output.classes = Some(Classes::of((0..labels).map(|label| format!("label {label:03}"))));
+            for tensor in report.signature.inputs.iter_mut().chain(&mut report.signature.outputs) {
+                *tensor = std::mem::take(tensor).with_dimensions(["rows", "", "", ""]);
+            }
+            fit(report).signature
+        };
+        let told = |signature: &Signature| signature.outputs[0].classes.clone().unwrap();
+        let few = told(&with(3, 1));
+        assert_eq!((few.count, few.labels.len()), (3, 3));
+        let many = told(&with(300, 1));
+        assert_eq!((many.count, many.labels[0].as_str()), (300, "label 000"));
+        assert!((1..=MAX_VERSION_LABELS).contains(&many.labels.len()), "{many:?}");
+        let wide = with(300, 7);
+        assert_eq!((told(&wide).count, told(&wide).labels.len()), (300, 0));
+        assert_eq!(wide.inputs.len(), 7, "no tensor is left out for a name");
+        assert!(wide.inputs.last().unwrap().dimensions.is_empty());
+    }
+
+    #[test]
+    fn names_that_no_version_can_hold_are_left_out() {
+        let mut whole = report(1, 1, 8, 0);
+        whole.signature.inputs[0].dimensions = vec!["n".repeat(65), "a\u{7}".to_owned(), "rows".to_owned()];
+        whole.signature.outputs[0].classes =
+            Some(Classes { count: 3, labels: vec!["a".to_owned(), "l".repeat(257), "b".to_owned()] });
+        let short = fit(whole).signature;
+        assert_eq!(short.inputs[0].dimensions, ["", "", "rows"]);
+        assert_eq!(short.outputs[0].classes.as_ref().unwrap().labels, ["a"]);
+    }
+
+    #[test]
     fn long_names_and_many_axes_are_kept_and_what_no_version_can_hold_is_left_out() {
         let with = |name: usize, axes: usize| {
             let mut report = report(2, 1, 8, 3);
-            report.signature.inputs[0] =
-                TensorSpec { name: "n".repeat(name), datatype: "FP32".to_owned(), shape: vec![1; axes] };
+            report.signature.inputs[0] = TensorSpec {
+                name: "n".repeat(name),
+                datatype: "FP32".to_owned(),
+                shape: vec![1; axes],
+                ..TensorSpec::default()
+            };
             report.size = None;
             report.row_independence = None;
             fit(report)

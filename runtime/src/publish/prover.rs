@@ -20,6 +20,7 @@ use super::{
     prove::{Progress, Proof},
 };
 use crate::{
+    classes,
     evaluation::{self, EvaluationError, Judged, Manner},
     golden::{self, Recording, ReplayError},
     onnx, rows,
@@ -101,10 +102,12 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
     let session =
         Session::load(&path, &options).map_err(|error| load_refusal(&error, &arguments.directory))?;
     write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
+    let mut signature = session.signature().clone();
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
             let manner = manner(&path, arguments.variant);
             let judged = evaluation::evaluate(&session, file, task, manner).map_err(evaluation_refusal)?;
+            name_classes(&mut signature, &judged);
             let own = arguments.brought && brought(&arguments.directory, session.signature())?.is_some();
             let golden = match (&arguments.shareable, &arguments.quantiles) {
                 _ if own => replayed(&session, arguments)?,
@@ -117,7 +120,17 @@ fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()
         }
         _ => (replayed(&session, arguments)?, None),
     };
-    Ok(Proof { signature: session.signature().clone(), golden, evaluation })
+    classes::name_by_file(&mut signature, &path);
+    Ok(Proof { signature, golden, evaluation })
+}
+
+/// Names the classes of an output by the test part, which the answers were held against.
+fn name_classes(signature: &mut Signature, judged: &Judged) {
+    if let Some((name, classes)) = &judged.classes
+        && let Some(output) = signature.outputs.iter_mut().find(|output| output.name == *name)
+    {
+        output.classes = Some(classes.clone());
+    }
 }
 
 /// How a test part is run. Scales of a whole run, as dynamic quantisation has them, make an answer depend on the other rows of

@@ -1,11 +1,18 @@
 //! What the artifact says of its model beyond its signature, for the page and the OpenAPI document. In goes the model's
 //! folder; out comes [`About`].
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use modelwright_contract::artifact::{
-    Confusion, DESCRIPTION_FILE, Description, GoldenSamples, GoldenSource, GoldenTensor, METADATA_DIRECTORY,
+use bytes::Bytes;
+use modelwright_contract::{
+    artifact::{
+        Confusion, DESCRIPTION_FILE, Description, GoldenSamples, GoldenSource, GoldenTensor,
+        METADATA_DIRECTORY,
+    },
+    signature::{Classes, Signature},
 };
+
+use super::curves;
 
 /// Most examples that are shown.
 const MAX_EXAMPLES: usize = 3;
@@ -18,11 +25,26 @@ const MAX_DESCRIPTION: u64 = 4 * 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct About {
     /// Metrics by name, measured on the test part.
-    pub metrics: std::collections::BTreeMap<String, String>,
+    pub metrics: BTreeMap<String, String>,
     /// What it answered to which truth.
     pub confusion: Option<Confusion>,
     /// Inputs that it answers. Only made-up ones: rows of a test part may be somebody's.
     pub examples: Vec<Vec<GoldenTensor>>,
+    /// Classes by output.
+    pub classes: BTreeMap<String, Classes>,
+    /// A picture of how it was trained.
+    pub curves: Option<Bytes>,
+}
+
+impl About {
+    /// Names the classes of outputs as they were named when the model was proven.
+    pub fn name_classes(&self, signature: &mut Signature) {
+        for output in &mut signature.outputs {
+            if let Some(classes) = self.classes.get(&output.name) {
+                output.classes = Some(classes.clone());
+            }
+        }
+    }
 }
 
 /// Reads what there is. A description that cannot be read is none: it decides nothing.
@@ -31,12 +53,18 @@ pub fn read(folder: &Path, golden: Option<&GoldenSamples>) -> About {
     let samples = golden.filter(|golden| golden.source == GoldenSource::Synthetic);
     let size = |inputs: &[GoldenTensor]| inputs.iter().map(|tensor| tensor.data.len()).sum::<usize>();
     About {
+        curves: curves::read(folder),
         examples: samples
             .into_iter()
             .flat_map(|golden| &golden.samples)
             .map(|sample| sample.inputs.clone())
             .filter(|inputs| size(inputs) <= MAX_EXAMPLE)
             .take(MAX_EXAMPLES)
+            .collect(),
+        classes: description
+            .iter()
+            .flat_map(|description| &description.signature.outputs)
+            .filter_map(|output| Some((output.name.clone(), output.classes.clone()?)))
             .collect(),
         metrics: description.as_ref().map(|description| description.metrics.clone()).unwrap_or_default(),
         confusion: description.and_then(|description| description.confusion),

@@ -163,6 +163,7 @@ mod tests {
             name: name.to_owned(),
             datatype: "UINT8".to_owned(),
             shape: shape.to_vec(),
+            ..TensorSpec::default()
         };
         let inputs = vec![
             tensor("x", &[-1, 4]),

@@ -42,6 +42,7 @@ pub fn outputs_to_run(signature: &Signature, request: &InferRequest) -> Vec<Stri
 /// Puts classes in the place of the outputs that are asked for so, and drops what was only needed for that.
 pub fn classify(
     request: &InferRequest,
+    signature: &Signature,
     labels: &[String],
     mut outputs: Vec<Tensor>,
 ) -> Result<Vec<Tensor>, NoClasses> {
@@ -56,13 +57,23 @@ pub fn classify(
         let Some(output) = outputs.get(place) else { continue };
         let keys = keys_of(&output.name);
         let keys = outputs.iter().find(|other| other.name == keys).map(names);
-        let classes = best(output, count, keys.as_deref().unwrap_or(labels))?;
+        let labels = keys.as_deref().or_else(|| columns(signature, output)).unwrap_or(labels);
+        let classes = best(output, count, labels)?;
         if let Some(output) = outputs.get_mut(place) {
             *output = classes;
         }
     }
     outputs.truncate(request.outputs.len());
     Ok(outputs)
+}
+
+/// The labels of an output's columns, where each column is a class whose label is known: one column of two classes is the
+/// second one's.
+fn columns<'a>(signature: &'a Signature, output: &Tensor) -> Option<&'a [String]> {
+    let spec = signature.outputs.iter().find(|spec| spec.name == output.name)?;
+    let labels = spec.classes.as_ref()?.labels.as_slice();
+    let columns = output.shape.last().and_then(|size| usize::try_from(*size).ok())?;
+    (labels.len() == columns).then_some(labels)
 }
 
 fn names(keys: &Tensor) -> Vec<String> {
@@ -154,6 +165,8 @@ fn integers(tensor: &Tensor) -> Vec<i128> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use modelwright_contract::signature::{Classes, TensorSpec};
+
     use super::*;
     use crate::serve::request::Form;
 
@@ -176,7 +189,8 @@ mod tests {
 
     fn answer(classes: usize, labels: &[&str], output: Tensor) -> (Vec<i64>, Vec<String>) {
         let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
-        let tensor = classify(&asked(classes), &labels, vec![output]).unwrap().remove(0);
+        let signature = Signature::default();
+        let tensor = classify(&asked(classes), &signature, &labels, vec![output]).unwrap().remove(0);
         (tensor.shape.clone(), tensor.strings().unwrap().into_iter().map(str::to_owned).collect())
     }
 
@@ -191,6 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn the_classes_of_the_signature_name_columns_and_the_second_of_two_is_not_called_the_first() {
+        let classes = Classes::of(["no".to_owned(), "yes".to_owned()]);
+        let spec = TensorSpec { name: "y".to_owned(), classes: Some(classes), ..TensorSpec::default() };
+        let signature = Signature { outputs: vec![spec], ..Signature::default() };
+        let told = |output: Tensor| {
+            let mut answer = classify(&asked(1), &signature, &[], vec![output]).unwrap();
+            answer.remove(0).strings().unwrap()[0].to_owned()
+        };
+        assert_eq!(told(output(&[1, 2], &[0.25, 0.75])), "0.75:1:yes");
+        assert_eq!(told(output(&[1, 1], &[0.75])), "0.75:0");
+    }
+
+    #[test]
     fn keys_of_maps_name_the_classes_and_are_not_sent_unless_asked_for() {
         let keys = Tensor {
             name: "y.keys".to_owned(),
@@ -198,7 +225,8 @@ mod tests {
             shape: vec![2],
             data: [10_i64, -20].iter().flat_map(|key| key.to_le_bytes()).collect(),
         };
-        let outputs = classify(&asked(1), &[], vec![output(&[1, 2], &[0.1, 0.9]), keys]).unwrap();
+        let tensors = vec![output(&[1, 2], &[0.1, 0.9]), keys];
+        let outputs = classify(&asked(1), &Signature::default(), &[], tensors).unwrap();
         assert_eq!(outputs.len(), 1);
         assert_eq!(outputs[0].strings().unwrap(), ["0.9:1:-20"]);
     }
@@ -211,8 +239,9 @@ mod tests {
             shape: vec![1],
             data: encode_strings(["a"]).unwrap(),
         };
-        let error = classify(&asked(1), &[], vec![text]).unwrap_err().to_string();
+        let none = Signature::default();
+        let error = classify(&asked(1), &none, &[], vec![text]).unwrap_err().to_string();
         assert!(error.contains("output \"y\" has no classes: it is BYTES of shape [1]"), "{error}");
-        assert!(classify(&asked(1), &[], vec![output(&[], &[1.0])]).is_err());
+        assert!(classify(&asked(1), &none, &[], vec![output(&[], &[1.0])]).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use modelwright_contract::{serving::ExecutionProvider, signature::TensorSpec};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     error::ApiError,
@@ -68,14 +68,33 @@ pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<Http
         "name": state.settings.model,
         "versions": [state.settings.version.to_string()],
         "platform": PLATFORM,
-        "inputs": served.signature.inputs,
-        "outputs": served.signature.outputs,
+        "inputs": told(&served.signature.inputs),
+        "outputs": told(&served.signature.outputs),
     });
     // No word of the protocol: clients that send every input that they find need not send these.
     if !served.signature.optional_inputs.is_empty() {
-        body["optional_inputs"] = json!(served.signature.optional_inputs);
+        body["optional_inputs"] = json!(told(&served.signature.optional_inputs));
     }
     Ok(HttpResponse::Ok().json(body))
+}
+
+/// Tensors in the protocol's words. It has none for names of dimensions and classes: these are parameters, its place for more.
+fn told(tensors: &[TensorSpec]) -> Vec<Value> {
+    let tensor = |tensor: &TensorSpec| {
+        let mut told = json!({ "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape });
+        let mut parameters = Map::new();
+        if !tensor.dimensions.is_empty() {
+            parameters.insert("dimensions".to_owned(), json!(tensor.dimensions));
+        }
+        if let Some(classes) = &tensor.classes {
+            parameters.insert("classes".to_owned(), json!(classes));
+        }
+        if !parameters.is_empty() {
+            told["parameters"] = Value::Object(parameters);
+        }
+        told
+    };
+    tensors.iter().map(tensor).collect()
 }
 
 /// `GET /v2/models/{model}/config`, as far as clients read it.

@@ -129,7 +129,15 @@ fn schema(tensor: &TensorSpec, data: Value) -> Value {
     let sizes: Vec<Value> = tensor
         .shape
         .iter()
-        .map(|size| if *size < 0 { json!({"type": "integer", "minimum": 0}) } else { json!({"const": size}) })
+        .enumerate()
+        .map(|(axis, size)| {
+            let mut schema =
+                if *size < 0 { json!({"type": "integer", "minimum": 0}) } else { json!({"const": size}) };
+            if let Some(name) = tensor.dimensions.get(axis).filter(|name| !name.is_empty()) {
+                schema["title"] = json!(name);
+            }
+            schema
+        })
         .collect();
     let shape =
         json!({"type": "array", "prefixItems": sizes, "minItems": sizes.len(), "maxItems": sizes.len()});

@@ -22,7 +22,7 @@ static PAGE: LazyLock<(String, String)> = LazyLock::new(|| {
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let script = STANDARD.encode(Sha256::digest(SCRIPT));
     format!(
-        "default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; connect-src 'self'; \
+        "default-src 'none'; script-src 'sha256-{script}'; style-src 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; \
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 });
@@ -58,6 +58,7 @@ fn facts(state: &State) -> Value {
             "metrics": served.about.metrics,
             "confusion": served.about.confusion,
             "examples": served.about.examples,
+            "curves": served.about.curves.is_some(),
         }),
     };
     if let (Some(facts), Value::Object(more)) = (facts.as_object_mut(), more) {

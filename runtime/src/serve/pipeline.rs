@@ -161,7 +161,7 @@ pub async fn run(
         RunError::Failed { .. } if uneven.is_some() => ApiError::BadRequest(uneven.unwrap_or_default()),
         error => run_error(&error),
     })?;
-    let mut tensors = classify::classify(request, &served.labels, outputs)
+    let mut tensors = classify::classify(request, &served.signature, &served.labels, outputs)
         .map_err(|error| ApiError::BadRequest(error.to_string()))?;
     // The inputs are gone by now.
     if tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() > COVERED {

@@ -208,11 +208,12 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     let threads = Threads { runs: options.threads, of_a_run: threads_of_a_run };
     let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
     tracing::debug!(?options, "the model is run");
-    let (signature, labels) = (session.signature().clone(), session.labels().to_vec());
+    let (mut signature, labels) = (session.signature().clone(), session.labels().to_vec());
     let bounds = Bounds::new(&settings.limits, &signature, session.named_axes());
     let (max_rows, max_elements) = bounds.most();
     tracing::info!(outcome = "bounded", max_rows, max_elements, "of a request");
     let about = about::read(&settings.path, samples.as_ref());
+    about.name_classes(&mut signature);
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     drop(samples);
     crate::session::give_back_memory();

@@ -42,6 +42,7 @@ pub(super) fn specs(name: &str, kind: &ValueType) -> Option<[(Part, TensorSpec);
         name,
         datatype: datatype.name().to_owned(),
         shape,
+        ..TensorSpec::default()
     };
     Some([
         (Part::Values, spec(name.to_owned(), Datatype::Fp32, shape)),

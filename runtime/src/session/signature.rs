@@ -12,6 +12,7 @@ use super::{
     maps::{self, Part},
     value::datatype,
 };
+use crate::classes;
 
 /// Key of a model's metadata that names its classes.
 const LABELS: &str = "classes";
@@ -25,7 +26,9 @@ pub(super) type Place = (usize, Part);
 pub(super) fn read(session: &ort::session::Session) -> Result<(Signature, Vec<Place>), LoadError> {
     let inputs = session.inputs().iter().map(|tensor| spec("input", tensor)).collect::<Result<_, _>>()?;
     let (outputs, parts) = outputs(session)?;
-    Ok((Signature { inputs, optional_inputs: optional_inputs(session), outputs }, parts))
+    let mut signature = Signature { inputs, optional_inputs: optional_inputs(session), outputs };
+    classes::name_by_metadata(&mut signature, &labels(session));
+    Ok((signature, parts))
 }
 
 /// Initializers that a request may give another value.
@@ -37,7 +40,8 @@ fn optional_inputs(session: &ort::session::Session) -> Vec<TensorSpec> {
     let spec = |stored: &OverridableInitializer| {
         let ValueType::Tensor { ty, shape, .. } = stored.dtype() else { return None };
         let shape = shape.iter().map(|size| (*size).max(-1)).collect();
-        Some(TensorSpec { name: stored.name().to_owned(), datatype: datatype(*ty)?.name().to_owned(), shape })
+        let (name, datatype) = (stored.name().to_owned(), datatype(*ty)?.name().to_owned());
+        Some(TensorSpec { name, datatype, shape, ..TensorSpec::default() })
     };
     stored.iter().filter_map(spec).collect()
 }
@@ -100,7 +104,7 @@ fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadErro
             }
         },
     };
-    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
         return Err(unsupported(match outlet.dtype() {
             ValueType::Sequence(inner) if matches!(**inner, ValueType::Tensor { .. }) => {
                 "a sequence of tensors".to_owned()
@@ -111,9 +115,11 @@ fn spec(direction: &'static str, outlet: &Outlet) -> Result<TensorSpec, LoadErro
         }));
     };
     let datatype = datatype(*ty).ok_or_else(|| unsupported(format!("a tensor of {ty}")))?;
-    Ok(TensorSpec {
+    let spec = TensorSpec {
         name: outlet.name().to_owned(),
         datatype: datatype.name().to_owned(),
         shape: shape.iter().map(|size| (*size).max(-1)).collect(),
-    })
+        ..TensorSpec::default()
+    };
+    Ok(spec.with_dimensions(dimension_symbols.iter().map(AsRef::as_ref)))
 }

@@ -163,6 +163,7 @@ mod tests {
             name: name.to_owned(),
             datatype: "FP32".to_owned(),
             shape: shape.to_vec(),
+            ..TensorSpec::default()
         };
         Signature {
             inputs: vec![tensor("a", &[-1, 2]), tensor("b", &[])],

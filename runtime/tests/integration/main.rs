@@ -42,6 +42,8 @@ mod grpc;
 // What is counted, over HTTP and gRPC.
 mod memory;
 mod metrics;
+/// Names of dimensions and classes.
+mod named;
 // The page for people, in a real browser.
 mod page;
 // The two containers of a run that prove and store a model.

@@ -80,6 +80,48 @@ async fn people_see_what_a_trained_model_is_worth_and_ask_it_in_a_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn curves_of_a_training_are_shown_and_a_script_in_them_does_nothing() {
+    let curves = "<svg xmlns='http://www.w3.org/2000/svg' width='320' height='200' onload='document.title=1'>\
+                  <script>document.title = 'run'; parent.document.title = 'run'; fetch('/v2/models')</script>\
+                  <rect width='320' height='200' fill='#1f6feb'/></svg>";
+    let registry = Program::registry("").await;
+    let run = Run::of(&registry.host(), Task::Classification, "classifier", &digits());
+    run.write("curves.svg", curves);
+    let report = run.publish().await.unwrap();
+    let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
+    volume.config.kind = FetchKind::Artifact;
+    volume.config.plain_http = true;
+    volume.fetch().await.unwrap();
+    let data = volume.folder.path().join("data");
+    let serving = Serving::start(&["--model", data.to_str().unwrap(), "--name", "network"], &[]);
+    serving.wait_for("ready");
+
+    let answer = serving.client().get("/curves.svg");
+    assert_eq!((answer.status, answer.body.as_str()), (200, curves), "the bytes of the artifact");
+    assert_eq!(answer.headers["content-type"], "image/svg+xml");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    let policy = &answer.headers["content-security-policy"];
+    assert!(policy.starts_with("default-src 'none'") && policy.ends_with("sandbox"), "{policy}");
+
+    let browser = Browser::start().await;
+    browser.open(&format!("http://{}/", serving.http)).await;
+    browser.until("document.querySelector('#curves img')?.naturalWidth === 320").await;
+    assert_eq!(browser.value("document.getElementById('training').hidden").await, false);
+    assert_eq!(browser.value("document.title").await, "network 1", "nothing in the picture runs");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    // By itself, too.
+    browser.open(&format!("http://{}/curves.svg", serving.http)).await;
+    browser.until("document.readyState === 'complete' && document.querySelector('rect') !== null").await;
+    assert_eq!(browser.value("document.title").await, "");
+    browser.close().await;
+
+    let other = Serving::model("linear", &[]);
+    let answer = other.client().get("/curves.svg");
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("no curves"), "{}", answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_shown_as_text_whatever_it_is() {
     let name = "<!--<script>document.title = 'run' & \u{2028}\"<b>";
     let path = crate::session::model("linear");

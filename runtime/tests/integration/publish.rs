@@ -111,7 +111,7 @@ async fn a_bare_model_is_published_with_signature_samples_and_digests_and_comes_
         format!("oci://{}/models/team/digits@sha256:{}", registry.host(), report.artifact_sha256)
     );
     let signature = serde_json::to_value(&report.signature).unwrap();
-    let tensor = |name| serde_json::json!([{"name": name, "datatype": "FP32", "shape": [-1, 3]}]);
+    let tensor = |name| serde_json::json!([{"name": name, "datatype": "FP32", "shape": [-1, 3], "dimensions": ["n", ""]}]);
     assert_eq!(signature, serde_json::json!({"inputs": tensor("x"), "outputs": tensor("y")}));
     assert_eq!((report.opset, report.golden_count, report.golden_source), (21, 4, GoldenSource::Synthetic));
     assert!(report.metrics.is_empty() && !report.signature_truncated);

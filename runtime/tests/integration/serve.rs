@@ -80,8 +80,14 @@ fn metadata_and_health_have_the_protocols_form() {
     for path in ["/v2/models/two_in_two_out", "/v2/models/two_in_two_out/versions/1"] {
         let metadata = client.get(path).json();
         assert_eq!(metadata["versions"], json!(["1"]));
-        assert_eq!(metadata["inputs"][1], json!({"name": "b", "datatype": "FP32", "shape": [-1, 3]}));
-        assert_eq!(metadata["outputs"][1], json!({"name": "label", "datatype": "INT64", "shape": [-1]}));
+        assert_eq!(
+            metadata["inputs"][1],
+            json!({"name": "b", "datatype": "FP32", "shape": [-1, 3], "parameters": {"dimensions": ["n", ""]}})
+        );
+        assert_eq!(
+            metadata["outputs"][1],
+            json!({"name": "label", "datatype": "INT64", "shape": [-1], "parameters": {"dimensions": ["n"]}})
+        );
         assert_eq!(client.get(&format!("{path}/ready")).json()["ready"], true);
     }
 }

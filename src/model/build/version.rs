@@ -6,7 +6,9 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use modelwright_contract::{
     artifact::GoldenSource,
-    signature::{MAX_TENSOR_NAME, TensorSpec},
+    signature::{
+        Classes, MAX_DIMENSION_NAME, MAX_TENSOR_AXES, MAX_TENSOR_NAME, MAX_VERSION_LABELS, TensorSpec,
+    },
     variants::{self, MAX_VARIANTS, VariantReport},
 };
 
@@ -14,8 +16,8 @@ use crate::{
     api::{
         ModelVersion, ModelVersionSpec,
         model_version::{
-            Artifact, CandidateScore, Evaluation, GoldenSamples, Provenance, RowIndependence, RowsSize,
-            Signature, Size, Tensor,
+            Artifact, CandidateScore, Classes as VersionClasses, Evaluation, GoldenSamples, Provenance,
+            RowIndependence, RowsSize, Signature, Size, Tensor,
         },
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
         optimize::{TimeShare, VariantFigures, VersionVariant},
@@ -211,6 +213,16 @@ fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
             name: tensor.name.clone(),
             datatype: tensor.datatype.clone(),
             shape: tensor.shape.clone(),
+            dimensions: tensor
+                .dimensions
+                .iter()
+                .take(MAX_TENSOR_AXES)
+                .map(|name| truncated(name, MAX_DIMENSION_NAME))
+                .collect(),
+            classes: tensor.classes.clone().map(|classes| {
+                let Classes { count, labels } = classes.shortened(MAX_VERSION_LABELS);
+                VersionClasses { count: count.min(MAX_BYTES), labels }
+            }),
         })
         .collect()
 }

@@ -13,13 +13,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .room import Room
 
-def read_archive(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays. A file that cannot be opened is an `OSError`, one that holds anything else a `ValueError`."""
+
+def read_archive(path: Path, room: Room | None = None) -> dict[str, NDArray[Any]]:
+    """Read all arrays. A file that cannot be opened is an `OSError`, one that holds anything else a `ValueError`.
+
+    With a room, what does not fit into it is refused before it is read.
+    """
     try:
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.lib.npyio.NpzFile):
             with archive:
+                for member in archive.zip.infolist() if room else ():
+                    # Members are read as far as they say that they are long.
+                    room.take_file(member.file_size)
                 return {name: archive[name] for name in archive.files}
     except (EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         # Of what is cut, changed, encrypted, or packed in a way that Python does not know.

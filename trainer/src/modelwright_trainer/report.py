@@ -22,6 +22,8 @@ MOST_BYTES: Final = 1500
 MOST_WARNINGS: Final = 8
 MOST_WARNING_BYTES: Final = 600
 """Of all warnings together, so that candidates have their room."""
+MOST_LABELS: Final = 1000
+"""Of a classification, in `report.json`."""
 LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "scipy")
 """Those of the trainer itself; backends name theirs."""
 
@@ -106,6 +108,8 @@ def build_training_report(outcome: Outcome) -> dict[str, Any]:
         "features": outcome.features,
         "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in libraries},
     }
+    if outcome.classes:
+        report["classes"] = {"count": len(outcome.classes), "labels": outcome.classes[:MOST_LABELS]}
     if outcome.kept < outcome.rows["test"]:
         report["evaluationRows"] = outcome.kept
     return report | ({"warnings": outcome.warnings} if outcome.warnings else {})

@@ -130,6 +130,7 @@ def run_training(run: Run, progress: Progress) -> Outcome:
         rows=count_rows(parts),
         kept=len(kept),
         features=list(data.features),
+        classes=[] if labels is None else [str(one) for one in labels],
         warnings=warnings,
     )
     _write(Path(run.output), content, outcome)

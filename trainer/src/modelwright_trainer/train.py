@@ -63,6 +63,8 @@ class Outcome:
     kept: int
     """How many rows of the test part are kept beside the model."""
     features: list[str]
+    classes: list[str] = field(default_factory=list)
+    """The labels that the model knows, in the order of its columns; empty for a regression."""
     warnings: list[str] = field(default_factory=list)
     """What the run left out, could not keep or finds strange, in sentences."""
 

@@ -135,8 +135,13 @@ function controlFor(spec) {
   return textFor(spec, shape, count);
 }
 
-function signatureRow(way, { name, datatype, shape }) {
-  return element("tr", {}, ...[way, name, datatype, shape.map((size) => (size < 0 ? "any" : size)).join(" × ") || "one value"].map((text) => element("td", {}, text)));
+function signatureRow(way, { name, datatype, shape, dimensions = [], classes }) {
+  const sizes = shape.map((size, index) => (size < 0 ? dimensions[index] || "any" : size)).join(" × ") || "one value";
+  const cells = [way, name, datatype, sizes].map((text) => element("td", {}, text));
+  const shown = classes?.labels?.slice(0, MOST_BARS) ?? [];
+  const more = classes && classes.count > shown.length ? ["…"] : [];
+  cells.push(element("td", { className: "weak" }, classes ? `${classes.count} classes: ${[...shown, ...more].join(", ")}` : ""));
+  return element("tr", {}, ...cells);
 }
 
 function draw({ name, shape, data }) {
@@ -145,7 +150,8 @@ function draw({ name, shape, data }) {
   if (!numbers || data.length < 2 || data.length > MOST_BARS) {
     return element("div", {}, head, element("code", {}, data.slice(0, 1000).map((value) => JSON.stringify(value)).join(", ") + (data.length > 1000 ? ", …" : "")));
   }
-  const labels = facts.confusion?.labels.length === data.length ? facts.confusion.labels : undefined;
+  const known = [facts.outputs.find((spec) => spec.name === name)?.classes?.labels, facts.confusion?.labels];
+  const labels = known.find((labels) => labels?.length === data.length);
   const largest = Math.max(...data.map(Math.abs)) || 1;
   const best = data.indexOf(Math.max(...data));
   const bars = data.map((value, index) => {
@@ -188,6 +194,10 @@ function start() {
     const cell = (row) => (value) => { const made = element("td", {}, String(value)); made.style.background = shade(row, value); return made; };
     const rows = counts.map((row, index) => element("tr", {}, element("th", {}, labels[index]), ...row.map(cell(row))));
     byId("confusion").append(element("p", { className: "weak" }, "Rows are the truth, columns the answers."), element("table", { className: "confusion" }, element("tr", {}, element("th"), ...labels.map((label) => element("th", {}, label))), ...rows));
+  }
+  if (facts.curves) {
+    byId("curves").append(element("img", { src: "curves.svg", alt: "loss and metrics by epoch" }));
+    byId("training").hidden = false;
   }
   const controls = facts.inputs.map(controlFor);
   byId("inputs").append(...facts.inputs.map((spec, index) => element("fieldset", {}, element("legend", {}, spec.name), controls[index].node)));

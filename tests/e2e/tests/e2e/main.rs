@@ -29,6 +29,7 @@ mod meddling;
 mod monitoring;
 mod networks;
 mod operator;
+mod own_code;
 mod rollbacks;
 mod rollouts;
 mod servers;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         training::a_regression_is_trained_and_judged_by_its_error,
         training::a_missed_gate_keeps_the_present_version_and_a_revert_starts_no_job,
         training::a_trainer_that_lies_in_its_report_is_caught,
+        own_code::code_of_ones_own_trains_inline_and_from_a_pinned_config_map,
         training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
         variants::other_variants_are_made_of_the_kept_artifact_without_a_training,
         variants::a_version_without_its_variants_is_made_of_its_artifact_alone,

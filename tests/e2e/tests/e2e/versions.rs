@@ -114,8 +114,12 @@ async fn push_evaluated(registry: &Registry, repository: &str) -> String {
         shape: vec![1, 4],
         data: crate::harness::registry::base64(&values.map(f32::to_le_bytes).concat()),
     };
-    let specification =
-        |name: &str| TensorSpec { name: name.to_owned(), datatype: "FP32".to_owned(), shape: vec![-1, 4] };
+    let specification = |name: &str| TensorSpec {
+        name: name.to_owned(),
+        datatype: "FP32".to_owned(),
+        shape: vec![-1, 4],
+        ..TensorSpec::default()
+    };
     let row = [1.0, 2.0, 3.0, 4.0];
     let golden = GoldenSamples {
         source: GoldenSource::Test,

@@ -10,6 +10,7 @@ import numpy as np
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 from modelwright_trainer.graph.images import Resizer
 from modelwright_trainer.material import Kind
+from modelwright_trainer.room import Room
 from modelwright_trainer.tensors import Tensors
 
 from .csv import read_csv_bytes
@@ -94,6 +95,8 @@ def _decode(pictures: list[Picture], run: Run) -> NDArray[np.uint8]:
         )
         raise RunError(Reason.UNREADABLE_DATA, message)
     size = wanted if wanted is not None and len(sizes) > 1 else pictures[0].size
+    pixels_of_all = len(pictures) * size[0] * size[1] * channels
+    Room(f"data of {len(pictures)} images of {size[1]} x {size[0]} pixels").take(pixels_of_all, "of pixels")
     resizer = Resizer(*size, channels)
     found = np.empty((len(pictures), *size, channels), dtype=np.uint8)
     for index, picture in enumerate(pictures):

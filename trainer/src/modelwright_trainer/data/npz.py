@@ -9,6 +9,7 @@ import numpy as np
 
 from modelwright_trainer.archive import read_archive
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
+from modelwright_trainer.room import Room
 
 from .raw import Raw, is_beyond_exact
 
@@ -140,9 +141,20 @@ def _refuse_differences(ours: Arrays, tests: Arrays) -> None:
             raise RunError(Reason.UNREADABLE_DATA, message)
 
 
+def _bounded(values: NDArray[Any], room: Room) -> NDArray[Any]:
+    """Refuse very many rows without content, which cost nothing until somebody looks at them."""
+    if values.nbytes == 0 and values.ndim:
+        room.take(len(values) * np.dtype(object).itemsize)
+    return values
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        return read_archive(path)
+        room = Room(path.name)
+        return {name: _bounded(values, room) for name, values in read_archive(path, room).items()}
+    except MemoryError as error:
+        message = f"{path.name} has an array that says it is larger than this container's memory ({error})"
+        raise RunError(Reason.TOO_LARGE, f"{message}: write it again, or give less data") from error
     except (ValueError, OSError) as error:
         message = (
             f"{path.name} is no NPZ file that can be read: {error}; expected arrays of numbers or text, "

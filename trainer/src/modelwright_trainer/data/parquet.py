@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
+from modelwright_trainer.room import Room
 
 from .raw import INDEX_LEVEL, Raw, find_unnamed, is_beyond_exact
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+SMALLEST: Final = 4
+"""Bytes of a number, as the model takes it."""
+BATCH: Final = 128
+"""Rows of texts that are looked at together."""
 
 
 def read_parquet(files: list[Path], named: frozenset[str] = frozenset()) -> Raw:
@@ -75,6 +81,7 @@ def _as_raw(files: list[Path], tables: list[pa.Table], named: frozenset[str]) ->
 def _read_file(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
+            _refuse_large(path, file)
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         message = f"{path.name} is no Parquet file that can be read: {error}"
@@ -82,6 +89,30 @@ def _read_file(path: Path) -> pa.Table:
     if len(set(table.column_names)) != len(table.column_names):
         raise RunError(Reason.UNREADABLE_DATA, f"{path.name} has two columns of the same name")
     return table
+
+
+def _refuse_large(path: Path, file: pq.ParquetFile) -> None:
+    """Refuse a file that takes more memory than there is: one value in its dictionary may stand in a million rows."""
+    about, room = file.metadata, Room(path.name)
+    room.take(max(about.num_rows * len(file.schema_arrow) * SMALLEST, _unpacked(about)))
+    texts = [one.name for one in file.schema_arrow if _is_text(one.type)]
+    # As much as is sure. Only where texts could be too long are they read twice.
+    longest = max((_unpacked(about, name) for name in texts), default=0)
+    if about.num_rows * longest * len(texts) > room.most:
+        room = Room(path.name)
+        for batch in file.iter_batches(BATCH, columns=texts):
+            room.take(batch.nbytes, "of text")
+
+
+def _unpacked(about: pq.FileMetaData, name: str | None = None) -> int:
+    """Return the bytes of pages that the file says it has, of all columns or of one."""
+    groups = (about.row_group(index) for index in range(about.num_row_groups))
+    columns = (group.column(index) for group in groups for index in range(group.num_columns))
+    return sum(one.total_uncompressed_size for one in columns if name in (None, one.path_in_schema))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _find_index(table: pa.Table) -> list[str]:

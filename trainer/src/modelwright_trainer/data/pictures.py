@@ -5,6 +5,7 @@ Nothing is unpacked to the disk, and no picture is decoded before its header say
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from modelwright_trainer.failure import Reason, RunError, listed
+from modelwright_trainer.room import MIB, Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,27 +108,33 @@ def read_album(files: list[Path], root: Path) -> Album:
 
 
 def _read_folder(root: Path) -> Iterator[tuple[PurePosixPath, bytes | None]]:
+    room = Room(root.name)
     for path in sorted(root.rglob("*")):
         inner = PurePosixPath(path.relative_to(root).as_posix())
-        if path.is_file():
-            _refuse_large(inner, path.stat().st_size)
+        size = path.stat().st_size if path.is_file() else 0
+        _refuse_large(inner, size)
+        room.take_file(size)
         yield inner, path.read_bytes() if path.is_file() else None
 
 
 def _read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes | None]]:
+    room = Room(path.name)
     try:
         if path.name.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
                     inner = PurePosixPath(entry.filename)
                     _refuse_large(inner, entry.file_size)
+                    room.take_file(entry.file_size)
                     # The size that is told bounds what is read, whatever the file really holds.
                     yield inner, None if entry.is_dir() else archive.open(entry).read(entry.file_size)
             return
-        with tarfile.open(path) as archive:
+        with _Bounded(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
                 inner = PurePosixPath(member.name)
+                # Of a sparse file it is what it seems to hold, which is what reading it gives.
                 _refuse_large(inner, member.size)
+                room.take_file(member.size)
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None or member.isdir():
                     yield inner, None if content is None else content.read()
@@ -141,6 +149,39 @@ def _read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes | None]]:
     ) as error:
         message = f"{path.name} is no archive that can be read: {error}; expected {listed(ARCHIVES)}"
         raise RunError(Reason.UNREADABLE_DATA, message) from error
+
+
+class _Bounded(io.BufferedIOBase):
+    """The bytes of a tar, inflated if need be; a header says how long it is, and nobody has checked that."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it."""
+        super().__init__()
+        is_plain = path.name.lower().endswith(".tar")
+        self._file: Any = path.open("rb") if is_plain else gzip.GzipFile(path)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read no more at once than a picture has."""
+        if size is None or not 0 <= size <= MOST_BYTES + tarfile.RECORDSIZE:
+            message = f"a header of {size} bytes, and at most {MOST_BYTES // MIB} MiB are read"
+            raise tarfile.ReadError(message)
+        found: bytes = self._file.read(size)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        place: int = self._file.seek(offset, whence)
+        return place
+
+    def tell(self) -> int:
+        """Return the place."""
+        place: int = self._file.tell()
+        return place
+
+    def close(self) -> None:
+        """Close the file, too."""
+        self._file.close()
+        super().close()
 
 
 def _refuse_large(path: PurePosixPath, size: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.room import memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .network import Layer, Network
     from .shapes import Value
 
-CGROUPS: Final = Path("/sys/fs/cgroup")
 BYTES: Final = 4
 TENSORFLOW: Final = 600 * 2**20
 """What TensorFlow takes before it has any weight."""
@@ -87,18 +86,6 @@ def count_each(network: Network, values: Mapping[str, Value]) -> dict[str, int]:
             steps, width = given[0].shape
             found[layer.name] = (layer["sequence_length"] or steps or 0) * (width or 0)
     return found
-
-
-def memory_limit(cgroups: Path = CGROUPS) -> int | None:
-    """Return the bytes that this container may use, of either version of cgroups."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            found = int((cgroups / name).read_text())
-        except (OSError, ValueError):
-            continue
-        # The older version says a number beyond all memory where there is no limit.
-        return found if found < 2**60 else None
-    return None
 
 
 def check_memory(network: Network, values: Mapping[str, Value], material: Material, limit: int | None = None) -> None:
