@@ -25,9 +25,10 @@ def read_archive(path: Path, room: Room | None = None) -> dict[str, NDArray[Any]
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.lib.npyio.NpzFile):
             with archive:
-                for member in archive.zip.infolist() if room else ():
-                    # Members are read as far as they say that they are long.
-                    room.take_file(member.file_size)
+                # Members are read as far as they say that they are long.
+                for member in archive.zip.infolist():
+                    if room is not None:
+                        room.take_file(member.file_size)
                 return {name: archive[name] for name in archive.files}
     except (EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         # Of what is cut, changed, encrypted, or packed in a way that Python does not know.
