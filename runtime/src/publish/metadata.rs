@@ -10,6 +10,7 @@ use std::{
 use modelwright_contract::artifact::{
     Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, GoldenSource, METADATA_DIRECTORY,
 };
+use modelwright_contract::signature::{Classes, MAX_LABELS as MAX_LABELS_TOLD};
 use modelwright_contract::training::{CURVES_FILE, EVALUATION_FILE, REPORT_FILE, VARIABLES_FILE};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -41,6 +42,8 @@ pub struct Quality {
     pub metrics: BTreeMap<String, String>,
     /// What was answered to which truth.
     pub confusion: Option<Confusion>,
+    /// Classes of outputs, of an artifact that names them.
+    pub classes: BTreeMap<String, Classes>,
 }
 
 /// Brings along what an earlier artifact says about its training, and its samples, to be replayed; its test part only if it
@@ -90,7 +93,10 @@ pub fn bring(
             keep(&metadata(from, name), to, name)?;
         }
     }
-    Ok(Quality { metrics, confusion: description.confusion })
+    let outputs = description.signature.outputs.into_iter();
+    let classes =
+        outputs.filter_map(|output| Some((output.name, output.classes?.shortened(MAX_LABELS_TOLD))));
+    Ok(Quality { metrics, confusion: description.confusion, classes: classes.collect() })
 }
 
 /// Takes over the samples that somebody made for a bare model.
@@ -129,10 +135,14 @@ pub fn files(folder: &Path) -> Vec<String> {
 
 /// Describes a proven model.
 pub fn describe(model_digest: &str, opset: i64, proof: &Proof, quality: Quality) -> Description {
+    let mut signature = proof.signature.clone();
+    for output in &mut signature.outputs {
+        output.classes = quality.classes.get(&output.name).cloned().or(output.classes.take());
+    }
     Description {
         model_digest: model_digest.to_owned(),
         opset,
-        signature: proof.signature.clone(),
+        signature,
         metrics: quality.metrics,
         confusion: quality.confusion,
     }

@@ -122,6 +122,7 @@ impl Training {
         Ok(Quality {
             metrics: evaluation.metrics.iter().map(shown).collect(),
             confusion: evaluation.confusion.clone(),
+            ..Quality::default()
         })
     }
 

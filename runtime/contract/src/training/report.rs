@@ -63,6 +63,9 @@ pub struct TrainingReport {
     pub rows: PartRows,
     /// Names of the features, in the order of the data.
     pub features: Vec<String>,
+    /// Labels of a classification, in the order of its columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<crate::signature::Classes>,
     /// Versions of the libraries at work.
     pub versions: BTreeMap<String, String>,
     /// What the run left out, could not keep or finds strange, in sentences.
