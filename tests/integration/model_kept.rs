@@ -24,6 +24,7 @@ use modelwright::{
 };
 use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
+    names::STORE_TOKEN_DIRECTORY,
     prove::ProveConfig,
 };
 use serde_json::{Value, json};
@@ -82,6 +83,22 @@ fn names(containers: &[Container]) -> Vec<&str> {
 
 fn told<T: serde::de::DeserializeOwned>(container: &Container) -> T {
     serde_json::from_str(container.env.as_ref().unwrap()[0].value.as_ref().unwrap()).unwrap()
+}
+
+/// D12: what makes variants of a kept model holds no token of the store either.
+#[test]
+fn a_token_for_the_bundled_store_is_in_publish_alone() {
+    let settings = Settings { store_push_host: Some("store.example:5001".into()), ..settings() };
+    let version = trained(&with_training(json!([]), json!({}), 1), 1);
+    for optimize in [int8(), json!([])] {
+        let run = containers(&taking(&with_training(optimize, json!({}), 2), &version, &settings));
+        let holding: Vec<_> = run
+            .iter()
+            .filter(|container| serde_json::to_string(container).unwrap().contains(STORE_TOKEN_DIRECTORY))
+            .map(|container| container.name.as_str())
+            .collect();
+        assert_eq!(holding, ["publish"]);
+    }
 }
 
 #[test]
