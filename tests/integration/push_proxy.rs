@@ -216,7 +216,7 @@ async fn a_body_that_stops_coming_gives_its_place_back() {
     };
     let answer = tokio::select! {
         () = modelwright::push_proxy::serve(&listener, client, behind, "models".into()) => panic!("it ended"),
-        answer = tokio::time::timeout(std::time::Duration::from_secs(600), ask) => answer.expect("it waits for ever"),
+        answer = tokio::time::timeout(std::time::Duration::from_mins(10), ask) => answer.expect("it waits for ever"),
     };
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("nothing came for"), "{answer}");
 }
