@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, EmptyDirVolumeSource, LocalObjectReference, PersistentVolumeClaimVolumeSource,
+        Capabilities, EmptyDirVolumeSource, EnvVar, LocalObjectReference, PersistentVolumeClaimVolumeSource,
         PodSecurityContext, PodSpec, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
         TopologySpreadConstraint, Volume, VolumeMount,
     },
@@ -63,6 +63,11 @@ pub fn confined_container() -> SecurityContext {
         read_only_root_filesystem: Some(true),
         ..SecurityContext::default()
     }
+}
+
+/// A variable of a container with exactly this value: the kubelet would read `$(NAME)` as another variable, and `$$` as `$`.
+pub fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.into(), value: Some(value.replace('$', "$$")), value_from: None }
 }
 
 /// Where a volume appears in a container.

@@ -3,12 +3,13 @@
 //! cluster whose audience names the repository. So a run's `publish`, which the kubelet gives such a token, may push to the
 //! repository of its Model, and a container without one may not, whatever runs in it.
 //!
-//! [`token`] says what a token is for, [`keys`] by whose signature, [`path`] what a request is about. Needs a client, for the
-//! cluster's keys; no key or password is kept anywhere.
+//! [`token`] says what a token is for, [`keys`] by whose signature, [`path`] what a request is about, [`watched`] how long its
+//! body may take to come. Needs a client, for the cluster's keys; no key or password is kept anywhere.
 
 mod keys;
 mod path;
 mod token;
+mod watched;
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -40,6 +41,7 @@ use tokio::{
 use self::{
     keys::Keys,
     token::{Refused, Token},
+    watched::{Stalled, Watched},
 };
 use crate::{admin, cli::PushProxyArguments, controller::chain};
 
@@ -73,7 +75,7 @@ pub fn describe(error: &PushProxyError) -> String {
     chain(error)
 }
 
-type Body = Either<Incoming, Full<Bytes>>;
+type Body = Either<Watched, Full<Bytes>>;
 
 struct Proxy {
     keys: Keys,
@@ -217,13 +219,17 @@ impl Proxy {
         for name in OF_CONNECTION {
             head.headers.remove(name);
         }
-        match self.client.request(Request::from_parts(head, Either::Left(body))).await {
+        match self.client.request(Request::from_parts(head, Either::Left(Watched::new(body)))).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 for name in OF_CONNECTION {
                     head.headers.remove(name);
                 }
-                Response::from_parts(head, Either::Left(body))
+                Response::from_parts(head, Either::Left(Watched::new(body)))
+            }
+            Err(error) if Stalled::caused(&error) => {
+                let why = format!("the request has a body, and {Stalled} of it: send it again");
+                refusal(StatusCode::REQUEST_TIMEOUT, "UNAVAILABLE", &why)
             }
             Err(error) => self.unreachable(&chain(&error)),
         }

@@ -29,7 +29,7 @@ pub(super) enum Next {
     Now,
 }
 
-/// When to try `recall` again, which failed, for `lost`. The waits grow with the time since `lost` succeeded, so that they
+/// When to try `recall` again, which failed, for `lost`. The waits grow with the time since `lost` ended, so that they
 /// need no counter that a deleted Job would take along.
 pub(super) fn next_try(recall: &Job, failure: &RunFailure, lost: &Job, now: Timestamp) -> Next {
     let Some((reason, _, failed_at)) = finished(recall, "Failed") else { return Next::Never };
@@ -38,7 +38,9 @@ pub(super) fn next_try(recall: &Job, failure: &RunFailure, lost: &Job, now: Time
         return Next::Never;
     }
     let Some(failed_at) = failed_at.map(|time| time.0) else { return Next::Now };
-    let made_at = lost.status.as_ref().and_then(|status| status.completion_time.as_ref());
+    let completed = lost.status.as_ref().and_then(|status| status.completion_time.clone());
+    // one whose earlier attempt made it has failed
+    let made_at = completed.or_else(|| finished(lost, "Failed")?.2);
     let without = made_at.map_or(SHORTEST, |time| failed_at.duration_since(time.0));
     let left = without.clamp(SHORTEST, LONGEST) - now.duration_since(failed_at);
     // a clock that is behind waits no longer than one that is not

@@ -112,6 +112,8 @@ struct Known {
     /// When they were asked for, and when they were told.
     asked: Option<Instant>,
     told: Option<Instant>,
+    /// Why they were not told when they were asked for last.
+    problem: Option<String>,
 }
 
 impl Keys {
@@ -127,21 +129,24 @@ impl Keys {
         let is_old = known.told.is_none_or(|told| told.elapsed() >= BELIEVED);
         let is_known = known.keys.iter().any(|key| key.id == id);
         let may_ask = known.asked.is_none_or(|asked| asked.elapsed() >= PAUSE);
-        let mut problem = None;
         if (is_old || !is_known) && may_ask {
             known.asked = Some(Instant::now());
-            match self.ask().await {
-                Ok(keys) => (known.keys, known.told) = (keys, Some(Instant::now())),
+            let answer = self.ask().await;
+            // whoever waited meanwhile does not wait for the next
+            known.asked = Some(Instant::now());
+            match answer {
+                Ok(keys) => *known = Known { keys, told: known.asked, asked: known.asked, problem: None },
                 Err(error) => {
                     tracing::warn!(error, "the cluster does not tell its keys");
-                    problem = Some(error);
+                    known.problem = Some(error);
                 }
             }
         }
-        let found = known.keys.iter().find(|key| key.id == id).cloned();
-        match (found, known.told) {
-            (None, None) => Err(problem.unwrap_or_else(|| "they were asked for just now".into())),
-            (found, _) => Ok(found),
+        match (known.keys.iter().find(|key| key.id == id), &known.problem, known.told) {
+            (Some(key), ..) => Ok(Some(key.clone())),
+            (None, Some(problem), _) => Err(problem.clone()),
+            (None, None, None) => Err("they were asked for just now".into()),
+            (None, None, Some(_)) => Ok(None),
         }
     }
 
@@ -156,7 +161,60 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use kube::client::Body;
+
     use super::*;
+
+    type Cluster = tower_test::mock::Handle<hyper::Request<Body>, hyper::Response<Body>>;
+
+    fn keys() -> (Keys, Cluster) {
+        let (service, cluster) = tower_test::mock::pair();
+        (Keys::new(Client::new(service, "default")), cluster)
+    }
+
+    async fn told(cluster: &mut Cluster, id: &str) {
+        let key = serde_json::json!({"kid": id, "kty": "EC", "crv": "P-256", "x": "AQ", "y": "Ag"});
+        let set = serde_json::json!({"keys": [key]}).to_string();
+        let (_, answer) = cluster.next_request().await.unwrap();
+        answer.send_response(hyper::Response::new(Body::from(set.into_bytes())));
+    }
+
+    async fn failed(cluster: &mut Cluster) {
+        let (_, answer) = cluster.next_request().await.unwrap();
+        answer.send_error("no route");
+    }
+
+    /// A push that was refused for good would lose a training: the key may be one of the next set.
+    #[tokio::test(start_paused = true)]
+    async fn a_new_key_is_not_called_unknown_while_the_cluster_does_not_answer() {
+        let (keys, mut cluster) = keys();
+        let (found, ()) = tokio::join!(keys.find("a"), told(&mut cluster, "a"));
+        assert!(found.unwrap().is_some());
+        tokio::time::advance(PAUSE).await;
+        let (found, ()) = tokio::join!(keys.find("b"), failed(&mut cluster));
+        assert!(found.unwrap_err().contains("no route"));
+        // nor before it is asked again
+        assert!(keys.find("b").await.unwrap_err().contains("no route"));
+        assert!(keys.find("a").await.unwrap().is_some(), "what it told counts on");
+        tokio::time::advance(PAUSE).await;
+        let (found, ()) = tokio::join!(keys.find("b"), told(&mut cluster, "b"));
+        assert!(found.unwrap().is_some());
+        assert!(keys.find("c").await.unwrap().is_none(), "this set is known");
+    }
+
+    /// Each would wait for all before it.
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_for_a_cluster_that_is_slow_to_fail_do_not_ask_one_after_the_other() {
+        let (keys, mut cluster) = keys();
+        let slow = async {
+            let (_, answer) = cluster.next_request().await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            answer.send_error("no route");
+            assert!(tokio::time::timeout(PAUSE / 2, cluster.next_request()).await.is_err(), "asked at once");
+        };
+        let (one, other, ()) = tokio::join!(keys.find("a"), keys.find("b"), slow);
+        assert!(one.is_err() && other.is_err());
+    }
 
     #[test]
     fn keys_of_other_kinds_are_left_out_and_what_is_no_set_is_an_error() {

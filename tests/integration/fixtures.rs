@@ -182,7 +182,8 @@ pub fn finished(mut job: Job, condition: &str, reason: &str) -> Job {
     job.status = Some(
         serde_json::from_value(json!({
             "startTime": "2026-11-24T10:00:00Z",
-            "completionTime": "2026-11-24T10:00:21Z",
+            // Kubernetes gives it to those that complete only
+            "completionTime": (condition == "Complete").then_some("2026-11-24T10:00:21Z"),
             "succeeded": i32::from(condition == "Complete"),
             "failed": i32::from(condition == "Failed"),
             "conditions": [{

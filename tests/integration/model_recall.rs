@@ -213,16 +213,22 @@ fn a_recall_that_meets_a_long_outage_is_tried_again_and_again() {
     let model = training();
     let lost = lost(&model);
     // made at 10:00:21, and known no more since; `after` it failed, and it is now so long after that
+    let next_of =
+        |lost: &Job, left: &[Pod], (reason, pod): (&str, Option<(i32, &str)>), after: i64, now: i64| {
+            let mut recall = finished(recall(&model, lost), "Failed", reason);
+            let conditions = recall.status.as_mut().unwrap().conditions.as_mut().unwrap();
+            let failed_at = conditions[0].last_transition_time.as_mut().unwrap();
+            failed_at.0 += SignedDuration::from_secs(after);
+            let now = failed_at.0 + SignedDuration::from_secs(now);
+            let told =
+                |reason: &str| json!({"failed": {"reason": reason, "message": "no route"}}).to_string();
+            let pods = pod.map(|(code, reason)| ended_pod(&recall, "Failed", code, &told(reason)));
+            let pods = pods.into_iter().chain(left.iter().cloned()).collect();
+            let seen = observed(vec![], vec![lost.clone(), recall], pods);
+            plan_model(&model, &valid(&model), &Observed { now, ..seen }).step
+        };
     let next = |reason: &str, pod: Option<(i32, &str)>, after: i64, now: i64| {
-        let mut recall = finished(recall(&model, &lost), "Failed", reason);
-        let conditions = recall.status.as_mut().unwrap().conditions.as_mut().unwrap();
-        let failed_at = conditions[0].last_transition_time.as_mut().unwrap();
-        failed_at.0 += SignedDuration::from_secs(after);
-        let now = failed_at.0 + SignedDuration::from_secs(now);
-        let told = |reason: &str| json!({"failed": {"reason": reason, "message": "no route"}}).to_string();
-        let pods = pod.map(|(code, reason)| ended_pod(&recall, "Failed", code, &told(reason)));
-        let seen = observed(vec![], vec![lost.clone(), recall], pods.into_iter().collect());
-        plan_model(&model, &valid(&model), &Observed { now, ..seen }).step
+        next_of(&lost, &[], (reason, pod), after, now)
     };
     for (reason, pod) in [
         ("BackoffLimitExceeded", Some((75, "Unreachable"))),
@@ -243,12 +249,20 @@ fn a_recall_that_meets_a_long_outage_is_tried_again_and_again() {
         assert!(job.name_any().ends_with("-read"), "never the run itself: {}", job.name_any());
     }
     let unreachable = Some((75, "Unreachable"));
-    let waits =
-        [1, 60, 300, 3600, 90_000].map(|after| match next("BackoffLimitExceeded", unreachable, after, 0) {
-            Step::Wait { time, .. } => time.as_secs(),
-            step => panic!("{step:?}"),
+    // as well of one that an earlier attempt made: that Job has failed
+    let failed = finished(job(&model), "Failed", "PodFailurePolicy");
+    let told = json!({"failed": {"reason": MADE_BEFORE, "message": "it is there"}}).to_string();
+    let made_before =
+        pod(&failed, json!({"phase": "Failed", "initContainerStatuses": [ended("fetch", 64, &told)]}));
+    for (lost, left) in [(&lost, vec![]), (&failed, vec![made_before])] {
+        let waits = [1, 60, 300, 3600, 90_000].map(|after| {
+            match next_of(lost, &left, ("BackoffLimitExceeded", unreachable), after, 0) {
+                Step::Wait { time, .. } => time.as_secs(),
+                step => panic!("{step:?}"),
+            }
         });
-    assert_eq!(waits, [60, 60, 300, 600, 600], "they grow, up to a bound");
+        assert_eq!(waits, [60, 60, 300, 600, 600], "they grow, up to a bound");
+    }
     let Step::Wait { time, .. } = next("BackoffLimitExceeded", unreachable, 90, -90_000) else { panic!() };
     assert_eq!(time.as_secs(), 600, "a clock that is behind");
     let Step::GiveUp(failure) = next("PodFailurePolicy", Some((64, "Forbidden")), 100, 90_000) else {

@@ -388,6 +388,18 @@ fn a_layer_behind_another_rank_than_it_takes_is_refused() {
         json!({"input_dim": 4, "output_dim": 2}),
         &["numbers of tokens", "TextVectorization"],
     );
+    for axis in [0, 2, -2] {
+        refuses(
+            TABLE,
+            "Classification",
+            json!({"layers": [
+                {"name": "wide", "type": "Dense", "parameters": {"units": 4}},
+                {"name": "join", "type": "Concatenate", "inputs": ["input", "wide"], "parameters": {"axis": axis}},
+                out(3, "softmax"),
+            ]}),
+            &[&format!("layers[1].parameters.axis of layer `join` is {axis}"), "rank 1", "expected -1 or 1"],
+        );
+    }
     refuses(
         "Sequences",
         "Classification",

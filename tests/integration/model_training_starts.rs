@@ -85,6 +85,7 @@ fn code_is_in_the_spec_or_pinned_by_its_digest() {
         &["python.sha256 is missing beside configMap `code`"],
     );
     refuses(code(json!({"inline": " "})), &["python.inline is empty"]);
+    refuses(code(json!({"inline": "a\0b"})), &["python.inline has a NUL character", "at byte 1"]);
     refuses(
         code(json!({"inline": "x".repeat(65_537)})),
         &["python.inline has 65537 bytes", "at most 65536", "ConfigMap"],
@@ -152,6 +153,10 @@ fn a_checkpoint_is_mounted_into_train_alone_and_is_no_part_of_the_store() {
         "{}",
         problem.message
     );
+    // nor what an image of a user's own may do with it
+    let mine = json!({"trainer": {"image": "mine:1"}, "run": {"checkpoint": {"claim": "kept"}}});
+    let problem = complete(&valid(&trained_model(mine, 1)), &store, &[]).unwrap_err();
+    assert_eq!(problem.reason, "ClaimRefused");
     // the claim of the data as well is one volume, which only `train` may write
     let mut both = network(json!({"run": {"checkpoint": {"claim": "kept"}}}));
     both["data"] = json!({"uri": "pvc://kept/digits.csv", "format": "CSV", "label": "digit"});
@@ -207,6 +212,28 @@ fn code_reaches_train_alone_in_the_image_of_its_library() {
             assert_eq!(mounted(other, "/modelwright-code"), None);
         }
     }
+}
+
+/// What the kubelet makes of the value of a variable, where no variable before it is named.
+fn expanded(value: &str) -> String {
+    assert!(!value.replace("$$", "").contains("$("), "{value}");
+    value.replace("$$", "$")
+}
+
+#[test]
+fn what_a_user_writes_reaches_containers_as_it_is_with_dollars_in_it() {
+    let written = "print('$$1 $(HOME) $$(HOME) $x$')";
+    let mut training = code(json!({"inline": written}));
+    training["data"] = json!({"uri": "s3://bucket/digits.csv", "format": "CSV", "label": "cost $$"});
+    let pod = pod_of(&valid(&trained_model(training, 1)), &settings());
+    let of = |container: &Container, name: &str| {
+        let env = container.env.iter().flatten().find(|one| one.name == name).unwrap();
+        expanded(env.value.as_deref().unwrap())
+    };
+    let init = pod.init_containers.unwrap();
+    assert_eq!(of(&init[1], "MODELWRIGHT_CODE"), written);
+    let told: FetchConfig = serde_json::from_str(&of(&init[0], "MODELWRIGHT_FETCH")).unwrap();
+    assert_eq!(told.run.unwrap().data.label, "cost $$");
 }
 
 fn version(number: u64, uri: &str) -> ModelVersion {

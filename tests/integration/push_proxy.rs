@@ -184,3 +184,39 @@ async fn while_the_cluster_does_not_tell_its_keys_a_push_is_put_off() {
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 2"), "{answer}");
     assert!(answer.contains("no rights on keys") && seen.is_empty(), "{answer}");
 }
+
+/// A client that is gone without a word, or that means harm, would keep its place for ever.
+#[tokio::test]
+async fn a_body_that_stops_coming_gives_its_place_back() {
+    let (client, mut server) = client();
+    let registry = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let behind = registry.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let key = Key::new();
+    let request = format!(
+        "PATCH {UPLOAD}1 HTTP/1.1\r\nhost: store:5001\r\ncontent-length: 8\r\n{}\r\n\r\nthe ",
+        bearer(&key.token("modelwright-store:digits"))
+    );
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        server.expect("GET", KEYS).await.text(key.told());
+        let (mut upload, _) = registry.accept().await.unwrap();
+        let mut came = String::new();
+        while !came.ends_with("\r\n\r\nthe ") {
+            came.push(char::from(upload.read_u8().await.unwrap()));
+        }
+        // all that is left to happen is that time goes by
+        tokio::time::pause();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(upload.read(&mut [0; 8]).await.unwrap_or(0), 0, "the registry is not left waiting either");
+        answer
+    };
+    let answer = tokio::select! {
+        () = modelwright::push_proxy::serve(&listener, client, behind, "models".into()) => panic!("it ended"),
+        answer = tokio::time::timeout(std::time::Duration::from_mins(10), ask) => answer.expect("it waits for ever"),
+    };
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("nothing came for"), "{answer}");
+}

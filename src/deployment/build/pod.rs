@@ -29,7 +29,7 @@ use crate::{
     },
     context::Settings,
     deployment::{identity::Asked, revision::Facts, size::default_memory},
-    pod::{self, claim_volume, confined_container, empty_volume, mount, secret_volume},
+    pod::{self, claim_volume, confined_container, empty_volume, mount, secret_volume, variable},
     resources::complete_resources,
     store,
 };
@@ -117,7 +117,7 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
         name: FETCH.into(),
         image: Some(image.to_owned()),
         args: Some(vec![FETCH.into()]),
-        env: Some(vec![environment(names::FETCH_ENV, json(&config))]),
+        env: Some(vec![variable(names::FETCH_ENV, &json(&config))]),
         resources: Some(ResourceRequirements {
             limits: Some(amounts(FETCH_LIMITS)),
             requests: Some(amounts(FETCH_REQUESTS)),
@@ -175,7 +175,7 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         name: SERVE.into(),
         image: Some(image.to_owned()),
         args: Some(vec![SERVE.into()]),
-        env: Some(vec![environment(names::SERVING_ENV, json(&config)), pod_name]),
+        env: Some(vec![variable(names::SERVING_ENV, &json(&config)), pod_name]),
         ports: Some(vec![
             port("http", names::HTTP_PORT),
             port("grpc", names::GRPC_PORT),
@@ -249,10 +249,6 @@ fn siblings(owner: &Owner<'_>, hash: &str) -> BTreeMap<String, String> {
         (REVISION_LABEL.to_owned(), short_revision(hash).to_owned()),
     ]
     .into()
-}
-
-fn environment(name: &str, value: String) -> EnvVar {
-    EnvVar { name: name.into(), value: Some(value), value_from: None }
 }
 
 /// JSON of one of the contract's types.

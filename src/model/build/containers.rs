@@ -24,7 +24,7 @@ use crate::{
         job::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
         validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
-    pod::{confined_container, mount},
+    pod::{confined_container, mount, variable},
     resources::complete_resources,
     store,
 };
@@ -134,11 +134,8 @@ fn look_for_earlier(fetch: &mut Container, model: &ValidModel, settings: &Settin
         ..publish_config(model, settings, Some(""))
     };
     let env = fetch.env.get_or_insert_default();
-    env.push(EnvVar {
-        name: names::EARLIER_ENV.into(),
-        value: Some(serde_json::to_string(&config).expect("the contract's types are JSON")),
-        value_from: None,
-    });
+    let config = serde_json::to_string(&config).expect("the contract's types are JSON");
+    env.push(variable(names::EARLIER_ENV, &config));
     env.push(run_variable());
 }
 
@@ -201,10 +198,6 @@ fn own_code_arguments(code: &Code) -> Vec<String> {
             vec![own, "--sha256".into(), sha256.clone(), file]
         }
     }
-}
-
-pub(super) fn variable(name: &str, value: &str) -> EnvVar {
-    EnvVar { name: name.into(), value: Some(value.into()), value_from: None }
 }
 
 /// Without any credentials, as `train`. It is the built-in trainer's, whoever trained.
@@ -338,15 +331,12 @@ fn runtime_container(
     settings: &Settings,
     resources: &ResourceRequirements,
 ) -> Container {
+    let config = serde_json::to_string(config).expect("the contract's types are JSON");
     Container {
         name: name.into(),
         image: Some(settings.runtime_image.clone()),
         args: Some(vec![name.into()]),
-        env: Some(vec![EnvVar {
-            name: environment.into(),
-            value: Some(serde_json::to_string(config).expect("the contract's types are JSON")),
-            value_from: None,
-        }]),
+        env: Some(vec![variable(environment, &config)]),
         resources: Some(resources.clone()),
         ..confined()
     }

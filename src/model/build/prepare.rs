@@ -4,13 +4,13 @@ use k8s_openapi::api::core::v1::Container;
 use modelwright_contract::names;
 
 use super::{
-    containers::{confined, train_resources, variable},
+    containers::{confined, train_resources},
     trainer::trainer_image,
 };
 use crate::{
     context::Settings,
     model::{job::PREPARE, validate::ValidTraining},
-    pod::mount,
+    pod::{mount, variable},
 };
 
 /// Without any credentials, as `train`, and without a device: it computes nothing.

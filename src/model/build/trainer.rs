@@ -61,9 +61,6 @@ pub fn complete<'a>(
 type Missing = (&'static str, String);
 
 fn find_obstacle(training: &ValidTraining, settings: &Settings) -> Option<Missing> {
-    if matches!(training.trainer, Trainer::Image { .. }) {
-        return None;
-    }
     if let Some(claim) = &training.checkpoint
         && store::claim(&settings.store_uri) == Some(claim)
     {
@@ -73,6 +70,9 @@ fn find_obstacle(training: &ValidTraining, settings: &Settings) -> Option<Missin
                 "spec.training.run.checkpoint.claim is {claim}, the claim of the store: what trains must not write where all models are kept; name a claim of its own"
             ),
         ));
+    }
+    if matches!(training.trainer, Trainer::Image { .. }) {
+        return None;
     }
     match (training.trainer.needs_keras(), device(training)) {
         (false, Some(device)) => Some((

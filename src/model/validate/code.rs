@@ -30,6 +30,10 @@ pub(super) fn validate_python(python: &written::Python, problems: &mut Vec<Strin
             if code.trim().is_empty() {
                 problems.push(format!("{FIELD}.inline is empty; write the code that trains"));
             }
+            // it is a variable of the container, and Python takes none either
+            if let Some(at) = code.find('\0') {
+                problems.push(format!("{FIELD}.inline has a NUL character at byte {at}; remove it"));
+            }
             if code.len() > MAX_CODE {
                 problems.push(format!(
                     "{FIELD}.inline has {} bytes; at most {MAX_CODE} are possible: put it into a ConfigMap, with its sha256",

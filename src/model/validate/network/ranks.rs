@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use modelwright_contract::layers::{Gives, INPUT, Takes, keras};
 use serde_json::Value;
 
-use super::{Input, layer_field};
+use super::{Input, layer_field, values::Field};
 use crate::api::training::Layer;
 
 /// What one layer gives to the next.
@@ -34,8 +34,10 @@ pub fn check_ranks(
         };
         let taken: Vec<(&str, Option<Flow>)> =
             names.iter().map(|name| (*name, flows.get(name).copied().flatten())).collect();
-        let field = layer_field(field, at, layer).to_string();
-        let flow = check_layer(&field, layer, &taken, input, problems);
+        let field = layer_field(field, at, layer);
+        let flow = check_layer(&field.to_string(), layer, &taken, input, problems);
+        let flow =
+            flow.filter(|flow| check_axis(&field.child("parameters.axis"), layer, flow.rank, problems));
         given.push(flow.map(|flow| (flow.rank, flow.gives)));
         flows.insert(&layer.name, flow);
         before = &layer.name;
@@ -102,6 +104,22 @@ fn check_layer(
         Gives::Flat | Gives::Sequences => 1,
     };
     Some(Flow { rank, gives: if entry.takes == Takes::Text { Takes::Tokens } else { Takes::Numbers } })
+}
+
+/// Whether what is put together has the axis along which it is. Axis 0 counts the rows.
+fn check_axis(field: &Field, layer: &Layer, rank: usize, problems: &mut Vec<String>) -> bool {
+    if layer.type_ != "Concatenate" {
+        return true;
+    }
+    let Some(axis) = layer.parameters.get("axis").and_then(Value::as_i64) else { return true };
+    if axis != 0 && usize::try_from(axis.unsigned_abs()).is_ok_and(|axis| axis <= rank) {
+        return true;
+    }
+    let others = if rank == 1 { "1".to_owned() } else { format!("from 1 to {rank}") };
+    problems.push(format!(
+        "{field} is {axis}, and what comes in is of rank {rank}, behind the axis of the rows, which is 0; expected -1 or {others}"
+    ));
+    false
 }
 
 /// Whether a recurrent layer, or the one within it, gives every step.
