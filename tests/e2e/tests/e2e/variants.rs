@@ -99,7 +99,8 @@ pub async fn other_variants_are_made_of_the_kept_artifact_without_a_training(spa
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(stalled.is(READY) && current(&stalled) == Some(2), "{}", stalled.says(READY));
-    assert_eq!(space.trainings().await, 1);
+    // The first one's Job may be gone by now, as old ones are removed.
+    assert!(space.trainings().await <= 1, "another one trained");
 }
 
 /// A version without variants needs no data at all.
