@@ -30,7 +30,7 @@ pub struct VariantRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "quantize_schema")]
     pub quantize: Option<Quantize>,
-    /// What it has to gain. Latency: CPU time, shown by the far end of the interval of 99 % over interleaved runs. Size: bytes.
+    /// What it has to gain. Latency: 5 % of CPU time, shown by the far end of the interval of 99 % over interleaved runs. Size: bytes.
     /// Default: Latency with `quantize`, and Size without.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "target_schema")]

@@ -38,6 +38,9 @@ use crate::{
 
 /// How much slower a variant for latency may be at some number of rows, if it is faster at another.
 const SLOWER: f64 = 1.1;
+/// A gain of less is none: two copies of one model differ by some percent where they lie in memory, for as long as the
+/// process lives, which no interval over its runs tells.
+const GAIN: f64 = 0.95;
 
 /// What was read of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -276,8 +279,8 @@ fn slower(time: &[Ratio]) -> Option<String> {
         });
         told.collect::<Vec<_>>().join(", ")
     };
-    if !time.iter().any(|ratio| ratio.high < 1.0) {
-        return Some(format!("no gain of CPU time is shown: it takes {} (for: Latency)", told()));
+    if !time.iter().any(|ratio| ratio.high < GAIN) {
+        return Some(format!("no gain of 5 % of CPU time is shown: it takes {} (for: Latency)", told()));
     }
     time.iter()
         .any(|ratio| ratio.low > SLOWER)
@@ -319,8 +322,9 @@ mod tests {
         let latency = asked(Target::Latency, Metric::Accuracy);
         let time = |time: &[(u32, f64, f64)]| judged(&latency, 0.9, 0.0, 5000, time);
         assert_eq!(time(&[(1, 0.97, 1.02), (32, 0.5, 0.6)]), "");
-        assert_eq!(time(&[(1, 0.7, 0.99)]), "");
-        assert!(time(&[(1, 0.7, 1.0), (32, 0.99, 1.01)]).contains("no gain of CPU time is shown"));
+        assert_eq!(time(&[(1, 0.7, 0.94)]), "");
+        assert!(time(&[(1, 0.7, 0.95), (32, 0.99, 1.01)]).contains("no gain of 5 % of CPU time is shown"));
+        assert!(time(&[(1, 0.96, 0.98)]).contains("no gain"), "a copy of the same model may look like it");
         assert!(time(&[(1, 4.0, 4.1), (32, 0.5, 0.6)]).contains("slower at some number of rows"));
         assert!(time(&[]).contains("could not be measured"));
         let size = asked(Target::Size, Metric::Accuracy);

@@ -163,7 +163,7 @@ async fn a_variant_without_the_gain_that_was_asked_for_is_refused_with_what_was_
     says(&size, "VariantRefused", "variant \"small\" (quantize: Static, for: Size) is refused: it has");
     says(&size, "VariantRefused", "nothing is gained");
     let time = training(NOWHERE, &[(asked("fast", Target::Latency), same)]).refused().await;
-    says(&time, "VariantRefused", "no gain of CPU time is shown: it takes");
+    says(&time, "VariantRefused", "no gain of 5 % of CPU time is shown: it takes");
     says(&time, "VariantRefused", "of the original's at 32 rows (99 %:");
     says(&time, "VariantRefused", "change or remove the entry of spec.optimize");
 }

@@ -42,7 +42,9 @@ pub async fn a_served_model_speaks_the_open_inference_protocol(space: Space) {
     assert_eq!(headers[names::DIGEST_HEADER], version.spec.model_digest.as_str());
     assert_eq!(metadata["name"], "digits");
     assert_eq!(metadata["versions"], json!(["1"]));
-    assert_eq!(metadata["inputs"], json!([{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]));
+    let input =
+        json!({"name": "x", "datatype": "FP32", "shape": [-1, 4], "parameters": {"dimensions": ["N", ""]}});
+    assert_eq!(metadata["inputs"], json!([input]));
     assert_eq!(get("/v2/models/letters").await.0, 404);
     assert_eq!(get("/v2/models/digits/versions/7").await.0, 404);
 
