@@ -94,8 +94,13 @@ async fn a_run_that_this_installation_cannot_train_is_not_made() {
             let call = server.expect("POST", JOBS).await;
             let train = &call.body["spec"]["template"]["spec"]["initContainers"][1];
             assert_eq!(train["image"], image);
-            let told = train["env"].as_array().unwrap().iter().find(|one| one["name"] == "MODELWRIGHT_DEVICE");
-            assert_eq!(told.map(|one| &one["value"]), device.map(|device| json!(device)).as_ref(), "what it must use");
+            let told =
+                train["env"].as_array().unwrap().iter().find(|one| one["name"] == "MODELWRIGHT_DEVICE");
+            assert_eq!(
+                told.map(|one| &one["value"]),
+                device.map(|device| json!(device)).as_ref(),
+                "what it must use"
+            );
             assert_eq!(train["resources"]["limits"]["memory"], "4Gi");
             assert_eq!(train["resources"]["requests"]["memory"], "1Gi");
             call.echo();
