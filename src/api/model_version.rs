@@ -262,6 +262,11 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub made_from: Option<u64>,
+    /// What computed the training, by the run's own word: `CPU`, or a GPU as its driver calls it. Default: none, the run did
+    /// not say, as scikit-learn's do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub device: Option<String>,
     /// Image by container of the run.
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {"type": "string", "maxLength": 512}))]
     pub images: BTreeMap<String, String>,

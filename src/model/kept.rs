@@ -143,6 +143,7 @@ pub fn carry_over(mut version: ModelVersion, from: &ModelVersion) -> ModelVersio
     let made = &mut spec.provenance;
     made.data_sha256.clone_from(&known.provenance.data_sha256);
     made.test_sha256.clone_from(&known.provenance.test_sha256);
+    made.device.clone_from(&known.provenance.device);
     if let Some(image) = known.provenance.images.get(TRAIN) {
         made.images.insert(TRAIN.into(), image.clone());
     }

@@ -249,6 +249,7 @@ pub fn train_report() -> TrainReport {
         rows: PartRows { train: 3500, validation: 500, test: 1000 },
         warnings: vec!["left out the column __index_level_0__: it is pandas' index".into()],
         warnings_truncated: false,
+        device: Some("NVIDIA H100 80GB HBM3".into()),
     }
 }
 

@@ -82,10 +82,10 @@ async fn a_run_that_this_installation_cannot_train_is_not_made() {
         .await
         .unwrap();
     }
-    for (model, image) in [
-        (network(json!({})), "keras:1"),
-        (network(gpu), "keras-gpu:1"),
-        (network(json!({"resources": {"limits": {"nvidia.com/gpu": 0}}})), "keras:1"),
+    for (model, image, device) in [
+        (network(json!({})), "keras:1", None),
+        (network(gpu), "keras-gpu:1", Some("nvidia.com/gpu")),
+        (network(json!({"resources": {"limits": {"nvidia.com/gpu": 0}}})), "keras:1", None),
     ] {
         let (mut context, mut server) = context();
         context.settings.trainer_keras_image = Some("keras:1".into());
@@ -94,6 +94,13 @@ async fn a_run_that_this_installation_cannot_train_is_not_made() {
             let call = server.expect("POST", JOBS).await;
             let train = &call.body["spec"]["template"]["spec"]["initContainers"][1];
             assert_eq!(train["image"], image);
+            let told =
+                train["env"].as_array().unwrap().iter().find(|one| one["name"] == "MODELWRIGHT_DEVICE");
+            assert_eq!(
+                told.map(|one| &one["value"]),
+                device.map(|device| json!(device)).as_ref(),
+                "what it must use"
+            );
             assert_eq!(train["resources"]["limits"]["memory"], "4Gi");
             assert_eq!(train["resources"]["requests"]["memory"], "1Gi");
             call.echo();

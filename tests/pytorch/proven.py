@@ -1,7 +1,7 @@
-"""Train examples/pytorch, have its model proven by the real `prove`, serve it and ask it.
+"""Train examples/pytorch in its image, have its model proven by the real `prove`, serve it and ask it.
 
-In: the Python that has PyTorch; MODELWRIGHT_RUNS, MODELWRIGHT_RUNTIME and MODELWRIGHT_DATA. Out: the metric, or why
-there is none.
+In: a program that runs the image's entrypoint with a folder at /modelwright, and the image's size in MiB;
+MODELWRIGHT_RUNS, MODELWRIGHT_RUNTIME and MODELWRIGHT_DATA. Out: the metric, or why there is none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ import numpy as np
 TOP: Final = Path(__file__).parents[2]
 EXAMPLE: Final = TOP / "examples" / "pytorch"
 ROUNDING: Final = 1e-5
+WORK: Final = "/modelwright"
+"""Where the image finds everything."""
+NOBODY: Final = 65532
+"""Whom the image runs as."""
 RUNTIME: Final = os.environ.get("MODELWRIGHT_RUNTIME", "")
 
 
@@ -36,12 +40,11 @@ def ran(command: list[str | Path], log: Path, expected: int = 0, **more: str) ->
     return said
 
 
-def train(python: str, run: dict[str, Any], work: Path, expected: int = 0) -> str:
-    """Run the example as its image does."""
+def train(program: str, run: dict[str, Any], work: Path, expected: int = 0) -> str:
+    """Run the image as a run's pod does; only the kubelet's file is elsewhere."""
     (work / "run.json").write_text(json.dumps(run))
     log = work / "termination"
-    command: list[str | Path] = [python, EXAMPLE / "train_torch.py", "--run", work / "run.json"]
-    return ran([*command, "--termination-log", log], log, expected)
+    return ran([program, work, "--termination-log", f"{WORK}/termination"], log, expected)
 
 
 def ask(folder: Path, images: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
@@ -79,7 +82,7 @@ def find_address(serving: subprocess.Popen[str]) -> str:
 
 def main() -> None:
     """Do all of it."""
-    (python,) = sys.argv[1:]
+    program, size = sys.argv[1:]
     made = subprocess.run(  # noqa: S603
         [os.environ["MODELWRIGHT_RUNS"], EXAMPLE / "model.yaml"], check=True, capture_output=True, text=True
     )
@@ -89,10 +92,14 @@ def main() -> None:
         (work / "data").mkdir()
         shutil.copy(find_data(), work / "data")
         run = told["run"]
-        run["data"]["directory"], run["output"] = str(work / "data"), str(work / "out")
-        said = json.loads(train(python, run, work))["succeeded"]
+        assert (run["data"]["directory"], run["output"]) == (f"{WORK}/data", f"{WORK}/out"), run
+        (work / "termination").touch()
+        for path in (work, work / "termination"):
+            os.chown(path, NOBODY, NOBODY)
+        said = json.loads(train(program, run, work))["succeeded"]
+        assert (work / "out" / "model.onnx").stat().st_uid == NOBODY
         first = (work / "out" / "model.onnx").read_bytes()
-        config = {"directory": run["output"], "proof": str(work / "proof"), "goldenSamples": 8, "goldenSeed": 7}
+        config = {"directory": str(work / "out"), "proof": str(work / "proof"), "goldenSamples": 8, "goldenSeed": 7}
         config |= {"deadlineSeconds": 600, "judgement": told["judgement"]}
         command: list[str | Path] = [RUNTIME, "prove", "--termination-log", work / "termination"]
         ran(command, work / "termination", MODELWRIGHT_PROVE=json.dumps(config))
@@ -105,12 +112,13 @@ def main() -> None:
         assert difference < ROUNDING, f"the server's answers are {difference} from PyTorch's"
         labels = output["parameters"]["classes"]["labels"]
         assert labels == [str(digit) for digit in range(10)], labels
-        train(python, run, work)
+        train(program, run, work)
         assert (work / "out" / "model.onnx").read_bytes() == first, "the same run makes other bytes"
         run["candidates"] = [{"name": "odd", "parameters": {"chanels": 3}}]
-        refused = json.loads(train(python, run, work, expected=64))["failed"]
+        refused = json.loads(train(program, run, work, expected=64))["failed"]
         assert refused["reason"] == "UnknownParameter", refused
-    print(f"ok  pytorch: {said['chosen']}, accuracy {accuracy}, the server within {difference:.1e} of PyTorch")
+    words = f"{said['chosen']}, accuracy {accuracy}, the server within {difference:.1e} of PyTorch"
+    print(f"ok  pytorch: an image of {size} MiB, {words}")
 
 
 def find_data() -> Path:

@@ -21,6 +21,9 @@ pub const POD_NAME_ENV: &str = "MODELWRIGHT_POD_NAME";
 /// Environment variable with the path of the ONNX Runtime shared library; the image sets it.
 pub const ONNXRUNTIME_ENV: &str = "ORT_DYLIB_PATH";
 
+/// Environment variable of `train` with the device that it was given beside processors: it must use it.
+pub const DEVICE_ENV: &str = "MODELWRIGHT_DEVICE";
+
 /// Port of the Open Inference Protocol over HTTP.
 pub const HTTP_PORT: u16 = 8080;
 /// Port of the Open Inference Protocol over gRPC.

@@ -107,6 +107,7 @@ fn long_words() -> TrainReport {
         rows: PartRows { train: 8, validation: 4, test: 4 },
         warnings: Vec::new(),
         warnings_truncated: false,
+        device: None,
     }
 }
 

@@ -15,7 +15,7 @@ use modelwright_contract::{
 use super::{
     further::{MARGIN_BYTES, further, further_mounts},
     prepare::prepare_container,
-    trainer::trainer_image,
+    trainer::{device, trainer_image},
     volumes::{CODE, FETCHED, STORE_TOKEN, volume_of},
 };
 use crate::{
@@ -148,6 +148,9 @@ fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Sett
     };
     // the user of the pod has no home of its own, and the image's file system is read-only
     let mut env = vec![variable("HOME", "/tmp")];
+    if let Some(device) = device(training) {
+        env.push(variable(names::DEVICE_ENV, device));
+    }
     let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
     match &training.trainer {
         Trainer::Python { code: Code::Inline(code), .. } => env.push(variable(names::CODE_ENV, code)),

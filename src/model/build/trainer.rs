@@ -30,7 +30,7 @@ fn keras_image<'a>(training: &ValidTraining, settings: &'a Settings) -> Option<&
 }
 
 /// The first device that the container that trains asks for: extended resources are devices.
-fn device(training: &ValidTraining) -> Option<&str> {
+pub(super) fn device(training: &ValidTraining) -> Option<&str> {
     let is_asked = |amount: &str| Quantity::parse(amount).is_ok_and(|amount| amount.units() != Some(0));
     let mut devices = training.limits.iter().filter(|(name, amount)| name.contains('/') && is_asked(amount));
     devices.next().map(|(name, _)| name.as_str())

@@ -36,6 +36,7 @@ const MAX_METRICS: usize = 32;
 const MAX_CANDIDATES: usize = 20;
 /// Longest name or number of an evaluation, in bytes.
 const MAX_WORD: usize = 64;
+const MAX_DEVICE: usize = 128;
 /// Most warnings of a training in the resource, and the longest, in bytes.
 const MAX_WARNINGS: usize = 8;
 const MAX_WARNING: usize = 512;
@@ -103,6 +104,7 @@ pub fn build_version(
             data_sha256: reports.fetch.sha256.clone(),
             test_sha256: reports.fetch.test_sha256.clone(),
             made_from: None,
+            device: device(reports),
             images: images(job),
             job: job.name_any(),
             started_at: reports.started_at.clone(),
@@ -123,6 +125,12 @@ pub fn build_version(
     version.metadata.annotations =
         Some([(SELECTED_GENERATION_ANNOTATION.to_owned(), stamp.to_string())].into());
     version
+}
+
+/// What `train` says that it computed on.
+fn device(reports: &Reports) -> Option<String> {
+    let told = reports.train.as_ref()?.device.as_deref()?;
+    Some(truncated(told, MAX_DEVICE))
 }
 
 /// What `publish` measured, and what `train` says of its candidates. An own image may say nothing.

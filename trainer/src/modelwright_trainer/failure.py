@@ -43,6 +43,7 @@ class Reason(StrEnum):
     TOO_LARGE = "TooLarge"
     NOT_REPRODUCIBLE = "NotReproducible"
     CANNOT_OPTIMIZE = "CannotOptimize"
+    DEVICE_UNUSED = "DeviceUnused"
     OUT_OF_MEMORY = "OutOfMemory"
     NO_SPACE = "NoSpace"
     FILE_ERROR = "FileError"

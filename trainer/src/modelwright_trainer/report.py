@@ -28,6 +28,9 @@ LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pyarrow", "scikit-learn", "
 """Those of the trainer itself; backends name theirs."""
 
 
+MOST_DEVICE: Final = 128
+
+
 def as_decimal(value: float) -> str:
     """Write a number with six digits and no exponent."""
     return format(Decimal(f"{value:.6g}"), "f")
@@ -49,6 +52,8 @@ def build_success(outcome: Outcome) -> dict[str, Any]:
         report["warnings"] = _fit_warnings(outcome.warnings)
         if report["warnings"] != outcome.warnings:
             report["warningsTruncated"] = True
+    if device := outcome.chosen.estimator.provenance().get("device"):
+        report["device"] = device[:MOST_DEVICE]
     while len(_encode({"succeeded": report})) > MOST_BYTES and candidates:
         candidates.pop()
     return {"succeeded": report}

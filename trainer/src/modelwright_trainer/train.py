@@ -85,6 +85,9 @@ def train_candidates(run: Run, estimators: list[Estimator], material: Material, 
             for words in sorted({str(one.message) for one in caught}):
                 log("warning", candidate=candidate.name, warning=words[:500])
         except RunError as error:
+            if error.reason is Reason.DEVICE_UNUSED:
+                # It is of the whole run: what others reach without the device hides that it stands idle.
+                raise
             trial.error, trial.reason = error.message, error.reason
         except (ValueError, ArithmeticError, TypeError, NotImplementedError) as error:
             # What libraries say of parameters that do not go together, or do not go with the data.

@@ -10,6 +10,9 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from modelwright_trainer.backends.keras.device import DEVICE_ENV
+from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.report import build_success
 from networks import layer, softmax
 from test_again import repeats
 
@@ -50,6 +53,19 @@ def test_a_kept_network_is_prepared_again_with_its_variables_and_the_same_parts(
         assert (bench.out / name).read_bytes() == (before / name).read_bytes()
 
 
+def test_a_run_that_was_given_a_device_and_sees_none_ends_whatever_others_reach_without_it(
+    tensorflow: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tensorflow
+    monkeypatch.setenv(DEVICE_ENV, "nvidia.com/gpu")
+    layers = [layer("hidden", "Dense", units=8), softmax(3)]
+    bench.write_bundled("iris").candidate("DecisionTree")
+    bench.run["candidates"].append({"name": "net", "layers": layers})
+    with pytest.raises(RunError, match=r"asks for nvidia.com/gpu, and TensorFlow sees none") as caught:
+        bench.train()
+    assert caught.value.reason is Reason.DEVICE_UNUSED
+
+
 def test_a_run_leaves_variables_and_curves_and_another_starts_from_them(tensorflow: Any, bench: Bench) -> None:
     assert tensorflow
     outcome = write_texts(bench).train()
@@ -59,7 +75,9 @@ def test_a_run_leaves_variables_and_curves_and_another_starts_from_them(tensorfl
     assert [point["epoch"] for point in candidate["curve"]] == [1, 2, 3, 4, 5, 6]
     assert set(candidate["curve"][0]) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     assert candidate["curve"][-1]["loss"] < candidate["curve"][0]["loss"]
+    assert build_success(outcome)["succeeded"]["device"] == "CPU"
     assert candidate["provenance"] == {
+        "device": "CPU",
         "threads": {"withinOperators": 2, "betweenOperators": 1},
         "deterministicOperators": True,
         "precision": "float32",

@@ -24,6 +24,9 @@ pub struct TrainReport {
     /// Whether warnings were left out or cut; the log and the training report have all of them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub warnings_truncated: bool,
+    /// What computed, as its driver calls it; absent where the run does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// How one candidate did.

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import onnx
 
 from .families import network_of, used_by
+from .weights import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .weights import Weights
 
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+
+def halve(model: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
     """Return the graph with the network's weights and arithmetic in FP16; preparation stays in FP32.
 
     The converter casts whatever goes into a graph, and there columns of any size would lose their digits or become
@@ -21,13 +24,14 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
     # Of two converters that were tried, the one whose graphs load for attention and masked recurrent layers.
     from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
 
-    given = onnx.ModelProto()
-    given.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    given = weights.as_stand_ins(onnx.shape_inference.infer_shapes(weights.as_inputs(model)))
     for place, node in enumerate(given.graph.node):
         node.name = f"{node.op_type}_{place}"
     network = network_of(given)
     preparation = [node for node in given.graph.node if node.name not in network]
-    made: onnx.ModelProto = convert_float_to_float16(_cut_out(given, network), keep_io_types=True)
+    # Types are known already, and stand in the graph.
+    alone = _cut_out(given, network)
+    made: onnx.ModelProto = convert_float_to_float16(alone, keep_io_types=True, disable_shape_infer=True)
     _put_in_front(made, preparation, given)
     return made
 
@@ -51,6 +55,7 @@ def _cut_out(model: onnx.ModelProto, network: set[str]) -> onnx.ModelProto:
         ports,
         [port for port in graph.output if port.name in inside],
         [tensor for tensor in graph.initializer if tensor.name in used],
+        value_info=[port for port in graph.value_info if port.name in inside],
     )
     return onnx.helper.make_model(alone, opset_imports=model.opset_import, ir_version=model.ir_version)
 
@@ -62,11 +67,11 @@ def _put_in_front(made: onnx.ModelProto, preparation: list[onnx.NodeProto], give
     shared = needed.intersection(tensor.name for tensor in graph.initializer)
     for tensor in graph.initializer:
         if tensor.name in shared:
-            tensor.name += "\tnetwork"
+            tensor.name += NETWORK
     for node in graph.node:
         for place, name in enumerate(node.input):
             if name in shared:
-                node.input[place] = name + "\tnetwork"
+                node.input[place] = name + NETWORK
     nodes = _in_order([*preparation, *graph.node])
     constants = [tensor for tensor in given.graph.initializer if tensor.name in needed]
     del graph.node[:]

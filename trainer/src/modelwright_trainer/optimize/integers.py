@@ -7,6 +7,8 @@ VNNI, sums of pairs of products overflow otherwise, and answers are wrong withou
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,11 +19,11 @@ from .words import Quantize, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from .rows import Rows
+    from .weights import Weights
 
 BATCH: Final = 8
 """Rows of a run while ranges are measured: every tensor of the graph is looked at, so that few rows fit anywhere."""
@@ -45,26 +47,31 @@ DYNAMIC: Final = ("MatMul", "LSTM", "Gather", "Attention", "Conv")
 INTEGER: Final = ("MatMulInteger", "ConvInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "QAttention")
 
 
-def quantize(model: onnx.ModelProto, request: Request, rows: Rows | None, work: Path) -> onnx.ModelProto:
-    """Return the graph with its weights as integers. `work` is a folder for files in between."""
+def quantize(model: onnx.ModelProto, weights: Weights, request: Request, rows: Rows | None) -> onnx.ModelProto:
+    """Return the graph with its weights as integers."""
     from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic, quantize_static  # noqa: PLC0415
 
     # It says at every step which step might have been left out.
     logging.getLogger().setLevel(logging.ERROR)
-    given, prepared, made = (work / name for name in ("given.onnx", "prepared.onnx", "made.onnx"))
-    onnx.save(model, given)
+    work = Path(tempfile.mkdtemp())
+    given, light, prepared, made = (work / f"{name}.onnx" for name in ("given", "light", "prepared", "made"))
+    onnx.save(weights.as_inputs(model), given)
     # Symbols need a package of 26 MiB, and add nothing to what exporters declare.
-    quant_pre_process(given, prepared, skip_symbolic_shape=True)
-    _name_nodes(prepared)
-    network = network_of(onnx.load(prepared))
-    outside = [node.name for node in onnx.load(prepared).graph.node if node.name not in network]
+    quant_pre_process(given, light, skip_symbolic_shape=True)
+    graph = onnx.load(light)
+    _name_nodes(graph)
+    whole = weights.as_stand_ins(graph)
+    onnx.save(whole, prepared)
+    network = network_of(whole)
+    more: dict[str, Any] = {"DefaultTensorType": onnx.TensorProto.FLOAT} if weights.tensors else {}
     options: dict[str, Any] = {
         "reduce_range": True,
         "weight_type": QuantType.QInt8,
-        "nodes_to_exclude": outside,
+        "nodes_to_exclude": [node.name for node in whole.graph.node if node.name not in network],
     }
     if request.quantize is Quantize.DYNAMIC:
-        quantize_dynamic(prepared, made, op_types_to_quantize=list(DYNAMIC), **options)
+        # What a product by a stand-in gives has no shape, and so no datatype; it is that of all weights.
+        quantize_dynamic(prepared, made, op_types_to_quantize=list(DYNAMIC), extra_options=more, **options)
     else:
         if rows is None:
             why = (
@@ -72,20 +79,44 @@ def quantize(model: onnx.ModelProto, request: Request, rows: Rows | None, work: 
                 "write it, or give spec.evaluation.data"
             )
             raise RefusedError(request, why)
+        onnx.save(graph, light)
         quantize_static(
             prepared,
             made,
-            _Reader(rows),
+            None,
             op_types_to_quantize=list(STATIC),
             activation_type=QuantType.QUInt8,
             # What a product gives goes on in FP32: probabilities are made of it.
-            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
+            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"], **more},
+            calibration_cache_path=_measure(light, weights, rows, work),
             **options,
         )
     quantised = onnx.load(made)
     if not _has_integers(quantised):
         raise RefusedError(request, "ONNX Runtime found nothing in it that it can quantise so; leave this variant out")
     return quantised
+
+
+def _measure(light: Path, weights: Weights, rows: Rows, work: Path) -> Path:
+    """Run rows through a graph that says the ranges of its activations, and return the file with them."""
+    from onnxruntime.quantization.calibrate import MinMaxCalibrater, save_tensors_data  # noqa: PLC0415
+
+    class Calibrater(MinMaxCalibrater):  # type: ignore[misc]
+        """Given weights as inputs, it has no range of theirs to measure."""
+
+        def select_tensors_to_calibrate(self, model: onnx.ModelProto) -> tuple[set[str], dict[str, Any]]:
+            tensors, ports = super().select_tensors_to_calibrate(model)
+            return tensors - weights.tensors.keys(), ports
+
+    augmented = weights.beside_them("augmented.onnx")
+    calibrater = Calibrater(light, list(STATIC), augmented_model_path=str(augmented))
+    calibrater.augment_graph()
+    onnx.save(weights.as_constants(onnx.load(augmented, load_external_data=False)), augmented)
+    calibrater.create_inference_session()
+    calibrater.collect_data(_Reader(rows))
+    found = work / "ranges.json"
+    save_tensors_data(calibrater.compute_data(), found)
+    return found
 
 
 class _Reader:
@@ -99,12 +130,10 @@ class _Reader:
         return next(self._batches, None)
 
 
-def _name_nodes(path: Path) -> None:
+def _name_nodes(model: onnx.ModelProto) -> None:
     """Give each node a name of its own, by its place: what is made of a node is named after it."""
-    model = onnx.load(path)
     for place, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{place}"
-    onnx.save(model, path)
 
 
 def _has_integers(model: onnx.ModelProto) -> bool:

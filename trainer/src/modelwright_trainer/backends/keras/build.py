@@ -5,6 +5,7 @@ This loads TensorFlow: `start.start()` comes first.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .network import Layer, Network
     from .shapes import Input, Value
 
+FLOAT32: Final = "float32"
+
 
 class Model(keras.Model):
     """The layers of a network, one after the other.
@@ -39,7 +42,7 @@ class Model(keras.Model):
         self.network, self.source = network, source
         self.values = network.follow(source)
         # Keras finds the weights of layers that are in a list; its own names are not shown to anyone.
-        self.made = [_make_layer(layer, self.values) for layer in network.layers]
+        self.made = [_make_layer(layer, self.values, _policy_of(layer, network)) for layer in network.layers]
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:  # noqa: FBT001 - Keras' own
         """Return what the last layer gives."""
@@ -106,7 +109,12 @@ def build_optimizer(network: Network) -> Any:
     if isinstance(rate, Choice):
         values = {name: list(one) if isinstance(one, tuple) else one for name, one in rate.parameters.items()}
         parameters["learning_rate"] = getattr(keras.optimizers.schedules, rate.type)(**values)
-    return getattr(keras.optimizers, choice.type)(**parameters)
+    made = getattr(keras.optimizers, choice.type)(**parameters)
+    if network.fit.dtype_policy == "mixed_float16":
+        # Gradients are too small for FP16 otherwise. A step whose gradients are not finite is left out, and the scale
+        # is halved.
+        return keras.optimizers.LossScaleOptimizer(made)
+    return made
 
 
 def as_targets(network: Network, truth: NDArray[Any], classes: int) -> NDArray[Any]:
@@ -190,7 +198,32 @@ def _name_variables(made: Any) -> dict[str, Any]:
     return {f"{part}/{name}": one for part, layer in within.items() for name, one in _name_variables(layer).items()}
 
 
-def _make_layer(layer: Layer, values: Mapping[str, Value]) -> Any:
+def as_exported(model: Model) -> Model:
+    """Return a model of the same weights that computes in FP32 alone, as the exported graph does."""
+    network = model.network
+    if network.fit.dtype_policy == FLOAT32:
+        return model
+    exact = build_model(replace(network, fit=replace(network.fit, dtype_policy=FLOAT32)), model.source, seed=0)
+    exact.set_weights(model.get_weights())
+    return exact
+
+
+def _policy_of(layer: Layer, network: Network) -> str:
+    """Return what a layer computes in: the last one in FP32, since probabilities and losses have digits to lose."""
+    return FLOAT32 if layer is network.last else network.fit.dtype_policy
+
+
+def _make_layer(layer: Layer, values: Mapping[str, Value], policy: str) -> Any:
+    """Return Keras' layer, and those within it, of a policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return _make(layer, values)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _make(layer: Layer, values: Mapping[str, Value]) -> Any:
     """Return Keras' layer; none where text is brought to tokens, which is done before."""
     given = values[layer.inputs[0]]
     if layer.type == "TextVectorization":

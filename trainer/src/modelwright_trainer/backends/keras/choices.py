@@ -265,12 +265,15 @@ CALLBACKS_REFUSED: Final = {
     "TensorBoard": "report.json and curves.svg have the loss of each epoch",
     "TerminateOnNaN": "training ends at a loss that is not finite, always",
 }
+POLICIES: Final = ("float32", "mixed_bfloat16", "mixed_float16")
+"""What layers compute in while a network is trained; its weights are FP32, always."""
 FIT: Final = Entry(
     {
         "epochs": integer(1, high=100_000),
         "batch_size": integer(32, high=1_048_576),
         "shuffle": flag(default=True),
         "class_weight": Parameter(Kind.WEIGHTS, None, nullable=True, min=0),
+        "dtype_policy": word("float32", *POLICIES),
     },
     {
         "x": "data is what is learned from",

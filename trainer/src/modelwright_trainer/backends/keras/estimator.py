@@ -18,6 +18,7 @@ from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 from modelwright_trainer.material import Answers, Kind
 
 from .choices import PROBABILITIES
+from .device import refuse_missing, refuse_unused
 from .memory import check_memory
 from .network import Input
 from .parse import check_network
@@ -81,7 +82,9 @@ class NetworkEstimator(Estimator):
 
     def fit(self, material: Material, watch: Watch) -> None:
         """Train; say in words when TensorFlow gets no memory."""
-        exhausted: type[Exception] = start().errors.ResourceExhaustedError
+        tf = start()
+        refuse_missing(tf)
+        exhausted: type[Exception] = tf.errors.ResourceExhaustedError
         try:
             self._train(material, watch)
         except exhausted as error:
@@ -92,6 +95,7 @@ class NetworkEstimator(Estimator):
                 "steps or a layer smaller, or give spec.training.resources more memory"
             )
             raise RunError(Reason.OUT_OF_MEMORY, message) from error
+        refuse_unused(tf)
 
     def _train(self, material: Material, watch: Watch) -> None:
         # Both load TensorFlow.
@@ -143,7 +147,9 @@ class NetworkEstimator(Estimator):
         """Say how it was computed."""
         if self._loop is None:
             return {}
-        return describe() | {"parameters": int(sum(value.size for value in self.variables().values()))}
+        return describe(start(), self.network.fit.dtype_policy) | {
+            "parameters": int(sum(value.size for value in self.variables().values()))
+        }
 
     def _weights(self) -> dict[str, dict[str, NDArray[Any]]]:
         weights: dict[str, dict[str, NDArray[Any]]] = import_module(".build", __package__).weights_of(self._loop.model)

@@ -18,7 +18,7 @@ from keras import ops
 from modelwright_trainer.config import INPUT, Task
 from modelwright_trainer.failure import Reason, RunError
 
-from .build import as_targets, build_loss, build_optimizer
+from .build import as_exported, as_targets, build_loss, build_optimizer
 from .choices import METRICS, PROBABILITIES
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Loop:
         self.loss = build_loss(self.network)
         self.optimizer = build_optimizer(self.network)
         self.optimizer.build(model.trainable_variables)
+        self._is_half = self.network.fit.dtype_policy == "mixed_float16"
         self.position = Position()
         self._train, self._test = _Compiled(self._run_train), _Compiled(self._run_test)
         self._answer = _Compiled(lambda inputs: self.model(inputs, training=False))
@@ -143,6 +144,8 @@ class Loop:
                 observer.on_epoch(self)
         for callback in callbacks:
             callback.on_train_end(self)
+        exact = as_exported(self.model)
+        self._answer = _Compiled(lambda inputs: exact(inputs, training=False))
 
     def evaluate(self, rows: Rows) -> dict[str, float]:
         """Return loss and metric of rows, by Keras' names for the validation part."""
@@ -207,10 +210,11 @@ class Loop:
     def _refuse_loss(self, value: float) -> None:
         position = self.position
         before = f"; the loss of the epoch before was {position.history[-1]['loss']:.6g}" if position.history else ""
+        half = "train in more than FP16 (dtype_policy: mixed_bfloat16), " if self._is_half else ""
         message = (
             f"the loss became {value} in epoch {position.epoch + 1}, step {position.step + 1}{before}: training "
-            "has ended there; lower the optimizer's learning_rate, clip gradients (clipnorm: 1), or scale the data (a "
-            "step scale in preprocess, a Rescaling layer)"
+            f"has ended there; {half}lower the optimizer's learning_rate, clip gradients (clipnorm: 1), or scale the "
+            "data (a step scale in preprocess, a Rescaling layer)"
         )
         raise RunError(Reason.NOT_FINITE, message)
 
@@ -230,7 +234,8 @@ class Loop:
         with tf.GradientTape() as tape:
             answers = self.model(inputs, training=True)
             loss = self._loss_of(answers, targets, weights, rows)
-        gradients = tape.gradient(loss, variables)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, variables)
         self.optimizer.apply(gradients, variables)
         return loss, self._measure(answers, targets)
 
@@ -243,7 +248,7 @@ class Loop:
         loss = self.loss(targets, answers, sample_weight=weights) / tf.cast(rows, tf.float32)
         replicas = self.strategy.num_replicas_in_sync
         for penalty in self.model.losses:
-            loss += tf.reduce_sum(penalty) / replicas
+            loss += tf.cast(tf.reduce_sum(penalty), tf.float32) / replicas
         return loss
 
     def _measure(self, answers: Any, targets: Any) -> Any:

@@ -59,6 +59,8 @@ class Fit:
     batch_size: int
     shuffle: bool
     class_weight: dict[str, float] | None
+    dtype_policy: str = "float32"
+    """Keras' word for what layers compute in, while it is trained."""
 
 
 @dataclass(frozen=True)

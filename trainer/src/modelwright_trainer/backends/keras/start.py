@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
+from .device import name_device
+
 THREADS_WITHIN: Final = 2
 """Of one operator. Sums are parted by it, so it is fixed, whatever the container may use."""
 THREADS_BETWEEN: Final = 1
@@ -32,10 +34,11 @@ def start() -> Any:
     return tf
 
 
-def describe() -> dict[str, Any]:
+def describe(tf: Any, policy: str) -> dict[str, Any]:
     """Return what the report says of how it was computed."""
     return {
+        "device": name_device(tf),
         "threads": {"withinOperators": THREADS_WITHIN, "betweenOperators": THREADS_BETWEEN},
         "deterministicOperators": True,
-        "precision": "float32",
+        "precision": policy,
     }

@@ -1,0 +1,175 @@
+"""Large weights: kept apart they give the same variants, lie where they lay, and are in memory one at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from modelwright_trainer.failure import RunError
+from modelwright_trainer.graph.builder import ROWS, Graph
+from modelwright_trainer.optimize import weights as apart
+from modelwright_trainer.optimize.make import make_variants
+from modelwright_trainer.optimize.words import Order, Quantize, Request, Target
+from test_optimize import DYNAMIC, HALF, STATIC, answer, images, leave, recurrent, sequences, weights
+from test_optimize import convolutional as convolutional_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def perceptron(width: int = 64) -> Graph:
+    """Give a product, and one by a matrix that is turned, with a bias: ONNX Runtime's tools turn it back."""
+    graph = Graph()
+    x = graph.add("MatMul", graph.input("x", "float32", (ROWS, 16)), graph.constant(weights(16, width)))
+    turned = graph.constant(weights(width, width, seed=8))
+    x = graph.add("Gemm", graph.add("Relu", x), turned, graph.constant(weights(width)), transB=1)
+    answer(graph, graph.add("MatMul", graph.add("Tanh", x), graph.constant(weights(width, 5, seed=9))), 5)
+    return graph
+
+
+def embedded() -> Graph:
+    """Rows of a table of words, and two products by the same matrix."""
+    graph = Graph()
+    words = graph.add("Gather", graph.constant(weights(50, 32)), graph.input("words", "int64", (ROWS, 6)))
+    x = graph.add("ReduceMean", words, graph.whole(1), keepdims=0)
+    shared = graph.constant(weights(32, 32, seed=8))
+    x = graph.add("MatMul", graph.add("Tanh", graph.add("MatMul", x, shared)), shared)
+    answer(graph, graph.add("MatMul", x, graph.constant(weights(32, 5, seed=9))), 5)
+    return graph
+
+
+def convolutional() -> Graph:
+    return convolutional_of()
+
+
+CASES: dict[str, tuple[Any, dict[str, NDArray[Any]], tuple[Request, ...]]] = {
+    "perceptron": (perceptron, {"x": weights(40, 16, seed=3)}, (DYNAMIC, STATIC, HALF)),
+    "embedded": (
+        embedded,
+        {"words": np.random.default_rng(3).integers(0, 50, size=(40, 6))},
+        (DYNAMIC, STATIC, HALF),
+    ),
+    "convolutional": (convolutional, {"images": images()}, (STATIC, HALF)),
+    "recurrent": (recurrent, sequences(), (DYNAMIC, HALF)),
+}
+
+
+def lay_beside(folder: Path) -> None:
+    """Have all weights of a model lie beside its graph."""
+    path = folder / "model.onnx"
+    model = onnx.load(path)
+    path.unlink()
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (folder / "weights.bin").stat().st_size > 0
+
+
+def in_order(path: Path) -> bytes:
+    """Return a graph with its constants in the order of their names, none of which says that it lies where it lies."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("data_location")
+    tensors = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensors)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_that_are_kept_apart_give_the_same_bytes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, rows, requests = CASES[name]
+    for request in requests:
+        seen = []
+        for most in (2**62, 1):
+            monkeypatch.setattr(apart, "LARGE", most)
+            folder = tmp_path / f"{request.quantize}-{most}"
+            folder.mkdir()
+            make_variants(Order(leave(folder, make(), **rows), (request,)))
+            seen.append(in_order(folder / "variants/small/model.onnx"))
+        assert seen[0] == seen[1], request
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_variants_of_weights_beside_a_graph_have_theirs_beside_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "LARGE", 256)
+    make, rows, requests = CASES[name]
+    for request in requests:
+        answers = []
+        for place in ("inside", "beside"):
+            folder = tmp_path / f"{request.quantize}-{place}"
+            folder.mkdir()
+            leave(folder, make(), **rows)
+            before = {"model.onnx", "calibration.npz"}
+            if place == "beside":
+                lay_beside(folder)
+                before |= {"weights.bin"}
+            report = make_variants(Order(folder, (request,)))
+            made = folder / "variants/small"
+            assert {path.name for path in folder.iterdir()} == before | {"variants", "optimize.json"}
+            if name in {"perceptron", "embedded"}:
+                assert (made / "model.onnx.data").exists() == (place == "beside"), request
+            assert report["variants"][0]["bytes"] == sum(path.stat().st_size for path in made.iterdir())
+            assert report["originalBytes"] >= sum(
+                (folder / file).stat().st_size for file in before - {"calibration.npz"}
+            )
+            session = onnxruntime.InferenceSession(made / "model.onnx", providers=["CPUExecutionProvider"])
+            answers.append(session.run(["probabilities"], rows)[0])
+        assert answers[0].tobytes() == answers[1].tobytes(), request
+
+
+def test_no_more_than_one_file_holds_is_taken_of_weights_that_must_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "LARGE", 256)
+    monkeypatch.setattr(apart, "LARGEST_FILE", 200)
+    leave(tmp_path, convolutional(), images=images())
+    with pytest.raises(RunError, match="more than 2 GiB of weights that are not those of matrix products"):
+        make_variants(Order(tmp_path, (STATIC, Request("a", Quantize.DYNAMIC, Target.SIZE))))
+
+
+def took(folder: Path, width: int) -> tuple[int, int]:
+    """Return the bytes of a model, and the most memory of the process that made a variant of it."""
+    folder.mkdir()
+    graph = Graph()
+    x = graph.input("x", "float32", (ROWS, width))
+    for layer in range(16):
+        x = graph.add("Tanh", graph.add("MatMul", x, graph.constant(weights(width, width, seed=layer))))
+    answer(graph, x, width)
+    leave(folder, graph)
+    lay_beside(folder)
+    size = (folder / "weights.bin").stat().st_size
+    order = {"directory": str(folder), "variants": [{"name": "d", "quantize": "Dynamic", "for": "Size"}]}
+    # What getrusage says begins with the process that this one was forked from.
+    code = (
+        "import sys; from modelwright_trainer.optimize.__main__ import main; code = main(); "
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]); sys.exit(code)"
+    )
+    end = subprocess.run(  # noqa: S603 - the module under test
+        [sys.executable, "-c", code, "--termination-log", str(folder / "log")],
+        env=os.environ | {"MODELWRIGHT_OPTIMIZE": json.dumps(order)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return size, int(end.stdout.splitlines()[-1]) * 1024
+
+
+def test_a_model_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    _, without = took(tmp_path / "small", 16)
+    size, memory = took(tmp_path / "large", 2000)
+    assert size >= 256_000_000
+    # Its integers are a quarter of it, and are loaded to be looked at.
+    assert memory - without < 0.9 * size, (memory - without) / size
