@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from networks import TOKENS, WORDS, layer, softmax
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -511,11 +512,12 @@ def test_lists_without_a_label_are_refused(bench: Bench) -> None:
 def test_texts_that_are_none_are_refused(bench: Bench) -> None:
     rows = [[index, "word", index % 2] for index in range(40)]
     bench.write_csv(["number", "sentence", "target"], rows).run["data"]["text"] = {}
+    bench.run["candidates"] = [
+        {"name": "net", "layers": [TOKENS, WORDS, layer("p", "GlobalAveragePooling1D"), softmax(2)]}
+    ]
     refused(bench, "NoFeatures", "there are 2 columns besides the label, number, sentence: give data.text.column")
     bench.run["data"]["text"] = {"column": "sentense"}
     refused(bench, "NoFeatures", "data.text.column is 'sentense'", "did you mean 'sentence'?")
-    bench.run["data"]["text"] = {"column": "sentence"}
-    refused(bench, "UnsuitableData", "takes a fixed number of numbers for each row, and rows are texts")
     pq.write_table(pa.table({"a": [1.0] * 40, "target": LABELS.tolist()}), bench.folder / "data" / "data.parquet")
     (bench.folder / "data" / "data.csv").unlink()
     bench.run["data"] |= {"format": "Parquet", "text": {}}
