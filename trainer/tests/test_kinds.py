@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from conftest import Bench
 
 ALGORITHMS = [(task, name) for task, names in CLASSES.items() for name in names]
-QUICK = {"RandomForest": {"n_estimators": 3}, "MLP": {"hidden_layer_sizes": [4], "max_iter": 20}}
+QUICK: dict[str, dict[str, Any]] = {
+    "RandomForest": {"n_estimators": 3},
+    "MLP": {"hidden_layer_sizes": [4], "max_iter": 20},
+}
 RANDOM = np.random.default_rng(11)
 
 

@@ -165,6 +165,38 @@ def test_a_version_whose_variables_are_broken_is_named(tensorflow: Any, bench: B
     assert "variables.npz of the version cannot be read" in refusal.message
 
 
+def test_what_tensorflow_refuses_in_one_candidate_ends_no_other(
+    tensorflow: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write_bundled("iris")
+    bench.run["candidates"] = [
+        {"name": "net", "layers": [softmax(3)], "parameters": {"epochs": 1}},
+        {"name": "tree", "algorithm": "DecisionTree"},
+    ]
+    errors = tensorflow.errors
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.OpError)]
+    assert len(kinds) > 10
+
+    def raises(kind: Any) -> Any:
+        def fail(*_: Any, **__: Any) -> None:
+            raise kind(None, None, "such\n in a node")
+
+        return fail
+
+    said = [("such", raises(kind)) for kind in kinds]
+    said.append(("indices[0] = 5 is not in [0, 1)", lambda *_: tensorflow.gather([1.0], [5])))
+    for place in ("training.train", "loop.Loop.answer"):
+        for words, fail in said:
+            with monkeypatch.context() as patch:
+                patch.setattr(f"modelwright_trainer.backends.keras.{place}", fail)
+                outcome = bench.train()
+            assert outcome.chosen.candidate.name == "tree"
+            error = outcome.trials[0].error
+            assert error.startswith("candidates[0]: ")
+            assert "'net'" in error
+            assert words in error
+
+
 def test_a_batch_that_no_memory_holds_ends_the_candidate_with_figures(tensorflow: Any, bench: Bench) -> None:
     assert tensorflow
     # Each step attends to each: 29 GB for a batch of two rows.

@@ -6,6 +6,7 @@ TensorFlow is loaded when training begins, and not before: all that can be refus
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,7 @@ from .text import FIRST, find_vocabulary, vectorize
 from .variables import read_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -80,18 +81,30 @@ class NetworkEstimator(Estimator):
         check_memory(self.network, values, material)
 
     def fit(self, material: Material, watch: Watch) -> None:
-        """Train; say in words when TensorFlow gets no memory."""
-        exhausted: type[Exception] = start().errors.ResourceExhaustedError
-        try:
+        """Train."""
+        with self._in_words("train"):
             self._train(material, watch)
-        except exhausted as error:
+
+    @contextmanager
+    def _in_words(self, what: str) -> Iterator[None]:
+        """Say in words what TensorFlow says: its errors are of no kind of Python's own."""
+        errors: Any = start().errors
+        who = f"{self.network.path}: "
+        try:
+            yield
+        except errors.ResourceExhaustedError as error:
             found = re.search(r"OOM when allocating tensor with shape\[[0-9,]*\]", str(error))
             message = (
-                f"{self.network.path}: the memory does not suffice to train {self.network.name!r} with a batch_size of "
+                f"{who}the memory does not suffice to {what} {self.network.name!r} with a batch_size of "
                 f"{self.network.fit.batch_size} ({found.group() if found else str(error)[:200]}): make batch_size, the "
                 "steps or a layer smaller, or give spec.training.resources more memory"
             )
             raise RunError(Reason.OUT_OF_MEMORY, message) from error
+        except errors.OpError as error:
+            # The first line; behind it is where in the graph.
+            said = f"{type(error).__name__}: {error.message.strip().partition(chr(10))[0]:.300}"
+            message = f"{who}TensorFlow cannot {what} {self.network.name!r} ({said}): change what the layers are given"
+            raise RunError(Reason.NO_CANDIDATE, message) from error
 
     def _train(self, material: Material, watch: Watch) -> None:
         # Both load TensorFlow.
@@ -121,7 +134,8 @@ class NetworkEstimator(Estimator):
 
     def answer(self, inputs: Arrays) -> Answers:
         """Answer, some rows at a time."""
-        found = self._loop.answer(self._as_inputs(inputs), ANSWERED_ROWS)
+        with self._in_words("ask"):
+            found = self._loop.answer(self._as_inputs(inputs), ANSWERED_ROWS)
         if self._classes is None:
             return Answers(prediction=found[:, 0])
         if PROBABILITIES[self.network.loss] == "sigmoid":
