@@ -174,7 +174,7 @@ def test_what_tensorflow_refuses_in_one_candidate_ends_no_other(
         {"name": "tree", "algorithm": "DecisionTree"},
     ]
     errors = tensorflow.errors
-    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.OpError)]
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and errors.OpError in one.__bases__]
     assert len(kinds) > 10
 
     def raises(kind: Any) -> Any:
