@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from .backends import build_estimators
 from .checks import check_table
-from .config import Run, Task
+from .config import DataFormat, Run, Task
 from .curves import draw_curves
 from .data import arrange, read_data
 from .data.raw import MISSING
@@ -103,7 +103,9 @@ def run_training(run: Run, progress: Progress) -> Outcome:
             Part(inputs.prepare(rows), truth.values[rows]) for rows in (parts.train, parts.validation, parts.test)
         )
         _refuse_one_class(train, truth, run)
-        material = Material(run.task, inputs.kind, train, validation, truth.classes, inputs.may_miss)
+        # Arrays have no names of columns but ours.
+        meaning = () if run.data.format is DataFormat.NPZ else inputs.meaning
+        material = Material(run.task, inputs.kind, train, validation, truth.classes, inputs.may_miss, meaning)
         chosen, ranked = choose(run, trials := train_candidates(run, estimators, material, progress))
         progress.start("exporting", done=len(trials))
         answers = answer(chosen.estimator, test.inputs)

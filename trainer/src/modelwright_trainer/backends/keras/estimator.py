@@ -25,7 +25,14 @@ from .parse import check_network
 from .shapes import refuse_layer, refuse_value
 from .start import describe, start
 from .text import FIRST, find_vocabulary, vectorize
-from .variables import read_variables
+from .variables import (
+    MEANING,
+    meaning_of,
+    read_variables,
+    refuse_other_meaning,
+    take_vocabulary,
+    write_meaning,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from modelwright_trainer.material import Arrays, Material, Watch
 
     from .network import Network
+    from .variables import Meaning
 
 LENGTHS: Final = "lengths"
 ANSWERED_ROWS: Final = 256
@@ -53,6 +61,7 @@ class NetworkEstimator(Estimator):
         self.network, self.run = network, run
         self.vocabulary: NDArray[Any] = np.array([], dtype=str)
         self._loop: Any = None
+        self._meaning: Meaning = {}
         self._classes: NDArray[Any] | None = None
 
     @property
@@ -76,6 +85,7 @@ class NetworkEstimator(Estimator):
         self._refuse_not_finite(material)
         source = source_of(material)
         values = check_network(self.network, source, material.task, len(material.classes) or None)
+        self._refuse_start(material)
         self._refuse_vocabulary(material)
         self._number_classes(material)
         check_memory(self.network, values, material)
@@ -129,6 +139,7 @@ class NetworkEstimator(Estimator):
             validation,
             watch,
         )
+        self._meaning = meaning_of(material)
         if material.task is Task.CLASSIFICATION:
             self._classes = np.arange(len(material.classes), dtype=np.int64)
 
@@ -150,6 +161,9 @@ class NetworkEstimator(Estimator):
 
     def variables(self) -> dict[str, NDArray[Any]]:
         """Return all weights by `layer/variable`."""
+        return self._learned() | {MEANING: write_meaning(self._meaning)}
+
+    def _learned(self) -> dict[str, NDArray[Any]]:
         weights = self._weights()
         return {f"{layer}/{name}": value for layer, found in weights.items() for name, value in found.items()}
 
@@ -157,7 +171,9 @@ class NetworkEstimator(Estimator):
         """Say how it was computed."""
         if self._loop is None:
             return {}
-        return describe() | {"parameters": int(sum(value.size for value in self.variables().values()))}
+        # A vocabulary is none.
+        counted = (value.size for value in self._learned().values() if value.dtype.kind == "f")
+        return describe() | {"parameters": int(sum(counted))}
 
     def _weights(self) -> dict[str, dict[str, NDArray[Any]]]:
         weights: dict[str, dict[str, NDArray[Any]]] = import_module(".build", __package__).weights_of(self._loop.model)
@@ -180,15 +196,20 @@ class NetworkEstimator(Estimator):
         layer = self.network.vectorization
         if layer is None:
             return
-        # Weights of an Embedding mean the words that they were trained with.
-        known = (self._read_start() or {}).get(f"{layer.name}/vocabulary")
-        if known is not None:
-            self.vocabulary = known
+        start_from = self._read_start()
+        if start_from is not None:
+            # Weights of an Embedding mean the words that they were trained with.
+            self.vocabulary = take_vocabulary(start_from, layer)
         else:
             self.vocabulary = find_vocabulary(material.train.inputs["text"][:, 0].tolist(), layer["max_tokens"])
 
     def _read_start(self) -> dict[str, NDArray[Any]] | None:
         return None if self.run.start_from is None else read_variables(Path(self.run.start_from))
+
+    def _refuse_start(self, material: Material) -> None:
+        """Refuse the weights of other labels, or of other columns, as the layers cannot tell."""
+        if self.run.start_from is not None:
+            refuse_other_meaning(read_variables(Path(self.run.start_from)), meaning_of(material))
 
     def _refuse_vocabulary(self, material: Material) -> None:
         """Refuse an Embedding that has fewer rows than there are tokens."""
