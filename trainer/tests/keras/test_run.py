@@ -271,6 +271,22 @@ def test_what_tensorflow_refuses_in_one_candidate_ends_no_other(
             assert words in error
 
 
+def test_what_keras_refuses_is_told_without_places_in_code(
+    tensorflow: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras  # noqa: PLC0415 - it loads TensorFlow
+
+    fail = tensorflow.function(lambda numbers: keras.layers.Conv2D(1, 2)(numbers * 2))
+    bench.write_bundled("iris")
+    bench.run["candidates"] = [{"name": "net", "layers": [softmax(3)], "parameters": {"epochs": 1}}]
+    monkeypatch.setattr("modelwright_trainer.backends.keras.training.train", lambda *_: fail(tensorflow.ones((2, 3))))
+    refusal = bench.refusal()
+    assert refusal.message.startswith("no candidate could be trained: net: candidates[0]: ValueError: ")
+    assert "expected min_ndim=4, found ndim=2" in refusal.message
+    assert "File" not in refusal.message
+    assert "\n" not in refusal.message
+
+
 def test_a_batch_that_no_memory_holds_ends_the_candidate_with_figures(tensorflow: Any, bench: Bench) -> None:
     assert tensorflow
     # Each step attends to each: 29 GB for a batch of two rows.

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import onnx
 
-from .families import network_of, used_by
+from .families import WEIGHTED, RefusedError, network_of, nodes_of, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .words import Request
 
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+
+SMALLEST: Final = float(np.finfo(np.float16).tiny)
+LARGEST: Final = float(np.finfo(np.float16).max)
+
+
+def halve(model: onnx.ModelProto, request: Request) -> onnx.ModelProto:
     """Return the graph with the network's weights and arithmetic in FP16; preparation stays in FP32.
 
     The converter casts whatever goes into a graph, and there columns of any size would lose their digits or become
@@ -27,7 +34,9 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         node.name = f"{node.op_type}_{place}"
     network = network_of(given)
     preparation = [node for node in given.graph.node if node.name not in network]
-    made: onnx.ModelProto = convert_float_to_float16(_cut_out(given, network), keep_io_types=True)
+    alone = _cut_out(given, network)
+    _refuse_range(alone, request)
+    made: onnx.ModelProto = convert_float_to_float16(alone, keep_io_types=True)
     _put_in_front(made, preparation, given)
     return made
 
@@ -53,6 +62,24 @@ def _cut_out(model: onnx.ModelProto, network: set[str]) -> onnx.ModelProto:
         [tensor for tensor in graph.initializer if tensor.name in used],
     )
     return onnx.helper.make_model(alone, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _refuse_range(model: onnx.ModelProto, request: Request) -> None:
+    """Refuse weights that FP16 cannot hold: the converter takes the nearest that it can, in silence."""
+    # A mask of attention has numbers that are to be beyond all others, and stay that.
+    weights = {name for node in nodes_of(model.graph) if node.op_type in WEIGHTED for name in node.input[1:]}
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name not in weights:
+            continue
+        sizes = np.abs(onnx.numpy_helper.to_array(tensor))
+        most = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+        if most > LARGEST:
+            why = f"its weights {tensor.name!r} go up to {most:.3g}, and FP16 holds numbers up to {LARGEST:.0f}"
+        elif 0 < most < SMALLEST:
+            why = f"none of its weights {tensor.name!r} is above {most:.3g}, and FP16 tells such numbers hardly apart"
+        else:
+            continue
+        raise RefusedError(request, f"{why}; scale what the model takes or gives, or leave this variant out")
 
 
 def _put_in_front(made: onnx.ModelProto, preparation: list[onnx.NodeProto], given: onnx.ModelProto) -> None:

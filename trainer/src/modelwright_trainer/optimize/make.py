@@ -65,7 +65,7 @@ def make_variant(model: onnx.ModelProto, request: Request, rows: Rows | None) ->
     refuse_no_weights(model, request)
     with tempfile.TemporaryDirectory(prefix="optimize-") as work:
         try:
-            made = quantize(model, request, rows, Path(work)) if request.quantize else halve(model)
+            made = quantize(model, request, rows, Path(work)) if request.quantize else halve(model, request)
         except (RunError, MemoryError, OSError):
             raise
         except Exception as error:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from .variables import Meaning
 
 LENGTHS: Final = "lengths"
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes text bold on a terminal."""
 ANSWERED_ROWS: Final = 256
 """At once, so that answering takes no more memory than training."""
 
@@ -110,6 +112,10 @@ class NetworkEstimator(Estimator):
                 "steps or a layer smaller, or give spec.training.resources more memory"
             )
             raise RunError(Reason.OUT_OF_MEMORY, message) from error
+        except (ValueError, TypeError) as error:
+            # Keras brings along each place in its code and ours.
+            message = f"{who}{type(error).__name__}: {_said(str(error)):.400}"
+            raise RunError(Reason.NO_CANDIDATE, message) from error
         except errors.OpError as error:
             # The first line; behind it is where in the graph.
             said = f"{type(error).__name__}: {error.message.strip().partition(chr(10))[0]:.300}"
@@ -256,6 +262,14 @@ class NetworkEstimator(Estimator):
                 )
                 raise RunError(Reason.INVALID_PARAMETER, message)
         return {known[label]: float(weight) for label, weight in weights.items()}
+
+
+def _said(words: str) -> str:
+    """Return what is said behind the last place in code: such a place takes two lines."""
+    lines = [line.strip() for line in COLOUR.sub("", words).splitlines() if line.strip()]
+    places = [number for number, line in enumerate(lines) if line.startswith('File "')]
+    behind = lines[places[-1] + 2 :] if places else lines
+    return " ".join(behind or lines[-1:])
 
 
 def source_of(material: Material) -> Input:
