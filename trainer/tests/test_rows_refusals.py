@@ -434,6 +434,12 @@ TABLES: dict[str, tuple[list[list[Any]], dict[str, Any], str, list[str]]] = {
         ["sequence 's1' has no step between 2 and 9", "rows 7, 8"],
     ),
     "steps that are no numbers": (changed(6, 1, "x"), {}, "TextColumn", ["column 'step'", "is text"]),
+    "steps that are too large": (
+        changed(6, 1, 2**60),
+        {},
+        "UnreadableData",
+        ["has 1 values that are beyond 2^53, such as 1.15292e+18 in row 7"],
+    ),
     "steps that are no whole numbers": (
         changed(6, 1, 1.5),
         {},

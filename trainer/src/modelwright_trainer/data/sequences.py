@@ -173,9 +173,10 @@ def _refuse_columns(keys: Column, order: Column, channels: list[Column], table: 
     broken = (np.floor(steps) != steps) | (np.abs(steps) >= LARGEST_ORDER)
     if broken.any():
         first = steps[np.flatnonzero(broken)[0]]
+        what = "beyond 2^53" if np.floor(first) == first else "no whole numbers"
         message = (
-            f"column {order.name!r}, data.sequences.order, has {broken.sum()} values that are no whole numbers below "
-            f"2^53, such as {first:g} in {table.places(broken)}: number the steps"
+            f"column {order.name!r}, data.sequences.order, has {broken.sum()} values that are {what}, such as "
+            f"{first:g} in {table.places(broken)}: number the steps"
         )
         raise RunError(Reason.UNREADABLE_DATA, message)
 
