@@ -5,6 +5,7 @@ use modelwright::{
     context::Settings,
     model::{build::build_job, validate::validate_model},
 };
+use modelwright_contract::{algorithms::scikit_learn, training::Task};
 use serde_json::{Value, json};
 
 use crate::fixtures::{settings, trained_model, valid};
@@ -19,6 +20,17 @@ fn training(data: Value, more: Value) -> Value {
         training[name] = part.clone();
     }
     training
+}
+
+/// A network, which takes texts, too.
+fn words() -> Value {
+    let layer = |name: &str, layer: &str, parameters: Value| json!({"name": name, "type": layer, "parameters": parameters});
+    json!({"candidates": [{"name": "net", "layers": [
+        layer("tokens", "TextVectorization", json!({"max_tokens": 20, "output_sequence_length": 6})),
+        layer("words", "Embedding", json!({"input_dim": 20, "output_dim": 4})),
+        layer("pool", "GlobalAveragePooling1D", json!({})),
+        layer("out", "Dense", json!({"units": 2, "activation": "softmax"})),
+    ]}]})
 }
 
 fn refuses(data: Value, more: Value, parts: &[&str]) {
@@ -41,7 +53,7 @@ fn rows_are_of_one_kind_that_the_format_has() {
     refuses(json!({"images": {}}), none(), &["data.images goes with format NPZ or Images", "is CSV"]);
     refuses(
         json!({"format": "NPZ", "text": {}}),
-        none(),
+        words(),
         &["data.text is of a table", "is NPZ", "CSV or Parquet"],
     );
     refuses(
@@ -60,7 +72,13 @@ fn rows_are_of_one_kind_that_the_format_has() {
         &["data.inputs is Matrix", "data.images is one input"],
     );
     let scale = || json!({"preprocess": [{"scale": {"method": "MinMax"}}]});
-    refuses(json!({"text": {}}), scale(), &["preprocess is for the columns of a table", "data has text"]);
+    let mut scaled_words = words();
+    scaled_words["preprocess"] = scale()["preprocess"].clone();
+    refuses(
+        json!({"text": {}}),
+        scaled_words,
+        &["preprocess is for the columns of a table", "data has text"],
+    );
     refuses(
         json!({"format": "Images"}),
         scale(),
@@ -97,7 +115,7 @@ fn rows_are_of_one_kind_that_the_format_has() {
     );
     refuses(
         json!({"text": {"column": "y"}}),
-        none(),
+        words(),
         &["text.column is `y`, which is spec.training.data.label"],
     );
     refuses(json!({"window": {"past": 0}}), regression(), &["window.past", "1 or more"]);
@@ -113,9 +131,44 @@ fn rows_are_of_one_kind_that_the_format_has() {
     );
     refuses(
         json!({"text": {}, "inputs": "Columns"}),
-        none(),
+        words(),
         &["data.inputs is Columns", "data.text is one input"],
     );
+}
+
+#[test]
+fn an_algorithm_is_refused_for_rows_that_it_can_never_take() {
+    for (task, algorithm, known) in [
+        ("Classification", "LogisticRegression", scikit_learn(Task::Classification)),
+        ("Regression", "RandomForest", scikit_learn(Task::Regression)),
+    ] {
+        assert!(known.contains_key(algorithm));
+        let more = || json!({"task": task, "candidates": [{"name": "a", "algorithm": algorithm}]});
+        refuses(
+            json!({"text": {}}),
+            more(),
+            &[
+                "candidates[0].algorithm",
+                algorithm,
+                "a fixed number of numbers",
+                "data has text",
+                "TextVectorization",
+            ],
+        );
+        // What can be known of sequences before they are read refuses none.
+        for data in [
+            json!({}),
+            json!({"format": "Images"}),
+            json!({"format": "NPZ", "images": {}}),
+            json!({"format": "Parquet", "sequences": {}}),
+        ] {
+            valid(&trained_model(training(data, more()), 1));
+        }
+    }
+    // Code of one's own knows words of its own.
+    let own =
+        json!({"candidates": [{"name": "a", "algorithm": "TfIdf"}], "trainer": {"image": "registry/own:1"}});
+    valid(&trained_model(training(json!({"text": {}}), own), 1));
 }
 
 #[test]
@@ -151,15 +204,16 @@ fn rows_in_their_order_are_parted_by_it() {
 
 #[test]
 fn what_the_rows_are_is_told_as_it_is_written() {
-    for (data, told) in [
-        (json!({"format": "Images"}), json!({"images": {}})),
-        (json!({"format": "NPZ", "images": {"height": 8, "width": 9, "channels": 1}}), json!({})),
-        (json!({"sequences": {"id": "a", "order": "b", "maxLength": 29}}), json!({})),
-        (json!({"format": "Parquet", "sequences": {}}), json!({})),
-        (json!({"text": {"column": "sentence"}}), json!({})),
-        (json!({"inputs": "Matrix"}), json!({})),
+    let plain = || json!({});
+    for (data, told, more) in [
+        (json!({"format": "Images"}), json!({"images": {}}), plain()),
+        (json!({"format": "NPZ", "images": {"height": 8, "width": 9, "channels": 1}}), plain(), plain()),
+        (json!({"sequences": {"id": "a", "order": "b", "maxLength": 29}}), plain(), plain()),
+        (json!({"format": "Parquet", "sequences": {}}), plain(), plain()),
+        (json!({"text": {"column": "sentence"}}), plain(), words()),
+        (json!({"inputs": "Matrix"}), plain(), plain()),
     ] {
-        let model = valid(&trained_model(training(data.clone(), json!({})), 1));
+        let model = valid(&trained_model(training(data.clone(), more), 1));
         let mut expected = json!({"directory": "/modelwright/data", "format": "CSV", "label": "y"});
         for (name, part) in data.as_object().unwrap().iter().chain(told.as_object().unwrap()) {
             expected[name] = part.clone();

@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import CONTRACT, Bench
 from modelwright_trainer import failure
-from modelwright_trainer.backends.scikit_learn.algorithms import CLASSES, NOT_OFFERED, parameters_of
+from modelwright_trainer.backends.scikit_learn.algorithms import CLASSES, NOT_OFFERED, TAKES, parameters_of
 from modelwright_trainer.config import ColumnType, Method, Metric, Strategy, Task, parse_run
 from modelwright_trainer.failure import Reason
 from modelwright_trainer.progress import Progress
@@ -29,6 +29,7 @@ def test_the_table_of_algorithms_is_what_scikit_learn_has() -> None:
                 # Classes are public one package above their module.
                 "class": f"{found.__module__.rpartition('.')[0]}.{found.__name__}",
                 "parameters": parameters_of(found),
+                "takes": list(TAKES),
             }
             for name, found in algorithms.items()
         }

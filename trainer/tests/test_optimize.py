@@ -222,6 +222,30 @@ def test_trees_are_refused_and_so_are_weights_of_64_bits(bench: Bench) -> None:
         assert "computed in FP64" in refusal(bench.out, request)
 
 
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [(1e7, ["go up to ", "FP16 holds numbers up to 65504"]), (1e-7, ["none of its weights", "hardly apart"])],
+)
+def test_weights_that_fp16_cannot_hold_are_refused_by_their_name(tmp_path: Path, by: float, words: list[str]) -> None:
+    graph = Graph()
+    x = graph.input("x", "float32", (ROWS, 32))
+    x = graph.add("MatMul", x, graph.constant(weights(32, 16)))
+    # What masks are made of is beyond FP16, too, and no weight.
+    x = graph.add("Max", x, graph.constant(np.float32(-1e9)))
+    x = graph.add("MatMul", x, graph.constant(weights(16, 5) * np.float32(by)))
+    answer(graph, x, 5)
+    message = refusal(leave(tmp_path, graph), HALF)
+    for one in words:
+        assert one in message
+    folder = tmp_path / "other"
+    folder.mkdir()
+    graph = Graph()
+    x = graph.add("MatMul", graph.input("x", "float32", (ROWS, 32)), graph.constant(weights(32, 16)))
+    x = graph.add("Max", x, graph.constant(np.float32(-1e9)))
+    answer(graph, graph.add("MatMul", x, graph.constant(weights(16, 5))), 5)
+    make(leave(folder, graph), HALF)
+
+
 def test_all_refusals_come_at_once_and_what_was_refused_leaves_nothing_to_be_found(tmp_path: Path) -> None:
     folder = leave(tmp_path, recurrent("GRU"), **sequences())
     message = refusal(folder, Request("one", Quantize.DYNAMIC, Target.SIZE), Request("two", None, Target.LATENCY))

@@ -91,6 +91,7 @@ def test_pinned_code_runs_and_other_code_does_not(own: Own) -> None:
             "import pathlib; pathlib.Path({out!r}).mkdir(); pathlib.Path({out!r}, 'model.onnx').touch()",
             ["left no evaluation.npz in", "model.onnx"],
         ),
+        ("import os; os.makedirs({out!r} + '/model.onnx')", ["left no model.onnx", "there is model.onnx (a folder)"]),
     ],
 )
 def test_code_that_ends_well_without_a_model_is_explained(own: Own, code: str, parts: list[str]) -> None:

@@ -329,3 +329,15 @@ def test_a_bad_parquet_is_refused(bench: Bench) -> None:
     error = bench.refusal()
     assert error.reason == "UnsupportedColumn"
     assert "column 'when' is of type timestamp[" in error.message
+
+
+def test_labels_that_only_later_rows_have_are_told(bench: Bench) -> None:
+    bench.run["split"] |= {"by": "Time", "stratify": False}
+    rows = [[index % 7, "z" if index > 93 else "q" if index in {55, 56} else "xy"[index % 2]] for index in range(100)]
+    (told,) = bench.write_csv(["a", "target"], rows).train().warnings
+    assert told.startswith("the training part lacks 2 of 4 labels: q, z. ")
+    assert "2 rows of the validation part and 6 of the test part have them" in told
+    rows = [[index, "x" if index < 60 else "y"] for index in range(100)]
+    refusal = bench.write_csv(["a", "target"], rows).refusal()
+    assert str(refusal.reason) == "OneClass"
+    assert "part at random (split.by), or give more rows" in refusal.message

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from networks import TOKENS, WORDS, layer, softmax
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -431,6 +434,12 @@ TABLES: dict[str, tuple[list[list[Any]], dict[str, Any], str, list[str]]] = {
         ["sequence 's1' has no step between 2 and 9", "rows 7, 8"],
     ),
     "steps that are no numbers": (changed(6, 1, "x"), {}, "TextColumn", ["column 'step'", "is text"]),
+    "steps that are too large": (
+        changed(6, 1, 2**60),
+        {},
+        "UnreadableData",
+        ["has 1 values that are beyond 2^53, such as 1.15292e+18 in row 7"],
+    ),
     "steps that are no whole numbers": (
         changed(6, 1, 1.5),
         {},
@@ -502,6 +511,73 @@ def test_lists_that_are_no_sequences_are_refused(bench: Bench, name: str) -> Non
     refused(bench, reason, *words)
 
 
+def test_sequences_that_are_all_empty_are_refused(bench: Bench) -> None:
+    empty = pa.array([[]] * 40, pa.list_(pa.float32()))
+    pq.write_table(pa.table({"a": empty, "target": LABELS.tolist()}), bench.folder / "data" / "data.parquet")
+    bench.run["data"] |= {"format": "Parquet", "sequences": {}}
+    refused(bench, "NoRows", "all 40 sequences are empty")
+
+
+def test_a_text_with_a_byte_0_is_refused_wherever_it_is(bench: Bench) -> None:
+    where = "has 1 texts with a NUL (a byte 0) in row 4, which no text has"
+    words = ["word"] * 40
+    for value in ("a\0b", "a\0", "\0"):
+        words[3] = value
+        rows = [[index, one, index % 2] for index, one in enumerate(words)]
+        bench.run["data"] = {name: one for name, one in bench.run["data"].items() if name != "text"}
+        bench.run["preprocess"] = [{"oneHot": {"columns": ["word"]}}]
+        bench.write_csv(["a", "word", "target"], rows)
+        refused(bench, "UnreadableData", "column 'word'", where)
+        bench.run["preprocess"] = []
+        bench.write_csv(["a", "target"], [[index, one] for index, one in enumerate(words)])
+        refused(bench, "UnreadableData", "data.label 'target'", where)
+        bench.run["data"]["text"] = {"column": "word"}
+        bench.run["candidates"] = [
+            {"name": "net", "layers": [TOKENS, WORDS, layer("p", "GlobalAveragePooling1D"), softmax(2)]}
+        ]
+        bench.write_csv(["word", "target"], [[one, index % 2] for index, one in enumerate(words)])
+        refused(bench, "UnreadableData", "column 'word'", where)
+        bench.candidate("DecisionTree")
+    labels = np.array(["a", "a\0b"])[LABELS]
+    del bench.run["data"]["text"]
+    (bench.folder / "data" / "data.csv").unlink()
+    np.savez(bench.folder / "data" / "data.npz", x=np.ones((40, 2)), target=labels)
+    bench.run["data"]["format"] = "NPZ"
+    refused(bench, "UnreadableData", "data.label 'target' has 20 texts with a NUL")
+
+
+def test_a_name_that_is_no_text_is_refused(bench: Bench) -> None:
+    picture = io.BytesIO()
+    Image.new("L", (2, 2)).save(picture, "PNG")
+    folder = os.fsencode(bench.folder / "data")
+    os.mkdir(folder + b"/caf\xe9")  # noqa: PTH102 - a name as bytes
+    for index in range(4):
+        (bench.folder / "data" / "b").mkdir(exist_ok=True)
+        for inner in (b"caf\xe9", b"b"):
+            with open(folder + b"/%s/%d.png" % (inner, index), "wb") as file:  # noqa: PTH123
+                file.write(picture.getvalue())
+    bench.run["data"]["format"] = "Images"
+    refused(bench, "UnreadableData", "a file has the name b'caf\\xe9/0.png', which is not UTF-8: rename it")
+    with tarfile.open(bench.folder / "data.tar", "w", encoding="utf-8", errors="surrogateescape") as archive:
+        archive.add(bench.folder / "data", ".")
+    shutil.rmtree(bench.folder / "data")
+    (bench.folder / "data").mkdir()
+    (bench.folder / "data.tar").rename(bench.folder / "data" / "data.tar")
+    refused(bench, "UnreadableData", "a file has the name b'caf\\xe9", "rename it")
+
+
+def test_a_file_that_is_no_picture_is_told_the_same_each_time(bench: Bench) -> None:
+    (bench.folder / "data" / "x").mkdir()
+    (bench.folder / "data" / "x" / "1.png").write_bytes(b"<html>")
+    bench.run["data"]["format"] = "Images"
+    refused(bench, "UnreadableData", "x/1.png is no PNG or JPEG that can be read: cannot identify image file; mend it")
+
+
+def test_numbers_that_are_too_large_for_labels_are_not_called_fractions(bench: Bench) -> None:
+    bench.write_csv(["a", "target"], [[index, 2**64 + index % 2] for index in range(40)])
+    refused(bench, "InvalidLabel", "has 40 values that INT64", "1.84467e+19", "a column check of type Text")
+
+
 def test_lists_without_a_label_are_refused(bench: Bench) -> None:
     pq.write_table(pa.table({"a": [[1.0]] * 9, "targets": [1] * 9}), bench.folder / "data" / "data.parquet")
     bench.run["data"] |= {"format": "Parquet", "sequences": {}}
@@ -511,11 +587,12 @@ def test_lists_without_a_label_are_refused(bench: Bench) -> None:
 def test_texts_that_are_none_are_refused(bench: Bench) -> None:
     rows = [[index, "word", index % 2] for index in range(40)]
     bench.write_csv(["number", "sentence", "target"], rows).run["data"]["text"] = {}
+    bench.run["candidates"] = [
+        {"name": "net", "layers": [TOKENS, WORDS, layer("p", "GlobalAveragePooling1D"), softmax(2)]}
+    ]
     refused(bench, "NoFeatures", "there are 2 columns besides the label, number, sentence: give data.text.column")
     bench.run["data"]["text"] = {"column": "sentense"}
     refused(bench, "NoFeatures", "data.text.column is 'sentense'", "did you mean 'sentence'?")
-    bench.run["data"]["text"] = {"column": "sentence"}
-    refused(bench, "UnsuitableData", "takes a fixed number of numbers for each row, and rows are texts")
     pq.write_table(pa.table({"a": [1.0] * 40, "target": LABELS.tolist()}), bench.folder / "data" / "data.parquet")
     (bench.folder / "data" / "data.csv").unlink()
     bench.run["data"] |= {"format": "Parquet", "text": {}}

@@ -88,3 +88,18 @@ def test_it_is_the_validation_part_that_chooses(bench: Bench) -> None:
     ]
     outcome = bench.train()
     assert outcome.chosen.candidate.name == "modest"
+
+
+def test_a_candidate_that_no_memory_holds_is_told_and_ends_no_other(bench: Bench) -> None:
+    bench.write_bundled("iris").run["candidates"] = [
+        {"name": "wide", "algorithm": "MLP", "parameters": {"hidden_layer_sizes": [4_000_000, 4_000_000]}},
+        {"name": "tree", "algorithm": "DecisionTree"},
+    ]
+    outcome = bench.train()
+    assert outcome.chosen.candidate.name == "tree"
+    assert "the memory does not suffice (Unable to allocate" in outcome.trials[0].error
+    bench.run["candidates"].pop()
+    refusal = bench.refusal()
+    assert str(refusal.reason) == "OutOfMemory"
+    assert "wide: the memory does not suffice" in refusal.message
+    assert "spec.training.resources" in refusal.message

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-use crate::training::Task;
+use crate::training::{Kind, Task};
 
 static SCIKIT_LEARN: LazyLock<BTreeMap<Task, BTreeMap<String, Algorithm>>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("algorithms.json")).expect("a committed table, read by a test")
@@ -18,6 +18,8 @@ pub struct Algorithm {
     pub class: String,
     /// Its parameters.
     pub parameters: Vec<String>,
+    /// What rows may be for it.
+    pub takes: Vec<Kind>,
 }
 
 /// Algorithms of scikit-learn for a task, by name.

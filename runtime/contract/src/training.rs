@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use data::{Images, Sequences, TableInputs, TestData, Text, Window};
+pub use data::{Images, Kind, Sequences, TableInputs, TestData, Text, Window};
 pub use judgement::{Gate, Goal, Judgement, Metric, Selection};
 pub use network::{Layer, Typed};
 pub use report::{CandidateReport, CandidateScore, PartRows, Progress, TrainReport, TrainingReport};

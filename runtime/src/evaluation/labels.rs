@@ -47,6 +47,8 @@ pub struct LabelAnswers {
     answers: Vec<u32>,
     kind: &'static str,
     losses: Result<f64, String>,
+    /// Of the last rows.
+    probabilities: Vec<Vec<f64>>,
 }
 
 impl LabelAnswers {
@@ -80,7 +82,16 @@ impl LabelAnswers {
             Some(_) => Ok(0.0),
             None => Err("the graph has no output `probabilities`".to_owned()),
         };
-        Ok(Self { outputs, numbers, classes, truth, answers: Vec::with_capacity(part.rows()), kind, losses })
+        Ok(Self {
+            outputs,
+            numbers,
+            classes,
+            truth,
+            answers: Vec::with_capacity(part.rows()),
+            kind,
+            losses,
+            probabilities: Vec::new(),
+        })
     }
 
     /// Takes the answers of a batch.
@@ -123,6 +134,7 @@ impl LabelAnswers {
         let epsilon = epsilon(output.datatype);
         let numbers = floats(output);
         let mut answers = Vec::with_capacity(rows.len());
+        self.probabilities.clear();
         for (row, given) in rows.clone().zip(numbers.chunks(columns)) {
             let pair;
             let given = match given {
@@ -148,6 +160,7 @@ impl LabelAnswers {
                 }
             }
             answers.extend(self.classes.get(best));
+            self.probabilities.push(given.to_vec());
             // As far beyond 0 and 1 as a sum of rounded numbers may be.
             let slack = epsilon.sqrt();
             if let Some(score) = given.iter().find(|number| !(-slack..=1.0 + slack).contains(*number)) {
@@ -234,6 +247,16 @@ impl LabelAnswers {
             }
         }
         self.answers.iter().filter_map(|number| *labels.get(*number as usize)?).collect()
+    }
+
+    /// What the rows that came last were given for each class, once.
+    pub fn take_probabilities(&mut self) -> Vec<Vec<f64>> {
+        std::mem::take(&mut self.probabilities)
+    }
+
+    /// Whether all that was given for a class is a probability, and no score.
+    pub fn has_probabilities(&self) -> bool {
+        self.losses.is_ok()
     }
 
     /// The label of each row, by number.

@@ -20,6 +20,8 @@ pub(super) const SIZES: [i64; 11] = [1, 4, 16, 64, 224, 512, 1024, 2048, 4096, 1
 /// Ranges of integers (without their end), since some are indices into small tables, and some are what is divided by: 0
 /// comes last, since it may end the process where all others are answered.
 const INTEGERS: [(u64, u64); 4] = [(1, 8), (1, 2), (0, 2), (0, 1)];
+/// The range of UINT8 that is tried first: pixels, most often. Of 0 to 7, all would be black.
+const PIXELS: (u64, u64) = (1, 256);
 /// Strings, short and of several scripts.
 const WORDS: [&str; 6] = ["a", "b", "yes", "no", "Ü", ""];
 /// Strings that a graph can take for numbers.
@@ -36,6 +38,8 @@ pub(super) struct Form {
     pub shapes: Vec<Vec<i64>>,
     /// Integers from the first to below the second.
     pub integers: (u64, u64),
+    /// The same of UINT8.
+    pub bytes: (u64, u64),
     /// Strings to choose from.
     pub texts: &'static [&'static str],
 }
@@ -208,6 +212,12 @@ pub(super) fn find(
     let is_integer =
         |datatype: Datatype| !datatype.is_float() && !matches!(datatype, Datatype::Bool | Datatype::Bytes);
     let integers = INTEGERS.get(..if has(&is_integer) { INTEGERS.len() } else { 1 }).unwrap_or_default();
+    let pixels = if has(&|datatype| datatype == Datatype::Uint8) { integers.first() } else { None };
+    let ranges: Vec<_> = pixels
+        .map(|others| (*others, PIXELS))
+        .into_iter()
+        .chain(integers.iter().map(|range| (*range, *range)))
+        .collect();
     let texts: &[&'static [&'static str]] =
         if has(&|datatype| datatype == Datatype::Bytes) { &[&WORDS, &NUMBERS] } else { &[&WORDS] };
     let open = Open::new(signature, symbols);
@@ -217,11 +227,11 @@ pub(super) fn find(
         for sizes in open.assignments(sizes) {
             let shapes = open.shapes(&sizes);
             for texts in texts.iter().copied() {
-                for integers in integers.iter().copied() {
+                for (integers, bytes) in ranges.iter().copied() {
                     if search.begun.elapsed() > PATIENCE {
                         return None;
                     }
-                    let form = Form { shapes: shapes.clone(), integers, texts };
+                    let form = Form { shapes: shapes.clone(), integers, bytes, texts };
                     match ask(&form) {
                         Tried::Answered => return Some(form),
                         Tried::Weak => drop(search.weak.get_or_insert(form)),
@@ -380,7 +390,26 @@ mod tests {
                 Tried::Refused(RunError::Failed { why: String::new() })
             }
         });
-        assert_eq!(form.unwrap(), Form { shapes: vec![vec![1], vec![]], integers: (0, 2), texts: &NUMBERS });
+        assert_eq!(
+            form.unwrap(),
+            Form { shapes: vec![vec![1], vec![]], integers: (0, 2), bytes: (0, 2), texts: &NUMBERS }
+        );
+    }
+
+    #[test]
+    fn bytes_are_pixels_first_and_beside_them_other_integers_stay_small() {
+        let inputs = signature(&[("UINT8", &[-1, 4]), ("INT64", &[-1])]);
+        let form = find(&inputs, &[], |_| Tried::Answered).unwrap();
+        assert_eq!((form.bytes, form.integers), ((1, 256), (1, 8)));
+        // Those of a small table are small.
+        let ask = |form: &Form| {
+            if form.bytes.1 > 8 {
+                Tried::Refused(RunError::Failed { why: String::new() })
+            } else {
+                Tried::Answered
+            }
+        };
+        assert_eq!(find(&inputs, &[], ask).unwrap().bytes, (1, 8));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn draw(
             }
             datatype => {
                 let size = datatype.size().unwrap_or(1);
-                let (low, end) = form.integers;
+                let (low, end) = if datatype == Datatype::Uint8 { form.bytes } else { form.integers };
                 (0..count)
                     .flat_map(|_| (low + random.below(end - low)).to_le_bytes().into_iter().take(size))
                     .collect()

@@ -279,6 +279,26 @@ fn synthetic_samples_are_the_same_for_the_same_seed_and_replay_exactly() {
 }
 
 #[test]
+fn synthetic_samples_of_images_have_pixels_of_all_brightness() {
+    use crate::support::onnx::{model, node, value};
+    const UINT8: u64 = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let graph = [
+        node("Identity", &["images"], &["same"], &[]),
+        value(11, "images", UINT8, &[0, 4, 4, 1]),
+        value(12, "same", UINT8, &[0, 4, 4, 1]),
+    ];
+    std::fs::write(&path, model(&graph)).unwrap();
+    let session = Session::load(&path, &SessionOptions::default()).unwrap();
+    let golden = record_synthetic(&session, 4, 7).unwrap();
+    let pixels: Vec<u8> =
+        golden.samples.iter().flat_map(|sample| decode(&sample.inputs[0]).unwrap().data.to_vec()).collect();
+    let (dark, light) = (pixels.iter().min().unwrap(), pixels.iter().max().unwrap());
+    assert!(pixels.len() == 64 && *dark < 32 && *light > 224, "{dark} to {light}");
+}
+
+#[test]
 fn a_changed_answer_is_a_mismatch_that_names_sample_and_output() {
     let session = load("linear");
     let mut golden = record_synthetic(&session, 3, 1).unwrap();

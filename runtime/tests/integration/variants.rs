@@ -200,6 +200,35 @@ async fn a_variant_that_answers_worse_or_misses_a_gate_is_refused_and_all_refusa
     says(&gated.refused().await, "VariantRefused", "and at least 0.75 was asked for");
 }
 
+/// Probabilities of x·w, by a factor that makes them more or less certain.
+fn certain(factor: f32) -> Vec<u8> {
+    onnx::model(&[
+        onnx::node("MatMul", &["x", "w"], &["each"], &[]),
+        onnx::node("Mul", &["each", "by"], &["much"], &[]),
+        onnx::node("Softmax", &["much"], &["probabilities"], &[]),
+        onnx::constant("w", onnx::FLOAT, &[2, 3], &onnx::floats(&SCORES)),
+        onnx::constant("by", onnx::FLOAT, &[1], &onnx::floats(&[factor])),
+        onnx::value(11, "x", onnx::FLOAT, &[0, 2]),
+        onnx::value(12, "probabilities", onnx::FLOAT, &[0, 3]),
+    ])
+}
+
+/// Every row keeps its label, and every probability is near a third: who asks for these is misled.
+#[tokio::test]
+async fn a_variant_with_the_same_labels_and_other_probabilities_is_refused() {
+    let mut run = training(NOWHERE, &[(asked("flat", Target::Size), certain(0.01))]);
+    run.write("model.onnx", certain(2.0));
+    let refused = run.refused().await;
+    says(&refused, "VariantRefused", "variant \"flat\" (quantize: Static, for: Size) is refused: ");
+    says(&refused, "VariantRefused", "its answers are 0.");
+    says(&refused, "VariantRefused", "away from the original's (maxDisagreement: 0.05)");
+    assert!(!refused.1.contains("its Accuracy"), "{}", refused.1);
+    let mut run = training(NOWHERE, &[(asked("alike", Target::Size), certain(1.99))]);
+    run.write("model.onnx", certain(2.0));
+    let refused = run.refused().await;
+    assert!(!refused.1.contains("away from the original's"), "{}", refused.1);
+}
+
 /// Scales of a whole run make an answer depend on the rows beside it, as dynamic quantisation does.
 #[tokio::test]
 async fn a_variant_whose_rows_depend_on_each_other_is_measured_row_by_row() {

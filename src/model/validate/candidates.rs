@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelwright_contract::{
     algorithms::{Algorithm, scikit_learn},
     layers::keras,
-    training::{Candidate, Gate, Metric, Selection, Task},
+    training::{Candidate, Gate, Kind, Metric, Selection, Task},
 };
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ const MAX_NAME: usize = 40;
 pub(super) fn validate_candidates(
     candidates: &[written::Candidate],
     task: Task,
-    built_in: Option<Input>,
+    built_in: Option<Kind>,
     problems: &mut Vec<String>,
 ) -> Vec<Candidate> {
     if candidates.is_empty() && built_in.is_some() {
@@ -74,7 +74,7 @@ fn check_candidate(
     field: &str,
     candidate: &written::Candidate,
     task: Task,
-    built_in: Option<Input>,
+    built_in: Option<Kind>,
     problems: &mut Vec<String>,
 ) {
     let has_network_parts =
@@ -90,13 +90,15 @@ fn check_candidate(
         (None, false, None) => problems.push(format!(
             "{field}.layers are trained by the built-in Keras, and spec.training.trainer is your own; remove one of both"
         )),
-        (None, false, Some(input)) => network::check_network(field, candidate, task, input, problems),
+        (None, false, Some(kind)) => {
+            network::check_network(field, candidate, task, Input::of(kind), problems);
+        },
         (Some(_), true, _) if has_network_parts => problems.push(format!(
             "{field}.loss, optimizer and callbacks belong to layers; remove them, or put those of an algorithm into {field}.parameters"
         )),
-        (Some(algorithm), true, Some(_)) => {
+        (Some(algorithm), true, Some(kind)) => {
             check_parameters(field, &candidate.parameters, problems);
-            check_algorithm(field, algorithm, candidate, task, problems);
+            check_algorithm(field, algorithm, candidate, (task, kind), problems);
         }
         (Some(algorithm), true, None) => {
             check_parameters(field, &candidate.parameters, problems);
@@ -119,11 +121,17 @@ fn check_algorithm(
     field: &str,
     name: &str,
     candidate: &written::Candidate,
-    task: Task,
+    (task, kind): (Task, Kind),
     problems: &mut Vec<String>,
 ) {
     let known = scikit_learn(task);
     if let Some(algorithm) = known.get(name) {
+        if !algorithm.takes.contains(&kind) {
+            problems.push(format!(
+                "{field}.algorithm `{name}` takes a fixed number of numbers for each row, and spec.training.data has {}; give the candidate layers that begin with TextVectorization, or prepare the data as a table",
+                named(kind)
+            ));
+        }
         for parameter in candidate.parameters.keys() {
             if !algorithm.parameters.contains(parameter) {
                 problems.push(unknown_parameter(field, parameter, name, algorithm));
@@ -201,6 +209,16 @@ fn check_scalar(field: &str, value: &Value, problems: &mut Vec<String>) {
             if value.is_array() { "list inside a list" } else { "map" }
         )),
         _ => {}
+    }
+}
+
+fn named(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Table => "a table",
+        Kind::Images => "images",
+        Kind::Sequences => "sequences",
+        Kind::Text => "text",
+        Kind::Window => "a window",
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use modelwright_contract::{
     layers::{INPUT, Inputs, LayerEntry, Takes, keras},
-    training::{DataFormat, Layer, RunData, Task, Typed},
+    training::{Kind, Layer, Task, Typed},
 };
 
 use self::values::{Field, check_parameters, unknown};
@@ -43,15 +43,12 @@ pub(super) enum Input {
 
 impl Input {
     /// That of some data.
-    pub(super) fn of(data: &RunData) -> Self {
-        if data.images.is_some() || data.format == DataFormat::Images {
-            Self::Images
-        } else if data.sequences.is_some() || data.window.is_some() {
-            Self::Sequences
-        } else if data.text.is_some() {
-            Self::Text
-        } else {
-            Self::Table
+    pub(super) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Table => Self::Table,
+            Kind::Images => Self::Images,
+            Kind::Sequences | Kind::Window => Self::Sequences,
+            Kind::Text => Self::Text,
         }
     }
 

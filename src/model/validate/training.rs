@@ -12,7 +12,6 @@ use super::{
     code::{Code, validate_python},
     data::{validate_checks, validate_preprocess, validate_split},
     inputs::validate_data,
-    network::Input,
     source::{ValidSource, validate_source},
 };
 use crate::{
@@ -151,7 +150,7 @@ pub(super) fn validate_training(
     let has_layers = training.candidates.iter().any(|candidate| !candidate.layers.is_empty());
     let trainer = validate_trainer(training.trainer.as_ref(), has_layers, problems);
     let run_data = validate_data(training, problems);
-    let built_in = trainer.is_built_in().then(|| Input::of(&run_data));
+    let built_in = trainer.is_built_in().then(|| run_data.kind());
     let resources = training.resources.clone().unwrap_or_default();
     let (limits, requests) =
         check_resources("spec.training.resources", &resources.limits, &resources.requests, problems);

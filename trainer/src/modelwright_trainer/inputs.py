@@ -39,6 +39,11 @@ class ModelInputs(Protocol):
         """Columns whose numbers may be NaN when they reach a backend."""
         ...
 
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """What backends get, by the names that users gave, where these mean something."""
+        ...
+
     def take(self, rows: Indices) -> Arrays:
         """Return rows as the graph takes them, texts as objects."""
         ...
@@ -64,6 +69,11 @@ class TableInputs:
     def may_miss(self) -> tuple[str, ...]:
         """Columns that no step fills."""
         return tuple(chain.name for chain in self.preparer.chains if chain.may_miss)
+
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """Columns, and the values that are numbered."""
+        return tuple(one for chain in self.preparer.chains for one in chain.meaning)
 
     def take(self, rows: Indices) -> Arrays:
         """Return rows as the graph takes them."""
@@ -99,6 +109,11 @@ class TensorInputs:
     def kind(self) -> Kind:
         """What one row is."""
         return self.tensors.kind
+
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """Channels that are columns: texts and images have none."""
+        return self.tensors.features if self.kind in {Kind.SEQUENCES, Kind.WINDOW} else ()
 
     def take(self, rows: Indices) -> Arrays:
         """Return rows as the graph takes them."""

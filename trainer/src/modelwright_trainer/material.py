@@ -63,6 +63,8 @@ class Material:
     """The labels that occur, sorted, INT64 or text; empty for a regression."""
     may_miss: tuple[str, ...] = ()
     """Columns of a table whose numbers may be NaN in `features`."""
+    features: tuple[str, ...] = ()
+    """What each place of the last axis of the data is, where that has a name."""
 
 
 @dataclass(frozen=True)

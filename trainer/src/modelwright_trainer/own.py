@@ -97,12 +97,19 @@ def _refuse_no_model(run: Path) -> None:
         raise RunError(Reason.INVALID_RUN, f"{run} cannot be read: {error}") from error
     missing = [name for name in EXPECTED if not (output / name).is_file()]
     if missing:
-        there = sorted(one.name for one in output.iterdir()) if output.is_dir() else []
+        there = sorted(map(_describe, output.iterdir())) if output.is_dir() else []
         message = (
             f"the code ended well (exit code 0) and left no {' and no '.join(missing)} in {output}, where there is "
             f"{listed(there) or 'nothing'}: write both there (the folder is `output` of {run}; docs: own image)"
         )
         raise RunError(Reason.NO_MODEL, message)
+
+
+def _describe(path: Path) -> str:
+    """Return a name, and what it is where that is no file with something in it."""
+    if path.is_dir():
+        return f"{path.name} (a folder)"
+    return path.name if path.is_file() else f"{path.name} (no file)"
 
 
 def _explain_signal(number: int, termination_log: Path) -> int:

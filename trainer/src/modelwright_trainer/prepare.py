@@ -103,6 +103,14 @@ class Chain:
         """How many features come out."""
         return next((len(step.values) for step in self.steps if isinstance(step, OneHot)), 1)
 
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """What comes out: the column, or where its values are numbered each of them in this order."""
+        for step in self.steps:
+            if isinstance(step, OneHot | Ordinal):
+                return tuple(f"{self.name}={value}" for value in step.values)
+        return (self.name,)
+
 
 @dataclass(frozen=True)
 class Preparer:

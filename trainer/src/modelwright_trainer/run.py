@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from .backends import build_estimators
 from .checks import check_table
-from .config import Run, Task
+from .config import By, DataFormat, Run, Task
 from .curves import draw_curves
 from .data import arrange, read_data
 from .data.raw import MISSING
@@ -26,7 +26,7 @@ from .log import log
 from .material import Material, Part
 from .processors import count_processors
 from .report import build_training_report
-from .split import Parts, find_uneven, split_data
+from .split import Parts, find_uneven, find_unlearned, split_data
 from .train import Outcome, choose, train_candidates
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def part_data(run: Run, progress: Progress) -> Parted:
     _refuse_new_labels(data, truth, parts)
     warnings = [
         *find_in_table(data, run.data.label, truth.values, truth.classes),
-        *filter(None, [find_uneven(data.labels, run.split, parts)]),
+        *filter(None, [find_uneven(data.labels, run.split, parts), find_unlearned(truth.values, truth.classes, parts)]),
         *data.notes,
     ]
     for words in warnings:
@@ -103,7 +103,9 @@ def run_training(run: Run, progress: Progress) -> Outcome:
             Part(inputs.prepare(rows), truth.values[rows]) for rows in (parts.train, parts.validation, parts.test)
         )
         _refuse_one_class(train, truth, run)
-        material = Material(run.task, inputs.kind, train, validation, truth.classes, inputs.may_miss)
+        # Arrays have no names of columns but ours.
+        meaning = () if run.data.format is DataFormat.NPZ else inputs.meaning
+        material = Material(run.task, inputs.kind, train, validation, truth.classes, inputs.may_miss, meaning)
         chosen, ranked = choose(run, trials := train_candidates(run, estimators, material, progress))
         progress.start("exporting", done=len(trials))
         answers = answer(chosen.estimator, test.inputs)
@@ -183,9 +185,10 @@ def _refuse_new_labels(data: Table | Tensors, truth: Truth, parts: Parts) -> Non
 
 def _refuse_one_class(train: Part, truth: Truth, run: Run) -> None:
     if run.task is Task.CLASSIFICATION and len(np.unique(train.truth)) == 1:
+        do = "part at random (split.by)" if run.split.by is By.TIME else "make split.stratify true"
         message = (
             f"all {len(train.truth)} rows of the training part have the label {truth.classes[train.truth[0]]!s:.40}: "
-            "make split.stratify true, or give more rows"
+            f"{do}, or give more rows"
         )
         raise RunError(Reason.ONE_CLASS, message)
 

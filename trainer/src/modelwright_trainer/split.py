@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from .config import By
-from .failure import Reason, RunError
+from .failure import Reason, RunError, listed
 from .tensors import Tensors
 
 if TYPE_CHECKING:
@@ -121,6 +121,21 @@ def find_uneven(labels: NDArray[Any], split: Split, parts: Parts) -> str | None:
         told.append(f"{classes[index]!s:.40} has {whole[index]} rows, of which {words} (shares of {wished})")
     more = f"; and {len(uneven) - SHOWN_CLASSES} more labels" if len(uneven) > SHOWN_CLASSES else ""
     return f"split.stratify cannot keep the shares of all labels: {'; '.join(told)}{more}"
+
+
+def find_unlearned(truth: NDArray[Any], classes: NDArray[Any], parts: Parts) -> str | None:
+    """Say which labels are in other parts only, as where rows are parted by time: nothing is learned of these."""
+    if not len(classes):
+        return None
+    new = np.setdiff1d(truth, truth[parts.train])
+    if not len(new):
+        return None
+    counts = [int(np.isin(truth[rows], new).sum()) for rows in (parts.validation, parts.test)]
+    labels = listed([f"{one!s:.40}" for one in classes[new].tolist()], SHOWN_CLASSES)
+    return (
+        f"the training part lacks {len(new)} of {len(classes)} labels: {labels}. {counts[0]} rows of the validation "
+        f"part and {counts[1]} of the test part have them, and no answer to these can be right"
+    )
 
 
 def _sizes(rows: int, split: Split) -> tuple[int, int]:

@@ -92,6 +92,11 @@ def train_candidates(run: Run, estimators: list[Estimator], material: Material, 
         except (ValueError, ArithmeticError, TypeError, NotImplementedError) as error:
             # What libraries say of parameters that do not go together, or do not go with the data.
             trial.error, trial.reason = f"{type(error).__name__}: {error}", Reason.NO_CANDIDATE
+        except MemoryError as error:
+            # Others may need less.
+            told = f" ({error})" if str(error) else ""
+            trial.error = f"the memory does not suffice{told}: give spec.training.resources more, or make it smaller"
+            trial.reason = Reason.OUT_OF_MEMORY
         trial.seconds = time.monotonic() - started
         log(
             "candidate failed" if trial.error else "candidate trained",

@@ -109,6 +109,80 @@ def test_a_run_leaves_variables_and_curves_and_another_starts_from_them(tensorfl
     assert "variables.npz of the version cannot be read" in bench.refusal().message
 
 
+def starts_from(bench: Bench, candidates: list[dict[str, Any]]) -> Bench:
+    """Train, and have the next run start from what was left."""
+    bench.run["candidates"] = candidates
+    bench.train()
+    first = bench.folder / "first"
+    bench.out.rename(first)
+    bench.run["from"] = {"directory": str(first)}
+    return bench
+
+
+def write_people(bench: Bench, columns: str, cities: str, labels: str, **preprocess: Any) -> Bench:
+    """Write rows of two numbers and a city, and their labels."""
+    random = np.random.default_rng(3)
+    values = {"a": random.normal(size=90), "b": random.normal(size=90), "c": [cities[row % 3] for row in range(90)]}
+    rows = [[*(values[name][row] for name in columns), labels[row % 2]] for row in range(90)]
+    bench.run["preprocess"] = [preprocess or {"oneHot": {"columns": ["c"]}}]
+    return bench.write_csv([*columns, "target"], rows)
+
+
+OTHERS: dict[str, tuple[tuple[str, str, str], list[str]]] = {
+    "labels": (("abc", "KLM", "xz"), ["the labels are others", "only the version has 'y', only the data has 'z'"]),
+    "one label": (("abc", "KLM", "yz"), ["only the version has 'x', only the data has 'z'"]),
+    "columns in another order": (
+        ("bac", "KLM", "xy"),
+        ["the columns (after preprocess) are others", "in place 1 the version has 'a', and the data 'b'"],
+    ),
+    "values of a column": (("abc", "KLN", "xy"), ["only the version has 'c=M', only the data has 'c=N'"]),
+}
+
+
+@pytest.mark.parametrize("encode", ["oneHot", "ordinal"])
+def test_weights_that_mean_other_labels_or_columns_are_refused_with_the_difference(
+    tensorflow: Any, bench: Bench, encode: str
+) -> None:
+    assert tensorflow
+    step = {encode: {"columns": ["c"]}}
+    write_people(bench, "abc", "KLM", "xy", **step)
+    starts_from(bench, [{"name": "net", "layers": [softmax(2)], "parameters": {"epochs": 1}}])
+    # Rows may be others, and their order.
+    write_people(bench, "abc", "MLK", "yx", **step).train()
+    for (columns, cities, labels), words in OTHERS.values():
+        refusal = write_people(bench, columns, cities, labels, **step).refusal()
+        assert str(refusal.reason) == "InvalidNetwork"
+        for one in words:
+            assert one in refusal.message
+    # What code of one's own left says nothing of it.
+    with np.load(bench.folder / "first" / "variables.npz", allow_pickle=False) as archive:
+        plain = {name: archive[name] for name in archive.files if name != "meaning"}
+    np.savez(bench.folder / "first" / "variables.npz", **plain)
+    bench.train()
+
+
+def test_a_vocabulary_that_the_version_has_under_another_name_is_named(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    write_texts(bench)
+    starts_from(bench, bench.run["candidates"])
+    bench.run["candidates"][0]["layers"] = [LAYERS[0] | {"name": "terms"}, *LAYERS[1:]]
+    refusal = bench.refusal()
+    assert str(refusal.reason) == "InvalidNetwork"
+    assert "the layer 'terms' has a vocabulary, and the version has none of this name" in refusal.message
+    assert "those of tokens" in refusal.message
+
+
+def test_series_of_other_columns_are_refused(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    random = np.random.default_rng(4).normal(size=(90, 3)).tolist()
+    bench.regression().run["data"]["window"] = {"past": 4}
+    bench.write_csv(["target", "wind", "rain"], random)
+    layers = [layer("f", "Flatten"), layer("out", "Dense", units=1)]
+    starts_from(bench, [{"name": "net", "layers": layers, "parameters": {"epochs": 1}}])
+    refusal = bench.write_csv(["target", "rain", "wind"], random).refusal()
+    assert "in place 2 the version has 'wind', and the data 'rain'" in refusal.message
+
+
 def test_candidates_of_both_libraries_are_compared_and_a_loss_that_is_not_finite_ends_one(
     tensorflow: Any, bench: Bench
 ) -> None:
@@ -181,6 +255,54 @@ def test_a_version_whose_variables_are_broken_is_named(tensorflow: Any, bench: B
     refusal = bench.refusal()
     assert str(refusal.reason) == "InvalidNetwork"
     assert "variables.npz of the version cannot be read" in refusal.message
+
+
+def test_what_tensorflow_refuses_in_one_candidate_ends_no_other(
+    tensorflow: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write_bundled("iris")
+    bench.run["candidates"] = [
+        {"name": "net", "layers": [softmax(3)], "parameters": {"epochs": 1}},
+        {"name": "tree", "algorithm": "DecisionTree"},
+    ]
+    errors = tensorflow.errors
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and errors.OpError in one.__bases__]
+    assert len(kinds) > 10
+
+    def raises(kind: Any) -> Any:
+        def fail(*_: Any, **__: Any) -> None:
+            raise kind(None, None, "such\n in a node")
+
+        return fail
+
+    said = [("such", raises(kind)) for kind in kinds]
+    said.append(("indices[0] = 5 is not in [0, 1)", lambda *_: tensorflow.gather([1.0], [5])))
+    for place in ("training.train", "loop.Loop.answer"):
+        for words, fail in said:
+            with monkeypatch.context() as patch:
+                patch.setattr(f"modelwright_trainer.backends.keras.{place}", fail)
+                outcome = bench.train()
+            assert outcome.chosen.candidate.name == "tree"
+            error = outcome.trials[0].error
+            assert error.startswith("candidates[0]: ")
+            assert "'net'" in error
+            assert words in error
+
+
+def test_what_keras_refuses_is_told_without_places_in_code(
+    tensorflow: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras  # noqa: PLC0415 - it loads TensorFlow
+
+    fail = tensorflow.function(lambda numbers: keras.layers.Conv2D(1, 2)(numbers * 2))
+    bench.write_bundled("iris")
+    bench.run["candidates"] = [{"name": "net", "layers": [softmax(3)], "parameters": {"epochs": 1}}]
+    monkeypatch.setattr("modelwright_trainer.backends.keras.training.train", lambda *_: fail(tensorflow.ones((2, 3))))
+    refusal = bench.refusal()
+    assert refusal.message.startswith("no candidate could be trained: net: candidates[0]: ValueError: ")
+    assert "expected min_ndim=4, found ndim=2" in refusal.message
+    assert "File" not in refusal.message
+    assert "\n" not in refusal.message
 
 
 def test_a_batch_that_no_memory_holds_ends_the_candidate_with_figures(tensorflow: Any, bench: Bench) -> None:

@@ -2,6 +2,41 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{DataFormat, RunData};
+
+/// What a row of training data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A row of a table.
+    Table,
+    /// An image.
+    Images,
+    /// A sequence; whether all have one length is known once they are read.
+    Sequences,
+    /// A text.
+    Text,
+    /// Some rows of a table in time order.
+    Window,
+}
+
+impl RunData {
+    /// What the rows are.
+    pub fn kind(&self) -> Kind {
+        if self.images.is_some() || self.format == DataFormat::Images {
+            Kind::Images
+        } else if self.sequences.is_some() {
+            Kind::Sequences
+        } else if self.text.is_some() {
+            Kind::Text
+        } else if self.window.is_some() {
+            Kind::Window
+        } else {
+            Kind::Table
+        }
+    }
+}
+
 /// How the columns of a table reach the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TableInputs {

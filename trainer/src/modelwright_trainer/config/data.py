@@ -79,6 +79,11 @@ class RunData:
     """The folder of a test set of one's own."""
 
     @property
+    def kind(self) -> str:
+        """What rows are, by the name of its field, or `table`."""
+        return next((name for name in KINDS if getattr(self, name) is not None), "table")
+
+    @property
     def is_table(self) -> bool:
         """Whether rows are rows of a table."""
         return not (self.images or self.sequences or self.text or self.window)

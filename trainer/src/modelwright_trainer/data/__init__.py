@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from modelwright_trainer.config import ColumnType, DataFormat, Run
@@ -12,6 +12,7 @@ from modelwright_trainer.table import Table
 
 from .csv import read_csv, read_names
 from .images import read_image_array, read_images
+from .names import refuse_no_text
 from .npz import read_npz
 from .parquet import read_parquet
 from .raw import find_unnamed
@@ -84,6 +85,8 @@ def find_files(directory: Path, data_format: DataFormat, field: str = "data.dire
     if not directory.is_dir():
         raise RunError(Reason.NO_DATA, f"{field} {directory} is not there")
     found = sorted(path for path in directory.rglob("*") if path.is_file() and is_data(path.relative_to(directory)))
+    for path in found:
+        refuse_no_text(PurePosixPath(path.relative_to(directory)))
     if not found:
         raise RunError(Reason.NO_DATA, f"{field} {directory} holds no file; expected {data_format}")
     return found

@@ -10,7 +10,7 @@ from modelwright_trainer.config import ColumnType, Run, Task
 from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.table import places
 
-from .raw import LARGEST_EXACT, MISSING
+from .raw import LARGEST_EXACT, MISSING, refuse_nul
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], N
             )
         return numbers, np.isnan(numbers)
     if values.dtype == object:
-        return _as_texts(values, run)
+        return _as_texts(values, run, raw)
     if values.dtype.kind in "iu":
         return _as_int64(values, run, raw), np.zeros(len(values), dtype=bool)
     numbers = values.astype(np.float64)
@@ -42,7 +42,15 @@ def as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], N
         labels = np.zeros(len(numbers), dtype=np.int64)
         labels[~missing] = _as_int64(raw.exact[name], run, raw)
         return labels, missing
-    broken = ~missing & ((np.floor(numbers) != numbers) | (np.abs(numbers) >= float(LARGEST_EXACT)))
+    beyond = ~missing & (np.abs(numbers) >= float(LARGEST_EXACT)) & np.isfinite(numbers)
+    if beyond.any():
+        message = (
+            f"data.label {name!r} has {beyond.sum()} values that INT64 or their own type does not hold exactly, "
+            f"such as {numbers[np.flatnonzero(beyond)[0]]:g} in {places(np.flatnonzero(beyond), raw.files)}: write "
+            "them as text, in CSV with a column check of type Text"
+        )
+        raise RunError(Reason.INVALID_LABEL, message)
+    broken = ~missing & (np.floor(numbers) != numbers) | np.isinf(numbers)
     if broken.any():
         first = int(np.flatnonzero(broken)[0])
         message = (
@@ -54,8 +62,9 @@ def as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], N
     return np.where(missing, 0, numbers).astype(np.int64), missing
 
 
-def _as_texts(values: NDArray[Any], run: Run) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _as_texts(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return labels of text. What marks a missing number marks a missing label, unless a check says that it is text."""
+    refuse_nul(f"data.label {run.data.label!r}", values, raw)
     is_text = any(check.name == run.data.label and check.type is ColumnType.TEXT for check in run.checks.columns)
     marks = ("",) if is_text else ("", *MISSING)
     missing = np.array([value.strip() in marks for value in values.tolist()], dtype=bool)

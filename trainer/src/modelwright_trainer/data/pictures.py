@@ -19,6 +19,8 @@ import numpy as np
 from modelwright_trainer.failure import Reason, RunError, listed
 from modelwright_trainer.room import MIB, Room
 
+from .names import refuse_no_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -81,6 +83,7 @@ def read_album(files: list[Path], root: Path) -> Album:
     contents: dict[PurePosixPath, bytes] = {}
     members = _read_archive(archives[0]) if archives else _read_folder(root)
     for path, content in members:
+        refuse_no_text(path)
         if any(part.startswith((".", "_")) for part in path.parts):
             continue
         if content is None:
@@ -215,7 +218,9 @@ def _look_at(path: PurePosixPath, content: bytes) -> Picture:
 
 
 def _broken(path: PurePosixPath, error: Exception) -> RunError:
-    words = f"{path} is no PNG or JPEG that can be read: {error}; mend it, or take it out"
+    # Pillow names the object that it was given, which is no word for a person.
+    why = str(error).partition(" <")[0]
+    words = f"{path} is no PNG or JPEG that can be read: {why}; mend it, or take it out"
     return RunError(Reason.UNREADABLE_DATA, words)
 
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.table import places
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,6 +59,17 @@ class Raw:
 def find_unnamed(names: Sequence[str]) -> list[str]:
     """Return the first columns that have no name: what `to_csv` of pandas writes of an index, and R of row names."""
     return list(takewhile(lambda name: not name.strip() or UNNAMED.fullmatch(name) is not None, names))
+
+
+def refuse_nul(what: str, texts: NDArray[Any], raw: Raw) -> None:
+    """Refuse text with a NUL in it: no client can send it, and NumPy leaves one out at the end."""
+    wrong = np.array(["\0" in text for text in texts.tolist()], dtype=bool)
+    if wrong.any():
+        message = (
+            f"{what} has {wrong.sum()} texts with a NUL (a byte 0) in {places(np.flatnonzero(wrong), raw.files)}, "
+            "which no text has: take it out"
+        )
+        raise RunError(Reason.UNREADABLE_DATA, message)
 
 
 def is_beyond_exact(numbers: NDArray[Any]) -> bool:

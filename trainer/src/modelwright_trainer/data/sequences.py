@@ -173,9 +173,10 @@ def _refuse_columns(keys: Column, order: Column, channels: list[Column], table: 
     broken = (np.floor(steps) != steps) | (np.abs(steps) >= LARGEST_ORDER)
     if broken.any():
         first = steps[np.flatnonzero(broken)[0]]
+        what = "beyond 2^53" if np.floor(first) == first else "no whole numbers"
         message = (
-            f"column {order.name!r}, data.sequences.order, has {broken.sum()} values that are no whole numbers, such "
-            f"as {first:g} in {table.places(broken)}: number the steps"
+            f"column {order.name!r}, data.sequences.order, has {broken.sum()} values that are {what}, such as "
+            f"{first:g} in {table.places(broken)}: number the steps"
         )
         raise RunError(Reason.UNREADABLE_DATA, message)
 
@@ -242,6 +243,9 @@ def _is_number(kind: pa.DataType) -> bool:
 def _pad(rows: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     """Fill up with zeros; there are no lengths where all are equal."""
     lengths = np.array([len(one) for one in rows], dtype=np.int64)
+    if not lengths.max():
+        message = f"all {len(rows)} sequences are empty: there must be a step in one of them to learn from"
+        raise RunError(Reason.NO_ROWS, message)
     if lengths.max() == lengths.min():
         return np.stack(rows), None
     padded = np.zeros((len(rows), int(lengths.max()), rows[0].shape[1]), dtype=rows[0].dtype)

@@ -11,6 +11,7 @@ from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 from modelwright_trainer.table import Column, Table, places
 
 from .labels import as_labels
+from .raw import refuse_nul
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,7 @@ def build_table(raw: Raw, run: Run) -> Table:
 
 def _as_column(name: str, values: NDArray[Any], raw: Raw) -> NDArray[Any]:
     if values.dtype == object:
+        refuse_nul(f"column {name!r}", values, raw)
         return values
     with np.errstate(over="ignore"):
         # Adding 0 makes the two zeros one.

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import onnx
 
-from .families import network_of, used_by
+from .families import WEIGHTED, RefusedError, network_of, nodes_of, used_by
 from .weights import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .weights import Weights
+    from .words import Request
 
 
-def halve(model: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
+SMALLEST: Final = float(np.finfo(np.float16).tiny)
+LARGEST: Final = float(np.finfo(np.float16).max)
+
+
+def halve(model: onnx.ModelProto, weights: Weights, request: Request) -> onnx.ModelProto:
     """Return the graph with the network's weights and arithmetic in FP16; preparation stays in FP32.
 
     The converter casts whatever goes into a graph, and there columns of any size would lose their digits or become
@@ -29,8 +35,10 @@ def halve(model: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
         node.name = f"{node.op_type}_{place}"
     network = network_of(given)
     preparation = [node for node in given.graph.node if node.name not in network]
-    # Types are known already, and stand in the graph.
     alone = _cut_out(given, network)
+    # A stand-in has the least and the greatest number of what it stands for.
+    _refuse_range(alone, request)
+    # Types are known already, and stand in the graph.
     made: onnx.ModelProto = convert_float_to_float16(alone, keep_io_types=True, disable_shape_infer=True)
     _put_in_front(made, preparation, given)
     return made
@@ -58,6 +66,24 @@ def _cut_out(model: onnx.ModelProto, network: set[str]) -> onnx.ModelProto:
         value_info=[port for port in graph.value_info if port.name in inside],
     )
     return onnx.helper.make_model(alone, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _refuse_range(model: onnx.ModelProto, request: Request) -> None:
+    """Refuse weights that FP16 cannot hold: the converter takes the nearest that it can, in silence."""
+    # A mask of attention has numbers that are to be beyond all others, and stay that.
+    weights = {name for node in nodes_of(model.graph) if node.op_type in WEIGHTED for name in node.input[1:]}
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or tensor.name not in weights:
+            continue
+        sizes = np.abs(onnx.numpy_helper.to_array(tensor))
+        most = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+        if most > LARGEST:
+            why = f"its weights {tensor.name!r} go up to {most:.3g}, and FP16 holds numbers up to {LARGEST:.0f}"
+        elif 0 < most < SMALLEST:
+            why = f"none of its weights {tensor.name!r} is above {most:.3g}, and FP16 tells such numbers hardly apart"
+        else:
+            continue
+        raise RefusedError(request, f"{why}; scale what the model takes or gives, or leave this variant out")
 
 
 def _put_in_front(made: onnx.ModelProto, preparation: list[onnx.NodeProto], given: onnx.ModelProto) -> None:

@@ -67,7 +67,7 @@ def make_variant(model: onnx.ModelProto, weights: Weights, request: Request, row
     refuse_family(whole, request)
     refuse_no_weights(whole, request)
     try:
-        made = quantize(model, weights, request, rows) if request.quantize else halve(model, weights)
+        made = quantize(model, weights, request, rows) if request.quantize else halve(model, weights, request)
     except (RunError, MemoryError, OSError):
         raise
     except Exception as error:

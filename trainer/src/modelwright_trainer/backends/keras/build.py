@@ -153,7 +153,7 @@ def load_weights(model: Model, given: Mapping[str, NDArray[Any]], whence: str) -
     }
     for place, (layer, variable) in places.items():
         if place not in given:
-            known = sorted({name.split("/")[0] for name in given})
+            known = sorted({name.split("/")[0] for name in given if "/" in name})
             message = (
                 f"training.from: the layer {layer!r} has the variable {place!r}, and {whence} has none of this name "
                 f"(its layers: {', '.join(known[:20])}): give the layer the name and the parameters that it had"

@@ -6,6 +6,7 @@ TensorFlow is loaded when training begins, and not before: all that can be refus
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,10 +26,17 @@ from .parse import check_network
 from .shapes import refuse_layer, refuse_value
 from .start import describe, start
 from .text import FIRST, find_vocabulary, vectorize
-from .variables import read_variables
+from .variables import (
+    MEANING,
+    meaning_of,
+    read_variables,
+    refuse_other_meaning,
+    take_vocabulary,
+    write_meaning,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -39,8 +47,11 @@ if TYPE_CHECKING:
     from modelwright_trainer.material import Arrays, Material, Watch
 
     from .network import Network
+    from .variables import Meaning
 
 LENGTHS: Final = "lengths"
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes text bold on a terminal."""
 ANSWERED_ROWS: Final = 256
 """At once, so that answering takes no more memory than training."""
 
@@ -53,6 +64,7 @@ class NetworkEstimator(Estimator):
         self.network, self.run = network, run
         self.vocabulary: NDArray[Any] = np.array([], dtype=str)
         self._loop: Any = None
+        self._meaning: Meaning = {}
         self._classes: NDArray[Any] | None = None
 
     @property
@@ -76,26 +88,42 @@ class NetworkEstimator(Estimator):
         self._refuse_not_finite(material)
         source = source_of(material)
         values = check_network(self.network, source, material.task, len(material.classes) or None)
+        self._refuse_start(material)
         self._refuse_vocabulary(material)
         self._number_classes(material)
         check_memory(self.network, values, material)
 
     def fit(self, material: Material, watch: Watch) -> None:
-        """Train; say in words when TensorFlow gets no memory."""
-        tf = start()
-        refuse_missing(tf)
-        exhausted: type[Exception] = tf.errors.ResourceExhaustedError
-        try:
+        """Train."""
+        refuse_missing(start())
+        with self._in_words("train"):
             self._train(material, watch)
-        except exhausted as error:
+        refuse_unused(start())
+
+    @contextmanager
+    def _in_words(self, what: str) -> Iterator[None]:
+        """Say in words what TensorFlow says: its errors are of no kind of Python's own."""
+        errors: Any = start().errors
+        who = f"{self.network.path}: "
+        try:
+            yield
+        except errors.ResourceExhaustedError as error:
             found = re.search(r"OOM when allocating tensor with shape\[[0-9,]*\]", str(error))
             message = (
-                f"{self.network.path}: the memory does not suffice to train {self.network.name!r} with a batch_size of "
+                f"{who}the memory does not suffice to {what} {self.network.name!r} with a batch_size of "
                 f"{self.network.fit.batch_size} ({found.group() if found else str(error)[:200]}): make batch_size, the "
                 "steps or a layer smaller, or give spec.training.resources more memory"
             )
             raise RunError(Reason.OUT_OF_MEMORY, message) from error
-        refuse_unused(tf)
+        except (ValueError, TypeError) as error:
+            # Keras brings along each place in its code and ours.
+            message = f"{who}{type(error).__name__}: {_said(str(error)):.400}"
+            raise RunError(Reason.NO_CANDIDATE, message) from error
+        except errors.OpError as error:
+            # The first line; behind it is where in the graph.
+            said = f"{type(error).__name__}: {error.message.strip().partition(chr(10))[0]:.300}"
+            message = f"{who}TensorFlow cannot {what} {self.network.name!r} ({said}): change what the layers are given"
+            raise RunError(Reason.NO_CANDIDATE, message) from error
 
     def _train(self, material: Material, watch: Watch) -> None:
         # Both load TensorFlow.
@@ -120,12 +148,14 @@ class NetworkEstimator(Estimator):
             validation,
             watch,
         )
+        self._meaning = meaning_of(material)
         if material.task is Task.CLASSIFICATION:
             self._classes = np.arange(len(material.classes), dtype=np.int64)
 
     def answer(self, inputs: Arrays) -> Answers:
         """Answer, some rows at a time."""
-        found = self._loop.answer(self._as_inputs(inputs), ANSWERED_ROWS)
+        with self._in_words("ask"):
+            found = self._loop.answer(self._as_inputs(inputs), ANSWERED_ROWS)
         if self._classes is None:
             return Answers(prediction=found[:, 0])
         if PROBABILITIES[self.network.loss] == "sigmoid":
@@ -140,6 +170,9 @@ class NetworkEstimator(Estimator):
 
     def variables(self) -> dict[str, NDArray[Any]]:
         """Return all weights by `layer/variable`."""
+        return self._learned() | {MEANING: write_meaning(self._meaning)}
+
+    def _learned(self) -> dict[str, NDArray[Any]]:
         weights = self._weights()
         return {f"{layer}/{name}": value for layer, found in weights.items() for name, value in found.items()}
 
@@ -147,9 +180,9 @@ class NetworkEstimator(Estimator):
         """Say how it was computed."""
         if self._loop is None:
             return {}
-        return describe(start(), self.network.fit.dtype_policy) | {
-            "parameters": int(sum(value.size for value in self.variables().values()))
-        }
+        # A vocabulary is none.
+        counted = (value.size for value in self._learned().values() if value.dtype.kind == "f")
+        return describe(start(), self.network.fit.dtype_policy) | {"parameters": int(sum(counted))}
 
     def _weights(self) -> dict[str, dict[str, NDArray[Any]]]:
         weights: dict[str, dict[str, NDArray[Any]]] = import_module(".build", __package__).weights_of(self._loop.model)
@@ -172,15 +205,20 @@ class NetworkEstimator(Estimator):
         layer = self.network.vectorization
         if layer is None:
             return
-        # Weights of an Embedding mean the words that they were trained with.
-        known = (self._read_start() or {}).get(f"{layer.name}/vocabulary")
-        if known is not None:
-            self.vocabulary = known
+        start_from = self._read_start()
+        if start_from is not None:
+            # Weights of an Embedding mean the words that they were trained with.
+            self.vocabulary = take_vocabulary(start_from, layer)
         else:
             self.vocabulary = find_vocabulary(material.train.inputs["text"][:, 0].tolist(), layer["max_tokens"])
 
     def _read_start(self) -> dict[str, NDArray[Any]] | None:
         return None if self.run.start_from is None else read_variables(Path(self.run.start_from))
+
+    def _refuse_start(self, material: Material) -> None:
+        """Refuse the weights of other labels, or of other columns, as the layers cannot tell."""
+        if self.run.start_from is not None:
+            refuse_other_meaning(read_variables(Path(self.run.start_from)), meaning_of(material))
 
     def _refuse_vocabulary(self, material: Material) -> None:
         """Refuse an Embedding that has fewer rows than there are tokens."""
@@ -227,6 +265,14 @@ class NetworkEstimator(Estimator):
                 )
                 raise RunError(Reason.INVALID_PARAMETER, message)
         return {known[label]: float(weight) for label, weight in weights.items()}
+
+
+def _said(words: str) -> str:
+    """Return what is said behind the last place in code: such a place takes two lines."""
+    lines = [line.strip() for line in COLOUR.sub("", words).splitlines() if line.strip()]
+    places = [number for number, line in enumerate(lines) if line.startswith('File "')]
+    behind = lines[places[-1] + 2 :] if places else lines
+    return " ".join(behind or lines[-1:])
 
 
 def source_of(material: Material) -> Input:

@@ -50,6 +50,8 @@ CLASSES: Final[dict[Task, dict[str, type[BaseEstimator]]]] = {
         "SVM": SVR,
     },
 }
+TAKES: Final = ("table", "images", "sequences", "window")
+"""What rows may be: the operator refuses others before a Job. Whether sequences have one length is known later."""
 NOT_OFFERED: Final = frozenset({"copy_X", "n_jobs", "verbose", "warm_start"})
 """Parameters that change no model."""
 
@@ -72,6 +74,13 @@ def build_estimator(candidate: Candidate, path: str, run: Run, processors: int) 
         )
         raise RunError(Reason.UNKNOWN_ALGORITHM, message)
     algorithm = known[candidate.algorithm]
+    if run.data.kind not in TAKES:
+        message = (
+            f"{path}.algorithm of {who} is {candidate.algorithm!r}, which takes a fixed number of numbers for each row,"
+            f" and data has {run.data.kind}: give the candidate layers that begin with TextVectorization, or prepare "
+            "the data as a table"
+        )
+        raise RunError(Reason.UNSUITABLE_DATA, message)
     names = parameters_of(algorithm)
     for name in candidate.parameters:
         if name not in names:

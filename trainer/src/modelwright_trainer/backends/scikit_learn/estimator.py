@@ -53,12 +53,10 @@ class ScikitLearnEstimator(Estimator):
 
     def check(self, material: Material) -> None:
         """Refuse inputs that have no fixed number of features, and missing numbers where the algorithm takes none."""
-        inputs = material.train.inputs
-        if "lengths" in inputs or "text" in inputs:
-            what = "sequences of different lengths" if "lengths" in inputs else "texts"
+        if "lengths" in material.train.inputs:
             message = (
-                f"{self.description} takes a fixed number of numbers for each row, and rows are {what}: give the "
-                "candidate layers, or prepare the data as a table"
+                f"{self.description} takes a fixed number of numbers for each row, and rows are sequences of different "
+                "lengths: give the candidate layers, or prepare the data as a table"
             )
             raise RunError(Reason.UNSUITABLE_DATA, message)
         if material.may_miss and not self.fitted.__sklearn_tags__().input_tags.allow_nan:
