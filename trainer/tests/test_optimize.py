@@ -290,6 +290,14 @@ def test_a_refusal_is_an_end_that_no_retry_mends(tmp_path: Path) -> None:
     assert (code, report["failed"]["reason"]) == (64, "CannotOptimize")
 
 
+def test_a_full_disk_says_what_takes_less_of_it(tmp_path: Path) -> None:
+    folder = leave(tmp_path, convolutional(), images=images())
+    (folder / "optimize.json").symlink_to("/dev/full")
+    code, report = call({"directory": str(folder), "variants": [{"name": "h"}]}, folder)
+    assert (code, report["failed"]["reason"]) == (64, "NoSpace")
+    assert "ask for fewer variants" in report["failed"]["message"]
+
+
 @pytest.mark.parametrize(
     ("order", "words"),
     [
