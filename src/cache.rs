@@ -1,6 +1,9 @@
 //! Watched objects, kept in memory. In goes an `Api`; out come the objects as they were last seen, and a stream of
 //! those that changed, vanished ones included. Needs a client.
 
+#[macro_use]
+mod kind;
+
 pub mod follow;
 pub mod handle;
 pub mod index;

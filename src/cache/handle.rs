@@ -1,9 +1,9 @@
 //! The name of an object, for what runs reconciles: that keeps what it reconciles in a store of its own, and needs no more
 //! of it. Pure.
 
-use std::{borrow::Cow, fmt::Debug, marker::PhantomData};
+use std::{fmt::Debug, marker::PhantomData};
 
-use kube::{Resource, api::ObjectMeta};
+use kube::api::ObjectMeta;
 
 use super::kept::Kept;
 
@@ -25,34 +25,7 @@ impl<K> Handle<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()>> Resource for Handle<K> {
-    type DynamicType = ();
-    type Scope = K::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        K::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        K::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        K::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        K::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+resource_of_kind!(Handle);
 
 // by hand: the kind itself need not be so
 impl<K> Clone for Handle<K> {

@@ -57,6 +57,7 @@ mod model_scenarios;
 mod model_status;
 // what is refused of a training before any pod
 mod model_training_data;
+mod model_training_layers;
 mod model_training_networks;
 mod model_training_refusals;
 mod model_training_starts;
@@ -70,6 +71,8 @@ mod model_variants;
 mod panics;
 // what the proxy of the bundled store lets through
 mod push_proxy;
+// trainings with networks
+mod network_fixtures;
 // the page with every field, made from the definitions
 mod reference;
 // writes and the Lease against a mock API server

@@ -33,6 +33,13 @@ pub fn condition<'a>(status: &'a Value, type_: &str) -> &'a Value {
     conditions.iter().find(|condition| condition["type"] == type_).unwrap_or(&Value::Null)
 }
 
+/// Has the run of `model` be over, with what it published.
+fn has_run(context: &mut Context, model: &Model, digest: char) {
+    let job = finished(job(model), "Complete", "CompletionsReached");
+    context.caches.pods = Cache::fixed(vec![succeeded_pod(&job, digest)]);
+    context.caches.jobs = Cache::fixed(vec![job]);
+}
+
 /// `model` with the status that a reconcile with these caches writes.
 async fn settled(model: &Model, fill: impl Fn(&mut Context)) -> Model {
     let (mut context, mut server) = context();
@@ -102,9 +109,7 @@ async fn a_settled_model_writes_nothing() {
 async fn a_finished_run_becomes_a_version_before_the_status_says_so() {
     let (mut context, mut server) = context();
     let model = model("s3://b/a", 1);
-    let job = finished(job(&model), "Complete", "CompletionsReached");
-    context.caches.pods = Cache::fixed(vec![succeeded_pod(&job, 'c')]);
-    context.caches.jobs = Cache::fixed(vec![job]);
+    has_run(&mut context, &model, 'c');
     play(reconciled(&model, context), async {
         let call = server.expect("POST", VERSIONS).await;
         assert_eq!(call.body["metadata"]["name"], "digits-v1");
@@ -127,9 +132,7 @@ async fn a_finished_run_becomes_a_version_before_the_status_says_so() {
 async fn a_version_that_a_stale_cache_hides_is_not_made_twice() {
     let (mut context, mut server) = context();
     let model = model("s3://b/a", 1);
-    let job = finished(job(&model), "Complete", "CompletionsReached");
-    context.caches.pods = Cache::fixed(vec![succeeded_pod(&job, 'a')]);
-    context.caches.jobs = Cache::fixed(vec![job]);
+    has_run(&mut context, &model, 'a');
     play(reconciled(&model, context), async {
         server.expect("POST", VERSIONS).await.error(409, "AlreadyExists", "digits-v1 exists");
         server.expect("GET", &format!("{VERSIONS}/digits-v1")).await.object(&version(&model, 1, 'a', 1));
@@ -148,9 +151,7 @@ async fn a_version_that_the_status_knows_and_the_cache_does_not_is_looked_for_an
     let (mut context, mut server) = context();
     let mut here = model("s3://b/a", 1);
     here.status = Some(ModelStatus { latest_version: Some(1), ..ModelStatus::default() });
-    let job = finished(job(&here), "Complete", "CompletionsReached");
-    context.caches.pods = Cache::fixed(vec![succeeded_pod(&job, 'a')]);
-    context.caches.jobs = Cache::fixed(vec![job]);
+    has_run(&mut context, &here, 'a');
     play(reconciled(&here, context), async {
         let made = version(&here, 1, 'a', 1);
         let list = json!({"apiVersion": "modelwright.dev/v1alpha1", "kind": "ModelVersionList", "metadata": {}, "items": [made]});
@@ -175,9 +176,7 @@ async fn a_version_that_the_status_knows_and_the_cache_does_not_is_looked_for_an
 async fn another_version_under_the_number_is_a_requeue_and_no_status() {
     let (mut context, mut server) = context();
     let here = model("s3://b/a", 2);
-    let job = finished(job(&here), "Complete", "CompletionsReached");
-    context.caches.pods = Cache::fixed(vec![succeeded_pod(&job, 'a')]);
-    context.caches.jobs = Cache::fixed(vec![job]);
+    has_run(&mut context, &here, 'a');
     let error = play(reconciled(&here, context), async {
         server.expect("POST", VERSIONS).await.error(409, "AlreadyExists", "digits-v1 exists");
         let other = version(&model("s3://b/other", 1), 1, 'b', 1);

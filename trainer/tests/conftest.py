@@ -156,6 +156,14 @@ def agrees(bench: Bench) -> None:
             np.testing.assert_array_equal(served[name].astype(value.dtype), value)
 
 
+def refused(bench: Bench, reason: str, *words: str) -> None:
+    """Require that the run ends for this reason, in these words among others."""
+    refusal = bench.refusal()
+    for one in words:
+        assert one in refusal.message, refusal.message
+    assert refusal.reason == reason
+
+
 @pytest.fixture(scope="session")
 def tensorflow() -> Any:
     from modelwright_trainer.backends.keras.start import start  # noqa: PLC0415 - it loads TensorFlow

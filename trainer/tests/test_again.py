@@ -56,6 +56,13 @@ def repeats(bench: Bench) -> None:
     assert not (now / "variants").exists()
 
 
+def is_refused(bench: Bench, artifact: Path, words: str) -> None:
+    """Require that what was kept is told to be of something else."""
+    with pytest.raises(RunError, match=words) as caught:
+        prepare_again(bench.parse(), artifact)
+    assert caught.value.reason == "NotReproducible"
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_fitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be fitted once the run has left its model."""
@@ -108,17 +115,14 @@ def test_a_test_part_that_stayed_is_taken_with_the_answers_and_another_is_refuse
     prepare_again(bench.parse(), artifact)
     assert (bench.out / "evaluation.npz").read_bytes() == (bench.folder / "before" / "evaluation.npz").read_bytes()
     bench.run["split"]["seed"] = 8
-    with pytest.raises(RunError, match=r"another one \(inputs/.* differ\); set spec.rerun"):
-        prepare_again(bench.parse(), artifact)
+    is_refused(bench, artifact, r"another one \(inputs/.* differ\); set spec.rerun")
 
 
 def test_parts_of_another_size_are_refused(bench: Bench) -> None:
     bench.write_bundled("iris").train()
     artifact = keep(bench)
     bench.run["split"]["test"] = "0.2"
-    with pytest.raises(RunError, match=r"cannot be made again: rows are .* set spec.rerun") as caught:
-        prepare_again(bench.parse(), artifact)
-    assert caught.value.reason == "NotReproducible"
+    is_refused(bench, artifact, r"cannot be made again: rows are .* set spec.rerun")
 
 
 def test_a_model_of_other_classes_is_refused(bench: Bench) -> None:
@@ -126,9 +130,7 @@ def test_a_model_of_other_classes_is_refused(bench: Bench) -> None:
     artifact = keep(bench)
     (artifact / "modelwright" / "report.json").unlink()
     bench.write_bundled("digits")
-    with pytest.raises(RunError, match=r"tells 3 classes apart, and the data has 10") as caught:
-        prepare_again(bench.parse(), artifact)
-    assert caught.value.reason == "NotReproducible"
+    is_refused(bench, artifact, r"tells 3 classes apart, and the data has 10")
 
 
 def test_the_process_prepares_and_reports(bench: Bench) -> None:

@@ -1,202 +1,22 @@
-"""Rows that are no rows of a table: images, sequences, texts and windows are read as they are, and served alike."""
+"""Rows that are no rows of a table: sequences, texts and windows are read as they are, and served alike."""
 
 from __future__ import annotations
 
-import io
-import tarfile
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from arrays import parts_of, rows_of, save
 from conftest import Bench, agrees
-from modelwright_trainer.data import arrange, read_data
-from modelwright_trainer.graph.images import Resizer
-from modelwright_trainer.inputs import build_inputs
 from modelwright_trainer.keep import choose_kept
-from modelwright_trainer.split import Parts, split_data
-from modelwright_trainer.tensors import Tensors
-from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 RANDOM = np.random.default_rng(11)
-
-
-def save(bench: Bench, **arrays: Any) -> Bench:
-    np.savez(bench.folder / "data" / "data.npz", **arrays)
-    bench.run["data"]["format"] = "NPZ"
-    return bench
-
-
-def rows_of(bench: Bench) -> Tensors:
-    run = bench.parse()
-    found = arrange(read_data(run), run)
-    assert isinstance(found, Tensors)
-    return found
-
-
-def parts_of(bench: Bench) -> tuple[Tensors, Parts]:
-    run, data = bench.parse(), rows_of(bench)
-    return data, split_data(data, run.split)
-
-
-def picture(pixels: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, kind)
-    return out.getvalue()
-
-
-def album(bench: Bench, sizes: tuple[tuple[int, int], ...] = ((6, 5),), count: int = 60) -> dict[str, bytes]:
-    """Make pictures: those of `light` are lighter."""
-    bench.run["data"] |= {"format": "Images", "label": "shade"}
-    found = {}
-    for index in range(count):
-        height, width = sizes[index % len(sizes)]
-        low = 128 if index % 3 else 0
-        pixels = RANDOM.integers(low, low + 128, (height, width, 3)).astype(np.uint8)
-        found[f"{'light' if low else 'dark'}/{index:03}.png"] = picture(pixels)
-    return found
-
-
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-@pytest.mark.parametrize("channels", [None, 1, 3])
-def test_images_of_an_npz_are_one_tensor(bench: Bench, channels: int | None) -> None:
-    shape = (90, 4, 5) if channels is None else (90, 4, 5, channels)
-    images = RANDOM.integers(0, 256, shape).astype(np.uint8)
-    labels = (images.reshape(90, -1)[:, 0] > 127).astype(int)
-    save(bench, images=images, target=labels).run["data"]["images"] = {}
-    bench.candidate("DecisionTree").train()
-    agrees(bench)
-    (only,) = bench.session().get_inputs()
-    assert (only.name, only.type, only.shape) == ("images", "tensor(uint8)", ["rows", 4, 5, channels or 1])
-    assert bench.evaluation()["inputs/images"].dtype == np.uint8
-    with np.load(bench.out / "calibration.npz") as archive:
-        assert archive["inputs/images"].shape == (45, 4, 5, channels or 1)
-
-
-@pytest.mark.parametrize(("height", "width"), [(3, 4), (8, 9), (16, 5)])
-def test_images_are_resized_in_the_graph_as_in_training(bench: Bench, height: int, width: int) -> None:
-    images = RANDOM.integers(0, 256, (90, 8, 9, 3)).astype(np.uint8)
-    labels = (images[:, :, :5].mean(axis=(1, 2, 3)) > 127).astype(int)
-    save(bench, images=images, target=labels).run["data"]["images"] = {"height": height, "width": width}
-    bench.candidate("LogisticRegression").train()
-    agrees(bench)
-    (only,) = bench.session().get_inputs()
-    assert only.shape == ["rows", "height", "width", 3]
-    # What training learned from is what the graph makes of the very rows.
-    run = bench.parse()
-    data, parts = parts_of(bench)
-    learned = build_inputs(data, run, parts).prepare(parts.train)["images"]
-    assert learned.shape == (len(parts.train), height, width, 3)
-    resized = Resizer(height, width, 3)
-    np.testing.assert_array_equal(learned, resized.apply(images[parts.train]))
-    np.testing.assert_array_equal(resized.apply(learned), learned)
-    graph = onnx.load(bench.out / "model.onnx").graph
-    assert [node.op_type for node in graph.node].count("Resize") == 1
-    # Images of another size are answered too.
-    other = RANDOM.integers(0, 256, (2, 20, 31, 3)).astype(np.uint8)
-    assert len(bench.session().run(["label"], {"images": other})[0]) == 2
-
-
-def test_a_smaller_image_is_the_means_of_the_pixels_that_it_stands_for() -> None:
-    # Three of four pixels are bright: 191.25, and 0.75 of those that are 1.
-    stripes = np.tile(np.arange(32) % 4 > 0, (32, 1)).astype(np.uint8)[np.newaxis, :, :, np.newaxis]
-    for value, expected in ((255, 191), (1, 1)):
-        assert (Resizer(8, 8, 1).apply(stripes * np.uint8(value))[:, 1:-1, 1:-1] == expected).all()
-    flat = np.full((1, 7, 9, 1), 77, dtype=np.uint8)
-    assert (Resizer(3, 20, 1).apply(flat) == 77).all()
-
-
-def packed(kind: str, files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    if kind == "zip":
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        return out.getvalue()
-    with tarfile.open(fileobj=out, mode="w:gz" if kind == "tar.gz" else "w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(f"./{name}")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return out.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
-def test_pictures_have_the_label_of_their_folder(bench: Bench, kind: str) -> None:
-    files = album(bench)
-    if kind == "folder":
-        write(bench.folder / "data", {f"deeper/{name}": content for name, content in files.items()})
-    else:
-        bench.write(packed(kind, files | {"__MACOSX/light/._000.png": b"no picture"}), f"pictures.{kind}")
-    data = rows_of(bench)
-    assert data.arrays["images"].shape == (60, 6, 5, 3)
-    # By their paths: first all dark ones.
-    assert data.labels.tolist() == ["dark"] * 20 + ["light"] * 40
-    means = data.arrays["images"].mean(axis=(1, 2, 3))
-    assert means[:20].max() < 128 <= means[20:].min()
-    bench.train()
-    agrees(bench)
-    assert bench.evaluation()["classes"].tolist() == ["dark", "light"]
-
-
-def test_folders_with_numbers_as_names_are_labels_of_numbers(bench: Bench) -> None:
-    files = {name.replace("light", "7").replace("dark", "10"): content for name, content in album(bench).items()}
-    write(bench.folder / "data", files)
-    assert sorted(set(rows_of(bench).labels.tolist())) == [7, 10]
-
-
-def test_pictures_have_the_label_that_a_table_says(bench: Bench) -> None:
-    files = album(bench)
-    lines = ["file,shade", *(f"./pictures/{index}.png,{7 + ('dark' in name)}" for index, name in enumerate(files))]
-    content = {f"pictures/{index}.png": one for index, one in enumerate(files.values())}
-    bench.write(
-        packed(
-            "zip", {f"top/{name}": one for name, one in content.items()} | {"top/labels.csv": "\n".join(lines).encode()}
-        ),
-        "p.zip",
-    )
-    data = rows_of(bench)
-    assert data.labels.dtype == np.int64
-    means = data.arrays["images"].mean(axis=(1, 2, 3))
-    np.testing.assert_array_equal(data.labels == 8, means < 128)
-
-
-def test_pictures_of_several_sizes_are_brought_to_the_size_that_was_asked_for(bench: Bench) -> None:
-    write(bench.folder / "data", album(bench, sizes=((6, 5), (9, 9), (4, 4))))
-    bench.run["data"]["images"] = {"height": 4, "width": 4}
-    bench.candidate("LogisticRegression").train()
-    agrees(bench)
-    # What has been resized once, by the same graph, stays as it is.
-    assert bench.evaluation()["inputs/images"].shape[1:] == (4, 4, 3)
-    assert bench.session().get_inputs()[0].shape == ["rows", "height", "width", 3]
-
-
-def test_grey_pictures_have_one_channel_and_others_three(bench: Bench) -> None:
-    album(bench)
-    grey = {
-        f"{kind}/{index}.png": picture(RANDOM.integers(0, 256, (4, 4)).astype(np.uint8))
-        for kind in "ab"
-        for index in range(4)
-    }
-    write(bench.folder / "data", grey)
-    assert rows_of(bench).arrays["images"].shape == (8, 4, 4, 1)
-    jpeg = picture(np.full((4, 4, 3), 200, dtype=np.uint8), "JPEG")
-    write(bench.folder / "data", {"a/colour.JPG": jpeg})
-    assert rows_of(bench).arrays["images"].shape == (9, 4, 4, 3)
-    bench.run["data"]["images"] = {"channels": 1}
-    assert rows_of(bench).arrays["images"].shape == (9, 4, 4, 1)
 
 
 def series(count: int = 40) -> Iterator[tuple[int, list[list[float]]]]:

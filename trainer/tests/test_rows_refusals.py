@@ -1,22 +1,18 @@
-"""Bad images, sequences, texts, windows and test sets are refused by words that name what, where, and what to do."""
+"""Bad arrays, sequences, texts, windows and test sets are refused by words that name what, where, and what to do."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
-import struct
-import subprocess
-import sys
 import tarfile
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import refused
 from networks import TOKENS, WORDS, layer, softmax
 from PIL import Image
 
@@ -24,110 +20,6 @@ if TYPE_CHECKING:
     from conftest import Bench
 
 LABELS = np.arange(40) % 2
-DENSE = {"name": "out", "type": "Dense", "parameters": {"units": 2}}
-
-
-def refused(bench: Bench, reason: str, *words: str) -> None:
-    refusal = bench.refusal()
-    for one in words:
-        assert one in refusal.message, refusal.message
-    assert refusal.reason == reason
-
-
-NETWORKS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "no layers": ({"layers": []}, ["candidates[0].layers is 0: it must be 1 to 128 layers"]),
-    "129 layers": (
-        {"layers": [DENSE | {"name": f"l{index}"} for index in range(129)]},
-        ["candidates[0].layers is 129: it must be 1 to 128 layers"],
-    ),
-    "an algorithm too": ({"layers": [DENSE], "algorithm": "SVM"}, ["candidates[0].algorithm", "beside layers"]),
-    "neither": ({}, ["candidates[0].algorithm is missing"]),
-    "a name twice": ({"layers": [DENSE, DENSE]}, ['candidates[0].layers[1].name is "out"', "must be unique"]),
-    "the data's name": ({"layers": [DENSE | {"name": "input"}]}, ["layers[0].name", "'input' is the data's"]),
-    "no name": ({"layers": [{"type": "Dense"}]}, ["candidates[0].layers[0].name is missing"]),
-    "no type": ({"layers": [{"name": "a"}]}, ["candidates[0].layers[0].type is missing"]),
-    "a field of a layer": (
-        {"layers": [DENSE | {"parameter": {}}]},
-        ["there is no field candidates[0].layers[0].parameter; did you mean 'parameters'?"],
-    ),
-    "inputs as text": ({"layers": [DENSE | {"inputs": "a"}]}, ["candidates[0].layers[0].inputs", "a list of texts"]),
-    "inputs as numbers": ({"layers": [DENSE | {"inputs": [1]}]}, ["layers[0].inputs[0] is 1: it must be text"]),
-    "an optimizer of a tree": (
-        {"algorithm": "DecisionTree", "optimizer": {"type": "Adam"}},
-        ["candidates[0].optimizer", "goes with layers, and with no algorithm"],
-    ),
-    "a loss of a tree": ({"algorithm": "DecisionTree", "loss": "mse"}, ["candidates[0].loss", "goes with layers"]),
-    "a field of an optimizer": (
-        {"layers": [DENSE], "optimizer": {"type": "Adam", "rate": 1}},
-        ["there is no field candidates[0].optimizer.rate"],
-    ),
-    "an optimizer as text": ({"layers": [DENSE], "optimizer": "Adam"}, ["candidates[0].optimizer", "an object"]),
-    "callbacks as an object": ({"layers": [DENSE], "callbacks": {}}, ["candidates[0].callbacks", "a list"]),
-    "a callback without a type": (
-        {"layers": [DENSE], "callbacks": [{"parameters": {}}]},
-        ["candidates[0].callbacks[0].type is missing"],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_that_is_written_wrongly_is_refused(bench: Bench, name: str) -> None:
-    candidate, words = NETWORKS[name]
-    bench.run["candidates"] = [{"name": "net"} | candidate]
-    refused(bench, "InvalidRun", *words)
-
-
-DATA: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "two kinds of rows": (
-        {"images": {}, "text": {}},
-        ['data is ["images", "text"]', "at most one of images, sequences"],
-    ),
-    "inputs of no table": ({"format": "NPZ", "inputs": "Matrix"}, ['data.inputs is "Matrix"', "CSV or Parquet"]),
-    "other inputs": ({"inputs": "Colums"}, ["Columns, Matrix; did you mean 'Columns'?"]),
-    "images of a table": ({"images": {}}, ['data.format is "CSV"', "NPZ or Images with data.images"]),
-    "one side": ({"format": "NPZ", "images": {"height": 3}}, ["data.images", "both height and width, or neither"]),
-    "no height": ({"format": "NPZ", "images": {"height": 0, "width": 1}}, ["data.images.height is 0", "at least 1"]),
-    "two channels": ({"format": "NPZ", "images": {"channels": 2}}, ["data.images.channels is 2", "1 (grey), 3"]),
-    "no such field": ({"format": "NPZ", "images": {"hight": 3}}, ["data.images.hight; did you mean 'height'?"]),
-    "an id alone": ({"sequences": {"id": "a"}}, ["data.sequences", "both id and order, or neither"]),
-    "lists in a CSV": ({"sequences": {}}, ["data.sequences.id", "tells sequences apart"]),
-    "an id of arrays": (
-        {"format": "NPZ", "sequences": {"id": "a", "order": "b"}},
-        ['data.sequences.id is "a"', "long table"],
-    ),
-    "sequences of no steps": ({"format": "NPZ", "sequences": {"maxLength": 0}}, ["data.sequences.maxLength is 0"]),
-    "texts of an array": ({"format": "NPZ", "text": {}}, ["CSV or Parquet with data.text"]),
-    "windows of an array": ({"format": "NPZ", "window": {"past": 3}}, ["CSV or Parquet with data.window"]),
-    "a window without a past": ({"window": {"horizon": 3}}, ["data.window.past is null", "such as 12"]),
-    "a window of the past": ({"window": {"past": 3, "horizon": 0}}, ["data.window.horizon is 0", "at least 1"]),
-    "windows of classes": ({"window": {"past": 3}}, ["must be Regression with data.window"]),
-    "a test share beside a test set": ({"test": {"directory": "/x"}}, ['split.test is "0.3"', "beside data.test"]),
-    "a test set without a place": ({"test": {}}, ["data.test.directory is missing"]),
-}
-
-
-@pytest.mark.parametrize("name", DATA)
-def test_a_description_of_data_that_cannot_be_is_refused(bench: Bench, name: str) -> None:
-    data, words = DATA[name]
-    bench.run["data"] |= data
-    if "window" in data:
-        bench.run["split"]["stratify"] = False
-    refused(bench, "InvalidRun", *words)
-
-
-def test_parts_that_cannot_be_are_refused(bench: Bench) -> None:
-    bench.run["split"]["by"] = "Time"
-    refused(bench, "InvalidRun", "split.stratify is true", "must be false where rows are parted by Time")
-    bench.run["split"]["by"] = "Tim"
-    refused(bench, "InvalidRun", "Random, Time; did you mean 'Time'?")
-    bench.regression().run["data"]["window"] = {"past": 3}
-    bench.run["split"]["by"] = "Random"
-    refused(bench, "InvalidRun", 'split.by is "Random"', "must be Time with data.window")
-    del bench.run["split"]["by"]
-    bench.run["preprocess"] = [{"scale": {"method": "Standard"}}]
-    refused(bench, "InvalidRun", 'preprocess is ["scale"]', "Rescaling or BatchNormalization")
-
-
 ARRAYS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str]]] = {
     "images of floats": (
         {"images": {}},
@@ -229,172 +121,6 @@ def test_arrays_that_are_no_such_rows_are_refused(bench: Bench, name: str) -> No
     bench.run["data"] |= {"format": "NPZ"} | data
     np.savez(bench.folder / "data" / "data.npz", **arrays)
     refused(bench, reason, *words)
-
-
-def png(height: int = 4, width: int = 4, shade: int = 9) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(np.full((height, width, 3), shade, np.uint8)).save(out, "PNG")
-    return out.getvalue()
-
-
-def bomb() -> bytes:
-    """Make a PNG whose header says that it has 10^9 pixels, and that holds next to nothing."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", 50_000, 20_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-def deep() -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(out, "PNG")
-    return out.getvalue()
-
-
-GOOD: dict[str, bytes | None] = {f"{kind}/{index}.png": png() for kind in "ab" for index in range(20)}
-PICTURES: dict[str, tuple[dict[str, bytes | None], dict[str, Any], str, list[str]]] = {
-    "a bomb": (GOOD | {"a/bomb.png": bomb()}, {}, "TooLarge", ["a/bomb.png has 50000 x 20000 pixels", "67108864"]),
-    "several sizes": (
-        GOOD | {"b/large.png": png(7, 9)},
-        {},
-        "UnreadableData",
-        ["images have 2 sizes, such as 4 x 4 in a/0.png and 9 x 7 in b/large.png", "give data.images.height and width"],
-    ),
-    "an empty class": (GOOD | {"c": None}, {}, "NoRows", ["folder 'c' holds no picture", "take the folder away"]),
-    "half a picture": (
-        GOOD | {"a/half.png": png(90, 90)[:150]},
-        {"height": 4, "width": 4},
-        "UnreadableData",
-        ["a/half.png is no PNG or JPEG"],
-    ),
-    "no picture": (
-        GOOD | {"a/not.png": b"hello"},
-        {},
-        "UnreadableData",
-        ["a/not.png is no PNG or JPEG", "take it out"],
-    ),
-    "another kind of file": (
-        GOOD | {"a/x.gif": b"GIF89a"},
-        {},
-        "UnreadableData",
-        ["a/x.gif is no picture; expected .png"],
-    ),
-    "a GIF in disguise": (GOOD | {"a/x.png": b"GIF89a\4\0\4\0"}, {}, "UnreadableData", ["a/x.png is no PNG or JPEG"]),
-    "16 bits": (GOOD | {"a/deep.png": deep()}, {}, "UnreadableData", ["a/deep.png has pixels of the kind I;16"]),
-    "a picture without a folder": (GOOD | {"x.png": png()}, {}, "MissingLabel", ["picture x.png lies in no folder"]),
-    "one class": ({f"a/{index}.png": png() for index in range(40)}, {}, "OneClass", ["'shade' is a in all 40 rows"]),
-    "a table without its column": (
-        GOOD | {"labels.csv": b"path,shade\na/0.png,1\n"},
-        {},
-        "NoLabelColumn",
-        ["labels.csv of data has no column 'file'; it has path, shade"],
-    ),
-    "a table of other labels": (
-        GOOD | {"labels.csv": b"file,shades\na/0.png,1\n"},
-        {},
-        "NoLabelColumn",
-        ["has no column 'shade'; did you mean 'shades'?"],
-    ),
-    "a table that names what is not there": (
-        GOOD | {"labels.csv": b"file,shade\nz.png,1\n"},
-        {},
-        "UnreadableData",
-        ["names z.png, and there is no such picture"],
-    ),
-    "a table that does not name all": (
-        GOOD | {"labels.csv": b"file,shade\na/0.png,1\n"},
-        {},
-        "MissingLabel",
-        ["does not name a/1.png, a/10.png, a/11.png and 36 more"],
-    ),
-    "a table that is no text": (
-        GOOD | {"labels.csv": b"file,shade\n\xff.png,1\n"},
-        {},
-        "UnreadableData",
-        ["labels.csv: 'utf-8' codec", "in UTF-8"],
-    ),
-    "a table with a short row": (
-        GOOD | {"labels.csv": b"file,shade\na/0.png,1\na/1.png\n"},
-        {},
-        "UnreadableData",
-        ["labels.csv: row 2 has 1 values for 2 columns"],
-    ),
-    "an empty table": (GOOD | {"labels.csv": b""}, {}, "NoLabelColumn", ["labels.csv of data has no column 'file'"]),
-    "a table that names one twice": (
-        GOOD | {"labels.csv": b"file,shade\na/0.png,1\na/0.png,2\n"},
-        {},
-        "UnreadableData",
-        ["names 'a/0.png' twice"],
-    ),
-}
-
-
-def put(bench: Bench, files: dict[str, bytes | None], kind: str) -> None:
-    """Write files, and folders where there is no content, as they are or as an archive."""
-    folder = bench.folder / "data"
-    bench.run["data"] |= {"format": "Images", "label": "shade"}
-    if kind == "folder":
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            if content is None:
-                (folder / name).mkdir()
-            else:
-                (folder / name).write_bytes(content)
-    elif kind == "zip":
-        with zipfile.ZipFile(folder / "data", "w") as archive:
-            for name, content in files.items():
-                archive.writestr(f"{name}/" if content is None else name, content or b"")
-        (folder / "data").rename(folder / "data.zip")
-    else:
-        with tarfile.open(folder / "data.tar.gz", "w:gz") as archive:
-            for name, content in files.items():
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content or b"")
-                entry.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
-                archive.addfile(entry, io.BytesIO(content or b""))
-
-
-@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_that_cannot_be_learned_from_are_refused(bench: Bench, name: str, kind: str) -> None:
-    files, images, reason, words = PICTURES[name]
-    put(bench, files, kind)
-    if images:
-        bench.run["data"]["images"] = images
-    refused(
-        bench,
-        reason,
-        *(one.replace("of data ", f"of {'data' if kind == 'folder' else f'data.{kind}'} ") for one in words),
-    )
-
-
-def test_archives_that_are_none_are_refused(bench: Bench) -> None:
-    bench.run["data"] |= {"format": "Images", "label": "shade"}
-    for name in ("a.zip", "a.tar", "a.tar.gz"):
-        bench.write(b"no archive", name)
-        refused(bench, "UnreadableData", f"{name} is no archive that can be read", "expected .zip, .tar")
-        (bench.folder / "data" / name).unlink()
-    put(bench, GOOD, "zip")
-    bench.write(png(), "beside.png")
-    refused(bench, "UnreadableData", "one archive or a folder of pictures, and there are 2 files: beside.png, data.zip")
-
-
-def test_a_file_of_an_archive_that_says_to_be_huge_is_refused(bench: Bench) -> None:
-    bench.run["data"] |= {"format": "Images", "label": "shade"}
-    with zipfile.ZipFile(bench.folder / "data" / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a/huge.png", bytes(2**28 + 1))
-    assert (bench.folder / "data" / "a.zip").stat().st_size < 2**20
-    refused(bench, "TooLarge", "a/huge.png has 268435457 bytes, and a picture has at most 268435456")
-
-
-def test_pictures_without_the_library_that_reads_them_are_refused(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(bench, GOOD, "folder")
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    refused(bench, "UnreadableData", "needs the library Pillow", "give a candidate layers", "NPZ")
 
 
 LONG = [[f"s{index // 4}", index % 4, index / 7, index // 4 % 2] for index in range(80)]
@@ -667,10 +393,3 @@ def test_a_matrix_of_text_and_too_many_columns_are_refused(bench: Bench) -> None
     bench.write_csv(["label", "target"], [[index, index % 2] for index in range(40)])
     del bench.run["data"]["inputs"]
     refused(bench, "UnsupportedColumn", "column 'label' has the name of an output of the model", "data.inputs: Matrix")
-
-
-def test_none_of_this_imports_tensorflow() -> None:
-    """Readers and descriptions of networks need neither it nor Keras."""
-    program = "import sys, modelwright_trainer.run; print(sorted({'keras', 'tensorflow', 'PIL'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)  # noqa: S603
-    assert done.stdout.strip() == "[]"

@@ -2,6 +2,7 @@
 //! answers only what it can show: where it gives up, rows are mixed.
 
 mod broadcast;
+mod call;
 mod contract;
 mod layout;
 mod normalize;
@@ -15,9 +16,10 @@ mod sequence;
 mod text;
 mod windows;
 
-use std::{collections::HashMap, rc::Rc};
+use std::rc::Rc;
 
 pub use self::{
+    call::Call,
     roles::{Output, Roles, Shape},
     select::stretches,
 };
@@ -26,7 +28,7 @@ use super::{
     table::Operator,
     value::{Cause, Class, Place, Value},
 };
-use crate::onnx::graph::{Constant, Graph, Node, Numbers, Setting};
+use crate::onnx::graph::{Constant, Node, Numbers};
 
 /// What comes of a node, or how it mixes rows.
 pub type Outcome<T = Vec<Value>> = Result<T, &'static str>;
@@ -171,126 +173,6 @@ pub enum Rule {
     /// Rows, whatever comes: what a wrong line of the table would say.
     #[cfg(test)]
     Wrong,
-}
-
-/// A node with what it takes.
-pub struct Call<'a> {
-    /// The node.
-    pub node: &'a Node,
-    /// Version of its operator set.
-    pub version: i64,
-    /// What it takes; none where an input is left out.
-    pub inputs: Vec<Option<Value>>,
-    /// The values of the attributes of the function that it is in.
-    pub settings: Option<&'a HashMap<String, Setting>>,
-}
-
-impl<'a> Call<'a> {
-    /// An attribute.
-    pub fn setting(&self, name: &str) -> Option<&'a Setting> {
-        let attribute = self.node.attributes.iter().find(|attribute| attribute.name == name)?;
-        match &attribute.value {
-            Setting::Of(outer) => self.settings?.get(outer),
-            value => Some(value),
-        }
-    }
-
-    /// A number.
-    pub fn integer(&self, name: &str) -> Option<i64> {
-        match self.setting(name)? {
-            Setting::Integer(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    /// Numbers.
-    pub fn integers(&self, name: &str) -> Option<&'a [i64]> {
-        match self.setting(name)? {
-            Setting::Integers(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
-
-    /// Floating-point numbers.
-    pub fn floats(&self, name: &str) -> Option<&'a [f32]> {
-        match self.setting(name)? {
-            Setting::Floats(numbers) => Some(numbers),
-            _ => None,
-        }
-    }
-
-    /// Text.
-    pub fn text(&self, name: &str) -> Option<&'a str> {
-        match self.setting(name)? {
-            Setting::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// A tensor.
-    pub fn tensor(&self, name: &str) -> Option<&'a Constant> {
-        match self.setting(name)? {
-            Setting::Tensor(tensor) => Some(tensor),
-            _ => None,
-        }
-    }
-
-    /// A graph.
-    pub fn graph(&self, name: &str) -> Option<&'a Graph> {
-        match self.setting(name)? {
-            Setting::Graph(graph) => Some(graph),
-            _ => None,
-        }
-    }
-
-    /// An input, if it is there.
-    pub fn input(&self, place: usize) -> Option<&Value> {
-        self.inputs.get(place)?.as_ref()
-    }
-
-    /// An input that must be there.
-    pub fn needed(&self, place: usize) -> Outcome<&Value> {
-        self.input(place).ok_or("an input is missing")
-    }
-
-    /// All inputs that are there.
-    pub fn given(&self) -> impl Iterator<Item = &Value> {
-        self.inputs.iter().flatten()
-    }
-
-    /// All inputs that are there beside those at some places.
-    pub fn others<'b>(&'b self, places: &'b [usize]) -> impl Iterator<Item = &'b Value> {
-        self.inputs
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !places.contains(at))
-            .filter_map(|(_, value)| value.as_ref())
-    }
-
-    /// Holds if everything beside the inputs at some places is constant.
-    pub fn constant_beside(&self, places: &[usize]) -> Outcome<()> {
-        if self.others(places).all(Value::is_constant) {
-            Ok(())
-        } else {
-            Err("its parameters depend on the rows or on their number")
-        }
-    }
-
-    /// Number of outputs.
-    pub fn outputs(&self) -> usize {
-        self.node.outputs.len()
-    }
-
-    /// An attribute of numbers that became an input later.
-    pub fn integers_or_input(&self, name: &str, place: usize) -> Outcome<Option<Vec<i64>>> {
-        if let Some(numbers) = self.integers(name) {
-            return Ok(Some(numbers.to_vec()));
-        }
-        match self.input(place) {
-            None => Ok(None),
-            Some(value) => value.constants().map(Some).ok_or("its axes are computed"),
-        }
-    }
 }
 
 /// The class of values without rows, or none if there are rows. Several kinds of dependence do not go together.

@@ -42,8 +42,13 @@ fn all_is_given_back(serving: &Serving) {
 
 /// A request whose answer is as large as it is.
 fn binary(elements: usize) -> (String, Vec<u8>) {
+    zeros("FP32", elements)
+}
+
+/// Elements of four bytes of zeros each: a number, or a string of no bytes.
+fn zeros(datatype: &str, elements: usize) -> (String, Vec<u8>) {
     let json = format!(
-        r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1,{elements}],"parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
+        r#"{{"inputs":[{{"name":"x","datatype":"{datatype}","shape":[1,{elements}],"parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
         4 * elements
     );
     let headers = format!("inference-header-content-length: {}\r\n", json.len());
@@ -159,12 +164,7 @@ async fn only_predictions_take_large_messages_and_what_is_announced_takes_nothin
 
 /// Strings of no bytes, of which each takes four of a body.
 fn strings(number: usize) -> (String, Vec<u8>) {
-    let json = format!(
-        r#"{{"inputs":[{{"name":"x","datatype":"BYTES","shape":[1,{number}],"parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
-        4 * number
-    );
-    let headers = format!("inference-header-content-length: {}\r\n", json.len());
-    (headers, [json.as_bytes(), &vec![0; 4 * number]].concat())
+    zeros("BYTES", number)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::{
 use modelwright_contract::{
     artifact::{Description, GoldenSamples, GoldenSource},
     fetch::FetchKind,
-    publish::{PublishConfig, Store},
+    publish::PublishConfig,
     report::{MAX_REPORT_BYTES, PublishReport, Report},
 };
 use modelwright_runtime::publish::{self, PublishError, PublishOptions};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::{
     Volume, files, onnx,
     programs::{Program, free_address},
-    secret, sha256,
+    publishing, secret, sha256,
 };
 
 /// A volume with a model in it, and the config to publish it.
@@ -37,30 +37,8 @@ impl Work {
 
     /// Over the folder `data` that a fetch has filled.
     pub fn over(host: &str, folder: TempDir) -> Self {
-        let config = PublishConfig {
-            namespace: "team".to_owned(),
-            model: "digits".to_owned(),
-            proof: None,
-            recall: None,
-            keep_evaluation: false,
-            directory: folder.path().join("data").to_str().unwrap().to_owned(),
-            store: Store {
-                uri: format!("oci://{host}/models"),
-                plain_http: true,
-                credentials_directory: None,
-                push: None,
-            },
-            golden_samples: 4,
-            golden_seed: 7,
-            store_retry_seconds: 0,
-            judgement: None,
-            evaluation: None,
-            variants: Vec::new(),
-            tolerate_crash_inputs: Vec::new(),
-            waits: modelwright_contract::fetch::Waits::default(),
-        };
-        let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
-        options.allow_loopback = true;
+        let config = publishing::config(host, &folder.path().join("data"));
+        let options = publishing::options();
         Self { folder, config, options }
     }
 

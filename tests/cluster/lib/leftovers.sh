@@ -35,12 +35,17 @@ stray_programs() {
   done < <(ip netns pids "$namespace")
 }
 
-kill_stray_programs() {
+# Succeeds once nothing is left of what a command lists.
+kill_all_of() { # LIST
   local process
   while read -r process; do
     kill -s KILL "$process" 2>/dev/null || true
-  done < <(stray_programs)
-  [[ -z "$(stray_programs)" ]]
+  done < <("$1")
+  [[ -z "$("$1")" ]]
+}
+
+kill_stray_programs() {
+  kill_all_of stray_programs
 }
 
 # The shims name this cluster's socket, which no other process does.
@@ -49,11 +54,7 @@ shims() {
 }
 
 kill_shims() {
-  local process
-  while read -r process; do
-    kill -s KILL "$process" 2>/dev/null || true
-  done < <(shims)
-  [[ -z "$(shims)" ]]
+  kill_all_of shims
 }
 
 # The deepest mounts come last in the list, and go first.

@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING, Final
 
 from .failure import Reason, RunError, listed
 from .log import log
+from .process import EXIT_BAD_INPUT, RUN_FILE, TERMINATION_LOG
 from .report import build_failure, write_termination
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-RUN_FILE: Final = Path("/modelwright/run.json")
-TERMINATION_LOG: Final = Path("/dev/termination-log")
 CODE_ENV: Final = "MODELWRIGHT_CODE"
 """The code itself, where no file is named."""
 EXPECTED: Final = ("model.onnx", "evaluation.npz")
-EXIT_BAD_INPUT: Final = 64
 SIGNALLED: Final = 128
 """Added to a signal's number, as shells do."""
 

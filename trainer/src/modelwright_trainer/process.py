@@ -26,10 +26,17 @@ EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-def run_process(work: Callable[[], dict[str, Any]], termination_log: Path, resources: str) -> int:
+def run_process(
+    work: Callable[[], dict[str, Any]],
+    termination_log: Path,
+    resources: str,
+    name: str = "run",
+    smaller: str = "give less data",
+) -> int:
     """Do the work, report what it returns or why it failed, and return the exit code.
 
-    `resources` is the field of the spec that gives this process its memory.
+    `resources` is the field of the spec that gives this process its memory; `name` is what the log calls it, and
+    `smaller` what makes it take less room on the disk.
     """
     reason, message, code = Reason.INTERNAL, "", EXIT_BAD_INPUT
     try:
@@ -42,7 +49,7 @@ def run_process(work: Callable[[], dict[str, Any]], termination_log: Path, resou
     except OSError as error:
         if error.errno in NO_SPACE:
             reason = Reason.NO_SPACE
-            message = f"there is no space left ({error}): the volume of a run is bounded; give less data"
+            message = f"there is no space left ({error}): the volume of a run is bounded; {smaller}"
         else:
             reason, message, code = Reason.FILE_ERROR, f"a file could not be read or written: {error}", EXIT_TRANSIENT
     except Exception as error:  # noqa: BLE001 - whatever it is, the operator must learn of it
@@ -54,7 +61,7 @@ def run_process(work: Callable[[], dict[str, Any]], termination_log: Path, resou
     else:
         write_termination({"succeeded": report}, termination_log)
         return 0
-    log("run failed", reason=str(reason), error=message, code=code)
+    log(f"{name} failed", reason=str(reason), error=message, code=code)
     write_termination(build_failure(reason, message), termination_log)
     return code
 

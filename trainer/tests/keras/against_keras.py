@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from modelwright_trainer.graph.inputs import Tensor
 
 start()
 
-from modelwright_trainer.backends.keras.build import build_model, weights_of  # noqa: E402  (behind TensorFlow's start)
+import keras  # noqa: E402  (behind TensorFlow's start)
+from modelwright_trainer.backends.keras.build import Model, weights_of  # noqa: E402
 
 TOLERANCE = 1e-5
 ROWS_ASKED = 24
@@ -54,7 +55,7 @@ class Case:
         """Whether only a request tells how many steps there are."""
         return self.padded or self.free
 
-    @property
+    @cached_property
     def network(self) -> Network:
         """Read it as a run's."""
         layers = tuple(
@@ -81,9 +82,24 @@ class Case:
         return Input((None, *self.shape[1:]), padded=self.padded) if self.is_open else self.source
 
 
+class Built(Model):
+    """A model that its first call alone builds: Keras traces the whole of another one before that."""
+
+    def build(self, *_: Any) -> None:
+        """Leave it to the layers."""
+
+
 def make_weights(case: Case) -> tuple[Any, Weights]:
     """Build Keras' model, and give it weights in which no number is like another."""
-    model = build_model(case.network, case.source, case.seed)
+    keras.utils.set_random_seed(case.seed)
+    model = Built(case.network, case.source)
+    # By one row, and of padded ones by one step: Keras takes step after step.
+    steps = 1 if case.padded else None
+    ask_keras(
+        case,
+        model,
+        {name: values[:1, :steps] if values.ndim > 1 else values[:1] for name, values in make_rows(case).items()},
+    )
     random = np.random.default_rng(case.seed)
     for variable in model.weights:
         values = np.asarray(variable)
@@ -213,7 +229,7 @@ def flipped(expected: Any, found: Any, tie: float) -> str:
     return f"{flips.sum()} labels flip" if flips.any() else ""
 
 
-@lru_cache(maxsize=512)
+@cache
 def prepared(case: Case) -> tuple[Weights, dict[str, Any], Any]:
     """Give the weights of a case, what it is asked, and what Keras says."""
     model, weights = make_weights(case)

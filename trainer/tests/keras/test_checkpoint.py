@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import fresh
 import numpy as np
 import pytest
 from modelwright_trainer.config import Task
 from modelwright_trainer.failure import RunError
 from networks import layer, network, softmax
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 EPOCHS, ROWS, BATCH = 4, 80, 8
-TRAINER = Path(__file__).parents[2] / "src"
 LAYERS = [
     layer("norm", "BatchNormalization"),
     layer("a", "Dense", units=16, activation="relu"),
@@ -107,11 +107,8 @@ print("losses", [loss for _, loss in told], flush=True)
 """
 
 
-def start(run: Path, dies: int, weights: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - this Python
-        [sys.executable, "-c", PROGRAM, str(run), str(dies), str(weights)],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(TRAINER)},
-    )  # fmt: skip
+def start(run: Path, dies: int, weights: Path) -> fresh.Finished:
+    return fresh.run(PROGRAM, str(run), str(dies), str(weights), folder=run.parent)
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_undisturbed_weights(tmp_path: Path) -> None:

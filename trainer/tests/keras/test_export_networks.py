@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,6 +152,7 @@ class Drawing:
         return [name for name in names if name not in used] or ["input"]
 
 
+@cache
 def draw_network(seed: int) -> Case:
     """Draw a network and the data for it."""
     drawing = Drawing(seed)

@@ -5,6 +5,7 @@ The error is INVALID_ARGUMENT, which the runtime tells the caller as its own, an
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,15 +97,21 @@ def test_a_row_of_no_steps_is_one_step_of_zeros() -> None:
     np.testing.assert_array_equal(none, one)
 
 
+@cache
+def few_words() -> tuple[Case, Any]:
+    """Give a network of six words, and Keras' model of it."""
+    numbers = layer("TextVectorization", output_sequence_length=6)
+    case = Case("few words", (numbers, MASKED, layer("LSTM", units=3)), (20,), text=True)
+    return case, make_weights(case)[0]
+
+
 @pytest.mark.parametrize(
     "texts",
     [[""], ["", ""], ["   \t\n", "!!!"], ["film"], ["FILM \u212a \u0130 caf\u00e9"], ["film " * 500, ""]],
 )
 def test_texts_without_words_and_of_many_are_answered_as_by_keras(texts: list[str]) -> None:
-    numbers = layer("TextVectorization", output_sequence_length=6)
-    case = Case("few words", (numbers, MASKED, layer("LSTM", units=3)), (20,), text=True)
+    case, model = few_words()
     weights, _, expected = prepared(case)
     asked = {"text": np.array(texts, dtype=object)[:, None]}
-    model, _ = make_weights(case)
     found = ask(export(case, weights), asked)
     assert differences(ask_keras(case, model, asked), found, float(np.abs(expected).max())) == ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from against_keras import Case, export, make_weights
+from against_keras import Case, export, prepared
 from export_cases import CASES
 from modelwright_trainer.backends.keras.table import LAYERS
 
@@ -33,7 +33,7 @@ def _kinds() -> list[Case]:
 
 @pytest.mark.parametrize("case", _kinds(), ids=lambda case: case.name)
 def test_rows_are_shown_to_be_independent(case: Case, tmp_path: Path) -> None:
-    _, weights = make_weights(case)
+    weights, _, _ = prepared(case)
     (tmp_path / "model.onnx").write_bytes(export(case, weights))
     command = [os.environ.get("MODELWRIGHT_RUNTIME", str(BUILT)), "inspect", "--json", str(tmp_path / "model.onnx")]
     # The package of Python brings the same library along.

@@ -7,6 +7,7 @@ pub mod habits;
 pub mod npz;
 pub mod onnx;
 pub mod programs;
+pub mod publishing;
 pub mod server;
 pub mod serving;
 pub mod training;

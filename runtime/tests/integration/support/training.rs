@@ -3,14 +3,17 @@
 use std::{fs, path::PathBuf};
 
 use modelwright_contract::{
-    publish::{PublishConfig, Store},
+    publish::PublishConfig,
     report::PublishReport,
     training::{Gate, Judgement, Metric, Task},
 };
 use modelwright_runtime::publish::{self, PublishError, PublishOptions};
 use tempfile::TempDir;
 
-use super::npz::{f32s, f64s, i64s, npz};
+use super::{
+    npz::{f32s, f64s, i64s, npz},
+    publishing,
+};
 use crate::session::model;
 
 /// Nothing listens there: a refused model never reaches the store.
@@ -27,30 +30,9 @@ impl Run {
     pub fn new(host: &str, task: Task) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("out")).unwrap();
-        let config = PublishConfig {
-            namespace: "team".to_owned(),
-            model: "digits".to_owned(),
-            proof: None,
-            recall: None,
-            keep_evaluation: false,
-            directory: folder.path().join("out").to_str().unwrap().to_owned(),
-            store: Store {
-                uri: format!("oci://{host}/models"),
-                plain_http: true,
-                credentials_directory: None,
-                push: None,
-            },
-            golden_samples: 4,
-            golden_seed: 7,
-            store_retry_seconds: 0,
-            judgement: Some(Judgement { task, gates: Vec::new() }),
-            evaluation: None,
-            variants: Vec::new(),
-            tolerate_crash_inputs: Vec::new(),
-            waits: modelwright_contract::fetch::Waits::default(),
-        };
-        let mut options = PublishOptions::new(PathBuf::from(env!("CARGO_BIN_EXE_modelwright-runtime")));
-        options.allow_loopback = true;
+        let mut config = publishing::config(host, &folder.path().join("out"));
+        config.judgement = Some(Judgement { task, gates: Vec::new() });
+        let options = publishing::options();
         Self { folder, config, options }
     }
 
