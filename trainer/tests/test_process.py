@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -167,6 +169,36 @@ def test_progress_answers_one_path() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_who_asks_and_goes_leaves_no_trace(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator gives up after some seconds, and what it asked may be busy for longer."""
+    progress, gone, told = Progress(), threading.Event(), threading.Event()
+    answer = progress.as_json
+    monkeypatch.setattr(progress, "as_json", lambda: gone.wait(10) and answer())
+    server = serve_progress(progress, 0)
+    assert server is not None
+    errors: list[BaseException | None] = []
+    say = server.handle_error
+
+    def handle(*of: Any) -> None:
+        errors.append(sys.exception())
+        say(*of)
+        told.set()
+
+    monkeypatch.setattr(server, "handle_error", handle)
+    try:
+        with closing(socket.create_connection(("127.0.0.1", server.server_address[1]))) as asking:
+            asking.sendall(b"GET /progress HTTP/1.1\r\n\r\n")
+            # It ends by a reset, as a pod's does that is killed.
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.set()
+        assert told.wait(10)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [isinstance(error, ConnectionError) for error in errors] == [True]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

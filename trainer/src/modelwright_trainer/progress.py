@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -81,6 +82,12 @@ class _Server(ThreadingHTTPServer):
 
     address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class names them
+        """Say what went wrong in a line of the log; of who asks and goes, nothing."""
+        error = sys.exception()
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            log("progress was not told", error=f"{type(error).__name__}: {error!s:.200}")
 
     def server_bind(self) -> None:
         """Take the port, for both kinds."""
