@@ -11,7 +11,7 @@ mod path;
 mod token;
 mod watched;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::{Either, Full};
@@ -30,11 +30,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::Config;
 use modelwright_contract::names::STORE_AUDIENCE;
 use tokio::{
     net::{TcpListener, TcpStream},
-    signal::unix::{SignalKind, signal},
     sync::Semaphore,
 };
 
@@ -43,7 +41,12 @@ use self::{
     token::{Refused, Token},
     watched::{Stalled, Watched},
 };
-use crate::{admin, cli::PushProxyArguments, controller::chain};
+use crate::{
+    admin,
+    cli::PushProxyArguments,
+    controller::chain,
+    process::{self, StartError},
+};
 
 /// Connections at a time: one without a token is answered at once, and keeps its place for as long as it is idle.
 const MAX_CONNECTIONS: usize = 512;
@@ -56,22 +59,8 @@ const OF_CONNECTION: [HeaderName; 5] = [CONNECTION, EXPECT, TE, TRANSFER_ENCODIN
 /// How an unknown caller is asked who it is.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"modelwright-store\"");
 
-/// Why it does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum PushProxyError {
-    /// It cannot listen.
-    #[error("cannot start")]
-    Start(#[from] io::Error),
-    /// No cluster is configured.
-    #[error("cannot find a cluster: neither a kubeconfig nor a service account of a pod is there")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("cannot make a client of the cluster")]
-    Client(#[from] kube::Error),
-}
-
 /// An error with its causes.
-pub fn describe(error: &PushProxyError) -> String {
+pub fn describe(error: &StartError) -> String {
     chain(error)
 }
 
@@ -85,16 +74,13 @@ struct Proxy {
 }
 
 /// Listens until SIGTERM or SIGINT.
-pub fn run(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
-    // fails only where the process has chosen one before
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(operate(arguments))
+pub fn run(arguments: PushProxyArguments) -> Result<(), StartError> {
+    process::run(operate(arguments))
 }
 
-async fn operate(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut config = Config::infer().await?;
+async fn operate(arguments: PushProxyArguments) -> Result<(), StartError> {
+    let stop = process::stop()?;
+    let mut config = process::cluster().await?;
     (config.connect_timeout, config.read_timeout) = (Some(TIMEOUT), Some(TIMEOUT));
     config.default_retry = false;
     let cluster = kube::Client::try_from(config)?;
@@ -103,8 +89,7 @@ async fn operate(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
     let listener = TcpListener::from_std(listener)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %arguments.address, arguments.registry, "started");
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stop => {}
         () = serve(&listener, cluster, arguments.registry, arguments.prefix) => {}
     }
     // what is cut off here goes on where it was, with whoever comes next
