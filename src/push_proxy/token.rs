@@ -35,6 +35,15 @@ pub enum Refused {
     Audience,
 }
 
+/// What a token lets push to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The namespace that it was made for.
+    pub namespace: String,
+    /// The last part of each repository.
+    pub names: Vec<String>,
+}
+
 /// A token whose signature is yet to be checked.
 pub struct Token<'a> {
     message: &'a str,
@@ -90,8 +99,8 @@ impl<'a> Token<'a> {
         &self.header.kid
     }
 
-    /// Namespace and name of the repositories, below the store's prefix.
-    pub fn repositories(&self, key: &Key, now: i64) -> Result<Vec<String>, Refused> {
+    /// What it lets push to.
+    pub fn grant(&self, key: &Key, now: i64) -> Result<Grant, Refused> {
         if !key.signed(&self.header.alg, self.message.as_bytes(), &self.signature) {
             return Err(Refused::Signature);
         }
@@ -110,8 +119,8 @@ impl<'a> Token<'a> {
         let namespace = claims.kubernetes.namespace;
         let names = audiences.iter().filter_map(|audience| audience.strip_prefix(STORE_AUDIENCE));
         let names = names.filter(|name| is_name(name) && is_name(&namespace));
-        let found: Vec<_> = names.map(|name| format!("{namespace}/{name}")).collect();
-        if found.is_empty() { Err(Refused::Audience) } else { Ok(found) }
+        let names: Vec<_> = names.map(str::to_owned).collect();
+        if names.is_empty() { Err(Refused::Audience) } else { Ok(Grant { namespace, names }) }
     }
 }
 
@@ -180,7 +189,8 @@ mod tests {
     }
 
     fn judged(text: &str, key: &Key) -> Result<Vec<String>, Refused> {
-        Token::parse(text)?.repositories(key, NOW)
+        let Grant { namespace, names } = Token::parse(text)?.grant(key, NOW)?;
+        Ok(names.iter().map(|name| format!("{namespace}/{name}")).collect())
     }
 
     #[test]
