@@ -223,6 +223,11 @@ impl Proxy {
         let text = shown(headers).ok_or_else(|| unknown("no token is shown"))?;
         let Grant { namespace, names } = match self.granted(&text).await {
             Ok(Ok(grant)) => grant,
+            // no other token of this cluster would do
+            Ok(Err(refused @ Refused::Algorithm { .. })) => {
+                let why = format!("{refused}; use a store of your own, store.uri");
+                return Err(Box::new(refusal(StatusCode::FORBIDDEN, "DENIED", &why)));
+            }
             Ok(Err(refused)) => return Err(unknown(&refused.to_string())),
             Err(error) => {
                 let why =
@@ -303,6 +308,7 @@ impl Proxy {
 
 /// To a namespace that has no place left.
 fn crowded(namespace: &str) -> Response<Body> {
+    tracing::info!(namespace, "a namespace has all of its connections");
     let why = format!(
         "the namespace {namespace} has {OF_NAMESPACE} connections already, or its share of all: try again when one has ended"
     );

@@ -31,9 +31,14 @@ pub struct Key {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    /// Signs by an algorithm that nothing here checks: ES512, which an API server may sign with.
+    Other(String),
 }
 
 #[derive(Deserialize)]
@@ -45,6 +50,7 @@ struct Told {
 struct One {
     kid: String,
     kty: String,
+    alg: Option<String>,
     crv: Option<String>,
     n: Option<String>,
     e: Option<String>,
@@ -52,7 +58,7 @@ struct One {
     y: Option<String>,
 }
 
-/// Reads a set of keys; those of kinds that no cluster signs tokens with are left out.
+/// Reads a set of keys; what is none is left out.
 pub fn parse(text: &str) -> Result<Vec<Key>, serde_json::Error> {
     let told: Told = serde_json::from_str(text)?;
     Ok(told.keys.into_iter().filter_map(Key::read).collect())
@@ -67,18 +73,25 @@ impl Key {
             ("RSA", _) => Kind::Rsa { modulus: bytes(&one.n)?, exponent: bytes(&one.e)? },
             ("EC", Some("P-256")) => Kind::P256(point()?),
             ("EC", Some("P-384")) => Kind::P384(point()?),
-            _ => return None,
+            ("EC", Some("P-521")) => Kind::Other("ES512".into()),
+            (kind, _) => Kind::Other(one.alg.clone().unwrap_or_else(|| kind.to_owned())),
         };
         Some(Self { id: one.kid, kind })
     }
 
     /// The only algorithm that it is used with: a token does not choose.
-    fn algorithm(&self) -> &'static str {
-        match self.kind {
+    fn algorithm(&self) -> &str {
+        match &self.kind {
             Kind::Rsa { .. } => "RS256",
             Kind::P256(_) => "ES256",
             Kind::P384(_) => "ES384",
+            Kind::Other(algorithm) => algorithm,
         }
+    }
+
+    /// Its name and the algorithm, where nothing here checks that.
+    pub fn unchecked(&self) -> Option<(&str, &str)> {
+        matches!(self.kind, Kind::Other(_)).then(|| (self.id.as_str(), self.algorithm()))
     }
 
     /// Whether the signature is this key's.
@@ -98,6 +111,7 @@ impl Key {
             Kind::P384(point) => {
                 UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).verify(message, signature)
             }
+            Kind::Other(_) => return false,
         };
         checked.is_ok()
     }
@@ -155,7 +169,12 @@ impl Keys {
             let now = Some(Instant::now());
             known.asked = now;
             match answer {
-                Ok(keys) => *known = Known { keys, told: now, asked: now, problem: None },
+                Ok(keys) => {
+                    for (key, algorithm) in keys.iter().filter_map(Key::unchecked) {
+                        tracing::warn!(key, algorithm, "tokens by a key of the cluster cannot be checked");
+                    }
+                    *known = Known { keys, told: now, asked: now, problem: None };
+                }
                 Err(error) => {
                     tracing::warn!(error, "the cluster does not tell its keys");
                     known.problem = Some(error);
@@ -266,11 +285,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_other_kinds_are_left_out_and_what_is_no_set_is_an_error() {
-        let text = r#"{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "x": "AA"}, {"kty": "RSA"},
-            {"kid": "b", "kty": "EC", "crv": "P-256", "x": "AQ", "y": "Ag"}]}"#;
+    fn keys_of_other_kinds_are_known_by_name_and_what_is_no_set_is_an_error() {
+        let text = r#"{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": "AA"}, {"kty": "RSA"},
+            {"kid": "b", "kty": "EC", "crv": "P-256", "x": "AQ", "y": "Ag"},
+            {"kid": "c", "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "Ag"}]}"#;
         let keys = parse(text).unwrap();
-        assert_eq!(keys, [Key { id: "b".into(), kind: Kind::P256(vec![4, 1, 2]) }]);
+        let other = |id: &str, algorithm: &str| Key { id: id.into(), kind: Kind::Other(algorithm.into()) };
+        let known = Key { id: "b".into(), kind: Kind::P256(vec![4, 1, 2]) };
+        assert_eq!(keys, [other("a", "EdDSA"), known, other("c", "ES512")]);
         assert!(parse("{}").is_err());
     }
 }

@@ -199,3 +199,17 @@ async fn while_the_cluster_does_not_tell_its_keys_a_push_is_put_off() {
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 2"), "{answer}");
     assert!(answer.contains("no rights on keys") && seen.is_empty(), "{answer}");
 }
+
+/// Any other token of the cluster would be signed like it, so trying again is in vain.
+#[tokio::test]
+async fn a_cluster_whose_keys_cannot_be_checked_is_told_so_at_once() {
+    let own = [bearer(&Key::new().token("modelwright-store:digits"))];
+    let (answers, seen) = asked(UPLOAD, &own, async |server: &mut ApiServer| {
+        let key = json!({"kid": "k", "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "Ag"});
+        server.expect("GET", KEYS).await.text(json!({"keys": [key]}).to_string());
+    })
+    .await;
+    let [answer] = &answers[..] else { panic!("{answers:?}") };
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("signed by ES512"), "{answer}");
+    assert!(answer.contains("use a store of your own") && seen.is_empty(), "{answer} {seen:?}");
+}
