@@ -34,7 +34,7 @@ impl Stage {
         let (doors, push) = doors().await;
         let (probe, key) = (doors.probe.local_addr().unwrap(), Key::new());
         let told = key.told();
-        let (hold, held) = unbounded_channel();
+        let (holds, waiting) = unbounded_channel();
         tokio::spawn(async move {
             loop {
                 server.next().await.text(told.clone());
@@ -42,11 +42,11 @@ impl Stage {
         });
         tokio::spawn(async move {
             while let Ok((stream, _)) = registry.accept().await {
-                tokio::spawn(answered(stream, hold.clone()));
+                tokio::spawn(answered(stream, holds.clone()));
             }
         });
         tokio::spawn(async move { serve(&doors, client, behind, "models".into()).await });
-        Self { push, probe, key, held }
+        Self { push, probe, key, held: waiting }
     }
 
     /// A request of a namespace without its body.
@@ -72,14 +72,14 @@ impl Stage {
     }
 }
 
-async fn answered(mut stream: TcpStream, hold: UnboundedSender<(String, TcpStream)>) {
+async fn answered(mut stream: TcpStream, holds: UnboundedSender<(String, TcpStream)>) {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         let Ok(byte) = stream.read_u8().await else { return };
         head.push(char::from(byte));
     }
     if head.contains("/team/") {
-        let _ = hold.send((head, stream));
+        let _ = holds.send((head, stream));
     } else {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
         let _ = stream.write_all(answer.as_bytes()).await;

@@ -199,7 +199,7 @@ fn classes_take_of_the_budget_before_they_are_made() {
     assert_eq!(post(3).json()["outputs"][0]["data"], json!(["0:0", "0:1", "0:2"]));
     let never = post(300_000);
     assert_eq!(never.status, 413);
-    assert!(never.error().contains("it takes 33600000 bytes of memory"), "{}", never.error());
+    assert!(never.error().contains("take 33600000 bytes of memory"), "{}", never.error());
     assert_eq!(post(3).status, 200);
 }
 
