@@ -258,7 +258,7 @@ impl<S: BufRead + Seek> Reader<S> {
         while let Some((field, value)) = self.field(end)? {
             match field {
                 1 if self.length(&value) == CLASSES.len() as u64 => {
-                    is_of_classes = self.text(&value)? == CLASSES
+                    is_of_classes = self.text(&value)? == CLASSES;
                 }
                 4 => drop(self.measure(&value)?),
                 9 => {
