@@ -208,7 +208,7 @@ async fn a_body_that_drips_gives_its_place_back() {
     // Time goes by only where it is told to, as long as something is to be done.
     tokio::spawn(async {
         loop {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     });
     let drip = async {
