@@ -32,6 +32,9 @@ pub struct PushProxyArguments {
     /// Where to listen.
     #[arg(long, env = "MODELWRIGHT_PUSH_ADDRESS", default_value = "[::]:5001")]
     pub address: SocketAddr,
+    /// Where the kubelet's probes are answered.
+    #[arg(long, env = "MODELWRIGHT_PUSH_PROBE_ADDRESS", default_value = "[::]:5003")]
+    pub probe_address: SocketAddr,
     /// `host:port` of the registry, which only this process reaches.
     #[arg(long, env = "MODELWRIGHT_PUSH_REGISTRY", default_value = "localhost:5002")]
     pub registry: String,

@@ -12,7 +12,7 @@
 //! | [`deployment`] | the driver of ModelDeployments and its steps; the state machine of a rollout |
 //! | [`objects`], [`apply`] | what the operator makes, and how it is written |
 //! | [`context`], [`cache`], [`written`] | what every reconcile needs; watched objects; writes that they do not show yet |
-//! | [`controller`], [`lease`], [`run`] | triggers, backoff, leader election, start and shutdown |
+//! | [`controller`], [`lease`], [`run`], [`process`] | triggers, backoff, leader election, start and shutdown |
 //! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
 //! | [`unreadable`] | what is told of an object that does not parse |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
@@ -41,6 +41,7 @@ pub mod model;
 pub mod objects;
 pub mod pod;
 pub mod pod_http;
+pub mod process;
 pub mod push_proxy;
 pub mod quantity;
 pub mod resources;

@@ -3,11 +3,14 @@
 //! cluster whose audience names the repository. So a run's `publish`, which the kubelet gives such a token, may push to the
 //! repository of its Model, and a container without one may not, whatever runs in it.
 //!
-//! [`token`] says what a token is for, [`keys`] by whose signature, [`path`] what a request is about, [`watched`] how long its
-//! body may take to come. Needs a client, for the cluster's keys; no key or password is kept anywhere.
+//! [`token`] says what a token is for, [`keys`] by whose signature, [`path`] what a request is about, [`places`] how many
+//! connections whom may have, [`pace`] and [`watched`] how slow they may be. Needs a client, for the cluster's keys; no key or
+//! password is kept anywhere.
 
 mod keys;
+mod pace;
 mod path;
+mod places;
 mod token;
 mod watched;
 
@@ -30,24 +33,32 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::Config;
 use modelwright_contract::names::STORE_AUDIENCE;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    signal::unix::{SignalKind, signal},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use self::{
     keys::Keys,
-    token::{Refused, Token},
-    watched::{Stalled, Watched},
+    pace::Paced,
+    places::{Crowded, OF_NAMESPACE, Place, Places},
+    token::{Grant, Refused, Token},
+    watched::{Ended, Watched},
 };
-use crate::{admin, cli::PushProxyArguments, controller::chain};
+use crate::{
+    admin,
+    cli::PushProxyArguments,
+    controller::chain,
+    process::{self, StartError},
+};
 
-/// Connections at a time: one without a token is answered at once, and keeps its place for as long as it is idle.
-const MAX_CONNECTIONS: usize = 512;
-/// How long a connection may take for the head of a request.
+/// Most connections that have shown no token.
+const STRANGERS: usize = 128;
+/// Most connections of those that ask whether it is well.
+const PROBES: usize = 64;
+/// How long one of them may last, in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes that are held for a side of a connection.
+const BUFFER: usize = 32 * 1024;
+/// How long a connection may take for the head of a request, and lie idle before it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the registry beside may take to let connect, and the cluster to tell its keys.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,26 +67,31 @@ const OF_CONNECTION: [HeaderName; 5] = [CONNECTION, EXPECT, TE, TRANSFER_ENCODIN
 /// How an unknown caller is asked who it is.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"modelwright-store\"");
 
-/// Why it does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum PushProxyError {
-    /// It cannot listen.
-    #[error("cannot start")]
-    Start(#[from] io::Error),
-    /// No cluster is configured.
-    #[error("cannot find a cluster: neither a kubeconfig nor a service account of a pod is there")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("cannot make a client of the cluster")]
-    Client(#[from] kube::Error),
-}
-
 /// An error with its causes.
-pub fn describe(error: &PushProxyError) -> String {
+pub fn describe(error: &StartError) -> String {
     chain(error)
 }
 
 type Body = Either<Watched, Full<Bytes>>;
+
+/// Where it listens.
+pub struct Doors {
+    /// For whoever pushes.
+    pub push: TcpListener,
+    /// For the kubelet's probes alone, so that no push is in their way.
+    pub probe: TcpListener,
+}
+
+impl Doors {
+    fn open(arguments: &PushProxyArguments) -> io::Result<Self> {
+        let listen = |address| {
+            let listener = admin::listen(address)?;
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        };
+        Ok(Self { push: listen(arguments.address)?, probe: listen(arguments.probe_address)? })
+    }
+}
 
 struct Proxy {
     keys: Keys,
@@ -85,27 +101,27 @@ struct Proxy {
 }
 
 /// Listens until SIGTERM or SIGINT.
-pub fn run(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
-    // fails only where the process has chosen one before
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(operate(arguments))
+pub fn run(arguments: PushProxyArguments) -> Result<(), StartError> {
+    process::run(operate(arguments))
 }
 
-async fn operate(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut config = Config::infer().await?;
+async fn operate(arguments: PushProxyArguments) -> Result<(), StartError> {
+    let stop = process::stop()?;
+    let mut config = process::cluster().await?;
     (config.connect_timeout, config.read_timeout) = (Some(TIMEOUT), Some(TIMEOUT));
     config.default_retry = false;
     let cluster = kube::Client::try_from(config)?;
-    let listener = admin::listen(arguments.address)?;
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %arguments.address, arguments.registry, "started");
+    let doors = Doors::open(&arguments)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = %arguments.address,
+        probes = %arguments.probe_address,
+        arguments.registry,
+        "started"
+    );
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = serve(&listener, cluster, arguments.registry, arguments.prefix) => {}
+        () = stop => {}
+        () = serve(&doors, cluster, arguments.registry, arguments.prefix) => {}
     }
     // what is cut off here goes on where it was, with whoever comes next
     tracing::info!("stopped");
@@ -113,21 +129,38 @@ async fn operate(arguments: PushProxyArguments) -> Result<(), PushProxyError> {
 }
 
 /// Lets through to `registry` what the tokens of a cluster allow, in repositories that begin with `prefix`.
-pub async fn serve(listener: &TcpListener, cluster: kube::Client, registry: String, prefix: String) {
+pub async fn serve(doors: &Doors, cluster: kube::Client, registry: String, prefix: String) {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(TIMEOUT));
+    let mut client = Client::builder(TokioExecutor::new());
     // a connection that is kept and was closed meanwhile would break an upload off
-    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+    let client = client.pool_max_idle_per_host(0).http1_max_buf_size(BUFFER).build(connector);
     let proxy = Arc::new(Proxy { keys: Keys::new(cluster), registry, prefix, client });
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (pushes, probes) = (Places::new(STRANGERS), Places::new(PROBES));
+    tokio::join!(
+        accept(&doors.push, &pushes, |stream, place| converse(stream, place, Arc::clone(&proxy))),
+        accept(&doors.probe, &probes, |stream, _| probed(stream, Arc::clone(&proxy))),
+    );
+}
+
+/// Takes every connection at once, whatever the others do; one that gives its place to another ends.
+async fn accept<F: Future<Output = Result<(), hyper::Error>> + Send + 'static>(
+    listener: &TcpListener,
+    places: &Arc<Places>,
+    converse: impl Fn(TcpStream, Arc<Place>) -> F,
+) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let proxy = Arc::clone(&proxy);
+                let place = Arc::new(places.enter());
+                let conversation = converse(stream, Arc::clone(&place));
                 tokio::spawn(async move {
-                    converse(stream, &proxy).await;
-                    drop(place);
+                    tokio::select! {
+                        ended = conversation => if let Err(error) = ended {
+                            tracing::debug!(error = chain(&error), "a connection ended badly");
+                        },
+                        () = place.is_lost() => tracing::debug!("a connection gave its place to another"),
+                    }
                 });
             }
             Err(error) => {
@@ -139,29 +172,43 @@ pub async fn serve(listener: &TcpListener, cluster: kube::Client, registry: Stri
     }
 }
 
-async fn converse(stream: TcpStream, proxy: &Arc<Proxy>) {
-    let service = service_fn(|request| async { Ok::<_, Infallible>(proxy.answer(request).await) });
+async fn converse(stream: TcpStream, place: Arc<Place>, proxy: Arc<Proxy>) -> Result<(), hyper::Error> {
+    let service = service_fn(|request| async { Ok::<_, Infallible>(proxy.answer(request, &place).await) });
+    server().serve_connection(TokioIo::new(Paced::new(stream)), service).await
+}
+
+/// Answers one question of the kubelet.
+async fn probed(stream: TcpStream, proxy: Arc<Proxy>) -> Result<(), hyper::Error> {
+    let service =
+        service_fn(async |request: Request<_>| Ok::<_, Infallible>(proxy.probe(request.uri().path()).await));
+    let connection = server().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    tokio::time::timeout(PROBE_TIMEOUT, connection).await.unwrap_or(Ok(()))
+}
+
+fn server() -> http1::Builder {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(error = chain(&error), "a connection ended badly");
-    }
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER);
+    server
 }
 
 impl Proxy {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        match request.uri().path() {
+    async fn probe(&self, path: &str) -> Response<Body> {
+        match path {
             "/healthz" => said(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready().await,
-            path => match self.check(path, request.headers()).await {
-                Ok(()) => self.pass(request).await,
-                Err(refusal) => *refusal,
-            },
+            _ => said(StatusCode::NOT_FOUND, "only /healthz and /readyz are here\n"),
         }
     }
 
-    /// Whether whoever shows these headers may ask for this path.
-    async fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+    async fn answer(&self, request: Request<Incoming>, place: &Place) -> Response<Body> {
+        match self.check(request.uri().path(), request.headers(), place).await {
+            Ok(()) => self.pass(request).await,
+            Err(refusal) => *refusal,
+        }
+    }
+
+    /// Whether whoever shows these headers may ask for this path, and has a place of its namespace to do so.
+    async fn check(&self, path: &str, headers: &HeaderMap, place: &Place) -> Result<(), Box<Response<Body>>> {
         let unknown = |why: &str| {
             tracing::debug!(why, path, "refused");
             let how = format!(
@@ -174,17 +221,23 @@ impl Proxy {
             Box::new(answer)
         };
         let text = shown(headers).ok_or_else(|| unknown("no token is shown"))?;
-        let repositories = match self.repositories(&text).await {
-            Ok(Ok(repositories)) => repositories,
+        let Grant { namespace, names } = match self.granted(&text).await {
+            Ok(Ok(grant)) => grant,
+            // no other token of this cluster would do
+            Ok(Err(refused @ Refused::Algorithm { .. })) => {
+                let why = format!("{refused}; use a store of your own, store.uri");
+                return Err(Box::new(refusal(StatusCode::FORBIDDEN, "DENIED", &why)));
+            }
             Ok(Err(refused)) => return Err(unknown(&refused.to_string())),
             Err(error) => {
                 let why =
                     format!("the token cannot be checked now: the cluster does not tell its keys: {error}");
-                let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &why);
-                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
-                return Err(Box::new(answer));
+                return Err(Box::new(put_off(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &why)));
             }
         };
+        place.claim(&namespace).map_err(|Crowded| Box::new(crowded(&namespace)))?;
+        let repositories: Vec<_> =
+            names.iter().map(|name| format!("{}/{namespace}/{name}", self.prefix)).collect();
         if path == "/v2/" || repositories.iter().any(|repository| path::is_of(path, repository)) {
             return Ok(());
         }
@@ -193,14 +246,13 @@ impl Proxy {
     }
 
     /// What a token is for.
-    async fn repositories(&self, text: &str) -> Result<Result<Vec<String>, Refused>, String> {
+    async fn granted(&self, text: &str) -> Result<Result<Grant, Refused>, String> {
         let token = match Token::parse(text) {
             Ok(token) => token,
             Err(refused) => return Ok(Err(refused)),
         };
         let Some(key) = self.keys.find(token.key()).await? else { return Ok(Err(Refused::UnknownKey)) };
-        let below = token.repositories(&key, Timestamp::now().as_second());
-        Ok(below.map(|below| below.iter().map(|name| format!("{}/{name}", self.prefix)).collect()))
+        Ok(token.grant(&key, Timestamp::now().as_second()))
     }
 
     /// Passes a request on, without the token, and its answer back.
@@ -227,11 +279,10 @@ impl Proxy {
                 }
                 Response::from_parts(head, Either::Left(Watched::new(body)))
             }
-            Err(error) if Stalled::caused(&error) => {
-                let why = format!("the request has a body, and {Stalled} of it: send it again");
-                refusal(StatusCode::REQUEST_TIMEOUT, "UNAVAILABLE", &why)
-            }
-            Err(error) => self.unreachable(&chain(&error)),
+            Err(error) => match Ended::that_caused(&error) {
+                Some(ended) => unfinished(ended),
+                None => self.unreachable(&chain(&error)),
+            },
         }
     }
 
@@ -252,6 +303,24 @@ impl Proxy {
         tracing::warn!(why, registry = self.registry, "the registry does not answer");
         let why = format!("the registry behind does not answer: {why}");
         refusal(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &why)
+    }
+}
+
+/// To a namespace that has no place left.
+fn crowded(namespace: &str) -> Response<Body> {
+    tracing::info!(namespace, "a namespace has all of its connections");
+    let why = format!(
+        "the namespace {namespace} has {OF_NAMESPACE} connections already, or its share of all: try again when one has ended"
+    );
+    put_off(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", &why)
+}
+
+/// To a request whose body did not come whole.
+fn unfinished(ended: &Ended) -> Response<Body> {
+    let why = format!("the request has a body, and {ended}: send it again");
+    match ended {
+        Ended::Stalled => refusal(StatusCode::REQUEST_TIMEOUT, "UNAVAILABLE", &why),
+        Ended::Broken(_) => refusal(StatusCode::BAD_REQUEST, "UNSUPPORTED", &why),
     }
 }
 
@@ -280,5 +349,12 @@ fn refusal(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let body = serde_json::json!({"errors": [{"code": code, "message": message}]});
     let mut answer = said(status, &body.to_string());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// An error that passes soon.
+fn put_off(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let mut answer = refusal(status, code, message);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     answer
 }

@@ -1,14 +1,9 @@
 //! `modelwright run`: admin server → Lease → caches → controllers, until SIGTERM or the Lease is lost. Needs a client.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::{join_all, select_all};
-use kube::Config;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Readiness},
@@ -23,21 +18,16 @@ use crate::{
     metrics::Metrics,
     model,
     pod_http::PodClient,
+    process::{self, StartError},
     written::Written,
 };
 
 /// Why the operator stopped other than by request.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The process could not start its runtime, signals or server.
-    #[error("cannot start")]
-    Start(#[from] io::Error),
-    /// No cluster is configured.
-    #[error("cannot find a cluster: neither a kubeconfig nor a service account of a pod is there")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client could not be made.
-    #[error("cannot make a client of the cluster")]
-    Client(#[from] kube::Error),
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Another process leads, or the API server is away.
     #[error("the lease was lost; a restart stands by for it")]
     LeaseLost,
@@ -53,24 +43,15 @@ pub fn describe(error: &RunError) -> String {
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub fn run(arguments: RunArguments) -> Result<(), RunError> {
-    // fails only where the process has chosen one before
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    // it waits nearly all the time, and handing tasks from thread to thread took a quarter of its processor time
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(operate(arguments))
+    process::run(operate(arguments))
 }
 
 async fn operate(arguments: RunArguments) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let stop = process::stop()?;
     let metrics = Arc::new(Metrics::default());
     let (readiness, receiver) = watch::channel(Readiness::Standby);
-    let (server, server_handle) = admin::server(arguments.admin_address, receiver, Arc::clone(&metrics))?;
+    let (server, server_handle) =
+        admin::server(arguments.admin_address, receiver, Arc::clone(&metrics)).map_err(StartError::from)?;
     let server = tokio::spawn(server);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -78,16 +59,16 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
         namespaces = ?arguments.namespaces,
         "started"
     );
-    let config = Config::infer().await?;
+    let config = process::cluster().await?;
     let leadership = Leadership::default();
     let mut elector = Elector::new(
-        context::lease_client(config.clone())?,
+        context::lease_client(config.clone()).map_err(StartError::from)?,
         &arguments.operator_namespace,
         arguments.identity.clone(),
         leadership.clone(),
     )
     .named(&arguments.lease);
-    let client = context::client(config)?;
+    let client = context::client(config).map_err(StartError::from)?;
     let outcome = lead(&arguments, client, &metrics, &readiness, leadership, &mut elector, stop).await;
     readiness.send_replace(Readiness::Stopping);
     metrics.set_leading(false);

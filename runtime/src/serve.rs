@@ -34,6 +34,7 @@ mod socket;
 mod spare;
 pub mod start;
 pub mod state;
+pub mod tied;
 pub mod traffic;
 mod unsent;
 pub mod worker;
@@ -210,8 +211,8 @@ fn start_aside(state: &Arc<State>) -> Result<oneshot::Receiver<Result<Served, St
     let state = Arc::clone(state);
     let load = move || {
         let started = start::check_files(&state.settings).and_then(|checked| {
-            state.set_digest(checked.digest);
-            start::start(&state.settings, checked.has_loops)
+            state.set_digest(checked.digest.clone());
+            start::start(&state.settings, &checked)
         });
         // Nobody waits any more if the process is ending.
         let _ = sender.send(started);

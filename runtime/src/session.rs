@@ -8,6 +8,7 @@ pub mod library;
 pub mod maps;
 mod shared;
 mod signature;
+mod texts;
 pub mod validate;
 mod value;
 
@@ -33,6 +34,7 @@ use self::{
     maps::Part,
     shared::SharedSession,
     signature::Place,
+    texts::Texts,
     validate::{validate_inputs, validate_outputs},
     value::{from_value, to_value},
 };
@@ -150,6 +152,7 @@ pub struct Session {
     execution_provider: ExecutionProvider,
     nodes: BTreeMap<String, u32>,
     onnxruntime_version: &'static str,
+    texts: Texts,
 }
 
 impl Session {
@@ -184,6 +187,7 @@ impl Session {
             execution_provider,
             nodes,
             onnxruntime_version: &runtime.version,
+            texts: Texts::new(options.most_bytes),
         })
     }
 
@@ -286,7 +290,8 @@ impl Session {
             let answer = answer.ok_or_else(missing)?;
             tensors.push(match part {
                 Part::Whole => {
-                    from_value(&spec.name, answer.take().ok_or_else(missing)?, is_input(&spec.name))?
+                    let answer = answer.take().ok_or_else(missing)?;
+                    from_value(&spec.name, answer, is_input(&spec.name), &self.texts)?
                 }
                 part => maps::tensor(spec, *part, answer.as_ref().ok_or_else(missing)?)?,
             });

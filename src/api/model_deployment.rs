@@ -117,7 +117,7 @@ pub struct Serving {
     #[schemars(length(max = 16), regex(pattern = r"^[0-9]{1,12}(Ki|Mi|Gi|k|M|G)?$"))]
     pub max_request_bytes: Option<String>,
     /// Most rows of a request: the size of an input's first axis, where the model leaves it free; more are answered 400.
-    /// Default: one for each KiB of the pod's memory limit.
+    /// Default: one for each KiB of the pod's memory limit, fewer for a model with a long label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647_u32))]
     pub max_rows: Option<u32>,

@@ -1,7 +1,10 @@
 //! The keys that the cluster signs its ServiceAccount tokens with, as the API server tells them to every ServiceAccount.
 //! Needs a client; what a key says of a signature is pure.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kube::Client;
@@ -10,7 +13,7 @@ use ring::signature::{
     UnparsedPublicKey,
 };
 use serde::Deserialize;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
 /// Where the API server tells its keys.
 const PATH: &str = "/openid/v1/jwks";
@@ -28,9 +31,14 @@ pub struct Key {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     P256(Vec<u8>),
     P384(Vec<u8>),
+    /// Signs by an algorithm that nothing here checks: ES512, which an API server may sign with.
+    Other(String),
 }
 
 #[derive(Deserialize)]
@@ -42,6 +50,7 @@ struct Told {
 struct One {
     kid: String,
     kty: String,
+    alg: Option<String>,
     crv: Option<String>,
     n: Option<String>,
     e: Option<String>,
@@ -49,7 +58,7 @@ struct One {
     y: Option<String>,
 }
 
-/// Reads a set of keys; those of kinds that no cluster signs tokens with are left out.
+/// Reads a set of keys; what is none is left out.
 pub fn parse(text: &str) -> Result<Vec<Key>, serde_json::Error> {
     let told: Told = serde_json::from_str(text)?;
     Ok(told.keys.into_iter().filter_map(Key::read).collect())
@@ -64,18 +73,25 @@ impl Key {
             ("RSA", _) => Kind::Rsa { modulus: bytes(&one.n)?, exponent: bytes(&one.e)? },
             ("EC", Some("P-256")) => Kind::P256(point()?),
             ("EC", Some("P-384")) => Kind::P384(point()?),
-            _ => return None,
+            ("EC", Some("P-521")) => Kind::Other("ES512".into()),
+            (kind, _) => Kind::Other(one.alg.clone().unwrap_or_else(|| kind.to_owned())),
         };
         Some(Self { id: one.kid, kind })
     }
 
     /// The only algorithm that it is used with: a token does not choose.
-    fn algorithm(&self) -> &'static str {
-        match self.kind {
+    fn algorithm(&self) -> &str {
+        match &self.kind {
             Kind::Rsa { .. } => "RS256",
             Kind::P256(_) => "ES256",
             Kind::P384(_) => "ES384",
+            Kind::Other(algorithm) => algorithm,
         }
+    }
+
+    /// Its name and the algorithm, where nothing here checks that.
+    pub fn unchecked(&self) -> Option<(&str, &str)> {
+        matches!(self.kind, Kind::Other(_)).then(|| (self.id.as_str(), self.algorithm()))
     }
 
     /// Whether the signature is this key's.
@@ -95,6 +111,7 @@ impl Key {
             Kind::P384(point) => {
                 UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).verify(message, signature)
             }
+            Kind::Other(_) => return false,
         };
         checked.is_ok()
     }
@@ -104,6 +121,8 @@ impl Key {
 pub struct Keys {
     client: Client,
     known: Mutex<Known>,
+    /// Held by the only one that asks.
+    asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -116,38 +135,69 @@ struct Known {
     problem: Option<String>,
 }
 
+impl Known {
+    fn find(&self, id: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+
+    fn is_old(&self) -> bool {
+        self.told.is_none_or(|told| told.elapsed() >= BELIEVED)
+    }
+}
+
 impl Keys {
     /// None yet.
     pub fn new(client: Client) -> Self {
-        Self { client, known: Mutex::default() }
+        Self { client, known: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
-    /// The key with this name, if the cluster has it. A cluster that does not answer changes nothing of what it told.
+    /// The key with this name, if the cluster has it. A cluster that does not answer changes nothing of what it told; nor
+    /// does whoever names a key that nobody has make others wait for it.
     pub async fn find(&self, id: &str) -> Result<Option<Key>, String> {
-        let mut known = self.known.lock().await;
-        let known = &mut *known;
-        let is_old = known.told.is_none_or(|told| told.elapsed() >= BELIEVED);
-        let is_known = known.keys.iter().any(|key| key.id == id);
-        let may_ask = known.asked.is_none_or(|asked| asked.elapsed() >= PAUSE);
-        if (is_old || !is_known) && may_ask {
-            known.asked = Some(Instant::now());
+        if let Some(key) = self.believed(id) {
+            return Ok(Some(key));
+        }
+        let _alone = self.asking.lock().await;
+        // another may have asked meanwhile
+        if let Some(key) = self.believed(id) {
+            return Ok(Some(key));
+        }
+        if self.known().asked.is_none_or(|asked| asked.elapsed() >= PAUSE) {
             let answer = self.ask().await;
+            let mut known = self.known();
             // whoever waited meanwhile does not wait for the next
-            known.asked = Some(Instant::now());
+            let now = Some(Instant::now());
+            known.asked = now;
             match answer {
-                Ok(keys) => *known = Known { keys, told: known.asked, asked: known.asked, problem: None },
+                Ok(keys) => {
+                    for (key, algorithm) in keys.iter().filter_map(Key::unchecked) {
+                        tracing::warn!(key, algorithm, "tokens by a key of the cluster cannot be checked");
+                    }
+                    *known = Known { keys, told: now, asked: now, problem: None };
+                }
                 Err(error) => {
                     tracing::warn!(error, "the cluster does not tell its keys");
                     known.problem = Some(error);
                 }
             }
         }
-        match (known.keys.iter().find(|key| key.id == id), &known.problem, known.told) {
+        let known = self.known();
+        match (known.find(id), &known.problem, known.told) {
             (Some(key), ..) => Ok(Some(key.clone())),
             (None, Some(problem), _) => Err(problem.clone()),
             (None, None, None) => Err("they were asked for just now".into()),
             (None, None, Some(_)) => Ok(None),
         }
+    }
+
+    /// The key with this name, if it needs no look.
+    fn believed(&self, id: &str) -> Option<Key> {
+        let known = self.known();
+        known.find(id).filter(|_| !known.is_old()).cloned()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self) -> Result<Vec<Key>, String> {
@@ -216,12 +266,33 @@ mod tests {
         assert!(one.is_err() && other.is_err());
     }
 
+    /// Whoever shows a token of no key would otherwise hold up every push for as long as the cluster takes to answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_known_key_is_found_while_the_cluster_is_asked_for_another() {
+        let (keys, mut cluster) = keys();
+        let (found, ()) = tokio::join!(keys.find("a"), told(&mut cluster, "a"));
+        assert!(found.unwrap().is_some());
+        tokio::time::advance(PAUSE).await;
+        let mut other = std::pin::pin!(keys.find("b"));
+        let question = tokio::select! {
+            _ = &mut other => panic!("nobody answered"),
+            question = cluster.next_request() => question.unwrap(),
+        };
+        let known = tokio::time::timeout(Duration::ZERO, keys.find("a")).await;
+        assert!(known.expect("it waits for the cluster").unwrap().is_some());
+        question.1.send_error("no route");
+        assert!(other.await.is_err());
+    }
+
     #[test]
-    fn keys_of_other_kinds_are_left_out_and_what_is_no_set_is_an_error() {
-        let text = r#"{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "x": "AA"}, {"kty": "RSA"},
-            {"kid": "b", "kty": "EC", "crv": "P-256", "x": "AQ", "y": "Ag"}]}"#;
+    fn keys_of_other_kinds_are_known_by_name_and_what_is_no_set_is_an_error() {
+        let text = r#"{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": "AA"}, {"kty": "RSA"},
+            {"kid": "b", "kty": "EC", "crv": "P-256", "x": "AQ", "y": "Ag"},
+            {"kid": "c", "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "Ag"}]}"#;
         let keys = parse(text).unwrap();
-        assert_eq!(keys, [Key { id: "b".into(), kind: Kind::P256(vec![4, 1, 2]) }]);
+        let other = |id: &str, algorithm: &str| Key { id: id.into(), kind: Kind::Other(algorithm.into()) };
+        let known = Key { id: "b".into(), kind: Kind::P256(vec![4, 1, 2]) };
+        assert_eq!(keys, [other("a", "EdDSA"), known, other("c", "ES512")]);
         assert!(parse("{}").is_err());
     }
 }

@@ -12,6 +12,9 @@ const LEEWAY: i64 = 60;
 /// Longest token that is looked at.
 const MAX_BYTES: usize = 16 * 1024;
 
+/// Algorithms of API servers that are checked. The fourth is ES512.
+const CHECKED: &str = "RS256, ES256 and ES384";
+
 /// Why a token lets nobody push.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refused {
@@ -21,6 +24,16 @@ pub enum Refused {
     /// The cluster does not know the key that it names.
     #[error("the token is signed by a key that this cluster does not have")]
     UnknownKey,
+    /// The key is of a kind that is not known here.
+    #[error(
+        "the token is signed by {algorithm} with the cluster's key {key}, which cannot be checked here: {CHECKED} can"
+    )]
+    Algorithm {
+        /// The key's.
+        algorithm: String,
+        /// Its name.
+        key: String,
+    },
     /// The signature is not that key's.
     #[error("the token's signature does not hold")]
     Signature,
@@ -33,6 +46,15 @@ pub enum Refused {
     /// It was made for others.
     #[error("the token is for others: an audience {STORE_AUDIENCE}NAME was expected")]
     Audience,
+}
+
+/// What a token lets push to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The namespace that it was made for.
+    pub namespace: String,
+    /// The last part of each repository.
+    pub names: Vec<String>,
 }
 
 /// A token whose signature is yet to be checked.
@@ -90,8 +112,11 @@ impl<'a> Token<'a> {
         &self.header.kid
     }
 
-    /// Namespace and name of the repositories, below the store's prefix.
-    pub fn repositories(&self, key: &Key, now: i64) -> Result<Vec<String>, Refused> {
+    /// What it lets push to.
+    pub fn grant(&self, key: &Key, now: i64) -> Result<Grant, Refused> {
+        if let Some((key, algorithm)) = key.unchecked() {
+            return Err(Refused::Algorithm { algorithm: algorithm.to_owned(), key: key.to_owned() });
+        }
         if !key.signed(&self.header.alg, self.message.as_bytes(), &self.signature) {
             return Err(Refused::Signature);
         }
@@ -110,8 +135,8 @@ impl<'a> Token<'a> {
         let namespace = claims.kubernetes.namespace;
         let names = audiences.iter().filter_map(|audience| audience.strip_prefix(STORE_AUDIENCE));
         let names = names.filter(|name| is_name(name) && is_name(&namespace));
-        let found: Vec<_> = names.map(|name| format!("{namespace}/{name}")).collect();
-        if found.is_empty() { Err(Refused::Audience) } else { Ok(found) }
+        let names: Vec<_> = names.map(str::to_owned).collect();
+        if names.is_empty() { Err(Refused::Audience) } else { Ok(Grant { namespace, names }) }
     }
 }
 
@@ -180,7 +205,8 @@ mod tests {
     }
 
     fn judged(text: &str, key: &Key) -> Result<Vec<String>, Refused> {
-        Token::parse(text)?.repositories(key, NOW)
+        let Grant { namespace, names } = Token::parse(text)?.grant(key, NOW)?;
+        Ok(names.iter().map(|name| format!("{namespace}/{name}")).collect())
     }
 
     #[test]
@@ -232,6 +258,17 @@ mod tests {
         let refused = judged(&format!("{head}.{richer}.{signature}"), &cluster.key);
         assert_eq!(refused, Err(Refused::Signature));
         assert_eq!(judged(&format!("{head}.{richer}."), &cluster.key), Err(Refused::Signature));
+    }
+
+    #[test]
+    fn a_token_of_a_key_that_cannot_be_checked_is_refused_with_its_algorithm_and_key() {
+        let cluster = Cluster::new();
+        let set = json!({"keys": [{"kid": "k", "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "Ag"}]});
+        let key = keys::parse(&set.to_string()).unwrap().remove(0);
+        let token = cluster.token(&json!({"alg": "ES512", "kid": "k"}), &claims(json!({})));
+        let refused = judged(&token, &key).unwrap_err();
+        assert_eq!(refused, Refused::Algorithm { algorithm: "ES512".into(), key: "k".into() });
+        assert!(refused.to_string().contains("signed by ES512 with the cluster's key k,"), "{refused}");
     }
 
     /// Made by another program: `openssl dgst -sha256 -sign`.

@@ -1,57 +1,61 @@
-//! A body that ends badly where nothing of it comes for long: whoever is gone without a word keeps no place.
+//! A body that ends badly where it comes too slowly, and whose other ends are known from those of whom it is sent to.
 
 use std::{
     error::Error,
-    future::Future as _,
     pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep};
 
-/// How long nothing of a body may come.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::pace::{PATIENCE, Pace};
 
-/// Nothing of it came for long.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("nothing came for {PATIENCE:?}")]
-pub struct Stalled;
+/// Why no more of a body came.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// Too slowly.
+    #[error("too little of it came within {PATIENCE:?}")]
+    Stalled,
+    /// It is not as the protocol has it, or the connection ended before it did.
+    #[error("it cannot be read: {0}")]
+    Broken(#[source] hyper::Error),
+}
 
-impl Stalled {
-    /// Whether it is why something failed.
-    pub fn caused(error: &(dyn Error + 'static)) -> bool {
-        error.is::<Self>() || error.source().is_some_and(Self::caused)
+impl Ended {
+    /// It, if it is why something failed.
+    pub fn that_caused<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        error.downcast_ref().or_else(|| error.source().and_then(Self::that_caused))
     }
 }
 
 /// A body, and how long is waited for more of it.
 pub struct Watched {
     body: Incoming,
-    end: Pin<Box<Sleep>>,
+    pace: Pace,
 }
 
 impl Watched {
-    /// It has time from now on.
+    /// Nothing has been waited for.
     pub fn new(body: Incoming) -> Self {
-        Self { body, end: Box::pin(tokio::time::sleep(PATIENCE)) }
+        Self { body, pace: Pace::new() }
     }
 }
 
 impl Body for Watched {
     type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
+    type Error = Ended;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.end.as_mut().reset(Instant::now() + PATIENCE);
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            self.pace.moved(bytes.map_or(0, Bytes::len));
+            return Poll::Ready(frame.map(|frame| frame.map_err(Ended::Broken)));
         }
-        self.end.as_mut().poll(context).map(|()| Some(Err(Stalled.into())))
+        ready!(self.pace.poll_late(context));
+        Poll::Ready(Some(Err(Ended::Stalled)))
     }
 
     fn is_end_stream(&self) -> bool {

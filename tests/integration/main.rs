@@ -71,8 +71,10 @@ mod model_variants;
 mod panics;
 // what the proxy of the bundled store lets through
 mod push_proxy;
+// that nobody takes the places of others there
 // trainings with networks
 mod network_fixtures;
+mod push_places;
 // the page with every field, made from the definitions
 mod reference;
 // writes and the Lease against a mock API server

@@ -1,10 +1,14 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use k8s_openapi::jiff::Timestamp;
+use modelwright::push_proxy::{Doors, serve};
 use ring::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
@@ -17,28 +21,32 @@ use tokio::{
 
 use crate::scenario::{ApiServer, client};
 
-const KEYS: &str = "/openid/v1/jwks";
-const UPLOAD: &str = "/v2/models/team/digits/blobs/uploads/";
+pub const KEYS: &str = "/openid/v1/jwks";
+pub const UPLOAD: &str = "/v2/models/team/digits/blobs/uploads/";
 
 /// A key of a cluster.
-struct Key(EcdsaKeyPair);
+pub struct Key(EcdsaKeyPair);
 
 impl Key {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         Self(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
     }
 
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let point = &self.0.public_key().as_ref()[1..];
         let [x, y] = [&point[..32], &point[32..]].map(|part| URL_SAFE_NO_PAD.encode(part));
         json!({"keys": [{"kid": "k", "kty": "EC", "crv": "P-256", "x": x, "y": y}]}).to_string()
     }
 
     fn token(&self, audience: &str) -> String {
+        self.token_of("team", audience)
+    }
+
+    pub fn token_of(&self, namespace: &str, audience: &str) -> String {
         let claims = json!({"aud": [audience], "exp": Timestamp::now().as_second() + 600,
-            "kubernetes.io": {"namespace": "team"}});
+            "kubernetes.io": {"namespace": namespace}});
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(&json!({"alg": "ES256", "kid": "k"})), part(&claims));
         let signature = self.0.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
@@ -47,7 +55,7 @@ impl Key {
 }
 
 /// A place that notes what reaches it, and says 201.
-async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
+pub async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -72,6 +80,14 @@ async fn registry() -> (String, Arc<Mutex<Vec<String>>>) {
     (address, seen)
 }
 
+/// What the proxy listens on, and where pushes go.
+pub async fn doors() -> (Doors, SocketAddr) {
+    let [push, probe] = [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await];
+    let doors = Doors { push: push.unwrap(), probe: probe.unwrap() };
+    let address = doors.push.local_addr().unwrap();
+    (doors, address)
+}
+
 /// Asks the proxy this by each of these headers, and gives the answers and what reached the registry; `cluster` answers what
 /// the API server is asked.
 async fn asked(
@@ -81,8 +97,7 @@ async fn asked(
 ) -> (Vec<String>, Vec<String>) {
     let (client, mut server) = client();
     let (registry, seen) = registry().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (doors, address) = doors().await;
     let ask = async {
         let mut answers = Vec::new();
         for header in headers {
@@ -98,14 +113,14 @@ async fn asked(
         answers
     };
     let answers = tokio::select! {
-        () = modelwright::push_proxy::serve(&listener, client, registry, "models".into()) => panic!("it ended"),
+        () = serve(&doors, client, registry, "models".into()) => panic!("it ended"),
         (answers, ()) = async { tokio::join!(ask, cluster(&mut server)) } => answers,
     };
     let seen = seen.lock().unwrap().clone();
     (answers, seen)
 }
 
-fn bearer(token: &str) -> String {
+pub fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}")
 }
 
@@ -185,38 +200,16 @@ async fn while_the_cluster_does_not_tell_its_keys_a_push_is_put_off() {
     assert!(answer.contains("no rights on keys") && seen.is_empty(), "{answer}");
 }
 
-/// A client that is gone without a word, or that means harm, would keep its place for ever.
+/// Any other token of the cluster would be signed like it, so trying again is in vain.
 #[tokio::test]
-async fn a_body_that_stops_coming_gives_its_place_back() {
-    let (client, mut server) = client();
-    let registry = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let behind = registry.local_addr().unwrap().to_string();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let key = Key::new();
-    let request = format!(
-        "PATCH {UPLOAD}1 HTTP/1.1\r\nhost: store:5001\r\ncontent-length: 8\r\n{}\r\n\r\nthe ",
-        bearer(&key.token("modelwright-store:digits"))
-    );
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        server.expect("GET", KEYS).await.text(key.told());
-        let (mut upload, _) = registry.accept().await.unwrap();
-        let mut came = String::new();
-        while !came.ends_with("\r\n\r\nthe ") {
-            came.push(char::from(upload.read_u8().await.unwrap()));
-        }
-        // all that is left to happen is that time goes by
-        tokio::time::pause();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert_eq!(upload.read(&mut [0; 8]).await.unwrap_or(0), 0, "the registry is not left waiting either");
-        answer
-    };
-    let answer = tokio::select! {
-        () = modelwright::push_proxy::serve(&listener, client, behind, "models".into()) => panic!("it ended"),
-        answer = tokio::time::timeout(std::time::Duration::from_mins(10), ask) => answer.expect("it waits for ever"),
-    };
-    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("nothing came for"), "{answer}");
+async fn a_cluster_whose_keys_cannot_be_checked_is_told_so_at_once() {
+    let own = [bearer(&Key::new().token("modelwright-store:digits"))];
+    let (answers, seen) = asked(UPLOAD, &own, async |server: &mut ApiServer| {
+        let key = json!({"kid": "k", "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "Ag"});
+        server.expect("GET", KEYS).await.text(json!({"keys": [key]}).to_string());
+    })
+    .await;
+    let [answer] = &answers[..] else { panic!("{answers:?}") };
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("signed by ES512"), "{answer}");
+    assert!(answer.contains("use a store of your own") && seen.is_empty(), "{answer} {seen:?}");
 }

@@ -65,6 +65,25 @@ fn a_plain_model_passes_with_its_operator_sets() {
 }
 
 #[test]
+fn the_longest_text_that_a_row_may_have_is_known() {
+    let texts = |name: &str| {
+        bytes(
+            5,
+            [bytes(1, name), bytes(9, "one"), bytes(9, "three"), bytes(9, "seven"), number(20, 8)].concat(),
+        )
+    };
+    let of = |graph: &[u8]| preflight(folder(&model(graph, &[])).path()).unwrap().longest_text;
+    assert_eq!(of(&bytes(1, node("", "Add"))), 0);
+    let encoder = bytes(1, [node("ai.onnx.ml", "LabelEncoder"), texts("values_strings")].concat());
+    assert_eq!(of(&encoder), 5);
+    let labels = bytes(5, [number(2, 8), bytes(6, "eleven long")].concat());
+    assert_eq!(of(&[encoder.clone(), labels].concat()), 11, "in a tensor");
+    let maps = |name: &str| bytes(1, [node("ai.onnx.ml", "ZipMap"), texts(name)].concat());
+    assert_eq!(of(&[encoder.clone(), maps("classlabels_strings")].concat()), 13, "a row has all of a map");
+    assert_eq!(of(&[encoder, maps("pool_strings_of_it_")].concat()), 5, "and none of a vocabulary");
+}
+
+#[test]
 fn what_is_no_onnx_is_refused_as_such() {
     for content in [&b""[..], b"<!DOCTYPE html><html></html>", b"PK\x03\x04", &[0xff; 64], b"{\"a\": 1}"] {
         assert_eq!(reason(content), "NotOnnx", "{content:?}");

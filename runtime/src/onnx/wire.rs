@@ -11,6 +11,8 @@ use std::{
 pub(super) const MAX_DEPTH: usize = 64;
 /// Longest name that is read.
 const MAX_NAME_BYTES: u64 = 4096;
+/// The attribute with the names of classes.
+const CLASSES: &str = "classlabels_strings";
 /// Most different operators, functions, operator sets or weight files.
 const MAX_ENTRIES: usize = 20_000;
 
@@ -27,6 +29,10 @@ pub struct Facts {
     pub functions: BTreeSet<(String, String)>,
     /// Weights in other files.
     pub external: BTreeSet<External>,
+    /// Bytes of the longest text of an attribute or tensor.
+    pub longest_text: u64,
+    /// The same of all names of classes of one operator.
+    pub longest_classes: u64,
 }
 
 /// Where a tensor's weights lie.
@@ -232,9 +238,35 @@ impl<S: BufRead + Seek> Reader<S> {
         self.bounded(self.facts.operators.len())
     }
 
+    /// Takes in the length of a text, and gives it.
+    fn measure(&mut self, value: &Value) -> Result<u64> {
+        let length = self.length(value);
+        self.facts.longest_text = self.facts.longest_text.max(length);
+        self.skip(value)?;
+        Ok(length)
+    }
+
+    fn length(&self, value: &Value) -> u64 {
+        match value {
+            Value::Bytes { end } => end - self.position,
+            _ => 0,
+        }
+    }
+
     fn attribute(&mut self, end: u64, depth: usize) -> Result<()> {
+        let (mut is_of_classes, mut classes) = (false, 0_u64);
         while let Some((field, value)) = self.field(end)? {
             match field {
+                1 if self.length(&value) == CLASSES.len() as u64 => {
+                    is_of_classes = self.text(&value)? == CLASSES;
+                }
+                4 => drop(self.measure(&value)?),
+                9 => {
+                    classes = classes.saturating_add(self.measure(&value)?);
+                    if is_of_classes {
+                        self.facts.longest_classes = self.facts.longest_classes.max(classes);
+                    }
+                }
                 5 | 10 => {
                     let end = self.bytes(&value)?;
                     self.tensor(end)?;
@@ -271,6 +303,7 @@ impl<S: BufRead + Seek> Reader<S> {
         let (mut elsewhere, mut located) = (false, false);
         while let Some((field, value)) = self.field(end)? {
             match field {
+                6 => drop(self.measure(&value)?),
                 8 => external.tensor = self.text(&value)?,
                 13 => {
                     let end = self.bytes(&value)?;

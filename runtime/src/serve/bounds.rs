@@ -8,12 +8,14 @@ use modelwright_contract::{serving::ServingLimits, signature::Signature};
 
 use crate::{
     memory,
-    tensor::{Shape, Tensor, element_count},
+    tensor::{Datatype, Shape, Tensor, element_count},
 };
 
 /// Bytes of memory for each row that a request may have, unless a number is asked for: a label that a model gives for each
 /// row takes a tenth of that while it is answered, also where several such requests are run at once.
 const BYTES_A_ROW: u64 = 1024;
+/// The same for each byte of a text that a model has for a row, where it answers with texts: it is copied a few times.
+const BYTES_A_BYTE_OF_TEXT: u64 = 10;
 /// The same for each element: inputs of FP32 then take a sixteenth of the memory. Whatever the largest request has room for
 /// passes: its elements take a byte or more, and the budget bounds them.
 const BYTES_AN_ELEMENT: u64 = 64;
@@ -76,12 +78,20 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Of a model with this signature, whose inputs name these axes.
-    pub fn new(limits: &ServingLimits, signature: &Signature, named_axes: &[Vec<bool>]) -> Self {
+    /// Of a model with this signature, whose inputs name these axes, and which has a text of so many bytes for a row.
+    pub fn new(
+        limits: &ServingLimits,
+        signature: &Signature,
+        named_axes: &[Vec<bool>],
+        longest_text: u64,
+    ) -> Self {
+        let has_texts = signature.outputs.iter().any(|output| output.datatype == Datatype::Bytes.name());
+        let text = if has_texts { longest_text.saturating_mul(BYTES_A_BYTE_OF_TEXT) } else { 0 };
+        let bytes_a_row = text.max(BYTES_A_ROW);
         let memory = memory::memory().unwrap_or(u64::MAX);
         let inputs = || signature.inputs.iter();
         Self {
-            max_rows: limits.max_rows.unwrap_or_else(|| (memory / BYTES_A_ROW).max(1)),
+            max_rows: limits.max_rows.unwrap_or_else(|| (memory / bytes_a_row).max(1)),
             max_elements: limits
                 .max_elements
                 .unwrap_or_else(|| (memory / BYTES_AN_ELEMENT).max(limits.max_request_bytes).max(1)),
@@ -177,7 +187,7 @@ mod tests {
             max_elements: Some(max_elements),
             ..ServingLimits::default()
         };
-        Bounds::new(&limits, &Signature { inputs, ..Signature::default() }, &named)
+        Bounds::new(&limits, &Signature { inputs, ..Signature::default() }, &named, 0)
     }
 
     fn input(name: &str, shape: &[i64]) -> Tensor {
@@ -240,10 +250,25 @@ mod tests {
         let signature = Signature::default();
         let most = |max_request_bytes: u64| {
             let limits = ServingLimits { max_request_bytes, ..ServingLimits::default() };
-            Bounds::new(&limits, &signature, &[]).most()
+            Bounds::new(&limits, &signature, &[], 1 << 40).most()
         };
         assert_eq!(most(1), (found / 1024, found / 64));
         assert_eq!(most(found / 4), (found / 1024, found / 4), "of UINT8, whatever is taken of bytes");
+    }
+
+    #[test]
+    fn rows_are_fewer_where_a_model_has_a_long_text_for_each() {
+        let found = memory::memory().unwrap();
+        let label = TensorSpec { datatype: "BYTES".to_owned(), ..TensorSpec::default() };
+        let signature = Signature { outputs: vec![label], ..Signature::default() };
+        let rows = |text: u64, max_rows| {
+            let limits = ServingLimits { max_rows, ..ServingLimits::default() };
+            Bounds::new(&limits, &signature, &[], text).most().0
+        };
+        assert_eq!(rows(100, None), found / 1024);
+        assert_eq!(rows(1_000_000, None), found / 10_000_000);
+        assert_eq!(rows(u64::MAX, None), 1);
+        assert_eq!(rows(1_000_000, Some(7_000_000)), 7_000_000, "whoever asks for more knows why");
     }
 
     proptest! {

@@ -12,8 +12,13 @@ use super::request::InferRequest;
 use crate::{
     golden::floats,
     session::maps::keys_of,
-    tensor::{Datatype, Tensor, encode_strings},
+    tensor::{Datatype, Tensor, element_count, encode_strings},
 };
+
+/// What a number takes that can be compared with others.
+const NUMBER: usize = size_of::<i128>();
+/// What a class takes as text, beside its label twice.
+const TEXT: usize = 96;
 
 /// An output without classes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +42,25 @@ pub fn outputs_to_run(signature: &Signature, request: &InferRequest) -> Vec<Stri
         }
     }
     outputs
+}
+
+/// Bytes that [`classify`] takes while it works, about: numbers that can be compared, and a text for each class.
+pub fn weight(request: &InferRequest, signature: &Signature, labels: &[String], outputs: &[Tensor]) -> usize {
+    let asked = request.forms.iter().zip(outputs).filter(|(form, _)| form.classes > 0);
+    let weight = asked.map(|(form, output)| {
+        let elements = element_count(&output.shape).unwrap_or(usize::MAX);
+        let classes = output.shape.last().and_then(|size| usize::try_from(*size).ok()).unwrap_or(1);
+        let texts = elements.checked_div(classes).unwrap_or(0).saturating_mul(form.classes.min(classes));
+        let longest = |labels: &[String]| labels.iter().map(String::len).max().unwrap_or(0);
+        let keys = keys_of(&output.name);
+        let label = match outputs.iter().find(|other| other.name == keys) {
+            Some(keys) => longest(&names(keys)),
+            None => longest(columns(signature, output).unwrap_or(labels)),
+        };
+        let text = label.saturating_mul(2).saturating_add(TEXT);
+        elements.saturating_mul(NUMBER).saturating_add(texts.saturating_mul(text))
+    });
+    weight.fold(0, usize::saturating_add)
 }
 
 /// Puts classes in the place of the outputs that are asked for so, and drops what was only needed for that.
@@ -229,6 +253,19 @@ mod tests {
         let outputs = classify(&asked(1), &Signature::default(), &[], tensors).unwrap();
         assert_eq!(outputs.len(), 1);
         assert_eq!(outputs[0].strings().unwrap(), ["0.9:1:-20"]);
+    }
+
+    #[test]
+    fn what_classes_take_is_known_before_they_are_made() {
+        let of = |classes: usize, labels: &[&str], shape: &[i64]| {
+            let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+            weight(&asked(classes), &Signature::default(), &labels, &[output(shape, &[])])
+        };
+        assert_eq!(of(0, &[], &[1000, 10]), 0);
+        assert_eq!(of(1, &[], &[1000, 10]), 10_000 * NUMBER + 1000 * TEXT);
+        assert_eq!(of(99, &["cat", "a"], &[1000, 10]), 10_000 * NUMBER + 10_000 * (TEXT + 6));
+        assert_eq!(of(1, &[], &[0, 10]), 0);
+        assert_eq!(of(usize::MAX, &[], &[i64::MAX, i64::MAX]), usize::MAX);
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub async fn run(
         panic_at(id, request);
     }
     let inputs = std::mem::take(&mut request.inputs);
-    let uneven = uneven(&served.signature, &inputs);
+    let odd = uneven(&served.signature, &inputs).or_else(|| served.tied.odd(&inputs));
     let outputs = classify::outputs_to_run(&served.signature, request);
     let answer = served.worker.run(inputs, outputs, deadline).await.map_err(|refused| match refused {
         Refused::Full => ApiError::Overloaded { queue: limits.queue },
@@ -158,11 +158,14 @@ pub async fn run(
         }
         RunError::NoMemory { requested } => no_memory(requested, state.settings.max_run_bytes),
         // ONNX Runtime has other words for sizes that do not go together than for values that it refuses.
-        RunError::Failed { .. } if uneven.is_some() => ApiError::BadRequest(uneven.unwrap_or_default()),
+        RunError::Failed { .. } if odd.is_some() => ApiError::BadRequest(odd.unwrap_or_default()),
         error => run_error(&error),
     })?;
+    let weight = classify::weight(request, &served.signature, &served.labels, &outputs);
+    let held = state.budget.take_large(weight)?;
     let mut tensors = classify::classify(request, &served.signature, &served.labels, outputs)
         .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    drop(held);
     // The inputs are gone by now.
     if tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() > COVERED {
         for tensor in &mut tensors {

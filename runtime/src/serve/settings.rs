@@ -87,7 +87,7 @@ pub struct ServeArguments {
     /// Largest request body in bytes
     #[arg(long, value_name = "BYTES", default_value_t = ServingLimits::default().max_request_bytes, requires = "model")]
     pub max_request_bytes: u64,
-    /// Most rows of a request, where the model takes any number [default: one for each KiB of memory]
+    /// Most rows of a request, where the model takes any number [default: one for each KiB of memory, fewer where it has a long label]
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), requires = "model")]
     pub max_request_rows: Option<u64>,
     /// Most elements of an input of a request [default: one for each 64 bytes of memory, and

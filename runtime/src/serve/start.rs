@@ -20,6 +20,7 @@ use super::{
     bounds::Bounds,
     settings::Settings,
     state::{Facts, Served, Sharing, Threads},
+    tied::Tied,
     worker::{Worker, WorkerOptions, batch, trial},
 };
 use crate::{
@@ -113,13 +114,15 @@ pub struct Checked {
     pub digest: String,
     /// Whether how long a run takes depends on values, not on shapes alone.
     pub has_loops: bool,
+    /// Bytes of the longest text that the file has for a row.
+    pub longest_text: u64,
 }
 
 /// Checks the model's files. A single file counts as the `model.onnx` that it would be in an artifact.
 pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
-    let (found, has_loops) = if settings.path.is_dir() {
-        let has_loops = onnx::preflight(&settings.path)?.has_loops;
-        (digest::model_files(&settings.path)?.digest, has_loops)
+    let (found, preflight) = if settings.path.is_dir() {
+        let preflight = onnx::preflight(&settings.path)?;
+        (digest::model_files(&settings.path)?.digest, preflight)
     } else {
         let folder = settings.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
@@ -128,18 +131,23 @@ pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
         let preflight = onnx::judge(folder, graph)?;
         let files: BTreeMap<String, PathBuf> =
             preflight.files.iter().map(|file| (in_artifact(file), folder.join(file))).collect();
-        (digest::listed_files(&files)?.digest, preflight.has_loops)
+        (digest::listed_files(&files)?.digest, preflight)
     };
     match &settings.model_digest {
         Some(expected) if *expected != found => {
             Err(StartError::DigestMismatch { expected: expected.clone(), found })
         }
-        _ => Ok(Checked { digest: found, has_loops }),
+        _ => Ok(Checked {
+            digest: found,
+            has_loops: preflight.has_loops,
+            longest_text: preflight.longest_text,
+        }),
     }
 }
 
 /// Loads and tries the model.
-pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError> {
+pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartError> {
+    let Checked { has_loops, longest_text, .. } = *checked;
     let graph = crate::session::graph_in(&settings.path);
     let threads_of_a_run = threads_of_a_run(settings);
     let options = SessionOptions {
@@ -209,7 +217,8 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
     tracing::debug!(?options, "the model is run");
     let (mut signature, labels) = (session.signature().clone(), session.labels().to_vec());
-    let bounds = Bounds::new(&settings.limits, &signature, session.named_axes());
+    let bounds = Bounds::new(&settings.limits, &signature, session.named_axes(), longest_text);
+    let tied = Tied::new(&signature, session.symbols());
     let (max_rows, max_elements) = bounds.most();
     tracing::info!(outcome = "bounded", max_rows, max_elements, "of a request");
     let about = about::read(&settings.path, samples.as_ref());
@@ -217,7 +226,7 @@ pub fn start(settings: &Settings, has_loops: bool) -> Result<Served, StartError>
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     drop(samples);
     crate::session::give_back_memory();
-    Ok(Served { signature, labels, bounds, worker, threads, sharing, facts, about })
+    Ok(Served { signature, labels, bounds, tied, worker, threads, sharing, facts, about })
 }
 
 /// What was found of a model and its runs.

@@ -18,7 +18,8 @@ use modelwright_contract::{
 };
 
 use super::{
-    about::About, bounds::Bounds, budget::Budget, drain::Observed, settings::Settings, unsent, worker::Worker,
+    about::About, bounds::Bounds, budget::Budget, drain::Observed, settings::Settings, tied::Tied, unsent,
+    worker::Worker,
 };
 use crate::metrics::{Gauges, Metrics};
 
@@ -80,6 +81,8 @@ pub struct Served {
     pub labels: Vec<String>,
     /// What a request may ask of it.
     pub bounds: Bounds,
+    /// Sizes of its inputs that are one.
+    pub tied: Tied,
     /// What runs it.
     pub worker: Worker,
     /// How the cores are shared out.

@@ -1,5 +1,5 @@
 //! What `ort` has no words for: runs of one ONNX Runtime session from many threads at once, which execution provider has
-//! which node of its graph, and giving back the memory that loading one left. In go a session and values; out come values
+//! which node of its graph, how long texts are, and giving back the memory that loading one left. In go a session and values; out come values
 //! and counts. The only file of the workspace with `unsafe` code.
 //!
 //! `ort` takes `&mut` for a run, so that sharing would need a lock or a session a thread, and each session holds a copy
@@ -110,6 +110,16 @@ impl SharedSession {
         let missing = || ort::Error::new("a run ended well without one of its outputs");
         answers.into_iter().map(|value| value.ok_or_else(missing)).collect()
     }
+}
+
+/// Bytes of all texts of a tensor of texts.
+pub(super) fn text_bytes(value: &DynValue) -> ort::Result<usize> {
+    let mut bytes = 0;
+    // SAFETY: the value is borrowed, and the place lives until the call returns. The status is taken once.
+    let status = unsafe { (ort::api().GetStringTensorDataLength)(value.ptr(), &raw mut bytes) };
+    // SAFETY: as above.
+    unsafe { ort::Error::result_from_status(status) }?;
+    Ok(bytes)
 }
 
 /// Gives the environment memory for runs on the processor that ends at so many bytes: beyond them a run fails, where the

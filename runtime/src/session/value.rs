@@ -8,8 +8,8 @@ use ort::{
     value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType},
 };
 
-use super::{RunError, run_error, validate};
-use crate::tensor::{Datatype, Tensor, encode_strings};
+use super::{RunError, run_error, shared, texts::Texts, validate};
+use crate::tensor::{Datatype, Tensor, element_count, encode_strings};
 
 /// The protocol's datatype, if it has one.
 pub(super) fn datatype(ty: TensorElementType) -> Option<Datatype> {
@@ -130,7 +130,12 @@ fn own<T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
 
 /// An output as a tensor. Elements of a fixed size stay where ONNX Runtime wrote them, and the tensor owns that memory;
 /// those of an input that the graph hands through lie in memory that is borrowed, and are copied.
-pub(super) fn from_value(name: &str, value: DynValue, borrowed: bool) -> Result<Tensor, RunError> {
+pub(super) fn from_value(
+    name: &str,
+    value: DynValue,
+    borrowed: bool,
+    texts: &Texts,
+) -> Result<Tensor, RunError> {
     let no_tensor = || RunError::NotTensor { name: name.to_owned() };
     let ValueType::Tensor { ty, shape, .. } = value.dtype() else { return Err(no_tensor()) };
     let datatype = datatype(*ty).ok_or_else(no_tensor)?;
@@ -144,7 +149,9 @@ pub(super) fn from_value(name: &str, value: DynValue, borrowed: bool) -> Result<
             bytemuck::cast_slice::<bool, u8>(data).iter().map(|byte| u8::from(*byte != 0)).collect()
         },
         bytes => {
-            let strings = if shape.contains(&0) { Vec::new() } else { value.try_extract_strings().map_err(refused)?.1 };
+            let count = element_count(&shape).unwrap_or(usize::MAX);
+            let _held = texts.hold(count, shared::text_bytes(&value).map_err(refused)?)?;
+            let strings = if count == 0 { Vec::new() } else { value.try_extract_strings().map_err(refused)?.1 };
             encode_strings(strings).ok_or_else(no_tensor)?
         }
     );

@@ -67,11 +67,11 @@ impl Key {
 
 /// The pod of the chart's own store, with the chart's own configuration: a registry that is read, one that is written over
 /// the same files, and the operator's executable before it. The API server is one that tells keys.
-struct Bundled {
-    read: Program,
+pub struct Bundled {
+    pub read: Program,
     write: Program,
-    proxy: Option<Program>,
-    push: SocketAddr,
+    pub proxy: Option<Program>,
+    pub push: SocketAddr,
     key: Key,
     keys: Arc<Mutex<Value>>,
     cluster: Server,
@@ -79,7 +79,7 @@ struct Bundled {
 }
 
 impl Bundled {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("registry");
         fs::create_dir(&root).unwrap();
@@ -128,12 +128,12 @@ impl Bundled {
         file
     }
 
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         self.key.token("team", "modelwright-store:digits", 600)
     }
 
     /// A Model of the namespace `team` that is published to it.
-    fn work(&self, token: &str) -> Work {
+    pub fn work(&self, token: &str) -> Work {
         let mut work = Work::new(&self.read.host(), &onnx::adder());
         let token_file = self.token_file(token).to_str().unwrap().to_owned();
         work.config.store.push = Some(Push { host: self.push.to_string(), token_file });
@@ -155,7 +155,7 @@ fn configured(name: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-async fn asked(method: Method, url: &str, token: Option<&str>) -> (StatusCode, String) {
+pub async fn asked(method: Method, url: &str, token: Option<&str>) -> (StatusCode, String) {
     let mut request = reqwest::Client::new().request(method, url).body("{}");
     if let Some(token) = token {
         request = request.bearer_auth(token);
@@ -327,7 +327,7 @@ fn uploads(root: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-async fn until(holds: impl Fn() -> bool, what: &str) {
+pub async fn until(holds: impl Fn() -> bool, what: &str) {
     for _ in 0..3000 {
         if holds() {
             return;

@@ -6,6 +6,7 @@ use modelwright_contract::{
     names::{POD_NAME_ENV, SERVING_ENV},
     report::Report,
 };
+use serde_json::json;
 use tonic::Code;
 
 use crate::{
@@ -145,6 +146,104 @@ fn a_request_whose_run_wants_more_memory_than_there_is_harms_no_other() {
     }
     let peak = serving.peak_memory();
     assert!(peak < 600 * MEBI, "{peak} bytes");
+}
+
+/// A text, and another place of it for each row.
+fn repeated() -> [Vec<u8>; 3] {
+    [
+        onnx::node("Gather", &["text", "at"], &["copies"], &[]),
+        onnx::value(11, "at", onnx::INT64, &[0]),
+        onnx::value(12, "copies", onnx::STRING, &[0]),
+    ]
+}
+
+/// ONNX Runtime counts what an element takes, and not what a text holds.
+#[test]
+fn texts_that_a_model_multiplies_are_refused_before_they_are_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let text = onnx::value(11, "text", onnx::STRING, &[1]);
+    fs::write(&path, onnx::model(&[repeated().concat(), text])).unwrap();
+    let serving = Serving::at(&path, "repeated", &["--max-run-bytes", "268435456"]);
+    let text = "a".repeat(1_000_000);
+    let post = |copies: usize| {
+        let at = vec!["0"; copies].join(",");
+        let body = format!(
+            r#"{{"inputs":[{{"name":"text","shape":[1],"datatype":"BYTES","data":["{text}"]}},
+            {{"name":"at","shape":[{copies}],"datatype":"INT64","data":[{at}]}}]}}"#
+        );
+        serving.client().post("/v2/models/repeated/infer", &body)
+    };
+    assert_eq!(post(2).status, 200);
+    for _ in 0..3 {
+        let answer = post(100);
+        assert_eq!(answer.status, 400, "{}", answer.error());
+        for part in ["400006400 bytes at once", "have 268435456"] {
+            assert!(answer.error().contains(part), "{part} is missing in: {}", answer.error());
+        }
+        assert_eq!(post(2).status, 200, "what was held is given back");
+    }
+}
+
+/// A number of four bytes becomes a text of a hundred.
+#[test]
+fn classes_take_of_the_budget_before_they_are_made() {
+    let serving = Serving::model("identity_fp32", &["--memory-budget", "33554432"]);
+    let zeros = vec!["0"; 300_000].join(",");
+    let post = |classes: usize| {
+        let outputs = format!(r#"[{{"name":"y","parameters":{{"classification":{classes}}}}}]"#);
+        let input = format!(r#"[{{"name":"x","shape":[1,300000],"datatype":"FP32","data":[{zeros}]}}]"#);
+        let body = format!(r#"{{"inputs":{input},"outputs":{outputs}}}"#);
+        serving.client().post("/v2/models/identity_fp32/infer", &body)
+    };
+    assert_eq!(post(3).json()["outputs"][0]["data"], json!(["0:0", "0:1", "0:2"]));
+    let never = post(300_000);
+    assert_eq!(never.status, 413);
+    assert!(never.error().contains("take 33600000 bytes of memory"), "{}", never.error());
+    assert_eq!(post(3).status, 200);
+}
+
+#[test]
+fn a_model_with_a_long_label_takes_fewer_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let rows = |label: &str| {
+        fs::write(&path, onnx::model(&[repeated().concat(), onnx::texts("text", &["a", label])])).unwrap();
+        let serving = Serving::at(&path, "labels", &[]);
+        serving.wait_for("bounded")["max_rows"].as_u64().unwrap()
+    };
+    let memory = modelwright_runtime::memory::memory().unwrap();
+    assert_eq!(rows("a label"), memory / 1024);
+    assert_eq!(rows(&"a".repeat(1_000_000)), memory / 10_000_000);
+}
+
+#[test]
+fn sizes_of_one_name_that_differ_are_the_clients_fault_unless_the_graph_takes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let axes = ["n", "time"];
+    let graph = [
+        onnx::node("Add", &["sequences", "mask"], &["y"], &[]),
+        onnx::named(11, "sequences", onnx::FLOAT, &axes),
+        onnx::named(11, "mask", onnx::FLOAT, &axes),
+        onnx::named(12, "y", onnx::FLOAT, &axes),
+    ];
+    fs::write(&path, onnx::model(&graph)).unwrap();
+    let serving = Serving::at(&path, "masked", &[]);
+    let post = |mask: usize| {
+        let input = |name: &str, length: usize| {
+            let data = vec!["1"; length].join(",");
+            format!(r#"{{"name":"{name}","shape":[1,{length}],"datatype":"FP32","data":[{data}]}}"#)
+        };
+        let body = format!(r#"{{"inputs":[{},{}]}}"#, input("sequences", 5), input("mask", mask));
+        serving.client().post("/v2/models/masked/infer", &body)
+    };
+    assert_eq!(post(5).status, 200);
+    let answer = post(6);
+    assert_eq!(answer.status, 400, "{}", answer.error());
+    let expected = r#""time": "sequences" has 5 on axis 1, "mask" has 6 on axis 1; expected the same"#;
+    assert!(answer.error().contains(expected), "{}", answer.error());
+    assert_eq!(post(1).status, 200, "one for all");
 }
 
 #[tokio::test(flavor = "multi_thread")]

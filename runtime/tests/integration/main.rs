@@ -11,6 +11,8 @@ mod attack;
 mod brought;
 // The chart's own store: who may write to it, and that a run does.
 mod bundled;
+// The same where others are in the way.
+mod bundled_places;
 // The commands as a container runs them: environment in, report and exit code out.
 // An object store that refuses what is published, or loses it on the way.
 mod buckets;

@@ -39,10 +39,7 @@ fn product(weights: impl Fn(u8) -> Vec<u8>) -> Vec<u8> {
 
 /// Most bytes that a server of a model has had until it was ready.
 fn taken(folder: &TempDir) -> u64 {
-    let path = folder.path().to_str().unwrap();
-    let serving = Serving::start(&["--model", path, "--name", "large"], &[]);
-    serving.wait_for("ready");
-    serving.peak_memory()
+    Serving::at(folder.path(), "large", &[]).peak_memory()
 }
 
 #[test]
@@ -89,8 +86,7 @@ fn what_loading_a_model_left_is_given_back() {
     parts.push(onnx::value(12, &format!("x{COUNT}"), onnx::FLOAT, &[0, SIDE]));
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("model.onnx"), onnx::model(&parts)).unwrap();
-    let serving = Serving::start(&["--model", folder.path().to_str().unwrap(), "--name", "layers"], &[]);
-    serving.wait_for("ready");
+    let serving = Serving::at(folder.path(), "layers", &[]);
     let weights = SIDE * SIDE * 4 * u64::from(COUNT);
     let keeps = serving.own_memory();
     assert!(keeps > weights, "{keeps} bytes, and the weights are {weights}");

@@ -1,14 +1,12 @@
 //! What dimensions and classes are called, from the graph and the test part to whoever asks the server.
 
 use modelwright_contract::{
-    fetch::FetchKind,
     signature::{Classes, TensorSpec},
     training::Task,
 };
 use serde_json::json;
 
 use crate::support::{
-    Volume,
     programs::Program,
     serving::Serving,
     training::{Run, digits},
@@ -30,13 +28,7 @@ async fn names_of_dimensions_and_labels_of_classes_go_with_a_model_to_its_client
     assert_eq!(named(&report.signature.inputs, "x").dimensions, ["n", ""]);
     assert_eq!(named(&report.signature.outputs, "label").classes, None, "its columns have them already");
 
-    let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
-    volume.config.kind = FetchKind::Artifact;
-    volume.config.plain_http = true;
-    volume.fetch().await.unwrap();
-    let data = volume.folder.path().join("data");
-    let serving = Serving::start(&["--model", data.to_str().unwrap(), "--name", "classifier"], &[]);
-    serving.wait_for("ready");
+    let (serving, _volume) = Serving::published(&report, "classifier").await;
     let mut client = serving.client();
     let metadata = client.get("/v2/models/classifier").json();
     let told = |side: &str, name: &str| {

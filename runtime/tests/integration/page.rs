@@ -2,12 +2,11 @@
 
 use std::{fs, path::Path};
 
-use modelwright_contract::{fetch::FetchKind, training::Task};
+use modelwright_contract::training::Task;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Volume,
     browser::Browser,
     onnx::{self, FLOAT, node, value},
     programs::Program,
@@ -29,13 +28,7 @@ async fn people_see_what_a_trained_model_is_worth_and_ask_it_in_a_browser() {
     let mut run = Run::of(&registry.host(), Task::Classification, "classifier", &digits());
     run.config.keep_evaluation = true;
     let report = run.publish().await.unwrap();
-    let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
-    volume.config.kind = FetchKind::Artifact;
-    volume.config.plain_http = true;
-    volume.fetch().await.unwrap();
-    let data = volume.folder.path().join("data");
-    let serving = Serving::start(&["--model", data.to_str().unwrap(), "--name", "classifier"], &[]);
-    serving.wait_for("ready");
+    let (serving, _volume) = Serving::published(&report, "classifier").await;
 
     let browser = Browser::start().await;
     browser.open(&format!("http://{}/", serving.http)).await;
@@ -88,13 +81,7 @@ async fn curves_of_a_training_are_shown_and_a_script_in_them_does_nothing() {
     let run = Run::of(&registry.host(), Task::Classification, "classifier", &digits());
     run.write("curves.svg", curves);
     let report = run.publish().await.unwrap();
-    let mut volume = Volume::new(&report.artifact_uri).pinned(&report.artifact_sha256);
-    volume.config.kind = FetchKind::Artifact;
-    volume.config.plain_http = true;
-    volume.fetch().await.unwrap();
-    let data = volume.folder.path().join("data");
-    let serving = Serving::start(&["--model", data.to_str().unwrap(), "--name", "network"], &[]);
-    serving.wait_for("ready");
+    let (serving, _volume) = Serving::published(&report, "network").await;
 
     let answer = serving.client().get("/curves.svg");
     assert_eq!((answer.status, answer.body.as_str()), (200, curves), "the bytes of the artifact");
@@ -125,8 +112,7 @@ async fn curves_of_a_training_are_shown_and_a_script_in_them_does_nothing() {
 async fn a_name_is_shown_as_text_whatever_it_is() {
     let name = "<!--<script>document.title = 'run' & \u{2028}\"<b>";
     let path = crate::session::model("linear");
-    let serving = Serving::start(&["--model", path.to_str().unwrap(), "--name", name], &[]);
-    serving.wait_for("ready");
+    let serving = Serving::at(&path, name, &[]);
     let browser = Browser::start().await;
     browser.open(&format!("http://{}/", serving.http)).await;
     browser.until("!document.getElementById('ask').hidden").await;
@@ -149,8 +135,7 @@ async fn a_square_of_numbers_is_drawn_with_the_mouse() {
         value(12, "same", FLOAT, &[0, 8, 8]),
     ];
     fs::write(&path, onnx::model(&graph)).unwrap();
-    let serving = Serving::start(&["--model", path.to_str().unwrap(), "--name", "drawing"], &[]);
-    serving.wait_for("ready");
+    let serving = Serving::at(&path, "drawing", &[]);
     let browser = Browser::start().await;
     browser.open(&format!("http://{}/", serving.http)).await;
     browser.until("!document.getElementById('ask').hidden").await;

@@ -51,9 +51,24 @@ fn tensor(name: &str, kind: u64, dims: &[u64]) -> Vec<u8> {
 
 /// An input (field 11) or output (field 12) of a graph; a size of 0 is free.
 pub fn value(field: u64, name: &str, kind: u64, shape: &[u64]) -> Vec<u8> {
-    let sizes = shape.iter().map(|size| bytes(1, if *size == 0 { bytes(2, "n") } else { number(1, *size) }));
-    let shape = bytes(2, sizes.collect::<Vec<_>>().concat());
+    let sizes = shape.iter().map(|size| if *size == 0 { bytes(2, "n") } else { number(1, *size) });
+    port(field, name, kind, sizes)
+}
+
+/// The same with names for all of its sizes.
+pub fn named(field: u64, name: &str, kind: u64, shape: &[&str]) -> Vec<u8> {
+    port(field, name, kind, shape.iter().map(|symbol| bytes(2, symbol)))
+}
+
+fn port(field: u64, name: &str, kind: u64, sizes: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let shape = bytes(2, sizes.map(|size| bytes(1, size)).collect::<Vec<_>>().concat());
     bytes(field, [bytes(1, name), bytes(2, bytes(1, [number(1, kind), shape].concat()))].concat())
+}
+
+/// An initializer with texts.
+pub fn texts(name: &str, all: &[&str]) -> Vec<u8> {
+    let data = all.iter().map(|text| bytes(6, text)).collect::<Vec<_>>().concat();
+    bytes(5, [tensor(name, STRING, &[all.len() as u64]), data].concat())
 }
 
 /// A graph as an attribute.

@@ -73,6 +73,8 @@ impl Program {
             "push-proxy",
             "--address",
             &address.to_string(),
+            "--probe-address",
+            &free_address().to_string(),
             "--registry",
             registry,
             "--prefix",

@@ -10,9 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use modelwright_contract::{fetch::FetchKind, report::PublishReport};
 use serde_json::Value;
 
-use super::cgroup::Group;
+use super::{Volume, cgroup::Group};
+use crate::publish::fetch;
 
 /// Longer than anything here takes, so that only a fault reaches it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -47,7 +49,17 @@ impl Lines {
 impl Serving {
     /// Starts a model of `tests/models` and waits until it is ready.
     pub fn model(name: &str, arguments: &[&str]) -> Self {
-        let path = crate::session::model(name);
+        Self::at(&crate::session::model(name), name, arguments)
+    }
+
+    /// Fetches what was published, starts it under a name, and waits until it is ready.
+    pub async fn published(report: &PublishReport, name: &str) -> (Self, Volume) {
+        let volume = fetch(FetchKind::Artifact, report).await;
+        (Self::at(&volume.folder.path().join("data"), name, &[]), volume)
+    }
+
+    /// Starts a file or folder under a name and waits until it is ready.
+    pub fn at(path: &Path, name: &str, arguments: &[&str]) -> Self {
         let mut all = vec!["--model", path.to_str().unwrap(), "--name", name];
         all.extend(arguments);
         let serving = Self::start(&all, &[]);
