@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    condition::Condition, optimize::VariantRequest, run::RunSizes, scheduling::Scheduling, training::Training,
+    condition::Condition, evaluation::ImportEvaluation, optimize::VariantRequest, run::RunSizes,
+    scheduling::Scheduling, training::Training,
 };
 
 /// A Model is imported or trained into immutable ModelVersions. A spec that returns to earlier content resolves to the
@@ -35,7 +36,8 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.source) != has(self.training)").message("spec takes exactly one of source (import an ONNX model) and training (train one from data); remove one or add the missing one"))]
-#[x_kube(validation = Rule::new("!has(self.optimize) || size(self.optimize) == 0 || has(self.training)").message("optimize needs training: variants are judged on the test part, and an import has none; remove optimize"))]
+#[x_kube(validation = Rule::new("!has(self.evaluation) || has(self.source)").message("evaluation measures an import, and spec has training, which measures its model by split and gates of its own; remove evaluation"))]
+#[x_kube(validation = Rule::new("!has(self.optimize) || size(self.optimize) == 0 || has(self.training) || has(self.evaluation)").message("optimize needs training or evaluation: variants are judged on a test part, and an import has none without evaluation; set evaluation, or remove optimize"))]
 pub struct ModelSpec {
     /// Any string. It is part of what decides a version, so changing it imports or trains again: use it to take in new
     /// bytes behind an unchanged URI. Default: none.
@@ -48,6 +50,9 @@ pub struct ModelSpec {
     /// How the model is trained from data. Default: none, `source` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Box<Training>>,
+    /// How an import is measured, and what it must reach. It is part of what decides a version. Default: it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Box<ImportEvaluation>>,
     /// Variants that each version has beside the model, for `spec.variant` of ModelDeployments. A version is found by what
     /// decides it and by these: the model is the same without them, and a return to earlier ones finds the version that had
     /// them. Default: none.
@@ -131,7 +136,7 @@ pub struct ModelStatus {
     /// Highest version number so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_version: Option<u64>,
-    /// The metric by which the current version was selected among its candidates; absent for an import.
+    /// The metric by which the current version was selected among its candidates, or of an import's `evaluation`; absent without.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub metric: Option<String>,

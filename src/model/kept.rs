@@ -65,7 +65,15 @@ pub fn take_over(valid: &ValidModel, version: &ModelVersion) -> Result<ValidMode
                 test.sha256.clone_from(&provenance.test_sha256);
             }
         }
-        _ => taking.work = Work::Import(stored(artifact, valid)),
+        _ => {
+            taking.work = Work::Import(stored(artifact, valid));
+            taking.evaluation = taking.evaluation.filter(|_| !valid.variants.is_empty());
+            if let Some(evaluation) = &mut taking.evaluation
+                && let Some(measured) = &version.spec.provenance.test_sha256
+            {
+                evaluation.source.sha256 = Some(measured.clone());
+            }
+        }
     }
     Ok(taking)
 }

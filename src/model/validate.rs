@@ -7,6 +7,7 @@
 mod candidates;
 mod code;
 mod data;
+mod evaluation;
 mod inputs;
 mod network;
 mod optimize;
@@ -16,10 +17,11 @@ mod training;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use modelwright_contract::variants::Variant;
+use modelwright_contract::{training::Metric, variants::Variant};
 use serde_json::json;
 
 pub use code::Code;
+pub use evaluation::ValidEvaluation;
 pub use run::ValidSizes;
 pub use source::{Place, ValidSource};
 pub use training::{Queue, StartFrom, Trainer, ValidTraining};
@@ -37,6 +39,7 @@ use crate::{
         spec_hash::{optimize_hash, spec_hash, version_key},
         unknown::unknown_fields,
     },
+    resources::Amounts,
 };
 
 const DEFAULT_KEEP: u32 = 10;
@@ -57,6 +60,8 @@ pub struct ValidModel {
     pub owner: OwnerReference,
     /// What a run does.
     pub work: Work,
+    /// How an import is measured, if it is.
+    pub evaluation: Option<Box<ValidEvaluation>>,
     /// How large a run is.
     pub sizes: ValidSizes,
     /// Whether the test part goes along with the model.
@@ -100,6 +105,12 @@ impl ValidModel {
         version_key(&self.spec_hash, self.optimize_hash.as_deref())
     }
 
+    /// The metric that the version is shown with.
+    pub fn metric(&self) -> Option<Metric> {
+        let trained = self.training().map(|training| training.config.selection.metric);
+        trained.or_else(|| Some(self.evaluation.as_ref()?.metric))
+    }
+
     /// What is trained, if this is no import.
     pub fn training(&self) -> Option<&ValidTraining> {
         match &self.work {
@@ -135,12 +146,19 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
         Work::Train(training) => Some(training),
     });
     let is_keras = training.is_some_and(|training| training.trainer.needs_keras());
+    let evaluation = validate_evaluation(model, &mut problems);
     let volume_size = if is_keras { run::KERAS_VOLUME_SIZE } else { run::VOLUME_SIZE };
-    let limits = training.map(|training| &training.limits);
+    // what is measured has as much memory for that as what was trained with nothing said
+    let unsaid = Amounts::new();
+    let limits =
+        training.map(|training| &training.limits).or_else(|| evaluation.is_some().then_some(&unsaid));
     let sizes = run::validate_sizes(&run, limits, volume_size, &mut problems);
-    let metric = training.map(|training| training.config.selection.metric);
-    // of a work that makes no sense, that is said
-    let asked = if work.is_some() { model.spec.optimize.as_slice() } else { &[] };
+    let metric = training
+        .map(|training| training.config.selection.metric)
+        .or_else(|| Some(evaluation.as_ref()?.metric));
+    // of what makes no sense, that is said
+    let is_judged = work.is_some() && evaluation.is_some() == model.spec.evaluation.is_some();
+    let asked = if is_judged { model.spec.optimize.as_slice() } else { &[] };
     let variants = optimize::validate_optimize(asked, metric, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
@@ -158,6 +176,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             optimize_hash: optimize_hash(model),
             scheduling_hash: scheduling_hash(&scheduling, model.spec.run.as_ref(), &work),
             work,
+            evaluation,
             sizes,
             keep_evaluation: model.spec.keep_evaluation.unwrap_or(false),
             scheduling,
@@ -200,6 +219,17 @@ fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Optio
             None
         }
     }
+}
+
+fn validate_evaluation(model: &Model, problems: &mut Vec<String>) -> Option<Box<ValidEvaluation>> {
+    let written = model.spec.evaluation.as_ref()?;
+    if model.spec.training.is_some() {
+        problems.push(
+            "spec.evaluation measures an import, and spec.training measures its model by spec.training.split and gates; remove spec.evaluation"
+                .into(),
+        );
+    }
+    evaluation::validate_evaluation(written, problems).map(Box::new)
 }
 
 fn validate_keep(history: Option<&VersionHistory>, problems: &mut Vec<String>) -> usize {

@@ -54,7 +54,9 @@ fn input(case: &str) -> Model {
 
 #[test]
 fn every_kind_of_source_renders_the_committed_job() {
-    for case in ["model-http", "model-store", "model-s3-credentials", "model-pvc-scheduling"] {
+    for case in
+        ["model-http", "model-store", "model-s3-credentials", "model-pvc-scheduling", "model-evaluation"]
+    {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), case == "model-pvc-scheduling"));
     }

@@ -40,6 +40,8 @@ mod fixtures;
 mod golden;
 // what a Model's run says of itself, from Jobs, pods and warnings
 mod model_job;
+// an import that is measured
+mod model_evaluation;
 mod model_kept;
 // whole reconciles of a Model that removes old versions, or is being deleted
 mod model_clean_up_scenarios;
