@@ -17,6 +17,7 @@ class Reason(StrEnum):
     CODE_MISMATCH = "CodeMismatch"
     NO_MODEL = "NoModel"
     NOT_ONNX = "NotOnnx"
+    NOT_KERAS = "NotKeras"
     UNKNOWN_ALGORITHM = "UnknownAlgorithm"
     UNKNOWN_PARAMETER = "UnknownParameter"
     INVALID_PARAMETER = "InvalidParameter"
