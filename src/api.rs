@@ -18,7 +18,7 @@ pub mod training;
 pub use amount::Amount;
 pub use condition::{Condition, ConditionStatus};
 pub use evaluation::{EvaluationData, ImportEvaluation};
-pub use model::{Model, ModelSource, ModelSpec, ModelStatus};
+pub use model::{Model, ModelSource, ModelSpec, ModelStatus, SourceFormat};
 pub use model_deployment::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
 pub use model_version::{ModelVersion, ModelVersionSpec};
 pub use scheduling::Scheduling;

@@ -1,7 +1,7 @@
 //! `Model`: what you want: an ONNX model imported from a source, or one trained from data.
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -93,6 +93,7 @@ pub struct VersionHistory {
 #[x_kube(
     validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("source.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.onnx"),
     validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("source.credentialsSecret does not apply to a pvc:// source; remove it"),
+    validation = Rule::new("!has(self.format) || self.format != 'Keras' || !self.uri.endsWith('/')").message("source.format Keras is one .keras file, and source.uri names a folder; name the file, for example s3://bucket/digits.keras"),
     validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("source.uri must name a path behind the bucket or claim, for example s3://bucket/digits.onnx or pvc://claim/digits.onnx")
 )]
 pub struct ModelSource {
@@ -101,6 +102,12 @@ pub struct ModelSource {
     /// `pvc://claim/path`.
     #[schemars(length(min = 1, max = 2048))]
     pub uri: String,
+    /// What is there: ONNX, or Keras, one `.keras` file as `model.save` of Keras 3 writes it (of a `keras.Sequential`, or of a
+    /// `keras.Model` with one input and one output), of which ONNX is made. Nothing of the file is executed: layers that are
+    /// code, such as Lambda, and those that no network here may have are refused by name. Default: ONNX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "source_format_schema")]
+    pub format: Option<SourceFormat>,
     /// The expected SHA-256, 64 hex digits, of the one file (`sha256sum`), of the OCI manifest, or, for a folder of several
     /// files, of their sorted `sha256sum` lines. A mismatch fails the import. Default: not checked, but recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +124,21 @@ pub struct ModelSource {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub tolerate_crash_inputs: Vec<String>,
+}
+
+/// What a source is. Default: ONNX.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceFormat {
+    /// An ONNX model.
+    #[default]
+    #[serde(rename = "ONNX")]
+    Onnx,
+    /// A file of Keras 3.
+    Keras,
+}
+
+fn source_format_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["ONNX", "Keras"], "maxLength": 5})
 }
 
 /// What the operator observed of a Model.
@@ -161,7 +183,7 @@ pub struct RunStatus {
     pub job: String,
     /// Number of pods that were tried, the present one included.
     pub attempt: u32,
-    /// Pending, Suspended, Fetching, Preparing, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
+    /// Pending, Suspended, Fetching, Converting, Preparing, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// How far the training is, as its container says; moves at most every 10 seconds.
@@ -220,7 +242,7 @@ pub struct RunFailure {
     /// What was wrong, what was expected, what to do next.
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// The container that failed: fetch, prepare, train, optimize, prove or publish.
+    /// The container that failed: fetch, convert, prepare, train, optimize, prove or publish.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// When, RFC 3339.

@@ -20,6 +20,10 @@ pub struct RunSizes {
     /// `training.resources` has, or 4Gi, which is that of an import with `evaluation`, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prove: Option<ProveSize>,
+    /// The container that makes ONNX of a source with format Keras. Default: limits of cpu 1 and memory 4Gi, requests as
+    /// `fetch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convert: Option<ContainerSize>,
     /// The container that brings the data of an import's `evaluation` to what the model takes. Default: limits of cpu 1 and
     /// memory 2Gi, requests as `fetch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,9 @@ use super::{
     validate::{Place, ValidModel, ValidSource, Work},
 };
 use crate::{
-    api::{ModelVersion, model::RunFailure, model_version::Artifact, name::MADE_FROM_ANNOTATION},
+    api::{
+        ModelVersion, SourceFormat, model::RunFailure, model_version::Artifact, name::MADE_FROM_ANNOTATION,
+    },
     store,
 };
 
@@ -89,6 +91,8 @@ fn stored(artifact: &Artifact, valid: &ValidModel) -> ValidSource {
         sha256: Some(artifact.sha256.clone()),
         credentials_secret: None,
         tolerate_crash_inputs: valid.source().tolerate_crash_inputs.clone(),
+        // whatever it was made of, it is ONNX
+        format: SourceFormat::Onnx,
         place,
     }
 }

@@ -20,8 +20,8 @@ use modelwright_contract::{
 use super::{
     fetch::Observed,
     job::{
-        self, CONTAINERS, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN, container_statuses,
-        has_started, phase_of,
+        self, CONTAINERS, CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN,
+        container_statuses, has_started, phase_of,
     },
     problem,
 };
@@ -191,6 +191,7 @@ fn was_killed(state: &ContainerStateTerminated) -> bool {
 fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
     if was_killed(state) {
         let (field, what) = match container {
+            CONVERT => ("spec.run.convert", "; the model is held beside its ONNX"),
             PREPARE if is_of_import(job) => {
                 ("spec.run.prepare", "; the data that the model is measured on are read whole")
             }

@@ -213,6 +213,7 @@ mod tests {
     fn model(uri: &str) -> Model {
         let source = ModelSource {
             uri: uri.into(),
+            format: None,
             sha256: None,
             credentials_secret: None,
             tolerate_crash_inputs: Vec::new(),
@@ -300,12 +301,16 @@ mod tests {
         full.spec.rerun = Some("2026-11".into());
         full.spec.source = Some(ModelSource {
             uri: "s3://bucket/digits.onnx".into(),
+            format: None,
             sha256: Some("a".repeat(64)),
             credentials_secret: Some("modelwright-s3".into()),
             tolerate_crash_inputs: Vec::new(),
         });
         assert_eq!(spec_hash(&plain), "v1-ae763009bed69eedad147c746dd6d614e8dfb21550e6199cc0ec0d90e2826a5b");
         assert_eq!(spec_hash(&full), "v1-a0d51fb44cdbd4bece5ce298fa74baf48c59e9ec038252b15979a19016b0af53");
+        let mut keras = plain.clone();
+        keras.spec.source.as_mut().unwrap().format = Some(crate::api::SourceFormat::Keras);
+        assert_ne!(spec_hash(&keras), spec_hash(&plain));
         // How large a run is decides no version; what goes along with the model does.
         let mut sized = plain.clone();
         sized.spec.run = Some(crate::api::run::RunSizes {

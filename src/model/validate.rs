@@ -28,7 +28,7 @@ pub use training::{Queue, StartFrom, Trainer, ValidTraining};
 
 use crate::{
     api::{
-        Model, Scheduling,
+        Model, Scheduling, SourceFormat,
         model::VersionHistory,
         name::{self, MAX_NAME_LENGTH},
         run::RunSizes,
@@ -98,6 +98,11 @@ impl ValidModel {
             Work::Import(source) => source,
             Work::Train(training) => &training.source,
         }
+    }
+
+    /// Whether ONNX is made of what is fetched.
+    pub fn is_converted(&self) -> bool {
+        matches!(&self.work, Work::Import(source) if source.format == SourceFormat::Keras)
     }
 
     /// What a version is found by, and its run.
@@ -196,7 +201,15 @@ fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Optio
             problems,
         )
         .map(|valid| {
+            let format = source.format.unwrap_or_default();
+            if format == SourceFormat::Keras && source.uri.ends_with('/') {
+                problems.push(format!(
+                    "spec.source.uri `{}` is a folder, and spec.source.format is Keras, one .keras file; name the file, for example s3://bucket/digits.keras",
+                    source.uri
+                ));
+            }
             Work::Import(source::ValidSource {
+                format,
                 tolerate_crash_inputs: source.tolerate_crash_inputs.clone(),
                 ..valid
             })
@@ -303,6 +316,7 @@ mod tests {
     fn model(uri: &str) -> Model {
         let source = ModelSource {
             uri: uri.into(),
+            format: None,
             sha256: None,
             credentials_secret: None,
             tolerate_crash_inputs: Vec::new(),
@@ -335,6 +349,19 @@ mod tests {
         assert_eq!(place("http://host"), Place::Remote("host".into()));
         assert_eq!(place("s3://bucket/folder/"), Place::Remote("bucket".into()));
         assert_eq!(place("pvc://my-claim/folder/digits.onnx"), Place::Claim("my-claim".into()));
+    }
+
+    #[test]
+    fn a_keras_file_is_one_file() {
+        let keras = |uri: &str| {
+            let mut model = model(uri);
+            model.spec.source.as_mut().unwrap().format = Some(SourceFormat::Keras);
+            validate_model(&model)
+        };
+        assert!(keras("s3://bucket/digits.keras").unwrap().is_converted());
+        assert!(!validate_model(&model("s3://bucket/digits.keras")).unwrap().is_converted());
+        let message = keras("s3://bucket/folder/").unwrap_err().to_string();
+        assert!(message.contains("spec.source.uri `s3://bucket/folder/` is a folder"), "{message}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::Container};
 use modelwright::{
-    api::{Model, ModelVersion},
+    api::{Model, ModelVersion, SourceFormat},
     context::Settings,
     model::{
         build::{build_job, build_version, complete},
@@ -23,8 +23,8 @@ use modelwright_contract::{
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    ended, finished, job, model, observed, pod, reports, settings, trained_model, valid, variant_reports,
-    version,
+    ended, finished, job, model, observed, pod, reports, runs, settings, trained_model, valid,
+    variant_reports, version,
 };
 
 fn measured(evaluation: Value, optimize: Value, generation: i64) -> Model {
@@ -192,19 +192,74 @@ fn pictures_are_read_by_the_image_that_has_a_library_for_them() {
     assert!(complete(&valid(&measured(json!({}), int8(), 1)), &without, &[]).is_ok());
 }
 
+fn keras(evaluation: bool, generation: i64) -> Model {
+    let mut model = measured(json!({}), json!([]), generation);
+    let source = model.spec.source.as_mut().unwrap();
+    (source.uri, source.format) = ("s3://bucket/digits.keras".into(), Some(SourceFormat::Keras));
+    model.spec.evaluation = model.spec.evaluation.filter(|_| evaluation);
+    model
+}
+
+#[test]
+fn onnx_is_made_of_a_keras_file_by_the_image_that_knows_it_and_without_credentials() {
+    let run = containers(&build_job(&valid(&keras(false, 1)), &settings(), false));
+    assert_eq!(names(&run), ["fetch", "convert", "prove", "publish"]);
+    let convert = &run[1];
+    assert_eq!(convert.image, settings().trainer_keras_image);
+    let args: Vec<&str> = convert.args.iter().flatten().map(String::as_str).collect();
+    assert_eq!(args, ["convert-keras", "/modelwright/data/model.onnx", "/modelwright/converted"]);
+    assert!(!serde_json::to_string(convert).unwrap().contains("credentials"));
+    let prove: ProveConfig = told(&run[2], "MODELWRIGHT_PROVE");
+    assert_eq!((prove.directory.as_str(), prove.evaluation), ("/modelwright/converted", None));
+
+    let run = containers(&build_job(&valid(&keras(true, 1)), &settings(), false));
+    assert_eq!(names(&run), ["fetch", "convert", "prepare", "prove", "publish"]);
+    let prepare: EvaluationConfig = told(&run[2], "MODELWRIGHT_EVALUATION");
+    assert_eq!(prepare.directory, "/modelwright/converted");
+
+    let without = Settings { trainer_keras_image: None, ..settings() };
+    let problem = complete(&valid(&keras(false, 1)), &without, &[]).unwrap_err();
+    assert_eq!(problem.reason, "TrainerMissing");
+    assert!(problem.message.contains("spec.source.format Keras"), "{}", problem.message);
+
+    // what is kept of it is ONNX
+    let version = made(&keras(true, 1), 1, &figures('a', "0.97", &[]));
+    let mut optimized = keras(true, 2);
+    optimized.spec.optimize = serde_json::from_value(int8()).unwrap();
+    let taking = take_over(&valid(&optimized), &version).unwrap();
+    let run = containers(&build_job(&complete(&taking, &settings(), &[]).unwrap(), &settings(), false));
+    assert_eq!(names(&run), ["fetch", "prepare", "optimize", "prove", "publish"]);
+}
+
+#[test]
+fn what_a_run_of_an_import_is_at_is_told() {
+    let job = job(&keras(true, 1));
+    for (container, phase, part) in [
+        ("convert", "Converting", "ONNX is being made of its file"),
+        ("prepare", "Preparing", "the data that it is measured on"),
+    ] {
+        let status =
+            json!({"phase": "Pending", "initContainerStatuses": [ended("fetch", 0, ""), runs(container)]});
+        let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+        assert_eq!(run.status.phase, phase);
+        let words = modelwright::model::phase::words(false, Some(phase), None);
+        assert!(words.contains(part), "{words}");
+    }
+}
+
 #[test]
 fn memory_that_its_data_lack_is_told_with_the_field_of_the_spec() {
-    let job = finished(job(&measured(json!({}), json!([]), 1)), "Failed", "BackoffLimitExceeded");
-    let mut killed = ended("prepare", 137, "");
-    killed["state"]["terminated"]["reason"] = "OOMKilled".into();
-    let status = json!({"phase": "Failed", "initContainerStatuses": [ended("fetch", 0, ""), killed]});
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
-    let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
-    assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("OutOfMemory", "prepare"));
-    assert!(
-        failure.message.contains("2Gi") && failure.message.contains("spec.run.prepare.limits.memory"),
-        "{failure:?}"
-    );
+    let job = finished(job(&keras(true, 1)), "Failed", "BackoffLimitExceeded");
+    for (container, limit) in [("convert", "4Gi"), ("prepare", "2Gi")] {
+        let mut killed = ended(container, 137, "");
+        killed["state"]["terminated"]["reason"] = "OOMKilled".into();
+        let status = json!({"phase": "Failed", "initContainerStatuses": [ended("fetch", 0, ""), killed]});
+        let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+        let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
+        assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("OutOfMemory", container));
+        let field = format!("spec.run.{container}.limits.memory");
+        assert!(failure.message.contains(limit) && failure.message.contains(&field), "{failure:?}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use modelwright_contract::{
 };
 
 use super::{
+    convert::{convert_container, imported_directory},
     further::{MARGIN_BYTES, further, further_mounts},
     prepare::{prepare_container, prepare_import_container},
     trainer::trainer_image,
@@ -46,11 +47,13 @@ pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Co
         Some(_) => prepare_container(training, settings),
         None => train_container(model, training, settings),
     });
+    let convert = model.is_converted().then(|| convert_container(model, settings));
     let measured = model.evaluation.as_ref();
     let prepare = measured.map(|evaluation| prepare_import_container(model, evaluation, settings));
     let optimize = (!model.variants.is_empty()).then(|| optimize_container(model, settings));
     let prove = prove_container(model, settings);
     std::iter::once(fetch_container(model, settings))
+        .chain(convert)
         .chain(train)
         .chain(prepare)
         .chain(optimize)
@@ -236,7 +239,7 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
         .training()
         .map(|training| Judgement { task: training.config.task, gates: training.gates.clone() });
     let is_as_it_came = evaluation.is_none() && judgement.is_none();
-    let directory = if is_as_it_came { names::SOURCE_DIRECTORY } else { OUTPUT_DIRECTORY };
+    let directory = if is_as_it_came { imported_directory(model) } else { OUTPUT_DIRECTORY };
     let config = ProveConfig {
         directory: directory.into(),
         proof: names::PROOF_DIRECTORY.into(),

@@ -10,6 +10,7 @@ use modelwright_contract::{
 
 use super::{
     containers::{confined, train_resources},
+    convert::imported_directory,
     trainer::{evaluation_image, trainer_image},
 };
 use crate::{
@@ -48,7 +49,7 @@ pub(super) fn prepare_import_container(
     settings: &Settings,
 ) -> Container {
     let config = EvaluationConfig {
-        directory: names::SOURCE_DIRECTORY.into(),
+        directory: imported_directory(model).into(),
         output: OUTPUT_DIRECTORY.into(),
         task: evaluation.judgement.task,
         data: evaluation.data.clone(),

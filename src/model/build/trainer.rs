@@ -74,6 +74,12 @@ pub fn complete<'a>(
 type Missing = (&'static str, String);
 
 fn find_obstacle_of_import(model: &ValidModel, settings: &Settings) -> Option<Missing> {
+    if settings.trainer_keras_image.is_none() && model.is_converted() {
+        return Some((
+            "TrainerMissing",
+            "spec.source.format Keras is read by an image that this installation does not have; let the administrator set the chart's images.trainerKeras to the image that `make images` prints, and the run starts by itself, or give ONNX".into(),
+        ));
+    }
     let evaluation = model.evaluation.as_ref()?;
     (evaluation.needs_keras() && settings.trainer_keras_image.is_none()).then(|| {
         (

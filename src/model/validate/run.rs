@@ -13,6 +13,8 @@ use crate::{
 /// Small, so that a namespace that bounds its containers takes them.
 const LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
 const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
+/// What is needed to make ONNX of what Keras saved, with TensorFlow beside it to hold both against each other.
+const CONVERT_MEMORY: &str = "4Gi";
 /// What is needed to read the data that an import is measured on.
 const PREPARE_MEMORY: &str = "2Gi";
 /// What is needed to make variants: every tensor of a graph is looked at.
@@ -39,6 +41,8 @@ pub struct ValidSizes {
     pub fetch: ResourceRequirements,
     /// Resources of `prove`.
     pub prove: ResourceRequirements,
+    /// Resources of `convert`.
+    pub convert: ResourceRequirements,
     /// Resources of the `prepare` of an import.
     pub prepare: ResourceRequirements,
     /// Resources of `optimize`.
@@ -85,6 +89,7 @@ pub(super) fn validate_sizes(
     let (fetch, publish) =
         (sizes.fetch.clone().unwrap_or_default(), sizes.publish.clone().unwrap_or_default());
     let prove = sizes.prove.clone().unwrap_or_default();
+    let convert = sizes.convert.clone().unwrap_or_default();
     let prepare = sizes.prepare.clone().unwrap_or_default();
     let optimize = sizes.optimize.clone().unwrap_or_default();
     let memory =
@@ -97,6 +102,7 @@ pub(super) fn validate_sizes(
     };
     let fetch = resources("fetch", &fetch.limits, &fetch.requests, None);
     let publish = resources("publish", &publish.limits, &publish.requests, None);
+    let convert = resources("convert", &convert.limits, &convert.requests, Some(CONVERT_MEMORY));
     let prepare = resources("prepare", &prepare.limits, &prepare.requests, Some(PREPARE_MEMORY));
     let optimize = resources("optimize", &optimize.limits, &optimize.requests, Some(OPTIMIZE_MEMORY));
     let proving = resources("prove", &prove.limits, &prove.requests, memory.as_deref());
@@ -110,6 +116,7 @@ pub(super) fn validate_sizes(
     ValidSizes {
         fetch,
         prove: proving,
+        convert,
         prepare,
         optimize,
         publish,

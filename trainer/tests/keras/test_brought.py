@@ -206,6 +206,12 @@ def rewritten(**change: Any) -> Callable[[dict[str, bytes]], None]:
     return rewrite_config
 
 
+def registered(held: dict[str, bytes]) -> None:
+    config = json.loads(held[CONFIG])
+    config["config"]["layers"][-1]["registered_name"] = "mine>Dense"
+    held[CONFIG] = json.dumps(config).encode()
+
+
 def with_weights(change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], None]:
     def rewrite_weights(held: dict[str, bytes]) -> None:
         content = io.BytesIO(held[WEIGHTS])
@@ -260,6 +266,7 @@ WRONG: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("other units", rewritten(units=5), "InvalidNetwork", ("'kernel' of 'dense'", "(4, 3)", "(4, 5)")),
     ("no units", rewritten(units="many"), "InvalidParameter", ("units",)),
     ("more than is known", rewritten(magic=3), "UnknownLayer", ("the Dense 'dense' has magic: 3",)),
+    ("a class of one's own", registered, "UnknownLayer", ("the Dense 'dense' is a class of your own",)),
     ("a weight less", with_weights(drop), "InvalidNetwork", ("'dense' has the weight 'bias'", "layers/dense/vars/1")),
     (
         "a weight more",

@@ -1,4 +1,4 @@
-//! F9: an import is measured, gated and quantised like what is trained.
+//! F9: an import is measured, gated and quantised like what is trained, and ONNX is made of a file of Keras.
 
 use std::fmt::Write as _;
 
@@ -140,5 +140,45 @@ pub async fn data_that_a_model_does_not_take_are_told_by_their_field(space: Spac
         assert!(said.starts_with(&format!("{reason}: ")) && said.contains(part), "{name}: {said}");
         let failure = stalled.status.and_then(|status| status.last_failure).expect("it failed");
         assert_eq!(failure.phase, "prepare");
+    }
+}
+
+/// ONNX is made of a file of Keras, and measured; one with code in it, and one that is none, are refused.
+pub async fn a_keras_file_becomes_onnx_and_one_with_code_is_refused(space: Space) {
+    let points_file = include_bytes!("keras/points.keras").to_vec();
+    let uri = space.serve_bytes("points.keras", points_file.clone()).await;
+    let data = space.serve_text("points.csv", &points()).await;
+    space.apply(&placed("sources/keras.yaml", &[("https://models.example.com/points.keras", &uri)])).await;
+    let keras = json!({"source": {"format": "Keras"}});
+    space.create_object::<Model>(measured("measured", &uri, &data, keras.clone())).await;
+    let code = space.serve_bytes("lambda.keras", include_bytes!("keras/lambda.keras").to_vec()).await;
+    space.create_object::<Model>(model("code", &code, json!({"format": "Keras"}))).await;
+    let none = space.serve_bytes("scores.onnx", Scores::bytes()).await;
+    space.create_object::<Model>(model("none", &none, json!({"format": "Keras"}))).await;
+
+    space.trained_model("points").await;
+    let plain = space.version("points-v1").await.spec;
+    let input = &plain.signature.inputs[0];
+    assert_eq!(input.name, "x");
+    assert_eq!(input.shape, [-1, 2]);
+    assert_eq!(plain.provenance.data_sha256, hex(points_file));
+    space.trained_model("measured").await;
+    let made = space.version("measured-v1").await.spec;
+    assert_eq!(made.model_digest, plain.model_digest, "the same file gives the same bytes");
+    assert_eq!(made.evaluation.unwrap().metrics["Accuracy"], "1");
+    let runs = space.jobs_of("measured").await;
+    assert!(
+        runs.iter().all(|job| containers(job) == ["fetch", "convert", "prepare", "prove", "publish"]),
+        "{runs:?}"
+    );
+    for (name, start, part) in [
+        ("code", "UnknownLayer: ", "the Lambda 'twice' is code, and none of a file is run"),
+        ("none", "NotKeras: ", "spec.source with format Keras must be a .keras file"),
+    ] {
+        let stalled = space.stalled_model(name, 300).await;
+        let said = stalled.says(STALLED);
+        assert!(said.starts_with(start) && said.contains(part), "{name}: {said}");
+        let failure = stalled.status.and_then(|status| status.last_failure).expect("it failed");
+        assert_eq!(failure.phase, "convert");
     }
 }

@@ -73,6 +73,7 @@ fn main() -> ExitCode {
         variants::other_variants_are_made_of_the_kept_artifact_without_a_training,
         variants::a_version_without_its_variants_is_made_of_its_artifact_alone,
         evaluations::an_import_is_measured_gated_and_quantised,
+        evaluations::a_keras_file_becomes_onnx_and_one_with_code_is_refused,
         evaluations::data_that_a_model_does_not_take_are_told_by_their_field,
         training::an_evicted_pod_does_not_count_and_another_one_trains,
         training::a_run_is_suspended_and_its_progress_is_seen,
