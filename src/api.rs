@@ -5,6 +5,7 @@
 
 pub mod amount;
 pub mod condition;
+pub mod evaluation;
 pub mod model;
 pub mod model_deployment;
 pub mod model_version;
@@ -16,7 +17,8 @@ pub mod training;
 
 pub use amount::Amount;
 pub use condition::{Condition, ConditionStatus};
-pub use model::{Model, ModelSource, ModelSpec, ModelStatus};
+pub use evaluation::{EvaluationData, ImportEvaluation};
+pub use model::{Model, ModelSource, ModelSpec, ModelStatus, SourceFormat};
 pub use model_deployment::{ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus};
 pub use model_version::{ModelVersion, ModelVersionSpec};
 pub use scheduling::Scheduling;

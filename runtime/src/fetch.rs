@@ -75,10 +75,10 @@ pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchRe
     let mut report = fetch_one(config, options).await?;
     let mut left = config.max_bytes.saturating_sub(report.size_bytes);
     for further in &config.further {
-        let bounded = FetchConfig {
-            max_bytes: if further.kind == FetchKind::Data { left } else { further.max_bytes },
-            ..further.clone()
-        };
+        // Data share their room; those that an import is measured on have one of their own.
+        let shares = further.kind == FetchKind::Data && config.kind == FetchKind::Data;
+        let bounded =
+            FetchConfig { max_bytes: if shares { left } else { further.max_bytes }, ..further.clone() };
         let fetched = Box::pin(fetch_one(&bounded, options)).await?;
         if further.kind == FetchKind::Data {
             left = left.saturating_sub(fetched.size_bytes);
@@ -91,15 +91,22 @@ pub async fn run(config: &FetchConfig, options: &FetchOptions) -> Result<FetchRe
     Ok(report)
 }
 
-/// Only data have anything further, and of it nothing has.
+/// Nothing further has anything further, and what a model has further is the one set of data that it is measured on.
 fn validate_further(config: &FetchConfig) -> Result<(), FetchError> {
     let is_nested = config.further.iter().any(|further| !further.further.is_empty() || further.run.is_some());
-    if config.further.is_empty() || (config.kind == FetchKind::Data && !is_nested) {
+    let fits = match config.further.as_slice() {
+        [] => true,
+        _ if config.kind == FetchKind::Data => !is_nested,
+        [only] => !is_nested && only.kind == FetchKind::Data,
+        _ => false,
+    };
+    if fits {
         return Ok(());
     }
     Err(FetchError::InvalidConfig {
         field: "further",
-        why: "it belongs to training data (kind Data), once".to_owned(),
+        why: "it belongs to training data (kind Data), or is the data that one model is measured on, once"
+            .to_owned(),
     })
 }
 

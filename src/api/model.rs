@@ -1,11 +1,12 @@
 //! `Model`: what you want: an ONNX model imported from a source, or one trained from data.
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    condition::Condition, optimize::VariantRequest, run::RunSizes, scheduling::Scheduling, training::Training,
+    condition::Condition, evaluation::ImportEvaluation, optimize::VariantRequest, run::RunSizes,
+    scheduling::Scheduling, training::Training,
 };
 
 /// A Model is imported or trained into immutable ModelVersions. A spec that returns to earlier content resolves to the
@@ -35,7 +36,8 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.source) != has(self.training)").message("spec takes exactly one of source (import an ONNX model) and training (train one from data); remove one or add the missing one"))]
-#[x_kube(validation = Rule::new("!has(self.optimize) || size(self.optimize) == 0 || has(self.training)").message("optimize needs training: variants are judged on the test part, and an import has none; remove optimize"))]
+#[x_kube(validation = Rule::new("!has(self.evaluation) || has(self.source)").message("evaluation measures an import, and spec has training, which measures its model by split and gates of its own; remove evaluation"))]
+#[x_kube(validation = Rule::new("!has(self.optimize) || size(self.optimize) == 0 || has(self.training) || has(self.evaluation)").message("optimize needs training or evaluation: variants are judged on a test part, and an import has none without evaluation; set evaluation, or remove optimize"))]
 pub struct ModelSpec {
     /// Any string. It is part of what decides a version, so changing it imports or trains again: use it to take in new
     /// bytes behind an unchanged URI. Default: none.
@@ -48,6 +50,9 @@ pub struct ModelSpec {
     /// How the model is trained from data. Default: none, `source` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Box<Training>>,
+    /// How an import is measured, and what it must reach. It is part of what decides a version. Default: it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Box<ImportEvaluation>>,
     /// Variants that each version has beside the model, for `spec.variant` of ModelDeployments. A version is found by what
     /// decides it and by these: the model is the same without them, and a return to earlier ones finds the version that had
     /// them. Default: none.
@@ -88,6 +93,7 @@ pub struct VersionHistory {
 #[x_kube(
     validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("source.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.onnx"),
     validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("source.credentialsSecret does not apply to a pvc:// source; remove it"),
+    validation = Rule::new("!has(self.format) || self.format != 'Keras' || !self.uri.endsWith('/')").message("source.format Keras is one .keras file, and source.uri names a folder; name the file, for example s3://bucket/digits.keras"),
     validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("source.uri must name a path behind the bucket or claim, for example s3://bucket/digits.onnx or pvc://claim/digits.onnx")
 )]
 pub struct ModelSource {
@@ -96,6 +102,12 @@ pub struct ModelSource {
     /// `pvc://claim/path`.
     #[schemars(length(min = 1, max = 2048))]
     pub uri: String,
+    /// What is there: ONNX, or Keras, one `.keras` file as `model.save` of Keras 3 writes it (of a `keras.Sequential`, or of a
+    /// `keras.Model` with one input and one output), of which ONNX is made. Nothing of the file is executed: layers that are
+    /// code, such as Lambda, and those that no network here may have are refused by name. Default: ONNX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "source_format_schema")]
+    pub format: Option<SourceFormat>,
     /// The expected SHA-256, 64 hex digits, of the one file (`sha256sum`), of the OCI manifest, or, for a folder of several
     /// files, of their sorted `sha256sum` lines. A mismatch fails the import. Default: not checked, but recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +124,21 @@ pub struct ModelSource {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub tolerate_crash_inputs: Vec<String>,
+}
+
+/// What a source is. Default: ONNX.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceFormat {
+    /// An ONNX model.
+    #[default]
+    #[serde(rename = "ONNX")]
+    Onnx,
+    /// A file of Keras 3.
+    Keras,
+}
+
+fn source_format_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["ONNX", "Keras"], "maxLength": 5})
 }
 
 /// What the operator observed of a Model.
@@ -131,7 +158,7 @@ pub struct ModelStatus {
     /// Highest version number so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_version: Option<u64>,
-    /// The metric by which the current version was selected among its candidates; absent for an import.
+    /// The metric by which the current version was selected among its candidates, or of an import's `evaluation`; absent without.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub metric: Option<String>,
@@ -156,7 +183,7 @@ pub struct RunStatus {
     pub job: String,
     /// Number of pods that were tried, the present one included.
     pub attempt: u32,
-    /// Pending, Suspended, Fetching, Preparing, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
+    /// Pending, Suspended, Fetching, Converting, Preparing, Training, Optimizing, Proving, Publishing, Succeeded or Failed.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// How far the training is, as its container says; moves at most every 10 seconds.
@@ -215,7 +242,7 @@ pub struct RunFailure {
     /// What was wrong, what was expected, what to do next.
     #[schemars(length(max = 4096))]
     pub message: String,
-    /// The container that failed: fetch, prepare, train, optimize, prove or publish.
+    /// The container that failed: fetch, convert, prepare, train, optimize, prove or publish.
     #[schemars(length(max = 32))]
     pub phase: String,
     /// When, RFC 3339.

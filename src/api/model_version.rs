@@ -186,10 +186,11 @@ pub struct RowIndependence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
-    /// Metric by name, as decimal strings: of a training, measured on the test part with the published model.
+    /// Metric by name, as decimal strings: of a training, measured on the test part with the published model; of an
+    /// import, on the data of `evaluation`, or, without it, as the artifact that was imported says.
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 64}))]
     pub metrics: BTreeMap<String, String>,
-    /// Name of the metric by which the candidates of a training were compared; absent for an import.
+    /// Name of the metric by which the candidates of a training were compared, or of an import's `evaluation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub metric: Option<String>,
@@ -253,7 +254,8 @@ pub struct Provenance {
     /// SHA-256 of what was fetched: the source model, or the training data.
     #[schemars(length(max = 64))]
     pub data_sha256: String,
-    /// SHA-256 of the test set, where it is one of its own. Default: none, it was a share of the data.
+    /// SHA-256 of the test set, where it is one of its own, or of the data of an import's `evaluation`. Default: none, it was a
+    /// share of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub test_sha256: Option<String>,

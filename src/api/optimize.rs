@@ -35,7 +35,7 @@ pub struct VariantRequest {
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "target_schema")]
     pub target: Option<Target>,
-    /// Most that the metric of `training.selection` may be worse on the test part than the original's, a decimal string; of an
+    /// Most that the metric of `training.selection` or `evaluation` may be worse on the test part than the original's, a decimal string; of an
     /// error or a loss, as a share of the original's. Default: 0.01.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), regex(pattern = FRACTION))]

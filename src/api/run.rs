@@ -17,17 +17,25 @@ pub struct RunSizes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetch: Option<ContainerSize>,
     /// The container that loads and runs the model. Default: as `fetch`; of a training, the memory limit is the one that
-    /// `training.resources` has, or 4Gi.
+    /// `training.resources` has, or 4Gi, which is that of an import with `evaluation`, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prove: Option<ProveSize>,
+    /// The container that makes ONNX of a source with format Keras. Default: limits of cpu 1 and memory 4Gi, requests as
+    /// `fetch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convert: Option<ContainerSize>,
+    /// The container that brings the data of an import's `evaluation` to what the model takes. Default: limits of cpu 1 and
+    /// memory 2Gi, requests as `fetch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<ContainerSize>,
     /// The container that makes variants. Default: limits of cpu 1 and memory 2Gi, requests as `fetch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optimize: Option<ContainerSize>,
     /// The container that stores the model. Default: as `fetch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<ContainerSize>,
-    /// Room for what is fetched and for what is made of it, a quantity; a model may take 10/21 of it, and data 8/21. Default:
-    /// 4Gi, and 8Gi where Keras trains.
+    /// Room for what is fetched and for what is made of it, a quantity; a model may take 10/21 of it, and data 8/21; with
+    /// `evaluation`, a model 6/21 and its data 3/21. Default: 4Gi, and 8Gi where Keras trains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_size: Option<Amount>,
 }

@@ -17,10 +17,8 @@ use super::amount::Amount;
 pub use data::{Images, Sequences, TestData, Text, Window};
 pub use network::{Callback, Layer, Optimizer};
 pub use preparation::{Encode, Impute, Preparation, Scale};
-use words::{
-    column_type_schema, format_schema, goal_schema, inputs_schema, metric_schema, split_by_schema,
-    task_schema,
-};
+use words::{column_type_schema, goal_schema, split_by_schema};
+pub(super) use words::{format_schema, inputs_schema, metric_schema, task_schema};
 
 /// A decimal string.
 const DECIMAL: &str = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$";

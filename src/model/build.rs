@@ -2,6 +2,7 @@
 //! ModelVersion. Pure.
 
 mod containers;
+mod convert;
 mod further;
 mod job;
 mod pod;

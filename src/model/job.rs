@@ -25,7 +25,9 @@ use crate::{
 
 /// Container that fetches.
 pub const FETCH: &str = "fetch";
-/// Container that makes anew what a training left beside its model.
+/// Container that makes ONNX of what was fetched.
+pub const CONVERT: &str = "convert";
+/// Container that makes what a training leaves beside its model, where nothing is trained.
 pub const PREPARE: &str = "prepare";
 /// Container that trains.
 pub const TRAIN: &str = "train";
@@ -36,7 +38,7 @@ pub const PROVE: &str = "prove";
 /// Container that publishes.
 pub const PUBLISH: &str = "publish";
 /// All of them, in their order.
-pub const CONTAINERS: [&str; 6] = [FETCH, PREPARE, TRAIN, OPTIMIZE, PROVE, PUBLISH];
+pub const CONTAINERS: [&str; 7] = [FETCH, CONVERT, PREPARE, TRAIN, OPTIMIZE, PROVE, PUBLISH];
 /// Phase of a run that trains.
 pub const TRAINING_PHASE: &str = "Training";
 /// Longest message that the status takes, in bytes.
@@ -169,6 +171,7 @@ fn last_phase(pod: &Pod) -> Option<&'static str> {
         (OPTIMIZE, "Optimizing"),
         (TRAIN, TRAINING_PHASE),
         (PREPARE, "Preparing"),
+        (CONVERT, "Converting"),
         (FETCH, "Fetching"),
     ];
     phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)

@@ -15,7 +15,9 @@ use super::{
     validate::{Place, ValidModel, ValidSource, Work},
 };
 use crate::{
-    api::{ModelVersion, model::RunFailure, model_version::Artifact, name::MADE_FROM_ANNOTATION},
+    api::{
+        ModelVersion, SourceFormat, model::RunFailure, model_version::Artifact, name::MADE_FROM_ANNOTATION,
+    },
     store,
 };
 
@@ -65,7 +67,15 @@ pub fn take_over(valid: &ValidModel, version: &ModelVersion) -> Result<ValidMode
                 test.sha256.clone_from(&provenance.test_sha256);
             }
         }
-        _ => taking.work = Work::Import(stored(artifact, valid)),
+        _ => {
+            taking.work = Work::Import(stored(artifact, valid));
+            taking.evaluation = taking.evaluation.filter(|_| !valid.variants.is_empty());
+            if let Some(evaluation) = &mut taking.evaluation
+                && let Some(measured) = &version.spec.provenance.test_sha256
+            {
+                evaluation.source.sha256 = Some(measured.clone());
+            }
+        }
     }
     Ok(taking)
 }
@@ -81,6 +91,8 @@ fn stored(artifact: &Artifact, valid: &ValidModel) -> ValidSource {
         sha256: Some(artifact.sha256.clone()),
         credentials_secret: None,
         tolerate_crash_inputs: valid.source().tolerate_crash_inputs.clone(),
+        // whatever it was made of, it is ONNX
+        format: SourceFormat::Onnx,
         place,
     }
 }

@@ -55,6 +55,10 @@ fn all_words(what: &str, trains: bool, phase: Option<&str>, since: Option<Timest
         Some("Pending") => ": its pod is being started",
         Some("Fetching") if trains => ": its data are being fetched",
         Some("Fetching") => ": its files are being fetched",
+        Some("Converting") => ": ONNX is being made of its file",
+        Some("Preparing") if !trains => {
+            ": the data that it is measured on are being brought to what it takes"
+        }
         Some("Preparing") => ": its test part is being made again, and nothing is trained",
         Some("Training") => ": train is at work",
         Some("Optimizing") => ": its variants are being made",

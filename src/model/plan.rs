@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt as _};
-use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT};
+use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT, training::Metric};
 
 use super::{
     fetch::Observed,
@@ -287,7 +287,13 @@ fn plan_record(
         let has = version.spec.variants.iter().map(|it| (&it.name, &it.model_digest));
         version.spec.model_digest == reports.publish.model_digest && has.eq(made.iter().copied())
     };
-    match versions.iter().filter(same).max_by_key(|version| rank(version)) {
+    // figures of an import are of the data that the spec names, and a version has one set of them
+    let measured = |version: &&Arc<ModelVersion>| {
+        let told = version.spec.evaluation.as_ref().map(|told| (&told.metrics, told.metric.as_deref()));
+        valid.evaluation.is_none()
+            || told == Some((&reports.publish.metrics, valid.metric().map(Metric::name)))
+    };
+    match versions.iter().filter(same).filter(measured).max_by_key(|version| rank(version)) {
         Some(version) => {
             Step::Link { version: Arc::clone(version), hashes: with_hash(version, &valid.key()), stamp }
         }

@@ -12,6 +12,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 use modelwright_contract::{
+    evaluation::EVALUATION_ENV,
     report::{Failure, FetchReport, PublishReport, Report, RunReport},
     training::TrainReport,
 };
@@ -19,8 +20,8 @@ use modelwright_contract::{
 use super::{
     fetch::Observed,
     job::{
-        self, CONTAINERS, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN, container_statuses,
-        has_started, phase_of,
+        self, CONTAINERS, CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN,
+        container_statuses, has_started, phase_of,
     },
     problem,
 };
@@ -190,6 +191,10 @@ fn was_killed(state: &ContainerStateTerminated) -> bool {
 fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
     if was_killed(state) {
         let (field, what) = match container {
+            CONVERT => ("spec.run.convert", "; the model is held beside its ONNX"),
+            PREPARE if is_of_import(job) => {
+                ("spec.run.prepare", "; the data that the model is measured on are read whole")
+            }
             TRAIN | PREPARE => ("spec.training.resources", ""),
             OPTIMIZE => ("spec.run.optimize", "; to make variants, every tensor is looked at"),
             PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
@@ -235,6 +240,13 @@ fn volume_size(job: &Job) -> Option<String> {
 /// The container that trains, if the Job is a training.
 pub fn train_container(job: &Job) -> Option<&Container> {
     job::containers(job).find(|container| container.name == TRAIN)
+}
+
+/// Whether what the Job prepares is measured, and was not trained.
+fn is_of_import(job: &Job) -> bool {
+    let prepare = job::containers(job).find(|container| container.name == PREPARE);
+    let told = prepare.into_iter().flat_map(|container| container.env.iter().flatten());
+    told.into_iter().any(|variable| variable.name == EVALUATION_ENV)
 }
 
 /// Why a Job failed that stopped its pods itself, or whose pods tell nothing.

@@ -1,4 +1,4 @@
-//! What decides a version: what the user wrote in `source`, `training` (without `run` and `resources`), `rerun` and
+//! What decides a version: what the user wrote in `source`, `evaluation`, `training` (without `run` and `resources`), `rerun` and
 //! `keepEvaluation`, and nothing that the operator adds. In goes a Model, out comes a hash. Pure.
 //!
 //! Only what is written counts: a default that is written out is another spec than one that is left out, so that a later
@@ -42,6 +42,11 @@ pub fn spec_hash(model: &Model) -> String {
     decided.insert("source".into(), to_value(&model.spec.source));
     decided.insert("training".into(), model.spec.training.as_deref().map_or(Value::Null, training_identity));
     decided.insert("rerun".into(), to_value(&model.spec.rerun));
+    if let Some(evaluation) = &model.spec.evaluation {
+        let mut written = to_value(evaluation);
+        by_value(&mut written);
+        decided.insert("evaluation".into(), written);
+    }
     if let Some(keep) = model.spec.keep_evaluation {
         decided.insert("keepEvaluation".into(), keep.into());
     }
@@ -208,6 +213,7 @@ mod tests {
     fn model(uri: &str) -> Model {
         let source = ModelSource {
             uri: uri.into(),
+            format: None,
             sha256: None,
             credentials_secret: None,
             tolerate_crash_inputs: Vec::new(),
@@ -295,12 +301,16 @@ mod tests {
         full.spec.rerun = Some("2026-11".into());
         full.spec.source = Some(ModelSource {
             uri: "s3://bucket/digits.onnx".into(),
+            format: None,
             sha256: Some("a".repeat(64)),
             credentials_secret: Some("modelwright-s3".into()),
             tolerate_crash_inputs: Vec::new(),
         });
         assert_eq!(spec_hash(&plain), "v1-ae763009bed69eedad147c746dd6d614e8dfb21550e6199cc0ec0d90e2826a5b");
         assert_eq!(spec_hash(&full), "v1-a0d51fb44cdbd4bece5ce298fa74baf48c59e9ec038252b15979a19016b0af53");
+        let mut keras = plain.clone();
+        keras.spec.source.as_mut().unwrap().format = Some(crate::api::SourceFormat::Keras);
+        assert_ne!(spec_hash(&keras), spec_hash(&plain));
         // How large a run is decides no version; what goes along with the model does.
         let mut sized = plain.clone();
         sized.spec.run = Some(crate::api::run::RunSizes {
@@ -316,6 +326,43 @@ mod tests {
         let source = tolerant.spec.source.as_mut().unwrap();
         source.tolerate_crash_inputs = vec!["frame_step".into()];
         assert_ne!(spec_hash(&tolerant), spec_hash(&plain));
+    }
+
+    fn measured(changes: &[(&str, Value)]) -> String {
+        let mut evaluation = json!({
+            "task": "Classification",
+            "data": {"uri": "s3://bucket/digits-test.csv", "format": "CSV", "label": "digit"},
+        });
+        for (pointer, value) in changes {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            evaluation.pointer_mut(parent).unwrap()[name] = value.clone();
+        }
+        let mut model = model("s3://bucket/digits.onnx");
+        model.spec.evaluation = serde_json::from_value(evaluation).unwrap();
+        spec_hash(&model)
+    }
+
+    #[test]
+    fn how_an_import_is_measured_decides_its_version_and_never_hashes_otherwise() {
+        assert_eq!(measured(&[]), "v1-c298a7dab970db740fc30dc711b50333ad23fedce9579d627eb7969b3503e889");
+        let mut all = vec![spec_hash(&model("s3://bucket/digits.onnx")), measured(&[])];
+        for (pointer, value) in [
+            ("/task", json!("Regression")),
+            ("/data/uri", json!("s3://bucket/other.csv")),
+            ("/data/label", json!("other")),
+            ("/data/inputs", json!("Matrix")),
+            ("/data/images", json!({})),
+            ("/classes", json!(["a", "b"])),
+            ("/classes", json!(["b", "a"])),
+            ("/metric", json!("Accuracy")),
+            ("/gates", json!([{"metric": "Accuracy", "min": "0.90"}])),
+        ] {
+            let hash = measured(&[(pointer, value.clone())]);
+            assert!(!all.contains(&hash), "{pointer} {value} is no change");
+            all.push(hash);
+        }
+        assert_eq!(measured(&[("/gates", json!([{"metric": "Accuracy", "min": "0.9"}]))]), all[10]);
+        assert_eq!(measured(&[("/gates", json!([])), ("/classes", json!([]))]), all[1]);
     }
 
     #[test]

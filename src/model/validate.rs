@@ -7,6 +7,7 @@
 mod candidates;
 mod code;
 mod data;
+mod evaluation;
 mod inputs;
 mod network;
 mod optimize;
@@ -16,17 +17,18 @@ mod training;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use modelwright_contract::variants::Variant;
+use modelwright_contract::{training::Metric, variants::Variant};
 use serde_json::json;
 
 pub use code::Code;
+pub use evaluation::ValidEvaluation;
 pub use run::ValidSizes;
 pub use source::{Place, ValidSource};
 pub use training::{Queue, StartFrom, Trainer, ValidTraining};
 
 use crate::{
     api::{
-        Model, Scheduling,
+        Model, Scheduling, SourceFormat,
         model::VersionHistory,
         name::{self, MAX_NAME_LENGTH},
         run::RunSizes,
@@ -37,6 +39,7 @@ use crate::{
         spec_hash::{optimize_hash, spec_hash, version_key},
         unknown::unknown_fields,
     },
+    resources::Amounts,
 };
 
 const DEFAULT_KEEP: u32 = 10;
@@ -57,6 +60,8 @@ pub struct ValidModel {
     pub owner: OwnerReference,
     /// What a run does.
     pub work: Work,
+    /// How an import is measured, if it is.
+    pub evaluation: Option<Box<ValidEvaluation>>,
     /// How large a run is.
     pub sizes: ValidSizes,
     /// Whether the test part goes along with the model.
@@ -95,9 +100,20 @@ impl ValidModel {
         }
     }
 
+    /// Whether ONNX is made of what is fetched.
+    pub fn is_converted(&self) -> bool {
+        matches!(&self.work, Work::Import(source) if source.format == SourceFormat::Keras)
+    }
+
     /// What a version is found by, and its run.
     pub fn key(&self) -> String {
         version_key(&self.spec_hash, self.optimize_hash.as_deref())
+    }
+
+    /// The metric that the version is shown with.
+    pub fn metric(&self) -> Option<Metric> {
+        let trained = self.training().map(|training| training.config.selection.metric);
+        trained.or_else(|| Some(self.evaluation.as_ref()?.metric))
     }
 
     /// What is trained, if this is no import.
@@ -135,12 +151,19 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
         Work::Train(training) => Some(training),
     });
     let is_keras = training.is_some_and(|training| training.trainer.needs_keras());
+    let evaluation = validate_evaluation(model, &mut problems);
     let volume_size = if is_keras { run::KERAS_VOLUME_SIZE } else { run::VOLUME_SIZE };
-    let limits = training.map(|training| &training.limits);
+    // what is measured has as much memory for that as what was trained with nothing said
+    let unsaid = Amounts::new();
+    let limits =
+        training.map(|training| &training.limits).or_else(|| evaluation.is_some().then_some(&unsaid));
     let sizes = run::validate_sizes(&run, limits, volume_size, &mut problems);
-    let metric = training.map(|training| training.config.selection.metric);
-    // of a work that makes no sense, that is said
-    let asked = if work.is_some() { model.spec.optimize.as_slice() } else { &[] };
+    let metric = training
+        .map(|training| training.config.selection.metric)
+        .or_else(|| Some(evaluation.as_ref()?.metric));
+    // of what makes no sense, that is said
+    let is_judged = work.is_some() && evaluation.is_some() == model.spec.evaluation.is_some();
+    let asked = if is_judged { model.spec.optimize.as_slice() } else { &[] };
     let variants = optimize::validate_optimize(asked, metric, &mut problems);
     let scheduling = model.spec.scheduling.clone().unwrap_or_default();
     check_scheduling(&scheduling, &mut problems);
@@ -158,6 +181,7 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
             optimize_hash: optimize_hash(model),
             scheduling_hash: scheduling_hash(&scheduling, model.spec.run.as_ref(), &work),
             work,
+            evaluation,
             sizes,
             keep_evaluation: model.spec.keep_evaluation.unwrap_or(false),
             scheduling,
@@ -177,7 +201,15 @@ fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Optio
             problems,
         )
         .map(|valid| {
+            let format = source.format.unwrap_or_default();
+            if format == SourceFormat::Keras && source.uri.ends_with('/') {
+                problems.push(format!(
+                    "spec.source.uri `{}` is a folder, and spec.source.format is Keras, one .keras file; name the file, for example s3://bucket/digits.keras",
+                    source.uri
+                ));
+            }
             Work::Import(source::ValidSource {
+                format,
                 tolerate_crash_inputs: source.tolerate_crash_inputs.clone(),
                 ..valid
             })
@@ -200,6 +232,17 @@ fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Optio
             None
         }
     }
+}
+
+fn validate_evaluation(model: &Model, problems: &mut Vec<String>) -> Option<Box<ValidEvaluation>> {
+    let written = model.spec.evaluation.as_ref()?;
+    if model.spec.training.is_some() {
+        problems.push(
+            "spec.evaluation measures an import, and spec.training measures its model by spec.training.split and gates; remove spec.evaluation"
+                .into(),
+        );
+    }
+    evaluation::validate_evaluation(written, problems).map(Box::new)
 }
 
 fn validate_keep(history: Option<&VersionHistory>, problems: &mut Vec<String>) -> usize {
@@ -273,6 +316,7 @@ mod tests {
     fn model(uri: &str) -> Model {
         let source = ModelSource {
             uri: uri.into(),
+            format: None,
             sha256: None,
             credentials_secret: None,
             tolerate_crash_inputs: Vec::new(),
@@ -305,6 +349,19 @@ mod tests {
         assert_eq!(place("http://host"), Place::Remote("host".into()));
         assert_eq!(place("s3://bucket/folder/"), Place::Remote("bucket".into()));
         assert_eq!(place("pvc://my-claim/folder/digits.onnx"), Place::Claim("my-claim".into()));
+    }
+
+    #[test]
+    fn a_keras_file_is_one_file() {
+        let keras = |uri: &str| {
+            let mut model = model(uri);
+            model.spec.source.as_mut().unwrap().format = Some(SourceFormat::Keras);
+            validate_model(&model)
+        };
+        assert!(keras("s3://bucket/digits.keras").unwrap().is_converted());
+        assert!(!validate_model(&model("s3://bucket/digits.keras")).unwrap().is_converted());
+        let message = keras("s3://bucket/folder/").unwrap_err().to_string();
+        assert!(message.contains("spec.source.uri `s3://bucket/folder/` is a folder"), "{message}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub fn settings() -> Settings {
 pub fn model(uri: &str, generation: i64) -> Model {
     let source = ModelSource {
         uri: uri.into(),
+        format: None,
         sha256: None,
         credentials_secret: None,
         tolerate_crash_inputs: Vec::new(),

@@ -54,7 +54,9 @@ fn input(case: &str) -> Model {
 
 #[test]
 fn every_kind_of_source_renders_the_committed_job() {
-    for case in ["model-http", "model-store", "model-s3-credentials", "model-pvc-scheduling"] {
+    for case in
+        ["model-http", "model-store", "model-s3-credentials", "model-pvc-scheduling", "model-evaluation"]
+    {
         let model = validate_model(&input(case)).unwrap();
         compare(case, &build_job(&model, &settings(), case == "model-pvc-scheduling"));
     }
@@ -273,8 +275,9 @@ fn a_token_for_the_bundled_store_is_in_publish_alone_and_none_is_where_nothing_i
         (mounted, text.contains(names::STORE_TOKEN_DIRECTORY), text.contains("store.example:5001"))
     };
     let all: Vec<_> = run.init_containers.iter().flatten().chain(&run.containers).collect();
-    // `prepare` stands in the place of `train` in runs of another kind.
-    let trains = modelwright::model::job::CONTAINERS.iter().filter(|name| **name != "prepare").copied();
+    // `convert` and `prepare` stand in the place of `train` in runs of other kinds.
+    let others = ["convert", "prepare"];
+    let trains = modelwright::model::job::CONTAINERS.iter().filter(|name| !others.contains(*name)).copied();
     assert_eq!(all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), trains.collect::<Vec<_>>());
     for container in all {
         let expected = if container.name == "publish" { (true, true, true) } else { (false, false, false) };

@@ -40,6 +40,8 @@ mod fixtures;
 mod golden;
 // what a Model's run says of itself, from Jobs, pods and warnings
 mod model_job;
+// an import that is measured
+mod model_evaluation;
 mod model_kept;
 // whole reconciles of a Model that removes old versions, or is being deleted
 mod model_clean_up_scenarios;
@@ -72,9 +74,9 @@ mod panics;
 // what the proxy of the bundled store lets through
 mod push_proxy;
 // that nobody takes the places of others there
+mod push_places;
 // trainings with networks
 mod network_fixtures;
-mod push_places;
 // the page with every field, made from the definitions
 mod reference;
 // writes and the Lease against a mock API server

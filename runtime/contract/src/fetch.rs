@@ -41,8 +41,9 @@ pub struct FetchConfig {
     /// Where the claim of a `pvc` address is mounted; absent: [`crate::names::CLAIM_DIRECTORY`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_directory: Option<String>,
-    /// With [`FetchKind::Data`]: what else `train` is given, each in a folder of its own, all there before `run` is. None of
-    /// them has anything further. [`Self::max_bytes`] holds for all data together.
+    /// What else is needed, each in a folder of its own. With [`FetchKind::Data`], what else `train` is given, all there before
+    /// `run` is; [`Self::max_bytes`] holds for all data together. With a model, the data that it is measured on. None of them
+    /// has anything further.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<FetchConfig>,
 }

@@ -8,6 +8,7 @@
 //! | [`traffic`] | operator → serving pods, through an optional ConfigMap that is re-read while they run |
 //! | [`training`] | operator → `train` and `prove`; `train` → `prove`, as files; `train` → operator |
 //! | [`algorithms`], [`layers`] | what the built-in trainers know, and the parameters of each |
+//! | [`evaluation`] | operator → `prepare` of an import |
 //! | [`variants`] | operator → `optimize` and `prove`; what `publish` reports of variants |
 //! | [`report`] | run container → operator, through the termination message |
 //! | [`status`] | serving pod → operator, at `GET :9090/status` |
@@ -17,6 +18,7 @@
 
 pub mod algorithms;
 pub mod artifact;
+pub mod evaluation;
 pub mod fetch;
 pub mod layers;
 pub mod names;

@@ -58,7 +58,7 @@ pub struct FetchReport {
     pub size_bytes: u64,
     /// Number of files.
     pub files: u32,
-    /// SHA-256 of a test set of its own.
+    /// SHA-256 of a test set of its own, or of the data that an import is measured on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_sha256: Option<String>,
 }

@@ -6,6 +6,7 @@ use std::fs;
 
 use modelwright_contract::{
     artifact::Description,
+    evaluation::EvaluationConfig,
     fetch::FetchConfig,
     prove::ProveConfig,
     publish::PublishConfig,
@@ -38,6 +39,7 @@ fn what_the_operator_tells_containers_is_understood() {
     crosses::<ProveConfig>("prove-training");
     crosses::<ProveConfig>("prove-variants");
     crosses::<OptimizeConfig>("optimize");
+    crosses::<EvaluationConfig>("evaluation");
     crosses::<PublishConfig>("publish-proven");
     crosses::<PublishConfig>("publish-pushed");
     crosses::<PublishConfig>("publish-recall");

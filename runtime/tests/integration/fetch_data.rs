@@ -93,10 +93,42 @@ async fn a_test_set_of_its_own_is_fetched_into_a_folder_of_its_own() {
     volume.config.max_bytes = 15;
     volume.config.further = vec![test(&volume, "/held-out.csv")];
     assert_eq!(told(volume.fetch().await.unwrap_err()).0, "TooLarge");
-    let mut model = at(&server, "/digits.csv");
-    model.config.further = vec![test(&model, "/held-out.csv")];
-    model.config.kind = FetchKind::Source;
-    assert_eq!(told(model.fetch().await.unwrap_err()).0, "InvalidConfig");
+}
+
+/// What a model is measured on has room of its own beside it, and there is one such set.
+#[tokio::test]
+async fn a_model_has_the_data_that_it_is_measured_on_beside_it() {
+    let server = server().await;
+    let measured = |change: fn(&mut FetchConfig, FetchConfig)| {
+        let mut model = at(&server, "/digits.onnx");
+        let further = FetchConfig {
+            uri: format!("http://{}/held-out.csv", server.host()),
+            destination: model.folder.path().join("test").to_str().unwrap().to_owned(),
+            ..model.config.clone()
+        };
+        model.config.kind = FetchKind::Source;
+        // the model alone fills its own
+        model.config.max_bytes = 8;
+        change(&mut model.config, further);
+        model
+    };
+    let model = measured(|config, further| config.further = vec![further]);
+    let report = model.fetch().await.unwrap();
+    assert_eq!((report.sha256, report.test_sha256, report.size_bytes), (sha256(CSV), Some(sha256(CSV)), 8));
+    assert_eq!(model.read("model.onnx"), CSV);
+    assert_eq!(fs::read_to_string(model.folder.path().join("test/held-out.csv")).unwrap(), CSV);
+    let large = measured(|config, further| config.further = vec![FetchConfig { max_bytes: 7, ..further }]);
+    assert_eq!(large.fetch().await.unwrap_err().reason(), "TooLarge");
+    for change in [
+        (|config, further| config.further = vec![further.clone(), further])
+            as fn(&mut FetchConfig, FetchConfig),
+        |config, further| config.further = vec![FetchConfig { kind: FetchKind::Source, ..further }],
+        |config, further| {
+            config.further = vec![FetchConfig { further: vec![further.clone()], ..further }];
+        },
+    ] {
+        assert_eq!(measured(change).fetch().await.unwrap_err().reason(), "InvalidConfig");
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub struct Images {
 /// Sequences. Default: the rows are those of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.id) == has(self.order)").message("training.data.sequences.id and order belong together: the columns of a long table; set both or neither"))]
+#[x_kube(validation = Rule::new("has(self.id) == has(self.order)").message("sequences.id and order belong together: the columns of a long table; set both or neither"))]
 pub struct Sequences {
     /// Column of a long table that says to which sequence a row belongs. Default: none, a row holds a whole sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

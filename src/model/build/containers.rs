@@ -13,8 +13,9 @@ use modelwright_contract::{
 };
 
 use super::{
+    convert::{convert_container, imported_directory},
     further::{MARGIN_BYTES, further, further_mounts},
-    prepare::prepare_container,
+    prepare::{prepare_container, prepare_import_container},
     trainer::{device, trainer_image},
     volumes::{CODE, FETCHED, STORE_TOKEN, volume_of},
 };
@@ -46,9 +47,18 @@ pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Co
         Some(_) => prepare_container(training, settings),
         None => train_container(model, training, settings),
     });
+    let convert = model.is_converted().then(|| convert_container(model, settings));
+    let measured = model.evaluation.as_ref();
+    let prepare = measured.map(|evaluation| prepare_import_container(model, evaluation, settings));
     let optimize = (!model.variants.is_empty()).then(|| optimize_container(model, settings));
     let prove = prove_container(model, settings);
-    std::iter::once(fetch_container(model, settings)).chain(train).chain(optimize).chain([prove]).collect()
+    std::iter::once(fetch_container(model, settings))
+        .chain(convert)
+        .chain(train)
+        .chain(prepare)
+        .chain(optimize)
+        .chain([prove])
+        .collect()
 }
 
 fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
@@ -62,9 +72,13 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         (None, true) => Some(names::STORE_CREDENTIALS_DIRECTORY),
         (None, false) => None,
     };
+    let (max_model_bytes, max_further_bytes) = match (&model.work, &model.evaluation) {
+        (Work::Import(_), Some(_)) => model.sizes.max_measured_bytes(),
+        _ => (model.sizes.max_model_bytes(), model.sizes.max_data_bytes()),
+    };
     let (kind, max_bytes, run) = match (&model.work, &model.kept) {
         (Work::Import(_), Some(kept)) => (FetchKind::Artifact, kept.artifact.size_bytes + MARGIN_BYTES, None),
-        (Work::Import(_), None) => (FetchKind::Source, model.sizes.max_model_bytes(), None),
+        (Work::Import(_), None) => (FetchKind::Source, max_model_bytes, None),
         (Work::Train(training), _) => {
             (FetchKind::Data, model.sizes.max_data_bytes(), Some(Box::new(training.config.clone())))
         }
@@ -83,7 +97,7 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         run,
         waits: settings.waits,
         claim_directory: None,
-        further: further(model, max_bytes, settings),
+        further: further(model, max_further_bytes, settings),
     };
     let mut mounts = vec![
         mount("work", names::WORK_DIRECTORY, false),
@@ -223,12 +237,12 @@ fn optimize_container(model: &ValidModel, settings: &Settings) -> Container {
 
 /// Without any credentials, as `train`: it runs a graph that may be anybody's.
 fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
-    let (directory, judgement) = match &model.work {
-        Work::Import(_) => (names::SOURCE_DIRECTORY, None),
-        Work::Train(training) => {
-            (OUTPUT_DIRECTORY, Some(Judgement { task: training.config.task, gates: training.gates.clone() }))
-        }
-    };
+    let evaluation = model.evaluation.as_ref().map(|evaluation| evaluation.judgement.clone());
+    let judgement = model
+        .training()
+        .map(|training| Judgement { task: training.config.task, gates: training.gates.clone() });
+    let is_as_it_came = evaluation.is_none() && judgement.is_none();
+    let directory = if is_as_it_came { imported_directory(model) } else { OUTPUT_DIRECTORY };
     let config = ProveConfig {
         directory: directory.into(),
         proof: names::PROOF_DIRECTORY.into(),
@@ -236,7 +250,7 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
         golden_seed: GOLDEN_SEED,
         deadline_seconds: model.sizes.prove_deadline_seconds,
         judgement,
-        evaluation: None,
+        evaluation,
         variants: model.variants.clone(),
         keep_evaluation: model.keep_evaluation,
         tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),

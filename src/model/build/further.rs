@@ -1,4 +1,5 @@
-//! What `fetch` brings besides the data: a test set of its own, and the version that a training starts from. Pure.
+//! What `fetch` brings besides the model or the data: a test set of its own, what an import is measured on, and the version that
+//! a training starts from. Pure.
 
 use k8s_openapi::api::core::v1::VolumeMount;
 use modelwright_contract::{
@@ -18,7 +19,7 @@ use crate::{
 /// What an artifact may have beside what is known of its size.
 pub(super) const MARGIN_BYTES: u64 = 1024 * 1024;
 
-/// All of it; data have at most `max_bytes`.
+/// All of it; a test set has at most `max_bytes`.
 pub(super) fn further(model: &ValidModel, max_bytes: u64, settings: &Settings) -> Vec<FetchConfig> {
     let test = test_set(model).map(|test| test_config(test, max_bytes, settings));
     let start = start(model).map(|artifact| start_config(artifact, settings));

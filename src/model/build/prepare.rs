@@ -1,19 +1,28 @@
-//! The container that makes anew what a training left beside its model, and trains nothing. Pure.
+//! The container that makes what a training leaves beside its model, and trains nothing: of a model that is kept, or that is
+//! imported and measured. Pure.
 
 use k8s_openapi::api::core::v1::Container;
-use modelwright_contract::names;
+use modelwright_contract::{
+    evaluation::{EVALUATION_ENV, EvaluationConfig},
+    names,
+    training::OUTPUT_DIRECTORY,
+};
 
 use super::{
     containers::{confined, train_resources},
-    trainer::trainer_image,
+    convert::imported_directory,
+    trainer::{evaluation_image, trainer_image},
 };
 use crate::{
     context::Settings,
-    model::{job::PREPARE, validate::ValidTraining},
+    model::{
+        job::PREPARE,
+        validate::{ValidEvaluation, ValidModel, ValidTraining},
+    },
     pod::{mount, variable},
 };
 
-/// Without any credentials, as `train`, and without a device: it computes nothing.
+/// Of a model that is kept. Without any credentials, as `train`, and without a device: it computes nothing.
 pub(super) fn prepare_container(training: &ValidTraining, settings: &Settings) -> Container {
     let is_no_device = |name: &String| !name.contains('/');
     let mut training = training.clone();
@@ -25,6 +34,34 @@ pub(super) fn prepare_container(training: &ValidTraining, settings: &Settings) -
         image: Some(trainer_image(&training, settings).to_owned()),
         env: Some(vec![variable("HOME", "/tmp")]),
         resources: Some(train_resources(&training)),
+        volume_mounts: Some(vec![
+            mount("work", names::WORK_DIRECTORY, false),
+            mount("temporary", "/tmp", false),
+        ]),
+        ..confined()
+    }
+}
+
+/// Of a model that is imported and measured, under the same bounds.
+pub(super) fn prepare_import_container(
+    model: &ValidModel,
+    evaluation: &ValidEvaluation,
+    settings: &Settings,
+) -> Container {
+    let config = EvaluationConfig {
+        directory: imported_directory(model).into(),
+        output: OUTPUT_DIRECTORY.into(),
+        task: evaluation.judgement.task,
+        data: evaluation.data.clone(),
+        classes: evaluation.classes.clone(),
+    };
+    let config = serde_json::to_string(&config).expect("strings, numbers and words are JSON");
+    Container {
+        name: PREPARE.into(),
+        args: Some(vec!["prepare-import".into()]),
+        image: Some(evaluation_image(evaluation, settings).to_owned()),
+        env: Some(vec![variable("HOME", "/tmp"), variable(EVALUATION_ENV, &config)]),
+        resources: Some(model.sizes.prepare.clone()),
         volume_mounts: Some(vec![
             mount("work", names::WORK_DIRECTORY, false),
             mount("temporary", "/tmp", false),

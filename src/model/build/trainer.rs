@@ -7,7 +7,7 @@ use crate::{
     context::Settings,
     model::{
         job::Problem,
-        validate::{Trainer, ValidModel, ValidTraining, Work},
+        validate::{Trainer, ValidEvaluation, ValidModel, ValidTraining, Work},
     },
     quantity::Quantity,
     store,
@@ -19,6 +19,16 @@ pub(super) fn trainer_image<'a>(training: &'a ValidTraining, settings: &'a Setti
         Trainer::Image { image, .. } => image,
         trainer if trainer.needs_keras() => keras_image(training, settings).unwrap_or_default(),
         _ => &settings.trainer_image,
+    }
+}
+
+/// Image of the `prepare` of an import that is measured. Where the installation has none, [`complete`] keeps the run from being
+/// made.
+pub(super) fn evaluation_image<'a>(evaluation: &ValidEvaluation, settings: &'a Settings) -> &'a str {
+    if evaluation.needs_keras() {
+        settings.trainer_keras_image.as_deref().unwrap_or_default()
+    } else {
+        &settings.trainer_image
     }
 }
 
@@ -42,8 +52,11 @@ pub fn complete<'a>(
     settings: &Settings,
     versions: &[Arc<ModelVersion>],
 ) -> Result<Cow<'a, ValidModel>, Problem> {
-    let Some(training) = model.training() else { return Ok(Cow::Borrowed(model)) };
     let problem = |(reason, message): (&str, String)| Problem { reason: reason.into(), message };
+    let Some(training) = model.training() else {
+        find_obstacle_of_import(model, settings).map_or(Ok(()), Err).map_err(problem)?;
+        return Ok(Cow::Borrowed(model));
+    };
     find_obstacle(training, settings).map_or(Ok(()), Err).map_err(problem)?;
     let Some(from) = training.from.as_ref().filter(|_| model.kept.is_none()) else {
         return Ok(Cow::Borrowed(model));
@@ -59,6 +72,22 @@ pub fn complete<'a>(
 }
 
 type Missing = (&'static str, String);
+
+fn find_obstacle_of_import(model: &ValidModel, settings: &Settings) -> Option<Missing> {
+    if settings.trainer_keras_image.is_none() && model.is_converted() {
+        return Some((
+            "TrainerMissing",
+            "spec.source.format Keras is read by an image that this installation does not have; let the administrator set the chart's images.trainerKeras to the image that `make images` prints, and the run starts by itself, or give ONNX".into(),
+        ));
+    }
+    let evaluation = model.evaluation.as_ref()?;
+    (evaluation.needs_keras() && settings.trainer_keras_image.is_none()).then(|| {
+        (
+            "TrainerMissing",
+            "spec.evaluation.data.format Images is read by an image that this installation does not have; let the administrator set the chart's images.trainerKeras to the image that `make images` prints, and the run starts by itself, or give NPZ".into(),
+        )
+    })
+}
 
 fn find_obstacle(training: &ValidTraining, settings: &Settings) -> Option<Missing> {
     if let Some(claim) = &training.checkpoint

@@ -143,16 +143,17 @@ fn evaluation(model: &ValidModel, reports: &Reports) -> Option<Evaluation> {
         .take(MAX_METRICS)
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let Some(training) = model.training() else {
-        return (!metrics.is_empty()).then_some(Evaluation { metrics, ..Evaluation::default() });
-    };
+    let metric = model.metric().map(|metric| metric.name().to_owned());
+    if model.training().is_none() {
+        return (!metrics.is_empty()).then_some(Evaluation { metrics, metric, ..Evaluation::default() });
+    }
     let train = reports.train.as_ref();
     let told = train.map(|train| train.warnings.as_slice()).unwrap_or_default();
     let warnings: Vec<String> =
         told.iter().take(MAX_WARNINGS).map(|warning| truncated(warning, MAX_WARNING)).collect();
     Some(Evaluation {
         metrics,
-        metric: Some(training.config.selection.metric.name().into()),
+        metric,
         chosen: train.map(|train| word(&train.chosen)),
         candidates: train
             .iter()

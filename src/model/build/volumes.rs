@@ -105,9 +105,12 @@ pub(super) fn volume_of(model: &ValidModel, settings: &Settings, claim: &str) ->
     found.map_or("claim", |found| found.volume)
 }
 
-/// A test set of its own.
+/// A test set of its own, or what an import is measured on.
 pub(super) fn test_set(model: &ValidModel) -> Option<&ValidSource> {
-    model.training()?.test.as_ref()
+    match model.training() {
+        Some(training) => training.test.as_ref(),
+        None => model.evaluation.as_ref().map(|evaluation| &evaluation.source),
+    }
 }
 
 /// The artifact that a training starts from, or whose model is taken over.

@@ -226,17 +226,21 @@ fn shortened(text: &str) -> String {
     crate::events::truncated(text, 64)
 }
 
+/// The metric of a task where none is named.
+pub(super) fn default_metric(task: Task) -> Metric {
+    match task {
+        Task::Classification => Metric::F1Macro,
+        Task::Regression => Metric::MeanSquaredError,
+    }
+}
+
 pub(super) fn validate_selection(
     selection: &written::Selection,
     task: Task,
     problems: &mut Vec<String>,
 ) -> Selection {
-    let default = match task {
-        Task::Classification => Metric::F1Macro,
-        Task::Regression => Metric::MeanSquaredError,
-    };
-    let metric = selection.metric.unwrap_or(default);
-    check_metric("spec.training.selection.metric", metric, task, problems);
+    let metric = selection.metric.unwrap_or_else(|| default_metric(task));
+    check_metric("spec.training", "selection.metric", metric, task, problems);
     if let Some(goal) = selection.goal.filter(|goal| *goal != metric.goal()) {
         problems.push(format!(
             "spec.training.selection.goal is {goal:?}; {} is better the {} it is: remove goal, or set it to {:?}",
@@ -248,11 +252,17 @@ pub(super) fn validate_selection(
     Selection { metric, goal: metric.goal() }
 }
 
-pub(super) fn validate_gates(gates: &[written::Gate], task: Task, problems: &mut Vec<String>) -> Vec<Gate> {
+/// Parses the gates of what is at the path `of`.
+pub(super) fn validate_gates(
+    of: &str,
+    gates: &[written::Gate],
+    task: Task,
+    problems: &mut Vec<String>,
+) -> Vec<Gate> {
     let mut metrics = BTreeSet::new();
     for (at, gate) in gates.iter().enumerate() {
-        let field = format!("spec.training.gates[{at}]");
-        check_metric(&format!("{field}.metric"), gate.metric, task, problems);
+        let field = format!("{of}.gates[{at}]");
+        check_metric(of, &format!("gates[{at}].metric"), gate.metric, task, problems);
         if !metrics.insert(gate.metric) {
             problems.push(format!(
                 "{field}.metric {} is there twice; put min and max into one gate",
@@ -280,12 +290,12 @@ pub(super) fn validate_gates(gates: &[written::Gate], task: Task, problems: &mut
         .collect()
 }
 
-fn check_metric(field: &str, metric: Metric, task: Task, problems: &mut Vec<String>) {
+pub(super) fn check_metric(of: &str, name: &str, metric: Metric, task: Task, problems: &mut Vec<String>) {
     if metric.task() != task {
         let fitting: Vec<_> =
             Metric::ALL.into_iter().filter(|metric| metric.task() == task).map(Metric::name).collect();
         problems.push(format!(
-            "{field} {} measures a {:?}, and spec.training.task is {task:?}; expected one of {}",
+            "{of}.{name} {} measures a {:?}, and {of}.task is {task:?}; expected one of {}",
             metric.name(),
             metric.task(),
             fitting.join(", ")

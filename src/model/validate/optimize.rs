@@ -14,7 +14,7 @@ use crate::api::optimize::VariantRequest;
 const DEFAULT_DROP: &str = "0.01";
 const DEFAULT_DISAGREEMENT: &str = "0.05";
 
-/// Parses the variants of a Model whose candidates are chosen by `metric`; none of a Model that is imported.
+/// Parses the variants of a Model that is measured by `metric`; none of an import that is not measured.
 pub(super) fn validate_optimize(
     requests: &[VariantRequest],
     metric: Option<Metric>,
@@ -25,7 +25,7 @@ pub(super) fn validate_optimize(
     }
     let Some(metric) = metric else {
         problems.push(
-            "spec.optimize needs spec.training: variants are judged on the test part, and an import has none; remove it".into(),
+            "spec.optimize needs spec.training or spec.evaluation: variants are judged on a test part, and an import has none without spec.evaluation; set that, or remove spec.optimize".into(),
         );
         return Vec::new();
     };

@@ -13,6 +13,10 @@ use crate::{
 /// Small, so that a namespace that bounds its containers takes them.
 const LIMITS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "512Mi")];
 const REQUESTS: [(&str, &str); 2] = [("cpu", "100m"), ("memory", "128Mi")];
+/// What is needed to make ONNX of what Keras saved, with TensorFlow beside it to hold both against each other.
+const CONVERT_MEMORY: &str = "4Gi";
+/// What is needed to read the data that an import is measured on.
+const PREPARE_MEMORY: &str = "2Gi";
 /// What is needed to make variants: every tensor of a graph is looked at.
 const OPTIMIZE_MEMORY: &str = "2Gi";
 /// What a model may take that was trained with nothing said about memory.
@@ -37,6 +41,10 @@ pub struct ValidSizes {
     pub fetch: ResourceRequirements,
     /// Resources of `prove`.
     pub prove: ResourceRequirements,
+    /// Resources of `convert`.
+    pub convert: ResourceRequirements,
+    /// Resources of the `prepare` of an import.
+    pub prepare: ResourceRequirements,
     /// Resources of `optimize`.
     pub optimize: ResourceRequirements,
     /// Resources of `publish`.
@@ -55,6 +63,11 @@ impl ValidSizes {
         self.share(10).min(MAX_MODEL_BYTES)
     }
 
+    /// Largest model that is imported, and most data that it is measured on: both lie there beside what is made of them.
+    pub fn max_measured_bytes(&self) -> (u64, u64) {
+        (self.share(6).min(MAX_MODEL_BYTES), self.share(3).min(MAX_DATA_BYTES))
+    }
+
     /// Most data that is trained from.
     pub fn max_data_bytes(&self) -> u64 {
         self.share(8).min(MAX_DATA_BYTES)
@@ -65,7 +78,7 @@ impl ValidSizes {
     }
 }
 
-/// Parses the sizes; `trained` has the limits of the container that trains, if there is one, and `volume_size` is that of
+/// Parses the sizes; `trained` has the limits of the container that trains, if there is one, nothing of a measured import, and `volume_size` is that of
 /// the volume where none is written.
 pub(super) fn validate_sizes(
     sizes: &RunSizes,
@@ -76,6 +89,8 @@ pub(super) fn validate_sizes(
     let (fetch, publish) =
         (sizes.fetch.clone().unwrap_or_default(), sizes.publish.clone().unwrap_or_default());
     let prove = sizes.prove.clone().unwrap_or_default();
+    let convert = sizes.convert.clone().unwrap_or_default();
+    let prepare = sizes.prepare.clone().unwrap_or_default();
     let optimize = sizes.optimize.clone().unwrap_or_default();
     let memory =
         trained.map(|limits| limits.get("memory").map_or_else(|| TRAINED_MEMORY.to_owned(), Clone::clone));
@@ -87,6 +102,8 @@ pub(super) fn validate_sizes(
     };
     let fetch = resources("fetch", &fetch.limits, &fetch.requests, None);
     let publish = resources("publish", &publish.limits, &publish.requests, None);
+    let convert = resources("convert", &convert.limits, &convert.requests, Some(CONVERT_MEMORY));
+    let prepare = resources("prepare", &prepare.limits, &prepare.requests, Some(PREPARE_MEMORY));
     let optimize = resources("optimize", &optimize.limits, &optimize.requests, Some(OPTIMIZE_MEMORY));
     let proving = resources("prove", &prove.limits, &prove.requests, memory.as_deref());
     let deadline = prove.deadline_seconds.unwrap_or(DEFAULT_DEADLINE_SECONDS);
@@ -99,6 +116,8 @@ pub(super) fn validate_sizes(
     ValidSizes {
         fetch,
         prove: proving,
+        convert,
+        prepare,
         optimize,
         publish,
         prove_deadline_seconds: deadline,

@@ -1,7 +1,7 @@
 //! Where bytes come from: an address, the digest to insist on, the Secret. In goes what a user wrote, out comes a
 //! [`ValidSource`]; problems are told by the path of the field. Pure.
 
-use crate::store::is_dns_name;
+use crate::{api::SourceFormat, store::is_dns_name};
 
 /// Where bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct ValidSource {
     pub credentials_secret: Option<String>,
     /// Integer inputs of which some values may end the process.
     pub tolerate_crash_inputs: Vec<String>,
+    /// What is there.
+    pub format: SourceFormat,
     /// What is read.
     pub place: Place,
 }
@@ -62,6 +64,7 @@ pub(super) fn validate_source(
         sha256: sha256.cloned(),
         credentials_secret: credentials_secret.cloned(),
         tolerate_crash_inputs: Vec::new(),
+        format: SourceFormat::Onnx,
         place: place?,
     })
 }

@@ -173,7 +173,7 @@ pub(super) fn validate_training(
             .map(|_| Folder { directory: format!("{FROM_DIRECTORY}/{METADATA_DIRECTORY}") }),
     };
     check_networks_only(training, &trainer, has_layers, problems);
-    let gates = validate_gates(&training.gates, task, problems);
+    let gates = validate_gates("spec.training", &training.gates, task, problems);
     check_size(&config, problems);
     // every problem is told before this can end
     Some(ValidTraining {

@@ -50,6 +50,12 @@ def choose() -> int:
     if sys.argv[1:2] == ["prepare"]:
         code: int = import_module(".again", __package__).main(sys.argv[2:])
         return code
+    if sys.argv[1:2] == ["prepare-import"]:
+        imported: int = import_module(".imported.process", __package__).main(sys.argv[2:])
+        return imported
+    if sys.argv[1:2] == ["convert-keras"]:
+        converted: int = import_module(".backends.keras.brought.process", __package__).main(sys.argv[2:])
+        return converted
     return main()
 
 

@@ -36,7 +36,7 @@ from .run import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -107,17 +107,27 @@ def _take_over(artifact: Path, output: Path) -> None:
     if not (artifact / MODEL_FILE).is_file():
         raise RunError(Reason.NO_MODEL, f"the version's artifact has no {MODEL_FILE}; {DO}")
     shutil.rmtree(output, ignore_errors=True)
-    files = [path for path in artifact.rglob("*") if path.is_file() and path.relative_to(artifact).parts[0] != METADATA]
-    pairs = [(path, output / path.relative_to(artifact)) for path in files]
-    pairs += [(artifact / METADATA / name, output / name) for name in (REPORT_FILE, VARIABLES_FILE, CURVES_FILE)]
-    for path, target in pairs:
-        if path.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, target)
-            except OSError:
-                # Files of another user may not be linked, and volumes may not know links.
-                shutil.copyfile(path, target)
+    put_files(artifact, output, lambda path: path.parts[0] != METADATA)
+    for name in (REPORT_FILE, VARIABLES_FILE, CURVES_FILE):
+        if (artifact / METADATA / name).is_file():
+            _put(artifact / METADATA / name, output / name)
+
+
+def put_files(directory: Path, output: Path, is_wanted: Callable[[Path], bool]) -> None:
+    """Let files of a folder appear in another one, those whose path within it is wanted."""
+    for path in directory.rglob("*"):
+        relative = path.relative_to(directory)
+        if path.is_file() and is_wanted(relative):
+            _put(path, output / relative)
+
+
+def _put(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        # Files of another user may not be linked, and volumes may not know links.
+        shutil.copyfile(path, target)
 
 
 def _known_classes(run: Run, parted: Parted, model: Path) -> NDArray[Any] | None:

@@ -16,6 +16,8 @@ class Reason(StrEnum):
     INVALID_RUN = "InvalidRun"
     CODE_MISMATCH = "CodeMismatch"
     NO_MODEL = "NoModel"
+    NOT_ONNX = "NotOnnx"
+    NOT_KERAS = "NotKeras"
     UNKNOWN_ALGORITHM = "UnknownAlgorithm"
     UNKNOWN_PARAMETER = "UnknownParameter"
     INVALID_PARAMETER = "InvalidParameter"

@@ -3,6 +3,7 @@
 
 mod admission;
 mod data;
+mod evaluations;
 mod fields;
 mod models;
 mod references;

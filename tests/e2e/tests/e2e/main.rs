@@ -20,6 +20,7 @@ mod capacity;
 mod chart;
 mod children;
 mod deleting;
+mod evaluations;
 mod examples;
 mod failover;
 mod imports;
@@ -71,6 +72,9 @@ fn main() -> ExitCode {
         training::versions_beyond_the_newest_go_but_never_what_serves_or_is_kept,
         variants::other_variants_are_made_of_the_kept_artifact_without_a_training,
         variants::a_version_without_its_variants_is_made_of_its_artifact_alone,
+        evaluations::an_import_is_measured_gated_and_quantised,
+        evaluations::a_keras_file_becomes_onnx_and_one_with_code_is_refused,
+        evaluations::data_that_a_model_does_not_take_are_told_by_their_field,
         training::an_evicted_pod_does_not_count_and_another_one_trains,
         training::a_run_is_suspended_and_its_progress_is_seen,
         training::one_apply_of_forty_lines_trains_and_serves,

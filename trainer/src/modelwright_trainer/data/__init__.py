@@ -39,7 +39,7 @@ def read_data(run: Run) -> Table | Tensors:
     if data.sequences is not None and data.sequences.id is None:
         read = read_sequence_array if data.format is DataFormat.NPZ else read_sequence_lists
         return read(files, run)
-    return build_table(_read_columns(files, run), run)
+    return build_table(read_columns(files, run), run)
 
 
 def arrange(source: Table | Tensors, run: Run) -> Table | Tensors:
@@ -51,7 +51,8 @@ def arrange(source: Table | Tensors, run: Run) -> Table | Tensors:
     return arrange_sequences(source, run) if run.data.sequences is not None else arrange_windows(source, run)
 
 
-def _read_columns(files: list[list[Path]], run: Run) -> Raw:
+def read_columns(files: list[list[Path]], run: Run) -> Raw:
+    """Read what has columns."""
     if run.data.format is DataFormat.NPZ:
         return read_npz(files, run.data.label)
     every = [path for part in files for path in part]

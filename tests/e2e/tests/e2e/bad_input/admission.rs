@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::table::{End::Refused, Row, row};
+use super::{
+    evaluations,
+    table::{End::Refused, Row, row},
+};
 use crate::harness::{
     datasets,
     resources::{deployment, merge, model},
@@ -11,7 +14,7 @@ use crate::harness::{
 const URI: &str = "https://models.example.com/digits.onnx";
 
 /// A training that is right, with a change.
-fn trained(change: Value) -> Value {
+pub fn trained(change: Value) -> Value {
     let mut spec = datasets::training(json!({
         "data": {"uri": "s3://bucket/digits.csv", "label": "digit"},
         "candidates": [{"name": "tree", "algorithm": "DecisionTree"}],
@@ -25,7 +28,7 @@ fn served(change: Value) -> Value {
 }
 
 /// A change of a right Model's whole.
-fn imported(change: Value) -> Value {
+pub fn imported(change: Value) -> Value {
     let mut object = model("digits", URI, json!({}));
     merge(&mut object, change);
     object
@@ -45,7 +48,7 @@ pub fn rows() -> Vec<Row> {
     let mut nameless = trained(json!({}));
     nameless["spec"]["training"]["data"].as_object_mut().expect("it is a map").remove("label");
     let one_of = "exactly one of source (import an ONNX model) and training";
-    [identity(&long), sources(), trainings(), networks(), kinds_of_rows(), deployments()]
+    [identity(&long), sources(), trainings(), networks(), kinds_of_rows(), evaluations::rows(), deployments()]
         .into_iter()
         .flatten()
         .chain([

@@ -1,0 +1,106 @@
+"""In goes a `.keras` file, out comes `model.onnx`, once ONNX Runtime answers as Keras does."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+
+from modelwright_trainer.backends.keras.network import INPUT
+from modelwright_trainer.export import LARGEST_MODEL, run_model
+from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.graph.builder import ROWS, Graph
+from modelwright_trainer.graph.inputs import Tensor
+from modelwright_trainer.graph.packed import total
+from modelwright_trainer.log import log
+
+from .archive import read_keras
+from .layers import read_layers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .layers import Brought
+
+MODEL_FILE: Final = "model.onnx"
+OUTPUT: Final = "output"
+TOLERANCE: Final = 1e-5
+"""By how much an answer may differ, in parts of the largest."""
+ASKED_ROWS: Final = 16
+STEPS: Final = 9
+"""Of an axis that the model leaves open."""
+SCALES: Final = (1.0, 100.0)
+SEED: Final = 7
+
+
+def convert(source: Path, output: Path) -> dict[str, Any]:
+    """Leave the graph in the output folder; return what is reported."""
+    file = read_keras(source)
+    brought = read_layers(file.config)
+    # These load TensorFlow, which all that can be refused without it is not worth.
+    import_module("modelwright_trainer.backends.keras.start").start()
+    build = import_module("modelwright_trainer.backends.keras.build")
+    weights_of = import_module(".weights", __package__).read_weights
+    model = build.build_model(brought.network, brought.source, SEED)
+    variables = build.variables_of(model)
+    shapes = {layer: {name: tuple(one.shape) for name, one in named.items()} for layer, named in variables.items()}
+    kinds = {layer.name: layer.type for layer in brought.network.layers}
+    weights = weights_of(file.weights, brought.groups, kinds, shapes)
+    for layer, named in variables.items():
+        for name, one in named.items():
+            one.assign(weights[layer][name])
+    content = write_graph(brought, weights)
+    largest = _compare(content, brought, model)
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / MODEL_FILE).open("wb") as written:
+        written.writelines(content)
+    log("keras converted", layers=len(brought.network.layers), bytes=total(content), difference=largest)
+    return {"layers": len(brought.network.layers), "bytes": total(content)}
+
+
+def write_graph(brought: Brought, weights: dict[str, dict[str, NDArray[Any]]]) -> list[bytes]:
+    """Write the graph. The same network and weights give the same bytes."""
+    add_layers = import_module("modelwright_trainer.backends.keras.export").add_layers
+    graph = Graph()
+    shape = (ROWS, *(size or f"axis{index + 1}" for index, size in enumerate(brought.source.shape)))
+    taken = Tensor(graph.input(brought.input, "float32", shape), "float32", shape)
+    found = add_layers(graph, brought.network, weights, {"features": taken})
+    sizes = tuple(size or f"given{index + 1}" for index, size in enumerate(found.shape))
+    name = OUTPUT if brought.input != OUTPUT else f"{OUTPUT}_1"
+    graph.output(name, found.name, "float32", (ROWS, *sizes))
+    content = graph.pieces()
+    if total(content) > LARGEST_MODEL:
+        message = f"spec.source: the model has {total(content)} bytes as ONNX, more than the 2 GiB of one file"
+        raise RunError(Reason.TOO_LARGE, message)
+    onnx.checker.check_model(b"".join(content))
+    return content
+
+
+def _compare(content: list[bytes], brought: Brought, model: Any) -> float:
+    """Hold the graph against Keras on numbers of several sizes, and return the largest difference in parts of them."""
+    random = np.random.Generator(np.random.PCG64(SEED))
+    shape = (ASKED_ROWS, *(size or STEPS for size in brought.source.shape))
+    largest = 0.0
+    for scale in SCALES:
+        asked = (random.standard_normal(shape) * scale).astype(np.float32)
+        expected = np.asarray(model({INPUT: asked}, training=False))
+        name = onnx.load_from_string(b"".join(content)).graph.output[0].name
+        found = run_model(content, {brought.input: asked}, [name])[name]
+        if found.shape != expected.shape or not np.isfinite(expected).all():
+            message = (
+                f"spec.source: the model answers {expected.shape} by Keras, finite or not, and {found.shape} as ONNX"
+            )
+            raise RunError(Reason.NOT_REPRODUCIBLE, message)
+        of = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
+        largest = max(largest, float(np.abs(found - expected).max()) / of)
+    if largest > TOLERANCE:
+        message = (
+            f"spec.source: ONNX Runtime answers otherwise than Keras, by {largest:.3g} of the largest answer, and at "
+            f"most {TOLERANCE} is taken: this is a fault of the trainer; export the model to ONNX yourself"
+        )
+        raise RunError(Reason.NOT_REPRODUCIBLE, message)
+    return largest
