@@ -149,6 +149,7 @@ impl<K> fmt::Debug for Raw<K> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use k8s_openapi::api::core::v1::Pod;
+    use kube::Resource as _;
     use serde_json::json;
 
     use super::*;

@@ -5,6 +5,7 @@
 mod addresses;
 // objects of every state, on which the health checks for Argo CD are evaluated
 mod argocd_health;
+mod cache_scenarios;
 // which revisions that nobody owns are taken over, and records that cannot be read
 mod deployment_adopt;
 // what people are told of a ModelDeployment, and when
@@ -17,6 +18,8 @@ mod deployment_golden;
 mod deployment_leaving;
 // a first start is promoted when its Service has answered
 mod deployment_reach;
+// what was left of a ModelDeployment of the same name
+mod deployment_predecessors;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
 mod deployment_refusals;

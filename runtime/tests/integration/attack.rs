@@ -3,6 +3,7 @@
 
 mod clients;
 mod echo;
+mod small;
 
 use std::{
     io::{Read, Write},
@@ -20,7 +21,10 @@ use modelwright_runtime::serve::{
 };
 use tonic::{Code, Status};
 
-use self::clients::{Attackers, Target, small_calls, small_requests};
+use self::{
+    clients::{Attackers, Target},
+    small::{small_calls, small_requests},
+};
 use crate::{
     grpc::{client, input},
     support::{

@@ -93,8 +93,8 @@ def make_weights(case: Case) -> tuple[Any, Weights]:
     """Build Keras' model, and give it weights in which no number is like another."""
     keras.utils.set_random_seed(case.seed)
     model = Built(case.network, case.source)
-    # By one row, and of padded ones by one step: Keras takes step after step.
-    steps = 1 if case.padded else None
+    # By one row, and of padded ones by two steps: Keras takes step after step.
+    steps = 2 if case.padded else None
     ask_keras(
         case,
         model,
