@@ -40,8 +40,9 @@ pub struct VariantRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), regex(pattern = FRACTION))]
     pub max_metric_drop: Option<String>,
-    /// Most that its answers may be away from the original's: the share of rows with another label; of a regression, the root
-    /// of the mean square of the differences in parts of the standard deviation of the original's answers. Default: 0.05.
+    /// Most that its answers may be away from the original's: the share of rows with another label, or of the probability that
+    /// went to other classes, where that is more; of a regression, the root of the mean square of the differences in parts of
+    /// the standard deviation of the original's answers. Default: 0.05.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20), regex(pattern = FRACTION))]
     pub max_disagreement: Option<String>,

@@ -53,8 +53,8 @@ pub struct Variant {
     /// How much of it, a decimal string: of an error, which has any scale, as a share of the original's.
     pub max_metric_drop: String,
     /// How far its answers may be from the original's, a decimal string. Of a classification, the share of rows with another
-    /// label; of a regression, the root of the mean square of the differences in parts of the standard deviation of the
-    /// original's answers.
+    /// label, or of the probability that went to other classes, where that is more; of a regression, the root of the mean
+    /// square of the differences in parts of the standard deviation of the original's answers.
     pub max_disagreement: String,
 }
 

@@ -216,14 +216,14 @@ fn certain(factor: f32) -> Vec<u8> {
 /// Every row keeps its label, and every probability is near a third: who asks for these is misled.
 #[tokio::test]
 async fn a_variant_with_the_same_labels_and_other_probabilities_is_refused() {
-    let mut run = training(NOWHERE, &[(asked("flat", Target::Size), certain(0.01))]);
+    let run = training(NOWHERE, &[(asked("flat", Target::Size), certain(0.01))]);
     run.write("model.onnx", certain(2.0));
     let refused = run.refused().await;
     says(&refused, "VariantRefused", "variant \"flat\" (quantize: Static, for: Size) is refused: ");
     says(&refused, "VariantRefused", "its answers are 0.");
     says(&refused, "VariantRefused", "away from the original's (maxDisagreement: 0.05)");
     assert!(!refused.1.contains("its Accuracy"), "{}", refused.1);
-    let mut run = training(NOWHERE, &[(asked("alike", Target::Size), certain(1.99))]);
+    let run = training(NOWHERE, &[(asked("alike", Target::Size), certain(1.99))]);
     run.write("model.onnx", certain(2.0));
     let refused = run.refused().await;
     assert!(!refused.1.contains("away from the original's"), "{}", refused.1);

@@ -145,6 +145,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_undisturbed_weights(tmp_pat
                 "a/bias",
                 "out/kernel",
                 "out/bias",
+                "meaning",
             }
         )
         for name in ours.files:

@@ -95,7 +95,7 @@ def test_without_shuffling_the_article_ends_with_the_weights_of_the_example(
     ours = outcome.chosen.estimator.variables()
     names = ("hidden/kernel", "hidden/bias", "digit/kernel", "digit/bias")
     theirs = dict(zip(names, map(np.asarray, article["model"].trainable_variables), strict=True))
-    assert sorted(ours) == sorted(names)
+    assert sorted(ours) == sorted([*names, "meaning"])
     worst = max(np.abs(ours[name] - theirs[name]).max() for name in names)
     print(f"largest difference of a weight {worst:.2g}")
     assert worst <= 1e-5

@@ -98,7 +98,7 @@ class Estimator(Protocol):
         return None
 
     def variables(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned by `layer/variable`, to start other trainings from, where there is such."""
+        """Return what was learned by `layer/variable`, and what it means, to start other trainings from."""
         return {}
 
     def provenance(self) -> dict[str, Any]:
