@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,7 +99,11 @@ def test_every_parameter_of_initializers_regularizers_callbacks_and_fit_is_taken
             assert isinstance(keras.regularizers.get(name), getattr(keras.regularizers, type_))
     for type_, entry in CALLBACKS.items():
         agrees(entry, getattr(keras.callbacks, type_), type_)
-    agrees(FIT, keras.Model.fit, "fit")
+    # One word of it is no parameter of `fit`: Keras has it for all layers that are made after it.
+    policies = FIT.parameters["dtype_policy"].words
+    assert [keras.dtype_policies.get(name).variable_dtype for name in policies] == ["float32"] * len(policies)
+    parameters = {name: one for name, one in FIT.parameters.items() if name != "dtype_policy"}
+    agrees(replace(FIT, parameters=parameters), keras.Model.fit, "fit")
 
 
 def test_every_choice_that_keras_has_is_taken_or_refused(keras: Any) -> None:
