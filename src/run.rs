@@ -2,8 +2,8 @@
 
 use std::{io, sync::Arc};
 
-use futures::future::{join_all, select_all};
-use kube::Config;
+use futures::future::join_all;
+use kube::{Client, Config};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -15,6 +15,7 @@ use crate::{
     apply::Attempts,
     bundled_store::BundledStore,
     cli::RunArguments,
+    clock::Clock,
     context::{self, Caches, Context, Settings},
     controller::chain,
     deployment,
@@ -44,6 +45,18 @@ pub enum RunError {
     /// A watcher or controller ended, which none does by itself.
     #[error("a task of the operator ended unexpectedly")]
     TaskEnded,
+}
+
+/// What the operator meets outside of itself.
+pub struct Outside {
+    /// Retries a bounded number of times.
+    pub client: Client,
+    /// Never retries; for the Lease.
+    pub lease_client: Client,
+    /// Asks pods.
+    pub pods: PodClient,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// An error with its causes.
@@ -79,24 +92,13 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
         "started"
     );
     let config = Config::infer().await?;
-    let leadership = Leadership::default();
-    let mut elector = Elector::new(
-        context::lease_client(config.clone())?,
-        &arguments.operator_namespace,
-        arguments.identity.clone(),
-        leadership.clone(),
-    )
-    .named(&arguments.lease);
-    let client = context::client(config)?;
-    let outcome = lead(&arguments, client, &metrics, &readiness, leadership, &mut elector, stop).await;
-    readiness.send_replace(Readiness::Stopping);
-    metrics.set_leading(false);
-    if !matches!(outcome, Err(RunError::LeaseLost)) {
-        match elector.release().await {
-            Ok(()) => tracing::info!("released the lease"),
-            Err(error) => tracing::warn!(%error, "the lease was not released"),
-        }
-    }
+    let outside = Outside {
+        lease_client: context::lease_client(config.clone())?,
+        client: context::client(config)?,
+        pods: PodClient::default(),
+        clock: Clock::default(),
+    };
+    let outcome = lead(&arguments, outside, &metrics, &readiness, stop).await;
     server_handle.stop(true).await;
     if let Ok(Err(error)) = server.await {
         tracing::warn!(%error, "the admin server ended badly");
@@ -105,10 +107,35 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
     outcome
 }
 
-/// Waits for the Lease, then reconciles until `stop` or the Lease is lost.
-async fn lead(
+/// Waits for the Lease, reconciles until `stop` or the Lease is lost, and gives the Lease back. Dropped, it writes nothing
+/// more.
+pub async fn lead(
     arguments: &RunArguments,
-    client: kube::Client,
+    outside: Outside,
+    metrics: &Arc<Metrics>,
+    readiness: &watch::Sender<Readiness>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let leadership = Leadership::default();
+    let (namespace, identity) = (&arguments.operator_namespace, arguments.identity.clone());
+    let mut elector = Elector::new(outside.lease_client.clone(), namespace, identity, leadership.clone())
+        .named(&arguments.lease)
+        .by(outside.clock);
+    let outcome = reconcile(arguments, outside, metrics, readiness, leadership, &mut elector, stop).await;
+    readiness.send_replace(Readiness::Stopping);
+    metrics.set_leading(false);
+    if !matches!(outcome, Err(RunError::LeaseLost)) {
+        match elector.release().await {
+            Ok(()) => tracing::info!("released the lease"),
+            Err(error) => tracing::warn!(%error, "the lease was not released"),
+        }
+    }
+    outcome
+}
+
+async fn reconcile(
+    arguments: &RunArguments,
+    Outside { client, pods, clock, .. }: Outside,
     metrics: &Arc<Metrics>,
     readiness: &watch::Sender<Readiness>,
     leadership: Leadership,
@@ -142,7 +169,8 @@ async fn lead(
             metrics: Arc::clone(metrics),
             events: Events::new(client.clone(), &arguments.identity),
             leadership: leadership.clone(),
-            pods: PodClient::default(),
+            pods: pods.clone(),
+            clock,
             written: Written::default(),
             attempts: Attempts::default(),
             bundled_store: bundled_store.clone(),
@@ -152,15 +180,12 @@ async fn lead(
         }
     }
     let (shutdown, stopping) = watch::channel(false);
-    let mut controllers: Vec<_> = contexts
-        .iter()
-        .flat_map(|context| {
-            [
-                tokio::spawn(model::run(Arc::clone(context), stopping.clone())),
-                tokio::spawn(deployment::run(Arc::clone(context), stopping.clone())),
-            ]
-        })
-        .collect();
+    // as the watches, they end when this does
+    let mut controllers = JoinSet::new();
+    for context in &contexts {
+        controllers.spawn(model::run(Arc::clone(context), stopping.clone()));
+        controllers.spawn(deployment::run(Arc::clone(context), stopping.clone()));
+    }
     let synced = async {
         join_all(contexts.iter().map(|context| context.caches.synced())).await;
         readiness.send_replace(Readiness::Leading);
@@ -171,7 +196,7 @@ async fn lead(
         () = &mut stop => Ok(()),
         () = elector.hold() => Err(RunError::LeaseLost),
         _ = watches.join_next() => Err(RunError::TaskEnded),
-        _ = select_all(&mut controllers) => Err(RunError::TaskEnded),
+        _ = controllers.join_next() => Err(RunError::TaskEnded),
         () = synced => Err(RunError::TaskEnded),
     };
     match &outcome {
@@ -181,12 +206,12 @@ async fn lead(
             shutdown.send_replace(true);
             // the Lease is kept while they finish: two leaders at once would be worse than a late stop
             tokio::select! {
-                _ = join_all(controllers) => {}
+                () = async { while controllers.join_next().await.is_some() {} } => {}
                 () = elector.hold() => {}
             }
         }
         // nothing may be written any more: the process exits at once
-        Err(_) => controllers.iter().for_each(tokio::task::JoinHandle::abort),
+        Err(_) => controllers.abort_all(),
     }
     outcome
 }
