@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CLUSTER IMAGES IMAGES_TLS_VERIFY
 
-.PHONY: help demo test test-unit test-trainer test-keras test-runtime test-rows families test-full test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
+.PHONY: help demo test test-unit test-trainer test-keras test-runtime test-rows families test-full test-faults test-gpu test-clients test-chart test-cluster mutants fuzz bench bench-gpu bench-operator images install generate lint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: ## Run every test; sets up all that they need
 
 test-unit: ## Run the operator's tests
 	@tests/run unit
+
+test-faults: ## Run the operator against an API server in memory, with a share of all faults; FAULTS_SHARE=1 for every one
+	@tests/run faults
 
 test-trainer: ## Run the trainer's tests: every algorithm, exported and compared row by row
 	@tests/run trainer

@@ -3,6 +3,10 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use hyper::{
+    Request, Response,
+    body::{Body as HttpBody, Bytes},
+};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -16,12 +20,12 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Config, Resource,
     api::ListParams,
-    client::{ClientBuilder, retry::RetryPolicy},
+    client::{Body, ClientBuilder, retry::RetryPolicy},
     runtime::watcher,
 };
 use modelwright_contract::{fetch::Waits, serving::ExecutionProvider};
 use serde::{Serialize, de::DeserializeOwned};
-use tower::{buffer::BufferLayer, retry::RetryLayer};
+use tower::{BoxError, Service as Carrier, buffer::BufferLayer, retry::RetryLayer};
 
 use crate::{
     api::{
@@ -37,6 +41,7 @@ use crate::{
         trim,
     },
     cli::RunArguments,
+    clock::Clock,
     events::Events,
     lease::Leadership,
     metrics::Metrics,
@@ -127,8 +132,10 @@ pub struct Context {
     pub events: Events,
     /// Whether this process may write.
     pub leadership: Leadership,
-    /// Asks the pods of runs.
+    /// Asks pods.
     pub pods: PodClient,
+    /// The time of day.
+    pub clock: Clock,
     /// Writes that the caches do not show yet.
     pub written: Written,
     /// Writes that were refused, and when each may be tried again.
@@ -291,12 +298,19 @@ fn keep<K>(_: &mut K) {}
 /// A client that retries 429, 503 and 504 at most four times within seconds, whatever Retry-After asks for.
 pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     config.default_retry = false;
+    retrying(ClientBuilder::try_from(config)?)
+}
+
+/// The same of what carries its requests.
+pub fn retrying<S, B>(carrier: ClientBuilder<S>) -> Result<Client, kube::Error>
+where
+    S: Carrier<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     let policy = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), 4, false)
         .map_err(|error| kube::Error::Service(error.into()))?;
-    Ok(ClientBuilder::try_from(config)?
-        .with_layer(&BufferLayer::new(CLIENT_BUFFER))
-        .with_layer(&RetryLayer::new(policy))
-        .build())
+    Ok(carrier.with_layer(&BufferLayer::new(CLIENT_BUFFER)).with_layer(&RetryLayer::new(policy)).build())
 }
 
 /// A client that never retries and gives up soon, for the Lease.

@@ -139,7 +139,7 @@ impl ReconcileError for DeploymentError {
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
     let deployments = context.caches.model_deployments.clone();
     let triggers = triggers::triggers(&context);
-    let answers = Arc::new(Answers::default());
+    let answers = Arc::new(Answers::of(&context.pods));
     let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&answers));
     controller::run(context, deployments, triggers, shutdown, reconcile, unreadable::reconcile).await;
 }
@@ -168,7 +168,7 @@ async fn advance(
     happened: &mut Vec<Happening>,
 ) -> Result<Action, DeploymentError> {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
-    let now = second(Timestamp::now());
+    let now = second(context.clock.now());
     if let Some(problem) = unreadable::around(context, &name, &namespace) {
         return unreadable::hold(context, deployment, &problem, now).await;
     }

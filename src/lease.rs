@@ -20,7 +20,7 @@ use kube::{
 };
 use tokio::time::Instant;
 
-use crate::api::name::FIELD_MANAGER;
+use crate::{api::name::FIELD_MANAGER, clock::Clock};
 
 /// Name of the Lease, unless another one is asked for; of operators of before, whatever their release is called.
 pub const LEASE_NAME: &str = "modelwright";
@@ -92,19 +92,27 @@ pub struct Elector {
     identity: String,
     leadership: Leadership,
     sighting: Option<Sighting>,
+    clock: Clock,
 }
 
 impl Elector {
     /// An elector that does not hold the Lease yet. `client` must not retry.
     pub fn new(client: Client, namespace: &str, identity: String, leadership: Leadership) -> Self {
         let name = LEASE_NAME.to_owned();
-        Self { leases: Api::namespaced(client, namespace), name, identity, leadership, sighting: None }
+        let leases = Api::namespaced(client, namespace);
+        Self { leases, name, identity, leadership, sighting: None, clock: Clock::default() }
     }
 
     /// With a Lease of this name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
+    }
+
+    /// By this clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Waits until the Lease is held.
@@ -139,7 +147,7 @@ impl Elector {
             match read {
                 Ok(Ok(lease)) => {
                     let spec = lease.and_then(|lease| lease.spec).unwrap_or_default();
-                    if !is_of_predecessor(&spec, &self.identity, Timestamp::now())
+                    if !is_of_predecessor(&spec, &self.identity, self.clock.now())
                         || decide(&spec, &self.identity, sighting.as_ref(), now) != Step::Wait
                     {
                         return;
@@ -213,7 +221,7 @@ impl Elector {
             None => {
                 let lease = Lease {
                     metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
-                    spec: Some(taken(&self.identity, None, Timestamp::now())),
+                    spec: Some(taken(&self.identity, None, self.clock.now())),
                 };
                 self.leases.create(&parameters(), &lease).await
             }
@@ -233,7 +241,7 @@ impl Elector {
                     step => {
                         let previous = (step == Step::Renew).then_some(&spec);
                         let taken_over = step == Step::Take;
-                        let mut next = taken(&self.identity, previous, Timestamp::now());
+                        let mut next = taken(&self.identity, previous, self.clock.now());
                         next.lease_transitions =
                             Some(spec.lease_transitions.unwrap_or(0) + i32::from(taken_over));
                         lease.spec = Some(next);

@@ -19,7 +19,7 @@
 //! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
 //! | [`store`], [`bundled_store`], [`push_proxy`] | the artifact store's address; the chart's own, and what may be written to it |
 //! | [`pod`], [`pod_http`] | what the pods of both kinds have in common; questions to pods |
-//! | [`cli`], [`crds`] | arguments; the `crds` subcommand |
+//! | [`cli`], [`crds`], [`clock`] | arguments; the `crds` subcommand; the time of day |
 
 pub mod admin;
 pub mod api;
@@ -27,6 +27,7 @@ pub mod apply;
 pub mod bundled_store;
 pub mod cache;
 pub mod cli;
+pub mod clock;
 pub mod context;
 pub mod controller;
 pub mod crds;

@@ -134,7 +134,7 @@ fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectR
 
 /// One reconcile of one Model.
 pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
-    let now = Timestamp::now();
+    let now = context.clock.now();
     context.attempts.asks(&model.metadata);
     let mut observed = fetch::fetch_observed(&context, &model).await;
     if model.metadata.deletion_timestamp.is_some() {

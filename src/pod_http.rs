@@ -1,13 +1,15 @@
 //! Questions to pods over plain HTTP. In go a pod's address and a path; out comes what it answers as JSON, small and soon,
 //! or why it does not. Needs the pods' network.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Uri, body::Bytes};
+use futures::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
+use http_body_util::{BodyExt as _, Empty, Limited, combinators::UnsyncBoxBody};
+use hyper::{Response, Uri, body::Bytes};
 use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
 use modelwright_contract::names::METRICS_PORT;
 use serde::de::DeserializeOwned;
+use tower::BoxError;
 
 use crate::controller::chain;
 
@@ -25,10 +27,13 @@ pub enum Silence {
     Other,
 }
 
+/// What a pod answers to a question.
+pub type Answered = Result<Response<UnsyncBoxBody<Bytes, io::Error>>, BoxError>;
+
 /// A client of pods. It follows no redirects: a pod answers for itself only.
 #[derive(Clone)]
 pub struct PodClient {
-    client: Client<HttpConnector, Empty<Bytes>>,
+    carrier: Arc<dyn Fn(Uri) -> BoxFuture<'static, Answered> + Send + Sync>,
     port: u16,
 }
 
@@ -43,8 +48,26 @@ impl PodClient {
     pub fn at_port(port: u16) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(TIMEOUT));
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { client, port }
+        let client: Client<_, Empty<Bytes>> =
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Self::by(move |uri| {
+            let answer = client
+                .get(uri)
+                .map_ok(|answer| answer.map(|body| body.map_err(io::Error::other).boxed_unsync()));
+            answer.map_err(Into::into).boxed()
+        })
+        .to_port(port)
+    }
+
+    /// A client whose questions go through `carrier`.
+    pub fn by(carrier: impl Fn(Uri) -> BoxFuture<'static, Answered> + Send + Sync + 'static) -> Self {
+        Self { carrier: Arc::new(carrier), port: METRICS_PORT }
+    }
+
+    /// The same at another port.
+    #[must_use]
+    pub fn to_port(self, port: u16) -> Self {
+        Self { port, ..self }
     }
 
     /// The answer of the pod at `address` to `GET path`.
@@ -58,9 +81,9 @@ impl PodClient {
     /// Whether something at `address` answers `GET path` with success.
     pub async fn reach(&self, address: &str, path: &str) -> Result<(), Silence> {
         let uri = self.uri(address, path).map_err(|_| Silence::Other)?;
-        match tokio::time::timeout(TIMEOUT, self.client.get(uri)).await {
+        match tokio::time::timeout(TIMEOUT, (self.carrier)(uri)).await {
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
-            Ok(Err(error)) if is_refused(&error) => Err(Silence::Refused),
+            Ok(Err(error)) if is_refused(error.as_ref()) => Err(Silence::Refused),
             Ok(Ok(_) | Err(_)) | Err(_) => Err(Silence::Other),
         }
     }
@@ -72,7 +95,7 @@ impl PodClient {
 
     async fn ask<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, String> {
         let uri = self.uri(address, path)?;
-        let response = self.client.get(uri).await.map_err(|error| chain(&error))?;
+        let response = (self.carrier)(uri).await.map_err(|error| chain(error.as_ref()))?;
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
         }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use futures::future::{join_all, select_all};
+use futures::future::join_all;
+use kube::Client;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     apply::Attempts,
     bundled_store::BundledStore,
     cli::RunArguments,
+    clock::Clock,
     context::{self, Caches, Context, Settings},
     controller::chain,
     deployment,
@@ -36,6 +38,18 @@ pub enum RunError {
     TaskEnded,
 }
 
+/// What the operator meets outside of itself.
+pub struct Outside {
+    /// Retries a bounded number of times.
+    pub client: Client,
+    /// Never retries; for the Lease.
+    pub lease_client: Client,
+    /// Asks pods.
+    pub pods: PodClient,
+    /// The time of day.
+    pub clock: Clock,
+}
+
 /// An error with its causes.
 pub fn describe(error: &RunError) -> String {
     chain(error)
@@ -60,24 +74,13 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
         "started"
     );
     let config = process::cluster().await?;
-    let leadership = Leadership::default();
-    let mut elector = Elector::new(
-        context::lease_client(config.clone()).map_err(StartError::from)?,
-        &arguments.operator_namespace,
-        arguments.identity.clone(),
-        leadership.clone(),
-    )
-    .named(&arguments.lease);
-    let client = context::client(config).map_err(StartError::from)?;
-    let outcome = lead(&arguments, client, &metrics, &readiness, leadership, &mut elector, stop).await;
-    readiness.send_replace(Readiness::Stopping);
-    metrics.set_leading(false);
-    if !matches!(outcome, Err(RunError::LeaseLost)) {
-        match elector.release().await {
-            Ok(()) => tracing::info!("released the lease"),
-            Err(error) => tracing::warn!(%error, "the lease was not released"),
-        }
-    }
+    let outside = Outside {
+        lease_client: context::lease_client(config.clone()).map_err(StartError::from)?,
+        client: context::client(config).map_err(StartError::from)?,
+        pods: PodClient::default(),
+        clock: Clock::default(),
+    };
+    let outcome = lead(&arguments, outside, &metrics, &readiness, stop).await;
     server_handle.stop(true).await;
     if let Ok(Err(error)) = server.await {
         tracing::warn!(%error, "the admin server ended badly");
@@ -86,10 +89,35 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
     outcome
 }
 
-/// Waits for the Lease, then reconciles until `stop` or the Lease is lost.
-async fn lead(
+/// Waits for the Lease, reconciles until `stop` or the Lease is lost, and gives the Lease back. Dropped, it writes nothing
+/// more.
+pub async fn lead(
     arguments: &RunArguments,
-    client: kube::Client,
+    outside: Outside,
+    metrics: &Arc<Metrics>,
+    readiness: &watch::Sender<Readiness>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let leadership = Leadership::default();
+    let (namespace, identity) = (&arguments.operator_namespace, arguments.identity.clone());
+    let mut elector = Elector::new(outside.lease_client.clone(), namespace, identity, leadership.clone())
+        .named(&arguments.lease)
+        .by(outside.clock);
+    let outcome = reconcile(arguments, outside, metrics, readiness, leadership, &mut elector, stop).await;
+    readiness.send_replace(Readiness::Stopping);
+    metrics.set_leading(false);
+    if !matches!(outcome, Err(RunError::LeaseLost)) {
+        match elector.release().await {
+            Ok(()) => tracing::info!("released the lease"),
+            Err(error) => tracing::warn!(%error, "the lease was not released"),
+        }
+    }
+    outcome
+}
+
+async fn reconcile(
+    arguments: &RunArguments,
+    Outside { client, pods, clock, .. }: Outside,
     metrics: &Arc<Metrics>,
     readiness: &watch::Sender<Readiness>,
     leadership: Leadership,
@@ -123,7 +151,8 @@ async fn lead(
             metrics: Arc::clone(metrics),
             events: Events::new(client.clone(), &arguments.identity),
             leadership: leadership.clone(),
-            pods: PodClient::default(),
+            pods: pods.clone(),
+            clock,
             written: Written::default(),
             attempts: Attempts::default(),
             bundled_store: bundled_store.clone(),
@@ -133,15 +162,12 @@ async fn lead(
         }
     }
     let (shutdown, stopping) = watch::channel(false);
-    let mut controllers: Vec<_> = contexts
-        .iter()
-        .flat_map(|context| {
-            [
-                tokio::spawn(model::run(Arc::clone(context), stopping.clone())),
-                tokio::spawn(deployment::run(Arc::clone(context), stopping.clone())),
-            ]
-        })
-        .collect();
+    // as the watches, they end when this does
+    let mut controllers = JoinSet::new();
+    for context in &contexts {
+        controllers.spawn(model::run(Arc::clone(context), stopping.clone()));
+        controllers.spawn(deployment::run(Arc::clone(context), stopping.clone()));
+    }
     let synced = async {
         join_all(contexts.iter().map(|context| context.caches.synced())).await;
         readiness.send_replace(Readiness::Leading);
@@ -152,7 +178,7 @@ async fn lead(
         () = &mut stop => Ok(()),
         () = elector.hold() => Err(RunError::LeaseLost),
         _ = watches.join_next() => Err(RunError::TaskEnded),
-        _ = select_all(&mut controllers) => Err(RunError::TaskEnded),
+        _ = controllers.join_next() => Err(RunError::TaskEnded),
         () = synced => Err(RunError::TaskEnded),
     };
     match &outcome {
@@ -162,12 +188,12 @@ async fn lead(
             shutdown.send_replace(true);
             // the Lease is kept while they finish: two leaders at once would be worse than a late stop
             tokio::select! {
-                _ = join_all(controllers) => {}
+                () = async { while controllers.join_next().await.is_some() {} } => {}
                 () = elector.hold() => {}
             }
         }
         // nothing may be written any more: the process exits at once
-        Err(_) => controllers.iter().for_each(tokio::task::JoinHandle::abort),
+        Err(_) => controllers.abort_all(),
     }
     outcome
 }

@@ -5,13 +5,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::future::join_all;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt as _;
-use modelwright_contract::status::ServeStatus;
+use modelwright_contract::{names::HTTP_PORT, status::ServeStatus};
+use tokio::time::Instant;
 
 use super::{build::SERVE, pods::Answer, reach::Reach, retries, rollout::Problem};
 use crate::{
@@ -46,6 +47,12 @@ struct Known {
 }
 
 impl Answers {
+    /// Asks through this client.
+    pub fn of(client: &PodClient) -> Self {
+        let services = Reach::of(client.clone().to_port(HTTP_PORT));
+        Self { services, client: client.clone(), known: Mutex::default() }
+    }
+
     /// Asks pods and Services at other ports than the contract's.
     pub fn at_ports(pods: u16, services: u16) -> Self {
         Self { services: Reach::at_port(services), client: PodClient::at_port(pods), known: Mutex::default() }

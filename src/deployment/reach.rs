@@ -46,7 +46,12 @@ impl Default for Reach {
 impl Reach {
     /// Asks at another port than the contract's.
     pub fn at_port(port: u16) -> Self {
-        Self { client: PodClient::at_port(port), tried: Mutex::default() }
+        Self::of(PodClient::at_port(port))
+    }
+
+    /// Asks through this client.
+    pub fn of(client: PodClient) -> Self {
+        Self { client, tried: Mutex::default() }
     }
 
     /// Whether the promotion of a first start has to wait: its pods serve, and its Service has not answered yet. `uid` is

@@ -40,7 +40,7 @@ pub async fn reconcile(
         apply::merge_status(&context, raw, without).await?;
         return Ok(Action::await_change());
     }
-    tell(&context, raw, &unreadable::left(problem), Timestamp::now()).await
+    tell(&context, raw, &unreadable::left(problem), context.clock.now()).await
 }
 
 /// What of a ModelDeployment's objects does not parse, if any of it: a decision without it would take it for gone.

@@ -96,7 +96,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     let mut pods = caches.pods.of(&namespace, &ours);
     // serving pods carry the Model's label too
     pods.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
-    let now = Timestamp::now();
+    let now = context.clock.now();
     let mut warnings = Vec::new();
     for uid in waiting(&jobs, &pods, now) {
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
@@ -253,7 +253,7 @@ async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgr
             loss: progress.loss.as_deref().map(word),
             seconds_left: progress.seconds_left.map(|seconds| seconds.min(LARGEST_INTEGER)),
             summary: None,
-            time: timestamp(Timestamp::now()),
+            time: timestamp(context.clock.now()),
         }),
         Err(error) => {
             tracing::debug!(pod = pod.name_any(), error, "no progress");

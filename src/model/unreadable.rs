@@ -22,7 +22,7 @@ use crate::{
 /// One reconcile of a Model that does not parse.
 pub async fn reconcile(object: Unreadable<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
     let (raw, problem) = (&object.raw, &object.problem);
-    let now = Timestamp::now();
+    let now = context.clock.now();
     if raw.meta().deletion_timestamp.is_some() {
         return release(&object, &context, now).await;
     }

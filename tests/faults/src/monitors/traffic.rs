@@ -1,0 +1,150 @@
+//! R1, R3, R4, R8 and what a promotion rests on: no healthy version loses its traffic, and nothing is promoted unproven.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    cluster::{casts, kubelet},
+    json::{annotation, is_terminating, is_true, items, label, number, text},
+    kinds::Kind,
+    store::{Author, Key, Store, Version},
+};
+
+const DEPLOYMENT: &str = "modelwright.dev/deployment";
+const DEPLOYMENT_UID: &str = "modelwright.dev/deployment-uid";
+const REVISION: &str = "modelwright.dev/revision";
+const TRAFFIC: &str = "modelwright.dev/traffic";
+const PROMOTED: &str = "modelwright.dev/promoted";
+
+#[derive(Clone, Default)]
+pub(super) struct Traffic {
+    /// By the UID of a ModelDeployment: most pods that served, as far as it still asks for so many.
+    reached: BTreeMap<String, usize>,
+    /// What it asked for before its last change.
+    asked: BTreeMap<String, (i64, i64)>,
+}
+
+impl Traffic {
+    pub(super) fn see(&mut self, version: &Version, store: &Store, broken: &mut Vec<String>) {
+        match version.key.kind {
+            Kind::Pod => leaves_first(version, store, broken),
+            Kind::ControllerRevision => {
+                self.is_proven(version, store, broken);
+                is_unused(version, store, broken);
+            }
+            Kind::EndpointSlice | Kind::ModelDeployment => {}
+            _ => return,
+        }
+        for deployment in store.all(Kind::ModelDeployment) {
+            self.serves(deployment, store, broken);
+        }
+    }
+
+    /// R3: as many pods serve as did before, as long as so many are asked for.
+    fn serves(&mut self, deployment: &Value, store: &Store, broken: &mut Vec<String>) {
+        let uid = text(deployment, "/metadata/uid").to_owned();
+        let replicas = deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+        let asked = self.asked.entry(uid.clone()).or_insert((replicas, replicas));
+        if asked.1 != replicas {
+            *asked = (asked.1, replicas);
+        }
+        let asked = usize::try_from(replicas).unwrap_or_default();
+        let serving = serving(deployment, store).count();
+        let reached = self.reached.entry(uid).or_default();
+        let floor = (*reached).min(asked);
+        if serving < floor {
+            broken.push(format!(
+                "R3: {serving} pods of {} serve, and {floor} did",
+                text(deployment, "/metadata/name")
+            ));
+            // each loss is told once
+            *reached = serving;
+        }
+        *reached = serving.max(*reached).min(asked.max(serving));
+        if serving > asked {
+            *reached = asked;
+        }
+    }
+
+    /// Nothing is promoted that does not serve what it was made for.
+    fn is_proven(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
+        let Some(after) = &version.after else { return };
+        let promoted = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
+        let before = version.before.as_deref().map_or(0, promoted);
+        if promoted(after) <= before || !matches!(version.by, Author::Operator(_)) {
+            return;
+        }
+        let name = label(after, DEPLOYMENT);
+        let Some(deployment) = store.get(&Key::new(Kind::ModelDeployment, &version.key.namespace, name))
+        else {
+            return;
+        };
+        let digest = text(after, "/data/modelDigest");
+        let proven = serving(deployment, store)
+            .filter(|pod| label(pod, REVISION) == label(after, REVISION))
+            .filter(|pod| served(pod).as_deref() == Some(digest))
+            .count();
+        let asked =
+            self.asked.get(text(deployment, "/metadata/uid")).map_or(1, |(before, now)| *before.min(now));
+        if proven < usize::try_from(asked).unwrap_or_default() {
+            broken
+                .push(format!("a revision was promoted with {proven} of {asked} pods that serve its model"));
+        }
+    }
+}
+
+/// Pods of a ModelDeployment that clients reach.
+fn serving<'a>(deployment: &'a Value, store: &'a Store) -> impl Iterator<Item = &'a Value> {
+    let (namespace, name) = (text(deployment, "/metadata/namespace"), text(deployment, "/metadata/name"));
+    let uid = text(deployment, "/metadata/uid");
+    let slice = store.get(&Key::new(Kind::EndpointSlice, namespace, &format!("{name}-slice")));
+    let endpoints = slice.into_iter().flat_map(|slice| items(slice, "/endpoints"));
+    endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true).filter_map(move |endpoint| {
+        let pod = store.get(&Key::new(Kind::Pod, namespace, text(endpoint, "/targetRef/name")))?;
+        // those of one that was deleted, and had the same name, go
+        let is_ours = label(pod, DEPLOYMENT_UID) == uid;
+        (is_ours && is_true(pod, "Ready") && !is_terminating(pod)).then_some(pod.as_ref())
+    })
+}
+
+fn served(pod: &Value) -> Option<String> {
+    casts::served(&kubelet::serving(pod)?.model_digest)
+}
+
+/// R4: a pod is out of service before it goes.
+fn leaves_first(version: &Version, store: &Store, broken: &mut Vec<String>) {
+    let Some(before) = &version.before else { return };
+    let begins = !is_terminating(before) && version.after.as_deref().is_none_or(is_terminating);
+    let name = label(before, DEPLOYMENT);
+    if !begins || name.is_empty() || version.by == Author::Person {
+        return;
+    }
+    // one that goes with its ModelDeployment need not
+    let Some(deployment) = store.get(&Key::new(Kind::ModelDeployment, &version.key.namespace, name)) else {
+        return;
+    };
+    if label(before, DEPLOYMENT_UID) != text(deployment, "/metadata/uid") {
+        return;
+    }
+    if is_true(before, "Ready") && label(before, TRAFFIC) == "serve" {
+        broken.push("R4: a pod went that was in service".into());
+    }
+}
+
+/// R1: a revision that serves is not forgotten.
+fn is_unused(version: &Version, store: &Store, broken: &mut Vec<String>) {
+    let (Some(before), None) = (&version.before, &version.after) else { return };
+    if !matches!(version.by, Author::Operator(_)) {
+        return;
+    }
+    let key = Key::new(Kind::ReplicaSet, &version.key.namespace, &version.key.name);
+    let has_pods = store.get(&key).is_some_and(|set| number(set, "/spec/replicas") > 0);
+    let name = label(before, DEPLOYMENT);
+    let stamp = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
+    let others = store.all(Kind::ControllerRevision).filter(|other| label(other, DEPLOYMENT) == name);
+    let is_stable = stamp(before) > 0 && others.map(|other| stamp(other)).all(|other| other < stamp(before));
+    if has_pods || is_stable {
+        broken.push("R1: a revision that is in use was deleted".into());
+    }
+}

@@ -1,0 +1,187 @@
+//! A world in its normal form: what is the same however it came to be. Times, UIDs, versions and random names are left out.
+//! Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    json::{annotation, is_true, label, number, text},
+    kinds::Kind,
+    store::Store,
+};
+
+/// Kinds that are compared whole.
+const WHOLE: [Kind; 7] = [
+    Kind::Model,
+    Kind::ModelVersion,
+    Kind::ModelDeployment,
+    Kind::ControllerRevision,
+    Kind::ReplicaSet,
+    Kind::Service,
+    Kind::PodDisruptionBudget,
+];
+
+/// Members that say when or by whom.
+const LEFT_OUT: [&str; 16] = [
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "generation",
+    "observedGeneration",
+    "lastTransitionTime",
+    "time",
+    "startedAt",
+    "finishedAt",
+    "clusterIP",
+    "clusterIPs",
+    "modelwright.dev/outcome-time",
+    "modelwright.dev/deployment-uid",
+    "modelwright.dev/applied-hash",
+    "modelwright.dev/generation",
+    "managedFields",
+];
+
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// How the words of a rollout that was rolled back begin.
+const OVERDUE: &str = "no further pod became ready within";
+
+/// The world.
+pub fn state(store: &Store) -> Value {
+    let mut state = Map::new();
+    for kind in WHOLE {
+        let objects = store.entries(kind).map(|(key, object)| (key.name.clone(), normal(object)));
+        state.insert(kind.to_string(), objects.collect());
+    }
+    let mut pods: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in store.all(Kind::Pod).filter(|pod| !reads(label(pod, JOB_NAME))) {
+        let (revision, traffic) =
+            (label(pod, "modelwright.dev/revision"), label(pod, "modelwright.dev/traffic"));
+        let phase = text(pod, "/status/phase");
+        let told = format!("{revision} {traffic} {phase} ready={}", is_true(pod, "Ready"));
+        *pods.entry(told).or_default() += 1;
+    }
+    state.insert("Pod".into(), json!(pods));
+    let jobs: BTreeMap<_, _> = store
+        .entries(Kind::Job)
+        .filter(|(key, _)| !reads(&key.name))
+        .map(|(key, job)| (key.name.clone(), json!([is_true(job, "Complete"), is_true(job, "Failed")])))
+        .collect();
+    state.insert("Job".into(), json!(jobs));
+    let draining: BTreeMap<_, _> = store
+        .entries(Kind::ConfigMap)
+        .map(|(key, map)| (key.name.clone(), text(map, "/data/traffic.json").matches('-').count()))
+        .collect();
+    state.insert("ConfigMap".into(), json!(draining));
+    state.insert("made".into(), made(store));
+    Value::Object(state)
+}
+
+/// Whether a Job only reads from the artifact store what another made. A watch of pods that is behind lets one be made
+/// that would not have been needed; it trains nothing (R16).
+fn reads(job: &str) -> bool {
+    job.ends_with("-read")
+}
+
+/// How many of each were ever made.
+fn made(store: &Store) -> Value {
+    let count = |kind: Kind| {
+        let made = store.log.iter().filter(|version| version.key.kind == kind && version.before.is_none());
+        made.filter(|version| kind != Kind::Job || !reads(&version.key.name)).count()
+    };
+    json!({
+        "jobs": count(Kind::Job), "versions": count(Kind::ModelVersion),
+        "revisions": count(Kind::ControllerRevision), "sets": count(Kind::ReplicaSet),
+    })
+}
+
+fn normal(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
+            .map(|(name, value)| {
+                let value = match name.as_str() {
+                    // which pods they are is chance
+                    "pods" => json!(value.as_array().map(Vec::len)),
+                    _ => normal(value),
+                };
+                (name.clone(), value)
+            })
+            .collect(),
+        Value::Array(items) => items.iter().map(normal).collect(),
+        Value::String(words) => without_times(words).into(),
+        value => value.clone(),
+    }
+}
+
+/// The words without times, and without what a pod said last before its rollout was over.
+fn without_times(words: &str) -> String {
+    let is_time = |word: &&str| {
+        word.trim_matches(|c: char| !c.is_ascii_alphanumeric()).parse::<jiff::Timestamp>().is_ok()
+    };
+    let words: Vec<_> = words.split(' ').map(|word| if is_time(&word) { "<time>" } else { word }).collect();
+    let words = words.join(" ");
+    let Some(begin) = words.find(OVERDUE) else { return words };
+    let end = words[begin..].find("; version").map_or(words.len(), |length| begin + length);
+    match words[begin..end].find(" s: ") {
+        Some(said) => format!("{}{}", &words[..begin + said + 2], &words[end..]),
+        None => words,
+    }
+}
+
+/// What to show of a world that is not as it should be.
+pub fn brief(store: &Store) -> String {
+    let mut lines = Vec::new();
+    for deployment in store.all(Kind::ModelDeployment) {
+        lines.push(format!(
+            "{}: {} {}",
+            text(deployment, "/metadata/name"),
+            text(deployment, "/status/phase"),
+            text(deployment, "/status/message")
+        ));
+    }
+    for model in store.all(Kind::Model) {
+        let conditions = model.pointer("/status/conditions").cloned().unwrap_or_default();
+        lines.push(format!("{}: {conditions}", text(model, "/metadata/name")));
+    }
+    for revision in store.all(Kind::ControllerRevision) {
+        let (name, outcome) =
+            (text(revision, "/metadata/name"), annotation(revision, "modelwright.dev/outcome"));
+        lines.push(format!("{name} {outcome}"));
+    }
+    for set in store.all(Kind::ReplicaSet) {
+        lines.push(format!("{} replicas={}", text(set, "/metadata/name"), number(set, "/spec/replicas")));
+    }
+    for pod in store.all(Kind::Pod) {
+        let (name, phase) = (text(pod, "/metadata/name"), text(pod, "/status/phase"));
+        lines.push(format!("{name} {phase} ready={}", is_true(pod, "Ready")));
+    }
+    lines.join("; ")
+}
+
+/// Where two worlds differ, as paths with both values.
+pub fn differences(one: &Value, other: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare(one, other, "", &mut found);
+    found
+}
+
+fn compare(one: &Value, other: &Value, path: &str, found: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(ones), Value::Object(others)) => {
+            let names: std::collections::BTreeSet<_> = ones.keys().chain(others.keys()).collect();
+            for name in names {
+                compare(&one[name.as_str()], &other[name.as_str()], &format!("{path}/{name}"), found);
+            }
+        }
+        (Value::Array(ones), Value::Array(others)) if ones.len() == others.len() => {
+            for (index, (one, other)) in ones.iter().zip(others).enumerate() {
+                compare(one, other, &format!("{path}/{index}"), found);
+            }
+        }
+        _ if one == other => {}
+        _ => found.push(format!("{path}: {one} and not {other}")),
+    }
+}
