@@ -184,15 +184,21 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
     }
 }
 
-/// Decides on the caches, unless these know of fewer versions than there were: they may be behind, and a version would be
-/// made twice (R7).
+/// Decides on the caches, unless these know of fewer versions or pods than there were: they may be behind, and a version
+/// or a Job would be made for nothing (R7).
 async fn decide(
     context: &Context,
     model: &Model,
     valid: &ValidModel,
     observed: &mut Observed,
 ) -> Result<Plan, ModelError> {
-    let plan = plan::plan_model(model, valid, observed);
+    let mut plan = plan::plan_model(model, valid, observed);
+    if plan.takes_a_pod_for_lost() {
+        observed.pods = fetch::fetch_pods(context, model)
+            .await
+            .map_err(|source| ModelError::Fetch { source: Box::new(source) })?;
+        plan = plan::plan_model(model, valid, observed);
+    }
     if !plan.skips_a_number(observed) {
         return Ok(plan);
     }

@@ -176,6 +176,17 @@ pub async fn fetch_live(
     Ok((versions.items.into_iter().map(Arc::new).collect(), in_use))
 }
 
+/// Pods of a Model's Jobs as the API server has them now: a run's pod is not taken for lost on the word of a cache that may
+/// be behind.
+pub async fn fetch_pods(context: &Context, model: &Model) -> Result<Vec<Arc<Pod>>, kube::Error> {
+    let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
+    let ours = format!("{MANAGED_BY_LABEL}={MANAGED_BY},{MODEL_LABEL}={name}");
+    let mut found = context.list::<Pod>(&namespace, &ListParams::default().labels(&ours)).await?.items;
+    // serving pods carry the Model's label too
+    found.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
+    Ok(found.into_iter().map(Arc::new).collect())
+}
+
 /// What belongs to a Model and does not parse, by kind, name and field: its versions, its Jobs and their pods.
 fn fetch_unreadable(context: &Context, namespace: &str, ours: &Key) -> Vec<String> {
     let caches = &context.caches;

@@ -56,6 +56,11 @@ impl Plan {
         let highest = observed.versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
         matches!(self.step, Step::Record { number, .. } if number > highest.saturating_add(1))
     }
+
+    /// Whether it does something since no pod is there that was.
+    pub fn takes_a_pod_for_lost(&self) -> bool {
+        matches!(self.step, Step::Recall { .. } | Step::Restart { .. })
+    }
 }
 
 /// The next step towards the spec.

@@ -35,9 +35,11 @@ use crate::fixtures::{
     train_report, trained_model, training_reports, valid, version,
 };
 use crate::{
-    model_scenarios::{EVENTS, JOBS, STATUS, condition, reconciled},
+    model_scenarios::{EVENTS, JOBS, STATUS, VERSIONS, condition, reconciled},
     scenario::{context, play},
 };
+
+const PODS: &str = "/api/v1/namespaces/space/pods";
 
 fn imported() -> Model {
     model("s3://b/a", 1)
@@ -351,6 +353,7 @@ async fn the_operator_makes_that_job_and_the_condition_says_what_it_does() {
     let model = training();
     context.caches.jobs = Cache::fixed(vec![lost(&model)]);
     play(reconciled(&model, context), async {
+        server.expect("GET", PODS).await.object(&listed(&[]));
         let call = server.expect("POST", JOBS).await;
         assert!(
             call.body["metadata"]["name"].as_str().unwrap().ends_with("-read"),
@@ -366,6 +369,38 @@ async fn the_operator_makes_that_job_and_the_condition_says_what_it_does() {
     })
     .await
     .unwrap();
+}
+
+/// A watch of pods that is behind the one of Jobs shows a Job that is complete and none of its pods.
+#[tokio::test]
+async fn a_pod_that_the_cache_does_not_show_is_not_taken_for_lost() {
+    let (mut context, mut server) = context();
+    let model = imported();
+    let job = lost(&model);
+    context.caches.jobs = Cache::fixed(vec![job.clone()]);
+    play(reconciled(&model, context), async {
+        let call = server.expect("GET", PODS).await;
+        assert_eq!(
+            call.query,
+            "&labelSelector=app.kubernetes.io%2Fmanaged-by%3Dmodelwright%2Cmodelwright.dev%2Fmodel%3Ddigits"
+        );
+        call.object(&listed(&[succeeded_pod(&job, 'c')]));
+        let call = server.expect("POST", VERSIONS).await;
+        assert_eq!(
+            call.body["metadata"]["name"], "digits-v1",
+            "what it reported is a version, without a Job"
+        );
+        call.echo();
+        server.expect("PATCH", STATUS).await.echo_model(&model);
+        server.expect("POST", EVENTS).await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap();
+}
+
+fn listed(pods: &[Pod]) -> Value {
+    json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": pods})
 }
 
 fn any_pod() -> impl Strategy<Value = Option<(&'static str, i32, Value)>> {

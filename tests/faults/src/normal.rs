@@ -42,8 +42,6 @@ const LEFT_OUT: [&str; 16] = [
     "managedFields",
 ];
 
-const JOB_NAME: &str = "batch.kubernetes.io/job-name";
-
 /// How the words of a rollout that was rolled back begin.
 const OVERDUE: &str = "no further pod became ready within";
 
@@ -55,7 +53,7 @@ pub fn state(store: &Store) -> Value {
         state.insert(kind.to_string(), objects.collect());
     }
     let mut pods: BTreeMap<String, usize> = BTreeMap::new();
-    for pod in store.all(Kind::Pod).filter(|pod| !reads(label(pod, JOB_NAME))) {
+    for pod in store.all(Kind::Pod) {
         let (revision, traffic) =
             (label(pod, "modelwright.dev/revision"), label(pod, "modelwright.dev/traffic"));
         let phase = text(pod, "/status/phase");
@@ -65,7 +63,6 @@ pub fn state(store: &Store) -> Value {
     state.insert("Pod".into(), json!(pods));
     let jobs: BTreeMap<_, _> = store
         .entries(Kind::Job)
-        .filter(|(key, _)| !reads(&key.name))
         .map(|(key, job)| (key.name.clone(), json!([is_true(job, "Complete"), is_true(job, "Failed")])))
         .collect();
     state.insert("Job".into(), json!(jobs));
@@ -78,17 +75,10 @@ pub fn state(store: &Store) -> Value {
     Value::Object(state)
 }
 
-/// Whether a Job only reads from the artifact store what another made. A watch of pods that is behind lets one be made
-/// that would not have been needed; it trains nothing (R16).
-fn reads(job: &str) -> bool {
-    job.ends_with("-read")
-}
-
 /// How many of each were ever made.
 fn made(store: &Store) -> Value {
     let count = |kind: Kind| {
-        let made = store.log.iter().filter(|version| version.key.kind == kind && version.before.is_none());
-        made.filter(|version| kind != Kind::Job || !reads(&version.key.name)).count()
+        store.log.iter().filter(|version| version.key.kind == kind && version.before.is_none()).count()
     };
     json!({
         "jobs": count(Kind::Job), "versions": count(Kind::ModelVersion),
