@@ -151,8 +151,8 @@ async fn accept<F: Future<Output = Result<(), hyper::Error>> + Send + 'static>(
 ) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let place = Arc::new(places.enter());
+            Ok((stream, peer)) => {
+                let place = Arc::new(places.enter(peer.ip()));
                 let conversation = converse(stream, Arc::clone(&place));
                 tokio::spawn(async move {
                     tokio::select! {

@@ -1,9 +1,10 @@
 //! Whose connections are kept, and which one goes when there are too many: nobody takes the places of others. Whoever has
-//! shown no token yet is a stranger, of whom the one that came first goes; a token makes a connection one of its namespace,
-//! which has so many, and no more than others want to have where all are taken. Pure, but for whom it wakes.
+//! shown no token yet is a stranger, of whom the first of the address with most goes; a token makes a connection one of its
+//! namespace, which has so many, and no more than others want to have where all are taken. Pure, but for whom it wakes.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,6 +34,7 @@ struct Held {
 }
 
 struct Holder {
+    address: IpAddr,
     namespace: Option<String>,
     leave: Arc<Notify>,
 }
@@ -50,17 +52,14 @@ impl Places {
         Arc::new(Self { strangers, held: Mutex::default() })
     }
 
-    /// One more that has shown no token.
-    pub fn enter(self: &Arc<Self>) -> Place {
+    /// One more, of this address, that has shown no token.
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Place {
         let mut held = self.held();
-        let strangers = || held.holders.iter().filter(|(_, holder)| holder.namespace.is_none());
-        if strangers().count() >= self.strangers {
-            let first = strangers().next().map(|(id, _)| *id);
-            held.send_away(first);
-        }
+        let first = held.stranger_too_many(self.strangers, address);
+        held.send_away(first);
         let (id, leave) = (held.next, Arc::new(Notify::new()));
         held.next += 1;
-        held.holders.insert(id, Holder { namespace: None, leave: Arc::clone(&leave) });
+        held.holders.insert(id, Holder { address, namespace: None, leave: Arc::clone(&leave) });
         Place { places: Arc::clone(self), id, leave }
     }
 
@@ -74,6 +73,22 @@ impl Held {
         if let Some(holder) = id.and_then(|id| self.holders.remove(&id)) {
             holder.leave.notify_one();
         }
+    }
+
+    /// The stranger that goes for one more of an address where there may be so many: the first of the address that would have
+    /// most.
+    fn stranger_too_many(&self, most: usize, address: IpAddr) -> Option<u64> {
+        let strangers = || self.holders.iter().filter(|(_, holder)| holder.namespace.is_none());
+        if strangers().count() < most {
+            return None;
+        }
+        let mut counts = HashMap::from([(address, 1)]);
+        for (_, holder) in strangers() {
+            *counts.entry(holder.address).or_insert(0_usize) += 1;
+        }
+        let of = |holder: &Holder| counts.get(&holder.address).copied();
+        let largest = strangers().map(|(_, holder)| of(holder)).max()?;
+        strangers().find(|(_, holder)| of(holder) == largest).map(|(id, _)| *id)
     }
 
     /// How many each namespace has.
@@ -141,9 +156,16 @@ mod tests {
 
     use super::*;
 
+    impl Places {
+        /// Of an address that all share.
+        fn another(self: &Arc<Self>) -> Place {
+            self.enter([10, 0, 0, 1].into())
+        }
+    }
+
     fn of(places: &Arc<Places>, namespace: &str, count: usize) -> Vec<Place> {
         let enter = |_| {
-            let place = places.enter();
+            let place = places.another();
             place.claim(namespace).unwrap();
             place
         };
@@ -158,25 +180,38 @@ mod tests {
     fn strangers_displace_strangers_alone_and_the_first_goes_first() {
         let places = Places::new(2);
         let own = of(&places, "team", 1);
-        let strangers: Vec<_> = (0..4).map(|_| places.enter()).collect();
+        let strangers: Vec<_> = (0..4).map(|_| places.another()).collect();
         assert_eq!((lost(&own), lost(&strangers[..2]), lost(&strangers[2..])), (0, 2, 0));
         assert_eq!(strangers[0].claim("team"), Err(Crowded), "who was sent away comes back by no token");
         strangers[3].claim("team").unwrap();
-        let more = places.enter();
+        let more = places.another();
         assert_eq!((lost(&strangers[2..]), lost(&[more])), (0, 0), "one of them is no stranger any more");
+    }
+
+    #[test]
+    fn of_strangers_those_of_the_address_with_most_go() {
+        let places = Places::new(8);
+        let enter = |last: u8, count: usize| -> Vec<_> {
+            (0..count).map(|_| places.enter([10, 0, 0, last].into())).collect()
+        };
+        let (one, many) = (enter(1, 2), enter(2, 100));
+        assert_eq!((lost(&one), lost(&many)), (0, 94));
+        let others: Vec<_> = (3..20).flat_map(|last| enter(last, 1)).collect();
+        assert_eq!((lost(&one), lost(&many[94..])), (2, 6), "one is less than two");
+        assert_eq!((lost(&others[..9]), lost(&others[9..])), (9, 0), "who came last is there");
     }
 
     #[test]
     fn a_namespace_has_its_own_and_gets_them_back() {
         let places = Places::new(8);
         let mut team = of(&places, "team", OF_NAMESPACE);
-        let one = places.enter();
+        let one = places.another();
         assert_eq!(one.claim("team"), Err(Crowded));
         assert_eq!(team[0].claim("team"), Ok(()), "it has its place already");
         assert_eq!(one.claim("other"), Ok(()));
         team.pop();
         assert_eq!(one.claim("team"), Ok(()), "a place goes along with the token that is shown last");
-        assert_eq!(places.enter().claim("team"), Err(Crowded));
+        assert_eq!(places.another().claim("team"), Err(Crowded));
         assert_eq!(lost(&team), 0);
     }
 
@@ -189,7 +224,7 @@ mod tests {
         assert_eq!(all.iter().map(Vec::len).sum::<usize>(), OF_ALL);
         let mut other = Vec::new();
         let refused = loop {
-            let place = places.enter();
+            let place = places.another();
             match place.claim("other") {
                 Ok(()) => other.push(place),
                 Err(full) => break full,

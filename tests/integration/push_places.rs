@@ -1,9 +1,12 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use modelwright::push_proxy::serve;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
@@ -92,6 +95,15 @@ async fn open(address: SocketAddr, text: &str) -> TcpStream {
     stream
 }
 
+/// The same of another address than everybody else's.
+async fn open_elsewhere(address: SocketAddr, text: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
 /// All that comes, as far as it comes.
 async fn whole(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
@@ -164,6 +176,60 @@ async fn the_probes_own_port_answers_whoever_else_is_there() {
     let elsewhere = open(stage.probe, "GET /v2/ HTTP/1.1\r\nhost: store\r\n\r\n").await;
     let elsewhere = whole(elsewhere).await;
     assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
+}
+
+/// Whoever opens connections faster than others send their heads would stop every push and the probes by that.
+#[tokio::test]
+async fn one_that_opens_many_takes_no_place_of_those_that_came_before() {
+    let stage = Stage::new().await;
+    let head = stage.head("other", "PATCH", "content-length: 8");
+    let (begun, rest) = head.split_at(20);
+    let mut pushing = open(stage.push, begun).await;
+    let mut probing = open(stage.probe, "GET /readyz HTTP/1.1\r\nhost: store\r\n").await;
+    for (address, places) in [(stage.push, STRANGERS), (stage.probe, PROBES)] {
+        let mut many = Vec::new();
+        for _ in 0..2 * places {
+            many.push(open_elsewhere(address, "GET /").await);
+        }
+        // It goes for one of its own last: all were taken in.
+        is_sent_away(many.swap_remove(places - 1)).await;
+    }
+    pushing.write_all(format!("{rest}the blob").as_bytes()).await.unwrap();
+    let pushed = whole(pushing).await;
+    assert!(pushed.starts_with("HTTP/1.1 200 "), "{pushed:?}");
+    probing.write_all(b"\r\n").await.unwrap();
+    let probed = whole(probing).await;
+    assert!(probed.starts_with("HTTP/1.1 200 "), "{probed:?}");
+}
+
+/// As one that moves a large layer to its place.
+#[tokio::test]
+async fn a_registry_may_take_its_time_with_what_came_whole() {
+    let mut stage = Stage::new().await;
+    let head = stage.head("team", "PUT", "expect: 100-continue\r\ncontent-length: 8");
+    let mut client = open(stage.push, &head).await;
+    let (_, mut registry) = stage.held.recv().await.unwrap();
+    let mut goes_on = [0; 25];
+    client.read_exact(&mut goes_on).await.unwrap();
+    assert_eq!(&goes_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"the blob").await.unwrap();
+    let mut came = [0; 8];
+    registry.read_exact(&mut came).await.unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_mins(30)).await;
+    registry.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let answer = whole(client).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+}
+
+#[tokio::test]
+async fn requests_that_come_at_once_are_answered_one_after_the_other() {
+    let stage = Stage::new().await;
+    let last = stage.head("other", "PATCH", "content-length: 8");
+    let first = last.replace("connection: close\r\n", "");
+    let all = format!("{first}the blob{first}the blob{last}the blob");
+    let answers = whole(open(stage.push, &all).await).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3, "{answers}");
 }
 
 #[tokio::test]
