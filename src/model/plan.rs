@@ -292,11 +292,20 @@ fn plan_record(
         let has = version.spec.variants.iter().map(|it| (&it.name, &it.model_digest));
         version.spec.model_digest == reports.publish.model_digest && has.eq(made.iter().copied())
     };
-    // figures of an import are of the data that the spec names, and a version has one set of them
+    // figures of an import are of the data that the spec names, and a version has one set of both; a run that takes a model over
+    // may measure nothing, and has those of its version
+    let (metrics, data) = match from {
+        Some(from) => {
+            (from.spec.evaluation.as_ref().map(|told| &told.metrics), &from.spec.provenance.test_sha256)
+        }
+        None => (Some(&reports.publish.metrics), &reports.fetch.test_sha256),
+    };
     let measured = |version: &&Arc<ModelVersion>| {
-        let told = version.spec.evaluation.as_ref().map(|told| (&told.metrics, told.metric.as_deref()));
+        let told = version.spec.evaluation.as_ref();
         valid.evaluation.is_none()
-            || told == Some((&reports.publish.metrics, valid.metric().map(Metric::name)))
+            || (told.map(|told| &told.metrics) == metrics
+                && told.and_then(|told| told.metric.as_deref()) == valid.metric().map(Metric::name)
+                && version.spec.provenance.test_sha256 == *data)
     };
     match versions.iter().filter(same).filter(measured).max_by_key(|version| rank(version)) {
         Some(version) => {

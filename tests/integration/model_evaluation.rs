@@ -155,6 +155,37 @@ fn the_same_bytes_with_other_figures_are_another_version_and_with_the_same_ones_
 }
 
 #[test]
+fn the_same_figures_of_other_data_are_another_version_whose_variants_find_their_data() {
+    let first = made(&measured(json!({}), json!([]), 1), 1, &figures('a', "1", &[]));
+    let data = json!({"uri": "s3://bucket/other-test.csv", "format": "CSV", "label": "digit"});
+    let mut told = figures('a', "1", &[]);
+    told.fetch.test_sha256 = Some("e".repeat(64));
+    let step = recorded(&measured(json!({"data": data}), json!([]), 2), vec![first], &told);
+    assert!(matches!(step, Step::Record { number: 2, .. }), "{step:?}");
+}
+
+#[test]
+fn a_model_that_loses_its_variants_is_the_version_without_them_whose_figures_it_has() {
+    let plain = made(&measured(json!({}), json!([]), 1), 1, &figures('a', "0.97", &[]));
+    let mut asked = measured(json!({"gates": []}), int8(), 2);
+    let with = made(&asked, 2, &figures('a', "0.97", &[("int8", 'b')]));
+    asked.spec.optimize = Vec::new();
+    asked.metadata.generation = Some(3);
+    let taking = take_over(&valid(&asked), &with).unwrap();
+    let run = finished(build_job(&taking, &settings(), false), "Complete", "CompletionsReached");
+    let message = |report: Value| json!({"succeeded": report}).to_string();
+    let (fetch, publish) = (reports('a').fetch, reports('a').publish);
+    let status = json!({
+        "phase": "Succeeded",
+        "initContainerStatuses": [ended("fetch", 0, &message(json!(fetch)))],
+        "containerStatuses": [ended("publish", 0, &message(json!(publish)))],
+    });
+    let seen = observed(vec![plain, with], vec![run.clone()], vec![pod(&run, status)]);
+    let step = plan_model(&asked, &valid(&asked), &seen).step;
+    assert!(matches!(&step, Step::Link { version, .. } if version.spec.version == 1), "{step:?}");
+}
+
+#[test]
 fn other_variants_are_made_of_the_kept_artifact_and_the_very_data_and_none_of_the_artifact_alone() {
     let version = made(&measured(json!({}), json!([]), 1), 4, &figures('a', "0.97", &[]));
     let taking = |model: &Model, settings: &Settings| {

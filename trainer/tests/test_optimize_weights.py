@@ -130,6 +130,69 @@ def test_variants_of_weights_beside_a_graph_have_theirs_beside_it(
         assert answers[0].tobytes() == answers[1].tobytes(), request
 
 
+def test_weights_of_a_branch_may_lie_beside_the_graph(tmp_path: Path) -> None:
+    def branch(name: str) -> onnx.GraphProto:
+        product = onnx.helper.make_node("MatMul", ["hidden", f"of {name}"], [name])
+        port = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        return onnx.helper.make_graph(
+            [product], name, [], [port], [onnx.numpy_helper.from_array(weights(16, 16, seed=5), f"of {name}")]
+        )
+
+    graph = Graph()
+    x = graph.add("MatMul", graph.input("x", "float32", (ROWS, 16)), graph.constant(weights(16, 16)))
+    answer(graph, graph.add("MatMul", graph.add("Tanh", x), graph.constant(weights(16, 5, seed=9))), 5)
+    model = graph.finish()
+    (tanh,) = (node for node in model.graph.node if node.op_type == "Tanh")
+    place = list(model.graph.node).index(tanh)
+    then = onnx.helper.make_node(
+        "If", ["so"], [tanh.output[0]], then_branch=branch("there"), else_branch=branch("else")
+    )
+    nodes = [*model.graph.node[:place], onnx.helper.make_node("Identity", [tanh.input[0]], ["hidden"]), then]
+    nodes += model.graph.node[place + 1 :]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "so"))  # noqa: FBT003
+    onnx.save(model, tmp_path / "model.onnx")
+    lay_beside(tmp_path)
+    for request in (DYNAMIC, HALF):
+        make_variants(Order(tmp_path, (request,)))
+        session = onnxruntime.InferenceSession(
+            tmp_path / "variants/small/model.onnx", providers=["CPUExecutionProvider"]
+        )
+        assert session.run(["probabilities"], {"x": weights(4, 16)})[0].shape == (4, 5)
+
+
+def test_weights_that_are_written_as_numbers_are_moved_like_those_that_are_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "LARGE", 256)
+    rows = {"x": weights(40, 16, seed=3)}
+    leave(tmp_path, perceptron(), **rows)
+    lay_beside(tmp_path)
+    answers = []
+    for as_numbers in (False, True):
+        if as_numbers:
+            model = onnx.load(tmp_path / "model.onnx")
+            first = next(one for one in model.graph.initializer if list(one.dims) == [16, 64])
+            values = onnx.numpy_helper.to_array(first).ravel().tolist()
+            rest = [one for one in model.graph.initializer if one.name != first.name]
+            del model.graph.initializer[:]
+            (tmp_path / "weights.bin").unlink()
+            model.graph.initializer.extend(rest)
+            onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin")
+            model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+            model.graph.initializer.append(
+                onnx.helper.make_tensor(first.name, onnx.TensorProto.FLOAT, [16, 64], values)
+            )
+            (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+        make_variants(Order(tmp_path, (HALF,)))
+        session = onnxruntime.InferenceSession(
+            tmp_path / "variants/small/model.onnx", providers=["CPUExecutionProvider"]
+        )
+        answers.append(session.run(["probabilities"], rows)[0].tobytes())
+    assert answers[0] == answers[1]
+
+
 def test_no_more_than_one_file_holds_is_taken_of_weights_that_must_be_looked_into(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

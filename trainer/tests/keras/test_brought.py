@@ -121,6 +121,27 @@ def test_the_graph_answers_as_keras_does(tmp_path: Path, made: Callable[[], Any]
     assert (tmp_path / "again" / "model.onnx").read_bytes() == content, "the same file gives the same bytes"
 
 
+def test_images_of_any_size_that_the_layers_leave_something_of_are_answered(tmp_path: Path) -> None:
+    """Twelve rows and columns are the least of this network: fewer give Keras an error."""
+    model = keras.Sequential(
+        [
+            of.Input((None, None, 3)),
+            of.Conv2D(4, 3, activation="relu"),
+            of.MaxPooling2D(),
+            of.Conv2D(4, 4),
+            of.MaxPooling2D(),
+            of.GlobalAveragePooling2D(),
+            of.Dense(2),
+        ]
+    )
+    convert(save(tmp_path, model), tmp_path / "out")
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    asked = np.random.default_rng(5).standard_normal((3, 40, 31, 3), np.float32)
+    expected = np.asarray(model(asked, training=False))
+    (found,) = session.run(None, {session.get_inputs()[0].name: asked})
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_nothing_of_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras' own loading is what could; it is never called."""
 
@@ -158,6 +179,8 @@ class Subclassed(keras.Model):  # type: ignore[misc] # Keras has no types
 def test_models_that_cannot_be_read_are_refused_by_the_name_of_their_layer(tmp_path: Path) -> None:
     taken = of.Input((4,))
     shared, two = of.Dense(4, name="shared"), of.Input((4,))
+    series = of.Input((4, 3))
+    apart = of.Bidirectional(of.LSTM(2, return_sequences=True), merge_mode=None, name="apart")
     subclassed = Subclassed()
     subclassed(np.zeros((1, 4), np.float32))
     for model, reason, words in (
@@ -181,6 +204,11 @@ def test_models_that_cannot_be_read_are_refused_by_the_name_of_their_layer(tmp_p
             keras.Sequential([of.Input((4, 2)), of.GRU(2, go_backwards=True, name="back")]),
             "UnknownLayer",
             ["'back' has go_backwards: True"],
+        ),
+        (
+            keras.Model(series, of.GlobalAveragePooling1D()(apart(series)[0])),
+            "InvalidParameter",
+            ["'apart'", "merge_mode", "null"],
         ),
         (
             keras.Sequential([of.Input((4,)), of.Dense(2, activation="glu", name="gated")]),
@@ -236,6 +264,15 @@ def beside(file: Any) -> None:
     file.create_dataset("layers/dense/vars/1", (3,), "float32", external=[("/etc/hostname", 0, 12)])
 
 
+def doubled(file: Any) -> None:
+    """Twice as many places with every group, each of which is there twice."""
+    within = file["layers"]
+    for number in range(40):
+        group = file.create_group(f"more{number}")
+        group["one"] = group["other"] = within
+        within = group
+
+
 def infinite(file: Any) -> None:
     file["layers/dense/vars/1"][0] = np.inf
 
@@ -276,6 +313,7 @@ WRONG: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ),
     ("a link", with_weights(link), "InvalidNetwork", ("layers/dense/vars/1 is a link",)),
     ("bytes of another file", with_weights(beside), "InvalidNetwork", ("does not lie in the file itself",)),
+    ("places without end", with_weights(doubled), "InvalidNetwork", ("more than 10000 places",)),
     ("no number", with_weights(infinite), "InvalidNetwork", ("not finite",)),
     ("no weights", lambda held: held.update({WEIGHTS: b"no HDF5"}), "InvalidNetwork", ("weights cannot be read",)),
 ]

@@ -172,8 +172,10 @@ def read_apart(path: Path, work: Path) -> tuple[onnx.ModelProto, Weights]:
     alone.graph.initializer.extend(kept)
     for node in nodes_of(alone.graph):
         for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                _load(attribute.t, path.parent)
+            within = [attribute.t] if attribute.type == onnx.AttributeProto.TENSOR else attribute.g.initializer
+            for tensor in within:
+                weights.original += _size(tensor) if uses_external_data(tensor) else 0
+                _load(tensor, path.parent)
     return alone, weights
 
 
@@ -198,12 +200,18 @@ def _moved(tensor: onnx.TensorProto, path: Path, location: Path) -> onnx.TensorP
     with path.open("ab") as file:
         place = -(-file.tell() // ALIGNED) * ALIGNED
         file.truncate(place)
-        length = file.write(tensor.raw_data)
+        length = file.write(_raw(tensor))
     kind = onnx.TensorProto.EXTERNAL
     moved = onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, data_location=kind)
     for key, value in (("location", location), ("offset", place), ("length", length)):
         moved.external_data.add(key=key, value=str(value))
     return moved
+
+
+def _raw(tensor: onnx.TensorProto) -> bytes:
+    """Return a tensor's bytes, where it has numbers instead, too."""
+    made: bytes = tensor.raw_data or onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor)).raw_data
+    return made
 
 
 def _copy(tensor: onnx.TensorProto) -> onnx.TensorProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from modelwright_trainer.backends.keras.network import Input
+
     from .layers import Brought
 
 MODEL_FILE: Final = "model.onnx"
@@ -31,8 +34,8 @@ OUTPUT: Final = "output"
 TOLERANCE: Final = 1e-5
 """By how much an answer may differ, in parts of the largest."""
 ASKED_ROWS: Final = 16
-STEPS: Final = 9
-"""Of an axis that the model leaves open."""
+SIZES: Final = (9, 33, 129, 257)
+"""Of an axis that the model leaves open, the first that its layers leave something of."""
 SCALES: Final = (1.0, 100.0)
 SEED: Final = 7
 
@@ -45,7 +48,8 @@ def convert(source: Path, output: Path) -> dict[str, Any]:
     import_module("modelwright_trainer.backends.keras.start").start()
     build = import_module("modelwright_trainer.backends.keras.build")
     weights_of = import_module(".weights", __package__).read_weights
-    model = build.build_model(brought.network, brought.source, SEED)
+    closed = close(brought)
+    model = build.build_model(brought.network, closed, SEED)
     variables = build.variables_of(model)
     shapes = {layer: {name: tuple(one.shape) for name, one in named.items()} for layer, named in variables.items()}
     kinds = {layer.name: layer.type for layer in brought.network.layers}
@@ -54,12 +58,26 @@ def convert(source: Path, output: Path) -> dict[str, Any]:
         for name, one in named.items():
             one.assign(weights[layer][name])
     content = write_graph(brought, weights)
-    largest = _compare(content, brought, model)
+    largest = _compare(content, brought, closed, model)
     output.mkdir(parents=True, exist_ok=True)
     with (output / MODEL_FILE).open("wb") as written:
         written.writelines(content)
     log("keras converted", layers=len(brought.network.layers), bytes=total(content), difference=largest)
     return {"layers": len(brought.network.layers), "bytes": total(content)}
+
+
+def close(brought: Brought) -> Input:
+    """Return an input with a size for each axis that the model leaves open."""
+    for size in SIZES:
+        closed = replace(brought.source, shape=tuple(one or size for one in brought.source.shape))
+        try:
+            brought.network.follow(closed)
+        except RunError:
+            if size == SIZES[-1]:
+                raise
+        else:
+            break
+    return closed
 
 
 def write_graph(brought: Brought, weights: dict[str, dict[str, NDArray[Any]]]) -> list[bytes]:
@@ -80,10 +98,10 @@ def write_graph(brought: Brought, weights: dict[str, dict[str, NDArray[Any]]]) -
     return content
 
 
-def _compare(content: list[bytes], brought: Brought, model: Any) -> float:
+def _compare(content: list[bytes], brought: Brought, closed: Input, model: Any) -> float:
     """Hold the graph against Keras on numbers of several sizes, and return the largest difference in parts of them."""
     random = np.random.Generator(np.random.PCG64(SEED))
-    shape = (ASKED_ROWS, *(size or STEPS for size in brought.source.shape))
+    shape = (ASKED_ROWS, *closed.shape)
     largest = 0.0
     for scale in SCALES:
         asked = (random.standard_normal(shape) * scale).astype(np.float32)

@@ -212,7 +212,8 @@ def _read_parameters(layer: dict[str, Any]) -> dict[str, Any]:
             _check_layer(value)
             found[name] = {"type": value["class_name"], "parameters": _read_parameters(value)}
         elif name in entry.parameters:
-            if value is not None:
+            # Where none is no word for the default, it is for the table to say so.
+            if value is not None or not entry.parameters[name].nullable:
                 found[name] = _read_value(value)
         elif value is not False and value not in NEUTRAL.get(name, (None,)):
             why = entry.refused.get(name, "it is not exported")

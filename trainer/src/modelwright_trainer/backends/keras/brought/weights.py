@@ -25,6 +25,8 @@ PARTS: Final = {
     "attention_output": "output_dense",
 }
 """What Keras calls the layers within layers."""
+MOST_PLACES: Final = 10_000
+"""Groups and arrays; layers have a few each, and groups that are there under several names would have no end."""
 RANDOM: Final = "seed_generator"
 """State of what draws numbers in training alone."""
 
@@ -43,7 +45,9 @@ def read_weights(
 def _read(
     file: Any, groups: Mapping[str, str], kinds: Mapping[str, str], shapes: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, NDArray[Any]]]:
-    there = {path for path in _walk(file, "") if path.startswith("layers/") and RANDOM not in path}
+    there = {
+        path for path in _walk(file, "", iter(range(MOST_PLACES))) if path.startswith("layers/") and RANDOM not in path
+    }
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for layer, named in shapes.items():
         for place, (name, shape) in zip(_places(groups[layer], kinds[layer], named), named.items(), strict=True):
@@ -66,15 +70,17 @@ def _places(group: str, kind: str, named: Mapping[str, Any]) -> Iterator[str]:
         yield f"{group}/{part}vars/{number}"
 
 
-def _walk(group: Any, path: str) -> Iterator[str]:
+def _walk(group: Any, path: str, left: Iterator[int]) -> Iterator[str]:
     """Give the paths of arrays that lie in the file itself; a link leads elsewhere."""
     for name in group:
         at = f"{path}/{name}" if path else name
+        if next(left, None) is None:
+            _refuse(f"its weights have more than {MOST_PLACES} places")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             _refuse(f"{at} is a link to another place")
         one = group[name]
         if isinstance(one, h5py.Group):
-            yield from _walk(one, at)
+            yield from _walk(one, at, left)
         else:
             yield at
 
