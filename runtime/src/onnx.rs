@@ -131,6 +131,8 @@ pub struct Preflight {
     pub has_loops: bool,
     /// Bytes of the longest text that the file has for a row: one label, or all where a row has a map of them.
     pub longest_text: u64,
+    /// Most classes that a row has a map of, 0 where no row has one.
+    pub map_entries: u64,
     /// The model's files by path relative to the folder: the graph, and those that its weights lie in.
     pub files: BTreeSet<String>,
 }
@@ -165,13 +167,14 @@ pub fn judge(folder: &Path, graph: &str) -> Result<Preflight, OnnxError> {
     let has_loops = facts.operators.iter().any(|(_, operator)| matches!(operator.as_str(), "Loop" | "Scan"));
     let has_maps = facts.operators.iter().any(|(_, operator)| operator == "ZipMap");
     let longest_text = facts.longest_text.max(if has_maps { facts.longest_classes } else { 0 });
+    let map_entries = if has_maps { facts.most_classes } else { 0 };
     let mut opsets = BTreeMap::new();
     for (domain, version) in facts.opsets {
         opsets.insert(if domain.is_empty() { "ai.onnx".to_owned() } else { domain }, version);
     }
     // Files without the list are older than the list, and mean the first operator set.
     let opset = opsets.get("ai.onnx").copied().unwrap_or(1);
-    Ok(Preflight { opset, opsets, ir_version: facts.ir_version, has_loops, longest_text, files })
+    Ok(Preflight { opset, opsets, ir_version: facts.ir_version, has_loops, longest_text, map_entries, files })
 }
 
 /// Whatever the domain's name stands for in the file, a function of the model's own too: nothing else may take that name.

@@ -84,6 +84,22 @@ fn the_longest_text_that_a_row_may_have_is_known() {
 }
 
 #[test]
+fn the_entries_that_a_row_may_have_in_a_map_are_known() {
+    let of = |graph: &[u8]| preflight(folder(&model(graph, &[])).path()).unwrap().map_entries;
+    let maps = |attribute: Vec<u8>| bytes(1, [node("ai.onnx.ml", "ZipMap"), bytes(5, attribute)].concat());
+    let texts = [bytes(9, "one"), bytes(9, "two")].concat();
+    let numbers = [number(8, 7), number(8, 700), number(8, 70000)].concat();
+    assert_eq!(of(&maps([bytes(1, "classlabels_strings"), texts.clone()].concat())), 2);
+    assert_eq!(of(&maps([texts.clone(), bytes(1, "classlabels_strings")].concat())), 2, "in any order");
+    assert_eq!(of(&maps([bytes(1, "classlabels_int64s"), numbers].concat())), 3);
+    let packed = bytes(8, [1_u8, 2, 3, 4]);
+    assert_eq!(of(&maps([bytes(1, "classlabels_int64s"), packed].concat())), 4, "packed");
+    assert_eq!(of(&maps([bytes(1, "other_things_of_it"), texts.clone()].concat())), 0);
+    let without = bytes(1, [node("ai.onnx.ml", "LinearClassifier"), bytes(5, texts)].concat());
+    assert_eq!(of(&without), 0, "no map, no entry");
+}
+
+#[test]
 fn what_is_no_onnx_is_refused_as_such() {
     for content in [&b""[..], b"<!DOCTYPE html><html></html>", b"PK\x03\x04", &[0xff; 64], b"{\"a\": 1}"] {
         assert_eq!(reason(content), "NotOnnx", "{content:?}");

@@ -12,7 +12,7 @@ pub(super) const MAX_DEPTH: usize = 64;
 /// Longest name that is read.
 const MAX_NAME_BYTES: u64 = 4096;
 /// The attribute with the names of classes.
-const CLASSES: &str = "classlabels_strings";
+const CLASSES: [&str; 2] = ["classlabels_strings", "classlabels_int64s"];
 /// Most different operators, functions, operator sets or weight files.
 const MAX_ENTRIES: usize = 20_000;
 
@@ -33,6 +33,8 @@ pub struct Facts {
     pub longest_text: u64,
     /// The same of all names of classes of one operator.
     pub longest_classes: u64,
+    /// Most classes of one operator, whether they are texts or numbers.
+    pub most_classes: u64,
 }
 
 /// Where a tensor's weights lie.
@@ -254,18 +256,21 @@ impl<S: BufRead + Seek> Reader<S> {
     }
 
     fn attribute(&mut self, end: u64, depth: usize) -> Result<()> {
-        let (mut is_of_classes, mut classes) = (false, 0_u64);
+        let (mut is_of_classes, mut texts, mut classes) = (false, 0_u64, 0_u64);
         while let Some((field, value)) = self.field(end)? {
             match field {
-                1 if self.length(&value) == CLASSES.len() as u64 => {
-                    is_of_classes = self.text(&value)? == CLASSES;
+                1 if CLASSES.iter().any(|name| self.length(&value) == name.len() as u64) => {
+                    is_of_classes = CLASSES.contains(&self.text(&value)?.as_str());
                 }
                 4 => drop(self.measure(&value)?),
+                // One number, or bytes of many, each of which takes one at least.
+                8 => {
+                    classes = classes.saturating_add(self.length(&value).max(1));
+                    self.skip(&value)?;
+                }
                 9 => {
-                    classes = classes.saturating_add(self.measure(&value)?);
-                    if is_of_classes {
-                        self.facts.longest_classes = self.facts.longest_classes.max(classes);
-                    }
+                    classes = classes.saturating_add(1);
+                    texts = texts.saturating_add(self.measure(&value)?);
                 }
                 5 | 10 => {
                     let end = self.bytes(&value)?;
@@ -281,6 +286,10 @@ impl<S: BufRead + Seek> Reader<S> {
                 }
                 _ => self.skip(&value)?,
             }
+        }
+        if is_of_classes {
+            self.facts.longest_classes = self.facts.longest_classes.max(texts);
+            self.facts.most_classes = self.facts.most_classes.max(classes);
         }
         Ok(())
     }

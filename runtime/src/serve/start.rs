@@ -116,6 +116,8 @@ pub struct Checked {
     pub has_loops: bool,
     /// Bytes of the longest text that the file has for a row.
     pub longest_text: u64,
+    /// Most classes that a row has a map of.
+    pub map_entries: u64,
 }
 
 /// Checks the model's files. A single file counts as the `model.onnx` that it would be in an artifact.
@@ -141,13 +143,14 @@ pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
             digest: found,
             has_loops: preflight.has_loops,
             longest_text: preflight.longest_text,
+            map_entries: preflight.map_entries,
         }),
     }
 }
 
 /// Loads and tries the model.
 pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartError> {
-    let Checked { has_loops, longest_text, .. } = *checked;
+    let Checked { has_loops, longest_text, map_entries, .. } = *checked;
     let graph = crate::session::graph_in(&settings.path);
     let threads_of_a_run = threads_of_a_run(settings);
     let options = SessionOptions {
@@ -217,7 +220,8 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
     let sharing = Sharing { max_rows: options.max_rows, max_delay: options.max_delay };
     tracing::debug!(?options, "the model is run");
     let (mut signature, labels) = (session.signature().clone(), session.labels().to_vec());
-    let bounds = Bounds::new(&settings.limits, &signature, session.named_axes(), longest_text);
+    let texts = (longest_text, map_entries);
+    let bounds = Bounds::new(&settings.limits, &signature, session.named_axes(), texts);
     let tied = Tied::new(&signature, session.symbols());
     let (max_rows, max_elements) = bounds.most();
     tracing::info!(outcome = "bounded", max_rows, max_elements, "of a request");
