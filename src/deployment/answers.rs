@@ -1,6 +1,6 @@
 //! What serving pods say of themselves, at `GET :9090/status`. In go pods; out come their answers, each asked for once
-//! when the pod has started, and again only while it drains, or now and then while it is not ready or stays silent. Needs
-//! the pods' network.
+//! when the pod has started, and again only while it drains, or now and then while it is not ready, stays silent or says
+//! what it should not. Needs the pods' network.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,7 +42,7 @@ struct Known {
     leaving: Option<String>,
     answer: Answer,
     asked: Instant,
-    /// How often in a row it was silent or not ready.
+    /// How often in a row it was silent, not ready, or not what it should be.
     unready: u32,
 }
 
@@ -58,8 +58,14 @@ impl Answers {
         Self { services: Reach::at_port(services), client: PodClient::at_port(pods), known: Mutex::default() }
     }
 
-    /// The answers of these pods, by name. Those that have none yet are asked, and those that drain are asked again.
-    pub async fn fetch(&self, pods: &[std::sync::Arc<Pod>]) -> BTreeMap<String, Answer> {
+    /// The answers of these pods, by name. Those that have none yet are asked, and those that drain are asked again, as are
+    /// those whose answer is not what was asked for: one wrong answer, of whoever had the pod's address, must not end a
+    /// rollout.
+    pub async fn fetch(
+        &self,
+        pods: &[std::sync::Arc<Pod>],
+        is_asked_for: impl Fn(&Pod, &ServeStatus) -> bool,
+    ) -> BTreeMap<String, Answer> {
         let asked = pods.iter().filter_map(|pod| {
             let (uid, life) = (pod.uid()?, life(pod)?);
             let address = pod.status.as_ref()?.pod_ip.clone()?;
@@ -76,7 +82,10 @@ impl Answers {
         let mut known = self.lock();
         for (uid, life, answer, pod) in answers {
             let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.unready);
-            let ready = matches!(&answer, Answer::Said(said) if said.ready || said.draining);
+            let ready = match &answer {
+                Answer::Said(said) => said.draining || said.ready && is_asked_for(pod, said),
+                Answer::Silent(_) => false,
+            };
             let unready = if ready { 0 } else { before.saturating_add(1) };
             let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
             let (leaving, asked) = (leaving(pod), Instant::now());
@@ -183,6 +192,44 @@ mod tests {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
     }
 
+    fn any(_: &Pod, _: &ServeStatus) -> bool {
+        true
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_says_what_it_should_not_is_asked_again() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = tokio::spawn(async move {
+            for digest in ["another", "d"] {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = socket.read(&mut request).await.unwrap();
+                let said =
+                    status(false).replace(r#""modelDigest":"d""#, &format!(r#""modelDigest":"{digest}""#));
+                let body = said.split_once("\r\n\r\n").unwrap().1;
+                let length = body.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
+        let digest = async || {
+            let mut found = answers.fetch(&[pod(true)], |_, said| said.model_digest == "d").await;
+            match found.remove("p") {
+                Some(Answer::Said(said)) => said.model_digest,
+                other => unreachable!("it answers: {other:?}"),
+            }
+        };
+        assert_eq!((digest().await.as_str(), digest().await.as_str()), ("another", "another"), "not at once");
+        let later = |known: &mut Known| known.asked = known.asked.checked_sub(PATIENCE.0).unwrap();
+        answers.lock().values_mut().for_each(later);
+        assert_eq!(digest().await, "d");
+        answers.lock().values_mut().for_each(later);
+        assert_eq!(digest().await, "d", "and not again");
+        served.await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_pod_is_asked_once_in_its_life_and_again_only_while_it_drains() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -198,17 +245,20 @@ mod tests {
         let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
         let mut unborn = pod(true).as_ref().clone();
         unborn.status.as_mut().unwrap().container_statuses = None;
-        assert!(answers.fetch(&[Arc::new(unborn)]).await.is_empty(), "a pod without a server is not asked");
+        assert!(
+            answers.fetch(&[Arc::new(unborn)], any).await.is_empty(),
+            "a pod without a server is not asked"
+        );
         for _ in 0..3 {
-            let first = answers.fetch(&[pod(true)]).await;
+            let first = answers.fetch(&[pod(true)], any).await;
             assert!(matches!(first.get("p"), Some(Answer::Said(said)) if !said.drained));
         }
         assert!(
-            matches!(answers.fetch(&[pod(false)]).await.get("p"), Some(Answer::Said(said)) if !said.drained)
+            matches!(answers.fetch(&[pod(false)], any).await.get("p"), Some(Answer::Said(said)) if !said.drained)
         );
         for _ in 0..3 {
             assert!(
-                matches!(answers.fetch(&[pod(false)]).await.get("p"), Some(Answer::Said(said)) if said.drained)
+                matches!(answers.fetch(&[pod(false)], any).await.get("p"), Some(Answer::Said(said)) if said.drained)
             );
         }
         served.await.unwrap();
@@ -235,7 +285,7 @@ mod tests {
             told.metadata.annotations = Some([(LEAVING_ANNOTATION.to_owned(), since.to_owned())].into());
             Arc::new(told)
         };
-        let drained = async |pod: Arc<Pod>| match answers.fetch(&[pod]).await.remove("p") {
+        let drained = async |pod: Arc<Pod>| match answers.fetch(&[pod], any).await.remove("p") {
             Some(Answer::Said(said)) => said.drained,
             other => unreachable!("it answers: {other:?}"),
         };

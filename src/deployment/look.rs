@@ -3,15 +3,19 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{
-    api::{apps::v1::ControllerRevision, core::v1::Service},
+    api::{
+        apps::v1::ControllerRevision,
+        core::v1::{Pod, Service},
+    },
     jiff::Timestamp,
 };
 use kube::ResourceExt as _;
+use modelwright_contract::status::ServeStatus;
 
 use super::{
     adopt,
     answers::Answers,
-    fetch::Found,
+    fetch::{Found, Place},
     identity,
     pods::Answer,
     retries,
@@ -80,7 +84,13 @@ pub async fn look(
     let mut found = found.owned_by(deployment.uid().as_deref());
     let strangers = adopt::part(&context.settings, deployment, valid, &mut found);
     let data = found.data();
-    let said = answers.fetch(&found.pods).await;
+    let is_asked_for = |pod: &Pod, said: &ServeStatus| match found.place(pod) {
+        Some(Place::Revision(name)) => data
+            .get(&name)
+            .is_none_or(|data| data.check(&said.model_digest, &said.execution_provider).is_ok()),
+        _ => true,
+    };
+    let said = answers.fetch(&found.pods, is_asked_for).await;
     let mut observed = found.observe(deployment, &data, &said);
     retries::add(&mut observed, &answers.retries(context, &found.pods, now).await);
     let service = found_service(context, deployment);
