@@ -11,6 +11,7 @@ pub mod model_deployment;
 pub mod model_version;
 pub mod name;
 pub mod optimize;
+mod rules;
 pub mod run;
 pub mod scheduling;
 pub mod training;

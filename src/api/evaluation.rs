@@ -5,18 +5,19 @@ use modelwright_contract::training::{DataFormat, Metric, TableInputs, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::training::{
-    Gate, Sequences, Text, Window, format_schema, inputs_schema, metric_schema, task_schema,
+use super::{
+    rules,
+    training::{Gate, Sequences, Text, Window, format_schema, inputs_schema, metric_schema, task_schema},
 };
 
 /// How an import is measured before it becomes a version. Default: it is not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.data.window) || self.task == 'Regression'").message("evaluation.data.window predicts a number, the label some rows ahead; set evaluation.task to Regression"),
+    validation = rules::has_windows_of_a_regression("evaluation"),
     validation = Rule::new("!has(self.classes) || self.task == 'Classification'").message("evaluation.classes are the labels of a Classification; remove them"),
-    validation = Rule::new("!has(self.metric) || (self.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression')").message("evaluation.metric is one of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits evaluation.task"),
-    validation = Rule::new("!has(self.gates) || self.gates.all(gate, (gate.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression'))").message("evaluation.gates has a metric of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits evaluation.task")
+    validation = rules::has_a_metric_of_its_task("evaluation", "!has(self.metric)", "metric"),
+    validation = rules::has_gates_of_its_task("evaluation")
 )]
 pub struct ImportEvaluation {
     /// What the model answers: Classification (one of several labels) or Regression (a number).
@@ -45,10 +46,10 @@ pub struct ImportEvaluation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("evaluation.data.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits-test.csv"),
-    validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("evaluation.data.credentialsSecret does not apply to a pvc:// address; remove it"),
-    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("evaluation.data.uri must name a path behind the bucket or claim, for example s3://bucket/digits-test.csv or pvc://claim/digits-test.csv"),
-    validation = Rule::new("[has(self.images), has(self.sequences), has(self.text), has(self.window)].filter(given, given).size() <= 1").message("evaluation.data takes at most one of images, sequences, text and window; without any, a row is one of a table")
+    validation = rules::has_a_scheme("evaluation.data", "digits-test.csv"),
+    validation = rules::has_no_credentials_of_a_claim("evaluation.data"),
+    validation = rules::has_a_path("evaluation.data", "digits-test.csv"),
+    validation = rules::has_one_kind_of_rows("evaluation.data")
 )]
 pub struct EvaluationData {
     /// Where it is, as `training.data.uri`.

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    condition::Condition, evaluation::ImportEvaluation, optimize::VariantRequest, run::RunSizes,
+    condition::Condition, evaluation::ImportEvaluation, optimize::VariantRequest, rules, run::RunSizes,
     scheduling::Scheduling, training::Training,
 };
 
@@ -91,10 +91,10 @@ pub struct VersionHistory {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("source.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.onnx"),
+    validation = rules::has_a_scheme("source", "digits.onnx"),
     validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("source.credentialsSecret does not apply to a pvc:// source; remove it"),
     validation = Rule::new("!has(self.format) || self.format != 'Keras' || !self.uri.endsWith('/')").message("source.format Keras is one .keras file, and source.uri names a folder; name the file, for example s3://bucket/digits.keras"),
-    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("source.uri must name a path behind the bucket or claim, for example s3://bucket/digits.onnx or pvc://claim/digits.onnx")
+    validation = rules::has_a_path("source", "digits.onnx")
 )]
 pub struct ModelSource {
     /// An ONNX file, a folder that holds `model.onnx` (`s3://` and `pvc://` with a trailing `/`), or an OCI artifact:

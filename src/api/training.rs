@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::amount::Amount;
+use super::{amount::Amount, rules};
 pub use data::{Images, Sequences, TestData, Text, Window};
 pub use network::{Callback, Layer, Optimizer};
 pub use preparation::{Encode, Impute, Preparation, Scale};
@@ -36,9 +36,9 @@ pub(super) const FRACTION: &str = r"^(0(\.[0-9]{1,15})?|1(\.0{1,15})?)$";
     validation = Rule::new("!has(self.data.window) || !has(self.split) || !has(self.split.by) || self.split.by == 'Time'").message("training.split.by is Random, and training.data.window needs rows in their order; set it to Time or remove it"),
     validation = Rule::new("!has(self.split) || !has(self.split.stratify) || !self.split.stratify || !(has(self.data.window) || (has(self.split.by) && self.split.by == 'Time'))").message("training.split.stratify is true, and rows that are parted by time cannot be chosen by label; remove stratify, or part at random"),
     validation = Rule::new("!has(self.preprocess) || size(self.preprocess) == 0 || !(self.data.format == 'Images' || has(self.data.images) || has(self.data.sequences) || has(self.data.text) || has(self.data.window))").message("training.preprocess is for the columns of a table, and training.data has images, sequences, text or windows; remove it, and give a network layers such as Rescaling or BatchNormalization"),
-    validation = Rule::new("!has(self.data.window) || self.task == 'Regression'").message("training.data.window predicts a number, the label some rows ahead; set training.task to Regression"),
-    validation = Rule::new("!has(self.gates) || self.gates.all(gate, (gate.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression'))").message("training.gates has a metric of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits training.task"),
-    validation = Rule::new("!has(self.selection) || !has(self.selection.metric) || (self.selection.metric in ['MeanSquaredError', 'MeanAbsoluteError', 'R2']) == (self.task == 'Regression')").message("training.selection.metric is one of the other task: MeanSquaredError, MeanAbsoluteError and R2 measure a Regression, all others a Classification; choose one that fits training.task")
+    validation = rules::has_windows_of_a_regression("training"),
+    validation = rules::has_gates_of_its_task("training"),
+    validation = rules::has_a_metric_of_its_task("training", "!has(self.selection) || !has(self.selection.metric)", "selection.metric")
 )]
 pub struct Training {
     /// What is learned: Classification (one of several labels) or Regression (a number).
@@ -170,10 +170,10 @@ pub enum Library {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("training.data.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits.csv"),
-    validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("training.data.credentialsSecret does not apply to a pvc:// address; remove it"),
-    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("training.data.uri must name a path behind the bucket or claim, for example s3://bucket/digits.csv or pvc://claim/digits.csv"),
-    validation = Rule::new("[has(self.images), has(self.sequences), has(self.text), has(self.window)].filter(given, given).size() <= 1").message("training.data takes at most one of images, sequences, text and window; without any, a row is one of a table"),
+    validation = rules::has_a_scheme("training.data", "digits.csv"),
+    validation = rules::has_no_credentials_of_a_claim("training.data"),
+    validation = rules::has_a_path("training.data", "digits.csv"),
+    validation = rules::has_one_kind_of_rows("training.data"),
     validation = Rule::new("!has(self.images) || self.format in ['NPZ', 'Images']").message("training.data.images goes with format NPZ (an array of UINT8) or Images (PNG and JPEG files); choose one of them"),
     validation = Rule::new("self.format != 'Images' || !has(self.sequences)").message("training.data.format Images has images only; remove sequences, or choose NPZ, Parquet or CSV"),
     validation = Rule::new("!has(self.sequences) || self.format in ['CSV', 'Parquet', 'Images'] || (self.format == 'NPZ' && !has(self.sequences.id))").message("training.data.sequences goes with format NPZ (without id and order), Parquet, or CSV (with id and order)"),

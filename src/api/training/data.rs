@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::rules;
+
 /// Images. Default: with format Images as each field says, otherwise the rows are those of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -69,9 +71,9 @@ pub struct Window {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.uri.matches('^(oci|s3|https|http|pvc)://[^/]+')").message("training.data.test.uri must start with oci://, s3://, https://, http:// or pvc:// and name a host, bucket or claim, for example s3://bucket/digits-test.csv"),
-    validation = Rule::new("!self.uri.startsWith('pvc://') || !has(self.credentialsSecret)").message("training.data.test.credentialsSecret does not apply to a pvc:// address; remove it"),
-    validation = Rule::new("self.uri.startsWith('oci://') || self.uri.startsWith('http') || self.uri.matches('^(s3|pvc)://[^/]+/.+')").message("training.data.test.uri must name a path behind the bucket or claim, for example s3://bucket/digits-test.csv or pvc://claim/digits-test.csv")
+    validation = rules::has_a_scheme("training.data.test", "digits-test.csv"),
+    validation = rules::has_no_credentials_of_a_claim("training.data.test"),
+    validation = rules::has_a_path("training.data.test", "digits-test.csv")
 )]
 pub struct TestData {
     /// Where it is, as `training.data.uri`.
