@@ -83,7 +83,10 @@ impl Answers {
         for (uid, life, answer, pod) in answers {
             let before = known.get(&uid).filter(|known| known.life == life).map_or(0, |known| known.unready);
             let ready = match &answer {
-                Answer::Said(said) => said.draining || said.ready && is_asked_for(pod, said),
+                // of one that leaves it is asked for no more than that it drains
+                Answer::Said(said) => {
+                    said.draining || said.ready && (leaving(pod).is_some() || is_asked_for(pod, said))
+                }
                 Answer::Silent(_) => false,
             };
             let unready = if ready { 0 } else { before.saturating_add(1) };
@@ -122,15 +125,17 @@ impl Answers {
     }
 
     fn is_due(&self, uid: &str, life: &str, leaving: Option<&String>) -> bool {
-        match self.lock().get(uid).filter(|known| known.life == life) {
-            Some(known) if known.unready > 0 => {
+        let known = self.lock();
+        let Some(known) = known.get(uid).filter(|known| known.life == life) else { return true };
+        match &known.answer {
+            // what it said before is no answer to whether it is drained
+            _ if leaving.is_some() && known.leaving.as_ref() != leaving => true,
+            _ if known.unready > 0 => {
                 let wait = PATIENCE.0.saturating_mul(2_u32.saturating_pow(known.unready - 1)).min(PATIENCE.1);
                 known.asked.elapsed() >= wait
             }
-            Some(Known { answer: Answer::Said(said), leaving: before, .. }) => {
-                leaving.is_some() && (!said.drained || before.as_ref() != leaving)
-            }
-            None | Some(_) => true,
+            Answer::Said(said) => leaving.is_some() && !said.drained,
+            Answer::Silent(_) => true,
         }
     }
 
@@ -264,6 +269,31 @@ mod tests {
         served.await.unwrap();
         answers.keep(|_, _, _| false);
         assert!(answers.lock().is_empty());
+    }
+
+    /// Its drain would otherwise last for as long as it is not asked, which is up to a minute.
+    #[tokio::test]
+    async fn a_pod_that_said_what_it_should_not_is_asked_at_once_whether_it_is_drained_and_on() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = tokio::spawn(async move {
+            // it is told to leave before it knows of that itself
+            for drained in [false, false, true] {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = socket.read(&mut request).await.unwrap();
+                socket.write_all(status(drained).as_bytes()).await.unwrap();
+            }
+        });
+        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
+        let drained = async |pod: Arc<Pod>| match answers.fetch(&[pod], |_, _| false).await.remove("p") {
+            Some(Answer::Said(said)) => said.drained,
+            other => unreachable!("it answers: {other:?}"),
+        };
+        assert!(!drained(pod(true)).await && !drained(pod(true)).await, "asked once");
+        assert!(!drained(pod(false)).await);
+        assert!(drained(pod(false)).await);
+        served.await.unwrap();
     }
 
     /// A pod that was called back into service has clients again, whatever it said before.
