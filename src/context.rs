@@ -46,6 +46,7 @@ use crate::{
     lease::Leadership,
     metrics::Metrics,
     pod_http::PodClient,
+    unreadable,
     written::Written,
 };
 
@@ -183,6 +184,16 @@ pub struct Listed<K> {
     pub items: Vec<K>,
     /// Those that do not.
     pub unreadable: Vec<Unreadable<K>>,
+}
+
+impl<K: Resource<DynamicType = ()>> Listed<K> {
+    /// All that there is, or an error: a decision on a part of it would take what is not seen for gone.
+    pub fn all(self) -> Result<Vec<Arc<K>>, kube::Error> {
+        match self.unreadable.first() {
+            Some(first) => Err(unreadable::missed(&first.raw, &first.problem)),
+            None => Ok(self.items.into_iter().map(Arc::new).collect()),
+        }
+    }
 }
 
 /// The watched objects of one scope. Of the kinds that others use too, only what carries our label.

@@ -16,6 +16,7 @@ pub mod status;
 pub mod unknown;
 pub mod unreadable;
 pub mod validate;
+pub mod versions;
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,8 +66,8 @@ pub enum ModelError {
     /// An object cannot be rendered.
     #[error(transparent)]
     Render(#[from] Unrenderable),
-    /// The API server did not tell which versions are in use.
-    #[error("the versions and who uses them cannot be listed")]
+    /// The API server did not tell what there is: versions, who uses them, or pods of runs.
+    #[error("what belongs to the Model cannot be listed")]
     Fetch {
         /// What the client says.
         #[source]
@@ -167,9 +168,9 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
             model: &model,
             plan: plan.as_ref(),
             outcome: &outcome,
-            current_version: plan::current_version(&model, &observed),
-            score: plan::current(&model, &observed).and_then(|version| Score::of(&version)),
-            latest_version: plan::latest_version(&model, &observed),
+            current_version: versions::current_version(&model, &observed),
+            score: versions::current(&model, &observed).and_then(|version| Score::of(&version)),
+            latest_version: versions::latest_version(&model, &observed),
             now,
         },
     )
@@ -192,21 +193,17 @@ async fn decide(
     valid: &ValidModel,
     observed: &mut Observed,
 ) -> Result<Plan, ModelError> {
+    let failed = |source| ModelError::Fetch { source: Box::new(source) };
     let mut plan = plan::plan_model(model, valid, observed);
-    if plan.takes_a_pod_for_lost() {
-        observed.pods = fetch::fetch_pods(context, model)
-            .await
-            .map_err(|source| ModelError::Fetch { source: Box::new(source) })?;
+    if plan.rests_on_absent_pods() {
+        observed.pods = fetch::fetch_pods(context, model).await.map_err(failed)?;
         plan = plan::plan_model(model, valid, observed);
     }
-    if !plan.skips_a_number(observed) {
-        return Ok(plan);
+    if plan.skips_a_number(observed) {
+        observed.versions = fetch::fetch_versions(context, model).await.map_err(failed)?;
+        plan = plan::plan_model(model, valid, observed);
     }
-    let (versions, _) = fetch::fetch_live(context, model)
-        .await
-        .map_err(|source| ModelError::Fetch { source: Box::new(source) })?;
-    observed.versions = versions;
-    Ok(plan::plan_model(model, valid, observed))
+    Ok(plan)
 }
 
 /// Writes what the plan asks for.
@@ -386,9 +383,9 @@ async fn release(
             model,
             plan: None,
             outcome: &Outcome::Held(observed.holders.clone()),
-            current_version: plan::current_version(model, observed),
-            score: plan::current(model, observed).and_then(|version| Score::of(&version)),
-            latest_version: plan::latest_version(model, observed),
+            current_version: versions::current_version(model, observed),
+            score: versions::current(model, observed).and_then(|version| Score::of(&version)),
+            latest_version: versions::latest_version(model, observed),
             now,
         },
     )

@@ -152,18 +152,14 @@ where
     Ok(read.transpose()?.map(Arc::new))
 }
 
-/// All that there is, or an error: a decision on a part of it would take what is not seen for gone.
+/// All that there is.
 async fn list<K>(context: &Context, name: &str, namespace: &str) -> Result<Vec<Arc<K>>, kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
 {
     let parameters =
         ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{DEPLOYMENT_LABEL}={name}"));
-    let listed = context.list::<K>(namespace, &parameters).await?;
-    match listed.unreadable.first() {
-        Some(first) => Err(unreadable::missed(&first.raw, &first.problem)),
-        None => Ok(listed.items.into_iter().map(Arc::new).collect()),
-    }
+    context.list::<K>(namespace, &parameters).await?.all()
 }
 
 impl Found {

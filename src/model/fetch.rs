@@ -161,8 +161,7 @@ pub async fn fetch_live(
     model: &Model,
 ) -> Result<(Vec<Arc<ModelVersion>>, InUse), kube::Error> {
     let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
-    let of_model =
-        ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{MODEL_LABEL}={name}"));
+    let of_model = of_model(model);
     let all = ListParams::default();
     let (versions, deployments, revisions) = futures::try_join!(
         context.list::<ModelVersion>(&namespace, &of_model),
@@ -176,15 +175,26 @@ pub async fn fetch_live(
     Ok((versions.items.into_iter().map(Arc::new).collect(), in_use))
 }
 
+/// A Model's versions as the API server has them now: none is made twice on the word of a cache that may be behind.
+pub async fn fetch_versions(context: &Context, model: &Model) -> Result<Vec<Arc<ModelVersion>>, kube::Error> {
+    let namespace = model.namespace().unwrap_or_default();
+    context.list::<ModelVersion>(&namespace, &of_model(model)).await?.all()
+}
+
 /// Pods of a Model's Jobs as the API server has them now: a run's pod is not taken for lost on the word of a cache that may
 /// be behind.
 pub async fn fetch_pods(context: &Context, model: &Model) -> Result<Vec<Arc<Pod>>, kube::Error> {
-    let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
-    let ours = format!("{MANAGED_BY_LABEL}={MANAGED_BY},{MODEL_LABEL}={name}");
-    let mut found = context.list::<Pod>(&namespace, &ListParams::default().labels(&ours)).await?.items;
+    let namespace = model.namespace().unwrap_or_default();
+    let mut of_jobs = of_model(model);
     // serving pods carry the Model's label too
-    found.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
-    Ok(found.into_iter().map(Arc::new).collect())
+    of_jobs.label_selector = of_jobs.label_selector.map(|ours| format!("{ours},!{DEPLOYMENT_LABEL}"));
+    context.list::<Pod>(&namespace, &of_jobs).await?.all()
+}
+
+/// What is ours and carries a Model's label.
+fn of_model(model: &Model) -> ListParams {
+    let name = model.name_any();
+    ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{MODEL_LABEL}={name}"))
 }
 
 /// What belongs to a Model and does not parse, by kind, name and field: its versions, its Jobs and their pods.

@@ -10,9 +10,9 @@ use modelwright_contract::training::Metric;
 
 use super::{
     job::{FETCH, PUBLISH, Problem, TRAIN},
-    plan::{carries, rank},
     report::Reports,
     validate::{Place, ValidModel, ValidSource, Work},
+    versions::{carries, rank},
 };
 use crate::{
     api::{

@@ -1,6 +1,6 @@
 //! Plan: what to do next. In go a valid Model and what exists around it; out comes one [`Plan`]. Pure.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt as _};
@@ -13,24 +13,23 @@ use super::{
     recall::{self, Next},
     report::Reports,
     retention::plan_removal,
-    spec_hash::version_key,
     validate::ValidModel,
+    versions::{carries, highest_stamp, missing_stamp, next_number, numbered, own_versions, rank, with_hash},
 };
-use crate::api::{
-    Model, ModelVersion,
-    model::RunFailure,
-    name::{
-        GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL,
-        RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_ANNOTATION,
-        SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION, model_version, recall_job, run_job,
+use crate::{
+    api::{
+        Model, ModelVersion,
+        model::RunFailure,
+        name::{
+            GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION,
+            SPEC_HASH_ANNOTATION, SUSPENDED_ANNOTATION, recall_job, run_job,
+        },
     },
+    unreadable,
 };
-use crate::{objects::APPLIED_HASH_ANNOTATION, unreadable};
 
 /// Finished Jobs that are kept for people to look at.
 pub const KEPT_JOBS: usize = 3;
-/// Hashes that one version remembers; the oldest are forgotten first.
-const KEPT_HASHES: usize = 1000;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +56,9 @@ impl Plan {
         matches!(self.step, Step::Record { number, .. } if number > highest.saturating_add(1))
     }
 
-    /// Whether it does something since no pod is there that was.
-    pub fn takes_a_pod_for_lost(&self) -> bool {
+    /// Whether it would be wrong if the run had a pod that the caches do not show, or one that is further than these know:
+    /// what a lost pod made is read from the store, and a run that has not started, or that failed, is deleted.
+    pub fn rests_on_absent_pods(&self) -> bool {
         matches!(self.step, Step::Recall { .. } | Step::Restart { .. })
     }
 }
@@ -321,10 +321,6 @@ fn plan_record(
     }
 }
 
-fn numbered(versions: &[Arc<ModelVersion>], number: u64) -> Option<&Arc<ModelVersion>> {
-    versions.iter().find(|version| version.spec.version == number)
-}
-
 /// What to set `suspend` of a Job to, if that is the operator's to say: a queued Job is Kueue's, and what somebody else
 /// suspended stays so.
 fn wanted_suspension(job: &Job, valid: &ValidModel) -> Option<bool> {
@@ -337,45 +333,6 @@ fn wanted_suspension(job: &Job, valid: &ValidModel) -> Option<bool> {
         (false, true) => annotation(job, SUSPENDED_ANNOTATION).map(|_| false),
         _ => None,
     }
-}
-
-/// The version that the Model resolves to: the highest stamp, then the highest number.
-pub fn current(model: &Model, observed: &Observed) -> Option<Arc<ModelVersion>> {
-    own_versions(model, &observed.versions).into_iter().max_by_key(rank)
-}
-
-/// Its number. Where something of the Model does not parse, that may be the version with the highest stamp: the one that
-/// was told stays.
-pub fn current_version(model: &Model, observed: &Observed) -> Option<u64> {
-    let told = model.status.as_ref().and_then(|status| status.current_version);
-    let seen = current(model, observed).map(|version| version.spec.version);
-    if observed.unreadable.is_empty() { seen } else { told.or(seen) }
-}
-
-/// The highest version number.
-pub fn latest_version(model: &Model, observed: &Observed) -> Option<u64> {
-    own_versions(model, &observed.versions).iter().map(|version| version.spec.version).max()
-}
-
-/// Versions that the Model controls, or that nobody does and that carry our labels.
-pub(super) fn own_versions(model: &Model, versions: &[Arc<ModelVersion>]) -> Vec<Arc<ModelVersion>> {
-    versions.iter().filter(|version| is_ours(version, model)).cloned().collect()
-}
-
-fn is_ours(version: &ModelVersion, model: &Model) -> bool {
-    let metadata = &version.metadata;
-    if metadata.deletion_timestamp.is_some() {
-        return false;
-    }
-    let mut owners = metadata.owner_references.iter().flatten();
-    if let Some(owner) = owners.find(|owner| owner.controller == Some(true)) {
-        return Some(&owner.uid) == model.uid().as_ref();
-    }
-    let (labels, name) = (version.labels(), model.name_any());
-    labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
-        && labels.get(MODEL_LABEL) == Some(&name)
-        && annotation(version, APPLIED_HASH_ANNOTATION).is_some()
-        && version.name_any() == model_version(&name, version.spec.version)
 }
 
 /// The Job of the present spec.
@@ -423,57 +380,6 @@ fn has_ended(job: &Job) -> bool {
     })
 }
 
-/// 1 + the highest number over versions, revisions and what the status remembers.
-fn next_number(model: &Model, versions: &[Arc<ModelVersion>], observed: &Observed) -> u64 {
-    let remembered = model.status.as_ref().and_then(|status| status.latest_version).unwrap_or(0);
-    let kept = versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
-    kept.max(observed.highest_revision).max(remembered).saturating_add(1)
-}
-
 fn annotation<'a, K: Resource>(object: &'a K, name: &str) -> Option<&'a String> {
     object.annotations().get(name)
-}
-
-fn stamp_of(version: &ModelVersion) -> i64 {
-    annotation(version, SELECTED_GENERATION_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// Order of versions: the one with the highest is current.
-pub(super) fn rank(version: &Arc<ModelVersion>) -> (i64, u64) {
-    (stamp_of(version), version.spec.version)
-}
-
-fn highest_stamp(versions: &[Arc<ModelVersion>]) -> i64 {
-    versions.iter().map(|version| stamp_of(version)).max().unwrap_or(0)
-}
-
-/// The stamp that makes `version` the highest, unless it is.
-fn missing_stamp(version: &ModelVersion, versions: &[Arc<ModelVersion>], generation: i64) -> Option<i64> {
-    let others = versions
-        .iter()
-        .filter(|other| other.spec.version != version.spec.version)
-        .map(|other| stamp_of(other))
-        .max()
-        .unwrap_or(0);
-    (stamp_of(version) <= others).then(|| generation.max(others.saturating_add(1)))
-}
-
-/// Whether what a Model asks for, by its key, resolves to the version.
-pub(super) fn carries(version: &ModelVersion, key: &str) -> bool {
-    hashes(version).any(|hash| hash == key)
-}
-
-/// Every key that resolves to a version.
-fn hashes(version: &ModelVersion) -> impl Iterator<Item = Cow<'_, str>> {
-    let further = annotation(version, SPEC_HASHES_ANNOTATION).map_or("", String::as_str);
-    let further = further.split(',').map(str::trim).filter(|hash| !hash.is_empty());
-    let own = version_key(&version.spec.spec_hash, version.spec.optimize_hash.as_deref());
-    std::iter::once(Cow::from(own)).chain(further.map(Cow::from))
-}
-
-fn with_hash(version: &ModelVersion, hash: &str) -> String {
-    let mut all: Vec<_> = hashes(version).skip(1).filter(|known| *known != hash).collect();
-    all.push(hash.into());
-    let forgotten = all.len().saturating_sub(KEPT_HASHES);
-    all.split_off(forgotten).join(",")
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{
     kept,
-    plan::{carries, own_versions, rank},
     validate::ValidModel,
+    versions::{carries, own_versions, rank},
 };
 use crate::api::{
     Model, ModelDeployment, ModelVersion,

@@ -54,6 +54,8 @@ mod model_phases;
 mod model_plan;
 // A run that succeeded and whose pod is gone.
 mod model_recall;
+// the same as whole reconciles, against a mock API server
+mod model_recall_scenarios;
 // which versions of a Model are not kept any longer
 mod model_retention;
 // whole reconciles of a Model against a mock API server: which requests, in which order

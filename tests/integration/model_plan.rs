@@ -12,7 +12,8 @@ use modelwright::{
     model::{
         build::build_job,
         fetch::Observed,
-        plan::{Plan, Step, current_version, plan_model},
+        plan::{Plan, Step, plan_model},
+        versions::current_version,
     },
 };
 use proptest::prelude::*;

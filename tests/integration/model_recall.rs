@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::Pod},
-    apimachinery::pkg::apis::meta::v1::Time,
-    jiff::{SignedDuration, Timestamp},
+    jiff::SignedDuration,
 };
 use kube::ResourceExt as _;
 use modelwright::{
     api::{Model, name::RECALLS_ANNOTATION},
-    cache::Cache,
     context::Settings,
     model::{
         build::{build_job, build_recall},
@@ -34,27 +32,20 @@ use crate::fixtures::{
     ended, failed_pod, fetch_report, finished, job, model, observed, pod, settings, succeeded_pod,
     train_report, trained_model, training_reports, valid, version,
 };
-use crate::{
-    model_scenarios::{EVENTS, JOBS, STATUS, VERSIONS, condition, reconciled},
-    scenario::{context, play},
-};
-
-const PODS: &str = "/api/v1/namespaces/space/pods";
-
-fn imported() -> Model {
+pub fn imported() -> Model {
     model("s3://b/a", 1)
 }
 
-fn training() -> Model {
+pub fn training() -> Model {
     trained_model(json!({}), 1)
 }
 
 /// The Job of a run that succeeded.
-fn lost(model: &Model) -> Job {
+pub fn lost(model: &Model) -> Job {
     finished(job(model), "Complete", "CompletionsReached")
 }
 
-fn recall(model: &Model, lost: &Job) -> Job {
+pub fn recall(model: &Model, lost: &Job) -> Job {
     let mut recall = build_recall(&valid(model), &settings(), false, lost);
     recall.metadata.uid = Some("uid-of-recall".into());
     recall.metadata.resource_version = Some("301".into());
@@ -273,28 +264,6 @@ fn a_recall_that_meets_a_long_outage_is_tried_again_and_again() {
     assert_eq!(failure.reason, "Forbidden");
 }
 
-#[tokio::test]
-async fn the_condition_says_that_a_recall_is_tried_again_and_why() {
-    let (mut context, mut server) = context();
-    let model = training();
-    let lost = lost(&model);
-    let mut recall = finished(recall(&model, &lost), "Failed", "BackoffLimitExceeded");
-    let conditions = recall.status.as_mut().unwrap().conditions.as_mut().unwrap();
-    conditions[0].last_transition_time = Some(Time(Timestamp::now()));
-    context.caches.jobs = Cache::fixed(vec![lost, recall]);
-    play(reconciled(&model, context), async {
-        let call = server.expect("PATCH", STATUS).await;
-        let condition = condition(&call.body, "Reconciling");
-        assert_eq!(condition["reason"], "Recalling", "{condition}");
-        assert!(condition["message"].as_str().unwrap().contains("BackoffLimitExceeded"), "{condition}");
-        call.echo_model(&model);
-        server.expect("POST", EVENTS).await.echo();
-        server.nothing_more().await;
-    })
-    .await
-    .unwrap();
-}
-
 #[test]
 fn what_was_read_for_an_earlier_job_of_the_same_spec_is_not_this_ones() {
     let model = training();
@@ -345,62 +314,6 @@ fn what_fetch_says_to_publish_no_other_container_can_write() {
     let volumes = pod.volumes.unwrap();
     let volume = volumes.iter().find(|volume| volume.name == written.name).unwrap();
     assert!(volume.empty_dir.as_ref().unwrap().size_limit.is_some(), "{volume:?}");
-}
-
-#[tokio::test]
-async fn the_operator_makes_that_job_and_the_condition_says_what_it_does() {
-    let (mut context, mut server) = context();
-    let model = training();
-    context.caches.jobs = Cache::fixed(vec![lost(&model)]);
-    play(reconciled(&model, context), async {
-        server.expect("GET", PODS).await.object(&listed(&[]));
-        let call = server.expect("POST", JOBS).await;
-        assert!(
-            call.body["metadata"]["name"].as_str().unwrap().ends_with("-read"),
-            "{}",
-            call.body["metadata"]
-        );
-        call.echo();
-        let call = server.expect("PATCH", STATUS).await;
-        assert_eq!(condition(&call.body, "Reconciling")["reason"], "Recalling");
-        call.echo_model(&model);
-        server.expect("POST", EVENTS).await.echo();
-        server.nothing_more().await;
-    })
-    .await
-    .unwrap();
-}
-
-/// A watch of pods that is behind the one of Jobs shows a Job that is complete and none of its pods.
-#[tokio::test]
-async fn a_pod_that_the_cache_does_not_show_is_not_taken_for_lost() {
-    let (mut context, mut server) = context();
-    let model = imported();
-    let job = lost(&model);
-    context.caches.jobs = Cache::fixed(vec![job.clone()]);
-    play(reconciled(&model, context), async {
-        let call = server.expect("GET", PODS).await;
-        assert_eq!(
-            call.query,
-            "&labelSelector=app.kubernetes.io%2Fmanaged-by%3Dmodelwright%2Cmodelwright.dev%2Fmodel%3Ddigits"
-        );
-        call.object(&listed(&[succeeded_pod(&job, 'c')]));
-        let call = server.expect("POST", VERSIONS).await;
-        assert_eq!(
-            call.body["metadata"]["name"], "digits-v1",
-            "what it reported is a version, without a Job"
-        );
-        call.echo();
-        server.expect("PATCH", STATUS).await.echo_model(&model);
-        server.expect("POST", EVENTS).await.echo();
-        server.nothing_more().await;
-    })
-    .await
-    .unwrap();
-}
-
-fn listed(pods: &[Pod]) -> Value {
-    json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": pods})
 }
 
 fn any_pod() -> impl Strategy<Value = Option<(&'static str, i32, Value)>> {

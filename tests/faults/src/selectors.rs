@@ -10,11 +10,13 @@ use crate::json::{label, members};
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     labels: Vec<(String, String)>,
+    /// Labels that it must not have.
+    without: Vec<String>,
     fields: Vec<(String, String)>,
 }
 
 impl Selection {
-    /// Of a query's `labelSelector` and `fieldSelector`, which know `=` alone.
+    /// Of a query's `labelSelector` and `fieldSelector`, which know `=` alone, and the first `!`.
     pub fn read(query: &BTreeMap<String, String>) -> Self {
         let pairs = |name: &str| {
             let parts = query.get(name).map(String::as_str).unwrap_or_default().split(',');
@@ -23,14 +25,19 @@ impl Selection {
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect()
         };
-        Self { labels: pairs("labelSelector"), fields: pairs("fieldSelector") }
+        let labels = query.get("labelSelector").map(String::as_str).unwrap_or_default();
+        let without =
+            labels.split(',').filter_map(|part| part.strip_prefix('!')).map(str::to_owned).collect();
+        Self { labels: pairs("labelSelector"), without, fields: pairs("fieldSelector") }
     }
 
     /// Whether it is of this object.
     pub fn takes(&self, object: &Value) -> bool {
         let field =
             |name: &str| object.pointer(&format!("/{}", name.replace('.', "/"))).and_then(Value::as_str);
+        let labels = object.pointer("/metadata/labels");
         self.labels.iter().all(|(key, value)| label(object, key) == value)
+            && self.without.iter().all(|key| labels.is_none_or(|labels| labels.get(key).is_none()))
             && self.fields.iter().all(|(key, value)| field(key).unwrap_or_default() == value)
     }
 }
