@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ import onnxruntime
 import pytest
 from modelwright_trainer.backends.keras.brought import convert as converting
 from modelwright_trainer.backends.keras.brought import layers as reading
+from modelwright_trainer.backends.keras.brought.archive import read_keras
 from modelwright_trainer.backends.keras.brought.convert import convert
 from modelwright_trainer.backends.keras.start import start
 from modelwright_trainer.failure import RunError
@@ -81,11 +83,11 @@ def members(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def rewrite(path: Path, change: Callable[[dict[str, bytes]], Any]) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, bytes]], Any], method: int = zipfile.ZIP_DEFLATED) -> None:
     """Write the file again with other members."""
     held = members(path)
     change(held)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in held.items():
             archive.writestr(name, content)
 
@@ -300,6 +302,17 @@ WRONG: list[tuple[str, Any, str, tuple[str, ...]]] = [
         ("Keras 2.15.0",),
     ),
     ("of no version", lambda held: held.update({"metadata.json": b"{}"}), "NotKeras", ("keras_version None",)),
+    *(
+        (
+            f"version {version[:8]}",
+            lambda held, version=version: held.update(
+                {"metadata.json": json.dumps({"keras_version": version}).encode()}
+            ),
+            "NotKeras",
+            (f"keras_version '{version[:8]}",),
+        )
+        for version in ("3", "³.5", "3." + "9" * 5000)
+    ),
     ("other units", rewritten(units=5), "InvalidNetwork", ("'kernel' of 'dense'", "(4, 3)", "(4, 5)")),
     ("no units", rewritten(units="many"), "InvalidParameter", ("units",)),
     ("more than is known", rewritten(magic=3), "UnknownLayer", ("the Dense 'dense' has magic: 3",)),
@@ -350,6 +363,26 @@ def test_what_is_no_archive_or_unpacks_to_more_than_there_is_room_is_refused_bef
     monkeypatch.setattr("modelwright_trainer.room.memory_limit", lambda: 2**27)
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it is read"))
     refused(path, "TooLarge", "at least 128 MiB")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_was_changed_is_read_or_told(tmp_path: Path, plain: bytes, method: int) -> None:
+    path, draw = tmp_path / "model.keras", random.Random(5)  # noqa: S311 - which bit changes
+    path.write_bytes(plain)
+    rewrite(path, lambda _held: None, method)
+    content = path.read_bytes()
+    told = []
+    for _ in range(1500):
+        changed = bytearray(content)
+        # What says where things are stands at the end.
+        changed[-draw.randrange(1, draw.choice([400, len(content)]))] = draw.randrange(256)
+        path.write_bytes(changed)
+        try:
+            read_keras(path)
+        except RunError as error:
+            told.append(str(error.reason))
+    assert len(told) > 500
+    assert set(told) <= {"NotKeras", "TooLarge"}
 
 
 def test_a_graph_that_answers_otherwise_than_keras_is_refused(
