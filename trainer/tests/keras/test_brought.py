@@ -385,18 +385,43 @@ def test_an_archive_that_was_changed_is_read_or_told(tmp_path: Path, plain: byte
     assert set(told) <= {"NotKeras", "TooLarge"}
 
 
+@pytest.mark.parametrize(
+    ("bias", "words"),
+    [
+        (lambda bias: bias[::-1], "answers otherwise than Keras"),
+        (lambda bias: bias * np.float32(np.nan), "ONNX Runtime answers (16, 3), finite or not"),
+        (lambda bias: bias * np.float32(np.inf), "ONNX Runtime answers (16, 3), finite or not"),
+    ],
+    ids=["turned", "no number", "infinite"],
+)
 def test_a_graph_that_answers_otherwise_than_keras_is_refused(
-    tmp_path: Path, plain: bytes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plain: bytes, monkeypatch: pytest.MonkeyPatch, bias: Callable[[Any], Any], words: str
 ) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(plain)
     write = converting.write_graph
 
-    def swapped(brought: reading.Brought, weights: dict[str, dict[str, Any]]) -> list[bytes]:
-        return write(brought, {"dense": weights["dense"] | {"bias": weights["dense"]["bias"][::-1]}})
+    def changed(brought: reading.Brought, weights: dict[str, dict[str, Any]]) -> list[bytes]:
+        return write(brought, {"dense": weights["dense"] | {"bias": bias(weights["dense"]["bias"])}})
 
-    monkeypatch.setattr(converting, "write_graph", swapped)
-    refused(path, "NotReproducible", "answers otherwise than Keras")
+    monkeypatch.setattr(converting, "write_graph", changed)
+    refused(path, "NotReproducible", words)
+
+
+def test_a_model_whose_answers_are_finite_for_numbers_of_usual_size_alone_is_read(tmp_path: Path) -> None:
+    model = keras.Sequential([of.Input((4,)), of.Dense(2, activation="exponential")])
+    model.set_weights([np.full((4, 2), 0.9, np.float32), np.zeros(2, np.float32)])
+    asked = np.random.default_rng(5).standard_normal((16, 4), np.float32) * 100
+    assert not np.isfinite(np.asarray(model(asked))).all()
+    model.save(tmp_path / "model.keras")
+    convert(tmp_path / "model.keras", tmp_path / "out")
+
+
+def test_a_model_that_answers_by_no_finite_number_is_told(tmp_path: Path) -> None:
+    model = keras.Sequential([of.Input((4,)), of.Dense(2, activation="exponential")])
+    model.set_weights([np.full((4, 2), 900.0, np.float32), np.zeros(2, np.float32)])
+    model.save(tmp_path / "model.keras")
+    refused(tmp_path / "model.keras", "NotReproducible", "Keras itself answers", "export the model to ONNX yourself")
 
 
 def test_the_process_reports_and_names_its_memory(tmp_path: Path, plain: bytes) -> None:
