@@ -385,6 +385,17 @@ def test_an_archive_that_was_changed_is_read_or_told(tmp_path: Path, plain: byte
     assert set(told) <= {"NotKeras", "TooLarge"}
 
 
+def test_layers_that_are_larger_than_there_is_room_for_are_refused_before_one_is_made(
+    tmp_path: Path, plain: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(plain)
+    rewrite(path, rewritten(units=65536))
+    monkeypatch.setattr("modelwright_trainer.room.memory_limit", lambda: 2**20)
+    monkeypatch.setattr("modelwright_trainer.backends.keras.build.build_model", lambda *_: pytest.fail("it is made"))
+    refused(path, "TooLarge", "model.keras has at least 1 MiB of weights, 327680 of them in 'dense'")
+
+
 @pytest.mark.parametrize(
     ("bias", "words"),
     [

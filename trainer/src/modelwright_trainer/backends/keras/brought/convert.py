@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import numpy as np
 import onnx
 
+from modelwright_trainer.backends.keras.memory import BYTES, count_each
 from modelwright_trainer.backends.keras.network import INPUT
 from modelwright_trainer.export import LARGEST_MODEL, run_model
 from modelwright_trainer.failure import Reason, RunError
@@ -16,6 +17,7 @@ from modelwright_trainer.graph.builder import ROWS, Graph
 from modelwright_trainer.graph.inputs import Tensor
 from modelwright_trainer.graph.packed import total
 from modelwright_trainer.log import log
+from modelwright_trainer.room import Room
 
 from .archive import read_keras
 from .layers import read_layers
@@ -45,11 +47,12 @@ def convert(source: Path, output: Path) -> dict[str, Any]:
     """Leave the graph in the output folder; return what is reported."""
     file = read_keras(source)
     brought = read_layers(file.config)
+    closed = close(brought)
+    check_size(source, brought, closed)
     # These load TensorFlow, which all that can be refused without it is not worth.
     import_module("modelwright_trainer.backends.keras.start").start()
     build = import_module("modelwright_trainer.backends.keras.build")
     weights_of = import_module(".weights", __package__).read_weights
-    closed = close(brought)
     model = build.build_model(brought.network, closed, SEED)
     variables = build.variables_of(model)
     shapes = {layer: {name: tuple(one.shape) for name, one in named.items()} for layer, named in variables.items()}
@@ -79,6 +82,13 @@ def close(brought: Brought) -> Input:
         else:
             break
     return closed
+
+
+def check_size(source: Path, brought: Brought, closed: Input) -> None:
+    """Refuse layers that say of themselves that they are larger than there is room for, before one is made."""
+    counts = count_each(brought.network, brought.network.follow(closed))
+    largest = max(counts, key=lambda name: counts[name])
+    Room(source.name).take(sum(counts.values()) * BYTES, f"of weights, {counts[largest]} of them in {largest!r},")
 
 
 def write_graph(brought: Brought, weights: dict[str, dict[str, NDArray[Any]]]) -> list[bytes]:
