@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from modelwright_trainer.archive import read_archive
-from modelwright_trainer.failure import Reason
+from modelwright_trainer.data.pictures import read_album
+from modelwright_trainer.failure import Reason, RunError
+from PIL import Image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +26,27 @@ ARRAYS: dict[str, np.ndarray[Any, Any]] = {
 }
 
 
-def whole(*, packed: bool) -> bytes:
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def packed(members: dict[str, bytes], method: int) -> bytes:
     content = io.BytesIO()
-    (np.savez_compressed if packed else np.savez)(content, allow_pickle=False, **ARRAYS)
+    with zipfile.ZipFile(content, "w", method) as archive:
+        for name, one in members.items():
+            archive.writestr(name, one)
     return content.getvalue()
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_file_that_is_cut_or_changed_is_an_error_of_two_types(tmp_path: Path, *, packed: bool) -> None:
-    content, path, draw = whole(packed=packed), tmp_path / "data.npz", random.Random(5)  # noqa: S311 - which bit changes
+def whole(method: int = zipfile.ZIP_STORED) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **ARRAYS)
+    with zipfile.ZipFile(content) as archive:
+        return packed({name: archive.read(name) for name in archive.namelist()}, method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_that_is_cut_or_changed_is_an_error_of_two_types(tmp_path: Path, method: int) -> None:
+    content, path, draw = whole(method), tmp_path / "data.npz", random.Random(5)  # noqa: S311 - which bit changes
     broken = [content[: draw.randrange(len(content))] for _ in range(100)]
     for _ in range(1500):
         changed = bytearray(content)
@@ -49,6 +63,25 @@ def test_a_file_that_is_cut_or_changed_is_an_error_of_two_types(tmp_path: Path, 
         for name in found.keys() & ARRAYS.keys():
             np.testing.assert_array_equal(found[name], ARRAYS[name])
     assert refused > 1000
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pictures_of_an_archive_that_was_changed_are_refused_or_read(tmp_path: Path, method: int) -> None:
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(out, "PNG")
+    content = packed({f"{kind}/1.png": out.getvalue() for kind in "ab"}, method)
+    path, draw = tmp_path / "data.zip", random.Random(5)  # noqa: S311 - which bit changes
+    refused = 0
+    for _ in range(600):
+        changed, place = bytearray(content), draw.randrange(len(content))
+        # Of a name that begins with a zero, Python makes an empty one.
+        changed[place] = draw.choice([0, changed[place] ^ 1 << draw.randrange(8)])
+        path.write_bytes(changed)
+        try:
+            read_album([path], tmp_path)
+        except RunError:
+            refused += 1
+    assert refused > 300
 
 
 def test_what_is_no_archive_of_plain_arrays_is_an_error(tmp_path: Path) -> None:
@@ -72,7 +105,7 @@ def test_data_that_is_a_single_array_or_encrypted_is_refused_in_words(bench: Ben
     refusal = bench.refusal()
     assert refusal.reason is Reason.UNREADABLE_DATA
     assert "data.npz is no NPZ file that can be read: it is a single array" in refusal.message
-    content = bytearray(whole(packed=False))
+    content = bytearray(whole())
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         place = archive.start_dir
     content[6] |= 1

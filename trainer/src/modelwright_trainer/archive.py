@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .room import Room
+
+DAMAGED: Final = (EOFError, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What Python's `zipfile` says of an archive that is cut, changed, encrypted, or packed in a way that it does not know.
+
+Some of it is an `OSError`, as is what hinders reading.
+"""
 
 
 def read_archive(path: Path, room: Room | None = None) -> dict[str, NDArray[Any]]:
@@ -30,8 +37,7 @@ def read_archive(path: Path, room: Room | None = None) -> dict[str, NDArray[Any]
                     if room is not None:
                         room.take_file(member.file_size)
                 return {name: archive[name] for name in archive.files}
-    except (EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        # Of what is cut, changed, encrypted, or packed in a way that Python does not know.
+    except DAMAGED as error:
         message = f"{type(error).__name__}: {error}"
         raise ValueError(message) from error
     message = "it is a single array"

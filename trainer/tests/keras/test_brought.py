@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ import onnxruntime
 import pytest
 from modelwright_trainer.backends.keras.brought import convert as converting
 from modelwright_trainer.backends.keras.brought import layers as reading
+from modelwright_trainer.backends.keras.brought.archive import read_keras
 from modelwright_trainer.backends.keras.brought.convert import convert
 from modelwright_trainer.backends.keras.start import start
 from modelwright_trainer.failure import RunError
@@ -81,11 +83,11 @@ def members(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def rewrite(path: Path, change: Callable[[dict[str, bytes]], Any]) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, bytes]], Any], method: int = zipfile.ZIP_DEFLATED) -> None:
     """Write the file again with other members."""
     held = members(path)
     change(held)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in held.items():
             archive.writestr(name, content)
 
@@ -300,6 +302,17 @@ WRONG: list[tuple[str, Any, str, tuple[str, ...]]] = [
         ("Keras 2.15.0",),
     ),
     ("of no version", lambda held: held.update({"metadata.json": b"{}"}), "NotKeras", ("keras_version None",)),
+    *(
+        (
+            f"version {version[:8]}",
+            lambda held, version=version: held.update(
+                {"metadata.json": json.dumps({"keras_version": version}).encode()}
+            ),
+            "NotKeras",
+            (f"keras_version '{version[:8]}",),
+        )
+        for version in ("3", "³.5", "3." + "9" * 5000)
+    ),
     ("other units", rewritten(units=5), "InvalidNetwork", ("'kernel' of 'dense'", "(4, 3)", "(4, 5)")),
     ("no units", rewritten(units="many"), "InvalidParameter", ("units",)),
     ("more than is known", rewritten(magic=3), "UnknownLayer", ("the Dense 'dense' has magic: 3",)),
@@ -352,18 +365,74 @@ def test_what_is_no_archive_or_unpacks_to_more_than_there_is_room_is_refused_bef
     refused(path, "TooLarge", "at least 128 MiB")
 
 
-def test_a_graph_that_answers_otherwise_than_keras_is_refused(
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_was_changed_is_read_or_told(tmp_path: Path, plain: bytes, method: int) -> None:
+    path, draw = tmp_path / "model.keras", random.Random(5)  # noqa: S311 - which bit changes
+    path.write_bytes(plain)
+    rewrite(path, lambda _held: None, method)
+    content = path.read_bytes()
+    told = []
+    for _ in range(1500):
+        changed = bytearray(content)
+        # What says where things are stands at the end.
+        changed[-draw.randrange(1, draw.choice([400, len(content)]))] = draw.randrange(256)
+        path.write_bytes(changed)
+        try:
+            read_keras(path)
+        except RunError as error:
+            told.append(str(error.reason))
+    assert len(told) > 500
+    assert set(told) <= {"NotKeras", "TooLarge"}
+
+
+def test_layers_that_are_larger_than_there_is_room_for_are_refused_before_one_is_made(
     tmp_path: Path, plain: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(plain)
+    rewrite(path, rewritten(units=65536))
+    monkeypatch.setattr("modelwright_trainer.room.memory_limit", lambda: 2**20)
+    monkeypatch.setattr("modelwright_trainer.backends.keras.build.build_model", lambda *_: pytest.fail("it is made"))
+    refused(path, "TooLarge", "model.keras has at least 1 MiB of weights, 327680 of them in 'dense'")
+
+
+@pytest.mark.parametrize(
+    ("bias", "words"),
+    [
+        (lambda bias: bias[::-1], "answers otherwise than Keras"),
+        (lambda bias: bias * np.float32(np.nan), "ONNX Runtime answers (16, 3), finite or not"),
+        (lambda bias: bias * np.float32(np.inf), "ONNX Runtime answers (16, 3), finite or not"),
+    ],
+    ids=["turned", "no number", "infinite"],
+)
+def test_a_graph_that_answers_otherwise_than_keras_is_refused(
+    tmp_path: Path, plain: bytes, monkeypatch: pytest.MonkeyPatch, bias: Callable[[Any], Any], words: str
 ) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(plain)
     write = converting.write_graph
 
-    def swapped(brought: reading.Brought, weights: dict[str, dict[str, Any]]) -> list[bytes]:
-        return write(brought, {"dense": weights["dense"] | {"bias": weights["dense"]["bias"][::-1]}})
+    def changed(brought: reading.Brought, weights: dict[str, dict[str, Any]]) -> list[bytes]:
+        return write(brought, {"dense": weights["dense"] | {"bias": bias(weights["dense"]["bias"])}})
 
-    monkeypatch.setattr(converting, "write_graph", swapped)
-    refused(path, "NotReproducible", "answers otherwise than Keras")
+    monkeypatch.setattr(converting, "write_graph", changed)
+    refused(path, "NotReproducible", words)
+
+
+def test_a_model_whose_answers_are_finite_for_numbers_of_usual_size_alone_is_read(tmp_path: Path) -> None:
+    model = keras.Sequential([of.Input((4,)), of.Dense(2, activation="exponential")])
+    model.set_weights([np.full((4, 2), 0.9, np.float32), np.zeros(2, np.float32)])
+    asked = np.random.default_rng(5).standard_normal((16, 4), np.float32) * 100
+    assert not np.isfinite(np.asarray(model(asked))).all()
+    model.save(tmp_path / "model.keras")
+    convert(tmp_path / "model.keras", tmp_path / "out")
+
+
+def test_a_model_that_answers_by_no_finite_number_is_told(tmp_path: Path) -> None:
+    model = keras.Sequential([of.Input((4,)), of.Dense(2, activation="exponential")])
+    model.set_weights([np.full((4, 2), 900.0, np.float32), np.zeros(2, np.float32)])
+    model.save(tmp_path / "model.keras")
+    refused(tmp_path / "model.keras", "NotReproducible", "Keras itself answers", "export the model to ONNX yourself")
 
 
 def test_the_process_reports_and_names_its_memory(tmp_path: Path, plain: bytes) -> None:

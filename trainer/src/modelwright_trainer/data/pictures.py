@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from modelwright_trainer.archive import DAMAGED
 from modelwright_trainer.failure import Reason, RunError, listed
 from modelwright_trainer.room import MIB, Room
 
@@ -141,15 +142,7 @@ def _read_archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes | None]]:
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None or member.isdir():
                     yield inner, None if content is None else content.read()
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        EOFError,
-        zlib.error,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except (*DAMAGED, tarfile.TarError, OSError) as error:
         message = f"{path.name} is no archive that can be read: {error}; expected {listed(ARCHIVES)}"
         raise RunError(Reason.UNREADABLE_DATA, message) from error
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from modelwright_trainer.archive import DAMAGED
 from modelwright_trainer.failure import Reason, RunError, listed
 from modelwright_trainer.room import Room
 
@@ -22,6 +24,9 @@ NEEDED: Final = (METADATA, CONFIG, WEIGHTS)
 MOST_WORDS: Final = 2**24
 """Bytes of what is said of layers; 128 of them need far less."""
 MOST_MEMBERS: Final = 1000
+NO_PLACE: Final = (None, errno.EINVAL)
+"""Of errors that the content makes: unpacking it, or going to a place before its start."""
+VERSION: Final = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(\..*)?")
 MAJOR: Final = 3
 """Of Keras: an earlier one writes other weights, a later one what nobody here knows."""
 
@@ -43,7 +48,9 @@ def read_keras(path: Path) -> KerasFile:
             metadata = _read_words(archive, members[METADATA])
             _check_version(metadata.get("keras_version"))
             return KerasFile(_read_words(archive, members[CONFIG]), archive.read(members[WEIGHTS]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_PLACE:
+            raise
         _refuse(f"it cannot be read as what Keras' model.save writes, which is a zip archive ({error!s:.200})")
 
 
@@ -72,10 +79,10 @@ def _read_words(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, 
 
 def _check_version(written: object) -> None:
     ours = version("keras")
-    parts = str(written).split(".")
-    if not isinstance(written, str) or not all(part.isdigit() for part in parts[:2]) or len(parts) < len("ab"):
+    found = VERSION.fullmatch(written) if isinstance(written, str) else None
+    if found is None:
         _refuse(f"its {METADATA} has the keras_version {written!r:.40}, and one such as {ours} was expected")
-    theirs, known = tuple(map(int, parts[:2])), tuple(map(int, ours.split(".")[:2]))
+    theirs, known = (int(found[1]), int(found[2])), tuple(map(int, ours.split(".")[:2]))
     if theirs[0] != MAJOR or theirs > known:
         _refuse(
             f"Keras {written} wrote it, and files of Keras {MAJOR}.0 to {known[0]}.{known[1]} are read: load it there "
