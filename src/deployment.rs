@@ -3,10 +3,10 @@
 //! Whether there is something to do is decided on the caches. Until a pod is ready there is nothing to lose, so what to do
 //! is too; afterwards, it is decided on a fresh look at the API server.
 
-pub mod act;
 pub mod adopt;
 pub mod answers;
 pub mod build;
+pub mod execute;
 pub mod fetch;
 pub mod identity;
 pub mod look;
@@ -14,6 +14,7 @@ pub mod pods;
 pub mod reach;
 pub mod record;
 pub mod refusals;
+pub mod repair;
 pub mod retries;
 pub mod revision;
 pub mod rollout;
@@ -42,6 +43,7 @@ use crate::{
     deployment::{
         answers::Answers,
         build::Owner,
+        execute::Stage,
         fetch::Found,
         look::{Look, look},
         record::Record,
@@ -183,15 +185,18 @@ async fn advance(
     if let Err(invalid) = &valid {
         look.meaning.obstacle = Some(Obstacle::Invalid(invalid.to_string()));
     }
+    let reference = deployment.controller_owner_ref(&()).unwrap_or_default();
+    let owner = Owner { name: &name, namespace: &namespace, reference: &reference };
+    let valid = valid.as_ref().ok();
+    let turn = Turn { context, answers, deployment, valid, owner, now };
     let mut refusals = Refusals::default();
-    match act(context, answers, deployment, valid.as_ref().ok(), look, now, happened, &mut refusals).await {
-        Ok(acted) => look = acted,
+    match act(&turn, &mut look, happened, &mut refusals).await {
+        Ok(()) => {}
         // what was read is not what is there: neither is a status made from it
-        Err((_, error)) if error.is_out_of_date() => {
+        Err(error) if error.is_out_of_date() => {
             return Err(error);
         }
-        Err((acted, error)) => {
-            look = *acted;
+        Err(error) => {
             // what was not written did not happen
             look.decision.records.clear();
             look.meaning.obstacle = obstacle_of(&error).or(look.meaning.obstacle);
@@ -224,82 +229,94 @@ fn second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-type Acted = Result<Look, (Box<Look>, DeploymentError)>;
+/// One reconcile of a ModelDeployment.
+struct Turn<'a> {
+    context: &'a Context,
+    answers: &'a Answers,
+    deployment: &'a ModelDeployment,
+    valid: Option<&'a ValidDeployment>,
+    owner: Owner<'a>,
+    now: Timestamp,
+}
+
+impl Turn<'_> {
+    /// Looks at the API server itself. What was in the way stays so.
+    async fn look_afresh(&self, look_at: &mut Look) -> Result<(), DeploymentError> {
+        let found = fetch_live(self.context, self.owner.name, self.owner.namespace).await?;
+        let before = look_at.meaning.obstacle.take();
+        *look_at = look(self.context, self.answers, self.deployment, self.valid, found, self.now).await;
+        look_at.meaning.obstacle = look_at.meaning.obstacle.take().or(before);
+        Ok(())
+    }
+
+    /// Where a look's decision is written to.
+    fn stage<'a>(&'a self, look: &'a Look) -> Stage<'a> {
+        look.stage(self.context, self.deployment, self.owner.clone(), self.now)
+    }
+
+    /// Makes the writes of a look's decision.
+    async fn execute(
+        &self,
+        look: &mut Look,
+        happened: &mut Vec<Happening>,
+        refusals: &mut Refusals,
+    ) -> Result<(), DeploymentError> {
+        let mut decision = look.decision.clone();
+        self.stage(look).carry_out(&mut decision, &look.observed, happened, refusals).await?;
+        look.decision = decision;
+        Ok(())
+    }
+}
 
 /// Writes what the look asks for: a first start at once, anything else as it is decided on a fresh look. What is refused of
 /// it goes into `refusals`, and all the rest is done.
-#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 async fn act(
-    context: &Context,
-    answers: &Answers,
-    deployment: &ModelDeployment,
-    valid: Option<&ValidDeployment>,
-    look_at: Look,
-    now: Timestamp,
+    turn: &Turn<'_>,
+    look: &mut Look,
     happened: &mut Vec<Happening>,
     refusals: &mut Refusals,
-) -> Acted {
-    let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
-    let reference = deployment.controller_owner_ref(&()).unwrap_or_default();
-    let owner = Owner { name: &name, namespace: &namespace, reference: &reference };
-    let mut present = look_at;
-    macro_rules! attempt {
-        ($work:expr) => {
-            match $work {
-                Ok(value) => value,
-                Err(error) => return Err((Box::new(present), error.into())),
-            }
-        };
-    }
-    attempt!(apply_around(context, &owner, &present, refusals).await);
-    let mut is_known = true;
-    if let (Some((hash, facts)), Some(valid)) = (present.new_target().cloned(), valid) {
-        let record = present.decision.records.get(name::short_revision(&hash)).cloned().unwrap_or_default();
-        let made = make_revision(context, &owner, valid, &hash, &facts, &record).await;
-        let made = attempt!(refusals.take(made)).flatten();
-        // one that was there before has a past
-        is_known = made.as_ref().is_some_and(|made| Record::read(made.annotations()) == record);
-        if let Some(made) = made.filter(|_| is_known) {
-            present.add(made);
-            happened.extend(status::transition(&present.data, name::short_revision(&hash), None, &record));
-            happened.extend(size::warning(&valid.asked, &facts));
+) -> Result<(), DeploymentError> {
+    apply_around(turn.context, &turn.owner, look, refusals).await?;
+    let has_past = add_target(turn, look, happened, refusals).await?;
+    if !has_past && turn.stage(look).repairs().is_empty() {
+        if look.decision.is_settled(&look.observed) {
+            return Ok(());
+        }
+        if look.decision.is_first_start(&look.observed) {
+            return turn.execute(look, happened, refusals).await;
         }
     }
-    let fresh = async |obstacle: Option<Obstacle>| -> Result<Look, DeploymentError> {
-        let found = fetch_live(context, &name, &namespace).await?;
-        let mut look = look(context, answers, deployment, valid, found, now).await;
-        look.meaning.obstacle = look.meaning.obstacle.or(obstacle);
-        Ok(look)
-    };
-    let stage = present.stage(context, deployment, owner.clone(), now);
-    let mut decision = present.decision.clone();
-    if is_known && stage.repairs().is_empty() {
-        if decision.is_settled(&present.observed) {
-            return Ok(present);
-        }
-        if decision.is_first_start(&present.observed) {
-            let carried = stage.carry_out(&mut decision, &present.observed, happened, refusals).await;
-            attempt!(carried);
-            present.decision = decision;
-            return Ok(present);
-        }
-    }
-    present = attempt!(fresh(present.meaning.obstacle.clone()).await);
+    turn.look_afresh(look).await?;
     // one thing after another: an owner, labels, a template, then the pods that came of it
     for _ in 0..4 {
-        let repaired =
-            present.stage(context, deployment, owner.clone(), now).repair(happened, refusals).await;
-        if !attempt!(repaired) {
+        if !turn.stage(look).repair(happened, refusals).await? {
             break;
         }
-        present = attempt!(fresh(present.meaning.obstacle.clone()).await);
+        turn.look_afresh(look).await?;
     }
-    decision = present.decision.clone();
-    let stage = present.stage(context, deployment, owner, now);
-    let carried = stage.carry_out(&mut decision, &present.observed, happened, refusals).await;
-    attempt!(carried);
-    present.decision = decision;
-    Ok(present)
+    turn.execute(look, happened, refusals).await
+}
+
+/// Makes the revision of a target that has none, and takes it into the look. Out comes whether it turned out to be there, with
+/// a past that the look does not know.
+async fn add_target(
+    turn: &Turn<'_>,
+    look: &mut Look,
+    happened: &mut Vec<Happening>,
+    refusals: &mut Refusals,
+) -> Result<bool, DeploymentError> {
+    let (Some((hash, facts)), Some(valid)) = (look.new_target().cloned(), turn.valid) else {
+        return Ok(false);
+    };
+    let short = name::short_revision(&hash);
+    let record = look.decision.records.get(short).cloned().unwrap_or_default();
+    let made = make_revision(turn.context, &turn.owner, valid, &hash, &facts, &record).await;
+    let made = refusals.take(made)?.flatten();
+    let Some(made) = made.filter(|made| Record::read(made.annotations()) == record) else { return Ok(true) };
+    look.add(made);
+    happened.extend(status::transition(&look.data, short, None, &record));
+    happened.extend(size::warning(&valid.asked, &facts));
+    Ok(false)
 }
 
 /// What the API server holds now.

@@ -324,6 +324,11 @@ impl Found {
         self.revisions.iter().find(|object| short_of(object.as_ref()).as_deref() == Some(name))
     }
 
+    /// The pod of this name.
+    pub fn pod(&self, name: &str) -> Option<&Arc<Pod>> {
+        self.pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(name))
+    }
+
     /// The ReplicaSet of this revision.
     pub fn replica_set(&self, name: &str) -> Option<&Arc<ReplicaSet>> {
         self.replica_sets.iter().find(|object| short_of(object.as_ref()).as_deref() == Some(name))

@@ -1,9 +1,7 @@
 //! The state machine of a rollout: in go what the spec asks for, what is observed, and the time; out comes what to write
 //! next. Pure: no client, no clock, no randomness, no memory, so a restart at any point decides the same again.
 //!
-//! The writes of a [`Decision`] are made in this order, and a crash between any two is safe: records, then the list of
-//! draining pods, then labels of pods, then replicas, then what is removed, retired and forgotten. A record is thus written before
-//! the traffic change that it justifies.
+//! The writes of a [`Decision`] are in [`writes`], in the order in which they are made.
 //!
 //! A pod leaves in three steps, never fewer: it is told (its name on the list, its traffic label off), it drains, and only
 //! then the replicas of its revision fall. So whatever the ReplicaSet deletes was out of service before.
@@ -14,6 +12,7 @@ pub mod outcome;
 mod tests;
 #[cfg(test)]
 mod world;
+pub mod writes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -141,9 +140,9 @@ pub struct Decision {
     /// The list of draining pods as it should be.
     pub draining: BTreeSet<String>,
     /// Pods whose traffic label comes off.
-    pub tell: BTreeSet<String>,
+    pub drain: BTreeSet<String>,
     /// Pods whose traffic label comes back.
-    pub recall: BTreeSet<String>,
+    pub undrain: BTreeSet<String>,
     /// Replicas of ReplicaSets; one that is not there is made.
     pub replicas: BTreeMap<String, u32>,
     /// Pods without a ReplicaSet that are no longer needed.
@@ -162,70 +161,6 @@ pub struct Decision {
     pub waits_for_cluster: bool,
     /// When to look again, if nothing happens before.
     pub again: Option<Duration>,
-}
-
-impl Decision {
-    /// Whether it asks for no write.
-    pub fn is_settled(&self, observed: &Observed) -> bool {
-        self.records.is_empty()
-            && self.request_done.is_none()
-            && self.draining == observed.draining
-            && self.tell.is_empty()
-            && self.recall.is_empty()
-            && self.replicas.is_empty()
-            && self.remove.is_empty()
-            && self.retire.is_empty()
-            && self.forget.is_empty()
-    }
-}
-
-impl Decision {
-    /// Whether it only starts pods where none was ever ready: there is nothing to lose if what it was made on is a moment
-    /// old.
-    pub fn is_first_start(&self, observed: &Observed) -> bool {
-        let never_served = |revision: &Revision| {
-            revision.record.promoted.is_none() && revision.pods.iter().all(|pod| !pod.ready)
-        };
-        let grows = |(name, replicas): (&String, &u32)| {
-            observed.revisions.get(name).is_none_or(|revision| revision.asked() <= *replicas)
-        };
-        observed.revisions.values().all(never_served)
-            && self.stable.is_none()
-            && self.request_done.is_none()
-            && self.draining == observed.draining
-            && self.tell.is_empty()
-            && self.recall.is_empty()
-            && self.replicas.iter().all(grows)
-            && self.remove.is_empty()
-            && self.retire.is_empty()
-            && self.forget.is_empty()
-    }
-}
-
-impl Decision {
-    /// What is left of it where these records could not be written. What a rollout takes or gives up is decided again on
-    /// the next look, and comes out the same; but what was not recorded as promoted replaces nothing for good: as long as
-    /// that is so, no revision falls.
-    pub fn leave_unrecorded(&mut self, unrecorded: &BTreeSet<String>, observed: &Observed) {
-        if unrecorded.is_empty() {
-            return;
-        }
-        // its effect is in a record, maybe in one of these
-        self.request_done = None;
-        self.records.retain(|name, _| !unrecorded.contains(name));
-        let before = observed.revisions.iter().map(|(name, revision)| (name, &revision.record));
-        let stable = stable_of(before).map(str::to_owned);
-        let is_promotion = |name: &String| unrecorded.contains(name) && stable.as_ref() != Some(name);
-        if self.stable.as_ref().is_some_and(is_promotion) {
-            self.stable = stable;
-            self.replicas.retain(|name, replicas| {
-                observed.revisions.get(name).is_none_or(|revision| revision.asked() <= *replicas)
-            });
-            self.remove.clear();
-            self.retire.clear();
-            self.forget.clear();
-        }
-    }
 }
 
 /// The revision that was promoted last.
@@ -271,6 +206,13 @@ fn forgettable(intent: &Intent, observed: &Observed, verdict: &outcome::Verdict)
         .collect();
     idle.sort();
     idle.into_iter().skip(intent.keep).map(|(_, name)| name.clone()).collect()
+}
+
+impl Observed {
+    /// Replicas asked for of a revision; none without a ReplicaSet.
+    fn asked(&self, revision: &str) -> u32 {
+        self.revisions.get(revision).map_or(0, Revision::asked)
+    }
 }
 
 impl Revision {

@@ -11,8 +11,8 @@ use modelwright::{
     apply::ApplyError,
     deployment::{
         DeploymentError,
-        act::Stage,
         build::Owner,
+        execute::Stage,
         fetch::Found,
         refusals::Refusals,
         rollout::{Decision, Observed},
@@ -41,7 +41,7 @@ async fn leaves<F: Future<Output = ()>>(
         .unwrap();
         let found = Found { pods: vec![Arc::new(pod)], ..Found::default() };
         let leaving = BTreeSet::from(["digits-a".to_owned()]);
-        let mut decision = Decision { draining: leaving.clone(), tell: leaving, ..Decision::default() };
+        let mut decision = Decision { draining: leaving.clone(), drain: leaving, ..Decision::default() };
         let (data, now) = (BTreeMap::new(), Timestamp::from_second(1_700_000_000).unwrap());
         let stage = Stage { context: &context, deployment: &object, owner, found: &found, data: &data, now };
         let (observed, mut refusals) = (Observed::default(), Refusals::default());

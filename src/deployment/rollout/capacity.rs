@@ -273,9 +273,9 @@ fn write_down(
         // a time to come is left from a step of the clock: the drain starts again
         let unsure = pod.labelled || pod.leaving_since.is_none_or(|since| since > now);
         if (leaving.contains(name) || told) && unsure {
-            decision.tell.insert(pod.name.clone());
+            decision.drain.insert(pod.name.clone());
         } else if recalled.contains(name) && !pod.labelled {
-            decision.recall.insert(pod.name.clone());
+            decision.undrain.insert(pod.name.clone());
         }
         let unverified = asks && pod.ready && !pod.verified;
         if leaving.contains(name) || told || unverified {

@@ -264,7 +264,7 @@ fn a_pod_of_a_changed_template_takes_no_place_of_the_surge_and_goes() {
     let two = || vec![pod("one", false), pod("two", false)];
     let decision = with_a_stray(two(), pending, "b");
     assert_eq!(decision.replicas, [("b".to_owned(), 1)].into(), "the rollout goes on");
-    assert_eq!(decision.tell, ["stray".to_owned()].into());
+    assert_eq!(decision.drain, ["stray".to_owned()].into());
     assert!(decision.remove.is_empty(), "not before it was told");
     let told = Pod { started: false, drained: false, ..pod("stray", true) };
     assert_eq!(with_a_stray(two(), told, "a").remove, ["stray".to_owned()].into());
@@ -274,9 +274,9 @@ fn a_pod_of_a_changed_template_takes_no_place_of_the_surge_and_goes() {
 fn a_pod_of_a_changed_template_that_serves_gives_way_only_to_one_that_takes_its_place() {
     let starting = || Pod { started: false, ready: false, verified: false, ..pod("two", false) };
     let decision = with_a_stray(vec![pod("one", false), starting()], pod("stray", false), "a");
-    assert!(decision.tell.is_empty(), "{decision:?}");
+    assert!(decision.drain.is_empty(), "{decision:?}");
     let decision = with_a_stray(vec![pod("one", false), pod("two", false)], pod("stray", false), "a");
-    assert_eq!(decision.tell, ["stray".to_owned()].into());
+    assert_eq!(decision.drain, ["stray".to_owned()].into());
 }
 
 #[test]

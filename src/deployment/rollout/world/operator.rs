@@ -1,9 +1,12 @@
 //! The operator of the small world: decides on an old snapshot, goes on where a write is refused,
 //! and may die between two writes.
 
-use crate::deployment::rollout::{Decision, Observed, decide};
+use crate::deployment::rollout::{
+    decide,
+    writes::{Left, Write},
+};
 
-use super::{Action, Object, Refused, Snapshot, World};
+use super::{Action, Object, Refused, SimPod, Snapshot, World};
 
 impl World {
     /// The operator decides on a snapshot and writes until a conflict or its death.
@@ -17,10 +20,21 @@ impl World {
         let observed = self.observe(&seen);
         let mut decision = decide(&seen.intent, &observed, self.time());
         self.check(&seen, &observed, &decision);
-        let mut left = dies_after.unwrap_or(usize::MAX);
+        let mut lives = dies_after.unwrap_or(usize::MAX);
         let mut wrote = false;
-        // whatever `apply` reports, the next reconcile begins with a new look
-        let _ = self.apply(&seen, &observed, &mut decision, &mut left, &mut wrote);
+        let mut left = Left::of(&mut decision, &observed);
+        while let Some(write) = left.next() {
+            if self.refuses(&write) {
+                left.refused();
+                continue;
+            }
+            // after a conflict, as after a death, the next reconcile begins with a new look
+            if lives == 0 || self.execute(&seen, &write).is_none() {
+                break;
+            }
+            (lives, wrote) = (lives - 1, true);
+            left.made();
+        }
         if wrote {
             self.past = vec![self.now.clone()];
         }
@@ -43,101 +57,68 @@ impl World {
         is_any
     }
 
-    fn apply(
-        &mut self,
-        seen: &Snapshot,
-        observed: &Observed,
-        decision: &mut Decision,
-        left: &mut usize,
-        wrote: &mut bool,
-    ) -> Option<()> {
-        let mut spend = |wrote: &mut bool| {
-            *left = left.checked_sub(1)?;
-            *wrote = true;
-            Some(())
-        };
-        let refusing = self.refused.clone();
-        let is_refused = |what: Refused| refusing.contains(&what);
-        if is_refused(Refused::Records) {
-            decision.leave_unrecorded(&decision.records.keys().cloned().collect(), observed);
-        }
-        let decision = &*decision;
-        for (name, record) in &decision.records {
-            let known = seen.records.get(name).map(|object| object.version);
-            if self.now.records.get(name).map(|object| object.version) != known {
-                return None;
-            }
-            spend(wrote)?;
-            let version = self.fresh();
-            self.now.records.insert(name.clone(), Object { version, value: record.clone() });
-            let asked = self.now.request.as_ref().is_some_and(|request| request.action == Action::Retry);
-            if record.quarantine.is_some() && !asked {
-                self.wanted_again.remove(name);
-            }
-        }
-        if decision.request_done.is_some() && self.now.request == decision.request_done {
-            spend(wrote)?;
-            self.now.request = None;
-        }
-        if decision.draining != seen.list.value && !is_refused(Refused::List) {
-            if self.now.list.version != seen.list.version {
-                return None;
-            }
-            spend(wrote)?;
-            self.now.list = Object { version: self.fresh(), value: decision.draining.clone() };
-        }
+    fn refuses(&self, write: &Write) -> bool {
+        self.refused.contains(&match write {
+            Write::Record { .. } | Write::DeleteRevision(_) => Refused::Records,
+            Write::RemoveRequest(_) => return false,
+            Write::List(_) => Refused::List,
+            Write::Undrain(_) | Write::Drain(_) | Write::DeletePod(_) => Refused::Pods,
+            Write::Scale { .. } | Write::DeleteReplicaSet(_) => Refused::Sets,
+        })
+    }
+
+    /// Makes a write, unless what it is of has changed since it was seen.
+    fn execute(&mut self, seen: &Snapshot, write: &Write) -> Option<()> {
+        let version = self.fresh();
         let time = self.time();
-        let is_listed = decision.draining == seen.list.value || !is_refused(Refused::List);
-        let told = decision.tell.iter().filter(|_| is_listed).map(|name| (name, true));
-        let marked = told.chain(decision.recall.iter().map(|name| (name, false)));
-        for (name, tell) in marked.filter(|_| !is_refused(Refused::Pods)) {
-            let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
-            let version = self.fresh();
-            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
-            if Some(pod.version) != known {
-                return None;
+        match write {
+            Write::Record { revision, record } => {
+                let known = seen.records.get(revision).map(|object| object.version);
+                (self.now.records.get(revision).map(|object| object.version) == known).then_some(())?;
+                self.now.records.insert(revision.clone(), Object { version, value: record.clone() });
+                let asked = self.now.request.as_ref().is_some_and(|request| request.action == Action::Retry);
+                if record.quarantine.is_some() && !asked {
+                    self.wanted_again.remove(revision);
+                }
             }
-            spend(wrote)?;
-            pod.labelled = !tell;
-            pod.leaving_since = tell.then_some(time);
-            pod.version = version;
-        }
-        for (name, replicas) in decision.replicas.iter().filter(|_| !is_refused(Refused::Sets)) {
-            let known = seen.sets.get(name).map(|object| object.version);
-            if self.now.sets.get(name).map(|object| object.version) != known {
-                return None;
+            Write::RemoveRequest(request) => {
+                self.now.request.take_if(|asked| asked == request);
             }
-            spend(wrote)?;
-            let version = self.fresh();
-            self.now.sets.insert(name.clone(), Object { version, value: *replicas });
-        }
-        for name in decision.remove.iter().filter(|_| !is_refused(Refused::Pods)) {
-            let known = seen.pods.iter().find(|pod| pod.name == *name).map(|pod| pod.version);
-            let version = self.fresh();
-            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
-            if Some(pod.version) != known {
-                return None;
+            Write::List(value) => {
+                (self.now.list.version == seen.list.version).then_some(())?;
+                self.now.list = Object { version, value: value.clone() };
             }
-            spend(wrote)?;
-            let pod = pod.clone();
-            self.check_deletion(&pod);
-            let pod = self.now.pods.iter_mut().find(|pod| pod.name == *name)?;
-            (pod.terminating, pod.version) = (true, version);
-        }
-        for name in decision.retire.iter().filter(|_| !is_refused(Refused::Sets)) {
-            if self.now.sets.get(name) != seen.sets.get(name) {
-                return None;
+            Write::Undrain(name) | Write::Drain(name) => {
+                let drains = matches!(write, Write::Drain(_));
+                let pod = self.unchanged(seen, name)?;
+                (pod.labelled, pod.leaving_since, pod.version) = (!drains, drains.then_some(time), version);
             }
-            spend(wrote)?;
-            self.now.sets.remove(name);
-        }
-        for name in decision.forget.iter().filter(|_| !is_refused(Refused::Records)) {
-            if self.now.records.get(name) != seen.records.get(name) {
-                return None;
+            Write::Scale { revision, replicas } => {
+                let known = seen.sets.get(revision).map(|object| object.version);
+                (self.now.sets.get(revision).map(|object| object.version) == known).then_some(())?;
+                self.now.sets.insert(revision.clone(), Object { version, value: *replicas });
             }
-            spend(wrote)?;
-            self.now.records.remove(name);
+            Write::DeletePod(name) => {
+                let pod = self.unchanged(seen, name)?.clone();
+                self.check_deletion(&pod);
+                let pod = self.unchanged(seen, name)?;
+                (pod.terminating, pod.version) = (true, version);
+            }
+            Write::DeleteReplicaSet(revision) => {
+                (self.now.sets.get(revision) == seen.sets.get(revision)).then_some(())?;
+                self.now.sets.remove(revision);
+            }
+            Write::DeleteRevision(revision) => {
+                (self.now.records.get(revision) == seen.records.get(revision)).then_some(())?;
+                self.now.records.remove(revision);
+            }
         }
         Some(())
+    }
+
+    /// A pod, unless it has changed since it was seen.
+    fn unchanged(&mut self, seen: &Snapshot, name: &str) -> Option<&mut SimPod> {
+        let known = seen.pods.iter().find(|pod| pod.name == name)?.version;
+        self.now.pods.iter_mut().find(|pod| pod.name == name && pod.version == known)
     }
 }
