@@ -14,7 +14,7 @@
 //! | [`context`], [`cache`], [`written`] | what every reconcile needs; watched objects; writes that they do not show yet |
 //! | [`controller`], [`lease`], [`run`], [`process`] | triggers, backoff, leader election, start and shutdown |
 //! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
-//! | [`unreadable`] | what is told of an object that does not parse |
+//! | [`problem`], [`unreadable`] | what conditions say is wrong; what is told of an object that does not parse |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
 //! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
 //! | [`store`], [`bundled_store`], [`push_proxy`] | the artifact store's address; the chart's own, and what may be written to it |
@@ -42,6 +42,7 @@ pub mod model;
 pub mod objects;
 pub mod pod;
 pub mod pod_http;
+pub mod problem;
 pub mod process;
 pub mod push_proxy;
 pub mod quantity;

@@ -2,15 +2,12 @@
 
 pub mod build;
 pub mod fetch;
-pub mod job;
+pub mod in_use;
 pub mod kept;
-pub mod phase;
+pub mod observed;
 pub mod plan;
-pub mod problem;
-pub mod progress;
-mod recall;
-pub mod report;
 pub mod retention;
+pub mod run;
 pub mod spec_hash;
 pub mod status;
 pub mod unknown;
@@ -29,6 +26,13 @@ use kube::{
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::{
+    observed::Observed,
+    plan::{Plan, Step},
+    run::{RunState, containers::TRAINING_PHASE, waits},
+    status::{Inputs, Outcome, Score},
+    validate::ValidModel,
+};
 use crate::{
     api::{
         Model, ModelVersion,
@@ -40,14 +44,8 @@ use crate::{
     cache::{follow::Change, handle::Handle, index::Key},
     context::Context,
     controller::{self, ReconcileError, chain},
-    model::{
-        fetch::Observed,
-        job::{Problem, RunState, TRAINING_PHASE},
-        plan::{Plan, Step},
-        status::{Inputs, Outcome, Score},
-        validate::ValidModel,
-    },
     objects::{Objects, Unrenderable, Write},
+    problem::Problem,
 };
 
 /// A look at everything, in case that something was missed.
@@ -234,7 +232,7 @@ async fn act(
                 let started = Some(job.name_any());
                 create(context, job).await?;
                 let suspended = valid.training().is_some_and(|training| training.suspend);
-                Outcome::Running { problem: suspended.then(problem::suspended_by_spec), started }
+                Outcome::Running { problem: suspended.then(waits::suspended_by_spec), started }
             }
         },
         Step::Recall { job } => {
@@ -256,7 +254,7 @@ async fn act(
         Step::Wait { problem, .. } => Outcome::Running { problem: Some(problem.clone()), started: None },
         Step::Suspend { job, suspend } => {
             suspend_run(context, job, *suspend).await?;
-            Outcome::Running { problem: suspend.then(problem::suspended_by_spec), started: None }
+            Outcome::Running { problem: suspend.then(waits::suspended_by_spec), started: None }
         }
         Step::Record { number, reports, job, stamp, from } => {
             let version = build::build_version(valid, *number, reports, job, *stamp);

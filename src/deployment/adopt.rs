@@ -20,7 +20,6 @@ use super::{
     identity::{Asked, revision_hash},
     look::Meaning,
     revision::{self, RevisionData},
-    rollout::Problem,
     status::Obstacle,
     validate::{ValidDeployment, validate_deployment},
 };
@@ -28,6 +27,7 @@ use crate::{
     api::{ModelDeployment, ModelDeploymentSpec, name},
     context::Settings,
     objects::same,
+    problem::Problem,
 };
 
 /// Reason of a target under whose name there is something that is not believed.

@@ -14,11 +14,12 @@ use kube::ResourceExt as _;
 use modelwright_contract::{names::HTTP_PORT, status::ServeStatus};
 use tokio::time::Instant;
 
-use super::{build::SERVE, pods::Answer, reach::Reach, retries, rollout::Problem};
+use super::{build::SERVE, pods::Answer, reach::Reach, retries};
 use crate::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     context::Context,
     pod_http::PodClient,
+    problem::Problem,
 };
 
 const PATH: &str = "/status";

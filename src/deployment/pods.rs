@@ -14,12 +14,13 @@ use modelwright_contract::{report::Report, status::ServeStatus};
 use super::{
     build::SERVE,
     revision::RevisionData,
-    rollout::{self, Problem, Scale},
+    rollout::{self, Scale},
 };
 use crate::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     cache::trim::REPLICA_FAILURE,
     events::truncated,
+    problem::Problem,
 };
 
 /// Longest message of a problem, in bytes: it is kept in an annotation and in conditions.

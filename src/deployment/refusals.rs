@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::{DeploymentError, rollout::Problem, status::Obstacle};
-use crate::{apply::ApplyError, controller::chain, events::truncated};
+use super::{DeploymentError, status::Obstacle};
+use crate::{apply::ApplyError, controller::chain, events::truncated, problem::Problem};
 
 /// Longest that the status says of one write, in bytes: several may be told, and what the rollout does besides.
 const MAX_WORDS: usize = 1000;

@@ -11,11 +11,8 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 use modelwright_contract::report::{MAX_RETRY_BYTES, RETRY_PATH, Retry};
 
-use super::{
-    build::FETCH,
-    rollout::{Observed, Problem},
-};
-use crate::{api::condition::timestamp, events::truncated, pod_http::PodClient};
+use super::{build::FETCH, rollout::Observed};
+use crate::{api::condition::timestamp, events::truncated, pod_http::PodClient, problem::Problem};
 
 /// How long a pod fetches before it is asked: most have their model by then.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);

@@ -22,7 +22,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 
 use super::record::Record;
-use crate::api::model_deployment::ActionRequest;
+use crate::{api::model_deployment::ActionRequest, problem::Problem};
 
 /// Stands among the revisions for the pods that are of none: they were born of a template that somebody had changed.
 pub const SET_ASIDE: &str = "set-aside";
@@ -119,15 +119,6 @@ pub struct Pod {
     pub drained: bool,
     /// What keeps it from being ready.
     pub problem: Option<Problem>,
-}
-
-/// What is wrong, for conditions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// One CamelCase word.
-    pub reason: String,
-    /// For people.
-    pub message: String,
 }
 
 /// What to write next. Everything in it differs from what was observed, but for `draining`, `stable` and `goal`.

@@ -7,8 +7,8 @@
 
 use modelwright_contract::serving::{ExecutionProvider, ServingLimits, ServingMode};
 
-use super::{identity::Asked, revision::Facts, rollout::Problem};
-use crate::{api::model_version::Size, events::Happening, quantity::Quantity};
+use super::{identity::Asked, revision::Facts};
+use crate::{api::model_version::Size, events::Happening, problem::Problem, quantity::Quantity};
 
 /// Reason of a limit that loading the model goes beyond.
 pub const LIMIT_TOO_LOW: &str = "MemoryLimitTooLow";

@@ -11,7 +11,7 @@ use super::{
     record::{Outcome, Record},
     revision::RevisionData,
     rollout::{
-        self, Decision, Intent, Observed, Problem,
+        self, Decision, Intent, Observed,
         outcome::{overdue_message, problem},
     },
     version::Missing,
@@ -24,6 +24,7 @@ use crate::{
         name::DEPLOYMENT_LABEL,
     },
     events::{Happening, truncated},
+    problem::Problem,
 };
 
 const MAX_MESSAGE: usize = 4096;

@@ -9,9 +9,9 @@ use crate::{
     },
     deployment::{
         revision::{Facts, RevisionData},
-        rollout::Problem,
         validate::ValidDeployment,
     },
+    problem::Problem,
 };
 
 /// Why a spec means no version.

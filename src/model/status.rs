@@ -4,10 +4,8 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
-    job::{Problem, TRAINING_PHASE},
-    phase,
     plan::Plan,
-    progress,
+    run::{containers::TRAINING_PHASE, progress, words},
 };
 use crate::{
     api::{
@@ -16,6 +14,7 @@ use crate::{
         model::{RunFailure, RunProgress, RunStatus},
     },
     events::{Happening, truncated},
+    problem::Problem,
 };
 
 /// Longest message of a condition, in bytes.
@@ -220,10 +219,10 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
             let at = run.map(|run| run.status.phase.as_str());
             let since = run.and_then(|run| run.since);
             if let Some(from) = inputs.plan.and_then(|plan| plan.from.as_ref()) {
-                let words = phase::words_of_kept(from.spec.version, is_training, at, since);
+                let words = words::words_of_kept(from.spec.version, is_training, at, since);
                 return problem("TakingOver", words);
             }
-            let words = phase::words(is_training, at, since);
+            let words = words::words(is_training, at, since);
             problem(if is_training { "Training" } else { "Importing" }, words)
         }
         Outcome::Failed(failure) => {

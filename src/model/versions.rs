@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use kube::ResourceExt as _;
 
-use super::{fetch::Observed, spec_hash::version_key};
+use super::{observed::Observed, spec_hash::version_key};
 use crate::{
     api::{
         Model, ModelVersion,

@@ -14,9 +14,10 @@ use modelwright::{
         identity::revision_hash,
         pods::Answer,
         revision::{Facts, RevisionData, read},
-        rollout::{self, Intent, Observed, Pod, Problem, Revision, Scale},
+        rollout::{self, Intent, Observed, Pod, Revision, Scale},
         validate::{ValidDeployment, validate_deployment},
     },
+    problem::Problem,
 };
 use modelwright_contract::status::ServeStatus;
 use serde_json::{Value, json};

@@ -7,10 +7,11 @@ use modelwright::{
     deployment::{
         pods::Answer,
         record::{Outcome, Progress, Record},
-        rollout::{Intent, Observed, Pod, Problem, Revision, Scale, decide},
+        rollout::{Intent, Observed, Pod, Revision, Scale, decide},
         status::{Inputs, Obstacle, deployment_status},
         version::Missing,
     },
+    problem::Problem,
 };
 use serde_json::json;
 

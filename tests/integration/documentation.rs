@@ -9,9 +9,9 @@ fn reasons_in_the_code() -> BTreeSet<String> {
     for file in [
         "model.rs",
         "model/status.rs",
-        "model/job.rs",
-        "model/report.rs",
-        "model/problem.rs",
+        "model/run.rs",
+        "model/run/report.rs",
+        "model/run/waits.rs",
         "model/build/trainer.rs",
     ] {
         let code = fs::read_to_string(format!("{root}{file}")).unwrap();

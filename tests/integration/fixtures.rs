@@ -11,8 +11,8 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_version},
-        fetch::Observed,
-        report::Reports,
+        observed::Observed,
+        run::report::Reports,
         validate::{ValidModel, validate_model},
     },
 };

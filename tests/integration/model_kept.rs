@@ -15,10 +15,10 @@ use modelwright::{
     context::{Context, Settings},
     model::{
         build::{build_job, build_version, complete},
-        fetch::Observed,
-        job::{RunState, read_run},
         kept::{carry_over, take_over},
+        observed::Observed,
         plan::{Plan, Step, plan_model},
+        run::{RunState, read_run},
         validate::ValidModel,
     },
 };

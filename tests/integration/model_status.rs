@@ -3,10 +3,10 @@
 use modelwright::{
     api::{ConditionStatus, Model, ModelStatus, model::RunFailure},
     model::{
-        job::Problem,
         plan::plan_model,
         status::{Inputs, Outcome, happenings, model_status},
     },
+    problem::Problem,
 };
 
 use crate::fixtures::{model, observed, valid};

@@ -8,10 +8,9 @@ use modelwright::{
         name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     },
     model::{
-        fetch::Observed,
-        job::{RunState, read_run},
+        observed::Observed,
         plan::{Plan, Step, plan_model},
-        report::Reports,
+        run::{RunState, read_run, report::Reports},
         status::{Inputs, Outcome, Score, happenings, model_status},
     },
 };

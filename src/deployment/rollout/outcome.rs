@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{ASK_AGAIN, Intent, Observed, Pod, Problem, count, elapsed, stable_of};
+use super::{ASK_AGAIN, Intent, Observed, Pod, count, elapsed, stable_of};
 use crate::{
     api::model_deployment::Action,
     deployment::record::{Outcome, Progress, Record},
+    problem::Problem,
 };
 
 /// Quarantine of a revision without progress within its deadline.

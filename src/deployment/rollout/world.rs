@@ -13,10 +13,11 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Intent, Observed, Pod, Problem, Revision, SET_ASIDE, Scale, stable_of};
+use super::{Intent, Observed, Pod, Revision, SET_ASIDE, Scale, stable_of};
 use crate::{
     api::model_deployment::{Action, ActionRequest},
     deployment::record::Record,
+    problem::Problem,
 };
 
 pub const DRAIN: Duration = Duration::from_secs(30);

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     context::Settings,
     model::{
-        job::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
+        run::containers::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
         validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
     pod::{confined_container, mount, variable},

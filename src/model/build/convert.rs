@@ -6,7 +6,7 @@ use modelwright_contract::{artifact::MODEL_FILE, names};
 use super::containers::confined;
 use crate::{
     context::Settings,
-    model::{job::CONVERT, validate::ValidModel},
+    model::{run::containers::CONVERT, validate::ValidModel},
     pod::{mount, variable},
 };
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     context::Settings,
     model::{
-        job::PREPARE,
+        run::containers::PREPARE,
         validate::{ValidEvaluation, ValidModel, ValidTraining},
     },
     pod::{mount, variable},

@@ -24,7 +24,10 @@ use crate::{
     },
     events::truncated,
     hash,
-    model::{job, report::Reports, validate::ValidModel},
+    model::{
+        run::{containers::containers, report::Reports},
+        validate::ValidModel,
+    },
     objects::owned_metadata,
 };
 
@@ -237,7 +240,5 @@ fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
 }
 
 fn images(job: &Job) -> BTreeMap<String, String> {
-    job::containers(job)
-        .filter_map(|container| Some((container.name.clone(), container.image.clone()?)))
-        .collect()
+    containers(job).filter_map(|container| Some((container.name.clone(), container.image.clone()?))).collect()
 }

@@ -1,54 +1,34 @@
 //! What a run says of itself. In go its Job, its pods and the cluster's warnings about them; out comes a [`Run`]. Pure.
 
+pub mod containers;
+pub mod progress;
+pub mod recall;
+pub mod report;
+pub mod waits;
+pub mod words;
+
 use std::sync::Arc;
 
 use k8s_openapi::{
-    api::{
-        batch::v1::Job,
-        core::v1::{Container, ContainerStatus, Pod},
-    },
-    apimachinery::pkg::apis::meta::v1::Time,
+    api::{batch::v1::Job, core::v1::Pod},
     jiff::Timestamp,
 };
 use kube::ResourceExt as _;
 use modelwright_contract::report::MADE_BEFORE;
 
-use super::{
-    fetch::Observed,
-    kept, phase, problem,
+use self::{
+    containers::{
+        CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN, TRAINING_PHASE, finished,
+        has_started, is_suspended, phase_of,
+    },
     report::{DEADLINE_EXCEEDED, Reports, pod_failure, read_reports, run_failure},
 };
+use super::{kept, observed::Observed};
 use crate::{
     api::model::{RunFailure, RunStatus},
     events::truncated,
+    problem::Problem,
 };
-
-/// Container that fetches.
-pub const FETCH: &str = "fetch";
-/// Container that makes ONNX of what was fetched.
-pub const CONVERT: &str = "convert";
-/// Container that makes what a training leaves beside its model, where nothing is trained.
-pub const PREPARE: &str = "prepare";
-/// Container that trains.
-pub const TRAIN: &str = "train";
-/// Container that makes variants.
-pub const OPTIMIZE: &str = "optimize";
-/// Container that proves the model.
-pub const PROVE: &str = "prove";
-/// Container that publishes.
-pub const PUBLISH: &str = "publish";
-/// All of them, in their order.
-pub const CONTAINERS: [&str; 7] = [FETCH, CONVERT, PREPARE, TRAIN, OPTIMIZE, PROVE, PUBLISH];
-/// Phase of a run that trains.
-pub const TRAINING_PHASE: &str = "Training";
-/// Longest message that the status takes, in bytes.
-pub const MAX_MESSAGE: usize = 4096;
-
-/// The containers of a run's pods, in the order in which they run.
-pub fn containers(job: &Job) -> impl Iterator<Item = &Container> {
-    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    pod.into_iter().flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
-}
 
 /// A run as far as it got.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,15 +61,6 @@ pub enum RunState {
     Failed(RunFailure),
 }
 
-/// Why a run does not go on, or is tried again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// One CamelCase word, for conditions.
-    pub reason: String,
-    /// For people.
-    pub message: String,
-}
-
 /// Reads a run.
 pub fn read_run(job: &Job, observed: &Observed) -> Run {
     let uid = job.uid().unwrap_or_default();
@@ -105,7 +76,7 @@ pub fn read_run(job: &Job, observed: &Observed) -> Run {
     let attempt =
         u32::try_from(counted).unwrap_or(0).max(u32::try_from(pods.len()).unwrap_or(u32::MAX)).max(1);
     let progress = observed.progress.clone().filter(|_| phase == TRAINING_PHASE);
-    let since = pods.last().and_then(|pod| phase::running_since(pod));
+    let since = pods.last().and_then(|pod| words::running_since(pod));
     Run { status: RunStatus { job: job.name_any(), attempt, phase: phase.into(), progress }, state, since }
 }
 
@@ -136,16 +107,16 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
         };
     }
     if is_suspended(job) {
-        return (RunState::Active { started: false, problem: Some(problem::of_suspended(job)) }, "Suspended");
+        return (RunState::Active { started: false, problem: Some(waits::of_suspended(job)) }, "Suspended");
     }
     let Some(pod) = pods.last() else {
-        let problem = problem::of_job(job, observed);
+        let problem = waits::of_job(job, observed);
         return (RunState::Active { started: false, problem }, "Pending");
     };
     let phase = last_phase(pod);
     // a pod that failed is followed by the next attempt; until it starts, the reason for it is told
     let retrying = observed.retrying.as_ref().filter(|retrying| Some(&retrying.pod) == pod.uid().as_ref());
-    let problem = problem::of_pod(pod, observed).or_else(|| retrying.map(phase::problem)).or_else(|| {
+    let problem = waits::of_pod(pod, observed).or_else(|| retrying.map(words::problem)).or_else(|| {
         let failed = pods.iter().rev().find_map(|pod| pod_failure(job, pod))?;
         Some(Problem {
             reason: "Retrying".into(),
@@ -175,42 +146,4 @@ fn last_phase(pod: &Pod) -> Option<&'static str> {
         (FETCH, "Fetching"),
     ];
     phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)
-}
-
-/// Whether a Job stands still.
-pub fn is_suspended(job: &Job) -> bool {
-    job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
-}
-
-/// Reason, message and time of a Job's condition that is true.
-pub(super) fn finished(job: &Job, type_: &str) -> Option<(String, String, Option<Time>)> {
-    let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let condition =
-        conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")?;
-    Some((
-        condition.reason.clone().unwrap_or_default(),
-        condition.message.clone().unwrap_or_default(),
-        condition.last_transition_time.clone(),
-    ))
-}
-
-/// Statuses of a pod's containers, those that run first at the front.
-pub fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    })
-}
-
-/// Whether a container of a pod runs, or has ended.
-pub fn has_started(pod: &Pod, container: &str) -> bool {
-    container_statuses(pod)
-        .filter(|status| status.name == container)
-        .filter_map(|status| status.state.as_ref())
-        .any(|state| state.running.is_some() || state.terminated.is_some())
-}
-
-/// Phase of a pod.
-pub fn phase_of(pod: &Pod) -> Option<&str> {
-    pod.status.as_ref()?.phase.as_deref()
 }

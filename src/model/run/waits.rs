@@ -4,13 +4,12 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 
-use super::{
-    fetch::{Observed, Warning},
-    job::{MAX_MESSAGE, Problem, container_statuses, phase_of},
-};
+use super::containers::{MAX_MESSAGE, container_statuses, phase_of};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     events::truncated,
+    model::observed::{Observed, Warning},
+    problem::Problem,
 };
 
 /// What keeps a Job from having a pod.

@@ -18,16 +18,16 @@ use modelwright_contract::{
 };
 
 use super::{
-    fetch::Observed,
-    job::{
-        self, CONTAINERS, CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN,
-        container_statuses, has_started, phase_of,
+    containers::{
+        CONTAINERS, CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN,
+        container_statuses, containers, finished, has_started, phase_of,
     },
-    problem,
+    waits,
 };
 use crate::{
     api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
     events::truncated,
+    model::observed::Observed,
 };
 
 /// A Job's own reason for a run that took too long.
@@ -83,7 +83,7 @@ impl Reports {
         let started_at = status.and_then(|status| status.start_time.as_ref());
         let completed = status.and_then(|status| status.completion_time.clone());
         // one whose earlier attempt made it has failed
-        let finished_at = completed.or_else(|| job::finished(lost, "Failed")?.2);
+        let finished_at = completed.or_else(|| finished(lost, "Failed")?.2);
         Self {
             started_at: started_at.map(time_of).unwrap_or_default(),
             finished_at: finished_at.as_ref().map(time_of).unwrap_or_default(),
@@ -226,7 +226,7 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
 }
 
 fn memory_limit(job: &Job, container: &str) -> Option<String> {
-    let container = job::containers(job).find(|one| one.name == container)?;
+    let container = containers(job).find(|one| one.name == container)?;
     Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
 }
 
@@ -239,12 +239,12 @@ fn volume_size(job: &Job) -> Option<String> {
 
 /// The container that trains, if the Job is a training.
 pub fn train_container(job: &Job) -> Option<&Container> {
-    job::containers(job).find(|container| container.name == TRAIN)
+    containers(job).find(|container| container.name == TRAIN)
 }
 
 /// Whether what the Job prepares is measured, and was not trained.
 fn is_of_import(job: &Job) -> bool {
-    let prepare = job::containers(job).find(|container| container.name == PREPARE);
+    let prepare = containers(job).find(|container| container.name == PREPARE);
     let told = prepare.into_iter().flat_map(|container| container.env.iter().flatten());
     told.into_iter().any(|variable| variable.name == EVALUATION_ENV)
 }
@@ -266,7 +266,7 @@ fn job_failure(
             "the run took longer than spec.training.run.activeDeadlineSeconds, which is {seconds}; raise it, or train on less"
         );
     }
-    if let Some(problem) = pods.last().and_then(|pod| problem::of_pod(pod, observed)) {
+    if let Some(problem) = pods.last().and_then(|pod| waits::of_pod(pod, observed)) {
         message = format!("{message}; the pod was waiting: {}", problem.message);
     }
     if let Some(before) = before {

@@ -3,23 +3,8 @@
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 
-use super::job::{MAX_MESSAGE, Problem, container_statuses};
-use crate::{api::condition::timestamp, events::truncated};
-
-/// What the present container of a run tries again: it has not ended, so the kubelet knows nothing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retrying {
-    /// UID of the pod.
-    pub pod: String,
-    /// The container.
-    pub container: String,
-    /// Since when it fails.
-    pub since: Timestamp,
-    /// Why it failed last.
-    pub message: String,
-    /// Why the store that it needs is not up, where that is known.
-    pub store: Option<String>,
-}
+use super::containers::{MAX_MESSAGE, container_statuses};
+use crate::{api::condition::timestamp, events::truncated, model::observed::Retrying, problem::Problem};
 
 /// When the container that runs, the last of them, started.
 pub fn running_since(pod: &Pod) -> Option<Timestamp> {

@@ -8,8 +8,8 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::job::{Problem, finished};
-use crate::api::model::RunFailure;
+use super::containers::finished;
+use crate::{api::model::RunFailure, problem::Problem};
 
 /// Reason of a Job that a pod failed at once with the exit code for what no retry can mend.
 const POD_FAILURE_POLICY: &str = "PodFailurePolicy";
@@ -20,7 +20,7 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
 /// What follows a recall that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// `publish` itself said that another try cannot help.
     Never,
     /// Another try, after this time.
@@ -31,7 +31,7 @@ pub(super) enum Next {
 
 /// When to try `recall` again, which failed, for `lost`. The waits grow with the time since `lost` ended, so that they
 /// need no counter that a deleted Job would take along.
-pub(super) fn next_try(recall: &Job, failure: &RunFailure, lost: &Job, now: Timestamp) -> Next {
+pub fn next_try(recall: &Job, failure: &RunFailure, lost: &Job, now: Timestamp) -> Next {
     let Some((reason, _, failed_at)) = finished(recall, "Failed") else { return Next::Never };
     // the policy's own word means that the pod is gone, and nobody knows what it said
     if reason == POD_FAILURE_POLICY && failure.reason != POD_FAILURE_POLICY {
@@ -48,7 +48,7 @@ pub(super) fn next_try(recall: &Job, failure: &RunFailure, lost: &Job, now: Time
 }
 
 /// What the status says meanwhile: it does not change with the time that is left.
-pub(super) fn problem(failure: &RunFailure) -> Problem {
+pub fn problem(failure: &RunFailure) -> Problem {
     let since = if failure.time.is_empty() { String::new() } else { format!(" at {}", failure.time) };
     Problem {
         reason: "Recalling".into(),
