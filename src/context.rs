@@ -32,22 +32,24 @@ use crate::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
-    apply::Attempts,
     bundled_store::BundledStore,
-    cache::{
-        Cache, Driver,
-        index::Keyed,
-        raw::{Raw, Unreadable},
-        trim,
-    },
     cli::RunArguments,
     clock::Clock,
-    events::Events,
-    lease::Leadership,
+    k8s::{
+        apply::Attempts,
+        cache::{
+            Cache, Driver,
+            index::Keyed,
+            raw::{Raw, Unreadable},
+            trim,
+        },
+        events::Events,
+        expectations::Written,
+        lease::Leadership,
+        unreadable,
+    },
     metrics::Metrics,
-    pod_http::PodClient,
-    unreadable,
-    written::Written,
+    pods::http::PodClient,
 };
 
 /// Requests that wait for the client's worker.

@@ -40,11 +40,13 @@ use crate::{
             MODEL_FINALIZER, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
     },
-    apply::{self, ApplyError},
-    cache::{follow::Change, handle::Handle, index::Key},
     context::Context,
-    controller::{self, ReconcileError, chain},
-    objects::{Objects, Unrenderable, Write},
+    k8s::{
+        apply::{self, ApplyError},
+        cache::{follow::Change, handle::Handle, index::Key},
+        controller::{self, ReconcileError, chain},
+        objects::{Objects, Unrenderable, Write},
+    },
     problem::Problem,
 };
 

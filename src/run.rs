@@ -8,20 +8,22 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Readiness},
-    apply::Attempts,
     bundled_store::BundledStore,
     cli::RunArguments,
     clock::Clock,
     context::{self, Caches, Context, Settings},
-    controller::chain,
-    deployment,
-    events::Events,
-    lease::{Elector, Leadership},
+    k8s::{
+        apply::Attempts,
+        controller::chain,
+        events::Events,
+        expectations::Written,
+        lease::{Elector, Leadership},
+    },
     metrics::Metrics,
     model,
-    pod_http::PodClient,
+    pods::http::PodClient,
     process::{self, StartError},
-    written::Written,
+    serving,
 };
 
 /// Why the operator stopped other than by request.
@@ -166,7 +168,7 @@ async fn reconcile(
     let mut controllers = JoinSet::new();
     for context in &contexts {
         controllers.spawn(model::run(Arc::clone(context), stopping.clone()));
-        controllers.spawn(deployment::run(Arc::clone(context), stopping.clone()));
+        controllers.spawn(serving::run(Arc::clone(context), stopping.clone()));
     }
     let synced = async {
         join_all(contexts.iter().map(|context| context.caches.synced())).await;

@@ -30,10 +30,8 @@ use crate::{
         model::RunProgress,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
     },
-    cache::index::Key,
     context::Context,
-    events::truncated,
-    unreadable,
+    k8s::{cache::index::Key, events::truncated, unreadable},
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.

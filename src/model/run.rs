@@ -26,7 +26,7 @@ use self::{
 use super::{kept, observed::Observed};
 use crate::{
     api::model::{RunFailure, RunStatus},
-    events::truncated,
+    k8s::events::truncated,
     problem::Problem,
 };
 

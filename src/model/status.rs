@@ -13,7 +13,7 @@ use crate::{
         condition::{READY, RECONCILING, STALLED, merge, timestamp},
         model::{RunFailure, RunProgress, RunStatus},
     },
-    events::{Happening, truncated},
+    k8s::events::{Happening, truncated},
     problem::Problem,
 };
 

@@ -14,7 +14,7 @@ use crate::{
             SPEC_HASHES_ANNOTATION, model_version,
         },
     },
-    objects::APPLIED_HASH_ANNOTATION,
+    k8s::objects::APPLIED_HASH_ANNOTATION,
 };
 
 /// Hashes that one version remembers; the oldest are forgotten first.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::{api::apps::v1::ControllerRevision, apimachinery::pkg::runtime::RawExtension};
 use kube::ResourceExt as _;
 use modelwright::{
-    cache::Cache,
     context::Settings,
-    deployment::{
+    k8s::cache::Cache,
+    serving::{
         adopt::part,
         build::{Owner, build_revision},
         fetch::Found,

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use modelwright::{
     api::ModelDeploymentStatus,
-    cache::Cache,
-    deployment::{
+    k8s::{cache::Cache, events::Happening},
+    serving::{
         record::{PROMOTED, Record},
         rollout::Observed,
         status::{Inputs, Obstacle, blocked, deployment_status, transition},
         version::Missing,
     },
-    events::Happening,
 };
 use serde_json::json;
 

@@ -9,7 +9,8 @@ use modelwright::{
         model_version::{Artifact, Signature},
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
     },
-    deployment::{
+    problem::Problem,
+    serving::{
         build::{Owner, build_revision},
         identity::revision_hash,
         pods::Answer,
@@ -17,7 +18,6 @@ use modelwright::{
         rollout::{self, Intent, Observed, Pod, Revision, Scale},
         validate::{ValidDeployment, validate_deployment},
     },
-    problem::Problem,
 };
 use modelwright_contract::status::ServeStatus;
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ pub fn broken(name: &str, reason: &str, message: &str) -> Pod {
     Pod { problem: Some(Problem { reason: reason.into(), message: message.into() }), ..pod(name, false) }
 }
 
-pub fn revision(record: modelwright::deployment::record::Record, replicas: u32, pods: Vec<Pod>) -> Revision {
+pub fn revision(record: modelwright::serving::record::Record, replicas: u32, pods: Vec<Pod>) -> Revision {
     Revision {
         record,
         scale: Some(Scale { replicas, settled: true }),

@@ -6,7 +6,7 @@ use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::Container};
 use modelwright::{
     api::{ModelDeployment, name::short_revision},
     context::Settings,
-    deployment::{
+    serving::{
         build::{
             Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
             traffic_text,

@@ -8,8 +8,8 @@ use std::{
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use modelwright::{
     api::ModelDeployment,
-    apply::ApplyError,
-    deployment::{
+    k8s::apply::ApplyError,
+    serving::{
         DeploymentError,
         build::Owner,
         execute::Stage,

@@ -1,6 +1,6 @@
 //! What a ModelDeployment of the same name left, which was deleted: waited for, and neither taken over nor believed.
 
-use modelwright::cache::Cache;
+use modelwright::k8s::cache::Cache;
 use serde_json::{Value, json};
 
 use crate::{

@@ -9,8 +9,8 @@ use modelwright::{
         DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REVISION_LABEL, TRAFFIC_LABEL,
         TRAFFIC_SERVE,
     },
-    cache::Cache,
-    deployment::{
+    k8s::cache::Cache,
+    serving::{
         answers::Answers,
         fetch::{Found, fetch_cached},
         look::{Look, look},

@@ -4,9 +4,9 @@ use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Service, policy::v1::PodD
 use kube::ResourceExt as _;
 use modelwright::{
     api::ModelDeployment,
-    cache::Cache,
     context::Context,
-    deployment::{
+    k8s::cache::Cache,
+    serving::{
         build::{Owner, build_disruption_budget, build_service},
         fetch::fetch_live,
         record::PROMOTED,

@@ -4,8 +4,8 @@ use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt as _;
 use modelwright::{
     api::name::{ADMITTED_ANNOTATION, REPAIR_ANNOTATION},
-    cache::Cache,
-    deployment::{pods::refusal, template::Repair},
+    k8s::cache::Cache,
+    serving::{pods::refusal, template::Repair},
 };
 use serde_json::{Value, json};
 

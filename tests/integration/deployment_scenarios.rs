@@ -10,10 +10,13 @@ use modelwright::{
         ModelDeployment, ModelVersion,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
     },
-    cache::Cache,
     context::Context,
-    controller::{ReconcileError as _, STALE},
-    deployment::{
+    k8s::{
+        cache::Cache,
+        controller::{ReconcileError as _, STALE},
+        objects::{Objects, Write},
+    },
+    serving::{
         DeploymentError,
         answers::Answers,
         build::{
@@ -24,7 +27,6 @@ use modelwright::{
         record::{Outcome, PROMOTED, Record},
         revision::read,
     },
-    objects::{Objects, Write},
 };
 use serde_json::{Value, json};
 
@@ -87,7 +89,7 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
     let valid = valid(object);
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
     let version = one_version();
-    let facts = modelwright::deployment::revision::Facts {
+    let facts = modelwright::serving::revision::Facts {
         model: "digits".into(),
         version: 1,
         model_digest: version.spec.model_digest.clone(),
@@ -102,8 +104,8 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         let annotations = revision.metadata.annotations.get_or_insert_default();
         for (key, value) in [
             (PROMOTED, "1"),
-            (modelwright::deployment::record::OUTCOME, "Promoted"),
-            (modelwright::deployment::record::NUMBER, "1"),
+            (modelwright::serving::record::OUTCOME, "Promoted"),
+            (modelwright::serving::record::NUMBER, "1"),
         ] {
             annotations.insert(key.into(), value.into());
         }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use modelwright::{
     api::{ConditionStatus, ModelDeployment, ModelDeploymentStatus},
-    deployment::{
+    problem::Problem,
+    serving::{
         pods::Answer,
         record::{Outcome, Progress, Record},
         rollout::{Intent, Observed, Pod, Revision, Scale, decide},
         status::{Inputs, Obstacle, deployment_status},
         version::Missing,
     },
-    problem::Problem,
 };
 use serde_json::json;
 
@@ -364,7 +364,7 @@ fn a_status_that_somebody_deleted_or_forged_is_made_again_from_the_objects() {
 fn the_history_is_newest_first_and_has_no_more_than_the_crd_takes() {
     let records = (0_u64..80).map(|number| {
         let record = Record { number: number + 1, outcome: Some(Outcome::Superseded), ..Record::default() };
-        (format!("{number:010}"), modelwright::deployment::rollout::Revision { record, ..Default::default() })
+        (format!("{number:010}"), modelwright::serving::rollout::Revision { record, ..Default::default() })
     });
     let observed = Observed { revisions: records.collect(), ..Observed::default() };
     let case = Case { intent: Intent { keep: 100, ..intent(None, 1) }, observed, obstacle: None };

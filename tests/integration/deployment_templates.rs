@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use modelwright::{
     api::name::{ADMITTED_ANNOTATION, DEPLOYMENT_UID_LABEL, REPAIR_ANNOTATION, SET_ASIDE_ANNOTATION},
-    deployment::{
+    serving::{
         build::{Owner, build_replica_set},
         fetch::{Found, Place},
         rollout::SET_ASIDE,

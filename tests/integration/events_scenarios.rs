@@ -1,7 +1,7 @@
 //! Events, on their way to the API server.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use modelwright::events::{Events, Happening};
+use modelwright::k8s::events::{Events, Happening};
 
 use crate::{fixtures::NAMESPACE, model_scenarios::EVENTS, scenario};
 

@@ -11,8 +11,8 @@ use modelwright::{
         model::VersionHistory,
         name::{MADE_FROM_ANNOTATION, SPEC_HASHES_ANNOTATION},
     },
-    cache::Cache,
     context::{Context, Settings},
+    k8s::cache::Cache,
     model::{
         build::{build_job, build_version, complete},
         kept::{carry_over, take_over},

@@ -4,14 +4,14 @@
 use k8s_openapi::api::core::v1::Pod;
 use modelwright::{
     bundled_store::BundledStore,
-    cache::Cache,
+    k8s::cache::Cache,
     metrics::Metrics,
     model::{
         plan::plan_model,
         run::{read_run, words::words},
         status::{Inputs, Outcome, model_status},
     },
-    pod_http::PodClient,
+    pods::http::PodClient,
 };
 use serde_json::{Value, json};
 use tokio::{

@@ -5,8 +5,10 @@ use std::{fs, sync::Arc, time::Duration};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use modelwright::{
     api::Model,
-    cache::Cache,
-    controller::{self, ReconcileError},
+    k8s::{
+        cache::Cache,
+        controller::{self, ReconcileError},
+    },
 };
 use tokio::sync::{mpsc, watch};
 

@@ -6,16 +6,12 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, Response};
 use kube::{Client, client::Body};
 use modelwright::{
-    apply::Attempts,
     bundled_store::BundledStore,
-    cache::Cache,
     clock::Clock,
     context::{Caches, Context},
-    events::Events,
-    lease::Leadership,
+    k8s::{apply::Attempts, cache::Cache, events::Events, expectations::Written, lease::Leadership},
     metrics::Metrics,
-    pod_http::PodClient,
-    written::Written,
+    pods::http::PodClient,
 };
 use serde_json::{Value, json};
 use tower_test::mock::{Handle, SendResponse, pair};

@@ -5,7 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Resource as _;
 use modelwright::{
-    api::name::DEPLOYMENT_LABEL, cache::Cache, context::Context, objects::owned_metadata, written::Sight,
+    api::name::DEPLOYMENT_LABEL,
+    context::Context,
+    k8s::{cache::Cache, expectations::Sight, objects::owned_metadata},
 };
 
 use crate::{fixtures::NAMESPACE, scenario::context};

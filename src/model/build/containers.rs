@@ -25,8 +25,10 @@ use crate::{
         run::containers::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
         validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
-    pod::{confined_container, mount, variable},
-    resources::complete_resources,
+    pods::{
+        parts::{confined_container, mount, variable},
+        resources::complete_resources,
+    },
     store,
 };
 

@@ -7,7 +7,7 @@ use super::containers::confined;
 use crate::{
     context::Settings,
     model::{run::containers::CONVERT, validate::ValidModel},
-    pod::{mount, variable},
+    pods::parts::{mount, variable},
 };
 
 /// Where it leaves the model.

@@ -19,7 +19,7 @@ use crate::{
         run::containers::PREPARE,
         validate::{ValidEvaluation, ValidModel, ValidTraining},
     },
-    pod::{mount, variable},
+    pods::parts::{mount, variable},
 };
 
 /// Of a model that is kept. Without any credentials, as `train`, and without a device: it computes nothing.

@@ -22,13 +22,12 @@ use crate::{
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
         optimize::{TimeShare, VariantFigures, VersionVariant},
     },
-    events::truncated,
     hash,
+    k8s::{events::truncated, objects::owned_metadata},
     model::{
         run::{containers::containers, report::Reports},
         validate::ValidModel,
     },
-    objects::owned_metadata,
 };
 
 /// Most inputs or outputs in the resource; all are in the artifact.

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     api::{LARGEST_INTEGER, model::RunProgress},
-    events::truncated,
+    k8s::events::truncated,
 };
 
 /// Longest summary, in bytes.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
-    events::truncated,
+    k8s::events::truncated,
     model::observed::Observed,
 };
 

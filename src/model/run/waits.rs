@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use super::containers::{MAX_MESSAGE, container_statuses, phase_of};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
-    events::truncated,
+    k8s::events::truncated,
     model::observed::{Observed, Warning},
     problem::Problem,
 };

@@ -223,7 +223,7 @@ fn named(kind: Kind) -> &'static str {
 }
 
 fn shortened(text: &str) -> String {
-    crate::events::truncated(text, 64)
+    crate::k8s::events::truncated(text, 64)
 }
 
 /// The metric of a task where none is named.

@@ -17,9 +17,10 @@ use super::{
 use crate::{
     api::{
         model_version::Artifact,
-        training::{self as written, Library, Training},
+        training as written,
+        training::{Library, Training},
     },
-    resources::{Amounts, check_resources},
+    pods::resources::{Amounts, check_resources},
     store::is_dns_name,
 };
 

@@ -9,7 +9,7 @@ use std::{
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, Uri, body::Bytes};
-use modelwright::pod_http::{Answered, PodClient};
+use modelwright::pods::http::{Answered, PodClient};
 use modelwright_contract::status::ServeStatus;
 use serde_json::{Value, json};
 
