@@ -7,11 +7,12 @@
 //! | [`objects`], [`apply`] | what is rendered and whose it is; how it is written |
 //! | [`expectations`] | writes that the caches do not show yet |
 //! | [`controller`] | triggers, the queue, backoff |
-//! | [`lease`] | who leads |
+//! | [`lease`], [`client`] | who leads; nobody else's writes leave |
 //! | [`events`] | what people are told |
 
 pub mod apply;
 pub mod cache;
+pub mod client;
 pub mod controller;
 pub mod events;
 pub mod expectations;

@@ -1,5 +1,5 @@
 //! Writes to the API server: ordered server-side apply, creation, deletion with preconditions, status. In go prepared
-//! objects, out come applied ones. Needs a client; every write asks first whether the Lease is held.
+//! objects, out come applied ones. Needs a client, which writes only while the Lease is held.
 
 mod attempts;
 mod error;
@@ -60,7 +60,6 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
     // the cache holds only what carries our label, and may be behind: what is there is seen when the write conflicts
     match item.write {
         Write::Create => {
-            context.leadership.check()?;
             let object: DynamicObject = serde_json::from_value(item.value.clone())
                 .map_err(kube::Error::SerdeError)
                 .map_err(failed)?;
@@ -129,7 +128,6 @@ async fn settle(
                 "uid": found.uid,
                 "ownerReferences": item.value.pointer("/metadata/ownerReferences"),
             }});
-            context.leadership.check()?;
             let adopted =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
             context.metrics.wrote(&kind, "adopt");
@@ -155,7 +153,6 @@ async fn settle(
                 "uid": found.uid,
                 "labels": rendered.labels,
             }});
-            context.leadership.check()?;
             let mended =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
             context.metrics.wrote(&kind, "patch");
@@ -199,7 +196,6 @@ async fn take_out(
     let patch =
         serde_json::from_value(Value::Array(operations)).map_err(kube::Error::SerdeError).map_err(failed)?;
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    context.leadership.check()?;
     let patched = api.patch(&item.name, &parameters, &Patch::<()>::Json(patch)).await.map_err(failed)?;
     context.metrics.wrote(kind, "patch");
     context.written.present(kind, &patched.metadata);
@@ -244,7 +240,6 @@ async fn patch_applied(
             Expect::Uid(uid) => metadata.insert("uid".into(), uid.into()),
         };
     }
-    context.leadership.check()?;
     let applied = api
         .patch(&item.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(value))
         .await
@@ -269,7 +264,6 @@ where
         .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
     let namespace = object.namespace().unwrap_or_default();
     let write = Box::pin(async {
-        context.leadership.check()?;
         match context.raw::<K>(&namespace).delete(&name, &parameters).await {
             Ok(_) => {
                 context.metrics.wrote(&kind, "delete");

@@ -47,6 +47,7 @@ use crate::{
     k8s::{
         apply::{self, ApplyError},
         events::Happening,
+        lease::NotLeading,
         objects::{self, Objects},
     },
 };
@@ -151,7 +152,6 @@ impl Stage<'_> {
             {"op": "remove", "path": "/status/request"},
         ]))
         .expect("a JSON patch of a test and a removal");
-        self.context.leadership.check().map_err(ApplyError::from)?;
         let (name, namespace) = (self.deployment.name_any(), self.owner.namespace);
         let api = self.context.raw::<ModelDeployment>(namespace);
         let patched = api.patch_status(&name, &PatchParams::default(), &Patch::<Value>::Json(patch)).await;
@@ -162,6 +162,9 @@ impl Stage<'_> {
             }
             // the test failed: somebody removed or replaced it
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}
+            Err(kube::Error::Service(source)) if source.is::<NotLeading>() => {
+                return Err(ApplyError::from(NotLeading).into());
+            }
             Err(source) => return Err(DeploymentError::Request { source: Box::new(source) }),
         }
         Ok(())

@@ -354,7 +354,7 @@ async fn a_deleted_model_is_held_while_a_deployment_names_it_and_then_let_go() {
 #[tokio::test]
 async fn nothing_is_written_once_the_lease_is_lost() {
     let (context, server) = context();
-    context.leadership.resign();
+    server.leadership.resign();
     let error = play(reconciled(&model("s3://b/a", 1), context), server.nothing_more()).await.unwrap_err();
     assert_eq!(modelwright::k8s::controller::ReconcileError::label(&error), "not_leading");
 }

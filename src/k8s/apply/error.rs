@@ -146,6 +146,7 @@ impl ApplyError {
     pub(super) fn of(kind: &str, name: &str, error: kube::Error) -> Self {
         let (kind, name) = (kind.to_owned(), name.to_owned());
         match error {
+            kube::Error::Service(source) if source.is::<NotLeading>() => Self::NotLeading(NotLeading),
             // what is gone by now was there when it was read
             kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => {
                 Self::Stale { kind, name }

@@ -92,7 +92,6 @@ where
     let namespace = object.namespace().unwrap_or_default();
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let write = Box::pin(async {
-        context.leadership.check()?;
         let api = context.raw::<K>(&namespace);
         api.patch(&name, &parameters, what).await.map_err(|error| ApplyError::of(&kind, &name, error))
     });
@@ -124,7 +123,6 @@ where
         "status": serde_json::to_value(status)
             .map_err(|error| ApplyError::of(&kind, &name, kube::Error::SerdeError(error)))?,
     });
-    context.leadership.check()?;
     let written = context
         .raw::<K>(&object.namespace().unwrap_or_default())
         .patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch))
@@ -150,7 +148,6 @@ where
         "status": status,
     });
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    context.leadership.check()?;
     let written = context
         .raw::<K>(&object.namespace().unwrap_or_default())
         .patch_status(&name, &parameters, &Patch::Merge(patch))
@@ -175,7 +172,6 @@ where
         "uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": finalizers,
     }});
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    context.leadership.check()?;
     context
         .raw::<K>(&object.namespace().unwrap_or_default())
         .patch(&name, &parameters, &Patch::Merge(patch))

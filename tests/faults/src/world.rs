@@ -13,7 +13,7 @@ use modelwright::{
     admin::Readiness,
     cli::{LogFormat, RunArguments},
     clock::Clock,
-    context,
+    k8s::{client, lease::Leadership},
     metrics::Metrics,
     run::{self, Outside},
 };
@@ -259,9 +259,11 @@ async fn operate(
         author: Author::Operator(identity.to_owned()),
     };
     let carrier = kube::client::ClientBuilder::new(by(network.clone()), NAMESPACE);
-    let Ok(client) = context::retrying(carrier) else { return };
+    let leadership = Leadership::default();
+    let Ok(client) = client::retrying(carrier, &leadership) else { return };
     let outside = Outside {
         client,
+        leadership,
         lease_client: kube::Client::new(by(network.of_lease()), NAMESPACE),
         pods: answers::client(store.clone(), Arc::clone(cluster), faults.clone()),
         clock: store.clock,
