@@ -128,9 +128,22 @@ CASES = {
         candidate("LogisticRegression", penalty="l1", solver="lbfgs"),
     ),
     "no probabilities": Case(
-        "NoCandidate",
-        ["cannot be measured by LogLoss", "gives no probabilities"],
+        "InvalidParameter",
+        ["selection.metric LogLoss", "candidates[0] 'one'", "algorithm Ridge never does", "another metric"],
         candidate("Ridge") | {"selection": {"metric": "LogLoss", "goal": "Minimize"}},
+        content=b"",
+    ),
+    "no probabilities with this loss": Case(
+        "InvalidParameter",
+        ["selection.metric LogLoss", "algorithm SGD does with loss: log_loss or modified_huber"],
+        candidate("SGD", loss="perceptron") | {"selection": {"metric": "LogLoss", "goal": "Minimize"}},
+        content=b"",
+    ),
+    "no probabilities with this switch": Case(
+        "InvalidParameter",
+        ["selection.metric LogLoss", "algorithm SVM does with probability: true"],
+        candidate("SVM") | {"selection": {"metric": "LogLoss", "goal": "Minimize"}},
+        content=b"",
     ),
     # Files
     "empty file": Case("NoRows", ["data.csv is empty"], content=b""),
