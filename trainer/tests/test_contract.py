@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from conftest import CONTRACT, Bench
 from modelwright_trainer import failure
-from modelwright_trainer.backends.scikit_learn.algorithms import CLASSES, NOT_OFFERED, PROBABILITIES, TAKES, parameters_of
+from modelwright_trainer.backends.scikit_learn.algorithms import (
+    CLASSES,
+    NOT_OFFERED,
+    PROBABILITIES,
+    TAKES,
+    parameters_of,
+)
 from modelwright_trainer.config import ColumnType, Method, Metric, Strategy, Task, parse_run
 from modelwright_trainer.failure import Reason
 from modelwright_trainer.progress import Progress

@@ -29,6 +29,12 @@ LARGEST_FILE: Final = 2**31 - 1
 """What a graph in one file can have."""
 ALIGNED: Final = 4096
 """Places of tensors in a file are multiples of it, so that they can be mapped."""
+PACKED: Final = {
+    getattr(onnx.TensorProto, name): bits
+    for name, bits in (("INT4", 4), ("UINT4", 4), ("FLOAT4E2M1", 4), ("INT2", 2), ("UINT2", 2))
+    if hasattr(onnx.TensorProto, name)
+}
+"""Bits of numbers of which a byte holds several."""
 WEIGHTED: Final = {"MatMul": 1, "Gemm": 1, "Gather": 0}
 """Which input of an operator is a tensor that nothing before quantising has to look into."""
 MODEL_FILE: Final = "model.onnx"
@@ -150,6 +156,7 @@ def read_apart(path: Path, work: Path) -> tuple[onnx.ModelProto, Weights]:
     looked_into = _looked_into(model)
     kept, size = [], 0
     for tensor in model.graph.initializer:
+        _say_end(tensor, path.parent)
         has = _size(tensor)
         is_beside = uses_external_data(tensor)
         weights.original += has if is_beside else 0
@@ -174,6 +181,7 @@ def read_apart(path: Path, work: Path) -> tuple[onnx.ModelProto, Weights]:
         for attribute in node.attribute:
             within = [attribute.t] if attribute.type == onnx.AttributeProto.TENSOR else attribute.g.initializer
             for tensor in within:
+                _say_end(tensor, path.parent)
                 weights.original += _size(tensor) if uses_external_data(tensor) else 0
                 _load(tensor, path.parent)
     return alone, weights
@@ -227,11 +235,39 @@ def _load(tensor: onnx.TensorProto, folder: Path) -> None:
         tensor.ClearField("data_location")
 
 
+def _say_end(tensor: onnx.TensorProto, folder: Path) -> None:
+    """Say how long a tensor is in its file where that is left out: what it takes, as ONNX Runtime reads it.
+
+    ONNX itself reads the rest of the file, where other tensors may lie.
+    """
+    if not uses_external_data(tensor):
+        return
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    if int(said.get("length") or 0):
+        return
+    begin, size, file = int(said.get("offset") or 0), _size(tensor), said.get("location", "")
+    # Links and ways out of the folder are refused where it is read.
+    has = (folder / file).stat().st_size
+    if begin + size > has:
+        message = (
+            f"the weights {tensor.name!r} take {size} bytes from byte {begin} of {file} on, and {file} has {has} bytes:"
+            " the model is not whole; fetch the whole file, or export it again"
+        )
+        raise RunError(Reason.CANNOT_OPTIMIZE, message)
+    for entry in [entry for entry in tensor.external_data if entry.key == "length"]:
+        tensor.external_data.remove(entry)
+    tensor.external_data.add(key="length", value=str(size))
+
+
 def _size(tensor: onnx.TensorProto) -> int:
+    """Return the bytes of a tensor in a file."""
     if tensor.data_type == onnx.TensorProto.STRING:
         return 0
+    count = int(np.prod(tensor.dims, dtype=np.int64))
+    if tensor.data_type in PACKED:
+        return -(-count * PACKED[tensor.data_type] // 8)
     kind: Any = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return int(np.prod(tensor.dims, dtype=np.int64)) * int(kind.itemsize)
+    return count * int(kind.itemsize)
 
 
 def _looked_into(model: onnx.ModelProto) -> set[str]:
