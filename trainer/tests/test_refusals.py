@@ -314,7 +314,7 @@ NPZ: dict[str, tuple[dict[str, Any] | bytes, str, str]] = {
         "array 'a' must be numbers of shape (rows, …)",
     ),
     "text features": ({"a": np.array([["x"]]), "target": np.zeros(1)}, "UnreadableData", "must be numbers"),
-    "other length": ({"a": np.zeros((4, 2)), "target": np.zeros(5)}, "UnreadableData", "array 'target' must be"),
+    "other length": ({"a": np.zeros((4, 2)), "target": np.zeros(5)}, "UnreadableData", "rows: a 4, target 5"),
     "objects": ({"a": np.array([[object()]]), "target": np.zeros(1)}, "UnreadableData", "without pickled objects"),
     "no rows": ({"a": np.zeros((0, 2)), "target": np.zeros(0)}, "NoRows", "no row"),
     "no NPZ": (b"PK but not really", "UnreadableData", "is no NPZ file"),
