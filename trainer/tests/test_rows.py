@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from arrays import parts_of, rows_of, save
 from conftest import Bench, agrees
+from modelwright_trainer.data import read_data
 from modelwright_trainer.keep import choose_kept
 
 if TYPE_CHECKING:
@@ -209,6 +210,33 @@ def test_a_long_text_leaves_fewer_rows_to_calibrate_by(bench: Bench, monkeypatch
     bench.train()
     with np.load(bench.out / "calibration.npz") as archive:
         assert len(archive["inputs/a"]) == 10
+
+
+@pytest.mark.parametrize("by", ["window", "time"])
+def test_files_of_a_series_say_their_order_by_letters_and_by_numbers(bench: Bench, by: str) -> None:
+    folder = bench.folder / "data"
+    if by == "window":
+        sunspots(bench)
+    else:
+        bench.regression().run["split"] |= {"by": "Time", "stratify": False}
+    (folder / "data.csv").unlink(missing_ok=True)
+    for number in range(1, 12):
+        rows = "".join(f"{number * 100 + step},{step}\n" for step in range(20))
+        (folder / f"{number}.csv").write_text("target,other\n" + rows)
+    refusal = bench.refusal()
+    assert refusal.reason == "UnreadableData"
+    assert "10.csv comes before 2.csv by its letters and behind it by its number" in refusal.message
+    assert "as many digits (01, 02)" in refusal.message
+    for path in [*folder.iterdir()]:
+        path.rename(folder / path.name.rjust(6, "0"))
+    labels = read_data(bench.parse()).labels.tolist()
+    assert labels == sorted(labels)
+    # Where rows are drawn, order means nothing.
+    for path in [*folder.iterdir()]:
+        path.rename(folder / path.name.lstrip("0"))
+    bench.run["data"].pop("window", None)
+    bench.run["split"]["by"] = "Random"
+    assert read_data(bench.parse()).rows == len(labels) == 220
 
 
 def own_test(bench: Bench) -> Path:
