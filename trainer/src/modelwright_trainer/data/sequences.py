@@ -171,7 +171,7 @@ def arrange_sequences(table: Table, run: Run) -> Tensors:
         files,
         tuple(column.name for column in channels),
         tests=int((heads >= own).sum()),
-        notes=_find_notes(arrays, None, files),
+        notes=(*table.notes, *_find_notes(arrays, None, files)),
     )
 
 
