@@ -31,7 +31,9 @@ impl Algorithm {
     /// Whether it tells how probable each class is, with these parameters and the library's defaults for others.
     pub fn gives_probabilities(&self, parameters: &BTreeMap<String, Value>) -> bool {
         self.probabilities.as_ref().is_some_and(|wanted| {
-            wanted.iter().all(|(name, values)| parameters.get(name).is_some_and(|value| values.contains(value)))
+            wanted
+                .iter()
+                .all(|(name, values)| parameters.get(name).is_some_and(|value| values.contains(value)))
         })
     }
 }

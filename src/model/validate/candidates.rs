@@ -135,7 +135,8 @@ pub(super) fn check_probabilities(
 
 fn how_probabilities_come(name: &str, algorithm: &Algorithm) -> String {
     let words = |values: &[Value]| {
-        let words = values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let words =
+            values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         words.collect::<Vec<_>>().join(" or ")
     };
     match &algorithm.probabilities {
