@@ -1,6 +1,8 @@
 //! `spec.training`, parsed. In goes what a user wrote, out comes a [`ValidTraining`] with every default resolved; problems
 //! are told by the path of the field. Pure.
 
+use std::iter;
+
 use modelwright_contract::{
     artifact::METADATA_DIRECTORY,
     names::{CHECKPOINT_DIRECTORY, FROM_DIRECTORY},
@@ -8,7 +10,7 @@ use modelwright_contract::{
 };
 
 use super::{
-    candidates::{validate_candidates, validate_gates, validate_selection},
+    candidates::{check_probabilities, validate_candidates, validate_gates, validate_selection},
     code::{Code, validate_python},
     data::{validate_checks, validate_preprocess, validate_split},
     inputs::validate_data,
@@ -175,6 +177,12 @@ pub(super) fn validate_training(
     };
     check_networks_only(training, &trainer, has_layers, problems);
     let gates = validate_gates("spec.training", &training.gates, task, problems);
+    if built_in.is_some() {
+        let selected = ("spec.training.selection.metric".to_owned(), config.selection.metric);
+        let gated = gates.iter().enumerate();
+        let gated = gated.map(|(at, gate)| (format!("spec.training.gates[{at}].metric"), gate.metric));
+        check_probabilities(&config.candidates, iter::once(selected).chain(gated), task, problems);
+    }
     check_size(&config, problems);
     // every problem is told before this can end
     Some(ValidTraining {
