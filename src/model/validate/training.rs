@@ -179,9 +179,9 @@ pub(super) fn validate_training(
     let gates = validate_gates("spec.training", &training.gates, task, problems);
     if built_in.is_some() {
         let selected = ("spec.training.selection.metric".to_owned(), config.selection.metric);
-        let gated = gates.iter().enumerate();
-        let gated = gated.map(|(at, gate)| (format!("spec.training.gates[{at}].metric"), gate.metric));
-        check_probabilities(&config.candidates, iter::once(selected).chain(gated), task, problems);
+        let numbered = gates.iter().enumerate();
+        let others = numbered.map(|(at, gate)| (format!("spec.training.gates[{at}].metric"), gate.metric));
+        check_probabilities(&config.candidates, iter::once(selected).chain(others), task, problems);
     }
     check_size(&config, problems);
     // every problem is told before this can end
