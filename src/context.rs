@@ -34,7 +34,7 @@ use crate::{
             trim,
         },
         events::Events,
-        expectations::Written,
+        expectations::Expectations,
         unreadable,
     },
     metrics::Metrics,
@@ -123,7 +123,7 @@ pub struct Context {
     /// The time of day.
     pub clock: Clock,
     /// Writes that the caches do not show yet.
-    pub written: Written,
+    pub expectations: Expectations,
     /// Writes that were refused, and when each may be tried again.
     pub attempts: Attempts,
     /// Whether the chart's own store is up.

@@ -175,8 +175,8 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         },
     )
     .await?;
-    let happenings: Vec<_> = status::removal(&removed).into_iter().collect();
-    context.events.publish(&model.object_ref(&()), &happenings).await;
+    let events: Vec<_> = status::removal(&removed).into_iter().collect();
+    context.events.publish(&model.object_ref(&()), &events).await;
     match error {
         // what is on its way out is announced when it is gone
         Some(ModelError::Apply(error)) if error.waits() => Ok(Action::requeue(WAITING)),
@@ -414,8 +414,8 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
     let next = status::model_status(inputs);
     if previous != next {
         apply::patch_status(context, inputs.model, &next).await?;
-        let happenings = status::happenings(&previous, &next, inputs.outcome);
-        context.events.publish(&inputs.model.object_ref(&()), &happenings).await;
+        let events = status::events(&previous, &next, inputs.outcome);
+        context.events.publish(&inputs.model.object_ref(&()), &events).await;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::{
         client,
         controller::chain,
         events::Events,
-        expectations::Written,
+        expectations::Expectations,
         lease::{Elector, Leadership},
     },
     metrics::Metrics,
@@ -158,7 +158,7 @@ async fn reconcile(
             events: Events::new(client.clone(), &arguments.identity),
             pods: pods.clone(),
             clock,
-            written: Written::default(),
+            expectations: Expectations::default(),
             attempts: Attempts::default(),
             bundled_store: bundled_store.clone(),
         }));

@@ -4,13 +4,12 @@
 //! is too; afterwards, it is decided on a fresh look at the API server.
 
 pub mod adopt;
-pub mod answers;
 pub mod build;
 pub mod execute;
 pub mod fetch;
 pub mod identity;
-pub mod look;
 pub mod pods;
+pub mod probe;
 pub mod reach;
 pub mod record;
 pub mod refusals;
@@ -19,6 +18,7 @@ pub mod retries;
 pub mod revision;
 pub mod rollout;
 pub mod size;
+pub mod snapshot;
 pub mod status;
 pub mod template;
 pub mod triggers;
@@ -36,15 +36,15 @@ use kube::{Resource, ResourceExt as _, runtime::controller::Action};
 use tokio::sync::watch;
 
 use self::{
-    answers::Answers,
     build::Owner,
-    execute::Stage,
-    fetch::Found,
-    look::{Look, look},
+    execute::Executor,
+    fetch::Children,
+    probe::Prober,
     record::Record,
-    refusals::{Refusals, obstacle_of},
-    revision::Facts,
-    status::{Inputs, Obstacle},
+    refusals::{Refusals, blocked_by},
+    revision::VersionReference,
+    snapshot::{Snapshot, observe},
+    status::{Blocked, Inputs},
     validate::ValidDeployment,
 };
 use crate::{
@@ -53,8 +53,8 @@ use crate::{
     k8s::{
         apply::{self, ApplyError},
         controller::{self, ReconcileError},
-        events::Happening,
-        expectations::Sight,
+        events::Event,
+        expectations::Expectation,
         objects::{Objects, Unrenderable, Write},
     },
 };
@@ -143,8 +143,8 @@ impl ReconcileError for DeploymentError {
 pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
     let deployments = context.caches.model_deployments.clone();
     let triggers = triggers::triggers(&context);
-    let answers = Arc::new(Answers::of(&context.pods));
-    let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&answers));
+    let prober = Arc::new(Prober::of(&context.pods));
+    let reconcile = move |deployment, context| reconcile(deployment, context, Arc::clone(&prober));
     controller::run(context, deployments, triggers, shutdown, reconcile, unreadable::reconcile).await;
 }
 
@@ -153,23 +153,23 @@ pub async fn run(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
 pub async fn reconcile(
     deployment: Arc<ModelDeployment>,
     context: Arc<Context>,
-    answers: Arc<Answers>,
+    prober: Arc<Prober>,
 ) -> Result<Action, DeploymentError> {
     if deployment.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     context.attempts.asks(&deployment.metadata);
-    let mut happened = Vec::new();
-    let outcome = Box::pin(advance(&deployment, &context, &answers, &mut happened)).await;
-    context.events.publish(&deployment.object_ref(&()), &happened).await;
+    let mut events = Vec::new();
+    let outcome = Box::pin(advance(&deployment, &context, &prober, &mut events)).await;
+    context.events.publish(&deployment.object_ref(&()), &events).await;
     outcome
 }
 
 async fn advance(
     deployment: &ModelDeployment,
     context: &Context,
-    answers: &Answers,
-    happened: &mut Vec<Happening>,
+    prober: &Prober,
+    events: &mut Vec<Event>,
 ) -> Result<Action, DeploymentError> {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let now = second(context.clock.now());
@@ -177,22 +177,22 @@ async fn advance(
         return unreadable::hold(context, deployment, &problem, now).await;
     }
     let valid = validate::validate_deployment(deployment);
-    let found = match context.written.sight(&context.caches, &namespace, &name) {
-        Sight::Clear => fetch::fetch_cached(context, &name, &namespace),
-        Sight::Behind => return Ok(Action::requeue(LOOK_AGAIN)),
-        Sight::Overdue => fetch_live(context, &name, &namespace).await?,
+    let children = match context.expectations.state(&context.caches, &namespace, &name) {
+        Expectation::Satisfied => fetch::fetch_cached(context, &name, &namespace),
+        Expectation::Pending => return Ok(Action::requeue(LOOK_AGAIN)),
+        Expectation::Expired => fetch_live(context, &name, &namespace).await?,
     };
-    let mut look = look(context, answers, deployment, valid.as_ref().ok(), found, now).await;
+    let mut snapshot = observe(context, prober, deployment, valid.as_ref().ok(), children, now).await;
     let mut failure = None;
     if let Err(invalid) = &valid {
-        look.meaning.obstacle = Some(Obstacle::Invalid(invalid.to_string()));
+        snapshot.resolution.blocked = Some(Blocked::Invalid(invalid.to_string()));
     }
     let reference = deployment.controller_owner_ref(&()).unwrap_or_default();
     let owner = Owner { name: &name, namespace: &namespace, reference: &reference };
     let valid = valid.as_ref().ok();
-    let turn = Turn { context, answers, deployment, valid, owner, now };
+    let turn = Turn { context, prober, deployment, valid, owner, now };
     let mut refusals = Refusals::default();
-    match act(&turn, &mut look, happened, &mut refusals).await {
+    match act(&turn, &mut snapshot, events, &mut refusals).await {
         Ok(()) => {}
         // what was read is not what is there: neither is a status made from it
         Err(error) if error.is_out_of_date() => {
@@ -200,29 +200,29 @@ async fn advance(
         }
         Err(error) => {
             // what was not written did not happen
-            look.decision.records.clear();
-            look.meaning.obstacle = obstacle_of(&error).or(look.meaning.obstacle);
+            snapshot.decision.records.clear();
+            snapshot.resolution.blocked = blocked_by(&error).or(snapshot.resolution.blocked);
             failure = Some(error);
         }
     }
     // a spec that makes no sense is told before what is refused of what was made for an earlier one
-    if !matches!(look.meaning.obstacle, Some(Obstacle::Invalid(_))) {
-        look.meaning.obstacle = refusals.obstacle().or(look.meaning.obstacle);
+    if !matches!(snapshot.resolution.blocked, Some(Blocked::Invalid(_))) {
+        snapshot.resolution.blocked = refusals.blocked().or(snapshot.resolution.blocked);
     }
-    let requested = look.decision.request_done.is_some();
-    match write_status(context, deployment, &look, now, happened).await {
+    let requested = snapshot.decision.request_done.is_some();
+    match write_status(context, deployment, &snapshot, now, events).await {
         Ok(()) => {}
         // our own removal of a request moved the resourceVersion
         Err(_) if requested => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
-    answers.keep(|namespace, name, uid| {
+    prober.keep(|namespace, name, uid| {
         context.caches.pods.metadata(namespace, name).is_some_and(|pod| pod.uid.as_deref() == Some(uid))
     });
     // what was refused is tried again with backoff, whenever what was not has to be looked at
-    match failure.or_else(|| refusals.into_error(next_look(&look, false))) {
+    match failure.or_else(|| refusals.into_error(next_look(&snapshot, false))) {
         Some(error) => Err(error),
-        None => Ok(Action::requeue(next_look(&look, look.meaning.obstacle.is_some()))),
+        None => Ok(Action::requeue(next_look(&snapshot, snapshot.resolution.blocked.is_some()))),
     }
 }
 
@@ -234,7 +234,7 @@ fn second(time: Timestamp) -> Timestamp {
 /// One reconcile of a ModelDeployment.
 struct Turn<'a> {
     context: &'a Context,
-    answers: &'a Answers,
+    prober: &'a Prober,
     deployment: &'a ModelDeployment,
     valid: Option<&'a ValidDeployment>,
     owner: Owner<'a>,
@@ -243,29 +243,29 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     /// Looks at the API server itself. What was in the way stays so.
-    async fn look_afresh(&self, look_at: &mut Look) -> Result<(), DeploymentError> {
-        let found = fetch_live(self.context, self.owner.name, self.owner.namespace).await?;
-        let before = look_at.meaning.obstacle.take();
-        *look_at = look(self.context, self.answers, self.deployment, self.valid, found, self.now).await;
-        look_at.meaning.obstacle = look_at.meaning.obstacle.take().or(before);
+    async fn observe_afresh(&self, snapshot: &mut Snapshot) -> Result<(), DeploymentError> {
+        let children = fetch_live(self.context, self.owner.name, self.owner.namespace).await?;
+        let before = snapshot.resolution.blocked.take();
+        *snapshot = observe(self.context, self.prober, self.deployment, self.valid, children, self.now).await;
+        snapshot.resolution.blocked = snapshot.resolution.blocked.take().or(before);
         Ok(())
     }
 
     /// Where a look's decision is written to.
-    fn stage<'a>(&'a self, look: &'a Look) -> Stage<'a> {
-        look.stage(self.context, self.deployment, self.owner.clone(), self.now)
+    fn executor<'a>(&'a self, snapshot: &'a Snapshot) -> Executor<'a> {
+        snapshot.executor(self.context, self.deployment, self.owner.clone(), self.now)
     }
 
     /// Makes the writes of a look's decision.
     async fn execute(
         &self,
-        look: &mut Look,
-        happened: &mut Vec<Happening>,
+        snapshot: &mut Snapshot,
+        events: &mut Vec<Event>,
         refusals: &mut Refusals,
     ) -> Result<(), DeploymentError> {
-        let mut decision = look.decision.clone();
-        self.stage(look).carry_out(&mut decision, &look.observed, happened, refusals).await?;
-        look.decision = decision;
+        let mut decision = snapshot.decision.clone();
+        self.executor(snapshot).execute_all(&mut decision, &snapshot.observed, events, refusals).await?;
+        snapshot.decision = decision;
         Ok(())
     }
 }
@@ -274,55 +274,55 @@ impl Turn<'_> {
 /// it goes into `refusals`, and all the rest is done.
 async fn act(
     turn: &Turn<'_>,
-    look: &mut Look,
-    happened: &mut Vec<Happening>,
+    snapshot: &mut Snapshot,
+    events: &mut Vec<Event>,
     refusals: &mut Refusals,
 ) -> Result<(), DeploymentError> {
-    apply_around(turn.context, &turn.owner, look, refusals).await?;
-    let has_past = add_target(turn, look, happened, refusals).await?;
-    if !has_past && turn.stage(look).repairs().is_empty() {
-        if look.decision.is_settled(&look.observed) {
+    apply_around(turn.context, &turn.owner, snapshot, refusals).await?;
+    let has_past = add_target(turn, snapshot, events, refusals).await?;
+    if !has_past && turn.executor(snapshot).repairs().is_empty() {
+        if snapshot.decision.is_settled(&snapshot.observed) {
             return Ok(());
         }
-        if look.decision.is_first_start(&look.observed) {
-            return turn.execute(look, happened, refusals).await;
+        if snapshot.decision.is_first_start(&snapshot.observed) {
+            return turn.execute(snapshot, events, refusals).await;
         }
     }
-    turn.look_afresh(look).await?;
+    turn.observe_afresh(snapshot).await?;
     // one thing after another: an owner, labels, a template, then the pods that came of it
     for _ in 0..4 {
-        if !turn.stage(look).repair(happened, refusals).await? {
+        if !turn.executor(snapshot).repair(events, refusals).await? {
             break;
         }
-        turn.look_afresh(look).await?;
+        turn.observe_afresh(snapshot).await?;
     }
-    turn.execute(look, happened, refusals).await
+    turn.execute(snapshot, events, refusals).await
 }
 
 /// Makes the revision of a target that has none, and takes it into the look. Out comes whether it turned out to be there, with
 /// a past that the look does not know.
 async fn add_target(
     turn: &Turn<'_>,
-    look: &mut Look,
-    happened: &mut Vec<Happening>,
+    snapshot: &mut Snapshot,
+    events: &mut Vec<Event>,
     refusals: &mut Refusals,
 ) -> Result<bool, DeploymentError> {
-    let (Some((hash, facts)), Some(valid)) = (look.new_target().cloned(), turn.valid) else {
+    let (Some((hash, version_reference)), Some(valid)) = (snapshot.new_target().cloned(), turn.valid) else {
         return Ok(false);
     };
     let short = name::short_revision(&hash);
-    let record = look.decision.records.get(short).cloned().unwrap_or_default();
-    let made = make_revision(turn.context, &turn.owner, valid, &hash, &facts, &record).await;
+    let record = snapshot.decision.records.get(short).cloned().unwrap_or_default();
+    let made = make_revision(turn.context, &turn.owner, valid, &hash, &version_reference, &record).await;
     let made = refusals.take(made)?.flatten();
     let Some(made) = made.filter(|made| Record::read(made.annotations()) == record) else { return Ok(true) };
-    look.add(made);
-    happened.extend(status::transition(&look.data, short, None, &record));
-    happened.extend(size::warning(&valid.asked, &facts));
+    snapshot.add(made);
+    events.extend(status::transition(&snapshot.data, short, None, &record));
+    events.extend(size::warning(&valid.asked, &version_reference));
     Ok(false)
 }
 
 /// What the API server holds now.
-async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, DeploymentError> {
+async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Children, DeploymentError> {
     fetch::fetch_live(context, name, namespace)
         .await
         .map_err(|source| DeploymentError::Fetch { source: Box::new(source) })
@@ -334,11 +334,12 @@ async fn make_revision(
     owner: &Owner<'_>,
     valid: &ValidDeployment,
     hash: &str,
-    facts: &Facts,
+    version_reference: &VersionReference,
     record: &Record,
 ) -> Result<Option<ControllerRevision>, DeploymentError> {
     let account = context.caches.has_workload_account(owner.namespace);
-    let mut revision = build::build_revision(owner, hash, &valid.asked, facts, &context.settings, account);
+    let mut revision =
+        build::build_revision(owner, hash, &valid.asked, version_reference, &context.settings, account);
     let recorded = record.annotations().into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     revision.annotations_mut().extend(recorded);
     let name = revision.name_any();
@@ -351,11 +352,11 @@ async fn make_revision(
 async fn apply_around(
     context: &Context,
     owner: &Owner<'_>,
-    look: &Look,
+    snapshot: &Snapshot,
     refusals: &mut Refusals,
 ) -> Result<(), DeploymentError> {
-    let (caches, replicas) = (&context.caches, look.meaning.intent.replicas);
-    let uid = look.found.pods_uid();
+    let (caches, replicas) = (&context.caches, snapshot.resolution.desired.replicas);
+    let uid = snapshot.children.pods_uid();
     let mut service = Objects::default();
     let known = caches.services.get(owner.namespace, owner.name);
     service.push(Write::Apply, &build::build_service(owner, uid.as_deref()), known.as_deref())?;
@@ -377,18 +378,18 @@ async fn apply_around(
 async fn write_status(
     context: &Context,
     deployment: &ModelDeployment,
-    look: &Look,
+    snapshot: &Snapshot,
     now: Timestamp,
-    happened: &mut Vec<Happening>,
+    events: &mut Vec<Event>,
 ) -> Result<(), DeploymentError> {
     let inputs = Inputs {
         deployment,
-        obstacle: look.meaning.obstacle.as_ref(),
-        intent: &look.meaning.intent,
-        observed: &look.observed,
-        decision: &look.decision,
-        data: &look.data,
-        answers: &look.answers,
+        blocked: snapshot.resolution.blocked.as_ref(),
+        desired: &snapshot.resolution.desired,
+        observed: &snapshot.observed,
+        decision: &snapshot.decision,
+        data: &snapshot.data,
+        answers: &snapshot.answers,
         cluster_domain: &context.settings.cluster_domain,
         now,
     };
@@ -398,20 +399,19 @@ async fn write_status(
     if (ModelDeploymentStatus { request: None, ..previous }) != next {
         apply::patch_status(context, deployment, &next).await?;
     }
-    happened.extend(blocked);
+    events.extend(blocked);
     Ok(())
 }
 
-fn next_look(look: &Look, waits: bool) -> Duration {
-    let pods = || look.observed.revisions.values().flat_map(|revision| &revision.pods);
+fn next_look(snapshot: &Snapshot, waits: bool) -> Duration {
+    let pods = || snapshot.observed.revisions.values().flat_map(|revision| &revision.pods);
     // one that fetches may say why it tries again, and one that is at work without getting ready why: nothing announces that
     let may_say = |pod: &rollout::Pod| {
-        let said = |found: &Pod| {
-            retries::is_fetching(found) || (pod.problem.is_none() && answers::is_at_work(found))
-        };
-        look.found.pods.iter().any(|found| found.name_any() == pod.name && said(found))
+        let said =
+            |found: &Pod| retries::is_fetching(found) || (pod.problem.is_none() && probe::is_at_work(found));
+        snapshot.children.pods.iter().any(|found| found.name_any() == pod.name && said(found))
     };
     let wordless = pods().any(|pod| !pod.ready && !pod.terminating && pod.labelled && may_say(pod));
     let waits = (waits || wordless).then_some(WAITING);
-    [look.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
+    [snapshot.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }

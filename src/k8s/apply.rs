@@ -66,7 +66,7 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
             match api.create(&post_parameters(), &object).await {
                 Ok(created) => {
                     context.metrics.wrote(&item.resource.kind, "create");
-                    context.written.present(&item.resource.kind, &created.metadata);
+                    context.expectations.present(&item.resource.kind, &created.metadata);
                     return to_value(created).map_err(failed);
                 }
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
@@ -80,7 +80,7 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
     }
     let (kind, name) = (item.resource.kind.clone(), item.name.clone());
     let live = api.get_opt(&item.name).await.map_err(failed)?.ok_or(ApplyError::Stale { kind, name })?;
-    context.written.present(&item.resource.kind, &live.metadata);
+    context.expectations.present(&item.resource.kind, &live.metadata);
     settle(context, &api, item, &to_value(live).map_err(failed)?).await
 }
 
@@ -131,7 +131,7 @@ async fn settle(
             let adopted =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
             context.metrics.wrote(&kind, "adopt");
-            context.written.present(&kind, &adopted.metadata);
+            context.expectations.present(&kind, &adopted.metadata);
             tracing::info!(kind, name, namespace = item.namespace, "adopted");
             to_value(adopted).map_err(failed)
         }
@@ -156,7 +156,7 @@ async fn settle(
             let mended =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
             context.metrics.wrote(&kind, "patch");
-            context.written.present(&kind, &mended.metadata);
+            context.expectations.present(&kind, &mended.metadata);
             to_value(mended).map_err(failed)
         }
         (Write::Apply, _) => {
@@ -198,7 +198,7 @@ async fn take_out(
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patched = api.patch(&item.name, &parameters, &Patch::<()>::Json(patch)).await.map_err(failed)?;
     context.metrics.wrote(kind, "patch");
-    context.written.present(kind, &patched.metadata);
+    context.expectations.present(kind, &patched.metadata);
     let fields: Vec<_> = foreign.iter().map(Foreign::field).collect();
     let (name, namespace, fields) = (&item.name, &item.namespace, fields.join(", "));
     tracing::info!(kind, name, namespace, fields, "put back what somebody else had changed");
@@ -245,7 +245,7 @@ async fn patch_applied(
         .await
         .map_err(failed)?;
     context.metrics.wrote(&item.resource.kind, "apply");
-    context.written.present(&item.resource.kind, &applied.metadata);
+    context.expectations.present(&item.resource.kind, &applied.metadata);
     to_value(applied).map_err(failed)
 }
 
@@ -267,7 +267,7 @@ where
         match context.raw::<K>(&namespace).delete(&name, &parameters).await {
             Ok(_) => {
                 context.metrics.wrote(&kind, "delete");
-                context.written.gone(&kind, object.meta());
+                context.expectations.gone(&kind, object.meta());
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

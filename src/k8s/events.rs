@@ -3,14 +3,14 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::events::{self, EventType, Recorder, Reporter},
 };
 
 use crate::telemetry::loggable;
 
 /// What happened to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
+pub struct Event {
     /// Whether somebody should look at it.
     pub warning: bool,
     /// One CamelCase word.
@@ -37,21 +37,21 @@ impl Events {
     }
 
     /// Publishes what happened to an object. An event that is not taken is logged and dropped: it is no state.
-    pub async fn publish(&self, object: &ObjectReference, happenings: &[Happening]) {
-        for happening in happenings {
-            let event = Event {
-                type_: if happening.warning { EventType::Warning } else { EventType::Normal },
-                reason: happening.reason.into(),
-                note: Some(truncated(&happening.message, MAX_NOTE)),
+    pub async fn publish(&self, object: &ObjectReference, happened: &[Event]) {
+        for event in happened {
+            let note = events::Event {
+                type_: if event.warning { EventType::Warning } else { EventType::Normal },
+                reason: event.reason.into(),
+                note: Some(truncated(&event.message, MAX_NOTE)),
                 action: "Reconcile".into(),
                 secondary: None,
             };
             // A recorder counts what has the same reason within six minutes as one event, in the words of the first; here
             // each is a transition, and has words of its own.
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            if let Err(error) = recorder.publish(&event, object).await {
+            if let Err(error) = recorder.publish(&note, object).await {
                 let error = loggable(&error.to_string());
-                tracing::warn!(reason = happening.reason, error, "an event was not taken");
+                tracing::warn!(reason = event.reason, error, "an event was not taken");
             }
         }
     }

@@ -22,18 +22,18 @@ const SWEEP: Duration = Duration::from_hours(1);
 
 /// What the caches show of a ModelDeployment's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Expectation {
     /// All that was written.
-    Clear,
+    Satisfied,
     /// Less than that; an event is on its way.
-    Behind,
+    Pending,
     /// Less than that, for too long: another write came in between, or a watch stands still.
-    Overdue,
+    Expired,
 }
 
 /// Writes that are waited for, by namespace and name of the ModelDeployment that they were made for.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct Expectations {
     waiting: Mutex<Waiting>,
 }
 
@@ -59,7 +59,7 @@ enum State {
     Gone(String),
 }
 
-impl Written {
+impl Expectations {
     /// An object as the API server gave it back.
     pub fn present(&self, kind: &str, metadata: &ObjectMeta) {
         if let Some(version) = version(metadata) {
@@ -89,18 +89,18 @@ impl Written {
     }
 
     /// What the caches show of the ModelDeployment `name`. What is overdue is not waited for again.
-    pub fn sight(&self, caches: &Caches, namespace: &str, name: &str) -> Sight {
+    pub fn state(&self, caches: &Caches, namespace: &str, name: &str) -> Expectation {
         let place = (namespace.to_owned(), name.to_owned());
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(writes) = waiting.writes.get_mut(&place) else { return Sight::Clear };
+        let Some(writes) = waiting.writes.get_mut(&place) else { return Expectation::Satisfied };
         writes.retain(|write| !write.state.is_shown(cached(caches, namespace, write).as_ref()));
-        let sight = match writes.iter().map(|write| write.since.elapsed()).max() {
-            None => Sight::Clear,
-            Some(age) if age < PATIENCE => return Sight::Behind,
-            Some(_) => Sight::Overdue,
+        let state = match writes.iter().map(|write| write.since.elapsed()).max() {
+            None => Expectation::Satisfied,
+            Some(age) if age < PATIENCE => return Expectation::Pending,
+            Some(_) => Expectation::Expired,
         };
         waiting.writes.remove(&place);
-        sight
+        state
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writes_for_what_is_gone_are_forgotten_in_time() {
-        let written = Written::default();
+        let written = Expectations::default();
         let known = || written.waiting.lock().unwrap_or_else(PoisonError::into_inner).writes.len();
         written.present("ConfigMap", &map("gone"));
         tokio::time::advance(SWEEP / 2).await;

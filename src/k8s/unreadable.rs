@@ -14,7 +14,7 @@ use super::{
         kind_name,
         raw::{Raw, Unparsable},
     },
-    events::{Happening, truncated},
+    events::{Event, truncated},
 };
 use crate::{
     api::{
@@ -154,8 +154,7 @@ where
     apply::merge_status(context, raw, patch).await?;
     let is_told = find(&before, STALLED).is_some_and(|condition| condition["message"] == message);
     if !is_told {
-        let blocked =
-            Happening { warning: true, reason: "Blocked", message: format!("{UNREADABLE}: {message}") };
+        let blocked = Event { warning: true, reason: "Blocked", message: format!("{UNREADABLE}: {message}") };
         context.events.publish(&raw.object_ref(&()), &[blocked]).await;
     }
     Ok(())

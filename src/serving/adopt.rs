@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use super::{
     build::{Owner, build_revision},
-    fetch::Found,
-    identity::{Asked, revision_hash},
-    look::Meaning,
+    fetch::Children,
+    identity::{ServingSpec, revision_hash},
     revision::{self, RevisionData},
-    status::Obstacle,
+    snapshot::Resolution,
+    status::Blocked,
     validate::{ValidDeployment, validate_deployment},
 };
 use crate::{
@@ -38,13 +38,13 @@ pub fn part(
     settings: &Settings,
     deployment: &ModelDeployment,
     valid: Option<&ValidDeployment>,
-    found: &mut Found,
+    children: &mut Children,
 ) -> BTreeMap<String, String> {
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     let reference = deployment.controller_owner_ref(&()).unwrap_or_default();
     let owner = Owner { name: &name, namespace: &namespace, reference: &reference };
     let mut strangers = BTreeMap::new();
-    found.revisions.retain(|object: &Arc<ControllerRevision>| {
+    children.revisions.retain(|object: &Arc<ControllerRevision>| {
         if object.owner_references().iter().any(|owner| owner.controller == Some(true)) {
             return true;
         }
@@ -60,31 +60,31 @@ pub fn part(
 }
 
 /// A target whose name is taken by a stranger is not made: what serves goes on serving, and a person has to look.
-pub fn refuse(meaning: &mut Meaning, strangers: &BTreeMap<String, String>) {
-    let Some((hash, _)) = &meaning.target else { return };
+pub fn refuse(resolution: &mut Resolution, strangers: &BTreeMap<String, String>) {
+    let Some((hash, _)) = &resolution.target else { return };
     let suffix = format!("-{}", name::short_revision(hash));
     let Some((name, why)) = strangers.iter().find(|(name, _)| name.ends_with(&suffix)) else { return };
-    meaning.obstacle = Some(Obstacle::Refused(Problem {
+    resolution.blocked = Some(Blocked::Refused(Problem {
         reason: NOT_ADOPTED.into(),
         message: format!(
             "ControllerRevision {name} has no owner and is not taken over, since {why}; delete it to have it made anew from the spec"
         ),
     }));
-    meaning.target = None;
-    meaning.intent.target = None;
+    resolution.target = None;
+    resolution.desired.target = None;
 }
 
 /// Whether a revision is what its name says.
 fn check(
     settings: &Settings,
     owner: &Owner<'_>,
-    present: Option<&Asked>,
+    present: Option<&ServingSpec>,
     object: &ControllerRevision,
 ) -> Result<(), String> {
     let data = revision::read(object).ok_or("its data are not those of a revision")?;
     let digest = &data.version.model_digest;
     let is_named_so =
-        |asked: &Asked| name::revision(owner.name, &revision_hash(asked, digest)) == object.name_any();
+        |asked: &ServingSpec| name::revision(owner.name, &revision_hash(asked, digest)) == object.name_any();
     let asked = match &data.asked {
         Some(written) => read_asked(owner, written)?,
         // an earlier operator did not write it down, and the spec may still be the one
@@ -116,7 +116,7 @@ fn check(
 }
 
 /// What a revision says was asked for, if a user could have asked so.
-fn read_asked(owner: &Owner<'_>, written: &Value) -> Result<Asked, String> {
+fn read_asked(owner: &Owner<'_>, written: &Value) -> Result<ServingSpec, String> {
     let spec: ModelDeploymentSpec = serde_json::from_value(written.clone())
         .map_err(|error| format!("what it says was asked for is no spec: {error}"))?;
     let mut deployment = ModelDeployment::new(owner.name, spec);
@@ -140,19 +140,19 @@ fn renderings(settings: &Settings) -> Vec<(Settings, bool)> {
 /// Where two revisions differ, other than in images that the operator names.
 fn differs(
     settings: &Settings,
-    asked: &Asked,
-    found: &RevisionData,
+    asked: &ServingSpec,
+    kept: &RevisionData,
     rendered: &RevisionData,
 ) -> Option<String> {
-    let mut found = found.clone();
+    let mut kept = kept.clone();
     // an earlier operator did not write it down
-    found.asked.clone_from(&rendered.asked);
+    kept.asked.clone_from(&rendered.asked);
     if asked.runtime.is_none() {
         let ours = [Some(settings.runtime_image.as_str()), settings.runtime_gpu_image.as_deref()];
         let is_ours = |image: &str| ours.iter().flatten().any(|ours| repository(ours) == repository(image));
         let mut of_now: Vec<_> = containers_of(&rendered.pod_template).cloned().collect();
         of_now.reverse();
-        for container in containers_mut(&mut found.pod_template) {
+        for container in containers_mut(&mut kept.pod_template) {
             let Some(rendered) = of_now.pop() else { break };
             if container.image.as_deref().is_some_and(is_ours) {
                 container.image = rendered.image;
@@ -160,7 +160,7 @@ fn differs(
         }
     }
     let json = |data: &RevisionData| serde_json::to_value(data).unwrap_or_default();
-    difference(&json(&found), &json(rendered), "data")
+    difference(&json(&kept), &json(rendered), "data")
 }
 
 fn containers_of(template: &PodTemplateSpec) -> impl Iterator<Item = &Container> {

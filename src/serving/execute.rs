@@ -26,8 +26,7 @@ use serde_json::{Value, json};
 use super::{
     DeploymentError,
     build::{Owner, build_replica_set, build_traffic, traffic_text},
-    fetch::Found,
-    look::Look,
+    fetch::Children,
     record::Record,
     refusals::Refusals,
     revision::RevisionData,
@@ -35,6 +34,7 @@ use super::{
         Decision, Observed,
         writes::{Left, Write},
     },
+    snapshot::Snapshot,
     status, template,
 };
 use crate::{
@@ -46,14 +46,14 @@ use crate::{
     context::Context,
     k8s::{
         apply::{self, ApplyError},
-        events::Happening,
+        events::Event,
         lease::NotLeading,
         objects::{self, Objects},
     },
 };
 
 /// What a decision is written to.
-pub struct Stage<'a> {
+pub struct Executor<'a> {
     /// The client and what goes with it.
     pub context: &'a Context,
     /// The ModelDeployment.
@@ -61,39 +61,39 @@ pub struct Stage<'a> {
     /// What its objects have in common.
     pub owner: Owner<'a>,
     /// What the decision was made on.
-    pub found: &'a Found,
+    pub children: &'a Children,
     /// What the revisions serve.
     pub data: &'a BTreeMap<String, RevisionData>,
     /// The time.
     pub now: Timestamp,
 }
 
-impl Look {
+impl Snapshot {
     /// Where its decision is written to.
-    pub fn stage<'a>(
+    pub fn executor<'a>(
         &'a self,
         context: &'a Context,
         deployment: &'a ModelDeployment,
         owner: Owner<'a>,
         now: Timestamp,
-    ) -> Stage<'a> {
-        Stage { context, deployment, owner, found: &self.found, data: &self.data, now }
+    ) -> Executor<'a> {
+        Executor { context, deployment, owner, children: &self.children, data: &self.data, now }
     }
 }
 
-impl Stage<'_> {
-    /// Makes the writes of a decision, and adds what was recorded to `happened`. One that is refused stops itself and what it
+impl Executor<'_> {
+    /// Makes the writes of a decision, and adds what was recorded to `events`. One that is refused stops itself and what it
     /// justifies, and goes into `refusals`; the decision is then the one that was carried out.
-    pub async fn carry_out(
+    pub async fn execute_all(
         &self,
         decision: &mut Decision,
         observed: &Observed,
-        happened: &mut Vec<Happening>,
+        events: &mut Vec<Event>,
         refusals: &mut Refusals,
     ) -> Result<(), DeploymentError> {
         let mut left = Left::of(decision, observed);
         while let Some(write) = left.next() {
-            match refusals.take(self.execute(&write, happened).await)? {
+            match refusals.take(self.execute(&write, events).await)? {
                 Some(true) => left.made(),
                 Some(false) | None => left.refused(),
             }
@@ -102,17 +102,17 @@ impl Stage<'_> {
     }
 
     /// Makes one write. Out comes whether there was anything to write it to.
-    async fn execute(&self, write: &Write, happened: &mut Vec<Happening>) -> Result<bool, DeploymentError> {
+    async fn execute(&self, write: &Write, events: &mut Vec<Event>) -> Result<bool, DeploymentError> {
         match write {
-            Write::Record { revision, record } => return self.record(revision, record, happened).await,
+            Write::Record { revision, record } => return self.record(revision, record, events).await,
             Write::RemoveRequest(request) => self.remove_request(request).await?,
             Write::List(draining) => self.write_list(draining).await?,
             Write::Undrain(pod) => self.undrain(pod).await?,
             Write::Drain(pod) => self.drain(pod).await?,
             Write::Scale { revision, replicas } => self.scale(revision, *replicas).await?,
-            Write::DeletePod(pod) => self.delete(self.found.pod(pod)).await?,
-            Write::DeleteReplicaSet(revision) => self.delete(self.found.replica_set(revision)).await?,
-            Write::DeleteRevision(revision) => self.delete(self.found.revision(revision)).await?,
+            Write::DeletePod(pod) => self.delete(self.children.pod(pod)).await?,
+            Write::DeleteReplicaSet(revision) => self.delete(self.children.replica_set(revision)).await?,
+            Write::DeleteRevision(revision) => self.delete(self.children.revision(revision)).await?,
         }
         Ok(true)
     }
@@ -122,15 +122,15 @@ impl Stage<'_> {
         &self,
         name: &str,
         record: &Record,
-        happened: &mut Vec<Happening>,
+        events: &mut Vec<Event>,
     ) -> Result<bool, DeploymentError> {
-        let Some(object) = self.found.revision(name) else { return Ok(false) };
+        let Some(object) = self.children.revision(name) else { return Ok(false) };
         let before = Record::read(object.annotations());
         // one that was just made was made with it
         if before != *record {
             let annotations = json!({"metadata": {"annotations": record.annotations()}});
             apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
-            happened.extend(status::transition(self.data, name, before.outcome, record));
+            events.extend(status::transition(self.data, name, before.outcome, record));
         }
         Ok(true)
     }
@@ -158,7 +158,7 @@ impl Stage<'_> {
         match patched {
             Ok(patched) => {
                 self.context.metrics.wrote("ModelDeployment", "patch");
-                self.context.written.present("ModelDeployment", patched.meta());
+                self.context.expectations.present("ModelDeployment", patched.meta());
             }
             // the test failed: somebody removed or replaced it
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}
@@ -173,7 +173,7 @@ impl Stage<'_> {
     async fn write_list(&self, draining: &BTreeSet<String>) -> Result<(), DeploymentError> {
         let text = traffic_text(draining);
         let says = |map: &ConfigMap| map.data.as_ref().and_then(|data| data.get(TRAFFIC_KEY)) == Some(&text);
-        let Some(map) = &self.found.traffic else {
+        let Some(map) = &self.children.traffic else {
             let map = build_traffic(&self.owner, draining);
             let name = map.name_any();
             let mut objects = Objects::default();
@@ -210,14 +210,14 @@ impl Stage<'_> {
     }
 
     async fn patch_pod(&self, name: &str, patch: Value) -> Result<(), DeploymentError> {
-        if let Some(pod) = self.found.pod(name) {
+        if let Some(pod) = self.children.pod(name) {
             apply::patch_observed::<Pod>(self.context, pod, patch).await?;
         }
         Ok(())
     }
 
     async fn scale(&self, name: &str, replicas: u32) -> Result<(), DeploymentError> {
-        if let Some(object) = self.found.replica_set(name) {
+        if let Some(object) = self.children.replica_set(name) {
             let patch = json!({"spec": {"replicas": replicas}});
             let answer = apply::patch_observed::<ReplicaSet>(self.context, object, patch).await?;
             return self.record_admission(name, Some(object.as_ref()), &answer).await;
@@ -242,7 +242,7 @@ impl Stage<'_> {
         before: Option<&ReplicaSet>,
         answer: &ReplicaSet,
     ) -> Result<(), DeploymentError> {
-        let (Some(data), Some(revision)) = (self.data.get(name), self.found.revision(name)) else {
+        let (Some(data), Some(revision)) = (self.data.get(name), self.children.revision(name)) else {
             return Ok(());
         };
         if before.is_some_and(|before| !template::is_as_admitted(before, data, Some(revision))) {

@@ -1,5 +1,5 @@
 //! Fetch: what exists around a ModelDeployment. In go the caches, or, before anything is written, the API server itself;
-//! out comes [`Found`]. Needs a client.
+//! out comes [`Children`]. Needs a client.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,7 +49,7 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// What exists of one ModelDeployment.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct Children {
     /// The UID of the ModelDeployment.
     pub uid: String,
     /// Its revisions.
@@ -65,10 +65,10 @@ pub struct Found {
 }
 
 /// What the caches hold.
-pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Found {
+pub fn fetch_cached(context: &Context, name: &str, namespace: &str) -> Children {
     let caches = &context.caches;
     let ours = Key::Deployment(name.to_owned());
-    Found {
+    Children {
         uid: String::new(),
         revisions: caches.revisions.of(namespace, &ours),
         replica_sets: caches.replica_sets.of(namespace, &ours),
@@ -94,7 +94,7 @@ pub(super) fn routed(context: &Context, name: &str, namespace: &str) -> BTreeSet
 }
 
 /// What the API server holds now.
-pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Found, kube::Error> {
+pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Result<Children, kube::Error> {
     let traffic_name = traffic(name);
     let (mut revisions, mut replica_sets, pods, traffic) = futures::try_join!(
         list(context, name, namespace),
@@ -129,7 +129,7 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
         revisions.extend(get::<ControllerRevision>(context, &name, namespace).await?);
     }
     let routed = routed(context, name, namespace);
-    Ok(Found { uid: String::new(), revisions, replica_sets, pods, traffic, routed })
+    Ok(Children { uid: String::new(), revisions, replica_sets, pods, traffic, routed })
 }
 
 /// The name of the ReplicaSet that controls a pod, where it is none of these and has a name as ours have.
@@ -161,7 +161,7 @@ where
     context.list::<K>(namespace, &parameters).await?.all()
 }
 
-impl Found {
+impl Children {
     /// Without what another object controls: one of the same name that was deleted, say, whose remains are on their way
     /// out.
     #[must_use]

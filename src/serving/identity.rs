@@ -18,7 +18,7 @@ use crate::{
 
 /// What a user asks a serving pod to be, with defaults resolved.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct ServingSpec {
     /// Name of the Model.
     pub model: String,
     /// Name of the variant, if not the model itself.
@@ -46,7 +46,7 @@ pub struct Asked {
 }
 
 /// The hash of a revision that serves the model of this digest as asked.
-pub fn revision_hash(asked: &Asked, model_digest: &str) -> String {
+pub fn revision_hash(asked: &ServingSpec, model_digest: &str) -> String {
     let mut decided = asked.identity.clone();
     if let Some(decided) = decided.as_object_mut() {
         decided.insert("modelDigest".into(), model_digest.into());

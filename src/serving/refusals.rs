@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{DeploymentError, status::Obstacle};
+use super::{DeploymentError, status::Blocked};
 use crate::{
     k8s::{apply::ApplyError, controller::chain, events::truncated},
     problem::Problem,
@@ -38,7 +38,7 @@ impl Refusals {
     }
 
     /// What the status says of them; `None` where every write succeeded.
-    pub fn obstacle(&self) -> Option<Obstacle> {
+    pub fn blocked(&self) -> Option<Blocked> {
         let (waits, fails): (Vec<_>, Vec<_>) = self.0.iter().partition(|error| error.waits());
         let first = fails.first().or(waits.first())?;
         let words: Vec<_> =
@@ -53,7 +53,7 @@ impl Refusals {
             )
         };
         let is_stopped = fails.iter().any(is_answered);
-        Some(if is_stopped { Obstacle::Refused(problem) } else { Obstacle::Unwritten(problem) })
+        Some(if is_stopped { Blocked::Refused(problem) } else { Blocked::Unwritten(problem) })
     }
 
     /// The first write that has to be tried again by itself, as the reconcile's error. What only waits for something to go
@@ -65,10 +65,10 @@ impl Refusals {
 }
 
 /// What the status says of a write that failed and ended a reconcile.
-pub fn obstacle_of(error: &DeploymentError) -> Option<Obstacle> {
+pub fn blocked_by(error: &DeploymentError) -> Option<Blocked> {
     match error {
         DeploymentError::Apply(ApplyError::NotLeading(_)) => None,
-        _ => Some(Obstacle::Unwritten(Problem { reason: "Unwritten".into(), message: words(error) })),
+        _ => Some(Blocked::Unwritten(Problem { reason: "Unwritten".into(), message: words(error) })),
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     DeploymentError,
     build::revision_labels,
-    execute::Stage,
+    execute::Executor,
     fetch,
     refusals::Refusals,
     template::{self, Repair},
@@ -23,16 +23,16 @@ use crate::{
         DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REPAIR_ANNOTATION, REVISION_LABEL,
         SET_ASIDE_ANNOTATION,
     },
-    k8s::{apply, events::Happening},
+    k8s::{apply, events::Event},
 };
 
-impl Stage<'_> {
+impl Executor<'_> {
     /// Puts back what somebody changed in our objects, sets aside the pods that came of a changed template, and takes over
     /// what lost its owner. Out comes whether anything was written: what is refused goes into `refusals`, and is not tried
     /// again before the next reconcile.
     pub async fn repair(
         &self,
-        happened: &mut Vec<Happening>,
+        events: &mut Vec<Event>,
         refusals: &mut Refusals,
     ) -> Result<bool, DeploymentError> {
         let repairs = self.repairs();
@@ -59,7 +59,7 @@ impl Stage<'_> {
             let Some(answer) = refusals.take(answer)? else { continue };
             wrote = true;
             if before.is_none() {
-                happened.push(put_back_told(set));
+                events.push(put_back_told(set));
             }
             refusals.take(self.record_admission(name, before, &answer).await)?;
         }
@@ -82,8 +82,8 @@ impl Stage<'_> {
     /// added.
     async fn put_back(&self, name: &str, set: &ReplicaSet) -> Result<ReplicaSet, DeploymentError> {
         let Some(data) = self.data.get(name) else { return Ok(set.clone()) };
-        let revision = self.found.revision(name).map(AsRef::as_ref);
-        let repair = Repair::next(set, data, revision, self.found.pods_of(set));
+        let revision = self.children.revision(name).map(AsRef::as_ref);
+        let repair = Repair::next(set, data, revision, self.children.pods_of(set));
         let mut annotations = set.annotations().clone();
         annotations.insert(REPAIR_ANNOTATION.to_owned(), repair.annotation());
         let operations = json!([
@@ -117,19 +117,19 @@ impl Stage<'_> {
 
     /// What [`Self::repair`] would write.
     pub fn repairs(&self) -> Repairs<'_> {
-        let revisions = self.found.revisions.iter().filter_map(|object| {
+        let revisions = self.children.revisions.iter().filter_map(|object| {
             let short = fetch::short_of(object.as_ref())?;
             Some((object.as_ref(), self.wrong_metadata(object.as_ref(), self.labels(&short))?))
         });
         let sets = self.data.iter().filter_map(|(name, data)| {
-            let set = self.found.replica_set(name)?.as_ref();
-            let revision = self.found.revision(name).map(AsRef::as_ref);
+            let set = self.children.replica_set(name)?.as_ref();
+            let revision = self.children.revision(name).map(AsRef::as_ref);
             let wrong = self
                 .wrong_metadata(set, self.labels(name))
                 .or_else(|| (!template::is_as_admitted(set, data, revision)).then_some(Wrong::Template))?;
             Some((name.as_str(), set, wrong))
         });
-        let traffic = self.found.traffic.as_deref().and_then(|map| {
+        let traffic = self.children.traffic.as_deref().and_then(|map| {
             let labels =
                 [(DEPLOYMENT_LABEL, self.owner.name.to_owned()), (MANAGED_BY_LABEL, MANAGED_BY.to_owned())];
             Some((map, self.wrong_metadata(map, labels.into())?))
@@ -138,7 +138,7 @@ impl Stage<'_> {
             revisions: revisions.collect(),
             sets: sets.collect(),
             traffic,
-            strays: self.found.strays().collect(),
+            strays: self.children.strays().collect(),
         }
     }
 
@@ -155,12 +155,12 @@ impl Stage<'_> {
     }
 }
 
-fn put_back_told(set: &ReplicaSet) -> Happening {
+fn put_back_told(set: &ReplicaSet) -> Event {
     let name = set.name_any();
     let message = format!(
         "the pod template of ReplicaSet {name} was changed by somebody else, and is put back; to change pods, change the spec of the ModelDeployment"
     );
-    Happening { warning: true, reason: "TemplatePutBack", message }
+    Event { warning: true, reason: "TemplatePutBack", message }
 }
 
 type Labels = BTreeMap<&'static str, String>;

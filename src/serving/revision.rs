@@ -13,7 +13,7 @@ use crate::api::model_version::{Artifact, Signature, Size};
 pub struct RevisionData {
     /// What it serves.
     #[serde(flatten)]
-    pub version: Facts,
+    pub version: VersionReference,
     /// Execution providers, in order of preference.
     pub execution_providers: Vec<ExecutionProvider>,
     /// Whether another provider than the first may serve.
@@ -31,7 +31,7 @@ pub struct RevisionData {
 /// One version of a Model, as far as serving it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Facts {
+pub struct VersionReference {
     /// Name of the Model.
     pub model: String,
     /// Number of the version.

@@ -35,7 +35,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What the spec asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
+pub struct Desired {
     /// The revision that the spec resolves to; `None` while it resolves to none.
     pub target: Option<String>,
     /// Pods that take traffic.
@@ -164,39 +164,39 @@ pub fn stable_of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Record)>
 }
 
 /// What to write next.
-pub fn decide(intent: &Intent, observed: &Observed, now: Timestamp) -> Decision {
-    let verdict = outcome::judge(intent, observed, now);
-    let mut decision = capacity::share(intent, observed, &verdict, now);
-    for (name, record) in &verdict.records {
+pub fn decide(desired: &Desired, observed: &Observed, now: Timestamp) -> Decision {
+    let transition = outcome::transition(desired, observed, now);
+    let mut decision = capacity::plan_replicas(desired, observed, &transition, now);
+    for (name, record) in &transition.records {
         let is_new = |revision: &Revision| revision.record != *record;
         if observed.revisions.get(name).is_none_or(is_new) {
             decision.records.insert(name.clone(), record.clone());
         }
     }
     // while the spec means no revision, nobody can say whether the request means it
-    decision.request_done = observed.request.clone().filter(|_| intent.target.is_some());
-    decision.overdue = verdict.overdue;
-    decision.waits_for_cluster = verdict.waits_for_cluster;
-    decision.forget = forgettable(intent, observed, &verdict);
-    decision.again = [decision.again, verdict.deadline_in].into_iter().flatten().min();
-    decision.stable = verdict.stable;
-    decision.goal = verdict.goal;
+    decision.request_done = observed.request.clone().filter(|_| desired.target.is_some());
+    decision.overdue = transition.overdue;
+    decision.waits_for_cluster = transition.waits_for_cluster;
+    decision.forget = forgettable(desired, observed, &transition);
+    decision.again = [decision.again, transition.deadline_in].into_iter().flatten().min();
+    decision.stable = transition.stable;
+    decision.goal = transition.goal;
     decision
 }
 
 /// R1: a revision that serves, that the spec asks for, or that has pods, is never forgotten.
-fn forgettable(intent: &Intent, observed: &Observed, verdict: &outcome::Verdict) -> BTreeSet<String> {
+fn forgettable(desired: &Desired, observed: &Observed, transition: &outcome::Transition) -> BTreeSet<String> {
     let mut idle: Vec<_> = observed
         .revisions
         .iter()
         .filter(|(name, revision)| {
-            let needed = [&intent.target, &verdict.stable, &verdict.goal];
+            let needed = [&desired.target, &transition.stable, &transition.goal];
             !needed.contains(&&Some((*name).clone())) && revision.scale.is_none() && revision.pods.is_empty()
         })
         .map(|(name, revision)| (std::cmp::Reverse(revision.record.number), name))
         .collect();
     idle.sort();
-    idle.into_iter().skip(intent.keep).map(|(_, name)| name.clone()).collect()
+    idle.into_iter().skip(desired.keep).map(|(_, name)| name.clone()).collect()
 }
 
 impl Observed {

@@ -7,8 +7,8 @@
 
 use modelwright_contract::serving::{ExecutionProvider, ServingLimits, ServingMode};
 
-use super::{identity::Asked, revision::Facts};
-use crate::{api::model_version::Size, k8s::events::Happening, problem::Problem, quantity::Quantity};
+use super::{identity::ServingSpec, revision::VersionReference};
+use crate::{api::model_version::Size, k8s::events::Event, problem::Problem, quantity::Quantity};
 
 /// Reason of a limit that loading the model goes beyond.
 pub const LIMIT_TOO_LOW: &str = "MemoryLimitTooLow";
@@ -40,9 +40,9 @@ pub struct Memory {
 
 /// The limit holds a full batch on each core with a third on top for what is held for clients, and is never below 1Gi, nor
 /// below what the largest request takes; the request holds one run, and is never below 128Mi.
-pub fn default_memory(asked: &Asked, facts: &Facts) -> Memory {
+pub fn default_memory(asked: &ServingSpec, version_reference: &VersionReference) -> Memory {
     let for_request = least_for_request(asked).unwrap_or_default();
-    let Some(size) = measured(asked, facts) else {
+    let Some(size) = measured(asked, version_reference) else {
         return Memory { limit: at_least(DEFAULT_LIMIT, for_request), request: DEFAULT_REQUEST.into() };
     };
     let of_a_run = full_batch(asked, size).saturating_sub(size.load_bytes);
@@ -57,12 +57,12 @@ pub fn default_memory(asked: &Asked, facts: &Facts) -> Memory {
 }
 
 /// Why pods with the limit that a user gives cannot start.
-pub fn refusal(asked: &Asked, facts: &Facts) -> Option<Problem> {
-    request_too_large(asked).or_else(|| limit_too_low(asked, facts))
+pub fn refusal(asked: &ServingSpec, version_reference: &VersionReference) -> Option<Problem> {
+    request_too_large(asked).or_else(|| limit_too_low(asked, version_reference))
 }
 
 /// The runtime ends at its start where the largest request is above a quarter of its memory.
-fn request_too_large(asked: &Asked) -> Option<Problem> {
+fn request_too_large(asked: &ServingSpec) -> Option<Problem> {
     let least = least_for_request(asked)?;
     let (text, limit) = limit(asked)?;
     (limit < least).then(|| Problem {
@@ -78,15 +78,15 @@ fn request_too_large(asked: &Asked) -> Option<Problem> {
     })
 }
 
-fn limit_too_low(asked: &Asked, facts: &Facts) -> Option<Problem> {
-    let (size, text, limit) = given(asked, facts)?;
+fn limit_too_low(asked: &ServingSpec, version_reference: &VersionReference) -> Option<Problem> {
+    let (size, text, limit) = given(asked, version_reference)?;
     (limit < size.load_bytes).then(|| Problem {
         reason: LIMIT_TOO_LOW.into(),
         message: format!(
             "spec.resources.limits.memory is {text}, but loading version {} takes {}, as was measured when it was made; \
              set it to at least {}, which a full batch takes with a quarter for what is held for clients, or remove it to \
              have it chosen",
-            facts.version,
+            version_reference.version,
             mebi(size.load_bytes),
             mebi(with_clients(full_batch(asked, size).saturating_add(SERVER))),
         ),
@@ -94,18 +94,18 @@ fn limit_too_low(asked: &Asked, facts: &Facts) -> Option<Problem> {
 }
 
 /// What to say of a limit that a user gives and that a full batch, beside what is held for clients, goes beyond.
-pub fn warning(asked: &Asked, facts: &Facts) -> Option<Happening> {
-    let (size, text, limit) = given(asked, facts)?;
+pub fn warning(asked: &ServingSpec, version_reference: &VersionReference) -> Option<Event> {
+    let (size, text, limit) = given(asked, version_reference)?;
     let full = full_batch(asked, size);
     let needed = with_clients(full);
-    (limit >= size.load_bytes && limit < needed).then(|| Happening {
+    (limit >= size.load_bytes && limit < needed).then(|| Event {
         warning: true,
         reason: LIMIT_TIGHT,
         message: format!(
             "spec.resources.limits.memory is {text}, and a full batch of version {} takes {}, as was measured when it was \
              made, of three quarters of it: under load requests may be refused for want of memory, or a pod be killed; \
              raise it to at least {}, or lower spec.serving.batching.maxSize",
-            facts.version,
+            version_reference.version,
             mebi(full),
             mebi(needed),
         ),
@@ -113,7 +113,7 @@ pub fn warning(asked: &Asked, facts: &Facts) -> Option<Happening> {
 }
 
 /// The least limit that holds the largest request, if a user has chosen one: the runtime lowers the default by itself.
-fn least_for_request(asked: &Asked) -> Option<u64> {
+fn least_for_request(asked: &ServingSpec) -> Option<u64> {
     let largest = asked.limits.max_request_bytes;
     (largest != ServingLimits::default().max_request_bytes).then(|| largest.saturating_mul(CLIENTS_PART))
 }
@@ -124,32 +124,35 @@ fn with_clients(bytes: u64) -> u64 {
 }
 
 /// The certificate, where it is about pods as they are asked for.
-fn measured<'a>(asked: &Asked, facts: &'a Facts) -> Option<&'a Size> {
+fn measured<'a>(asked: &ServingSpec, version_reference: &'a VersionReference) -> Option<&'a Size> {
     let on_processor = asked.execution_providers.first() == Some(&ExecutionProvider::Cpu);
-    facts.size.as_ref().filter(|_| on_processor)
+    version_reference.size.as_ref().filter(|_| on_processor)
 }
 
 /// The certificate and the limit that a user gives, as written and in bytes.
-fn given<'a>(asked: &'a Asked, facts: &'a Facts) -> Option<(&'a Size, &'a str, u64)> {
-    let size = measured(asked, facts)?;
+fn given<'a>(
+    asked: &'a ServingSpec,
+    version_reference: &'a VersionReference,
+) -> Option<(&'a Size, &'a str, u64)> {
+    let size = measured(asked, version_reference)?;
     let (text, limit) = limit(asked)?;
     Some((size, text, limit))
 }
 
-fn limit(asked: &Asked) -> Option<(&str, u64)> {
+fn limit(asked: &ServingSpec) -> Option<(&str, u64)> {
     let text = asked.resource_limits.get("memory")?;
     Some((text, Quantity::parse(text).ok()?.units()?))
 }
 
 /// What runs of as many rows take as requests may share: of the smallest number that was measured and is enough, or else of
 /// the largest.
-fn full_batch(asked: &Asked, size: &Size) -> u64 {
+fn full_batch(asked: &ServingSpec, size: &Size) -> u64 {
     let wanted = asked.batching.max_size.unwrap_or(FULL_BATCH);
     let enough = size.rows.iter().find(|rows| rows.rows >= wanted).or(size.rows.last());
     enough.map_or(size.load_bytes, |rows| rows.peak_bytes).max(size.load_bytes)
 }
 
-fn runs_at_once(asked: &Asked) -> u64 {
+fn runs_at_once(asked: &ServingSpec) -> u64 {
     if asked.mode == ServingMode::Latency {
         return 1;
     }
@@ -175,7 +178,7 @@ mod tests {
     use super::*;
     use crate::{api::model_version::RowsSize, serving::validate::validate_deployment};
 
-    fn asked(spec: Value) -> Asked {
+    fn asked(spec: Value) -> ServingSpec {
         let mut spec = spec;
         spec["model"] = "digits".into();
         let deployment = json!({
@@ -185,7 +188,7 @@ mod tests {
         validate_deployment(&serde_json::from_value(deployment).unwrap()).unwrap().asked
     }
 
-    fn facts(size: Option<Size>) -> Facts {
+    fn version_reference(size: Option<Size>) -> VersionReference {
         serde_json::from_value(json!({
             "model": "digits", "version": 3, "modelDigest": "d".repeat(64), "size": size,
             "artifact": {"uri": "oci://store/x", "sha256": "e".repeat(64), "sizeBytes": 1, "opset": 17},
@@ -237,17 +240,17 @@ mod tests {
             (json!({"serving": {"mode": "Latency"}}), self::size(1500, &[]), "2086Mi", "1564Mi"),
             (json!({"accelerator": {"executionProviders": ["CUDA"]}}), large(), "1Gi", "128Mi"),
         ] {
-            let memory = default_memory(&asked(spec.clone()), &facts(size));
+            let memory = default_memory(&asked(spec.clone()), &version_reference(size));
             assert_eq!((memory.limit.as_str(), memory.request.as_str()), (limit, request), "{spec}");
         }
     }
 
     #[test]
     fn a_limit_below_what_loading_takes_is_refused_and_below_a_full_batch_it_warns() {
-        let facts = facts(size(300, &[(1, 310), (64, 500)]));
+        let version_reference = version_reference(size(300, &[(1, 310), (64, 500)]));
         let judged = |memory: &str| {
             let asked = asked(json!({"resources": {"limits": {"memory": memory}}}));
-            (refusal(&asked, &facts), warning(&asked, &facts))
+            (refusal(&asked, &version_reference), warning(&asked, &version_reference))
         };
         let (refused, warned) = judged("299Mi");
         let Problem { reason, message } = refused.unwrap();
@@ -262,16 +265,16 @@ mod tests {
         assert!(judged("666Mi").1.unwrap().message.contains("raise it to at least 667Mi"));
         assert_eq!(judged("667Mi"), (None, None));
         let none = asked(json!({}));
-        assert_eq!((refusal(&none, &facts), warning(&none, &facts)), (None, None));
+        assert_eq!((refusal(&none, &version_reference), warning(&none, &version_reference)), (None, None));
         let tiny = json!({"resources": {"limits": {"memory": "1Mi"}}});
         assert_eq!(
-            refusal(&asked(tiny.clone()), &self::facts(None)),
+            refusal(&asked(tiny.clone()), &self::version_reference(None)),
             None,
             "what was not measured refuses nothing"
         );
         let mut on_a_gpu = tiny;
         on_a_gpu["accelerator"] = json!({"executionProviders": ["CUDA"]});
-        assert_eq!(refusal(&asked(on_a_gpu), &facts), None);
+        assert_eq!(refusal(&asked(on_a_gpu), &version_reference), None);
     }
 
     #[test]
@@ -293,12 +296,15 @@ mod tests {
             // what the model needs may be more
             ("512Mi", json!({}), size(900, &[(1, 1000), (64, 1500)]), "4486Mi"),
         ] {
-            let (asked, facts) = (asked(largest, more), facts(size));
-            assert_eq!(default_memory(&asked, &facts).limit, limit, "{largest}");
-            assert_eq!(refusal(&asked, &facts), None);
+            let (asked, version_reference) = (asked(largest, more), version_reference(size));
+            assert_eq!(default_memory(&asked, &version_reference).limit, limit, "{largest}");
+            assert_eq!(refusal(&asked, &version_reference), None);
         }
         let judged = |largest: &str, memory: &str| {
-            refusal(&asked(largest, json!({"resources": {"limits": {"memory": memory}}})), &facts(None))
+            refusal(
+                &asked(largest, json!({"resources": {"limits": {"memory": memory}}})),
+                &version_reference(None),
+            )
         };
         let Problem { reason, message } = judged("512Mi", "2047Mi").unwrap();
         assert_eq!(reason, "MaxRequestBytesTooLarge");

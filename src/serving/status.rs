@@ -11,7 +11,7 @@ use super::{
     record::{Outcome, Record},
     revision::RevisionData,
     rollout::{
-        self, Decision, Intent, Observed,
+        self, Decision, Desired, Observed,
         outcome::{overdue_message, problem},
     },
     version::Missing,
@@ -23,7 +23,7 @@ use crate::{
         model_deployment::{HistoryEntry, PodStatus, RevisionStatus},
         name::DEPLOYMENT_LABEL,
     },
-    k8s::events::{Happening, truncated},
+    k8s::events::{Event, truncated},
     problem::Problem,
 };
 
@@ -55,9 +55,9 @@ pub struct Inputs<'a> {
     /// The ModelDeployment, with its present status.
     pub deployment: &'a ModelDeployment,
     /// What keeps the spec from meaning a revision.
-    pub obstacle: Option<&'a Obstacle>,
+    pub blocked: Option<&'a Blocked>,
     /// What the spec asks for.
-    pub intent: &'a Intent,
+    pub desired: &'a Desired,
     /// What is observed.
     pub observed: &'a Observed,
     /// What was decided on it.
@@ -74,7 +74,7 @@ pub struct Inputs<'a> {
 
 /// What keeps a spec from being carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum Blocked {
     /// The spec makes no sense.
     Invalid(String),
     /// It means no version.
@@ -112,7 +112,7 @@ pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
         phase: Some(standing.phase.into()),
         message: Some(truncated(&standing.word.message, MAX_MESSAGE)),
         stable: decision.stable.as_deref().and_then(|name| revision_status(inputs, name)),
-        target: inputs.intent.target.as_deref().and_then(|name| revision_status(inputs, name)),
+        target: inputs.desired.target.as_deref().and_then(|name| revision_status(inputs, name)),
         history: history(inputs),
         pods: said(inputs),
         replicas: Some(number(pods().count())),
@@ -130,30 +130,30 @@ pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
 }
 
 fn standing(inputs: &Inputs<'_>) -> Standing {
-    let (intent, observed, decision) = (inputs.intent, inputs.observed, inputs.decision);
+    let (desired, observed, decision) = (inputs.desired, inputs.observed, inputs.decision);
     let stable = decision.stable.as_deref();
-    let target = intent.target.as_deref();
+    let target = desired.target.as_deref();
     let serving = observed
         .revisions
         .values()
         .flat_map(|revision| &revision.pods)
         .filter(|pod| pod.in_service(&observed.draining))
         .count();
-    let settles = target.is_some() && target == stable && inputs.obstacle.is_none();
+    let settles = target.is_some() && target == stable && inputs.blocked.is_none();
     let drains = number(draining(inputs));
     let promoted = settles && drains == 0;
-    let serves = stable.is_some() && (serving > 0 || (intent.replicas == 0 && settles));
+    let serves = stable.is_some() && (serving > 0 || (desired.replicas == 0 && settles));
     let course = if target.is_some() && target == stable {
         if drains == 0 { settled(inputs, number(serving)) } else { giving_way(inputs, drains) }
     } else {
         under_way(inputs)
     };
-    let (further, phase, word) = match inputs.obstacle {
+    let (further, phase, word) = match inputs.blocked {
         None => course,
-        Some(obstacle) => {
-            let (further, phase, mut word) = obstructed(obstacle);
+        Some(blocked) => {
+            let (further, phase, mut word) = obstructed(blocked);
             // a write that did not succeed stops itself only: what else there is to say goes on
-            if target.is_some() && matches!(obstacle, Obstacle::Refused(_) | Obstacle::Unwritten(_)) {
+            if target.is_some() && matches!(blocked, Blocked::Refused(_) | Blocked::Unwritten(_)) {
                 word.message = format!("{}; besides: {}", word.message, course.2.message);
             }
             (further, phase, word)
@@ -174,12 +174,12 @@ fn standing(inputs: &Inputs<'_>) -> Standing {
 
 type Course = (Option<&'static str>, &'static str, Problem);
 
-fn obstructed(obstacle: &Obstacle) -> Course {
-    match obstacle {
-        Obstacle::Invalid(message) => (Some(STALLED), "Degraded", said_so("InvalidSpec", message)),
-        Obstacle::Refused(problem) => (Some(STALLED), "Degraded", problem.clone()),
-        Obstacle::Missing(missing) if !missing.waits => (Some(STALLED), "Degraded", missing.problem.clone()),
-        Obstacle::Missing(Missing { problem, .. }) | Obstacle::Unwritten(problem) => {
+fn obstructed(blocked: &Blocked) -> Course {
+    match blocked {
+        Blocked::Invalid(message) => (Some(STALLED), "Degraded", said_so("InvalidSpec", message)),
+        Blocked::Refused(problem) => (Some(STALLED), "Degraded", problem.clone()),
+        Blocked::Missing(missing) if !missing.waits => (Some(STALLED), "Degraded", missing.problem.clone()),
+        Blocked::Missing(Missing { problem, .. }) | Blocked::Unwritten(problem) => {
             (Some(RECONCILING), "Progressing", problem.clone())
         }
     }
@@ -187,9 +187,9 @@ fn obstructed(obstacle: &Obstacle) -> Course {
 
 /// The target is stable; pods may be missing.
 fn settled(inputs: &Inputs<'_>, serving: u32) -> Course {
-    let (intent, stable) = (inputs.intent, inputs.decision.stable.as_deref().unwrap_or_default());
-    let count = format!("{serving} of {} pods take traffic", intent.replicas);
-    if serving >= intent.replicas {
+    let (desired, stable) = (inputs.desired, inputs.decision.stable.as_deref().unwrap_or_default());
+    let count = format!("{serving} of {} pods take traffic", desired.replicas);
+    if serving >= desired.replicas {
         return (
             None,
             "Healthy",
@@ -230,8 +230,8 @@ fn giving_way(inputs: &Inputs<'_>, drains: u32) -> Course {
 
 /// The target is another than the stable revision.
 fn under_way(inputs: &Inputs<'_>) -> Course {
-    let (intent, observed, decision) = (inputs.intent, inputs.observed, inputs.decision);
-    let Some(target) = intent.target.as_deref() else {
+    let (desired, observed, decision) = (inputs.desired, inputs.observed, inputs.decision);
+    let Some(target) = desired.target.as_deref() else {
         return (
             Some(RECONCILING),
             "Progressing",
@@ -255,13 +255,14 @@ fn under_way(inputs: &Inputs<'_>) -> Course {
         revision.pods.iter().filter(|pod| pod.verified && pod.in_service(&observed.draining)).count()
     });
     let unreached = if observed.unreached { "; their Service does not answer yet" } else { "" };
-    let count = format!("{ready} of {} pods of {described} take traffic{unreached}{stable}", intent.replicas);
-    if intent.paused {
+    let count =
+        format!("{ready} of {} pods of {described} take traffic{unreached}{stable}", desired.replicas);
+    if desired.paused {
         return (Some(RECONCILING), "Paused", said_so("Paused", &format!("spec.paused is true: {count}")));
     }
     let why = problem(observed, target);
     if decision.overdue {
-        let message = format!("{}; {count}", overdue_message(intent, observed, target));
+        let message = format!("{}; {count}", overdue_message(desired, observed, target));
         let reason = why.map_or(super::rollout::outcome::DEADLINE_EXCEEDED, |why| &why.reason);
         return (Some(STALLED), "Degraded", said_so(reason, &message));
     }
@@ -395,7 +396,7 @@ pub fn transition(
     revision: &str,
     before: Option<Outcome>,
     record: &Record,
-) -> Option<Happening> {
+) -> Option<Event> {
     if before == record.outcome {
         return None;
     }
@@ -408,11 +409,11 @@ pub fn transition(
         Outcome::Aborted => (true, "Aborted", format!("{described} was stopped{because}")),
         Outcome::Superseded => (false, "Superseded", format!("{described} is no longer asked for")),
     };
-    Some(Happening { warning, reason, message })
+    Some(Event { warning, reason, message })
 }
 
 /// What keeps it from getting further, for people, where that is new and was not told as the end of its rollout.
-pub fn blocked(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Option<Happening> {
+pub fn blocked(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Option<Event> {
     let previous = inputs.deployment.status.clone().unwrap_or_default();
     let further = |status: &ModelDeploymentStatus| {
         let mut conditions = status.conditions.iter();
@@ -421,16 +422,16 @@ pub fn blocked(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Option<Happ
     };
     let (type_, reason) = further(next)?;
     let waits = type_ == RECONCILING && ORDINARY.contains(&reason.as_str());
-    let target = inputs.intent.target.as_deref();
+    let target = inputs.desired.target.as_deref();
     let ended =
         target.and_then(|target| record(inputs, target)).is_some_and(|record| record.quarantine.is_some());
     let was_target = previous.target.as_ref().map(|previous| previous.revision.as_str()) == target;
     let is_told = further(&previous).is_some_and(|previous| previous == (type_, reason.clone()));
-    if waits || is_told || (inputs.obstacle.is_none() && ended && was_target) {
+    if waits || is_told || (inputs.blocked.is_none() && ended && was_target) {
         return None;
     }
     let message = format!("{reason}: {}", next.message.clone().unwrap_or_default());
-    Some(Happening { warning: true, reason: "Blocked", message })
+    Some(Event { warning: true, reason: "Blocked", message })
 }
 
 fn said_so(reason: &str, message: &str) -> Problem {

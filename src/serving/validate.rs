@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use modelwright_contract::serving::{Batching, ExecutionProvider, ServingLimits, ServingMode};
 
-use super::identity::{Asked, identity};
+use super::identity::{ServingSpec, identity};
 use crate::{
     api::{
         ModelDeployment, Scheduling,
@@ -53,7 +53,7 @@ pub struct ValidDeployment {
     /// Whether a rollout stands still.
     pub paused: bool,
     /// What decides a revision, but for the model's digest.
-    pub asked: Asked,
+    pub asked: ServingSpec,
 }
 
 /// Every reason to refuse a ModelDeployment.
@@ -106,7 +106,7 @@ pub fn validate_deployment(deployment: &ModelDeployment) -> Result<ValidDeployme
         auto_rollback: auto_rollback.unwrap_or(true),
         keep: spec.history.as_ref().and_then(|history| history.keep).unwrap_or(DEFAULT_KEEP) as usize,
         paused: spec.paused.unwrap_or(false),
-        asked: Asked {
+        asked: ServingSpec {
             model: spec.model.clone(),
             variant: spec.variant.clone(),
             limits,

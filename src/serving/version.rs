@@ -2,7 +2,7 @@
 //! facts, or why there is none and whether waiting helps. Pure.
 
 use super::{
-    revision::{Facts, RevisionData},
+    revision::{RevisionData, VersionReference},
     validate::ValidDeployment,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub fn resolve_version<'a>(
     model: Option<&Model>,
     version: impl Fn(&str) -> Option<&'a ModelVersion>,
     revisions: impl Iterator<Item = &'a RevisionData>,
-) -> Result<Facts, Missing> {
+) -> Result<VersionReference, Missing> {
     let name = &valid.asked.model;
     let number = match valid.version {
         Some(number) => number,
@@ -39,7 +39,7 @@ pub fn resolve_version<'a>(
         .filter(|version| version.spec.model == *name && version.spec.version == number);
     if let Some(found) = found {
         let working = valid.version.is_none() && model.is_some_and(is_working);
-        return facts(found, valid.asked.variant.as_deref(), working);
+        return version_reference(found, valid.asked.variant.as_deref(), working);
     }
     // a revision carries what it serves, so that a ModelVersion that is gone stops nothing
     let mut revisions = revisions;
@@ -75,9 +75,13 @@ pub fn resolve_version<'a>(
 }
 
 /// What serving a version needs, or its variant of this name.
-fn facts(version: &ModelVersion, variant: Option<&str>, waits: bool) -> Result<Facts, Missing> {
+fn version_reference(
+    version: &ModelVersion,
+    variant: Option<&str>,
+    waits: bool,
+) -> Result<VersionReference, Missing> {
     let spec = &version.spec;
-    let whole = Facts {
+    let whole = VersionReference {
         model: spec.model.clone(),
         version: spec.version,
         model_digest: spec.model_digest.clone(),
@@ -99,7 +103,7 @@ fn facts(version: &ModelVersion, variant: Option<&str>, waits: bool) -> Result<F
             waits,
         ));
     };
-    Ok(Facts {
+    Ok(VersionReference {
         model_digest: found.model_digest.clone(),
         variant: Some(name.to_owned()),
         size: found.size.clone().or(whole.size),

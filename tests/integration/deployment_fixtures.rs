@@ -14,8 +14,8 @@ use modelwright::{
         build::{Owner, build_revision},
         identity::revision_hash,
         pods::Answer,
-        revision::{Facts, RevisionData, read},
-        rollout::{self, Intent, Observed, Pod, Revision, Scale},
+        revision::{RevisionData, VersionReference, read},
+        rollout::{self, Desired, Observed, Pod, Revision, Scale},
         validate::{ValidDeployment, validate_deployment},
     },
 };
@@ -37,8 +37,8 @@ pub fn valid(deployment: &ModelDeployment) -> ValidDeployment {
     validate_deployment(deployment).unwrap()
 }
 
-pub fn facts(version: u64, digest: char) -> Facts {
-    Facts {
+pub fn version_reference(version: u64, digest: char) -> VersionReference {
+    VersionReference {
         model: "digits".into(),
         version,
         model_digest: String::from(digest).repeat(64),
@@ -57,10 +57,10 @@ pub fn facts(version: u64, digest: char) -> Facts {
 /// What a revision of this version serves; its name is the version as ten digits.
 pub fn data(version: u64) -> RevisionData {
     let valid = valid(&deployment(json!({"model": "digits"})));
-    let facts = facts(version, 'c');
+    let version_reference = version_reference(version, 'c');
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
-    let hash = revision_hash(&valid.asked, &facts.model_digest);
-    read(&build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false)).unwrap()
+    let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+    read(&build_revision(&owner, &hash, &valid.asked, &version_reference, &settings(), false)).unwrap()
 }
 
 /// What the cluster makes of a Service that has this pod, by its UID.
@@ -111,8 +111,8 @@ pub fn revision(record: modelwright::serving::record::Record, replicas: u32, pod
     }
 }
 
-pub fn intent(target: Option<&str>, replicas: u32) -> Intent {
-    Intent {
+pub fn desired(target: Option<&str>, replicas: u32) -> Desired {
+    Desired {
         target: target.map(Into::into),
         replicas,
         max_surge: 1,

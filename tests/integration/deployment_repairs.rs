@@ -98,7 +98,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         pod_of(&by_hand, "stray"),
     );
     context.caches.replica_sets = Cache::fixed(vec![by_hand.clone()]);
-    let look = async |server: &mut crate::scenario::ApiServer, set: &ReplicaSet, pods: Vec<&Pod>| {
+    let snapshot = async |server: &mut crate::scenario::ApiServer, set: &ReplicaSet, pods: Vec<&Pod>| {
         for _ in 0..4 {
             let call = server.next().await;
             let list =
@@ -112,7 +112,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         }
     };
     let outcome = play(reconciled(&object, context), async {
-        look(&mut server, &by_hand, vec![&old, &stray]).await;
+        snapshot(&mut server, &by_hand, vec![&old, &stray]).await;
         let call = server.expect("PATCH", &path("apis/apps/v1", "replicasets", &name)).await;
         assert_eq!(
             call.body[0],
@@ -133,7 +133,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         mended["metadata"]["annotations"] = call.body[1]["value"].clone();
         let mended: ReplicaSet = serde_json::from_value(mended).unwrap();
         call.object(&mended);
-        look(&mut server, &mended, vec![&old, &stray]).await;
+        snapshot(&mut server, &mended, vec![&old, &stray]).await;
         server.owner_stays(&object).await;
         let call = server.expect("PATCH", &path("api/v1", "pods", "stray")).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");

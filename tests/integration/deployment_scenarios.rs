@@ -18,11 +18,11 @@ use modelwright::{
     },
     serving::{
         DeploymentError,
-        answers::Answers,
         build::{
             Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
         },
         identity::revision_hash,
+        probe::Prober,
         reconcile,
         record::{Outcome, PROMOTED, Record},
         revision::read,
@@ -47,7 +47,7 @@ pub fn reconciled(
     object: &ModelDeployment,
     context: Context,
 ) -> BoxFuture<'static, Result<Action, DeploymentError>> {
-    Box::pin(reconcile(Arc::new(object.clone()), Arc::new(context), Arc::new(Answers::default())))
+    Box::pin(reconcile(Arc::new(object.clone()), Arc::new(context), Arc::new(Prober::default())))
 }
 
 /// A reconcile that saw less than there is, and is made again with backoff.
@@ -89,7 +89,7 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
     let valid = valid(object);
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
     let version = one_version();
-    let facts = modelwright::serving::revision::Facts {
+    let version_reference = modelwright::serving::revision::VersionReference {
         model: "digits".into(),
         version: 1,
         model_digest: version.spec.model_digest.clone(),
@@ -98,8 +98,9 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         signature: version.spec.signature.clone(),
         size: version.spec.size.clone(),
     };
-    let hash = revision_hash(&valid.asked, &facts.model_digest);
-    let mut revision = stored(build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false));
+    let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+    let mut revision =
+        stored(build_revision(&owner, &hash, &valid.asked, &version_reference, &settings(), false));
     if promoted {
         let annotations = revision.metadata.annotations.get_or_insert_default();
         for (key, value) in [
@@ -208,12 +209,12 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
     let object = paused();
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, false);
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     let name = format!("digits-{}", world.short);
     play(reconciled(&object, context), async {
         fresh_look_without_the_set(
             &mut server,
-            vec![found],
+            vec![revision],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -243,11 +244,11 @@ async fn a_cache_that_is_behind_leads_to_another_look_and_to_no_replica_set() {
     let object = paused();
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, false);
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     play(reconciled(&object, context), async {
         fresh_look_without_the_set(
             &mut server,
-            vec![found],
+            vec![revision],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -310,9 +311,9 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
     context.caches.revisions = Cache::fixed(vec![world.revision.clone()]);
     let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
         "data": {"traffic.json": "{\"drain\":[]}"}});
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     play(reconciled(&object, context), async {
-        fresh_look_without_the_set(&mut server, vec![found], &traffic).await;
+        fresh_look_without_the_set(&mut server, vec![revision], &traffic).await;
         server.owner_stays(&object).await;
         let name = format!("digits-{}", world.short);
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;

@@ -8,14 +8,14 @@ use modelwright::{
     serving::{
         pods::Answer,
         record::{Outcome, Progress, Record},
-        rollout::{Intent, Observed, Pod, Revision, Scale, decide},
-        status::{Inputs, Obstacle, deployment_status},
+        rollout::{Desired, Observed, Pod, Revision, Scale, decide},
+        status::{Blocked, Inputs, deployment_status},
         version::Missing,
     },
 };
 use serde_json::json;
 
-use crate::deployment_fixtures::{broken, data, deployment, intent, observed, pod, revision, said, time};
+use crate::deployment_fixtures::{broken, data, deployment, desired, observed, pod, revision, said, time};
 
 pub const OLD: &str = "0000000001";
 pub const NEW: &str = "0000000002";
@@ -49,8 +49,8 @@ pub fn quarantined() -> Record {
     }
 }
 
-fn waiting(reason: &str, waits: bool) -> Obstacle {
-    Obstacle::Missing(Missing { problem: problem(reason), waits })
+fn waiting(reason: &str, waits: bool) -> Blocked {
+    Blocked::Missing(Missing { problem: problem(reason), waits })
 }
 
 pub fn problem(reason: &str) -> Problem {
@@ -58,27 +58,27 @@ pub fn problem(reason: &str) -> Problem {
 }
 
 pub struct Case {
-    intent: Intent,
+    desired: Desired,
     observed: Observed,
-    obstacle: Option<Obstacle>,
+    blocked: Option<Blocked>,
 }
 
 pub fn case(target: Option<&str>, replicas: u32, observed: Observed) -> Case {
-    Case { intent: intent(target, replicas), observed, obstacle: None }
+    Case { desired: desired(target, replicas), observed, blocked: None }
 }
 
 impl Case {
-    fn but(mut self, change: impl FnOnce(&mut Intent)) -> Self {
-        change(&mut self.intent);
+    fn but(mut self, change: impl FnOnce(&mut Desired)) -> Self {
+        change(&mut self.desired);
         self
     }
 
-    pub fn with(mut self, obstacle: Obstacle) -> Self {
-        self.obstacle = Some(obstacle);
+    pub fn with(mut self, blocked: Blocked) -> Self {
+        self.blocked = Some(blocked);
         self
     }
 
-    pub fn look<T>(&self, read: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    pub fn snapshot<T>(&self, read: impl FnOnce(&Inputs<'_>) -> T) -> T {
         self.look_as(&deployment(json!({"model": "digits"})), &BTreeMap::new(), read)
     }
 
@@ -88,11 +88,11 @@ impl Case {
         answers: &BTreeMap<String, Answer>,
         read: impl FnOnce(&Inputs<'_>) -> T,
     ) -> T {
-        let decision = decide(&self.intent, &self.observed, time(100));
+        let decision = decide(&self.desired, &self.observed, time(100));
         read(&Inputs {
             deployment,
-            obstacle: self.obstacle.as_ref(),
-            intent: &self.intent,
+            blocked: self.blocked.as_ref(),
+            desired: &self.desired,
             observed: &self.observed,
             decision: &decision,
             data: &[(OLD.to_owned(), data(1)), (NEW.to_owned(), data(2))].into(),
@@ -103,7 +103,7 @@ impl Case {
     }
 
     pub fn status(&self) -> ModelDeploymentStatus {
-        self.look(deployment_status)
+        self.snapshot(deployment_status)
     }
 }
 
@@ -254,21 +254,21 @@ pub fn health_table() -> Vec<(&'static str, Case, &'static str, &'static str, &'
         ),
         (
             "refused, stable serves",
-            case(None, 2, serving(stable())).with(Obstacle::Invalid("words".into())),
+            case(None, 2, serving(stable())).with(Blocked::Invalid("words".into())),
             "T–TF",
             "Degraded",
             "InvalidSpec",
         ),
         (
             "a write is refused, stable serves",
-            case(Some(NEW), 2, serving(stable())).with(Obstacle::Refused(problem("Refused"))),
+            case(Some(NEW), 2, serving(stable())).with(Blocked::Refused(problem("Refused"))),
             "T–TF",
             "Degraded",
             "Refused",
         ),
         (
             "refused, nothing serves",
-            case(None, 2, Observed::default()).with(Obstacle::Invalid("words".into())),
+            case(None, 2, Observed::default()).with(Blocked::Invalid("words".into())),
             "F–TF",
             "Degraded",
             "InvalidSpec",
@@ -296,7 +296,7 @@ pub fn health_table() -> Vec<(&'static str, Case, &'static str, &'static str, &'
         ),
         (
             "a write that is tried again",
-            case(Some(OLD), 2, serving(stable())).with(Obstacle::Unwritten(problem("Unwritten"))),
+            case(Some(OLD), 2, serving(stable())).with(Blocked::Unwritten(problem("Unwritten"))),
             "TT–F",
             "Progressing",
             "Unwritten",
@@ -367,13 +367,13 @@ fn the_history_is_newest_first_and_has_no_more_than_the_crd_takes() {
         (format!("{number:010}"), modelwright::serving::rollout::Revision { record, ..Default::default() })
     });
     let observed = Observed { revisions: records.collect(), ..Observed::default() };
-    let case = Case { intent: Intent { keep: 100, ..intent(None, 1) }, observed, obstacle: None };
+    let case = Case { desired: Desired { keep: 100, ..desired(None, 1) }, observed, blocked: None };
     let data: BTreeMap<_, _> =
         (0_u64..80).map(|number| (format!("{number:010}"), data(number + 1))).collect();
-    let status = case.look(|inputs| deployment_status(&Inputs { data: &data, ..inputs.clone() }));
+    let status = case.snapshot(|inputs| deployment_status(&Inputs { data: &data, ..inputs.clone() }));
     assert_eq!(status.history.len(), 60);
     assert_eq!(status.history[0].version, 80);
-    assert!(case.intent.progress_deadline > Duration::ZERO);
+    assert!(case.desired.progress_deadline > Duration::ZERO);
 }
 
 /// Field case 36: pods are ready, and nobody can reach them.

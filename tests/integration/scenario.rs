@@ -13,7 +13,7 @@ use modelwright::{
     clock::Clock,
     context::{Caches, Context},
     k8s::{
-        apply::Attempts, cache::Cache, client::WhileLeading, events::Events, expectations::Written,
+        apply::Attempts, cache::Cache, client::WhileLeading, events::Events, expectations::Expectations,
         lease::Leadership,
     },
     metrics::Metrics,
@@ -69,7 +69,7 @@ pub fn context() -> (Context, ApiServer) {
         metrics: Arc::new(Metrics::default()),
         pods: PodClient::default(),
         clock: Clock::default(),
-        written: Written::default(),
+        expectations: Expectations::default(),
         attempts: Attempts::default(),
         bundled_store: BundledStore::default(),
     };

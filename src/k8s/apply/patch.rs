@@ -105,7 +105,7 @@ where
     let state = object.uid().unwrap_or_default();
     let patched = context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await?;
     context.metrics.wrote(&kind, "patch");
-    context.written.present(&kind, patched.meta());
+    context.expectations.present(&kind, patched.meta());
     patched.read().map_err(|_| ApplyError::Stale { kind: kind.into_owned(), name })
 }
 
@@ -129,7 +129,7 @@ where
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "status");
-    context.written.present(&kind, written.meta());
+    context.expectations.present(&kind, written.meta());
     // an apply takes off what was applied before, and nothing that was merged in
     match unreadable::without_leftovers(&written.at(&["status", "conditions"])) {
         Some(conditions) => merge_status(context, &written, json!({"conditions": conditions})).await,
@@ -154,7 +154,7 @@ where
         .await
         .map_err(|error| ApplyError::of(&kind, &name, error))?;
     context.metrics.wrote(&kind, "status");
-    context.written.present(&kind, written.meta());
+    context.expectations.present(&kind, written.meta());
     Ok(())
 }
 

@@ -32,7 +32,7 @@ use crate::{
         parts::{self, claim_volume, confined_container, empty_volume, mount, secret_volume, variable},
         resources::complete_resources,
     },
-    serving::{identity::Asked, revision::Facts, size::default_memory},
+    serving::{identity::ServingSpec, revision::VersionReference, size::default_memory},
     store,
 };
 
@@ -55,8 +55,8 @@ const STARTUP_PROBES: i32 = 1800;
 pub(super) fn pod_template(
     owner: &Owner<'_>,
     hash: &str,
-    asked: &Asked,
-    facts: &Facts,
+    asked: &ServingSpec,
+    version_reference: &VersionReference,
     settings: &Settings,
     workload_account: bool,
 ) -> PodTemplateSpec {
@@ -65,23 +65,28 @@ pub(super) fn pod_template(
     let scheduling = &asked.scheduling;
     let drain_seconds = asked.limits.drain_timeout_milliseconds.div_ceil(1000);
     PodTemplateSpec {
-        metadata: Some(pod_metadata(owner, hash, scheduling, facts)),
+        metadata: Some(pod_metadata(owner, hash, scheduling, version_reference)),
         spec: Some(PodSpec {
-            containers: vec![serve_container(image, hash, asked, facts)],
-            init_containers: Some(vec![fetch_container(image, facts, settings)]),
+            containers: vec![serve_container(image, hash, asked, version_reference)],
+            init_containers: Some(vec![fetch_container(image, version_reference, settings)]),
             termination_grace_period_seconds: i64::try_from(drain_seconds + GRACE_MARGIN_SECONDS).ok(),
-            volumes: Some(volumes(owner, facts)),
+            volumes: Some(volumes(owner, version_reference)),
             ..parts::confined_pod(scheduling, siblings(owner, hash), workload_account)
         }),
     }
 }
 
-fn pod_metadata(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling, facts: &Facts) -> ObjectMeta {
+fn pod_metadata(
+    owner: &Owner<'_>,
+    hash: &str,
+    scheduling: &Scheduling,
+    version_reference: &VersionReference,
+) -> ObjectMeta {
     let mut labels = parts::texts(&scheduling.pod_labels);
     for (key, value) in [
         (MANAGED_BY_LABEL, MANAGED_BY),
-        (MODEL_LABEL, &facts.model),
-        (VERSION_LABEL, &facts.version.to_string()),
+        (MODEL_LABEL, &version_reference.model),
+        (VERSION_LABEL, &version_reference.version.to_string()),
         (DEPLOYMENT_LABEL, owner.name),
         (REVISION_LABEL, short_revision(hash)),
         (TRAFFIC_LABEL, TRAFFIC_SERVE),
@@ -95,19 +100,19 @@ fn pod_metadata(owner: &Owner<'_>, hash: &str, scheduling: &Scheduling, facts: &
     }
 }
 
-fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container {
+fn fetch_container(image: &str, version_reference: &VersionReference, settings: &Settings) -> Container {
     // the address of the version says where its bytes are; the store may be another one by now
-    let claim = store::claim(&facts.artifact.uri);
+    let claim = store::claim(&version_reference.artifact.uri);
     let config = FetchConfig {
         claim_directory: None,
         further: Vec::new(),
         kind: FetchKind::Artifact,
-        uri: facts.artifact.uri.clone(),
-        sha256: Some(facts.artifact.sha256.clone()),
+        uri: version_reference.artifact.uri.clone(),
+        sha256: Some(version_reference.artifact.sha256.clone()),
         destination: names::MODEL_DIRECTORY.into(),
         credentials_secret: None,
         credentials_directory: claim.is_none().then(|| names::STORE_CREDENTIALS_DIRECTORY.into()),
-        max_bytes: facts.artifact.size_bytes + VOLUME_MARGIN / 2,
+        max_bytes: version_reference.artifact.size_bytes + VOLUME_MARGIN / 2,
         // the store's address is the operator's own, not a user's
         allow_private_networks: true,
         plain_http: settings.store_plain_http,
@@ -139,13 +144,18 @@ fn fetch_container(image: &str, facts: &Facts, settings: &Settings) -> Container
     }
 }
 
-fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Container {
+fn serve_container(
+    image: &str,
+    hash: &str,
+    asked: &ServingSpec,
+    version_reference: &VersionReference,
+) -> Container {
     let config = ServingConfig {
-        model: facts.model.clone(),
-        version: facts.version,
-        model_digest: facts.model_digest.clone(),
+        model: version_reference.model.clone(),
+        version: version_reference.version,
+        model_digest: version_reference.model_digest.clone(),
         revision: short_revision(hash).to_owned(),
-        directory: facts.variant.as_ref().map_or_else(
+        directory: version_reference.variant.as_ref().map_or_else(
             || names::MODEL_DIRECTORY.to_owned(),
             |variant| format!("{}/{}", names::MODEL_DIRECTORY, variants::directory(variant)),
         ),
@@ -155,7 +165,7 @@ fn serve_container(image: &str, hash: &str, asked: &Asked, facts: &Facts) -> Con
         mode: asked.mode,
         batching: asked.batching,
     };
-    let memory = default_memory(asked, facts);
+    let memory = default_memory(asked, version_reference);
     let pod_name = EnvVar {
         name: names::POD_NAME_ENV.into(),
         value: None,
@@ -218,12 +228,12 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
+fn volumes(owner: &Owner<'_>, version_reference: &VersionReference) -> Vec<Volume> {
     vec![
         // the archive and what is unpacked of it may be there at the same time
-        empty_volume("work", (2 * facts.artifact.size_bytes + VOLUME_MARGIN).to_string()),
+        empty_volume("work", (2 * version_reference.artifact.size_bytes + VOLUME_MARGIN).to_string()),
         empty_volume("temporary", TEMPORARY_SIZE.into()),
-        store_volume(facts),
+        store_volume(version_reference),
         Volume {
             name: "traffic".into(),
             config_map: Some(ConfigMapVolumeSource {
@@ -237,8 +247,8 @@ fn volumes(owner: &Owner<'_>, facts: &Facts) -> Vec<Volume> {
 }
 
 /// What `fetch` reads the artifact from, or with.
-fn store_volume(facts: &Facts) -> Volume {
-    match store::claim(&facts.artifact.uri) {
+fn store_volume(version_reference: &VersionReference) -> Volume {
+    match store::claim(&version_reference.artifact.uri) {
         Some(claim) => claim_volume("store", claim, true),
         None => secret_volume("store-credentials", STORE_SECRET, true),
     }

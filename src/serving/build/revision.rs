@@ -14,8 +14,8 @@ use crate::{
     context::Settings,
     k8s::objects::owned_metadata,
     serving::{
-        identity::Asked,
-        revision::{Facts, RevisionData},
+        identity::ServingSpec,
+        revision::{RevisionData, VersionReference},
         template,
     },
 };
@@ -24,24 +24,24 @@ use crate::{
 pub fn build_revision(
     owner: &Owner<'_>,
     hash: &str,
-    asked: &Asked,
-    facts: &Facts,
+    asked: &ServingSpec,
+    version_reference: &VersionReference,
     settings: &Settings,
     workload_account: bool,
 ) -> ControllerRevision {
     let data = RevisionData {
-        version: facts.clone(),
+        version: version_reference.clone(),
         execution_providers: asked.execution_providers.clone(),
         allow_fallback: asked.allow_fallback,
         drain_timeout_milliseconds: asked.limits.drain_timeout_milliseconds,
-        pod_template: pod_template(owner, hash, asked, facts, settings, workload_account),
+        pod_template: pod_template(owner, hash, asked, version_reference, settings, workload_account),
         asked: Some(asked.identity.clone()),
     };
     let mut metadata = owned_metadata(
         revision(owner.name, hash),
         owner.namespace,
         Some(owner.reference.clone()),
-        revision_labels(owner, short_revision(hash), facts),
+        revision_labels(owner, short_revision(hash), version_reference),
     );
     metadata.annotations = Some([(REVISION_HASH_ANNOTATION.to_owned(), hash.to_owned())].into());
     ControllerRevision {
@@ -86,11 +86,15 @@ fn raw(data: &RevisionData) -> RawExtension {
 }
 
 /// The labels of a revision's objects.
-pub fn revision_labels(owner: &Owner<'_>, short: &str, facts: &Facts) -> [(&'static str, String); 4] {
+pub fn revision_labels(
+    owner: &Owner<'_>,
+    short: &str,
+    version_reference: &VersionReference,
+) -> [(&'static str, String); 4] {
     [
         (DEPLOYMENT_LABEL, owner.name.to_owned()),
         (REVISION_LABEL, short.to_owned()),
-        (MODEL_LABEL, facts.model.clone()),
-        (VERSION_LABEL, facts.version.to_string()),
+        (MODEL_LABEL, version_reference.model.clone()),
+        (VERSION_LABEL, version_reference.version.to_string()),
     ]
 }

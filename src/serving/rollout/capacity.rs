@@ -12,7 +12,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Decision, Intent, Observed, POLL, Pod, Revision, count, outcome::Verdict};
+use super::{Decision, Desired, Observed, POLL, Pod, Revision, count, outcome::Transition};
 
 /// How many pods of a revision stay, besides those that drain.
 struct Share<'a> {
@@ -21,43 +21,49 @@ struct Share<'a> {
     stay: u32,
 }
 
-pub(super) fn share(intent: &Intent, observed: &Observed, verdict: &Verdict, now: Timestamp) -> Decision {
+pub(super) fn plan_replicas(
+    desired: &Desired,
+    observed: &Observed,
+    transition: &Transition,
+    now: Timestamp,
+) -> Decision {
     let mut decision = Decision::default();
-    let Some(goal) = verdict.goal.as_deref() else {
+    let Some(goal) = transition.goal.as_deref() else {
         decision.draining.clone_from(&observed.draining);
         return decision;
     };
     let unseen = Revision::default();
     let revision = observed.revisions.get(goal).unwrap_or(&unseen);
-    let promoted = verdict.stable.as_deref() == Some(goal);
+    let promoted = transition.stable.as_deref() == Some(goal);
     let draining = &observed.draining;
 
     let mut leaving = BTreeSet::new();
     let mut recalled = BTreeSet::new();
-    let kept = keep_goal(intent, draining, revision, &mut leaving, &mut recalled);
+    let kept = keep_goal(desired, draining, revision, &mut leaving, &mut recalled);
     // the stable revision has proven itself; any other goal must say itself that it is what was asked for
     let serving = kept.iter().filter(|pod| pod.in_service(draining) && (promoted || pod.verified)).count();
-    let others = keep_others(intent, observed, verdict, count(serving), &mut leaving, &mut recalled);
+    let others = keep_others(desired, observed, transition, count(serving), &mut leaving, &mut recalled);
 
-    let mut ledger = Ledger { intent, observed, leaving: &leaving, now, replicas: BTreeMap::new(), spare: 0 };
+    let mut plan =
+        ReplicaPlan { desired, observed, leaving: &leaving, now, replicas: BTreeMap::new(), spare: 0 };
     for other in &others {
-        let fallback = !promoted && verdict.stable.as_deref() == Some(other.name);
-        ledger.shrink(other, fallback && other.revision.alive().any(|pod| pod.started));
+        let fallback = !promoted && transition.stable.as_deref() == Some(other.name);
+        plan.shrink(other, fallback && other.revision.alive().any(|pod| pod.started));
     }
-    ledger.shrink(&Share { name: goal, revision, stay: intent.replicas }, false);
+    plan.shrink(&Share { name: goal, revision, stay: desired.replicas }, false);
     if !promoted
-        && let Some(stable) = others.iter().find(|other| verdict.stable.as_deref() == Some(other.name))
+        && let Some(stable) = others.iter().find(|other| transition.stable.as_deref() == Some(other.name))
     {
-        ledger.grow(stable, stable.stay);
+        plan.grow(stable, stable.stay);
     }
-    if !verdict.held {
-        ledger.grow(&Share { name: goal, revision, stay: intent.replicas }, intent.replicas);
+    if !transition.held {
+        plan.grow(&Share { name: goal, revision, stay: desired.replicas }, desired.replicas);
     }
-    decision.replicas = ledger.replicas;
+    decision.replicas = plan.replicas;
     decision.replicas.retain(|name, replicas| {
         observed.revisions.get(name).and_then(|r| r.scale).map(|s| s.replicas) != Some(*replicas)
     });
-    if revision.scale.is_none() && !verdict.held {
+    if revision.scale.is_none() && !transition.held {
         decision.replicas.entry(goal.to_owned()).or_insert(0);
     }
     decision.remove = others
@@ -73,13 +79,13 @@ pub(super) fn share(intent: &Intent, observed: &Observed, verdict: &Verdict, now
         .filter(|other| other.revision.pods.is_empty() && !decision.replicas.contains_key(other.name))
         .map(|other| other.name.to_owned())
         .collect();
-    write_down(&mut decision, observed, &leaving, &recalled, !promoted && !verdict.held, now);
+    write_down(&mut decision, observed, &leaving, &recalled, !promoted && !transition.held, now);
     decision
 }
 
 /// Pods of the goal that stay: all up to `replicas`, those that serve first.
 fn keep_goal<'a>(
-    intent: &Intent,
+    desired: &Desired,
     draining: &BTreeSet<String>,
     revision: &'a Revision,
     leaving: &mut BTreeSet<&'a str>,
@@ -87,7 +93,7 @@ fn keep_goal<'a>(
 ) -> Vec<&'a Pod> {
     let mut kept: Vec<_> = revision.alive().filter(|pod| pod.stays(draining)).collect();
     kept.sort_by_key(|pod| (!pod.in_service(draining), !pod.verified, pod.created, &pod.name));
-    let room = intent.replicas as usize;
+    let room = desired.replicas as usize;
     leaving.extend(kept.iter().skip(room).map(|pod| pod.name.as_str()));
     kept.truncate(room);
     recall(revision, draining, room - kept.len(), &|_| true, recalled);
@@ -96,16 +102,16 @@ fn keep_goal<'a>(
 
 /// Pods of other revisions that stay until the goal has taken over, the stable revision's first.
 fn keep_others<'a>(
-    intent: &Intent,
+    desired: &Desired,
     observed: &'a Observed,
-    verdict: &'a Verdict,
+    transition: &'a Transition,
     serving: u32,
     leaving: &mut BTreeSet<&'a str>,
     recalled: &mut BTreeSet<&'a str>,
 ) -> Vec<Share<'a>> {
     let draining = &observed.draining;
-    let goal = verdict.goal.as_deref();
-    let is_stable = |name: &str| verdict.stable.as_deref() == Some(name);
+    let goal = transition.goal.as_deref();
+    let is_stable = |name: &str| transition.stable.as_deref() == Some(name);
     let mut others: Vec<_> = observed
         .revisions
         .iter()
@@ -115,13 +121,13 @@ fn keep_others<'a>(
     others.sort_by_key(|other| {
         (other.revision.is_aside, !is_stable(other.name), Reverse(other.revision.record.number))
     });
-    let mut needed = intent.replicas.saturating_sub(serving) as usize;
-    if verdict.held {
+    let mut needed = desired.replicas.saturating_sub(serving) as usize;
+    if transition.held {
         // a rollout that stands still gives up only what `replicas` no longer allows
         let revisions = others.iter().map(|other| other.revision).filter(|revision| !revision.is_aside);
         let present = revisions.flat_map(Revision::alive).filter(|pod| pod.stays(draining));
         let goal_pods = goal.and_then(|goal| observed.revisions.get(goal)).map_or(0, occupied);
-        let room = (intent.replicas + intent.max_surge).saturating_sub(goal_pods) as usize;
+        let room = (desired.replicas + desired.max_surge).saturating_sub(goal_pods) as usize;
         needed = needed.max(present.count().min(room));
     }
     let mut stay = BTreeSet::new();
@@ -194,8 +200,8 @@ fn recall<'a>(
 }
 
 /// Replicas of the revisions, kept within `replicas + max_surge` where they grow.
-struct Ledger<'a> {
-    intent: &'a Intent,
+struct ReplicaPlan<'a> {
+    desired: &'a Desired,
     observed: &'a Observed,
     leaving: &'a BTreeSet<&'a str>,
     now: Timestamp,
@@ -204,7 +210,7 @@ struct Ledger<'a> {
     spare: u32,
 }
 
-impl Ledger<'_> {
+impl ReplicaPlan<'_> {
     /// Lowers replicas to what stays and what still drains; a `fallback` keeps its last pod. Pods that are being made are
     /// waited for: the ReplicaSet could delete another in their place.
     fn shrink(&mut self, share: &Share<'_>, fallback: bool) {
@@ -239,7 +245,7 @@ impl Ledger<'_> {
                 asked.max(count(revision.alive().count()))
             })
             .sum();
-        let room = (self.intent.replicas + self.intent.max_surge + self.spare).saturating_sub(others);
+        let room = (self.desired.replicas + self.desired.max_surge + self.spare).saturating_sub(others);
         let wanted = wanted.min(room);
         if wanted > share.revision.asked() {
             self.replicas.insert(share.name.to_owned(), wanted);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{ASK_AGAIN, Intent, Observed, Pod, count, elapsed, stable_of};
+use super::{ASK_AGAIN, Desired, Observed, Pod, count, elapsed, stable_of};
 use crate::{
     api::model_deployment::Action,
     problem::Problem,
@@ -24,7 +24,7 @@ const PROMPTLY: Duration = Duration::from_secs(2);
 const MOST_STOPS: u32 = 10;
 
 /// The records as they should be, and what follows from them.
-pub(super) struct Verdict {
+pub(super) struct Transition {
     pub records: BTreeMap<String, Record>,
     pub stable: Option<String>,
     pub goal: Option<String>,
@@ -35,11 +35,11 @@ pub(super) struct Verdict {
     pub deadline_in: Option<Duration>,
 }
 
-pub(super) fn judge(intent: &Intent, observed: &Observed, now: Timestamp) -> Verdict {
+pub(super) fn transition(desired: &Desired, observed: &Observed, now: Timestamp) -> Transition {
     let mut records: BTreeMap<_, _> =
         observed.revisions.iter().map(|(name, revision)| (name.clone(), revision.record.clone())).collect();
     let stable = stable_of(&records).map(str::to_owned);
-    let mut verdict = Verdict {
+    let mut transition = Transition {
         goal: stable.clone(),
         stable,
         held: false,
@@ -48,18 +48,18 @@ pub(super) fn judge(intent: &Intent, observed: &Observed, now: Timestamp) -> Ver
         deadline_in: None,
         records: BTreeMap::new(),
     };
-    if let Some(target) = &intent.target {
-        leave_others(&mut records, target, verdict.stable.as_deref(), now);
-        obey(&mut records, observed, target, verdict.stable.as_deref(), now);
-        judge_target(&mut records, intent, observed, target, &mut verdict, now);
+    if let Some(target) = &desired.target {
+        leave_others(&mut records, target, transition.stable.as_deref(), now);
+        apply_request(&mut records, observed, target, transition.stable.as_deref(), now);
+        judge_target(&mut records, desired, observed, target, &mut transition, now);
     } else if let Some((name, record)) = half_way(&mut records) {
         // what serves goes on serving, and what is half-way stays there
         record.progress = None;
-        verdict.goal = Some(name.clone());
-        verdict.held = true;
+        transition.goal = Some(name.clone());
+        transition.held = true;
     }
-    verdict.records = records;
-    verdict
+    transition.records = records;
+    transition
 }
 
 /// The revision whose rollout is under way.
@@ -84,7 +84,7 @@ fn leave_others(records: &mut BTreeMap<String, Record>, target: &str, stable: Op
 }
 
 /// A person's action on the present target; one that was done before, or means another revision, is void.
-fn obey(
+fn apply_request(
     records: &mut BTreeMap<String, Record>,
     observed: &Observed,
     target: &str,
@@ -121,10 +121,10 @@ fn obey(
 
 fn judge_target(
     records: &mut BTreeMap<String, Record>,
-    intent: &Intent,
+    desired: &Desired,
     observed: &Observed,
     target: &str,
-    verdict: &mut Verdict,
+    transition: &mut Transition,
     now: Timestamp,
 ) {
     let next_number = 1 + records.values().map(|record| record.number).max().unwrap_or_default();
@@ -133,14 +133,14 @@ fn judge_target(
     if record.number == 0 || record.number + 1 != next_number {
         record.number = next_number;
     }
-    if verdict.stable.as_deref() == Some(target) {
+    if transition.stable.as_deref() == Some(target) {
         record.progress = None;
         return;
     }
     if record.quarantine.is_some() {
         return;
     }
-    verdict.goal = Some(target.to_owned());
+    transition.goal = Some(target.to_owned());
     if record.outcome != Some(Outcome::Progressing) {
         *record = Record {
             outcome: Some(Outcome::Progressing),
@@ -150,24 +150,24 @@ fn judge_target(
             ..record.clone()
         };
     }
-    if intent.paused {
+    if desired.paused {
         record.progress = None;
-        verdict.held = true;
+        transition.held = true;
         return;
     }
     let serving = serving(observed, target);
-    if observed.unreached && verdict.stable.is_none() {
-        verdict.deadline_in = Some(ASK_AGAIN);
-    } else if serving >= intent.replicas && others_left(observed, target, now) {
+    if observed.unreached && transition.stable.is_none() {
+        transition.deadline_in = Some(ASK_AGAIN);
+    } else if serving >= desired.replicas && others_left(observed, target, now) {
         *record = Record {
             outcome: Some(Outcome::Promoted),
             time: Some(now),
             promoted: Some(next_promotion),
-            proven: record.proven || intent.replicas > 0,
+            proven: record.proven || desired.replicas > 0,
             progress: None,
             ..record.clone()
         };
-        verdict.stable = Some(target.to_owned());
+        transition.stable = Some(target.to_owned());
         return;
     }
     let asked = observed.revisions.get(target).map_or(0, super::Revision::asked);
@@ -179,8 +179,8 @@ fn judge_target(
         }
         Some(old) => old,
         // nothing that serves is in the way of a first start, so all pods are asked for at once
-        None if verdict.stable.is_none() => {
-            let wanted = asked.max(intent.replicas);
+        None if transition.stable.is_none() => {
+            let wanted = asked.max(desired.replicas);
             Progress { since: now, ready: serving, wanted, stands: false, stood: 0 }
         }
         None => Progress { since: now, ready: serving, wanted: asked, stands: false, stood: 0 },
@@ -188,8 +188,8 @@ fn judge_target(
     // a deadline is for the revision: while the cluster owes what it was asked for, nobody can say how the revision does
     let owes = cluster_owes(observed, target);
     // a first start is never given up, so it is soon enough to ask when it would be overdue
-    let is_first = verdict.stable.is_none();
-    let late = if is_first { intent.progress_deadline } else { PROMPTLY.min(intent.progress_deadline / 2) };
+    let is_first = transition.stable.is_none();
+    let late = if is_first { desired.progress_deadline } else { PROMPTLY.min(desired.progress_deadline / 2) };
     let is_late = elapsed(progress.since, now) >= late;
     let progress = match (owes, progress.stands) {
         (true, false) if is_late && progress.stood < MOST_STOPS => {
@@ -200,32 +200,32 @@ fn judge_target(
     };
     record.progress = Some(progress);
     // all that was started is ready: the rollout waits for pods that drain, not for this revision
-    if serving >= asked.max(1).min(intent.replicas) {
+    if serving >= asked.max(1).min(desired.replicas) {
         return;
     }
     if progress.stands {
-        verdict.waits_for_cluster = true;
+        transition.waits_for_cluster = true;
         return;
     }
     if owes && !is_late {
-        verdict.deadline_in = Some(late.saturating_sub(elapsed(progress.since, now)));
+        transition.deadline_in = Some(late.saturating_sub(elapsed(progress.since, now)));
         return;
     }
     let elapsed = elapsed(progress.since, now);
-    if elapsed < intent.progress_deadline {
-        verdict.deadline_in = Some(intent.progress_deadline.saturating_sub(elapsed));
-    } else if intent.auto_rollback && verdict.stable.is_some() {
+    if elapsed < desired.progress_deadline {
+        transition.deadline_in = Some(desired.progress_deadline.saturating_sub(elapsed));
+    } else if desired.auto_rollback && transition.stable.is_some() {
         *record = Record {
             outcome: Some(Outcome::RolledBack),
-            message: Some(overdue_message(intent, observed, target)),
+            message: Some(overdue_message(desired, observed, target)),
             time: Some(now),
             quarantine: Some(DEADLINE_EXCEEDED.into()),
             progress: None,
             ..record.clone()
         };
-        verdict.goal.clone_from(&verdict.stable);
+        transition.goal.clone_from(&transition.stable);
     } else {
-        verdict.overdue = true;
+        transition.overdue = true;
     }
 }
 
@@ -258,8 +258,8 @@ fn others_left(observed: &Observed, target: &str, now: Timestamp) -> bool {
 }
 
 /// Why a rollout is overdue, in the words of its pods.
-pub fn overdue_message(intent: &Intent, observed: &Observed, target: &str) -> String {
-    let seconds = intent.progress_deadline.as_secs_f64();
+pub fn overdue_message(desired: &Desired, observed: &Observed, target: &str) -> String {
+    let seconds = desired.progress_deadline.as_secs_f64();
     match problem(observed, target) {
         Some(problem) => {
             format!("no further pod became ready within {seconds} s: {}: {}", problem.reason, problem.message)

@@ -59,9 +59,9 @@ fn meddling() -> impl Strategy<Value = Step> {
 
 fn check_settled(world: &World) -> Result<(), TestCaseError> {
     let now = &world.now;
-    let replicas = now.intent.replicas as usize;
+    let replicas = now.desired.replicas as usize;
     let stable = world.stable();
-    let Some(target) = now.intent.target.clone() else { return Ok(()) };
+    let Some(target) = now.desired.target.clone() else { return Ok(()) };
     if world.natures[&target] == Nature::Good && stable.as_ref() != Some(&target) {
         prop_assert!(
             now.records[&target].value.quarantine.is_some(),
@@ -86,7 +86,7 @@ fn check_settled(world: &World) -> Result<(), TestCaseError> {
         .records
         .keys()
         .filter(|name| !now.sets.contains_key(*name) && **name != target && stable.as_ref() != Some(*name));
-    prop_assert!(idle.count() <= now.intent.keep, "the history grows: {now:?}");
+    prop_assert!(idle.count() <= now.desired.keep, "the history grows: {now:?}");
     Ok(())
 }
 
@@ -133,12 +133,12 @@ proptest! {
         let mut world = run(2, &steps)?;
         prop_assert!(world.settle().is_some(), "it never settles:\n{:?}", world.now);
         let observed = world.observe(&world.now);
-        let decision = decide(&world.now.intent, &observed, world.time());
+        let decision = decide(&world.now.desired, &observed, world.time());
         prop_assert!(decision.is_settled(&observed), "{decision:#?}");
         // a first start goes on trying, and everything else rests
         if world.stable().is_some() {
             world.clock += later;
-            let decision = decide(&world.now.intent, &observed, world.time());
+            let decision = decide(&world.now.desired, &observed, world.time());
             prop_assert!(decision.is_settled(&observed), "{decision:#?}");
         }
     }
@@ -163,7 +163,7 @@ fn pod(name: &str, leaving: bool) -> Pod {
 
 #[test]
 fn a_target_is_promoted_when_the_pods_of_the_old_revision_say_that_no_client_is_left() {
-    let intent = Intent { target: Some("b".into()), replicas: 1, ..World::new(1).now.intent };
+    let desired = Desired { target: Some("b".into()), replicas: 1, ..World::new(1).now.desired };
     let promoted = |drained: bool, seconds: i64| {
         let old = Revision {
             record: Record {
@@ -188,7 +188,7 @@ fn a_target_is_promoted_when_the_pods_of_the_old_revision_say_that_no_client_is_
             draining: ["old".to_owned()].into(),
             ..Observed::default()
         };
-        decide(&intent, &observed, Timestamp::from_second(seconds).unwrap()).stable
+        decide(&desired, &observed, Timestamp::from_second(seconds).unwrap()).stable
     };
     assert_eq!(promoted(false, 29).as_deref(), Some("a"));
     assert_eq!(promoted(true, 1).as_deref(), Some("b"));
@@ -207,8 +207,8 @@ fn a_first_start_waits_for_its_service_and_a_later_rollout_does_not() {
         };
         let revisions = [("a".to_owned(), stable), ("b".to_owned(), target)].into();
         let observed = Observed { revisions, unreached, ..Observed::default() };
-        let intent = Intent { target: Some("b".into()), replicas: 1, ..World::new(1).now.intent };
-        decide(&intent, &observed, Timestamp::UNIX_EPOCH)
+        let desired = Desired { target: Some("b".into()), replicas: 1, ..World::new(1).now.desired };
+        decide(&desired, &observed, Timestamp::UNIX_EPOCH)
     };
     let waits = decided(None, true);
     assert_eq!((waits.stable, waits.overdue), (None, false));
@@ -220,7 +220,7 @@ fn a_first_start_waits_for_its_service_and_a_later_rollout_does_not() {
 
 #[test]
 fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
-    let intent = Intent { replicas: 1, ..World::new(1).now.intent };
+    let desired = Desired { replicas: 1, ..World::new(1).now.desired };
     let decided = |settled: bool| {
         let record =
             Record { number: 1, promoted: Some(1), outcome: Some(Outcome::Promoted), ..Record::default() };
@@ -235,7 +235,7 @@ fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
             draining: ["two".to_owned()].into(),
             ..Observed::default()
         };
-        decide(&intent, &observed, Timestamp::UNIX_EPOCH).replicas
+        decide(&desired, &observed, Timestamp::UNIX_EPOCH).replicas
     };
     assert_eq!(decided(true), [("a".to_owned(), 1)].into());
     assert_eq!(decided(false), BTreeMap::new());
@@ -254,8 +254,8 @@ fn with_a_stray(stable: Vec<Pod>, stray: Pod, target: &str) -> Decision {
         draining,
         ..Observed::default()
     };
-    let intent = Intent { target: Some(target.into()), replicas: 2, ..World::new(2).now.intent };
-    decide(&intent, &observed, Timestamp::UNIX_EPOCH)
+    let desired = Desired { target: Some(target.into()), replicas: 2, ..World::new(2).now.desired };
+    decide(&desired, &observed, Timestamp::UNIX_EPOCH)
 }
 
 #[test]
@@ -421,13 +421,14 @@ fn a_first_start_that_the_cluster_keeps_waiting_is_not_overdue_and_costs_no_writ
     }
     assert_eq!(world.now.records["a"], begun, "nothing is written");
     rounds(&mut world, &[Step::Pass(200), LOOK]);
-    let decision = decide(&world.now.intent, &world.observe(&world.now), world.time());
+    let decision = decide(&world.now.desired, &world.observe(&world.now), world.time());
     assert!(decision.waits_for_cluster && !decision.overdue, "{decision:?}");
     rounds(
         &mut world,
         &[Step::Nature(0, Nature::Broken), Step::ControllersAway(false), Step::ReplicaSets, Step::Pods, LOOK],
     );
-    let overdue = |world: &World| decide(&world.now.intent, &world.observe(&world.now), world.time()).overdue;
+    let overdue =
+        |world: &World| decide(&world.now.desired, &world.observe(&world.now), world.time()).overdue;
     assert!(!overdue(&world), "it gets its whole deadline");
     rounds(&mut world, &[Step::Pass(601)]);
     assert!(overdue(&world), "and no more");

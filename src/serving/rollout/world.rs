@@ -13,7 +13,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Intent, Observed, Pod, Revision, SET_ASIDE, Scale, stable_of};
+use super::{Desired, Observed, Pod, Revision, SET_ASIDE, Scale, stable_of};
 use crate::{
     api::model_deployment::{Action, ActionRequest},
     problem::Problem,
@@ -72,7 +72,7 @@ pub struct Snapshot {
     pub pods: Vec<SimPod>,
     /// Names of the pods that the Service has among its endpoints.
     pub endpoints: BTreeSet<String>,
-    pub intent: Intent,
+    pub desired: Desired,
     pub request: Option<ActionRequest>,
 }
 
@@ -157,7 +157,7 @@ impl World {
             list: Object { version: 0, value: BTreeSet::new() },
             pods: Vec::new(),
             endpoints: BTreeSet::new(),
-            intent: Intent {
+            desired: Desired {
                 target: Some("a".into()),
                 replicas,
                 max_surge: 1,
@@ -292,15 +292,15 @@ impl World {
             Step::Pass(seconds) => self.clock += i64::from(*seconds),
             Step::ClockSteps(seconds) => self.clock += i64::from(*seconds),
             Step::Target(index) => {
-                self.now.intent.target = Some(REVISIONS[index % REVISIONS.len()].to_owned());
+                self.now.desired.target = Some(REVISIONS[index % REVISIONS.len()].to_owned());
             }
-            Step::NoTarget => self.now.intent.target = None,
-            Step::Replicas(replicas) => self.now.intent.replicas = *replicas,
-            Step::Surge(surge) => self.now.intent.max_surge = *surge,
-            Step::Pause(paused) => self.now.intent.paused = *paused,
+            Step::NoTarget => self.now.desired.target = None,
+            Step::Replicas(replicas) => self.now.desired.replicas = *replicas,
+            Step::Surge(surge) => self.now.desired.max_surge = *surge,
+            Step::Pause(paused) => self.now.desired.paused = *paused,
             Step::Ask(action) => {
                 let id = self.fresh().to_string();
-                if let Some(revision) = self.now.intent.target.clone() {
+                if let Some(revision) = self.now.desired.target.clone() {
                     if *action == Action::Retry {
                         self.wanted_again.insert(revision.clone());
                     }
@@ -357,7 +357,7 @@ impl World {
         self.store_up = true;
         self.controllers_away = false;
         self.refused.clear();
-        self.now.intent.paused = false;
+        self.now.desired.paused = false;
         self.now.request = None;
         self.past = vec![self.now.clone()];
         let mut quiet = 0;

@@ -17,7 +17,7 @@ impl World {
         let index = self.past.len().saturating_sub(1 + age);
         let Some(seen) = self.past.get(index).cloned() else { return };
         let observed = self.observe(&seen);
-        let mut decision = decide(&seen.intent, &observed, self.time());
+        let mut decision = decide(&seen.desired, &observed, self.time());
         self.check(&seen, &observed, &decision);
         let mut lives = dies_after.unwrap_or(usize::MAX);
         let mut wrote = false;

@@ -9,8 +9,8 @@ use crate::serving::{
 impl World {
     /// The rules that a single decision must keep.
     pub(super) fn check(&mut self, seen: &Snapshot, observed: &Observed, decision: &Decision) {
-        let intent = &seen.intent;
-        let replicas = intent.replicas as usize;
+        let desired = &seen.desired;
+        let replicas = desired.replicas as usize;
         let serving = |told: bool| {
             seen.pods
                 .iter()
@@ -60,7 +60,7 @@ impl World {
             let strays = seen.pods.iter().any(|pod| {
                 (pod.revision != stable || pod.stray) && !pod.terminating && !self.has_left(seen, pod)
             });
-            if good < replicas || strays || intent.target.as_deref() != Some(stable) || intent.paused {
+            if good < replicas || strays || desired.target.as_deref() != Some(stable) || desired.paused {
                 self.fail(
                     "R4",
                     format!("{stable} is promoted with {good} of {replicas} pods, strays: {strays}"),
@@ -83,7 +83,7 @@ impl World {
         self.check_replicas(seen, decision);
         for name in &decision.forget {
             let needed =
-                [decision.stable.as_deref(), intent.target.as_deref()].contains(&Some(name.as_str()));
+                [decision.stable.as_deref(), desired.target.as_deref()].contains(&Some(name.as_str()));
             if needed
                 || seen.pods.iter().any(|pod| pod.revision == *name && !pod.stray)
                 || seen.sets.contains_key(name)
@@ -92,9 +92,9 @@ impl World {
             }
         }
         if let Some(request) = observed.request.as_ref().filter(|request| request.action == Action::Abort)
-            && intent.target == stable_before
+            && desired.target == stable_before
         {
-            let without = decide(intent, &Observed { request: None, ..observed.clone() }, self.time());
+            let without = decide(desired, &Observed { request: None, ..observed.clone() }, self.time());
             let with = Decision { request_done: None, ..decision.clone() };
             let quarantined =
                 seen.records.get(&request.revision).is_some_and(|r| r.value.quarantine.is_some());
@@ -133,7 +133,7 @@ impl World {
 
     /// Replicas fall by what has left service, and rise within the surge.
     fn check_replicas(&mut self, seen: &Snapshot, decision: &Decision) {
-        let intent = &seen.intent;
+        let desired = &seen.desired;
         let asked = |name: &String| seen.sets.get(name).map_or(0, |set| set.value);
         for (name, replicas) in &decision.replicas {
             if *replicas < asked(name) {
@@ -156,7 +156,7 @@ impl World {
                     })
                     .sum();
                 // one pod may be kept as a way back
-                if *replicas > asked(name) && replicas + others > intent.replicas + intent.max_surge + 1 {
+                if *replicas > asked(name) && replicas + others > desired.replicas + desired.max_surge + 1 {
                     self.fail("surge", format!("{name} grows to {replicas} beside {others} others"));
                 }
             }

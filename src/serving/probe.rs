@@ -28,7 +28,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_m
 
 /// Answers by pod.
 #[derive(Default)]
-pub struct Answers {
+pub struct Prober {
     /// Whether the Services of first starts answer.
     pub services: Reach,
     client: PodClient,
@@ -47,7 +47,7 @@ struct Known {
     unready: u32,
 }
 
-impl Answers {
+impl Prober {
     /// Asks through this client.
     pub fn of(client: &PodClient) -> Self {
         let services = Reach::of(client.clone().to_port(HTTP_PORT));
@@ -219,9 +219,9 @@ mod tests {
                 socket.write_all(answer.as_bytes()).await.unwrap();
             }
         });
-        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
+        let prober = Prober { client: PodClient::at_port(port), ..Prober::default() };
         let digest = async || {
-            let mut found = answers.fetch(&[pod(true)], |_, said| said.model_digest == "d").await;
+            let mut found = prober.fetch(&[pod(true)], |_, said| said.model_digest == "d").await;
             match found.remove("p") {
                 Some(Answer::Said(said)) => said.model_digest,
                 other => unreachable!("it answers: {other:?}"),
@@ -229,9 +229,9 @@ mod tests {
         };
         assert_eq!((digest().await.as_str(), digest().await.as_str()), ("another", "another"), "not at once");
         let later = |known: &mut Known| known.asked = known.asked.checked_sub(PATIENCE.0).unwrap();
-        answers.lock().values_mut().for_each(later);
+        prober.lock().values_mut().for_each(later);
         assert_eq!(digest().await, "d");
-        answers.lock().values_mut().for_each(later);
+        prober.lock().values_mut().for_each(later);
         assert_eq!(digest().await, "d", "and not again");
         served.await.unwrap();
     }
@@ -248,28 +248,28 @@ mod tests {
                 socket.write_all(status(drained).as_bytes()).await.unwrap();
             }
         });
-        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
+        let prober = Prober { client: PodClient::at_port(port), ..Prober::default() };
         let mut unborn = pod(true).as_ref().clone();
         unborn.status.as_mut().unwrap().container_statuses = None;
         assert!(
-            answers.fetch(&[Arc::new(unborn)], any).await.is_empty(),
+            prober.fetch(&[Arc::new(unborn)], any).await.is_empty(),
             "a pod without a server is not asked"
         );
         for _ in 0..3 {
-            let first = answers.fetch(&[pod(true)], any).await;
+            let first = prober.fetch(&[pod(true)], any).await;
             assert!(matches!(first.get("p"), Some(Answer::Said(said)) if !said.drained));
         }
         assert!(
-            matches!(answers.fetch(&[pod(false)], any).await.get("p"), Some(Answer::Said(said)) if !said.drained)
+            matches!(prober.fetch(&[pod(false)], any).await.get("p"), Some(Answer::Said(said)) if !said.drained)
         );
         for _ in 0..3 {
             assert!(
-                matches!(answers.fetch(&[pod(false)], any).await.get("p"), Some(Answer::Said(said)) if said.drained)
+                matches!(prober.fetch(&[pod(false)], any).await.get("p"), Some(Answer::Said(said)) if said.drained)
             );
         }
         served.await.unwrap();
-        answers.keep(|_, _, _| false);
-        assert!(answers.lock().is_empty());
+        prober.keep(|_, _, _| false);
+        assert!(prober.lock().is_empty());
     }
 
     /// Its drain would otherwise last for as long as it is not asked, which is up to a minute.
@@ -286,8 +286,8 @@ mod tests {
                 socket.write_all(status(drained).as_bytes()).await.unwrap();
             }
         });
-        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
-        let drained = async |pod: Arc<Pod>| match answers.fetch(&[pod], |_, _| false).await.remove("p") {
+        let prober = Prober { client: PodClient::at_port(port), ..Prober::default() };
+        let drained = async |pod: Arc<Pod>| match prober.fetch(&[pod], |_, _| false).await.remove("p") {
             Some(Answer::Said(said)) => said.drained,
             other => unreachable!("it answers: {other:?}"),
         };
@@ -310,13 +310,13 @@ mod tests {
                 socket.write_all(status(drained).as_bytes()).await.unwrap();
             }
         });
-        let answers = Answers { client: PodClient::at_port(port), ..Answers::default() };
+        let prober = Prober { client: PodClient::at_port(port), ..Prober::default() };
         let told = |since: &str| {
             let mut told = pod(false).as_ref().clone();
             told.metadata.annotations = Some([(LEAVING_ANNOTATION.to_owned(), since.to_owned())].into());
             Arc::new(told)
         };
-        let drained = async |pod: Arc<Pod>| match answers.fetch(&[pod], any).await.remove("p") {
+        let drained = async |pod: Arc<Pod>| match prober.fetch(&[pod], any).await.remove("p") {
             Some(Answer::Said(said)) => said.drained,
             other => unreachable!("it answers: {other:?}"),
         };

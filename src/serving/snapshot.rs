@@ -14,15 +14,15 @@ use modelwright_contract::status::ServeStatus;
 
 use super::{
     adopt,
-    answers::Answers,
-    fetch::{Found, Place},
+    fetch::{Children, Place},
     identity,
     pods::Answer,
+    probe::Prober,
     retries,
-    revision::{Facts, RevisionData},
-    rollout::{self, Decision, Intent, Observed},
+    revision::{RevisionData, VersionReference},
+    rollout::{self, Decision, Desired, Observed},
     size,
-    status::Obstacle,
+    status::Blocked,
     unreadable,
     validate::ValidDeployment,
     version,
@@ -34,19 +34,19 @@ use crate::{
 };
 
 /// What a spec means: its revision, if it means one, and what the state machine needs of it.
-pub struct Meaning {
+pub struct Resolution {
     /// What the state machine needs of it.
-    pub intent: Intent,
+    pub desired: Desired,
     /// The whole hash of the target and the version that it serves.
-    pub target: Option<(String, Facts)>,
+    pub target: Option<(String, VersionReference)>,
     /// Why it means no revision, or what keeps one from being written.
-    pub obstacle: Option<Obstacle>,
+    pub blocked: Option<Blocked>,
 }
 
 /// One look at everything, and what is decided on it.
-pub struct Look {
+pub struct Snapshot {
     /// What there is.
-    pub found: Found,
+    pub children: Children,
     /// What the revisions serve.
     pub data: BTreeMap<String, RevisionData>,
     /// What the pods say.
@@ -54,51 +54,54 @@ pub struct Look {
     /// What there is, as the state machine sees it.
     pub observed: Observed,
     /// What the spec means.
-    pub meaning: Meaning,
+    pub resolution: Resolution,
     /// What to write.
     pub decision: Decision,
 }
 
-impl Look {
+impl Snapshot {
     /// The hash and the facts of the target, where it has no revision yet.
-    pub fn new_target(&self) -> Option<&(String, Facts)> {
-        self.meaning.target.as_ref().filter(|(hash, _)| !self.data.contains_key(name::short_revision(hash)))
+    pub fn new_target(&self) -> Option<&(String, VersionReference)> {
+        self.resolution
+            .target
+            .as_ref()
+            .filter(|(hash, _)| !self.data.contains_key(name::short_revision(hash)))
     }
 
     /// Takes in a revision that was just made.
     pub fn add(&mut self, revision: ControllerRevision) {
-        self.found.revisions.push(Arc::new(revision));
-        self.data = self.found.data();
+        self.children.revisions.push(Arc::new(revision));
+        self.data = self.children.data();
     }
 }
 
 /// Reads the pods' answers and decides on what was found.
-pub async fn look(
+pub async fn observe(
     context: &Context,
-    answers: &Answers,
+    prober: &Prober,
     deployment: &ModelDeployment,
     valid: Option<&ValidDeployment>,
-    found: Found,
+    children: Children,
     now: Timestamp,
-) -> Look {
-    let mut found = found.owned_by(deployment.uid().as_deref());
-    let strangers = adopt::part(&context.settings, deployment, valid, &mut found);
-    let data = found.data();
-    let is_asked_for = |pod: &Pod, said: &ServeStatus| match found.place(pod) {
+) -> Snapshot {
+    let mut children = children.owned_by(deployment.uid().as_deref());
+    let strangers = adopt::part(&context.settings, deployment, valid, &mut children);
+    let data = children.data();
+    let is_asked_for = |pod: &Pod, said: &ServeStatus| match children.place(pod) {
         Some(Place::Revision(name)) => data
             .get(&name)
             .is_none_or(|data| data.check(&said.model_digest, &said.execution_provider).is_ok()),
         _ => true,
     };
-    let said = answers.fetch(&found.pods, is_asked_for).await;
-    let mut observed = found.observe(deployment, &data, &said);
-    retries::add(&mut observed, &answers.retries(context, &found.pods, now).await);
+    let said = prober.fetch(&children.pods, is_asked_for).await;
+    let mut observed = children.observe(deployment, &data, &said);
+    retries::add(&mut observed, &prober.retries(context, &children.pods, now).await);
     let service = found_service(context, deployment);
-    observed.unreached = answers.services.is_awaited(&found.uid, service.as_deref(), &observed).await;
-    let mut meaning = meaning(context, deployment, valid, &data);
-    adopt::refuse(&mut meaning, &strangers);
-    let decision = rollout::decide(&meaning.intent, &observed, now);
-    Look { found, data, answers: said, observed, meaning, decision }
+    observed.unreached = prober.services.is_awaited(&children.uid, service.as_deref(), &observed).await;
+    let mut resolution = resolve(context, deployment, valid, &data);
+    adopt::refuse(&mut resolution, &strangers);
+    let decision = rollout::decide(&resolution.desired, &observed, now);
+    Snapshot { children, data, answers: said, observed, resolution, decision }
 }
 
 /// The Service that clients use, as far as the cache knows it.
@@ -107,14 +110,14 @@ fn found_service(context: &Context, deployment: &ModelDeployment) -> Option<Arc<
 }
 
 /// What the spec means, on the versions and revisions that there are.
-fn meaning(
+fn resolve(
     context: &Context,
     deployment: &ModelDeployment,
     valid: Option<&ValidDeployment>,
     data: &BTreeMap<String, RevisionData>,
-) -> Meaning {
+) -> Resolution {
     let Some(valid) = valid else {
-        let intent = Intent {
+        let desired = Desired {
             target: None,
             replicas: deployment.spec.replicas.unwrap_or(1),
             max_surge: 1,
@@ -123,7 +126,7 @@ fn meaning(
             paused: true,
             keep: usize::MAX,
         };
-        return Meaning { intent, target: None, obstacle: None };
+        return Resolution { desired, target: None, blocked: None };
     };
     let caches = &context.caches;
     let model = caches.models.get(&valid.namespace, &valid.asked.model);
@@ -131,23 +134,23 @@ fn meaning(
     let versions = caches.versions.of(&valid.namespace, &Key::Model(valid.asked.model.clone()));
     let version = |name: &str| versions.iter().find(|version| version.name_any() == name).map(AsRef::as_ref);
     let resolved = version::resolve_version(valid, model.as_deref(), version, data.values());
-    let (target, obstacle) = match resolved {
-        Ok(facts) => {
-            let hash = identity::revision_hash(&valid.asked, &facts.model_digest);
+    let (target, blocked) = match resolved {
+        Ok(version_reference) => {
+            let hash = identity::revision_hash(&valid.asked, &version_reference.model_digest);
             // a revision that is there was made with the same limit, and may have served since
             let is_new = !data.contains_key(name::short_revision(&hash));
-            match size::refusal(&valid.asked, &facts).filter(|_| is_new) {
-                Some(problem) => (None, Some(Obstacle::Refused(problem))),
-                None => (Some((hash, facts)), None),
+            match size::refusal(&valid.asked, &version_reference).filter(|_| is_new) {
+                Some(problem) => (None, Some(Blocked::Refused(problem))),
+                None => (Some((hash, version_reference)), None),
             }
         }
         Err(mut missing) => {
             let held = unreadable::versions(context, &valid.asked.model, &valid.namespace);
             missing.problem.message.push_str(&held.map_or(String::new(), |held| format!("; {held}")));
-            (None, Some(Obstacle::Missing(missing)))
+            (None, Some(Blocked::Missing(missing)))
         }
     };
-    let intent = Intent {
+    let desired = Desired {
         target: target.as_ref().map(|(hash, _)| name::short_revision(hash).to_owned()),
         replicas: valid.replicas,
         max_surge: valid.max_surge,
@@ -156,5 +159,5 @@ fn meaning(
         paused: valid.paused,
         keep: valid.keep,
     };
-    Meaning { intent, target, obstacle }
+    Resolution { desired, target, blocked }
 }
