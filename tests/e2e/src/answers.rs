@@ -90,7 +90,7 @@ async fn redirect(path: web::Path<(u32, String)>) -> HttpResponse {
         0 => format!("/files/{path}"),
         more => format!("/redirect/{}/{path}", more - 1),
     };
-    HttpResponse::Children().insert_header((LOCATION, target)).finish()
+    HttpResponse::Found().insert_header((LOCATION, target)).finish()
 }
 
 #[derive(Deserialize)]
@@ -99,7 +99,7 @@ struct Target {
 }
 
 async fn redirect_to(target: web::Query<Target>) -> HttpResponse {
-    HttpResponse::Children().insert_header((LOCATION, target.url.as_str())).finish()
+    HttpResponse::Found().insert_header((LOCATION, target.url.as_str())).finish()
 }
 
 async fn basic_auth(
