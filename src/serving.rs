@@ -390,6 +390,7 @@ async fn write_status(
         decision: &snapshot.decision,
         data: &snapshot.data,
         answers: &snapshot.answers,
+        nodes: &snapshot.children.nodes(),
         cluster_domain: &context.settings.cluster_domain,
         now,
     };

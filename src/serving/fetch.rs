@@ -323,6 +323,12 @@ impl Children {
         self.revisions.iter().find(|object| short_of(object.as_ref()).as_deref() == Some(name))
     }
 
+    /// Nodes that pods run on, by the pods' names.
+    pub fn nodes(&self) -> BTreeMap<String, String> {
+        let node = |pod: &Pod| Some((pod.name_any(), pod.spec.as_ref()?.node_name.clone()?));
+        self.pods.iter().filter_map(|pod| node(pod)).collect()
+    }
+
     /// The pod of this name.
     pub fn pod(&self, name: &str) -> Option<&Arc<Pod>> {
         self.pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(name))

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
+use modelwright_contract::names::{GRPC_PORT, HTTP_PORT};
 
 use super::{
     pods::{Answer, NO_ENDPOINT},
@@ -66,6 +67,8 @@ pub struct Inputs<'a> {
     pub data: &'a BTreeMap<String, RevisionData>,
     /// What the pods said.
     pub answers: &'a BTreeMap<String, Answer>,
+    /// Nodes that pods run on, by the pods' names.
+    pub nodes: &'a BTreeMap<String, String>,
     /// DNS domain of the cluster.
     pub cluster_domain: &'a str,
     /// The time.
@@ -106,6 +109,9 @@ pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
     let standing = standing(inputs);
     let pods =
         || observed.revisions.values().flat_map(|revision| &revision.pods).filter(|pod| !pod.terminating);
+    let ready = number(pods().filter(|pod| pod.ready).count());
+    let host =
+        format!("{name}.{}.svc.{}", metadata.namespace.as_deref().unwrap_or_default(), inputs.cluster_domain);
     ModelDeploymentStatus {
         observed_generation: metadata.generation,
         conditions: merge(&previous.conditions, conditions(inputs, &standing)),
@@ -116,14 +122,11 @@ pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
         history: history(inputs),
         pods: said(inputs),
         replicas: Some(number(pods().count())),
-        ready_replicas: Some(number(pods().filter(|pod| pod.ready).count())),
+        ready_replicas: Some(ready),
         selector: Some(format!("{DEPLOYMENT_LABEL}={name}")),
-        url: Some(format!(
-            "http://{name}.{}.svc.{}:{}",
-            metadata.namespace.clone().unwrap_or_default(),
-            inputs.cluster_domain,
-            modelwright_contract::names::HTTP_PORT
-        )),
+        replicas_summary: Some(format!("{ready}/{}", inputs.desired.replicas)),
+        url: Some(format!("http://{host}:{HTTP_PORT}")),
+        grpc_address: Some(format!("{host}:{GRPC_PORT}")),
         // a person's field: never applied, so never owned
         request: None,
     }
@@ -381,6 +384,7 @@ fn said(inputs: &Inputs<'_>) -> Vec<PodStatus> {
                 name: pod.name.clone(),
                 model_digest: truncated(&said.model_digest, 64),
                 execution_provider: truncated(&said.execution_provider, 32),
+                node: inputs.nodes.get(&pod.name).cloned(),
             }),
             Answer::Silent(_) => None,
         })

@@ -97,6 +97,7 @@ impl Case {
             decision: &decision,
             data: &[(OLD.to_owned(), data(1)), (NEW.to_owned(), data(2))].into(),
             answers,
+            nodes: &[("a".to_owned(), "node-1".to_owned())].into(),
             cluster_domain: "cluster.local",
             now: time(100),
         })
@@ -340,8 +341,11 @@ fn what_is_said_to_be_served_comes_from_the_pods_own_answers() {
     let status = case.look_as(&deployment(json!({"model": "digits"})), &answers, deployment_status);
     assert_eq!(status.pods.len(), 1, "a pod that said nothing is not listed");
     assert_eq!((status.pods[0].name.as_str(), status.pods[0].execution_provider.as_str()), ("a", "CPU"));
+    assert_eq!(status.pods[0].node.as_deref(), Some("node-1"));
     assert_eq!((status.replicas, status.ready_replicas), (Some(2), Some(2)));
+    assert_eq!(status.replicas_summary.as_deref(), Some("2/2"));
     assert_eq!(status.url.as_deref(), Some("http://digits.space.svc.cluster.local:8080"));
+    assert_eq!(status.grpc_address.as_deref(), Some("digits.space.svc.cluster.local:9000"));
     assert_eq!(status.selector.as_deref(), Some("modelwright.dev/deployment=digits"));
 }
 
