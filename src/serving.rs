@@ -156,6 +156,8 @@ pub async fn reconcile(
     prober: Arc<Prober>,
 ) -> Result<Action, DeploymentError> {
     if deployment.metadata.deletion_timestamp.is_some() {
+        let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
+        context.metrics.set_phase(&namespace, &name, None);
         return Ok(Action::await_change());
     }
     context.attempts.asks(&deployment.metadata);
@@ -395,6 +397,8 @@ async fn write_status(
         now,
     };
     let next = status::deployment_status(&inputs);
+    let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
+    context.metrics.set_phase(&namespace, &name, next.phase.as_deref());
     let previous = deployment.status.clone().unwrap_or_default();
     let blocked = status::blocked(&inputs, &next);
     if (ModelDeploymentStatus { request: None, ..previous }) != next {

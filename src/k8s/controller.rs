@@ -76,7 +76,8 @@ pub async fn run<K, F, G, E>(
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
-    context.metrics.reconciles(kind);
+    let metrics = Arc::clone(&context.metrics);
+    metrics.reconciles(kind);
     // a list that never comes must not keep the process from stopping
     let mut early = shutdown.clone();
     tokio::select! {
@@ -162,9 +163,15 @@ pub async fn run<K, F, G, E>(
     );
     outcomes
         .for_each(|outcome| async {
-            // reconciler errors are logged above; an object that is gone needs nothing
-            if let Err(error @ (ControllerError::QueueError(_) | ControllerError::RunnerError(_))) = outcome {
-                tracing::error!(kind, %error, "the controller stumbled");
+            // reconciler errors are logged above
+            match outcome {
+                Err(error @ (ControllerError::QueueError(_) | ControllerError::RunnerError(_))) => {
+                    tracing::error!(kind, %error, "the controller stumbled");
+                }
+                Err(ControllerError::ObjectNotFound(gone)) => {
+                    metrics.gone(kind, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                }
+                _ => {}
             }
         })
         .await;

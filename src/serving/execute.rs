@@ -131,6 +131,9 @@ impl Executor<'_> {
             let annotations = json!({"metadata": {"annotations": record.annotations()}});
             apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
             events.extend(status::transition(self.data, name, before.outcome, record));
+            if let Some((outcome, took)) = record.ended_since(&before) {
+                self.context.metrics.rollout_ended(outcome.word(), took);
+            }
         }
         Ok(true)
     }

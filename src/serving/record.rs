@@ -1,7 +1,7 @@
 //! The truth of a rollout: what is recorded on a revision. In go and out come annotations of its ControllerRevision.
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,14 @@ impl Record {
         }
     }
 
+    /// How a rollout that was under way ended, and how long it took.
+    pub fn ended_since(&self, before: &Self) -> Option<(Outcome, Duration)> {
+        let outcome = self.outcome.filter(|outcome| *outcome != Outcome::Progressing)?;
+        let started = before.time.filter(|_| before.outcome == Some(Outcome::Progressing))?;
+        // a clock that stepped back took no time
+        Some((outcome, Duration::try_from(self.time?.duration_since(started)).unwrap_or_default()))
+    }
+
     /// The annotations to write; `None` where one is taken off.
     pub fn annotations(&self) -> BTreeMap<&'static str, Option<String>> {
         let mut all: BTreeMap<_, _> = ALL.into_iter().map(|key| (key, None)).collect();
@@ -178,6 +186,22 @@ pub fn unreadable(annotations: &BTreeMap<String, String>) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_rollout_that_was_under_way_took_as_long_as_it_was() {
+        let at = |second: i64| Timestamp::from_second(second).ok();
+        let record = |outcome, time| Record { outcome: Some(outcome), time, ..Record::default() };
+        let started = record(Outcome::Progressing, at(100));
+        let took = |end: Record| end.ended_since(&started);
+        assert_eq!(
+            took(record(Outcome::Promoted, at(130))),
+            Some((Outcome::Promoted, Duration::from_secs(30)))
+        );
+        assert_eq!(took(record(Outcome::RolledBack, at(90))), Some((Outcome::RolledBack, Duration::ZERO)));
+        assert_eq!(took(started.clone()), None);
+        let quarantined = record(Outcome::Aborted, at(120));
+        assert_eq!(record(Outcome::Promoted, at(130)).ended_since(&quarantined), None, "it was over before");
+    }
 
     #[test]
     fn a_record_reads_back_as_it_was_written() {
