@@ -26,8 +26,10 @@ from modelwright_trainer.optimize.make import make_variants
 from modelwright_trainer.optimize.words import read_order
 from onnx import TensorProto, helper, numpy_helper
 
-SECONDS: Final = 600
-"""Longest that a model may take to get ready: emulation takes ten to fifty times as long."""
+SECONDS: Final = 3600
+"""Longest that a model may take to get ready: emulation takes ten to fifty times as long, beside other work more."""
+TIMED_OUT: Final = 124
+"""What `timeout` ends with."""
 DYNAMIC: Final = {"name": "dynamic", "quantize": "Dynamic"}
 STATIC: Final = {"name": "static", "quantize": "Static"}
 HALF: Final = {"name": "fp16"}
@@ -82,7 +84,8 @@ class Processor:
                         return "it has no golden samples"
                     return problem
                 said = line.strip() if entry.get("level") in {"WARN", "ERROR"} else said
-        return said or f"it ended with {process.returncode}"
+        late = f"it was not ready within {SECONDS} s" if process.returncode == TIMED_OUT else ""
+        return said or late or f"it ended with {process.returncode}"
 
     def _escaped(self, timeout: int) -> str:
         """Say so if it does not run in QEMU: `timeout` has one child, which must be it."""
