@@ -11,8 +11,6 @@ use std::{
 use modelwright_contract::artifact::{METADATA_DIRECTORY, digest_line};
 use sha2::{Digest, Sha256};
 
-use crate::network::hex;
-
 const CHUNK: usize = 1024 * 1024;
 
 /// A model's files that cannot be digested.
@@ -116,6 +114,16 @@ fn hash(path: &Path) -> io::Result<FileDigest> {
         size += filled.len() as u64;
     }
     Ok(FileDigest { sha256: hex(&hash.finalize()), size_bytes: size })
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

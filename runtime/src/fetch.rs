@@ -28,7 +28,6 @@ use modelwright_contract::{
 
 pub use error::FetchError;
 pub use source::{Source, shown};
-pub use staging::check_path;
 
 use self::staging::Staging;
 use crate::{

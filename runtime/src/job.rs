@@ -19,7 +19,8 @@ use crate::{
         self, PublishOptions, compare::CompareArguments, integers::ProbeArguments, prover::ProveArguments,
         recall, size::MeasureArguments,
     },
-    report, retry,
+    report::{self, Ending},
+    retry,
 };
 
 /// What `fetch`, `prove` and `publish` take from the command line; all else is in their config.
@@ -50,6 +51,26 @@ impl JobArguments {
         if let Some(port) = self.retry_port.or(in_a_pod) {
             retry::tell(port);
         }
+    }
+}
+
+impl Ending for fetch::FetchError {
+    fn reason(&self) -> &'static str {
+        Self::reason(self)
+    }
+
+    fn is_transient(&self) -> bool {
+        Self::is_transient(self)
+    }
+}
+
+impl Ending for publish::PublishError {
+    fn reason(&self) -> &'static str {
+        Self::reason(self)
+    }
+
+    fn is_transient(&self) -> bool {
+        Self::is_transient(self)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod network;
 pub mod npz;
 pub mod onnx;
+pub mod path;
 pub mod publish;
 pub mod report;
 pub mod retry;

@@ -20,13 +20,3 @@ pub mod words;
 pub use error::{NetworkError, Refusal, redacted};
 pub use retry::{Attempts, Failure, RetryPolicy};
 pub use time::{Late, Timeouts};
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

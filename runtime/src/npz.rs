@@ -4,13 +4,14 @@
 
 mod array;
 mod header;
+mod kind;
 mod zip;
 
 use std::{fs::File, io, path::Path};
 
 use bytes::Bytes;
 
-pub use self::array::{Array, Kind};
+pub use self::{array::Array, kind::Kind};
 use self::{
     header::Header,
     zip::{Directory, Member},

@@ -19,7 +19,7 @@ use modelwright_contract::artifact::{METADATA_DIRECTORY, MODEL_FILE};
 pub use random::Randomness;
 pub use wire::{External, Facts, WireError, read};
 
-use crate::fetch::check_path;
+use crate::path::check_path;
 
 /// Domains whose operators ONNX Runtime has itself. The first two are the same one.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];

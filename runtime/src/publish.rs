@@ -5,16 +5,16 @@
 //! child process, as [`integers`] has values tried that may end it and [`size`] measures it, [`training`] holds a trained
 //! model against what was asked of it, [`variants`] does all that for each variant and [`compare`]s it with the model, and [`passed`] leaves the artifact's files in a folder, with their digests.
 //!
-//! [`run`]: [`passed`] reads that folder and believes nothing of it but the digests, [`pack`] makes a manifest that is the
+//! [`run`]: [`passed`] reads that folder and believes nothing of it but the digests, [`crate::store::pack`] makes a manifest that is the
 //! same for the same bytes, and [`push`] writes it and reads it back.
 
 mod child;
 pub mod compare;
 mod error;
+mod files;
 mod fit;
 pub mod integers;
 mod metadata;
-pub(crate) mod pack;
 mod passed;
 pub mod prove;
 pub mod prover;
@@ -43,10 +43,13 @@ use modelwright_contract::{
 use tempfile::TempDir;
 
 pub use error::{PublishError, Refusal};
-pub use push::FolderError;
 
 use self::{metadata::Quality, passed::Passed, prove::Question, push::Destination, training::Training};
-use crate::{network::Timeouts, onnx, rows, store::DEFAULT_CHUNK};
+use crate::{
+    network::Timeouts,
+    onnx, rows,
+    store::{DEFAULT_CHUNK, pack},
+};
 
 /// What the operator does not set.
 #[derive(Clone, Debug)]
@@ -107,10 +110,10 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
     let training = judgement.map(|judgement| Training::find(directory, judgement)).transpose()?;
     let is_trained = config.judgement.is_some();
     let preflight = onnx::preflight(directory)?;
-    let work = pack::work_beside(directory)?;
+    let work = files::work_beside(directory)?;
     let folder = work.path().join(LEFT).join(passed::FILES);
-    pack::link(directory, &folder, preflight.files.iter().cloned())?;
-    let model_files = pack::hash(&folder, preflight.files)?;
+    files::link(directory, &folder, preflight.files.iter().cloned())?;
+    let model_files = files::hash(&folder, preflight.files)?;
     let model_digest = pack::model_digest(&model_files);
     let metadata_folder = folder.join(METADATA_DIRECTORY);
     fs::create_dir_all(&metadata_folder).map_err(PublishError::io(&metadata_folder))?;
@@ -157,7 +160,7 @@ async fn judge(config: &ProveConfig, program: &Path) -> Result<Judged, PublishEr
     let (variants, variant_files) = proven;
     let description = metadata::describe(&model_digest, preflight.opset, &proof, quality);
     metadata::write(&folder, &description, &proof.golden)?;
-    let mut files = pack::hash(&folder, metadata::files(&folder))?;
+    let mut files = files::hash(&folder, metadata::files(&folder))?;
     files.extend(model_files);
     files.extend(variant_files);
     let passed = Passed {

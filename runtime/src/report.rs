@@ -9,34 +9,12 @@ use modelwright_contract::{
 };
 use serde::Serialize;
 
-use crate::{fetch::FetchError, publish::PublishError};
-
 /// An error that ends a container.
 pub trait Ending: Error {
     /// One word for conditions.
     fn reason(&self) -> &'static str;
     /// Whether another try may help.
     fn is_transient(&self) -> bool;
-}
-
-impl Ending for FetchError {
-    fn reason(&self) -> &'static str {
-        FetchError::reason(self)
-    }
-
-    fn is_transient(&self) -> bool {
-        FetchError::is_transient(self)
-    }
-}
-
-impl Ending for PublishError {
-    fn reason(&self) -> &'static str {
-        PublishError::reason(self)
-    }
-
-    fn is_transient(&self) -> bool {
-        PublishError::is_transient(self)
-    }
 }
 
 /// A container without the config that it was started for.

@@ -6,11 +6,14 @@
 mod bucket;
 mod challenge;
 mod error;
+mod folder;
 pub mod manifest;
+pub mod pack;
 mod reference;
 mod registry;
 
 pub use bucket::{Bucket, BucketAccess, BucketError};
 pub use error::RegistryError;
+pub use folder::FolderError;
 pub use reference::{Reference, is_sha256};
 pub use registry::{Access, DEFAULT_CHUNK, Registry};

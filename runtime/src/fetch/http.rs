@@ -3,17 +3,16 @@
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use super::{
-    FetchOptions,
-    error::FetchError,
-    staging::{Staging, check_path},
-};
-use crate::network::{
-    address::AddressPolicy,
-    client::Client,
-    credentials::{CredentialsError, Secret},
-    download::Download,
-    host::HostPort,
+use super::{FetchOptions, error::FetchError, staging::Staging};
+use crate::{
+    network::{
+        address::AddressPolicy,
+        client::Client,
+        credentials::{CredentialsError, Secret},
+        download::Download,
+        host::HostPort,
+    },
+    path::check_path,
 };
 
 /// The name of data whose URL has none.

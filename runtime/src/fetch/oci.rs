@@ -10,7 +10,7 @@ use super::{
     staging::{MAX_FILES, Staging},
 };
 use crate::{
-    network::hex,
+    digest::hex,
     store::{
         Access, Reference, Registry, RegistryError,
         manifest::{self, Descriptor, Manifest},

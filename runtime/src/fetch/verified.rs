@@ -16,7 +16,7 @@ use modelwright_contract::{
 use super::{source::Source, staging::MAX_FILES};
 use crate::{
     digest::{self, FileDigest},
-    publish::pack,
+    store::pack,
 };
 
 /// The report on what is there, if it is the artifact.

@@ -1,7 +1,7 @@
 //! The head of a `.npy` file (format 1.0 to 3.0): a Python dictionary of `descr`, `fortran_order` and `shape`. In go the
 //! file's first bytes; out come element type, order and sizes, and where the elements begin.
 
-use super::array::Kind;
+use super::kind::Kind;
 
 /// Longest head; NumPy's own limit is 10,000 characters.
 const MAX_HEADER_BYTES: usize = 64 * 1024;

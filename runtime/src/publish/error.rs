@@ -4,10 +4,12 @@ use std::{io, path::PathBuf};
 
 use modelwright_contract::report::{MADE_BEFORE, NO_REPORT};
 
-use super::push::FolderError;
 use crate::{
-    digest::DigestError, fetch::FetchError, network::credentials::CredentialsError, onnx::OnnxError,
-    store::RegistryError,
+    digest::DigestError,
+    fetch::FetchError,
+    network::credentials::CredentialsError,
+    onnx::OnnxError,
+    store::{FolderError, RegistryError},
 };
 
 /// A model that was not published.

@@ -7,7 +7,6 @@
 
 mod bucket;
 mod claim;
-mod error;
 mod registry;
 pub mod run;
 
@@ -18,9 +17,7 @@ use modelwright_contract::{
     publish::{PublishConfig, Store},
 };
 
-pub use error::FolderError;
-
-use super::{PublishOptions, error::PublishError, pack::Packed};
+use super::{PublishOptions, error::PublishError};
 use crate::{
     digest::FileDigest,
     fetch::Source,
@@ -29,7 +26,7 @@ use crate::{
         address::AddressPolicy,
         credentials::{CredentialsError, Secret},
     },
-    store::Reference,
+    store::{Reference, pack::Packed},
 };
 
 /// How messages call the Secret of the store.

@@ -22,7 +22,7 @@ use modelwright_contract::{
 use super::{
     compare::{self, Compared, Ratio},
     error::{PublishError, Refusal},
-    integers, metadata, pack,
+    files, integers, metadata,
     prove::{self, Question},
     size,
     training::Training,
@@ -34,6 +34,7 @@ use crate::{
         gates::{decimal, shown},
     },
     onnx,
+    store::pack,
 };
 
 /// How much slower a variant for latency may be at some number of rows, if it is faster at another.
@@ -141,8 +142,8 @@ async fn prove_one(
     let inside = contract::directory(&variant.name);
     let artifact = original.question.directory.as_path();
     let folder = artifact.join(&inside);
-    pack::link(&made, &folder, preflight.files.iter().cloned())?;
-    let model_files = pack::hash(&folder, preflight.files)?;
+    files::link(&made, &folder, preflight.files.iter().cloned())?;
+    let model_files = files::hash(&folder, preflight.files)?;
     let model_digest = pack::model_digest(&model_files);
     let metadata_folder = folder.join(METADATA_DIRECTORY);
     fs::create_dir_all(&metadata_folder).map_err(PublishError::io(&metadata_folder))?;
@@ -194,7 +195,7 @@ async fn prove_one(
     let mut names: Vec<String> = model_files.into_keys().collect();
     names.extend(metadata::files(&folder));
     names.push(format!("{METADATA_DIRECTORY}/{VARIANT_FILE}"));
-    let added = pack::hash(artifact, names.into_iter().map(|name| format!("{inside}/{name}")))?;
+    let added = files::hash(artifact, names.into_iter().map(|name| format!("{inside}/{name}")))?;
     Ok((report, added))
 }
 

@@ -10,6 +10,7 @@ mod front;
 mod goodbye;
 mod message;
 mod service;
+mod status;
 mod stream;
 mod weight;
 

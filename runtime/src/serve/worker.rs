@@ -11,6 +11,7 @@ pub mod batch;
 mod cost;
 mod delay;
 mod gather;
+mod job;
 mod queue;
 mod runs;
 pub mod trial;
@@ -23,11 +24,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
+pub use self::job::Answer;
 use self::{
     cost::Cost,
     delay::{Arrivals, Delay, Waiting},
     gather::Gathering,
-    queue::{Job, Queue},
+    job::Job,
+    queue::Queue,
     runs::Runs,
 };
 use crate::{
@@ -46,34 +49,6 @@ const QUICK_BYTES: usize = 1024 * 1024;
 const GATHERED_BYTES: usize = 64 * 1024;
 /// How often runs are looked at whose time may be over.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// A run's outcome.
-#[derive(Debug)]
-pub struct Answer {
-    /// The outputs, or why there are none.
-    pub outputs: Result<Vec<Tensor>, RunError>,
-    /// How long it waited.
-    pub queued: Duration,
-    /// How long it took to put its inputs with those of others.
-    pub gathered: Duration,
-    /// How long the model took.
-    pub computed: Duration,
-    /// How long it took to take its outputs out of those of all.
-    pub taken_apart: Duration,
-    /// Requests that shared the run.
-    pub requests: usize,
-    /// Whether this is the first of them that somebody waits for.
-    pub leads: bool,
-}
-
-impl Answer {
-    /// One request's, that took no time yet.
-    fn of_one(outputs: Result<Vec<Tensor>, RunError>) -> Self {
-        let none = Duration::ZERO;
-        let (requests, leads) = (1, true);
-        Self { outputs, queued: none, gathered: none, computed: none, taken_apart: none, requests, leads }
-    }
-}
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

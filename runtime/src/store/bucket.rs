@@ -21,6 +21,7 @@ use url::Url;
 pub use error::BucketError;
 
 use self::request::Signer;
+use crate::digest::hex;
 use crate::network::{
     RetryPolicy, Timeouts,
     address::AddressPolicy,
@@ -28,7 +29,6 @@ use crate::network::{
     content,
     credentials::Secret,
     download::{Download, Piece},
-    hex,
     payload::Payload,
     words,
 };

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{Reference, RegistryError, manifest};
+use crate::digest::hex;
 use crate::network::{
     NetworkError, RetryPolicy, Timeouts,
     address::AddressPolicy,
@@ -28,7 +29,6 @@ use crate::network::{
     content::{self, Wanted},
     credentials::{Authorization, Secret},
     download::{Download, Piece},
-    hex,
     host::HostPort,
     payload::Payload,
 };

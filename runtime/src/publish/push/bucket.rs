@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use modelwright_contract::names;
 
-use super::{FolderError, SECRET, Stored, Task};
+use super::{SECRET, Stored, Task};
 use crate::{
     network::credentials::{CredentialsError, Secret},
-    store::{Bucket, BucketAccess, BucketError},
+    store::{Bucket, BucketAccess, BucketError, FolderError},
 };
 
 /// Writes an artifact below the prefix of its Model.

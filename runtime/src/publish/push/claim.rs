@@ -12,8 +12,8 @@ use std::{
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{FolderError, Stored, Task};
-use crate::digest;
+use super::{Stored, Task};
+use crate::{digest, store::FolderError};
 
 /// Names of folders in the making.
 const PREFIX: &str = ".publish-";

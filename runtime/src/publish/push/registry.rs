@@ -4,11 +4,12 @@ use std::{fs, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use super::{super::pack::Packed, Stored, Task, written};
+use super::{Stored, Task, written};
 use crate::{
-    network::{RetryPolicy, hex},
+    digest::hex,
+    network::RetryPolicy,
     publish::PublishError,
-    store::{Access, Reference, Registry, RegistryError},
+    store::{Access, Reference, Registry, RegistryError, pack::Packed},
 };
 
 /// Pushes an artifact, and gives its address by digest.

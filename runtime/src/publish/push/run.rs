@@ -6,12 +6,13 @@ use std::{fs, io, path::Path};
 use modelwright_contract::publish::Store;
 use sha2::{Digest, Sha256};
 
-use super::{Destination, FolderError, secret, written};
+use super::{Destination, secret, written};
 use crate::{
-    network::{RetryPolicy, address::AddressPolicy, hex},
+    digest::hex,
+    network::{RetryPolicy, address::AddressPolicy},
     publish::{PublishError, PublishOptions},
     store::{
-        Access, Bucket, BucketAccess, Registry,
+        Access, Bucket, BucketAccess, FolderError, Registry,
         manifest::{self, Descriptor, FILE_PATH, Manifest, TITLE},
     },
 };

@@ -25,7 +25,6 @@ use tonic::{
     metadata::{MetadataMap, MetadataValue},
 };
 
-use super::service::NO_MESSAGE;
 use crate::serve::{
     budget::{Refused, Room, SMALL},
     compress::{self, Encoding, InflateError},
@@ -36,6 +35,9 @@ use crate::serve::{
     state::State,
 };
 
+/// What a message is told that is none.
+pub const NO_MESSAGE: &str =
+    "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early";
 /// Before each message: whether it is compressed, and its length.
 pub const HEAD: usize = 5;
 /// What is read.

@@ -17,7 +17,7 @@ use tonic_health::pb::{
 
 use super::{
     contents::{self, Envelope},
-    front::status,
+    message::NO_MESSAGE,
     proto::{
         DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
         ModelInferResponse, ModelInput, ModelInstanceGroup, ModelMetadataRequest, ModelMetadataResponse,
@@ -28,6 +28,7 @@ use super::{
         grpc_inference_service_server::GrpcInferenceService, model_instance_group::Kind,
         model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
     },
+    status::status,
     weight::weigh,
 };
 use crate::{
@@ -46,9 +47,6 @@ use crate::{
 /// How often who watches the health service is told.
 const WATCH: Duration = Duration::from_millis(250);
 
-/// What a message is told that is none.
-pub const NO_MESSAGE: &str =
-    "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early";
 /// How long somebody watches before he must ask again.
 const WATCHED: Duration = Duration::from_hours(1);
 

@@ -19,10 +19,10 @@ use tonic::Status;
 
 use super::{
     answer::frame,
-    front,
     message::{Messages, Unreadable},
     proto::{ModelInferResponse, ModelStreamInferResponse},
     service::Inference,
+    status::{refuse, status},
 };
 use crate::{
     metrics::Outcome,
@@ -60,9 +60,9 @@ pub fn answer(
             let inference = inference.clone();
             async move {
                 match next {
-                    Next::Request(message, own, taken) => predict(&inference, message, own, taken, end)
-                        .await
-                        .map_err(|error| front::status(&error)),
+                    Next::Request(message, own, taken) => {
+                        predict(&inference, message, own, taken, end).await.map_err(|error| status(&error))
+                    }
                     Next::Refused(refusal) => Err(refusal),
                 }
             }
@@ -120,7 +120,7 @@ impl Reader {
                 Ok(Some((message, own))) => Next::Request(message, own, Box::new(Taken::now(&self.state))),
                 Err(unreadable) => {
                     let mut counted = Counted::begin(Arc::clone(&self.state));
-                    Next::Refused(front::refuse(unreadable, &mut counted))
+                    Next::Refused(refuse(unreadable, &mut counted))
                 }
             },
             () = tokio::time::sleep(idle), if !self.messages.is_begun() => {

@@ -12,7 +12,7 @@ use std::sync::{
 
 use thread_local::ThreadLocal;
 
-use super::queue::Job;
+use super::job::Job;
 
 /// Nobody else came so many times in a row.
 const LONELY: u32 = 8;

@@ -10,33 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
-use super::{Answer, delay::Arrivals};
-use crate::{session::Cancellation, tensor::Tensor};
-
-/// A request that waits.
-pub struct Job {
-    /// Validated inputs.
-    pub inputs: Vec<Tensor>,
-    /// Outputs that are asked for; none means all.
-    pub outputs: Vec<String>,
-    /// Stops its run when the client leaves.
-    pub cancellation: Option<Cancellation>,
-    /// Since when it waits.
-    pub queued_at: Instant,
-    /// When its time is over.
-    pub deadline: Instant,
-    /// Where the answer goes.
-    pub reply: oneshot::Sender<Answer>,
-}
-
-impl Job {
-    /// Whether nobody waits for it any more.
-    pub fn is_over(&self, now: Instant) -> bool {
-        self.reply.is_closed() || now >= self.deadline
-    }
-}
+use super::{delay::Arrivals, job::Job};
 
 /// The queue.
 ///
@@ -168,7 +142,9 @@ fn wait_for_news(mut inside: MutexGuard<'_, Inside>, longest: Option<Duration>) 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
+    use tokio::sync::oneshot;
+
+    use super::{super::job::Answer, *};
 
     const MINUTE: Duration = Duration::from_mins(1);
 

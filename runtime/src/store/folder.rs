@@ -2,10 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{
-    network::{Failure, credentials::CredentialsError},
-    store::BucketError,
-};
+use super::BucketError;
+use crate::network::{Failure, credentials::CredentialsError};
 
 /// A folder that was not stored.
 #[derive(Debug, thiserror::Error)]

@@ -1,24 +1,16 @@
-//! Turns a model's folder into a manifest, the same one for the same files: no times, no names, sorted. In goes a
-//! folder; out come the files with their digests and the manifest's bytes. Needs no network.
+//! Turns a model's files into a manifest, the same one for the same files: no times, no names, sorted. In go digests of
+//! files; out come the manifest's bytes. Needs no network.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use modelwright_contract::artifact::{METADATA_DIRECTORY, digest_line};
 use sha2::{Digest, Sha256};
 
-use super::error::PublishError;
-use crate::{
-    digest::{self, FileDigest},
-    network::hex,
-    store::manifest::{
-        self, Descriptor, FILE_PATH, MODEL_ARTIFACT, MODEL_CONFIG, MODEL_DIGEST, Manifest, ModelConfig,
-        ModelFiles, ModelFormat, TITLE,
-    },
+use super::manifest::{
+    self, Descriptor, FILE_PATH, MODEL_ARTIFACT, MODEL_CONFIG, MODEL_DIGEST, Manifest, ModelConfig,
+    ModelFiles, ModelFormat, TITLE,
 };
+use crate::digest::{FileDigest, hex};
 
 /// What paths of variants begin with.
 const VARIANTS: &str = "modelwright/variants/";
@@ -55,20 +47,6 @@ impl Packed {
         let short: String = self.sha256.chars().take(32).collect();
         format!("sha256-{short}")
     }
-}
-
-/// Hashes the files of a folder, by path relative to it.
-pub fn hash(
-    folder: &Path,
-    paths: impl IntoIterator<Item = String>,
-) -> Result<BTreeMap<String, FileDigest>, PublishError> {
-    paths
-        .into_iter()
-        .map(|path| {
-            let file = digest::hash_file(&folder.join(&path))?;
-            Ok((path, file))
-        })
-        .collect()
 }
 
 /// The digest of a model: of the sorted list of its files, without Modelwright's own.
@@ -130,27 +108,6 @@ fn is_document(path: &str) -> bool {
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
     // All keys are strings, and that is the only thing that could fail.
     serde_json::to_vec(value).unwrap_or_default()
-}
-
-/// Makes a folder to work in beside the model's, so that links between both are possible.
-pub fn work_beside(directory: &Path) -> Result<tempfile::TempDir, PublishError> {
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(".publish-").tempdir_in(parent).map_err(PublishError::io(parent))
-}
-
-/// Puts files into a folder of their own without copying their bytes.
-pub fn link(from: &Path, to: &Path, paths: impl IntoIterator<Item = String>) -> Result<(), PublishError> {
-    for path in paths {
-        let (source, target): (PathBuf, PathBuf) = (from.join(&path), to.join(&path));
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(PublishError::io(parent))?;
-        }
-        // The kernel may refuse links to files of another user; those are copied.
-        fs::hard_link(&source, &target)
-            .or_else(|_| fs::copy(&source, &target).map(drop))
-            .map_err(PublishError::io(source))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
