@@ -29,7 +29,7 @@ use self::{
     elements::Label, labels::LabelAnswers, numbers::NumberAnswers, part::TestPart, reproduce::Comparison,
     roles::Roles,
 };
-use crate::{
+use modelwright_core::{
     npz::NpzError,
     session::{RunError, Session},
     tensor::Tensor,

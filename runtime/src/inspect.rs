@@ -14,7 +14,7 @@ use modelwright_contract::{
 };
 use serde::Serialize;
 
-use crate::{
+use modelwright_core::{
     classes,
     digest::{self, DigestError},
     onnx::{self, OnnxError},

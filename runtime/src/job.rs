@@ -19,9 +19,9 @@ use crate::{
         self, PublishOptions, compare::CompareArguments, integers::ProbeArguments, prover::ProveArguments,
         recall, size::MeasureArguments,
     },
-    report::{self, Ending},
     retry,
 };
+use modelwright_core::report::{self, Ending};
 
 /// What `fetch`, `prove` and `publish` take from the command line; all else is in their config.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -10,29 +10,15 @@
 //! | predictions go out | [`serve`], with [`metrics`], on the [`cores`] and within the [`memory`] that the container has, until a [`shutdown`] |
 //! | an artifact goes out | [`publish`], into the [`store`] |
 
-pub mod classes;
 pub mod cli;
-pub mod cores;
-pub mod digest;
 pub mod evaluation;
 pub mod fetch;
-pub mod golden;
 pub mod inspect;
 pub mod job;
-pub mod listen;
-pub mod memory;
 pub mod metrics;
 pub mod network;
-pub mod npz;
-pub mod onnx;
-pub mod path;
 pub mod publish;
-pub mod report;
 pub mod retry;
-pub mod rows;
 pub mod serve;
-pub mod session;
 pub mod shutdown;
 pub mod store;
-pub mod tensor;
-pub mod tolerance;

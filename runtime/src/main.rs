@@ -8,10 +8,8 @@ use std::{
 };
 
 use clap::Parser;
-use modelwright_runtime::{
-    cli::{self, Cli},
-    cores::cores,
-};
+use modelwright_core::cores::cores;
+use modelwright_runtime::cli::{self, Cli};
 use tracing_subscriber::EnvFilter;
 
 // One client's request must not end those of the others: see the release profile in Cargo.toml.

@@ -1,7 +1,7 @@
 //! `prove` and `publish`: proving a model by real inference, and storing it as an artifact. Each is a container of its own:
 //! what is proven is anybody's graph, so that container has no credentials; the one that has them runs no model.
 //!
-//! [`prove()`]: `crate::onnx` judges the file before native code touches it, [`prove`](mod@prove) has it loaded and run by a
+//! [`prove()`]: `modelwright_core::onnx` judges the file before native code touches it, [`prove`](mod@prove) has it loaded and run by a
 //! child process, as [`integers`] has values tried that may end it and [`size`] measures it, [`training`] holds a trained
 //! model against what was asked of it, [`variants`] does all that for each variant and [`compare`]s it with the model, and [`passed`] leaves the artifact's files in a folder, with their digests.
 //!
@@ -47,9 +47,9 @@ pub use error::{PublishError, Refusal};
 use self::{metadata::Quality, passed::Passed, prove::Question, push::Destination, training::Training};
 use crate::{
     network::Timeouts,
-    onnx, rows,
     store::{DEFAULT_CHUNK, pack},
 };
+use modelwright_core::{onnx, rows};
 
 /// What the operator does not set.
 #[derive(Clone, Debug)]

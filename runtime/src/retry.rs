@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::listen::listen;
+use modelwright_core::listen::listen;
 
 /// Longest that one question may take.
 const LIMIT: Duration = Duration::from_secs(5);

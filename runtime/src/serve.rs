@@ -56,10 +56,8 @@ use self::{
     start::StartError,
     state::{Phase, Served, State},
 };
-use crate::{
-    report::{self, Ending},
-    shutdown::Signals,
-};
+use crate::shutdown::Signals;
+use modelwright_core::report::{self, Ending};
 
 /// How often a drain looks who is left.
 const LOOK: Duration = Duration::from_millis(100);

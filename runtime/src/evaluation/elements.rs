@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::{
+use modelwright_core::{
     golden::floats,
     tensor::{Datatype, Tensor},
 };

@@ -17,7 +17,7 @@ use super::{
     part::TestPart,
     roles::LabelOutputs,
 };
-use crate::{
+use modelwright_core::{
     golden::floats,
     tensor::{Datatype, Shape, Tensor},
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use modelwright_contract::training::{EVALUATION_FILE, Metric};
 
 use super::{EvaluationError, Measured, labels::one_a_row, metrics, output, part::TestPart};
-use crate::{golden::floats, tensor::Tensor};
+use modelwright_core::{golden::floats, tensor::Tensor};
 
 /// Collected answers.
 #[derive(Debug)]

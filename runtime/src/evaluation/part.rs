@@ -12,7 +12,7 @@ use super::{
     EvaluationError,
     elements::{Elements, Label},
 };
-use crate::{
+use modelwright_core::{
     npz::{Array, Npz},
     tensor::{Shape, Tensor},
 };

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ops::Range};
 use modelwright_contract::training::EVALUATION_FILE;
 
 use super::{EvaluationError, elements::Elements, output, part::TestPart};
-use crate::{
+use modelwright_core::{
     golden::{floats, tolerance_of_datatype},
     tensor::{Datatype, Shape, Tensor},
     tolerance::Scale,

@@ -6,7 +6,7 @@ use modelwright_contract::{
 };
 
 use super::EvaluationError;
-use crate::tensor::{Datatype, Shape};
+use modelwright_core::tensor::{Datatype, Shape};
 
 /// The names that the contract gives to outputs.
 const LABEL: &str = "label";

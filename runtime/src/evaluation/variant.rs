@@ -6,7 +6,7 @@ use std::{collections::VecDeque, ops::Range, path::Path};
 use modelwright_contract::training::Task;
 
 use super::{Answers, EvaluationError, Manner, Roles, TestPart, run};
-use crate::session::Session;
+use modelwright_core::session::Session;
 
 /// Runs both over the whole test part. Of a classification, the share of rows with another label, or, where that is more, of the
 /// probability that went to other classes; of a regression, the root of the mean square of the differences, in parts of the

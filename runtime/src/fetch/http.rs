@@ -4,16 +4,14 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::{FetchOptions, error::FetchError, staging::Staging};
-use crate::{
-    network::{
-        address::AddressPolicy,
-        client::Client,
-        credentials::{CredentialsError, Secret},
-        download::Download,
-        host::HostPort,
-    },
-    path::check_path,
+use crate::network::{
+    address::AddressPolicy,
+    client::Client,
+    credentials::{CredentialsError, Secret},
+    download::Download,
+    host::HostPort,
 };
+use modelwright_core::path::check_path;
 
 /// The name of data whose URL has none.
 const DEFAULT_NAME: &str = "data";

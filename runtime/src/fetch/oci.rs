@@ -9,13 +9,11 @@ use super::{
     error::FetchError,
     staging::{MAX_FILES, Staging},
 };
-use crate::{
-    digest::hex,
-    store::{
-        Access, Reference, Registry, RegistryError,
-        manifest::{self, Descriptor, Manifest},
-    },
+use crate::store::{
+    Access, Reference, Registry, RegistryError,
+    manifest::{self, Descriptor, Manifest},
 };
+use modelwright_core::digest::hex;
 
 /// What to fetch.
 pub struct Wanted<'a> {

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use super::{error::FetchError, look};
-use crate::{digest::hex, network::download::Piece, path::check_path};
+use crate::network::download::Piece;
+use modelwright_core::{digest::hex, path::check_path};
 
 /// Most files of one source.
 pub const MAX_FILES: usize = 1000;

@@ -14,10 +14,8 @@ use modelwright_contract::{
 };
 
 use super::{source::Source, staging::MAX_FILES};
-use crate::{
-    digest::{self, FileDigest},
-    store::pack,
-};
+use crate::store::pack;
+use modelwright_core::digest::{self, FileDigest};
 
 /// The report on what is there, if it is the artifact.
 pub fn report(config: &FetchConfig) -> Option<FetchReport> {

@@ -25,8 +25,8 @@ use super::{
     prover::{self, one_thread},
     size::{has_rows, processor_time, repeated},
 };
-use crate::{
-    evaluation::{self, Value},
+use crate::evaluation::{self, Value};
+use modelwright_core::{
     golden::{self, SplitMix64},
     session::Session,
     tensor::Tensor,
@@ -135,7 +135,7 @@ pub async fn compare(original: &Path, question: &Question, proof: &Proof) -> Res
 /// The child's side.
 pub fn run(arguments: &CompareArguments) -> io::Result<()> {
     prover::limit(false)?;
-    crate::session::start().map_err(io::Error::other)?;
+    modelwright_core::session::start().map_err(io::Error::other)?;
     let samples: GoldenSamples = serde_json::from_slice(&fs::read(&arguments.samples)?)?;
     let load =
         |folder: &Path| Session::load(&folder.join(MODEL_FILE), &one_thread()).map_err(io::Error::other);

@@ -5,12 +5,11 @@ use std::{io, path::PathBuf};
 use modelwright_contract::report::{MADE_BEFORE, NO_REPORT};
 
 use crate::{
-    digest::DigestError,
     fetch::FetchError,
     network::credentials::CredentialsError,
-    onnx::OnnxError,
     store::{FolderError, RegistryError},
 };
+use modelwright_core::{digest::DigestError, onnx::OnnxError};
 
 /// A model that was not published.
 #[derive(Debug, thiserror::Error)]

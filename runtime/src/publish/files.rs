@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::error::PublishError;
-use crate::digest::{self, FileDigest};
+use modelwright_core::digest::{self, FileDigest};
 
 /// Hashes the files of a folder, by path relative to it.
 pub fn hash(

@@ -20,7 +20,7 @@ use super::{
     prove::{Proof, Question},
     prover::{self, one_thread},
 };
-use crate::{
+use modelwright_core::{
     golden,
     session::{Cancellation, Session},
     tensor::{Datatype, Tensor, element_count},
@@ -123,7 +123,7 @@ fn refusal(tried: &Tried, signal: i32, is_import: bool) -> String {
 /// The child's side: tries one value after another, and says before each which.
 pub fn run(arguments: &ProbeArguments) -> io::Result<()> {
     prover::limit(true)?;
-    crate::session::start().map_err(io::Error::other)?;
+    modelwright_core::session::start().map_err(io::Error::other)?;
     let samples: GoldenSamples = serde_json::from_slice(&fs::read(&arguments.samples)?)?;
     let session =
         Session::load(&arguments.directory.join(MODEL_FILE), &one_thread()).map_err(io::Error::other)?;
@@ -151,7 +151,7 @@ pub fn run(arguments: &ProbeArguments) -> io::Result<()> {
 }
 
 /// Runs for so long and no longer.
-fn run_within(session: &Session, inputs: &[Tensor]) -> Result<(), crate::session::RunError> {
+fn run_within(session: &Session, inputs: &[Tensor]) -> Result<(), modelwright_core::session::RunError> {
     let cancellation = Cancellation::new()?;
     let (done, ended) = mpsc::channel::<()>();
     let stop = cancellation.clone();

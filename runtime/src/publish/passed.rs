@@ -19,8 +19,8 @@ use modelwright_contract::{
 use serde::{Deserialize, Serialize};
 
 use super::error::PublishError;
-use crate::digest::{self, FileDigest};
 use crate::store::pack;
+use modelwright_core::digest::{self, FileDigest};
 
 /// The folder of the artifact's files in a proof.
 pub const FILES: &str = "files";
@@ -165,7 +165,9 @@ mod tests {
         fs::create_dir_all(made.join(FILES).join("weights")).unwrap();
         fs::write(made.join(FILES).join(MODEL_FILE), "graph").unwrap();
         fs::write(made.join(FILES).join("weights/w"), "weights").unwrap();
-        let files = super::super::files::hash(&made.join(FILES), [MODEL_FILE.to_owned(), "weights/w".to_owned()]).unwrap();
+        let files =
+            super::super::files::hash(&made.join(FILES), [MODEL_FILE.to_owned(), "weights/w".to_owned()])
+                .unwrap();
         let passed = Passed {
             model_digest: pack::model_digest(&files),
             files,

@@ -19,9 +19,9 @@ use super::{
     metadata,
     prove::{Progress, Proof},
 };
-use crate::{
+use crate::evaluation::{self, EvaluationError, Judged, Manner};
+use modelwright_core::{
     classes,
-    evaluation::{self, EvaluationError, Judged, Manner},
     golden::{self, Recording, ReplayError},
     onnx, rows,
     session::{LoadError, Session, SessionOptions},
@@ -86,7 +86,7 @@ type Refused = (Refusal, String);
 pub fn run(arguments: &ProveArguments) -> io::Result<()> {
     limit(false)?;
     // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
-    crate::session::start().map_err(io::Error::other)?;
+    modelwright_core::session::start().map_err(io::Error::other)?;
     let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
     write(&Progress::Loading)?;
     let answer = prove(arguments, &write);
@@ -378,8 +378,8 @@ pub(super) fn limit(asks_for_anything: bool) -> io::Result<()> {
     let at_most = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Core, at_most(0))?;
     if asks_for_anything {
-        let machine = || crate::memory::memory().unwrap_or(u64::MAX) / 2;
-        let bytes = crate::memory::container().map_or_else(machine, beside_the_parent);
+        let machine = || modelwright_core::memory::memory().unwrap_or(u64::MAX) / 2;
+        let bytes = modelwright_core::memory::container().map_or_else(machine, beside_the_parent);
         setrlimit(Resource::Data, at_most(bytes))?;
     }
     Ok(())

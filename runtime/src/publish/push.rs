@@ -19,7 +19,6 @@ use modelwright_contract::{
 
 use super::{PublishOptions, error::PublishError};
 use crate::{
-    digest::FileDigest,
     fetch::Source,
     network::{
         RetryPolicy,
@@ -28,6 +27,7 @@ use crate::{
     },
     store::{Reference, pack::Packed},
 };
+use modelwright_core::digest::FileDigest;
 
 /// How messages call the Secret of the store.
 const SECRET: &str = "the store's Secret (modelwright-store)";

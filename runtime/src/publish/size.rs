@@ -23,7 +23,7 @@ use super::{
     prove::{Proof, Question},
     prover::{self, one_thread},
 };
-use crate::{
+use modelwright_core::{
     golden,
     session::Session,
     tensor::{Shape, Tensor},
@@ -98,7 +98,7 @@ pub(super) fn has_rows(signature: &Signature) -> bool {
 /// The child's side.
 pub fn run(arguments: &MeasureArguments) -> io::Result<()> {
     prover::limit(true)?;
-    crate::session::start().map_err(io::Error::other)?;
+    modelwright_core::session::start().map_err(io::Error::other)?;
     let samples: GoldenSamples = serde_json::from_slice(&fs::read(&arguments.samples)?)?;
     let session =
         Session::load(&arguments.directory.join(MODEL_FILE), &one_thread()).map_err(io::Error::other)?;

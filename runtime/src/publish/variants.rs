@@ -28,14 +28,13 @@ use super::{
     training::Training,
 };
 use crate::{
-    digest::FileDigest,
     evaluation::{
         Evaluation,
         gates::{decimal, shown},
     },
-    onnx,
     store::pack,
 };
+use modelwright_core::{digest::FileDigest, onnx};
 
 /// How much slower a variant for latency may be at some number of rows, if it is faster at another.
 const SLOWER: f64 = 1.1;

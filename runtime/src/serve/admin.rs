@@ -20,7 +20,7 @@ pub fn listen(state: &Arc<State>, address: SocketAddr) -> std::io::Result<(Serve
     })
     .workers(1)
     .disable_signals()
-    .listen(crate::listen::listen(address)?)?;
+    .listen(modelwright_core::listen::listen(address)?)?;
     let address = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), address))
 }

@@ -6,7 +6,7 @@
 
 use modelwright_contract::{serving::ServingLimits, signature::Signature};
 
-use crate::{
+use modelwright_core::{
     memory,
     tensor::{Datatype, Shape, Tensor, element_count},
 };
@@ -171,7 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tensor::Datatype;
+    use modelwright_core::tensor::Datatype;
 
     fn bounds(max_rows: u64, max_elements: u64) -> Bounds {
         let tensor = |name: &str, shape: &[i64]| TensorSpec {

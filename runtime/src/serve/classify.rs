@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use modelwright_contract::signature::Signature;
 
 use super::request::InferRequest;
-use crate::{
+use modelwright_core::{
     golden::floats,
     session::maps::keys_of,
     tensor::{Datatype, Tensor, element_count, encode_strings},
@@ -22,7 +22,7 @@ const TEXT: usize = 96;
 
 /// An output without classes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("output {name:?} has no classes: it is {datatype} of shape {}; expected numbers with an axis of classes at the end", crate::tensor::Shape(.shape))]
+#[error("output {name:?} has no classes: it is {datatype} of shape {}; expected numbers with an axis of classes at the end", modelwright_core::tensor::Shape(.shape))]
 pub struct NoClasses {
     name: String,
     datatype: Datatype,

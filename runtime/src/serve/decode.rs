@@ -24,7 +24,7 @@ use super::{
     budget::{Budget, Refused},
     request::{Form, InferRequest},
 };
-use crate::tensor::{Datatype, Shape, Tensor, element_count};
+use modelwright_core::tensor::{Datatype, Shape, Tensor, element_count};
 
 /// Most inputs or outputs of one request; models have far fewer.
 const MAX_TENSORS: usize = 1024;

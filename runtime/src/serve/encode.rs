@@ -10,7 +10,7 @@ use super::{
     compress::{self, Encoding, SMALLEST},
     request::InferRequest,
 };
-use crate::tensor::{Datatype, LayoutError, Tensor};
+use modelwright_core::tensor::{Datatype, LayoutError, Tensor};
 
 /// Most bytes of binary data that are copied behind the JSON.
 const APPENDED: usize = 16 * 1024;
@@ -226,10 +226,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        serve::{decode::decode, request::Form},
-        tensor::encode_strings,
-    };
+    use crate::serve::{decode::decode, request::Form};
+    use modelwright_core::tensor::encode_strings;
 
     fn text(wanted: &InferRequest, outputs: &[Tensor]) -> Result<String, EncodeError> {
         encode(Envelope { model: "m", version: 1, wanted }, outputs)

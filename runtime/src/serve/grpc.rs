@@ -56,12 +56,12 @@ enum End {
 
 /// Starts the server on an address; port 0 takes any. Each connection stays on one thread.
 pub fn listen(state: &Arc<State>, address: SocketAddr) -> io::Result<Server> {
-    let listener = crate::listen::listen(address)?;
+    let listener = modelwright_core::listen::listen(address)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let (end, ending) = watch::channel(End::Never);
     let (mut ways, mut threads) = (Vec::new(), Vec::new());
-    for number in 0..crate::cores::cores().clamp(2, 8) {
+    for number in 0..modelwright_core::cores::cores().clamp(2, 8) {
         let (way, streams) = mpsc::unbounded_channel();
         let (done, ended) = oneshot::channel();
         // Large messages are decoded on a thread beside it, one at a time.

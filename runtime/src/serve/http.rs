@@ -25,7 +25,7 @@ use actix_web::{
 };
 use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
 
-use crate::cores::cores;
+use modelwright_core::cores::cores;
 
 use super::{
     curves,
@@ -50,7 +50,7 @@ const DIGEST: HeaderName = HeaderName::from_static(DIGEST_HEADER);
 /// Starts the server on an address; port 0 takes any. Gives the address that it got.
 pub fn listen(state: &Arc<State>) -> std::io::Result<(Server, SocketAddr)> {
     let workers = cores().clamp(2, 8);
-    let listener = crate::listen::listen(state.settings.http)?;
+    let listener = modelwright_core::listen::listen(state.settings.http)?;
     rustix::net::listen(&listener, BACKLOG)?;
     let address = listener.local_addr()?;
     let builder = Server::build()

@@ -9,7 +9,7 @@ use modelwright_contract::{
 use serde_json::{Value, json};
 
 use super::{error::ApiError, page::infer_path, state::State};
-use crate::tensor::Datatype;
+use modelwright_core::tensor::Datatype;
 
 /// `GET /openapi.json`.
 pub async fn document(state: web::Data<State>) -> Result<HttpResponse, ApiError> {

@@ -18,8 +18,8 @@ use super::{
     state::{Served, State},
     worker::{Answer, Refused, batch},
 };
-use crate::{
-    metrics::{Outcome, Steps},
+use crate::metrics::{Outcome, Steps};
+use modelwright_core::{
     session::{
         RunError,
         validate::{validate_inputs, validate_outputs},

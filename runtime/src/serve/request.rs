@@ -1,6 +1,6 @@
 //! A request for a prediction and its answer, whichever front they come and go by. Needs no client.
 
-use crate::tensor::Tensor;
+use modelwright_core::tensor::Tensor;
 
 /// A request, decoded and not yet compared with the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

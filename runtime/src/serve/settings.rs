@@ -19,7 +19,7 @@ use super::{
     limits::{BUDGET_PART, MemoryLimits},
     worker::{QUICK, QUICK_MICROSECONDS, batch::MAX_ROWS},
 };
-use crate::{cores::cores, memory::memory};
+use modelwright_core::{cores::cores, memory::memory};
 
 /// Most runs that a GPU is given at the same time, unless another number is asked for: with fewer it waits for the processor
 /// between them, and with more they wait for each other.

@@ -23,7 +23,7 @@ use super::{
     tied::Tied,
     worker::{Worker, WorkerOptions, batch, trial},
 };
-use crate::{
+use modelwright_core::{
     cores::cores,
     digest::{self, DigestError},
     golden::{self, ReplayError},
@@ -151,7 +151,7 @@ pub fn check_files(settings: &Settings) -> Result<Checked, StartError> {
 /// Loads and tries the model.
 pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartError> {
     let Checked { has_loops, longest_text, map_entries, .. } = *checked;
-    let graph = crate::session::graph_in(&settings.path);
+    let graph = modelwright_core::session::graph_in(&settings.path);
     let threads_of_a_run = threads_of_a_run(settings);
     let options = SessionOptions {
         execution_providers: settings.execution_providers.clone(),
@@ -229,7 +229,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
     about.name_classes(&mut signature);
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     drop(samples);
-    crate::session::give_back_memory();
+    modelwright_core::session::give_back_memory();
     Ok(Served { signature, labels, bounds, tied, worker, threads, sharing, facts, about })
 }
 

@@ -5,7 +5,7 @@
 
 use modelwright_contract::signature::Signature;
 
-use crate::tensor::Tensor;
+use modelwright_core::tensor::Tensor;
 
 /// Most places that are told.
 const MAX_TOLD: usize = 8;
@@ -75,7 +75,7 @@ mod tests {
     use modelwright_contract::signature::TensorSpec;
 
     use super::*;
-    use crate::tensor::Datatype;
+    use modelwright_core::tensor::Datatype;
 
     fn tied(inputs: &[(&str, &[&str])]) -> Tied {
         let spec = |(name, _): &(&str, _)| TensorSpec { name: (*name).to_owned(), ..TensorSpec::default() };

@@ -5,7 +5,7 @@
 //! A hand-over to another thread, and the waking of it, cost as much as a small model's run, so such a model is run where
 //! the request is. A longer run there would keep other connections waiting. Requests that wait together, in the queue or on
 //! the thread that reads them ([`gather`]), are run together where the graph shows that it changes no
-//! answer ([`crate::rows`]) and a [`trial`] confirms it.
+//! answer ([`modelwright_core::rows`]) and a [`trial`] confirms it.
 
 pub mod batch;
 mod cost;
@@ -33,7 +33,7 @@ use self::{
     queue::Queue,
     runs::Runs,
 };
-use crate::{
+use modelwright_core::{
     session::{Cancellation, RunError, Session},
     tensor::Tensor,
 };

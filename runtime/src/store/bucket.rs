@@ -21,7 +21,6 @@ use url::Url;
 pub use error::BucketError;
 
 use self::request::Signer;
-use crate::digest::hex;
 use crate::network::{
     RetryPolicy, Timeouts,
     address::AddressPolicy,
@@ -32,6 +31,7 @@ use crate::network::{
     payload::Payload,
     words,
 };
+use modelwright_core::digest::hex;
 
 /// Where AWS is without a Secret.
 const DEFAULT_REGION: &str = "us-east-1";

@@ -10,7 +10,7 @@ use super::manifest::{
     self, Descriptor, FILE_PATH, MODEL_ARTIFACT, MODEL_CONFIG, MODEL_DIGEST, Manifest, ModelConfig,
     ModelFiles, ModelFormat, TITLE,
 };
-use crate::digest::{FileDigest, hex};
+use modelwright_core::digest::{FileDigest, hex};
 
 /// What paths of variants begin with.
 const VARIANTS: &str = "modelwright/variants/";

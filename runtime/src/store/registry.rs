@@ -21,7 +21,6 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{Reference, RegistryError, manifest};
-use crate::digest::hex;
 use crate::network::{
     NetworkError, RetryPolicy, Timeouts,
     address::AddressPolicy,
@@ -32,6 +31,7 @@ use crate::network::{
     host::HostPort,
     payload::Payload,
 };
+use modelwright_core::digest::hex;
 
 /// Most bytes of a manifest.
 const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;

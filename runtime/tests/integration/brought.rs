@@ -9,7 +9,7 @@ use modelwright_contract::{
     fetch::FetchKind,
     report::PublishReport,
 };
-use modelwright_runtime::golden::{self, ReplayError};
+use modelwright_core::golden::{self, ReplayError};
 use serde_json::json;
 
 use crate::{

@@ -10,7 +10,7 @@ use modelwright_contract::{
     names::{EXIT_BAD_INPUT, SERVING_ENV},
     serving::ExecutionProvider,
 };
-use modelwright_runtime::{
+use modelwright_core::{
     golden::{record_synthetic, replay},
     session::{Cancellation, RunError, Session, SessionOptions},
     tensor::{Datatype, Tensor, encode_strings},

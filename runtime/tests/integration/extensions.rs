@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use modelwright_runtime::tensor::{Datatype, encode_strings};
+use modelwright_core::tensor::{Datatype, encode_strings};
 use serde_json::json;
 
 use crate::support::serving::{Serving, one_input};

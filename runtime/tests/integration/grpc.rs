@@ -9,16 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelwright_runtime::{
-    serve::grpc::proto::{
-        InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
-        ModelMetadataRequest, ModelReadyRequest, ModelStatisticsRequest, RepositoryIndexRequest,
-        ServerLiveRequest, ServerMetadataRequest, ServerReadyRequest,
-        grpc_inference_service_client::GrpcInferenceServiceClient,
-        infer_parameter::ParameterChoice,
-        model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
-    },
-    tensor::{Datatype, encode_strings},
+use modelwright_core::tensor::{Datatype, encode_strings};
+use modelwright_runtime::serve::grpc::proto::{
+    InferParameter, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest, ModelReadyRequest, ModelStatisticsRequest, RepositoryIndexRequest,
+    ServerLiveRequest, ServerMetadataRequest, ServerReadyRequest,
+    grpc_inference_service_client::GrpcInferenceServiceClient,
+    infer_parameter::ParameterChoice,
+    model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
 };
 use tonic::{
     Code, Request, Response, Status,

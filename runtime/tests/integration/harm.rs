@@ -212,7 +212,7 @@ fn a_model_with_a_long_label_takes_fewer_rows() {
         let serving = Serving::at(&path, "labels", &[]);
         serving.wait_for("bounded")["max_rows"].as_u64().unwrap()
     };
-    let memory = modelwright_runtime::memory::memory().unwrap();
+    let memory = modelwright_core::memory::memory().unwrap();
     assert_eq!(rows("a label"), memory / 1024);
     assert_eq!(rows(&"a".repeat(1_000_000)), memory / 10_000_000);
 }

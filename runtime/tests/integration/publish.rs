@@ -263,7 +263,7 @@ async fn a_model_of_small_answers_whose_weights_are_lost_is_no_reproduction() {
         let path = work.path("modelwright/golden.json");
         let mut golden: GoldenSamples = read(&path);
         for sample in &golden.samples {
-            let answer = modelwright_runtime::golden::decode(&sample.outputs[0]).unwrap();
+            let answer = modelwright_core::golden::decode(&sample.outputs[0]).unwrap();
             let numbers = answer.data.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
             assert!(numbers.fold(0.0_f32, |most, number| most.max(number.abs())) < 1e-3);
         }

@@ -8,7 +8,7 @@ use modelwright_contract::{
     report::PublishReport,
     training::Task,
 };
-use modelwright_runtime::{golden, tensor::Tensor};
+use modelwright_core::{golden, tensor::Tensor};
 
 use crate::support::{
     Volume,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use modelwright_runtime::rows;
+use modelwright_core::rows;
 use serde_json::Value;
 
 use crate::support::{

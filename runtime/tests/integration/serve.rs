@@ -6,7 +6,7 @@ use std::{
 };
 
 use modelwright_contract::names::{EXIT_BAD_INPUT, POD_NAME_ENV, SERVING_ENV};
-use modelwright_runtime::{
+use modelwright_core::{
     golden,
     session::{Session, SessionOptions},
 };
@@ -354,7 +354,7 @@ fn a_pod_whose_model_lost_its_small_weights_is_never_ready() {
         std::fs::create_dir(folder.path().join("modelwright")).unwrap();
         std::fs::write(folder.path().join("modelwright/golden.json"), text).unwrap();
         let start = || {
-            let digest = modelwright_runtime::digest::model_files(folder.path()).unwrap().digest;
+            let digest = modelwright_core::digest::model_files(folder.path()).unwrap().digest;
             Serving::start(&[], &[(SERVING_ENV, &config(folder.path(), &digest))])
         };
         start().wait_for("ready");
@@ -403,7 +403,7 @@ fn threads(serving: &Serving) -> (usize, usize) {
 
 #[test]
 fn the_mode_shares_the_cores_out_between_runs_or_within_one() {
-    let cores = modelwright_runtime::cores::cores();
+    let cores = modelwright_core::cores::cores();
     for (arguments, runs, of_a_run, rows, delay) in [
         (&[][..], cores, 1, "64", "0"),
         (&["--mode", "Throughput", "--max-rows", "8", "--max-delay", "500"], cores, 1, "8", "0"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use modelwright_contract::{artifact::GoldenSource, serving::ExecutionProvider};
-use modelwright_runtime::{
+use modelwright_core::{
     golden::{RecordError, ReplayError, decode, encode, record_synthetic, replay},
     session::{Cancellation, LoadError, RunError, Session, SessionOptions, start},
     tensor::{Datatype, Tensor, encode_strings},

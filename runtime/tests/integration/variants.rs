@@ -10,7 +10,7 @@ use modelwright_contract::{
     training::{Gate, Judgement, Metric, Task},
     variants::{Quantize, Target, Variant, VariantReport, directory},
 };
-use modelwright_runtime::{golden, session::Session};
+use modelwright_core::{golden, session::Session};
 
 use crate::{
     publish::{Work, fetch, read},
@@ -138,7 +138,7 @@ async fn a_variant_lies_in_its_versions_artifact_as_a_model_of_its_own_with_what
     // Of a graph of few bits another processor may make another step.
     assert_eq!((samples.source, samples.tolerance.as_str()), (GoldenSource::Quantiles, "0.02"));
     let load =
-        |path: &Path| Session::load(path, &modelwright_runtime::session::SessionOptions::default()).unwrap();
+        |path: &Path| Session::load(path, &modelwright_core::session::SessionOptions::default()).unwrap();
     golden::replay(&load(&folder.join("model.onnx")), &samples).unwrap();
     let zeros = data(&volume).join("zeros.onnx");
     fs::write(&zeros, roundabout(&[0.0; 6])).unwrap();

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelwright_runtime::{
-    serve::worker::{
-        QUICK, Refused, Worker, WorkerOptions, batch,
-        trial::{self, TrialError},
-    },
+use modelwright_core::{
     session::{RunError, Session, SessionOptions},
     tensor::{Datatype, Tensor},
+};
+use modelwright_runtime::serve::worker::{
+    QUICK, Refused, Worker, WorkerOptions, batch,
+    trial::{self, TrialError},
 };
 
 use crate::support::onnx::{FLOAT, INT64, bytes, constant, floats, model, node, number, value};

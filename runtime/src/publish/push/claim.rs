@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::{Stored, Task};
-use crate::{digest, store::FolderError};
+use crate::store::FolderError;
+use modelwright_core::digest;
 
 /// Names of folders in the making.
 const PREFIX: &str = ".publish-";

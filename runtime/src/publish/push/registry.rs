@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Stored, Task, written};
 use crate::{
-    digest::hex,
     network::RetryPolicy,
     publish::PublishError,
     store::{Access, Reference, Registry, RegistryError, pack::Packed},
 };
+use modelwright_core::digest::hex;
 
 /// Pushes an artifact, and gives its address by digest.
 pub async fn push(repository: &Reference, task: &Task<'_>) -> Result<Stored, PublishError> {

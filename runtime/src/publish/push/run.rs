@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 
 use super::{Destination, secret, written};
 use crate::{
-    digest::hex,
     network::{RetryPolicy, address::AddressPolicy},
     publish::{PublishError, PublishOptions},
     store::{
@@ -16,6 +15,7 @@ use crate::{
         manifest::{self, Descriptor, FILE_PATH, Manifest, TITLE},
     },
 };
+use modelwright_core::digest::hex;
 
 /// Name of the report.
 pub const REPORT_FILE: &str = "report.json";

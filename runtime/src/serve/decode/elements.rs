@@ -14,10 +14,8 @@ use super::{
     reader::{Reader, SyntaxError},
     run,
 };
-use crate::{
-    serve::budget::{self, Budget, Permit, Refused},
-    tensor::{Datatype, Shape},
-};
+use crate::serve::budget::{self, Budget, Permit, Refused};
+use modelwright_core::tensor::{Datatype, Shape};
 
 /// Most characters of a value that an error shows.
 const MAX_SHOWN: usize = 40;

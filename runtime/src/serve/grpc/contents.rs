@@ -12,14 +12,12 @@ use super::proto::{
     infer_parameter::ParameterChoice, model_infer_request::InferInputTensor,
     model_infer_response::InferOutputTensor,
 };
-use crate::{
-    serve::{
-        decode::datatypes,
-        error::ApiError,
-        request::{Form, InferRequest},
-    },
-    tensor::{Datatype, Tensor, element_count, encode_strings},
+use crate::serve::{
+    decode::datatypes,
+    error::ApiError,
+    request::{Form, InferRequest},
 };
+use modelwright_core::tensor::{Datatype, Tensor, element_count, encode_strings};
 
 /// Most inputs or outputs of one request, as over HTTP.
 const MAX_TENSORS: usize = 1024;

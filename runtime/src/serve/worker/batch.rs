@@ -1,7 +1,7 @@
 //! Several requests as one run: their rows are put together and the answers' rows taken apart. In go the inputs of jobs;
 //! out come joint inputs, and each one's outputs. Needs no client and no ONNX Runtime.
 //!
-//! Only of a model whose graph shows that rows are independent ([`crate::rows`]), and that was seen to answer rows together as
+//! Only of a model whose graph shows that rows are independent ([`modelwright_core::rows`]), and that was seen to answer rows together as
 //! it answers them alone ([`super::trial`]): a free axis may as well be time, or rows may be compared with each other.
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use modelwright_contract::signature::{Signature, TensorSpec};
 
-use crate::{
+use modelwright_core::{
     session::{RunError, Session},
     tensor::{Tensor, element_count},
 };
@@ -120,7 +120,7 @@ pub fn pays(session: &Session, samples: &[Vec<Tensor>]) -> Result<bool, RunError
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::tensor::{Datatype, encode_strings};
+    use modelwright_core::tensor::{Datatype, encode_strings};
 
     fn input(shape: &[i64], data: &[u8]) -> Tensor {
         Tensor {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::{
+use modelwright_core::{
     session::{Cancellation, RunError},
     tensor::Tensor,
 };

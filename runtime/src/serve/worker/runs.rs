@@ -11,7 +11,7 @@ use std::{
 
 use thread_local::ThreadLocal;
 
-use crate::session::{Cancellation, RunError};
+use modelwright_core::session::{Cancellation, RunError};
 
 /// How often the end of the process looks whether runs have ended.
 const LOOK: Duration = Duration::from_millis(5);

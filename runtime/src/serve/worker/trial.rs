@@ -1,4 +1,4 @@
-//! A shared run, tried before any request: the second lock behind what the graph shows ([`crate::rows`]). In goes a session with
+//! A shared run, tried before any request: the second lock behind what the graph shows ([`modelwright_core::rows`]). In goes a session with
 //! samples; out comes nothing, or which output of which row was another one than alone. Needs ONNX Runtime.
 //!
 //! As many rows as a run may have, of several scales and in more than one order, each compared with its own answer alone, within
@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::batch::{MAX_BYTES, join, joins, rows, split};
-use crate::{
+use modelwright_core::{
     golden,
     session::{RunError, Session},
     tensor::{Datatype, Tensor},

@@ -19,10 +19,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use modelwright_runtime::{
-    cores::cores,
-    serve::grpc::proto::{ModelInferResponse, model_infer_response::InferOutputTensor},
-};
+use modelwright_core::cores::cores;
+use modelwright_runtime::serve::grpc::proto::{ModelInferResponse, model_infer_response::InferOutputTensor};
 
 use super::clients::Target;
 

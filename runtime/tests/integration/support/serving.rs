@@ -352,7 +352,7 @@ pub fn one_input(name: &str, datatype: &str, shape: &str, data: &str) -> String 
 
 /// A folder like that of an artifact, with a model and golden samples.
 pub fn artifact(model: &str, folder: &Path) -> String {
-    use modelwright_runtime::{digest, golden, session};
+    use modelwright_core::{digest, golden, session};
     std::fs::copy(crate::session::model(model), folder.join("model.onnx")).unwrap();
     let loaded =
         session::Session::load(&folder.join("model.onnx"), &session::SessionOptions::default()).unwrap();

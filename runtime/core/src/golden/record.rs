@@ -38,7 +38,7 @@ const HALF_ROUNDING: f64 = 100.0;
 const MARGIN: f64 = 8.0;
 
 /// The relative tolerance of what is compared in a datatype.
-pub(crate) fn tolerance_of_datatype(datatype: Datatype) -> f64 {
+pub fn tolerance_of_datatype(datatype: Datatype) -> f64 {
     if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) { HALF_TOLERANCE } else { TOLERANCE }
 }
 

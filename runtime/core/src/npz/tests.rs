@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::tensor::Datatype;
 
-#[path = "../../tests/integration/support/npz.rs"]
+#[path = "../../../tests/integration/support/npz.rs"]
 #[expect(dead_code, reason = "the integration tests write more kinds")]
 mod writer;
 
@@ -28,7 +28,7 @@ fn x(array: Vec<u8>) -> Vec<u8> {
 }
 
 fn reference(name: &str) -> Npz {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference").join(name);
     Npz::open(&path).unwrap()
 }
 
@@ -166,7 +166,7 @@ fn zip_files_that_are_cut_damaged_or_of_another_kind_are_refused() {
 
 #[test]
 fn sizes_are_not_believed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/deflated.npz");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/deflated.npz");
     let small = std::fs::read(path).unwrap();
     // Three megabytes that call themselves deflated, so that they could be gigabytes.
     let mut large = writer::npz(&[("b1", vec![0; 3_000_000])]);
@@ -199,7 +199,7 @@ proptest! {
     #[test]
     fn any_damage_is_read_or_refused(at in 0_usize..4000, value: u8, deflated: bool) {
         let name = if deflated { "deflated.npz" } else { "stored.npz" };
-        let mut bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name)).unwrap();
+        let mut bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference").join(name)).unwrap();
         let length = bytes.len();
         bytes[at % length] = value;
         let _ = read_all(&bytes);

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_library_is_found_beside_the_executable_and_in_its_lib_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let executable = folder.path().join("bin/modelwright-runtime");
+        let executable = folder.path().join("bin/program");
         fs::create_dir_all(folder.path().join("bin")).unwrap();
         fs::create_dir_all(folder.path().join("lib")).unwrap();
         let far = folder.path().join("lib/libonnxruntime.so.1.31.1");

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn the_shared_table_of_cases_holds() {
         let cases: Vec<Case> =
-            serde_json::from_str(include_str!("../contract/golden/tolerance.json")).unwrap();
+            serde_json::from_str(include_str!("../../contract/golden/tolerance.json")).unwrap();
         assert!(cases.len() > 20);
         for case in cases {
             let (expected, got) = (numbers(&case.expected), numbers(&case.got));

@@ -22,7 +22,7 @@ fn quota(root: &Path) -> Option<usize> {
 
 /// The smallest limit that the control groups of the process set by this controller, with the kernel's files under this
 /// root. `limit` reads it from a group's folder, whose files are those of version 2 or not.
-pub(crate) fn smallest<T: Ord>(
+pub fn smallest<T: Ord>(
     root: &Path,
     controller: &str,
     limit: impl Fn(&Path, bool) -> Option<T>,

@@ -15,8 +15,8 @@ use modelwright_contract::{
     serving::ExecutionProvider,
 };
 
-pub(crate) use self::random::SplitMix64;
-pub(crate) use self::record::tolerance_of_datatype;
+pub use self::random::SplitMix64;
+pub use self::record::tolerance_of_datatype;
 pub use self::{
     bounds::check as check_bounds,
     generate::{RecordError, record_provided, record_synthetic, record_synthetic_as},
@@ -255,7 +255,7 @@ fn integer(datatype: Datatype, bytes: &[u8]) -> String {
 }
 
 /// The elements of a floating-point tensor.
-pub(crate) fn floats(tensor: &Tensor) -> Vec<f64> {
+pub fn floats(tensor: &Tensor) -> Vec<f64> {
     let data: &[u8] = &tensor.data;
     match tensor.datatype {
         Datatype::Fp16 => {
