@@ -7,7 +7,7 @@
 //! | a model is loaded and run | [`session`], the only one that names `ort`, with [`tensor`]s in and out, some of them of [`classes`] |
 //! | its graph says whether rows are independent | [`rows`] |
 //! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers within [`tolerance`], rows of an [`npz`] |
-//! | a container | has [`cores`] and [`memory`], [`listen`]s, and ends with a [`report`] |
+//! | a program | begins as a [`process`] with [`cores`] and [`memory`], [`listen`]s, and ends with a [`report`] |
 
 pub mod classes;
 pub mod cores;
@@ -18,6 +18,7 @@ pub mod memory;
 pub mod npz;
 pub mod onnx;
 pub mod path;
+pub mod process;
 pub mod report;
 pub mod rows;
 pub mod session;

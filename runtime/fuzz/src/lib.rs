@@ -15,7 +15,7 @@ use modelwright_core::{
     onnx, rows,
     tensor::{Datatype, Tensor},
 };
-use modelwright_runtime::serve::{
+use modelwright_serve::{
     decode::{
         decode,
         elements::{self, Expected},

@@ -7,10 +7,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::tensor::Datatype;
 
-#[path = "../../../tests/integration/support/npz.rs"]
-#[expect(dead_code, reason = "the integration tests write more kinds")]
-mod writer;
-
 fn open(bytes: &[u8]) -> Result<Npz, NpzError> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
@@ -24,7 +20,7 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
 }
 
 fn x(array: Vec<u8>) -> Vec<u8> {
-    writer::npz(&[("x", array)])
+    modelwright_testing::npz::npz(&[("x", array)])
 }
 
 fn reference(name: &str) -> Npz {
@@ -117,7 +113,7 @@ fn heads_that_lie_are_refused() {
         ("{'descr': '<f4", 4, "a quote has no end"),
         ("__import__('os')", 0, "expected \"{\""),
     ] {
-        let error = read(&x(writer::with_head(head, &vec![0; elements]))).unwrap_err();
+        let error = read(&x(modelwright_testing::npz::with_head(head, &vec![0; elements]))).unwrap_err();
         assert!(error.contains(part), "{head}: {error}");
     }
     for (bytes, part) in [
@@ -129,15 +125,15 @@ fn heads_that_lie_are_refused() {
         let error = read(&x(bytes.to_vec())).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
-    let error = read(&x(writer::array("<U1", &[1], &0x11_0000_u32.to_le_bytes()))).unwrap();
+    let error = read(&x(modelwright_testing::npz::array("<U1", &[1], &0x11_0000_u32.to_le_bytes()))).unwrap();
     assert!(error.tensor("x", 0..1).unwrap_err().contains("no character"));
-    let inner = read(&x(writer::array("|S3", &[1], b"a\0b"))).unwrap();
+    let inner = read(&x(modelwright_testing::npz::array("|S3", &[1], b"a\0b"))).unwrap();
     assert!(inner.tensor("x", 0..1).unwrap_err().contains("a NUL"));
 }
 
 #[test]
 fn zip_files_that_are_cut_damaged_or_of_another_kind_are_refused() {
-    let good = x(writer::f32s(&[2], &[1.0, 2.0]));
+    let good = x(modelwright_testing::npz::f32s(&[2], &[1.0, 2.0]));
     assert!(read(&good).is_ok());
     let changed = |at: usize, value: u8| {
         let mut bytes = good.clone();
@@ -158,9 +154,9 @@ fn zip_files_that_are_cut_damaged_or_of_another_kind_are_refused() {
     }
     assert!(open(b"a page").unwrap_err().to_string().contains("too short"));
     assert!(open(&[b'x'; 100]).unwrap_err().to_string().contains("the directory at its end is missing"));
-    let text = writer::zip(&[("readme.txt".to_owned(), Vec::new())]);
+    let text = modelwright_testing::npz::zip(&[("readme.txt".to_owned(), Vec::new())]);
     assert!(open(&text).unwrap_err().to_string().contains("is no .npy array"));
-    let twice = writer::npz(&[("x", Vec::new()), ("x", Vec::new())]);
+    let twice = modelwright_testing::npz::npz(&[("x", Vec::new()), ("x", Vec::new())]);
     assert!(open(&twice).unwrap_err().to_string().contains("is there twice"));
 }
 
@@ -169,7 +165,7 @@ fn sizes_are_not_believed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/deflated.npz");
     let small = std::fs::read(path).unwrap();
     // Three megabytes that call themselves deflated, so that they could be gigabytes.
-    let mut large = writer::npz(&[("b1", vec![0; 3_000_000])]);
+    let mut large = modelwright_testing::npz::npz(&[("b1", vec![0; 3_000_000])]);
     let at = |bytes: &[u8]| bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
     let method = at(&large) + 10;
     large[method] = 8;
@@ -211,13 +207,13 @@ proptest! {
         elements in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let head = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
-        let _ = read_all(&x(writer::with_head(&head, &elements)));
+        let _ = read_all(&x(modelwright_testing::npz::with_head(&head, &elements)));
     }
 
     #[test]
     fn numbers_come_back_as_they_were(rows in 0_usize..5, columns in 1_usize..4, seed: u32) {
         let numbers: Vec<f32> = (0..u32::try_from(rows * columns).unwrap()).map(|i| f32::from_bits(seed ^ i)).collect();
-        let array = read(&x(writer::f32s(&[rows, columns], &numbers))).unwrap();
+        let array = read(&x(modelwright_testing::npz::f32s(&[rows, columns], &numbers))).unwrap();
         let tensor = array.tensor("x", 0..rows).unwrap();
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         prop_assert_eq!(tensor.data, bytes);
