@@ -1,31 +1,8 @@
 # shellcheck shell=bash
 # What the scripts share that need no cluster. Sourced; sets `top` and `cache`.
 
-top="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-readonly top
-# The cluster's scripts read the same variables.
-readonly cache="${MODELWRIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/modelwright}"
-
-say() {
-  printf '[%5ss] %s\n' "$SECONDS" "$*" >&2
-}
-
-fail() {
-  printf '%s: %s\n' "${0##*/}" "$*" >&2
-  exit 1
-}
-
-# A short hash of files, for names in the cache.
-content_of() {
-  cat "$@" | sha256sum | cut -c1-16
-}
-
-# keep_as MADE PLACE: what is in the cache is complete; who comes second finds
-# the first one's.
-keep_as() {
-  mkdir -p "$(dirname "$2")"
-  mv -T "$1" "$2" 2>/dev/null || [[ -d $2 ]] || fail "cannot write $2"
-}
+# shellcheck source=../images/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../images/lib.sh"
 
 # Prints the folder of executables of a Python environment with exactly the
 # packages of requirements files, made once. Its name is the last one's.
@@ -85,16 +62,10 @@ provide_families() {
   ORT_DYLIB_PATH="$("$top/images/onnxruntime")"
   LOCPATH="$("$top/images/locale")"
   MODELWRIGHT_RUNS="$top/target/debug/examples/runs"
-  MODELWRIGHT_RUNTIME="$top/target/debug/modelwright-runtime"
+  MODELWRIGHT_JOBS="$top/target/debug/modelwright-jobs" MODELWRIGHT_SERVE="$top/target/debug/modelwright-serve"
   cargo build --quiet --locked --package modelwright --example runs
-  cargo build --quiet --locked --package modelwright-runtime
-  export LOCPATH MODELWRIGHT_DATA MODELWRIGHT_RUNS MODELWRIGHT_RUNTIME ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH
-}
-
-# Builds the executables as they are in the images. Together: by itself, each would be built once more, with less of what
-# libraries have for the other, and what is measured would not be what ships.
-build_executables() {
-  cargo build --quiet --locked --release --package modelwright --package modelwright-runtime
+  cargo build --quiet --locked --package modelwright-jobs --package modelwright-serve
+  export LOCPATH MODELWRIGHT_DATA MODELWRIGHT_JOBS MODELWRIGHT_RUNS MODELWRIGHT_SERVE ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH
 }
 
 # Exports where the runtime's tests find ONNX Runtime, a registry, an S3 server and the operator's executable.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 MODELS = pathlib.Path(__file__).parents[2] / "runtime/tests/models"
-RUNTIME = os.environ["MODELWRIGHT_RUNTIME"]
+SERVE = os.environ["MODELWRIGHT_SERVE"]
 
 # Some elements by the protocol's datatype.
 DATATYPES: dict[str, Any] = {
@@ -60,7 +60,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 def _start(model: str, arguments: tuple[str, ...]) -> Server:
-    command = [RUNTIME, "serve", "--model", str(MODELS / f"{model}.onnx"), "--name", model]
+    command = [SERVE, "--model", str(MODELS / f"{model}.onnx"), "--name", model]
     command += ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

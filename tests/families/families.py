@@ -1,10 +1,10 @@
 """Train the examples of every family of models, have each proven, and say how good it is beside what is simpler.
 
 Each example goes the way of a run: the operator's own code makes `run.json` of the manifest, the trainer trains, and
-`modelwright-runtime prove` measures the exported model on rows that it has not seen and holds it against the gates.
+`modelwright-jobs prove` measures the exported model on rows that it has not seen and holds it against the gates.
 All are trained in this one process, so TensorFlow is imported once.
 
-In: the names of examples, or nothing for all; in the environment MODELWRIGHT_RUNTIME and MODELWRIGHT_RUNS, the
+In: the names of examples, or nothing for all; in the environment MODELWRIGHT_JOBS and MODELWRIGHT_RUNS, the
 programs, and MODELWRIGHT_DATA, folders with data sets. Out: a line for each example, `ok` or `FAILED`; with
 `--page FILE` the page that has them as a table.
 """
@@ -182,7 +182,7 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
     config |= {key: told[key] for key in ("judgement", "variants") if key in told}
     log = work / "termination"
     done = subprocess.run(
-        [os.environ["MODELWRIGHT_RUNTIME"], "prove", "--termination-log", log],
+        [os.environ["MODELWRIGHT_JOBS"], "prove", "--termination-log", log],
         env=os.environ | {"MODELWRIGHT_PROVE": json.dumps(config)},
         check=False,
         capture_output=True,

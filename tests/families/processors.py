@@ -1,7 +1,7 @@
 """Hold each family of models, and its variants, to its golden samples on other processors, which QEMU emulates.
 
 Each example is trained and proven here, as `families.py` does it, and what `publish` would store is then served by
-`modelwright-runtime serve` under QEMU, which is ready only when the model reproduces its golden samples there. That the
+`modelwright-serve` under QEMU, which is ready only when the model reproduces its golden samples there. That the
 emulated processor computes otherwise than this one is shown by a model that was quantised as it must not be: with eight
 bits of weights, sums of pairs overflow where there is no VNNI, so its answers are others, and it must not get ready.
 
@@ -59,7 +59,7 @@ class Processor:
 
     def replay(self, folder: Path) -> str:
         """Serve a model until it is ready or gives up; return what is wrong."""
-        arguments = ("serve", "--model", str(folder), "--name", "model")
+        arguments = ("--model", str(folder), "--name", "model")
         addresses = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
         # With both of these set the runtime does not start itself anew, which would be on this processor.
         silent = {"ORT_DISABLE_TELEMETRY": "1", "GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}

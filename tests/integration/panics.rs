@@ -111,7 +111,7 @@ fn the_executables_that_ship_unwind() {
     let release = release.split("\n[").next().unwrap();
     assert!(release.contains("panic = \"unwind\""), "{release}");
     // And none can be built in another way, whatever the profile or the environment says.
-    for main in ["src/main.rs", "runtime/src/main.rs"] {
+    for main in ["src/main.rs", "runtime/jobs/src/main.rs", "runtime/serve/src/main.rs"] {
         let guard = "#[cfg(not(panic = \"unwind\"))]\ncompile_error!(";
         assert!(read(main).contains(guard), "{main}");
     }

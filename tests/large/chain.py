@@ -1,7 +1,7 @@
 """Take a model of 2.5 GB the way of an import: fetch, optimize, prove, publish, fetch to serve, serve, ask.
 
 Each step is a process in a control group of its own, whose limit is what its container would be given. In: the
-programs MODELWRIGHT_RUNTIME and MODELWRIGHT_REGISTRY. Out: a line for each step, and `ok`, or the first thing that is
+programs MODELWRIGHT_JOBS, MODELWRIGHT_SERVE and MODELWRIGHT_REGISTRY. Out: a line for each step, and `ok`, or the first thing that is
 wrong; with `--page` the table of docs/variants.md, too.
 """
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOP: Final = Path(__file__).parents[2]
-RUNTIME: Final = os.environ["MODELWRIGHT_RUNTIME"]
+JOBS: Final = os.environ["MODELWRIGHT_JOBS"]
+SERVE: Final = os.environ["MODELWRIGHT_SERVE"]
 GB: Final = 10**9
 MIB: Final = 2**20
 PAGE: Final = TOP / "docs" / "variants.md"
@@ -137,7 +138,7 @@ def registry(folder: Path) -> Iterator[str]:
 def ask(steps: Steps, name: str, folder: Path, rows: np.ndarray, limit: int) -> np.ndarray:
     """Return the classes that a served model answers."""
     anywhere = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
-    command = [RUNTIME, "serve", "--model", str(folder), "--name", "large", *anywhere]
+    command = [SERVE, "--model", str(folder), "--name", "large", *anywhere]
     with Group(limit) as group:
         begun = time.monotonic()
         with subprocess.Popen(group.command(command), stderr=subprocess.PIPE, text=True) as serving:  # noqa: S603
@@ -193,7 +194,7 @@ def take(steps: Steps, host: str) -> None:
     source = work / "source"
     variants = [{**variant, **JUDGED} for variant in VARIANTS]
     fetched = {"maxBytes": 4 * GB, "allowPrivateNetworks": False, "plainHttp": True}
-    fetch = ("FETCH", [RUNTIME, "fetch", "--allow-loopback"])
+    fetch = ("FETCH", [JOBS, "fetch", "--allow-loopback"])
     config = {"kind": "Source", "uri": "pvc://claim/large/", "claimDirectory": str(work / "claim"), **fetched}
     report = steps.run("`fetch`, from a claim", fetch, {**config, "destination": str(source)}, 512 * MIB)
     size = report["sizeBytes"]
@@ -212,12 +213,12 @@ def take(steps: Steps, host: str) -> None:
     evaluation = {"task": "Classification", "gates": [{"metric": "Accuracy", "min": "0.95"}]}
     config = {"directory": str(source), "proof": str(work / "proof"), "goldenSamples": 4, "goldenSeed": 7}
     config |= {"deadlineSeconds": 600, "evaluation": evaluation, "variants": variants}
-    prove = ("PROVE", [RUNTIME, "prove"])
+    prove = ("PROVE", [JOBS, "prove"])
     steps.run("`prove`, with all of these", prove, config, 6656 * MIB)
     shutil.rmtree(source)
     store = {"uri": f"oci://{host}/models", "plainHttp": True}
     config = {"namespace": "team", "model": "large", "proof": str(work / "proof"), "storeRetrySeconds": 5}
-    publish = ("PUBLISH", [RUNTIME, "publish", "--allow-loopback"])
+    publish = ("PUBLISH", [JOBS, "publish", "--allow-loopback"])
     published = steps.run("`publish`, to a registry", publish, {**config, "store": store}, 512 * MIB)
     shutil.rmtree(work / "proof")
     assert published["metrics"]["Accuracy"] == "1", published["metrics"]

@@ -44,7 +44,10 @@ def run_test(mutant: dict[str, Any]) -> tuple[bool, str]:
         environment = os.environ | {"PYTHONPATH": "trainer/src"}
         ended = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True, check=False)
         return ended.returncode == PYTEST_FAILED, "\n".join(ended.stdout.splitlines()[-12:])
-    # A copy of its own builds in a folder of its own.
+    # A copy of its own builds in a folder of its own. Some tests of the jobs serve what they have made.
+    if mutant["package"] == "modelwright-jobs":
+        build = ["cargo", "build", "--locked", "--quiet", "--package", "modelwright-serve"]
+        subprocess.run(build, cwd=COPY, check=True)
     command = ["cargo", "test", "--locked", "--quiet", "--package", mutant["package"], "--", mutant["test"]]
     ended = subprocess.run(command, cwd=COPY, capture_output=True, text=True, check=False)
     said = ended.stdout + ended.stderr

@@ -1,7 +1,7 @@
 """Train examples/pytorch in its image, have its model proven by the real `prove`, serve it and ask it.
 
 In: a program that runs the image's entrypoint with a folder at /modelwright, and the image's size in MiB;
-MODELWRIGHT_RUNS, MODELWRIGHT_RUNTIME and MODELWRIGHT_DATA. Out: the metric, or why there is none.
+MODELWRIGHT_RUNS, MODELWRIGHT_JOBS, MODELWRIGHT_SERVE and MODELWRIGHT_DATA. Out: the metric, or why there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ WORK: Final = "/modelwright"
 """Where the image finds everything."""
 NOBODY: Final = 65532
 """Whom the image runs as."""
-RUNTIME: Final = os.environ.get("MODELWRIGHT_RUNTIME", "")
+JOBS: Final = os.environ.get("MODELWRIGHT_JOBS", "")
+SERVE: Final = os.environ.get("MODELWRIGHT_SERVE", "")
 
 
 def ran(command: list[str | Path], log: Path, expected: int = 0, **more: str) -> str:
@@ -50,7 +51,7 @@ def train(program: str, run: dict[str, Any], work: Path, expected: int = 0) -> s
 def ask(folder: Path, images: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the probabilities of the served model, and what the server says of its output."""
     anywhere = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]
-    command: list[str | Path] = [RUNTIME, "serve", "--model", folder, "--name", "mnist", *anywhere]
+    command: list[str | Path] = [SERVE, "--model", folder, "--name", "mnist", *anywhere]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:  # noqa: S603
         try:
             address = find_address(serving)
@@ -101,7 +102,7 @@ def main() -> None:
         first = (work / "out" / "model.onnx").read_bytes()
         config = {"directory": str(work / "out"), "proof": str(work / "proof"), "goldenSamples": 8, "goldenSeed": 7}
         config |= {"deadlineSeconds": 600, "judgement": told["judgement"]}
-        command: list[str | Path] = [RUNTIME, "prove", "--termination-log", work / "termination"]
+        command: list[str | Path] = [JOBS, "prove", "--termination-log", work / "termination"]
         ran(command, work / "termination", MODELWRIGHT_PROVE=json.dumps(config))
         proven = work / "proof" / "files"
         description = json.loads((proven / "modelwright" / "description.json").read_text())

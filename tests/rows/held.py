@@ -1,6 +1,6 @@
 """What the graph's analysis says of a model, held against ONNX Runtime: rows alone beside the same rows with others.
 
-The runtime's program says yes or no (`MODELWRIGHT_RUNTIME inspect --json`). `difference` runs rows of a model alone and
+The jobs' program says yes or no (`MODELWRIGHT_JOBS inspect --json`). `difference` runs rows of a model alone and
 together with other rows, in another order and of other scales, and gives the first output that is another one.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-RUNTIME = os.environ["MODELWRIGHT_RUNTIME"]
+JOBS = os.environ["MODELWRIGHT_JOBS"]
 # Rounding, in parts of an output's scale: kernels sum in another order for other numbers of rows.
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 4e-3
@@ -37,7 +37,7 @@ class Verdict:
 
 def verdict(path: Path) -> Verdict | None:
     """Says whether rows are independent by the graph; None if ONNX Runtime does not load the model."""
-    done = subprocess.run([RUNTIME, "inspect", "--json", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run([JOBS, "inspect", "--json", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
         return None
     rows = json.loads(done.stdout)["rowIndependence"]

@@ -18,7 +18,7 @@ from modelwright_trainer.progress import Progress
 from modelwright_trainer.run import run_training
 from sklearn import datasets
 
-RUNTIME = os.environ["MODELWRIGHT_RUNTIME"]
+JOBS = os.environ["MODELWRIGHT_JOBS"]
 JUDGED = {"metric": "Accuracy", "maxMetricDrop": "0.01", "maxDisagreement": "0.02"}
 VARIANTS = [
     {"name": "static", "quantize": "Static", "for": "Latency", **JUDGED},
@@ -62,7 +62,7 @@ def prove(folder: Path, variants: list[dict[str, Any]]) -> dict[str, Any]:
         "variants": variants,
     }
     environment = os.environ | {"MODELWRIGHT_PROVE": json.dumps(config)}
-    end = subprocess.run([RUNTIME, "prove"], env=environment, capture_output=True, check=False, text=True)
+    end = subprocess.run([JOBS, "prove"], env=environment, capture_output=True, check=False, text=True)
     report: dict[str, Any] = json.loads(end.stdout)
     return report
 
@@ -85,7 +85,7 @@ def test_only_scales_of_a_whole_run_make_rows_depend_on_each_other(
     trained: Path, name: str, *, independent: bool
 ) -> None:
     path = trained / "out" / "variants" / name / "model.onnx"
-    end = subprocess.run([RUNTIME, "inspect", "--json", path], capture_output=True, check=True)
+    end = subprocess.run([JOBS, "inspect", "--json", path], capture_output=True, check=True)
     assert json.loads(end.stdout)["rowIndependence"]["independent"] is independent
 
 

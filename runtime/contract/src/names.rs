@@ -24,6 +24,9 @@ pub const ONNXRUNTIME_ENV: &str = "ORT_DYLIB_PATH";
 /// Environment variable of `train` with the device that it was given beside processors: it must use it.
 pub const DEVICE_ENV: &str = "MODELWRIGHT_DEVICE";
 
+/// The server in the runtime's image, whose entrypoint runs jobs.
+pub const SERVE_PROGRAM: &str = "/usr/local/bin/modelwright-serve";
+
 /// Port of the Open Inference Protocol over HTTP.
 pub const HTTP_PORT: u16 = 8080;
 /// Port of the Open Inference Protocol over gRPC.

@@ -10,26 +10,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use modelwright_runtime::{
+use modelwright_core::{
     npz::Npz,
     onnx, rows,
-    serve::{
-        decode::{
-            decode,
-            elements::{self, Expected},
-            reader::Reader,
-        },
-        encode::{self, encode},
-        grpc::{
-            contents,
-            proto::{
-                InferTensorContents, ModelInferRequest, ModelInferResponse,
-                model_infer_request::InferInputTensor,
-            },
-        },
-        request::{Form, InferRequest},
-    },
     tensor::{Datatype, Tensor},
+};
+use modelwright_serve::{
+    decode::{
+        decode,
+        elements::{self, Expected},
+        reader::Reader,
+    },
+    encode::{self, encode},
+    grpc::{
+        contents,
+        proto::{
+            InferTensorContents, ModelInferRequest, ModelInferResponse, model_infer_request::InferInputTensor,
+        },
+    },
+    request::{Form, InferRequest},
 };
 use prost::Message;
 use serde_json::value::RawValue;

@@ -186,7 +186,7 @@ fn serve_container(
     Container {
         name: SERVE.into(),
         image: Some(image.to_owned()),
-        args: Some(vec![SERVE.into()]),
+        command: Some(vec![names::SERVE_PROGRAM.into()]),
         env: Some(vec![variable(names::SERVING_ENV, &json(&config)), pod_name]),
         ports: Some(vec![
             port("http", names::HTTP_PORT),

@@ -238,7 +238,7 @@ def machine() -> str:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runtime", required=True, help="modelwright-runtime")
+    parser.add_argument("--runtime", required=True, help="modelwright-serve")
     parser.add_argument("--floor", required=True, help="folder of echo, raw and parse")
     parser.add_argument("--library", required=True, help="ONNX Runtime's shared library")
     parser.add_argument("--protocol", required=True, type=Path, help="the protocol's description for gRPC")

@@ -31,7 +31,7 @@ class Modelwright(Server):
 
     def command(self) -> list[str]:
         """Give what is executed."""
-        command = [self.executable, "serve", f"--model={self.model}", f"--name={self.model.stem}"]
+        command = [self.executable, f"--model={self.model}", f"--name={self.model.stem}"]
         # As many may wait as mosec lets; Triton has no bound. Others are answered with 503, which is no latency.
         return [*command, *self.flags, "--queue=1024", f"--http={self.address}", f"--grpc=127.0.0.1:{self.grpc}"]
 

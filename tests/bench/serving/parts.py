@@ -23,7 +23,7 @@ PARTS = (ONNXRUNTIME, HTTP, OWN, ALLOCATOR, STANDARD, COPIES, RUNTIME, OTHER, BI
 BY_OBJECT = ((r"libonnxruntime", ONNXRUNTIME),)
 BY_FILE = (
     (r"malloc/", ALLOCATOR),
-    (r"(^|/)runtime/src/|bench/serving/floor/", OWN),
+    (r"(^|/)runtime/(core|serve)/src/|bench/serving/floor/", OWN),
     (r"/(actix|httparse|http-|h2-|hyper|tonic|tower|prost|local-|bytes-|bytestring|smallvec)[^/]*/", HTTP),
     (r"/(tokio|mio)[^/]*/", RUNTIME),
     (r"/ort-[^/]*/", BINDING),

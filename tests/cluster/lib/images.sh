@@ -42,14 +42,7 @@ stage_busybox() {
   while read -r applet; do
     [[ $applet == busybox ]] || ln -s busybox "$1/bin/$applet"
   done < <(/bin/busybox --list)
-  stage_users "$1"
-}
-
-stage_users() {
-  mkdir -p "$1/etc"
-  printf '%s\n' 'root:x:0:0:root:/:/bin/sh' 'nonroot:x:65532:65532:nonroot:/tmp:/bin/sh' >"$1/etc/passwd"
-  printf '%s\n' 'root:x:0:' 'nonroot:x:65532:' >"$1/etc/group"
-  printf '%s\n' 'hosts: files dns' >"$1/etc/nsswitch.conf"
+  "$here/../../images/users" "$1"
 }
 
 # The images that must be on the node before its registry can serve any.

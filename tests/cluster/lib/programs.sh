@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Building the Go programs, each group once for all that made it. A group is a
-# module of its own in programs/, so that none picks the versions of another.
+# module of its own in programs/, so that none picks the versions of another; the
+# registry is that of the product's images.
 
 program_groups() {
   printf '%s\n' containerd coredns helm kubeconform kubernetes pause registry versitygw
@@ -31,10 +32,6 @@ linker_flags() {
       ;;
     helm)
       printf ' -X helm.sh/helm/v4/internal/version.version=%s' "$(module_version helm helm.sh/helm/v4)"
-      ;;
-    registry)
-      printf ' -X github.com/distribution/distribution/v3/version.version=%s' \
-        "$(module_version registry github.com/distribution/distribution/v3)"
       ;;
     versitygw)
       printf ' -X main.Version=%s' "$(module_version versitygw github.com/versity/versitygw)"
@@ -70,6 +67,11 @@ readonly go_objects="$programs_cache/.go-objects"
 
 build_group() {
   local group="$1" made="$2" started=$SECONDS name
+  # The product's own, which has a builder without a cluster.
+  if [[ $group == registry ]]; then
+    "$here/../../images/store/program" >/dev/null
+    return 0
+  fi
   say "building $group"
   rm -rf "$made.part"
   mkdir -p "$made.part/bin"
@@ -100,7 +102,11 @@ build_group() {
 folders_of() {
   local group
   while read -r group; do
-    printf '%s %s\n' "$group" "$programs_cache/$group-$(group_hash "$group")"
+    if [[ $group == registry ]]; then
+      printf 'registry %s\n' "$("$here/../../images/store/program" --place)"
+    else
+      printf '%s %s\n' "$group" "$programs_cache/$group-$(group_hash "$group")"
+    fi
   done
 }
 

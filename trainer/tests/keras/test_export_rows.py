@@ -1,6 +1,6 @@
 """Each family, exported, is shown by the runtime's program to answer rows independently of each other.
 
-That is `MODELWRIGHT_RUNTIME`, or what `cargo build --package modelwright-runtime` has built here.
+That is `MODELWRIGHT_JOBS`, or what `cargo build --package modelwright-jobs` has built here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from against_keras import Case, export, prepared
 from export_cases import CASES
 from modelwright_trainer.backends.keras.table import LAYERS
 
-BUILT = Path(__file__).parents[3] / "target" / "debug" / "modelwright-runtime"
+BUILT = Path(__file__).parents[3] / "target" / "debug" / "modelwright-jobs"
 LIBRARIES = Path(onnxruntime.__file__).parent / "capi"
 
 
@@ -35,7 +35,7 @@ def _kinds() -> list[Case]:
 def test_rows_are_shown_to_be_independent(case: Case, tmp_path: Path) -> None:
     weights, _, _ = prepared(case)
     (tmp_path / "model.onnx").write_bytes(export(case, weights))
-    command = [os.environ.get("MODELWRIGHT_RUNTIME", str(BUILT)), "inspect", "--json", str(tmp_path / "model.onnx")]
+    command = [os.environ.get("MODELWRIGHT_JOBS", str(BUILT)), "inspect", "--json", str(tmp_path / "model.onnx")]
     # The package of Python brings the same library along.
     libraries = {"ORT_DYLIB_PATH": str(next(LIBRARIES.glob("libonnxruntime.so.*")))} | os.environ
     done = subprocess.run(  # noqa: S603 - the program under test

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use modelwright::api::model_deployment::ModelDeployment;
 use modelwright_contract::{artifact::METADATA_DIRECTORY, training::EVALUATION_FILE};
-use modelwright_runtime::{
+use modelwright_core::{
     npz::Npz,
     tensor::{Datatype, Tensor},
 };
@@ -42,7 +42,7 @@ impl Space {
             names.iter().map(|name| (name.clone(), array(name))).collect()
         };
         let (inputs, outputs) = (read("inputs/", &inputs), read("outputs/", &outputs));
-        let rows = inputs.values().next().and_then(modelwright_runtime::npz::Array::rows).unwrap_or_default();
+        let rows = inputs.values().next().and_then(modelwright_core::npz::Array::rows).unwrap_or_default();
         assert!(
             rows >= fewest_rows,
             "the test part has {rows} rows, and at least {fewest_rows} were expected"
@@ -58,7 +58,7 @@ impl Space {
             .collect();
         for start in (0..rows).step_by(BATCH) {
             let range = start..rows.min(start + BATCH);
-            let tensor = |(name, array): (&String, &modelwright_runtime::npz::Array)| {
+            let tensor = |(name, array): (&String, &modelwright_core::npz::Array)| {
                 array.tensor(name, range.clone()).expect("rows of an array")
             };
             let asked: Vec<_> = inputs.iter().map(tensor).map(|tensor| as_json(&tensor)).collect();

@@ -53,7 +53,7 @@ mkdir "$staged/root"
 strip -o "$staged/fixture-server" "$FIXTURE_SERVER"
 versitygw="$(tests/cluster/program versitygw)"
 registry="$(tests/cluster/program registry)"
-tests/cluster/stage-rootfs "$staged/root" "$staged/fixture-server" "$versitygw" "$registry"
+images/stage-rootfs "$staged/root" "$staged/fixture-server" "$versitygw" "$registry"
 printf 'FROM scratch\nCOPY . /\nUSER 65532:65532\n' >"$staged/Containerfile"
 tests/cluster/image tests/e2e-fixtures "$staged/Containerfile" "$staged/root"
 "#;
