@@ -16,22 +16,15 @@ const CHUNK: usize = 1024 * 1024;
 /// A model's files that cannot be digested.
 #[derive(Debug, thiserror::Error)]
 pub enum DigestError {
-    /// The disk.
     #[error("{} cannot be read: {source}", path.display())]
     Io {
         /// Which file or folder.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// A link, a device, or a name that is no UTF-8.
     #[error("{} is {what}; a model's folder holds ordinary files with UTF-8 names only", path.display())]
-    Unusual {
-        /// Which.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
+    Unusual { path: PathBuf, what: &'static str },
 }
 
 /// What one file is.
@@ -40,7 +33,6 @@ pub enum DigestError {
 pub struct FileDigest {
     /// SHA-256, 64 hex digits.
     pub sha256: String,
-    /// Bytes.
     pub size_bytes: u64,
 }
 
@@ -97,7 +89,6 @@ fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -
     Ok(())
 }
 
-/// Hashes one file.
 pub fn hash_file(path: &Path) -> Result<FileDigest, DigestError> {
     hash(path).map_err(|source| DigestError::Io { path: path.to_owned(), source })
 }
@@ -116,7 +107,6 @@ fn hash(path: &Path) -> io::Result<FileDigest> {
     Ok(FileDigest { sha256: hex(&hash.finalize()), size_bytes: size })
 }
 
-/// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

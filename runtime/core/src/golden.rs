@@ -36,7 +36,6 @@ const CUDA_TOLERANCE: f64 = 1e-3;
 /// Samples that all agreed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replay {
-    /// How many.
     pub count: u32,
     /// Largest difference of a floating-point output, in parts of what its bounds allow: 0 to 1.
     pub max_difference: f64,
@@ -53,9 +52,7 @@ pub struct Mismatch {
     pub sample: usize,
     /// Which output, with the element.
     pub output: String,
-    /// As recorded.
     pub expected: String,
-    /// As answered now.
     pub got: String,
     /// By how much it may differ: a decimal number, or `0` for what must be equal.
     pub allowed: String,
@@ -64,7 +61,6 @@ pub struct Mismatch {
 /// Samples that do not prove anything.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// Another answer.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     /// The samples cannot be read.
@@ -72,19 +68,14 @@ pub enum ReplayError {
     Unreadable {
         /// Which sample, from 0.
         sample: usize,
-        /// Why.
         why: String,
     },
     /// The tolerance is no number.
     #[error("the golden samples' tolerance {tolerance:?} is no decimal number of 0 or more")]
-    Tolerance {
-        /// As given.
-        tolerance: String,
-    },
+    Tolerance { tolerance: String },
     /// The bounds are none.
     #[error("the golden samples' bounds of output {output:?} {why}")]
     Bounds {
-        /// Which output.
         output: String,
         /// What was found, and what was expected.
         why: String,
@@ -94,7 +85,6 @@ pub enum ReplayError {
     Run {
         /// Which sample, from 0.
         sample: usize,
-        /// Why.
         source: RunError,
     },
 }

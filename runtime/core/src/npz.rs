@@ -23,7 +23,6 @@ pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 /// A file that is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NpzError {
-    /// The disk.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
     /// It is no ZIP file, or one that is cut or damaged.
@@ -32,7 +31,6 @@ pub enum NpzError {
     /// It uses a feature of ZIP that NumPy does not write.
     #[error("its member {member:?} {why}; write it with numpy.savez or numpy.savez_compressed")]
     Member {
-        /// Which.
         member: String,
         /// What is wrong with it.
         why: String,
@@ -40,30 +38,20 @@ pub enum NpzError {
     /// An array that is not read.
     #[error("its array {array:?} {why}")]
     Array {
-        /// Which.
         array: String,
         /// What is wrong with it, and what was expected.
         why: String,
     },
     /// More than is read.
     #[error("its arrays have {bytes} bytes, and at most {MAX_BYTES} are read; write fewer rows")]
-    TooLarge {
-        /// How many.
-        bytes: u64,
-    },
+    TooLarge { bytes: u64 },
     /// More than there is memory for.
     #[error(
         "its array {array:?} needs {bytes} bytes of memory, more than is left; write fewer rows, or give the run more"
     )]
-    Memory {
-        /// Which.
-        array: String,
-        /// How many.
-        bytes: usize,
-    },
+    Memory { array: String, bytes: usize },
 }
 
-/// An open file.
 #[derive(Debug)]
 pub struct Npz {
     file: File,

@@ -34,18 +34,10 @@ const MEMORY_MARK: &str = "_ORT_MEM_ADDR_";
 pub enum OnnxError {
     /// The file is not there.
     #[error("{path} is missing or no regular file; a model is a folder with {MODEL_FILE}")]
-    Missing {
-        /// Which.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// It cannot be read.
     #[error("{path} cannot be read: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// It is something else.
     #[error("the file is no whole ONNX model: {why}; export it again, and check that it was copied in full")]
     NotOnnx {
@@ -57,10 +49,7 @@ pub enum OnnxError {
         "the model uses operators that ONNX Runtime does not have itself: {operators}; export it with standard \
          operators (domains ai.onnx, ai.onnx.ml, com.microsoft), as custom operator libraries are not loaded"
     )]
-    CustomOperators {
-        /// Which.
-        operators: String,
-    },
+    CustomOperators { operators: String },
     /// It was saved for one kind of processor.
     #[error(
         "the model was saved for the one kind of processor that it was optimized on: {operators}; on another kind ONNX Runtime \
@@ -74,7 +63,6 @@ pub enum OnnxError {
     /// Its weights lie elsewhere.
     #[error("the weights of {tensor:?} are said to lie in {location:?}, which is refused: {why}")]
     ExternalDataOutside {
-        /// The tensor.
         tensor: String,
         /// Where they are said to lie.
         location: String,
@@ -87,7 +75,6 @@ pub enum OnnxError {
          a trailing `/`) or an artifact that holds that file too"
     )]
     ExternalDataMissing {
-        /// The tensor.
         tensor: String,
         /// Where they are said to lie.
         location: String,

@@ -20,20 +20,11 @@ pub trait Ending: Error {
 /// A container without the config that it was started for.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No variable.
     #[error("the environment variable {name} is not set; it holds the config as JSON")]
-    Missing {
-        /// Its name.
-        name: &'static str,
-    },
+    Missing { name: &'static str },
     /// No config in it.
     #[error("the environment variable {name} is no config: {source}")]
-    Invalid {
-        /// Its name.
-        name: &'static str,
-        /// Why.
-        source: serde_json::Error,
-    },
+    Invalid { name: &'static str, source: serde_json::Error },
 }
 
 impl Ending for ConfigError {

@@ -139,7 +139,6 @@ impl Cancellation {
     }
 }
 
-/// A loaded model.
 #[derive(Debug)]
 pub struct Session {
     inner: SharedSession,
@@ -156,7 +155,6 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads a model.
     pub fn load(path: &Path, options: &SessionOptions) -> Result<Self, LoadError> {
         let runtime = runtime()?;
         if !path.is_file() {
@@ -207,7 +205,6 @@ impl Session {
         &self.named_axes
     }
 
-    /// Inputs and outputs.
     pub fn signature(&self) -> &Signature {
         &self.signature
     }

@@ -17,36 +17,24 @@ pub const LENGTH_PREFIX: usize = 4;
 pub enum Datatype {
     /// One byte, 0 or 1.
     Bool,
-    /// Unsigned, 8 bits.
     Uint8,
-    /// Unsigned, 16 bits.
     Uint16,
-    /// Unsigned, 32 bits.
     Uint32,
-    /// Unsigned, 64 bits.
     Uint64,
-    /// Signed, 8 bits.
     Int8,
-    /// Signed, 16 bits.
     Int16,
-    /// Signed, 32 bits.
     Int32,
-    /// Signed, 64 bits.
     Int64,
-    /// IEEE 754 binary16.
     Fp16,
     /// The upper half of binary32.
     Bf16,
-    /// IEEE 754 binary32.
     Fp32,
-    /// IEEE 754 binary64.
     Fp64,
     /// Strings: UTF-8 without NUL, which is what ONNX Runtime's string tensors hold.
     Bytes,
 }
 
 impl Datatype {
-    /// Every datatype.
     pub const ALL: [Self; 14] = [
         Self::Bool,
         Self::Uint8,
@@ -64,7 +52,6 @@ impl Datatype {
         Self::Bytes,
     ];
 
-    /// The protocol's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bool => "BOOL",
@@ -112,7 +99,6 @@ impl fmt::Display for Datatype {
     }
 }
 
-/// One tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     /// Name in the graph.
@@ -130,16 +116,11 @@ pub struct Tensor {
 pub enum LayoutError {
     /// A negative size, or more elements than can be counted.
     #[error("shape {} is none: expected sizes of 0 or more whose product can be counted", Shape(.shape))]
-    Shape {
-        /// The shape.
-        shape: Vec<i64>,
-    },
+    Shape { shape: Vec<i64> },
     /// The wrong number of bytes.
     #[error("{got} bytes of data, expected {expected} for {datatype} of shape {}", Shape(.shape))]
     Length {
-        /// The datatype.
         datatype: Datatype,
-        /// The shape.
         shape: Vec<i64>,
         /// Bytes that are there.
         got: usize,
@@ -149,7 +130,6 @@ pub enum LayoutError {
     /// The wrong number of strings.
     #[error("{got} elements of data, expected {expected} for BYTES of shape {}", Shape(.shape))]
     Count {
-        /// The shape.
         shape: Vec<i64>,
         /// Elements that are there.
         got: usize,
@@ -160,26 +140,16 @@ pub enum LayoutError {
     #[error(
         "element {element} of the BYTES data ends past the data; expected a 4-byte length before each element"
     )]
-    Prefix {
-        /// Which element.
-        element: usize,
-    },
-    /// Not a string.
+    Prefix { element: usize },
     #[error("element {element} is no string: {why}; BYTES are UTF-8 strings without NUL to ONNX Runtime")]
     NotText {
-        /// Which element.
         element: usize,
         /// What is wrong with it.
         why: &'static str,
     },
     /// Not a truth value.
     #[error("element {element} of the BOOL data is the byte {byte}, expected 0 or 1")]
-    NotBool {
-        /// Which element.
-        element: usize,
-        /// The byte.
-        byte: u8,
-    },
+    NotBool { element: usize, byte: u8 },
 }
 
 /// Shows a shape as people write it: `[-1,4]`.

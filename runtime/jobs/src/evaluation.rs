@@ -54,7 +54,6 @@ pub enum EvaluationError {
         first: usize,
         /// Last row of it.
         last: usize,
-        /// Why.
         source: RunError,
     },
     /// Other answers than those of `train`.
@@ -67,7 +66,6 @@ pub enum EvaluationError {
 pub struct Evaluation {
     /// Rows of the test part.
     pub rows: u64,
-    /// The task's metrics.
     pub metrics: BTreeMap<Metric, Value>,
     /// Metrics that could not be computed, and why.
     pub without: BTreeMap<Metric, String>,
@@ -88,7 +86,6 @@ impl From<f64> for Value {
 }
 
 impl Value {
-    /// The number.
     pub fn get(self) -> f64 {
         f64::from_bits(self.0)
     }
@@ -130,7 +127,6 @@ impl Answers {
     }
 }
 
-/// A judged model.
 pub struct Judged {
     /// What came of it.
     pub evaluation: Evaluation,

@@ -40,7 +40,6 @@ pub enum InspectError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
-    /// Where it is.
     pub path: PathBuf,
     /// SHA-256 of the graph's file alone: what `spec.source.sha256` of a single file is.
     pub sha256: String,
@@ -54,7 +53,6 @@ pub struct Inspection {
     pub operator_sets: BTreeMap<String, i64>,
     /// Files with external data.
     pub external_data: Vec<String>,
-    /// Inputs and outputs.
     pub signature: Signature,
     /// Whether requests may share runs of it, as its graph shows.
     pub row_independence: RowIndependence,

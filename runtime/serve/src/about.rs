@@ -18,7 +18,6 @@ use super::curves;
 const MAX_EXAMPLES: usize = 3;
 /// Largest example, in bytes of base64.
 const MAX_EXAMPLE: usize = 256 * 1024;
-/// Largest description.
 const MAX_DESCRIPTION: u64 = 4 * 1024 * 1024;
 
 /// What people are told of a model.
@@ -30,7 +29,6 @@ pub struct About {
     pub confusion: Option<Confusion>,
     /// Inputs that it answers. Only made-up ones: rows of a test part may be somebody's.
     pub examples: Vec<Vec<GoldenTensor>>,
-    /// Classes by output.
     pub classes: BTreeMap<String, Classes>,
     /// A picture of how it was trained.
     pub curves: Option<Bytes>,

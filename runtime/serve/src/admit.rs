@@ -35,16 +35,13 @@ const ALIGNMENT: usize = 64;
 /// Most bytes that are reserved on a header's word.
 const MAX_RESERVED: u64 = 1024 * 1024 * 1024;
 
-/// A body.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// All of it.
     pub bytes: Bytes,
     /// Length of the JSON if binary data stand behind it.
     pub json_length: Option<usize>,
 }
 
-/// Reads the body.
 pub async fn read_body(
     state: &State,
     request: &HttpRequest,

@@ -26,43 +26,23 @@ const BYTES_AN_ELEMENT: u64 = 64;
 /// A request that asks for too much, or for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoundError {
-    /// Too many rows.
     #[error(
         "input {name:?} has {rows} rows, at most {most} are taken in one request; send fewer at once, or raise \
          serving.maxRows"
     )]
-    Rows {
-        /// Which input.
-        name: String,
-        /// As given.
-        rows: i64,
-        /// The bound.
-        most: u64,
-    },
-    /// Too many elements.
+    Rows { name: String, rows: i64, most: u64 },
     #[error(
         "input {name:?} of shape {} has {elements} elements, at most {most} are taken in an input; send less at once, \
          or raise serving.maxElements", Shape(.shape)
     )]
-    Elements {
-        /// Which input.
-        name: String,
-        /// As given.
-        shape: Vec<i64>,
-        /// Their product.
-        elements: u64,
-        /// The bound.
-        most: u64,
-    },
+    Elements { name: String, shape: Vec<i64>, elements: u64, most: u64 },
     /// An axis without elements that the model does not declare.
     #[error(
         "input {name:?} has shape {}, whose axis {axis} is 0; expected 1 or more there, as the model declares no empty one",
         Shape(.shape)
     )]
     Empty {
-        /// Which input.
         name: String,
-        /// As given.
         shape: Vec<i64>,
         /// Which axis, from 0.
         axis: usize,

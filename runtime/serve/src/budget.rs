@@ -39,7 +39,6 @@ pub enum Refused {
     },
 }
 
-/// The budget.
 #[derive(Debug)]
 pub struct Budget {
     total: usize,
@@ -58,7 +57,6 @@ impl Budget {
         Arc::new(Self { total, large, held: AtomicUsize::new(0), refusals: AtomicU64::new(0) })
     }
 
-    /// All of it.
     pub fn total(&self) -> usize {
         self.total
     }
@@ -78,7 +76,6 @@ impl Budget {
         if self.held().saturating_add(bytes) <= self.bound(bytes) { Ok(()) } else { Err(self.refuse(bytes)) }
     }
 
-    /// Takes bytes.
     #[inline]
     pub fn take(self: &Arc<Self>, bytes: usize) -> Result<Permit, Refused> {
         self.add(bytes, bytes)?;
@@ -135,7 +132,6 @@ impl Permit {
         Ok(())
     }
 
-    /// How many.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

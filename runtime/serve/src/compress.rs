@@ -17,14 +17,12 @@ pub const SMALLEST: usize = 1400;
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// gzip.
     Gzip,
     /// zlib, which HTTP calls deflate.
     Deflate,
 }
 
 impl Encoding {
-    /// HTTP's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -32,7 +30,6 @@ impl Encoding {
         }
     }
 
-    /// Reads a Content-Encoding.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Gzip, Self::Deflate]
             .into_iter()
@@ -58,10 +55,7 @@ const STEP: usize = 4096;
 pub enum InflateError {
     /// They would be too many.
     #[error("more than {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
+    TooLarge { limit: usize },
     /// There is no memory for them.
     #[error(transparent)]
     Memory(#[from] Refused),

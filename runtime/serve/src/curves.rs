@@ -12,7 +12,6 @@ use modelwright_contract::{artifact::METADATA_DIRECTORY, training::CURVES_FILE};
 
 use super::{error::ApiError, state::State};
 
-/// Largest picture.
 const MAX_BYTES: u64 = 1024 * 1024;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
@@ -34,7 +33,6 @@ pub fn read(folder: &Path) -> Option<Bytes> {
     read().inspect_err(|why| tracing::warn!(path = %path.display(), why, "the curves are not shown")).ok()
 }
 
-/// `GET /curves.svg`.
 pub async fn picture(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
     let served = state.served().map_err(ApiError::NotReady)?;
     let none =

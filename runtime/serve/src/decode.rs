@@ -40,65 +40,28 @@ pub enum DecodeError {
         /// With line and column.
         problem: String,
     },
-    /// No inputs.
     #[error("the request's body has no \"inputs\"; expected an array of tensors")]
     NoInputs,
     /// A key of an input or output that has no default.
     #[error("{what} {number} of the request has no {key:?}")]
-    NoKey {
-        /// Input or output.
-        what: &'static str,
-        /// Which, from 0.
-        number: usize,
-        /// The key.
-        key: &'static str,
-    },
-    /// Too many tensors.
+    NoKey { what: &'static str, number: usize, key: &'static str },
     #[error("the request has more than {MAX_TENSORS} {what}")]
-    Count {
-        /// Inputs or outputs.
-        what: &'static str,
-    },
-    /// No such datatype.
+    Count { what: &'static str },
     #[error("input {name:?} has datatype {got:?}, expected one of {}", datatypes())]
-    Datatype {
-        /// The input.
-        name: String,
-        /// As it came.
-        got: String,
-    },
-    /// No such shape.
+    Datatype { name: String, got: String },
     #[error("input {name:?} has shape {}, expected sizes of 0 or more whose product can be counted", Shape(.shape))]
-    Shape {
-        /// The input.
-        name: String,
-        /// As it came.
-        shape: Vec<i64>,
-    },
-    /// No data.
+    Shape { name: String, shape: Vec<i64> },
     #[error("input {name:?} has no data; expected a JSON array, or the parameter binary_data_size")]
-    NoData {
-        /// The input.
-        name: String,
-    },
+    NoData { name: String },
     /// Both kinds of data.
     #[error("input {name:?} has both data and binary_data_size; expected one of them")]
-    DataTwice {
-        /// The input.
-        name: String,
-    },
+    DataTwice { name: String },
     /// Data that do not fit.
     #[error("input {name:?}: {source}")]
-    Element {
-        /// The input.
-        name: String,
-        /// Where and why.
-        source: ElementError,
-    },
+    Element { name: String, source: ElementError },
     /// There is no memory for its data.
     #[error("input {name:?}: {refused}")]
     Memory {
-        /// The input.
         name: String,
         /// Whether there can be.
         refused: Refused,
@@ -108,18 +71,12 @@ pub enum DecodeError {
         "the request has {got} bytes of binary data, but its inputs say binary_data_size {expected} in all; \
          inference-header-content-length must be the length of the JSON alone"
     )]
-    BinarySize {
-        /// Behind the JSON.
-        got: usize,
-        /// By the inputs.
-        expected: usize,
-    },
+    BinarySize { got: usize, expected: usize },
     /// The JSON would be longer than the body.
     #[error(
         "inference-header-content-length is {got}, expected the length of the JSON, at most the body's {body} bytes"
     )]
     HeaderLength {
-        /// As it came.
         got: usize,
         /// Length of the body.
         body: usize,
@@ -129,7 +86,6 @@ pub enum DecodeError {
     Extension {
         /// What was asked for.
         what: &'static str,
-        /// What to do.
         instead: &'static str,
     },
 }

@@ -16,12 +16,10 @@ pub const IDLE: Duration = Duration::from_secs(5);
 /// balancers learn of the pod's end at the same time as the pod, and act on it a second or two later.
 pub const ACCEPT: Duration = Duration::from_secs(3);
 
-/// Who is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// Requests without an answer.
     pub in_flight: i64,
-    /// Open connections.
     pub connections: i64,
     /// Answers that are written and that their clients have not received yet.
     pub sending: i64,
@@ -41,11 +39,9 @@ impl Observed {
 /// What a process that was told to stop does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Serve on.
     Wait,
     /// All clients are gone.
     Drained,
-    /// Time is over.
     TimedOut,
 }
 

@@ -18,41 +18,30 @@ const APPENDED: usize = 16 * 1024;
 /// An answer that JSON cannot carry.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// NaN or infinity.
     #[error(
         "output {name:?} is {number} at element {element}, which JSON cannot carry; the model does not give finite \
          numbers for these inputs"
     )]
     NotFinite {
-        /// The output.
         name: String,
-        /// Which element.
         element: usize,
         /// `NaN`, `inf` or `-inf`.
         number: String,
     },
     /// Strings that are none.
     #[error("output {name:?} has {source}")]
-    Layout {
-        /// The output.
-        name: String,
-        /// Why.
-        source: LayoutError,
-    },
+    Layout { name: String, source: LayoutError },
 }
 
 /// What stands around the outputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
-    /// Model name.
     pub model: &'a str,
-    /// Version.
     pub version: u64,
     /// The request's own id, and how it wants the outputs.
     pub wanted: &'a InferRequest,
 }
 
-/// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     /// JSON, and small binary data behind it.

@@ -17,64 +17,42 @@ pub enum ApiError {
     /// 404: another model, version or path.
     #[error("{0}")]
     NotFound(String),
-    /// 405: another method.
     #[error("method {method} is not allowed here; expected {expected}")]
-    MethodNotAllowed {
-        /// As it came.
-        method: String,
-        /// What would do.
-        expected: &'static str,
-    },
+    MethodNotAllowed { method: String, expected: &'static str },
     /// 408: the body came too slowly.
     #[error(
         "the request's body did not arrive within {milliseconds} ms; send it faster, or set serving.timeout higher"
     )]
-    SlowBody {
-        /// The limit.
-        milliseconds: u64,
-    },
+    SlowBody { milliseconds: u64 },
     /// 413: the body is too large.
     #[error(
         "the request's body is larger than {limit} bytes; send fewer rows, or set serving.maxRequestBytes higher"
     )]
-    TooLarge {
-        /// The limit.
-        limit: u64,
-    },
+    TooLarge { limit: u64 },
     /// 408: the body came at less than the least rate.
     #[error(
         "the request's body came at less than {rate} bytes a second; send it faster, or over a better line"
     )]
-    SlowRate {
-        /// The least rate.
-        rate: u64,
-    },
+    SlowRate { rate: u64 },
     /// 413: what it takes is more than can ever be held.
     #[error(
         "the request and its answer take {bytes} bytes of memory, and no more than {} are held for all requests; send \
          fewer rows, or give the server more memory", shown(*.most)
     )]
     TooMuch {
-        /// What it takes.
         bytes: u64,
         /// What can be had.
         most: u64,
     },
     /// 415: the body is compressed in another way.
     #[error("the request's body has Content-Encoding {encoding:?}; expected gzip, deflate or none")]
-    Encoding {
-        /// As it came.
-        encoding: String,
-    },
+    Encoding { encoding: String },
     /// 500: the model failed.
     #[error("{0}")]
     Failed(String),
     /// 503: no room in the queue.
     #[error("all {queue} places in the queue are taken; try again in a second, or add replicas")]
-    Overloaded {
-        /// Its length.
-        queue: u32,
-    },
+    Overloaded { queue: u32 },
     /// 503: no memory for it now.
     #[error(
         "the memory for requests ({} bytes) is taken; try again in a second, send less at once, or add replicas",
@@ -94,10 +72,7 @@ pub enum ApiError {
     #[error(
         "no answer within {milliseconds} ms; send fewer rows, add replicas, or set serving.timeout higher"
     )]
-    Timeout {
-        /// The limit.
-        milliseconds: u64,
-    },
+    Timeout { milliseconds: u64 },
 }
 
 impl ApiError {

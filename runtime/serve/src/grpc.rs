@@ -34,7 +34,6 @@ pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How long the end waits for answers that are being written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A running server.
 #[derive(Debug)]
 pub struct Server {
     /// The address that it got.
@@ -46,11 +45,9 @@ pub struct Server {
 /// Whether connections are to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// They are not.
     Never,
     /// When their present answers are written.
     Soon,
-    /// Now.
     Now,
 }
 

@@ -28,7 +28,6 @@ type Written = (Encoded, Option<Permit>);
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static(admit::BINARY_HEADER);
 
-/// Answers a request.
 pub async fn infer(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut counted = Counted::begin(Arc::clone(&state));
     let deadline = counted.deadline();

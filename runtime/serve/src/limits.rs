@@ -8,9 +8,7 @@ use super::grpc::CONNECTION_WINDOW;
 pub struct MemoryLimits {
     /// Bytes of requests and answers.
     pub budget: u64,
-    /// Connections over HTTP.
     pub http_connections: usize,
-    /// Connections over gRPC.
     pub grpc_connections: usize,
 }
 

@@ -12,7 +12,8 @@ compile_error!("the server has many clients at once, and needs panic = \"unwind\
 
 /// Serves a model over the Open Inference Protocol; its config is in MODELWRIGHT_SERVING, or in flags.
 #[derive(Debug, Parser)]
-#[command(name = "modelwright-serve", version)]
+// `--version` is the model's.
+#[command(name = "modelwright-serve")]
 struct Cli {
     #[command(flatten)]
     arguments: ServeArguments,

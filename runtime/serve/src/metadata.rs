@@ -14,7 +14,6 @@ use crate::metrics::Statistics;
 pub const SERVER: &str = "modelwright";
 /// What the protocol calls a model of this kind.
 pub const PLATFORM: &str = "onnxruntime_onnx";
-/// What runs it.
 pub const BACKEND: &str = "onnxruntime";
 /// What Triton's back end for ONNX calls the threads of a run.
 const INTRA_OP: &str = "intra_op_thread_count";
@@ -24,7 +23,6 @@ const MAX_DELAY: &str = "max_queue_delay_microseconds";
 pub const EXTENSIONS: [&str; 5] =
     ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"];
 
-/// `GET /v2`.
 pub async fn server() -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "name": SERVER,
@@ -60,7 +58,6 @@ fn not_ready(body: serde_json::Value) -> HttpResponse {
     HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "1")).json(body)
 }
 
-/// `GET /v2/models/{model}`.
 pub async fn model(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     check_address(&state, &request)?;
     let served = state.served().map_err(ApiError::NotReady)?;
@@ -152,7 +149,6 @@ pub fn data_type(datatype: &str) -> String {
     format!("TYPE_{}", if datatype == "BYTES" { "STRING" } else { datatype })
 }
 
-/// `GET /v2/models/{model}/stats`.
 pub async fn statistics(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     if request.match_info().get("model").is_some() {
         check_address(&state, &request)?;

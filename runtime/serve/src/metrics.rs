@@ -157,7 +157,6 @@ impl Metrics {
         self.batches.count(requests as u64);
     }
 
-    /// Predictions so far.
     pub fn answers(&self) -> u64 {
         self.success.total().count
     }
@@ -203,9 +202,7 @@ impl Metrics {
 /// How often something was done, and how long it took in all, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Total {
-    /// How often.
     pub count: u64,
-    /// How long.
     pub ns: u64,
 }
 
@@ -233,7 +230,6 @@ pub struct Durations {
     pub queue: Total,
     /// Making the model's inputs.
     pub compute_input: Total,
-    /// The model's runs.
     pub compute_infer: Total,
     /// Making answers of the model's outputs.
     pub compute_output: Total,
@@ -244,7 +240,6 @@ pub struct Durations {
 pub struct Gauges {
     /// Inference requests without an answer.
     pub in_flight: i64,
-    /// Open client connections.
     pub connections: i64,
     /// Whether requests are taken.
     pub ready: bool,

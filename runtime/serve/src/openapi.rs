@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::{error::ApiError, page::infer_path, state::State};
 use modelwright_core::tensor::Datatype;
 
-/// `GET /openapi.json`.
 pub async fn document(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
     let served = state.served().map_err(ApiError::NotReady)?;
     let settings = &state.settings;

@@ -27,7 +27,6 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// `GET /`.
 pub async fn page(state: web::Data<State>) -> HttpResponse {
     let (before, after) = &*PAGE;
     // nothing in the facts may end the element that they are in

@@ -37,7 +37,6 @@ pub const SMALL: usize = 64 * 1024;
 pub struct Counted {
     state: Arc<State>,
     begun: Instant,
-    /// How it ends.
     pub outcome: Outcome,
 }
 
@@ -115,7 +114,6 @@ fn hold_strings(budget: &Arc<Budget>, input: &mut Tensor) -> Result<(), ApiError
     Ok(())
 }
 
-/// Writes an answer.
 pub fn encode<T>(
     state: &State,
     outputs: Outputs,
@@ -234,7 +232,6 @@ fn run_error(error: &RunError) -> ApiError {
 pub struct Until {
     /// When its time is over.
     pub deadline: Instant,
-    /// The server's limit.
     pub milliseconds: u64,
 }
 

@@ -11,7 +11,6 @@ use std::{
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 
-/// Largest piece.
 const PIECE: usize = 64 * 1024;
 
 /// The parts that are still to be sent.
@@ -22,13 +21,11 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// In this order.
     pub fn new(parts: VecDeque<Bytes>) -> Self {
         let length = parts.iter().map(|part| part.len() as u64).sum();
         Self { parts, length }
     }
 
-    /// The next piece.
     pub fn next(&mut self) -> Option<Bytes> {
         let part = self.parts.front_mut()?;
         if part.len() > PIECE {

@@ -38,7 +38,6 @@ thread_local! {
     static CONNECTIONS: RefCell<Option<Vec<Weak<Watched>>>> = const { RefCell::new(None) };
 }
 
-/// A connection.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
@@ -77,7 +76,6 @@ struct Seen {
 }
 
 impl Watched {
-    /// A request begins.
     pub fn begin(&self) {
         self.serving.set(true);
         self.asked.set(true);

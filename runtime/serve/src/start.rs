@@ -52,27 +52,16 @@ pub enum StartError {
         "the model's files have the digest {found}, expected {expected}; they were changed after they were fetched, or \
          the config names another version"
     )]
-    DigestMismatch {
-        /// As configured.
-        expected: String,
-        /// As found.
-        found: String,
-    },
+    DigestMismatch { expected: String, found: String },
     /// ONNX Runtime refuses the model.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The samples' file is none.
     #[error("{} holds no golden samples: {why}", path.display())]
-    Golden {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+    Golden { path: PathBuf, why: String },
     /// The model does not answer as recorded.
     #[error(transparent)]
     Replay(Box<NotReproduced>),
-    /// No thread.
     #[error("the model's threads cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -81,9 +70,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[error("{source} (provider {}, {machine})", facts.execution_provider)]
 pub struct NotReproduced {
-    /// What differs.
     source: ReplayError,
-    /// The processor.
     machine: String,
     /// What was loaded, for `/status`.
     pub facts: Facts,
@@ -110,7 +97,6 @@ impl Ending for StartError {
 /// A model's files, before they are loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Their digest.
     pub digest: String,
     /// Whether how long a run takes depends on values, not on shapes alone.
     pub has_loops: bool,

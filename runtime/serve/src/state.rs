@@ -28,13 +28,10 @@ use crate::metrics::{Gauges, Metrics};
 pub enum Phase {
     /// Files are checked, the model is loaded and tried.
     Starting,
-    /// It answers.
     Serving(Arc<Served>),
     /// It does not reproduce its golden samples, and never answers.
     Refused {
-        /// Why, for people.
         message: String,
-        /// What was loaded.
         facts: Facts,
     },
 }
@@ -59,7 +56,6 @@ pub struct Facts {
 pub struct Threads {
     /// Runs at the same time.
     pub runs: usize,
-    /// Threads of each.
     pub of_a_run: usize,
 }
 
@@ -75,7 +71,6 @@ pub struct Sharing {
 /// A model that answers.
 #[derive(Debug)]
 pub struct Served {
-    /// Inputs and outputs.
     pub signature: Signature,
     /// Names of its classes, as far as its metadata have them.
     pub labels: Vec<String>,
@@ -83,13 +78,11 @@ pub struct Served {
     pub bounds: Bounds,
     /// Sizes of its inputs that are one.
     pub tied: Tied,
-    /// What runs it.
     pub worker: Worker,
     /// How the cores are shared out.
     pub threads: Threads,
     /// How requests share runs.
     pub sharing: Sharing,
-    /// What is reported.
     pub facts: Facts,
     /// What people are told.
     pub about: About,
@@ -99,14 +92,10 @@ fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// The shared state.
 #[derive(Debug)]
 pub struct State {
-    /// What to serve.
     pub settings: Settings,
-    /// What is counted.
     pub metrics: Metrics,
-    /// Who is connected.
     pub activity: Activity,
     /// Bytes for all that is held for clients.
     pub budget: Arc<Budget>,
@@ -148,7 +137,6 @@ impl State {
         self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes on.
     pub fn set_phase(&self, phase: Phase) {
         *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
     }
@@ -314,7 +302,6 @@ impl Activity {
 pub struct Connection(Arc<State>);
 
 impl Connection {
-    /// Counts a connection.
     pub fn open(state: Arc<State>) -> Self {
         state.activity.connections.fetch_add(1, Ordering::AcqRel);
         Self(state)
@@ -332,7 +319,6 @@ impl Drop for Connection {
 pub struct Parting(Arc<State>);
 
 impl Parting {
-    /// Counts a connection.
     pub fn begin(state: Arc<State>) -> Self {
         state.activity.parting.fetch_add(1, Ordering::AcqRel);
         Self(state)
@@ -350,7 +336,6 @@ impl Drop for Parting {
 pub struct InFlight(Arc<State>);
 
 impl InFlight {
-    /// Counts a request.
     pub fn begin(state: Arc<State>) -> Self {
         state.activity.in_flight.fetch_add(1, Ordering::AcqRel);
         state.activity.touch();

@@ -14,10 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// A traffic file that says nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum TrafficError {
-    /// The disk.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// The content.
     #[error("it is no traffic file: {0}")]
     Content(#[from] serde_json::Error),
 }

@@ -41,7 +41,6 @@ use modelwright_core::{
 /// Longest run in microseconds, on average, that is made where the request is, unless another is asked for. Of a run that
 /// requests share, each has its share.
 pub const QUICK_MICROSECONDS: u64 = 100;
-/// The same.
 pub const QUICK: Duration = Duration::from_micros(QUICK_MICROSECONDS);
 /// Largest inputs of such a run: larger ones take longer than the average says.
 const QUICK_BYTES: usize = 1024 * 1024;
@@ -130,7 +129,6 @@ impl Drop for Ticket {
 }
 
 impl Worker {
-    /// Starts the threads.
     pub fn start(session: Arc<Session>, options: WorkerOptions) -> io::Result<Self> {
         let threads = options.threads.max(1);
         let shared = Arc::new(Shared {

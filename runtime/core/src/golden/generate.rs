@@ -28,7 +28,6 @@ pub(super) const DRAWS: u32 = 8;
 /// Most bytes of the inputs of one sample.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// No samples.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The model refuses whatever is tried.
@@ -45,28 +44,19 @@ pub enum RecordError {
     Provided {
         /// Which sample, from 0.
         sample: usize,
-        /// Why.
         why: String,
     },
     /// The inputs are too large.
     #[error(
         "input {name:?} of shape {shape} is too large for a golden sample (at most {MAX_BYTES} bytes); {OWN}"
     )]
-    TooLarge {
-        /// Which input.
-        name: String,
-        /// Its shape.
-        shape: String,
-    },
+    TooLarge { name: String, shape: String },
     /// Every answer is infinite, not a number, or on a knife's edge.
     #[error(
         "of {tried} inputs none has a finite answer that stays the same when the input moves by one unit in \
          the last place; {OWN}"
     )]
-    NoneStable {
-        /// How many.
-        tried: u32,
-    },
+    NoneStable { tried: u32 },
 }
 
 /// Records up to `count` samples; fewer if most answers are not stable, never none.

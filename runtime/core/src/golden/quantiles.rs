@@ -131,7 +131,6 @@ impl Columns {
         })))
     }
 
-    /// The rows themselves.
     fn whole(input: &Tensor, rows: usize) -> Result<Self, String> {
         Ok(if input.datatype == Datatype::Bytes {
             let texts = input.strings().map_err(|error| error.to_string())?;

@@ -85,7 +85,6 @@ struct Output {
 }
 
 impl<'a> Recorder<'a> {
-    /// Nothing so far.
     pub fn new(session: &'a Session, recording: &'a Recording) -> Self {
         let is_half = recording.few_bits || has_half(session.signature());
         Self {

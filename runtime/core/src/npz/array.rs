@@ -39,7 +39,6 @@ impl Array {
         self.kind
     }
 
-    /// Its sizes.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }

@@ -15,7 +15,6 @@ pub struct Header {
     pub kind: Kind,
     /// Whether the first dimension varies fastest.
     pub fortran_order: bool,
-    /// Its sizes.
     pub shape: Vec<usize>,
 }
 

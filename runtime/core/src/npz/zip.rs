@@ -25,7 +25,6 @@ const ELSEWHERE: u64 = 0xffff_ffff;
 /// One member of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its name.
     pub name: String,
     /// Bytes of its content.
     pub size: u64,

@@ -19,12 +19,10 @@ const ENTRY: usize = 64;
 /// beyond is counted, and a graph is not too large for it.
 const MAX_TEXTS: usize = 32 * 1024 * 1024;
 
-/// A file's graph.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     /// Versions of the operator sets by domain; the default domain is empty.
     pub opsets: BTreeMap<String, i64>,
-    /// The graph.
     pub graph: Graph,
     /// Functions that the model defines itself.
     pub functions: Vec<Function>,
@@ -33,9 +31,7 @@ pub struct Model {
 /// A graph, or one within another.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
-    /// What it takes.
     pub inputs: Vec<Port>,
-    /// What it gives.
     pub outputs: Vec<Port>,
     /// Initializers, sparse ones too.
     pub constants: Vec<Constant>,
@@ -46,7 +42,6 @@ pub struct Graph {
 /// An input or output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Port {
-    /// Its name.
     pub name: String,
     /// Sizes, none where one is free; no sizes if it is no tensor, or none are declared.
     pub shape: Option<Vec<Option<i64>>>,
@@ -55,9 +50,7 @@ pub struct Port {
 /// A tensor in the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Constant {
-    /// Its name.
     pub name: String,
-    /// Its sizes.
     pub sizes: Vec<i64>,
     /// Its elements, if it is small, in this file and of numbers.
     pub numbers: Option<Numbers>,
@@ -79,7 +72,6 @@ pub struct Texts {
 pub enum Numbers {
     /// Integers and truth values.
     Integers(Vec<i64>),
-    /// Floating-point numbers.
     Floats(Vec<f64>),
 }
 
@@ -88,7 +80,6 @@ pub enum Numbers {
 pub struct Node {
     /// Its name, often empty.
     pub name: String,
-    /// What it does.
     pub operator: String,
     /// Whose operator that is.
     pub domain: String,
@@ -96,52 +87,37 @@ pub struct Node {
     pub overload: String,
     /// What it takes; an empty name is an input that is left out.
     pub inputs: Vec<String>,
-    /// What it gives.
     pub outputs: Vec<String>,
-    /// How.
     pub attributes: Vec<Attribute>,
 }
 
 /// How a node does it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribute {
-    /// Its name.
     pub name: String,
-    /// Its value.
     pub value: Setting,
 }
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Setting {
-    /// A number.
     Integer(i64),
-    /// A floating-point number.
     Float(f32),
-    /// Text.
     Text(String),
-    /// Numbers.
     Integers(Vec<i64>),
-    /// Floating-point numbers.
     Floats(Vec<f32>),
-    /// Texts.
     Texts(Texts),
-    /// A tensor.
     Tensor(Constant),
-    /// A graph.
     Graph(Box<Graph>),
     /// That of an attribute of the function that the node is in.
     Of(String),
-    /// Something else.
     Other,
 }
 
 /// A function that the model defines itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Function {
-    /// Its domain.
     pub domain: String,
-    /// Its name.
     pub name: String,
     /// Which of several of one name.
     pub overload: String,
@@ -149,7 +125,6 @@ pub struct Function {
     pub inputs: Vec<String>,
     /// Names of what it gives.
     pub outputs: Vec<String>,
-    /// What it does.
     pub nodes: Vec<Node>,
     /// Versions of its own operator sets.
     pub opsets: BTreeMap<String, i64>,

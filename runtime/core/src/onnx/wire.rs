@@ -42,11 +42,9 @@ pub struct Facts {
 pub struct External {
     /// The file, as written.
     pub location: String,
-    /// Where they start.
     pub offset: u64,
     /// How many bytes they are; 0 if it is not said.
     pub length: u64,
-    /// Which tensor.
     pub tensor: String,
 }
 
@@ -58,18 +56,10 @@ pub enum WireError {
     Io(#[from] io::Error),
     /// It stops in the middle.
     #[error("it ends early, at byte {position}")]
-    Truncated {
-        /// Where.
-        position: u64,
-    },
+    Truncated { position: u64 },
     /// It is no protobuf, or not one of ONNX.
     #[error("at byte {position}, {what}")]
-    Malformed {
-        /// Where.
-        position: u64,
-        /// What.
-        what: &'static str,
-    },
+    Malformed { position: u64, what: &'static str },
     /// There is no graph in it.
     #[error("it has no {0}")]
     Absent(&'static str),

@@ -43,9 +43,7 @@ pub enum Arithmetic {
     Not,
     Neg,
     Abs,
-    /// To an integer.
     Round,
-    /// To another datatype.
     Cast,
     Where,
 }

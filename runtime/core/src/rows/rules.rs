@@ -54,7 +54,6 @@ pub enum Rule {
     LastAxis,
     /// Along one axis; before operator set 13 along all from it on.
     Softmax,
-    /// Along one axis.
     LpNormalization,
     /// Along the last axes, from `axis` on.
     LayerNormalization,
@@ -66,7 +65,6 @@ pub enum Rule {
     InstanceNormalization,
     /// Over the neighbours on axis 1.
     Lrn,
-    /// Over `axes`.
     MeanVarianceNormalization,
     /// Left out, unless it trains.
     Dropout,
@@ -80,7 +78,6 @@ pub enum Rule {
     Arg,
     /// Along an axis, which becomes k.
     TopK,
-    /// A matrix product.
     MatMul,
     /// A matrix product of quantized matrices with zero points.
     MatMulInteger,
@@ -98,9 +95,7 @@ pub enum Rule {
     CDist,
     /// The last two axes become one number.
     Det,
-    /// Stored elements.
     Constant,
-    /// The sizes.
     Shape,
     /// The number of elements.
     Size,
@@ -118,7 +113,6 @@ pub enum Rule {
     Expand,
     /// Repeated as a whole.
     Tile,
-    /// One element, repeated.
     ConstantOfShape,
     /// Numbers from a first to a last one.
     Range,
@@ -148,7 +142,6 @@ pub enum Rule {
     Pad,
     /// Other sizes of axes.
     Resize,
-    /// An axis more.
     OneHot,
     /// Backwards along one axis, for each row by its own length.
     ReverseSequence,

@@ -15,12 +15,10 @@ pub struct Size {
 }
 
 impl Size {
-    /// A constant.
     pub fn of(number: i64) -> Self {
         Self { factor: number, rows: 0, symbols: Vec::new() }
     }
 
-    /// N.
     pub fn rows() -> Self {
         Self { factor: 1, rows: 1, symbols: Vec::new() }
     }
@@ -49,7 +47,6 @@ impl Size {
         self.rows > 0
     }
 
-    /// The product.
     pub fn times(&self, other: &Self) -> Option<Self> {
         let factor = self.factor.checked_mul(other.factor)?;
         if factor == 0 {

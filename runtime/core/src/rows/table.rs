@@ -22,12 +22,10 @@ use super::{
     },
 };
 
-/// An operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Operator {
     /// Its domain; the default one is empty.
     pub domain: &'static str,
-    /// Its name.
     pub name: &'static str,
     /// How it treats rows.
     pub rule: Rule,

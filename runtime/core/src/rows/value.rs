@@ -9,16 +9,13 @@ use super::size::{Size, Symbols, product};
 pub struct Cause {
     /// The node's name, or that of its first output.
     pub node: String,
-    /// Its operator.
     pub operator: String,
-    /// What it does.
     pub reason: String,
 }
 
 /// Where the rows of a value lie: element i of the axis, whose size is outer × N × inner, is of row (i ÷ inner) mod N.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The axis.
     pub axis: usize,
     /// How often all rows are there, one after the other.
     pub outer: Size,
@@ -88,7 +85,6 @@ pub enum Class {
     Mixed(Rc<Cause>),
 }
 
-/// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
     /// What it depends on.
@@ -123,7 +119,6 @@ impl Value {
         free.then(|| Self::new(Class::Rows(place), Some(sizes)))
     }
 
-    /// Number of axes.
     pub fn rank(&self) -> Option<usize> {
         self.sizes.as_ref().map(Vec::len)
     }

@@ -28,7 +28,6 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// An empty one.
     pub fn new(around: Option<&'a Scope<'a>>) -> Self {
         Self { values: HashMap::new(), around }
     }
@@ -51,7 +50,6 @@ struct Frame<'a> {
     depth: usize,
 }
 
-/// A walk.
 pub struct Walk<'a> {
     model: &'a Model,
     operators: HashMap<(&'a str, &'a str), &'a Operator>,

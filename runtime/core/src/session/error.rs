@@ -12,42 +12,26 @@ const MAX_WORDS: usize = 400;
 /// A model that is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// No ONNX Runtime.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// No file.
     #[error("{} is no file; expected an ONNX model", path.display())]
-    NoFile {
-        /// Where.
-        path: PathBuf,
-    },
+    NoFile { path: PathBuf },
     /// An execution provider that was asked for is not there.
     #[error(
         "the execution provider {asked} was asked for and is not available: {why}. Available here: {available}. Use an \
          image and a node that have it, ask for another one, or set allowFallback"
     )]
     ProviderUnavailable {
-        /// Which.
         asked: ExecutionProvider,
         /// Those that are there.
         available: String,
-        /// Why.
         why: String,
     },
     /// An input or output that the protocol has no datatype for.
     #[error(
         "{direction} {name:?} of the model is {kind}, which the Open Inference Protocol cannot carry{hint}"
     )]
-    UnsupportedValue {
-        /// `input` or `output`.
-        direction: &'static str,
-        /// Its name.
-        name: String,
-        /// What it is.
-        kind: String,
-        /// What to do.
-        hint: &'static str,
-    },
+    UnsupportedValue { direction: &'static str, name: String, kind: String, hint: &'static str },
     /// The system lacks what the graph changes the case of text by.
     #[error(
         "the model changes the case of text by the locale {locale:?} (StringNormalizer), which is not installed here. \
@@ -56,18 +40,13 @@ pub enum LoadError {
          {locale}`)",
         language(locale)
     )]
-    LocaleMissing {
-        /// Which.
-        locale: String,
-    },
+    LocaleMissing { locale: String },
     /// ONNX Runtime refuses the file.
     #[error("{} cannot be loaded by ONNX Runtime on {provider}: {why}", path.display())]
     Refused {
-        /// Which file.
         path: PathBuf,
         /// Where it was to run.
         provider: ExecutionProvider,
-        /// Its words.
         why: String,
     },
 }
@@ -113,10 +92,7 @@ pub enum RunError {
     Input(#[from] InputError),
     /// The graph refuses the values: an index out of range, shapes that do not go together.
     #[error("the model refuses these inputs: {why}")]
-    Refused {
-        /// ONNX Runtime's words.
-        why: String,
-    },
+    Refused { why: String },
     /// The run was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
@@ -126,18 +102,11 @@ pub enum RunError {
         /// How much it asked for at last.
         requested: u64,
     },
-    /// The run failed.
     #[error("the model failed: {why}")]
-    Failed {
-        /// ONNX Runtime's words.
-        why: String,
-    },
+    Failed { why: String },
     /// An output came as something that the protocol cannot carry.
     #[error("the model gave an output {name:?} that is no tensor of a known datatype")]
-    NotTensor {
-        /// Its name.
-        name: String,
-    },
+    NotTensor { name: String },
 }
 
 impl RunError {

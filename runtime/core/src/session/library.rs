@@ -15,7 +15,6 @@ pub const TESTED_VERSION: &str = "1.31.1";
 const STEM: &str = "libonnxruntime.so";
 const SYSTEM_FOLDER: &str = "/usr/lib/modelwright";
 
-/// No library.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
     /// The variable names nothing.
@@ -24,31 +23,19 @@ pub enum LibraryError {
          onnxruntime=={TESTED_VERSION}` puts into site-packages/onnxruntime/capi/",
         path.display()
     )]
-    Named {
-        /// What it says.
-        path: PathBuf,
-    },
-    /// It is nowhere.
+    Named { path: PathBuf },
     #[error(
         "ONNX Runtime is not found: set {ONNXRUNTIME_ENV} to libonnxruntime.so, which `pip install \
          onnxruntime=={TESTED_VERSION}` puts into site-packages/onnxruntime/capi/, or put it into one of {searched}"
     )]
-    Nowhere {
-        /// The folders.
-        searched: String,
-    },
+    Nowhere { searched: String },
     /// It is something else, or for another machine.
     #[error(
         "{} is no ONNX Runtime that can be loaded: {why}; expected version {TESTED_VERSION} for this kind of machine \
          (`pip install onnxruntime=={TESTED_VERSION}`)",
         path.display()
     )]
-    Unusable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+    Unusable { path: PathBuf, why: String },
 }
 
 /// Finds the library: the environment variable, beside the executable, in its `../lib`, then the system's folder.

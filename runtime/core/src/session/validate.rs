@@ -11,67 +11,43 @@ pub enum InputError {
     /// A name that the model does not have.
     #[error("input {name:?} is not an input of the model; expected {expected}")]
     Unknown {
-        /// The name.
         name: String,
         /// The names it has.
         expected: String,
     },
     /// A name that comes twice.
     #[error("input {name:?} is given twice; expected each input once")]
-    Twice {
-        /// The name.
-        name: String,
-    },
+    Twice { name: String },
     /// A name that does not come.
     #[error("input {name:?} is missing; the model expects {expected}")]
-    Missing {
-        /// The name.
-        name: String,
-        /// Datatype and shape.
-        expected: String,
-    },
-    /// Another datatype.
+    Missing { name: String, expected: String },
     #[error("input {name:?} has datatype {got}, expected {expected}")]
     Datatype {
-        /// The name.
         name: String,
-        /// As given.
         got: String,
         /// As the model has it.
         expected: String,
     },
-    /// Another shape.
     #[error("input {name:?} has shape {}, expected {} (-1: any size)", Shape(.got), Shape(.expected))]
     Shape {
-        /// The name.
         name: String,
-        /// As given.
         got: Vec<i64>,
         /// As the model has it.
         expected: Vec<i64>,
     },
     /// Data that do not fill the shape.
     #[error("input {name:?} has {source}")]
-    Layout {
-        /// The name.
-        name: String,
-        /// What is wrong.
-        source: LayoutError,
-    },
+    Layout { name: String, source: LayoutError },
     /// An output that the model does not have.
     #[error("output {name:?} is not an output of the model; expected {expected}")]
     UnknownOutput {
-        /// The name.
         name: String,
         /// The names it has.
         expected: String,
     },
     /// An output that is asked for twice.
     #[error("output {name:?} is asked for twice; expected each output once")]
-    OutputTwice {
-        /// The name.
-        name: String,
-    },
+    OutputTwice { name: String },
 }
 
 /// Checks names, number, datatypes, shapes and data of inputs.

@@ -16,14 +16,11 @@ const SHOWN: usize = 64;
 pub enum Elements {
     /// Integers of any width, and truth values as 0 and 1.
     Integers(Vec<i128>),
-    /// Floating-point numbers.
     Floats(Vec<f64>),
-    /// Text.
     Texts(Vec<String>),
 }
 
 impl Elements {
-    /// Reads a tensor.
     pub fn of(tensor: &Tensor) -> Result<Self, String> {
         if tensor.datatype.is_float() {
             return Ok(Self::Floats(floats(tensor)));
@@ -74,9 +71,7 @@ impl Elements {
 /// What a classification answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Label {
-    /// A number.
     Integer(i128),
-    /// Text.
     Text(String),
 }
 

@@ -7,7 +7,6 @@ use super::Evaluation;
 
 /// How far from its bound a metric may be and still count as there: that much is rounding.
 const ROUNDING: f64 = 1e-12;
-/// Longest bound.
 const MAX_BOUND_BYTES: usize = 64;
 
 /// A gate that was read.
@@ -81,7 +80,6 @@ pub enum Missed {
     Values(String),
 }
 
-/// Checks all gates.
 pub fn check(gates: &[Bounds], evaluation: &Evaluation) -> Result<(), Missed> {
     let mut unknown = Vec::new();
     let mut missed = Vec::new();

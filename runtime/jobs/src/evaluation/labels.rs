@@ -37,7 +37,6 @@ impl Numbers {
     }
 }
 
-/// Collected answers.
 #[derive(Debug)]
 pub struct LabelAnswers {
     outputs: LabelOutputs,
@@ -52,7 +51,6 @@ pub struct LabelAnswers {
 }
 
 impl LabelAnswers {
-    /// Reads the truth.
     pub fn new(part: &TestPart, outputs: LabelOutputs) -> Result<Self, EvaluationError> {
         let mut numbers = Numbers::default();
         let mut truth = Vec::with_capacity(part.rows());

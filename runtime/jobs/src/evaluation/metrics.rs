@@ -7,11 +7,8 @@ use modelwright_contract::training::Metric;
 /// Cases of one label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cases {
-    /// Answered, and true.
     right: u64,
-    /// Answered.
     answered: u64,
-    /// True.
     truth: u64,
 }
 

@@ -7,7 +7,6 @@ use modelwright_contract::training::{EVALUATION_FILE, Metric};
 use super::{EvaluationError, Measured, labels::one_a_row, metrics, output, part::TestPart};
 use modelwright_core::{golden::floats, tensor::Tensor};
 
-/// Collected answers.
 #[derive(Debug)]
 pub struct NumberAnswers {
     output: String,
@@ -16,7 +15,6 @@ pub struct NumberAnswers {
 }
 
 impl NumberAnswers {
-    /// Reads the truth.
     pub fn new(part: &TestPart, output: String) -> Result<Self, EvaluationError> {
         let mut truth = Vec::with_capacity(part.rows());
         for rows in part.batches() {

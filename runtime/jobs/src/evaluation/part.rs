@@ -17,7 +17,6 @@ use modelwright_core::{
     tensor::{Shape, Tensor},
 };
 
-/// Most rows.
 const MAX_ROWS: usize = 10_000_000;
 /// Most rows and bytes that are run at once.
 const BATCH_ROWS: usize = 1024;
@@ -40,7 +39,6 @@ fn refused(why: impl Into<String>) -> EvaluationError {
 }
 
 impl TestPart {
-    /// Reads the file.
     pub fn read(file: &Path, signature: &Signature, task: Task) -> Result<Self, EvaluationError> {
         let mut npz = Npz::open(file)?;
         let Some(labels) = npz.array("labels")? else {

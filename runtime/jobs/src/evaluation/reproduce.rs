@@ -40,7 +40,6 @@ impl Comparison {
         Ok(Self { differing: 0, first: None, scales })
     }
 
-    /// Compares a batch.
     pub fn add(
         &mut self,
         part: &TestPart,

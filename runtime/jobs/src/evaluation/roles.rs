@@ -16,23 +16,19 @@ const PREDICTION: &str = "prediction";
 /// The outputs that answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Roles {
-    /// To a classification.
     Label(LabelOutputs),
-    /// To a regression.
     Number(String),
 }
 
 /// The outputs that answer to a classification; one of them is there at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelOutputs {
-    /// Gives labels.
     pub label: Option<String>,
     /// Gives a probability or a score for each class.
     pub probabilities: Option<String>,
 }
 
 impl Roles {
-    /// Finds them.
     pub fn find(signature: &Signature, task: Task) -> Result<Self, EvaluationError> {
         let outputs = &signature.outputs;
         let named = |name: &str| outputs.iter().find(|output| output.name == name);
@@ -77,7 +73,6 @@ impl Roles {
         }
     }
 
-    /// All names.
     pub fn outputs(&self) -> Vec<String> {
         match self {
             Self::Label(outputs) => outputs.label.iter().chain(&outputs.probabilities).cloned().collect(),

@@ -15,7 +15,6 @@ pub enum FetchError {
     /// A config that contradicts itself.
     #[error("`{field}` of the fetch is wrong: {why}; this is a fault of the operator, not of the spec")]
     InvalidConfig {
-        /// Which field.
         field: &'static str,
         /// What is wrong with it.
         why: String,
@@ -25,7 +24,6 @@ pub enum FetchError {
     InvalidUri {
         /// As it was written, without secrets.
         uri: String,
-        /// What was expected.
         why: String,
     },
     /// An expected digest that is none.
@@ -46,30 +44,24 @@ pub enum FetchError {
          the change is meant, correct `sha256`, and otherwise find out who changed them"
     )]
     DigestMismatch {
-        /// What was fetched.
         uri: String,
         /// What was asked for.
         expected: String,
-        /// What came.
         actual: String,
     },
-    /// Too many bytes.
     #[error(
         "{uri} has {found}, and at most {limit} bytes are accepted; name something smaller, or one file \
          instead of a folder, or raise the Model's spec.run.volumeSize"
     )]
     TooLarge {
-        /// What was fetched.
         uri: String,
         /// How much there is, as far as known.
         found: String,
         /// How much is accepted.
         limit: u64,
     },
-    /// Too many files.
     #[error("{uri} has more than {limit} files; name a folder that holds only what is needed")]
     TooManyFiles {
-        /// What was fetched.
         uri: String,
         /// How many are accepted.
         limit: usize,
@@ -77,9 +69,7 @@ pub enum FetchError {
     /// A file name that would leave the folder, or cannot be a file name.
     #[error("{uri} holds a file named {path:?}, which is refused: {why}")]
     UnsafePath {
-        /// What was fetched.
         uri: String,
-        /// The name.
         path: String,
         /// Which rule it breaks.
         why: &'static str,
@@ -87,9 +77,7 @@ pub enum FetchError {
     /// A file that is something else, as can be seen.
     #[error("{uri} does not hold what was asked for in `{path}`: {why}")]
     NoFile {
-        /// What was fetched.
         uri: String,
-        /// Which file.
         path: String,
         /// What it is, and what to do.
         why: String,
@@ -97,7 +85,6 @@ pub enum FetchError {
     /// No model in it.
     #[error("{uri} holds no ONNX model: {why}")]
     NoModel {
-        /// What was fetched.
         uri: String,
         /// What is there instead.
         why: String,
@@ -105,7 +92,6 @@ pub enum FetchError {
     /// No data in it.
     #[error("{uri} holds no data: {why}; expected at least one file with something in it")]
     NoData {
-        /// What was fetched.
         uri: String,
         /// What is there instead.
         why: String,
@@ -114,12 +100,7 @@ pub enum FetchError {
     #[error(
         "{uri} holds several ONNX models ({names}), and one was expected; name one file, or a folder with one"
     )]
-    SeveralModels {
-        /// What was fetched.
-        uri: String,
-        /// Their names.
-        names: String,
-    },
+    SeveralModels { uri: String, names: String },
     /// Nothing at a path of a claim or bucket.
     #[error("{uri}: nothing is there; check the path for a typing error{hint}")]
     NotFound {
@@ -141,7 +122,6 @@ pub enum FetchError {
     Unauthorized {
         /// What was asked for.
         uri: String,
-        /// What it says.
         why: String,
     },
     /// A path that leads out of the claim.
@@ -155,7 +135,6 @@ pub enum FetchError {
     ObjectStore {
         /// What was asked for.
         uri: String,
-        /// What it says.
         why: String,
     },
     /// The object store does not answer.
@@ -163,24 +142,14 @@ pub enum FetchError {
     ObjectStoreUnreachable {
         /// What was asked for.
         uri: String,
-        /// Why.
         why: String,
     },
-    /// The local disk.
     #[error("{path} cannot be written or read: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The network.
+    Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// A Secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
 }

@@ -8,7 +8,6 @@ use modelwright_contract::training::{RUN_FILE, RunConfig};
 
 use super::error::FetchError;
 
-/// Writes the config.
 pub fn write(data: &Path, run: &RunConfig) -> Result<(), FetchError> {
     let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let target = parent.join(Path::new(RUN_FILE).file_name().expect("the constant ends in a name"));

@@ -18,9 +18,7 @@ const DEFAULT_NAME: &str = "data";
 
 /// What to fetch, and the name to stage it under.
 pub struct File<'a> {
-    /// Where it is.
     pub url: &'a Url,
-    /// Its name here.
     pub name: &'a str,
     /// Whether its digest is checked.
     pub pinned: bool,
@@ -54,7 +52,6 @@ fn decoded(segment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Fetches the file.
 pub async fn fetch(
     File { url, name, pinned }: File<'_>,
     secret: Option<&Secret>,

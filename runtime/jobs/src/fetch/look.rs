@@ -11,7 +11,6 @@ const COMPRESSED: [(&str, &[u8]); 4] =
     [("gzip", b"\x1f\x8b\x08"), ("zstd", b"\x28\xb5\x2f\xfd"), ("xz", b"\xfd7zXZ\0"), ("bzip2", b"BZh91AY")];
 /// Files that are never compressed as a whole.
 const PLAIN_NAMES: [&str; 7] = [".onnx", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet"];
-/// How pages begin.
 const PAGES: [&str; 7] = ["<!doctype html", "<html", "<head", "<body", "<script", "<title", "<meta"];
 /// Files that may be pages.
 const PAGE_NAMES: [&str; 4] = [".html", ".htm", ".xhtml", ".md"];

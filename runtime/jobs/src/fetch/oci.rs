@@ -15,9 +15,7 @@ use crate::store::{
 };
 use modelwright_core::digest::hex;
 
-/// What to fetch.
 pub struct Wanted<'a> {
-    /// Where it is.
     pub reference: &'a Reference,
     /// What it is to be, for messages.
     pub kind: FetchKind,

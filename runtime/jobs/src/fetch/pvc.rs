@@ -18,7 +18,6 @@ const MAX_DEPTH: usize = 16;
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
-/// What to copy.
 pub struct Wanted<'a> {
     /// Path within the claim.
     pub path: &'a str,
@@ -26,7 +25,6 @@ pub struct Wanted<'a> {
     pub all: bool,
     /// What it is to be, for messages.
     pub kind: FetchKind,
-    /// For messages.
     pub uri: &'a str,
 }
 

@@ -12,15 +12,12 @@ use crate::{
 };
 use futures::TryStreamExt;
 
-/// What to fetch.
 pub struct Objects<'a> {
-    /// The bucket.
     pub bucket: &'a str,
     /// The key, or the prefix.
     pub key: &'a str,
     /// Whether every object below the prefix is meant.
     pub all: bool,
-    /// For messages.
     pub uri: &'a str,
     /// Whether the digest is checked.
     pub pinned: bool,

@@ -6,26 +6,20 @@ use url::Url;
 use super::error::FetchError;
 use crate::store::Reference;
 
-/// Longest URI.
 const MAX_URI_BYTES: usize = 2048;
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A registry.
     Oci(Reference),
-    /// An object store.
     S3 {
-        /// The bucket.
         bucket: String,
         /// The key, or the prefix of all keys.
         key: String,
         /// Whether it is a prefix.
         all: bool,
     },
-    /// A web server.
     Http(Url),
-    /// A mounted claim.
     Claim {
         /// Path within the claim; empty for all of it.
         path: String,
@@ -35,7 +29,6 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads a URI.
     pub fn parse(uri: &str) -> Result<Self, FetchError> {
         let invalid = |why: &str| FetchError::InvalidUri { uri: shown(uri), why: why.to_owned() };
         // Keys and file names may have spaces, which are written as they are; addresses of the web may not.

@@ -25,7 +25,6 @@ pub const MAX_FILES: usize = 1000;
 pub struct Written {
     /// Its SHA-256 in hex.
     pub sha256: String,
-    /// Its size.
     pub size: u64,
 }
 

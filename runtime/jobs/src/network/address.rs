@@ -29,7 +29,6 @@ pub enum AddressClass {
 }
 
 impl AddressClass {
-    /// In words.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Public => "a public address",
@@ -47,7 +46,6 @@ impl AddressClass {
 /// Which classes may be connected to. Public ones always may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
-    /// Whether [`AddressClass::Private`] may.
     pub allow_private: bool,
     /// Whether [`AddressClass::Loopback`] may: for tests on one machine only.
     pub allow_loopback: bool,
@@ -61,7 +59,6 @@ pub struct AddressRefused {
     pub host: String,
     /// What it resolved to.
     pub address: IpAddr,
-    /// What that is.
     pub class: AddressClass,
 }
 

@@ -34,7 +34,6 @@ const MAX_REDIRECTS: usize = 5;
 /// Most bytes of an error's body that are read.
 const MAX_ERROR_BYTES: usize = 4096;
 
-/// The client.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -169,13 +168,10 @@ impl Client {
 /// A request that may be made again, at another place too.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
-    /// The method.
     pub method: Method,
-    /// Where to.
     pub url: &'a Url,
     /// What else to say; no credentials.
     pub headers: &'a HeaderMap,
-    /// The body.
     pub payload: &'a Payload,
 }
 

@@ -49,7 +49,6 @@ pub enum Wanted {
     Rest {
         /// How many are here.
         offset: u64,
-        /// Of which file.
         validator: Validator,
         /// How many it has, if that is known.
         total: Option<u64>,
@@ -58,13 +57,11 @@ pub enum Wanted {
 
 /// Bytes of a file.
 pub struct Content {
-    /// Where they begin.
     pub start: u64,
     /// How many the whole file has, if the server says so.
     pub total: Option<u64>,
     /// What the file can be known by later.
     pub validator: Option<Validator>,
-    /// The bytes.
     pub body: Body,
 }
 

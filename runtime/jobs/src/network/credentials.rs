@@ -19,13 +19,11 @@ const MAX_VALUE_BYTES: u64 = 256 * 1024;
 /// A Secret that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CredentialsError {
-    /// No `host`.
     #[error(
         "{secret} has no key `host`: credentials are sent only to the host that the Secret itself names; add `host: \
          {source_host}` to it if that is where they belong"
     )]
     HostMissing {
-        /// Which Secret.
         secret: String,
         /// Where the source is.
         source_host: String,
@@ -36,30 +34,21 @@ pub enum CredentialsError {
          whose `host` is {source_host}, or correct the address"
     )]
     HostMismatch {
-        /// Which Secret.
         secret: String,
-        /// What it allows.
         secret_host: String,
         /// Where the source is.
         source_host: String,
     },
     /// `host` is no host.
     #[error("{secret}: its key `host` is {value:?}, where `host` or `host:port` was expected")]
-    HostInvalid {
-        /// Which Secret.
-        secret: String,
-        /// What it says.
-        value: String,
-    },
+    HostInvalid { secret: String, value: String },
     /// The registry wants its tokens from another host.
     #[error(
         "the registry asks to log in at {realm_host}, and {secret} is for {secret_host}; if you trust that host with \
          the password, add `tokenHost: {realm_host}` to the Secret"
     )]
     TokenHostMismatch {
-        /// Which Secret.
         secret: String,
-        /// What it allows.
         secret_host: String,
         /// Where the password would go.
         realm_host: String,
@@ -67,7 +56,6 @@ pub enum CredentialsError {
     /// No Secret at all.
     #[error("{secret} is not in the namespace, or empty; create it there with the keys {keys}")]
     Missing {
-        /// Which Secret.
         secret: String,
         /// What it is to hold.
         keys: &'static str,
@@ -75,23 +63,14 @@ pub enum CredentialsError {
     /// One key without its partner, or a key with a wrong value.
     #[error("{secret}: key `{key}` {expected}")]
     KeyMissing {
-        /// Which Secret.
         secret: String,
-        /// Which key.
         key: &'static str,
         /// What was expected of it.
         expected: &'static str,
     },
     /// A file that cannot be read.
     #[error("{secret}: key `{key}` cannot be read: {cause}")]
-    Unreadable {
-        /// Which Secret.
-        secret: String,
-        /// Which key.
-        key: &'static str,
-        /// Why.
-        cause: String,
-    },
+    Unreadable { secret: String, key: &'static str, cause: String },
 }
 
 impl CredentialsError {
@@ -108,7 +87,6 @@ impl CredentialsError {
     }
 }
 
-/// A mounted Secret.
 #[derive(Clone)]
 pub struct Secret {
     label: String,
@@ -129,9 +107,7 @@ pub struct Secret {
 pub struct S3Keys {
     /// Access key ID and secret access key.
     pub access: Option<(String, String)>,
-    /// Session token.
     pub session_token: Option<String>,
-    /// Region.
     pub region: Option<String>,
 }
 

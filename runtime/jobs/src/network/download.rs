@@ -19,7 +19,6 @@ use super::{
 pub enum Piece {
     /// The beginning, once more or for the first time: all that came before is void. With the size, if it is known.
     Start(Option<u64>),
-    /// The next bytes.
     Bytes(Bytes),
 }
 
@@ -29,7 +28,6 @@ impl From<Bytes> for Piece {
     }
 }
 
-/// A download.
 pub struct Download<F> {
     open: F,
     name: String,

@@ -29,7 +29,6 @@ pub enum NetworkError {
         /// Which rule it breaks.
         why: &'static str,
     },
-    /// 401.
     #[error(
         "{url} answered 401 Unauthorized: it wants credentials or does not accept those it got; name a Secret with \
          the right keys (docs/sources.md) in `credentialsSecret`{words}"
@@ -40,7 +39,6 @@ pub enum NetworkError {
         /// The server's own words, if it had any.
         words: String,
     },
-    /// 403.
     #[error(
         "{url} answered 403 Forbidden: these credentials (or none) may not {verb} it; give them the right to, or \
          correct the address{words}"
@@ -53,12 +51,10 @@ pub enum NetworkError {
         /// The server's own words, if it had any.
         words: String,
     },
-    /// 404 or 410.
     #[error("{url} answered {status}: nothing is there; check the address for a typing error{words}")]
     NotFound {
         /// What was asked for, without secrets.
         url: String,
-        /// The status.
         status: StatusCode,
         /// The server's own words, if it had any.
         words: String,
@@ -68,9 +64,7 @@ pub enum NetworkError {
     UnexpectedStatus {
         /// What was asked for, without secrets.
         url: String,
-        /// The status.
         status: StatusCode,
-        /// What was expected.
         expected: &'static str,
         /// The server's own words, if it had any.
         words: String,
@@ -88,7 +82,6 @@ pub enum NetworkError {
     Changed {
         /// What was asked for, without secrets.
         url: String,
-        /// What tells.
         why: String,
     },
     /// A status that may pass: 202, 408, 425, 429, 5xx.
@@ -99,7 +92,6 @@ pub enum NetworkError {
     Server {
         /// What was asked for, without secrets.
         url: String,
-        /// The status.
         status: StatusCode,
         /// For how long the server asks to be left alone.
         retry_after: Option<Duration>,
@@ -117,12 +109,10 @@ pub enum NetworkError {
         /// What the TLS library says.
         cause: String,
     },
-    /// No connection.
     #[error("{url} cannot be reached: {cause}")]
     Unreachable {
         /// What was asked for, without secrets.
         url: String,
-        /// Why.
         cause: String,
     },
     /// The answer broke off.
@@ -130,15 +120,11 @@ pub enum NetworkError {
     Interrupted {
         /// What was asked for, without secrets.
         url: String,
-        /// Why.
         cause: String,
     },
     /// The client cannot be built.
     #[error("the certificates under the key `ca.crt` cannot be read as PEM: {cause}")]
-    Certificates {
-        /// Why.
-        cause: String,
-    },
+    Certificates { cause: String },
 }
 
 impl NetworkError {
@@ -252,13 +238,9 @@ impl Failure for NetworkError {
 /// An answer whose status is no success.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {
-    /// What was asked.
     pub url: &'a Url,
-    /// How.
     pub method: &'a Method,
-    /// The status.
     pub status: StatusCode,
-    /// `Retry-After`.
     pub retry_after: Option<Duration>,
     /// The beginning of the body.
     pub body: &'a str,

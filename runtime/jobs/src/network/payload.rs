@@ -15,13 +15,10 @@ const PIECE: usize = 64 * 1024;
 /// The body of a request.
 #[derive(Clone, Debug)]
 pub enum Payload {
-    /// None.
     Empty,
-    /// These bytes.
     Bytes(Bytes),
     /// A part of a file.
     File {
-        /// Which file.
         path: PathBuf,
         /// Where the part begins.
         offset: u64,

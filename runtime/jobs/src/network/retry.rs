@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::retry::Trying;
 
-/// Something that failed.
 pub trait Failure: fmt::Display {
     /// Whether the same may work later.
     fn may_pass(&self) -> bool;

@@ -20,7 +20,6 @@ pub enum PublishError {
     /// A config that no model can satisfy.
     #[error("`{field}` is wrong: {why}")]
     InvalidConfig {
-        /// Which field.
         field: &'static str,
         /// What is wrong with it.
         why: String,
@@ -30,7 +29,6 @@ pub enum PublishError {
     Refused {
         /// One word for conditions.
         reason: Refusal,
-        /// Why.
         message: String,
     },
     /// The artifact's metadata does not belong to its model.
@@ -39,7 +37,6 @@ pub enum PublishError {
          it again from where it was trained, or import the bare .onnx file"
     )]
     Inconsistent {
-        /// Which file.
         file: &'static str,
         /// What does not fit.
         why: String,
@@ -51,7 +48,6 @@ pub enum PublishError {
         path.display()
     )]
     Unproven {
-        /// Where it lies.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -83,12 +79,10 @@ pub enum PublishError {
          (chart value `store.uri`)"
     )]
     InvalidStore {
-        /// As configured.
         uri: String,
         /// What is wrong with it.
         why: String,
     },
-    /// The store's Secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The store, a registry.
@@ -97,23 +91,13 @@ pub enum PublishError {
     /// The store, an object store or a claim.
     #[error("the artifact store does not take the model: {0}")]
     Folder(#[from] FolderError),
-    /// The local disk.
     #[error("{path} cannot be written or read: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The model's files.
+    Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Digest(#[from] DigestError),
     /// The child process that loads the model.
     #[error("the process that loads the model cannot be started: {source}")]
-    Prover {
-        /// Why.
-        source: io::Error,
-    },
+    Prover { source: io::Error },
 }
 
 /// Why ONNX Runtime, or the model's own past, speaks against a model.

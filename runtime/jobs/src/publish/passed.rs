@@ -41,26 +41,19 @@ pub struct Passed {
     pub model_digest: String,
     /// Operator set of the default domain.
     pub opset: i64,
-    /// Inputs and outputs.
     pub signature: Signature,
-    /// Recorded golden samples.
     pub golden_count: u32,
-    /// Their tolerance.
     pub golden_tolerance: String,
-    /// Their origin.
     pub golden_source: GoldenSource,
     /// Outputs that are made of random numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub golden_random: Vec<String>,
     /// Whether requests may share runs of it.
     pub row_independence: RowIndependence,
-    /// Metrics by name.
     pub metrics: BTreeMap<String, String>,
     /// What it takes to load and to run.
     pub size: Option<Size>,
-    /// What `train` said.
     pub train: Option<TrainReport>,
-    /// Variants beside it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<VariantReport>,
 }

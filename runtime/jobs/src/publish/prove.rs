@@ -21,7 +21,6 @@ use crate::evaluation::Evaluation;
 pub struct Question {
     /// The program to start, with the command `try`: this very one.
     pub program: PathBuf,
-    /// The model's folder.
     pub directory: PathBuf,
     /// Folder for what passes between both processes; a container's root is read-only.
     pub work: PathBuf,
@@ -61,13 +60,11 @@ pub enum Progress {
     Loading,
     /// It runs the model.
     Running,
-    /// It is done.
     Proven(Box<Proof>),
     /// It refuses the model.
     Refused {
         /// One word for conditions.
         reason: Refusal,
-        /// Why.
         message: String,
     },
 }
@@ -75,7 +72,6 @@ pub enum Progress {
 /// What the child found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proof {
-    /// Inputs and outputs.
     pub signature: Signature,
     /// Recorded samples, or those that the folder brought, now replayed.
     pub golden: GoldenSamples,

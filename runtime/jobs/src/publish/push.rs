@@ -41,16 +41,13 @@ pub enum Destination {
     Registry(Reference),
     /// A prefix of an object store's bucket.
     Bucket {
-        /// The whole address.
         uri: String,
-        /// The bucket.
         bucket: String,
         /// The prefix, of this Model.
         prefix: String,
     },
     /// A folder of a mounted claim.
     Claim {
-        /// The whole address.
         uri: String,
         /// The folder within the claim, of this Model.
         folder: String,
@@ -60,7 +57,6 @@ pub enum Destination {
 /// Where an artifact is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Its address.
     pub uri: String,
     /// What it is fetched by: the digest of the manifest, or of the list of all files.
     pub sha256: String,

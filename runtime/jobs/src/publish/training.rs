@@ -31,7 +31,6 @@ const TOLERANCE: f64 = 1e-3;
 /// Most names of files in a message.
 const MAX_NAMES: usize = 10;
 
-/// A finished training.
 #[derive(Debug)]
 pub struct Training {
     task: Task,
@@ -81,7 +80,6 @@ impl Training {
         (self.evaluation.clone(), self.task)
     }
 
-    /// What was learned.
     pub fn task(&self) -> Task {
         self.task
     }

@@ -53,7 +53,6 @@ pub struct BucketAccess<'a> {
     pub retry: RetryPolicy,
 }
 
-/// One bucket.
 pub struct Bucket {
     client: Client,
     signer: Signer,

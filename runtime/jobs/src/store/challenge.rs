@@ -12,9 +12,7 @@ pub enum Challenge {
     Bearer {
         /// Where tokens are handed out.
         realm: String,
-        /// For which service.
         service: Option<String>,
-        /// For which rights.
         scope: Option<String>,
     },
 }

@@ -10,7 +10,6 @@ pub enum RegistryError {
     /// The network, or a status that is no success.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// A Secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// Other bytes than their address says.
@@ -18,13 +17,11 @@ pub enum RegistryError {
         "{uri}: {what} has the SHA-256 {actual}, and its address says {expected}; the registry is damaged or lies"
     )]
     DigestMismatch {
-        /// Where.
         uri: String,
         /// Which manifest or blob.
         what: String,
         /// What its address says.
         expected: String,
-        /// What came.
         actual: String,
     },
     /// A blob that the registry does not give although it says that it has it.
@@ -34,49 +31,29 @@ pub enum RegistryError {
         if *sent { "it is damaged, or spreads blobs slowly" } else { "it is damaged, or answers for another repository" }
     )]
     BlobLost {
-        /// Where.
         uri: String,
-        /// Which blob.
         what: String,
         /// Whether it was just sent there.
         sent: bool,
-        /// What it answers.
         cause: String,
     },
     /// A manifest that is no manifest of a model.
     #[error("{uri} is no artifact that holds a model: {why}")]
-    InvalidManifest {
-        /// Where.
-        uri: String,
-        /// What was expected.
-        why: String,
-    },
+    InvalidManifest { uri: String, why: String },
     /// A challenge that cannot be met.
     #[error("{uri} asks to log in by {challenge:?}, and {expected} was expected")]
     Challenge {
-        /// Where.
         uri: String,
-        /// What it asks.
         challenge: String,
         /// What can be met.
         expected: &'static str,
     },
     /// An upload that the registry does not let happen.
     #[error("{uri} does not accept an upload: {why}")]
-    Upload {
-        /// Where.
-        uri: String,
-        /// What happened.
-        why: String,
-    },
+    Upload { uri: String, why: String },
     /// A file that is pushed.
     #[error("{path} cannot be read: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl RegistryError {

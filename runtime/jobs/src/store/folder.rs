@@ -8,10 +8,8 @@ use crate::network::{Failure, credentials::CredentialsError};
 /// A folder that was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The object store.
     #[error(transparent)]
     Bucket(#[from] BucketError),
-    /// The store's Secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// Other bytes than were written.
@@ -19,42 +17,22 @@ pub enum FolderError {
         "{uri}: the file `{file}` has the SHA-256 {actual} right after {expected} was written to it; the store is damaged, \
          or something else writes there"
     )]
-    DigestMismatch {
-        /// The artifact's folder.
-        uri: String,
-        /// The file.
-        file: String,
-        /// What was written.
-        expected: String,
-        /// What came back.
-        actual: String,
-    },
+    DigestMismatch { uri: String, file: String, expected: String, actual: String },
     /// A file that is no part of the artifact.
     #[error(
         "{uri} holds `{file}`, which is no part of the artifact of this address; remove it: nothing but the artifact may \
          lie there"
     )]
-    Foreign {
-        /// The artifact's folder.
-        uri: String,
-        /// The file.
-        file: String,
-    },
+    Foreign { uri: String, file: String },
     /// A file that is gone again.
     #[error("{uri} lacks `{file}` right after it was written; something else removes files there")]
-    Gone {
-        /// The artifact's folder.
-        uri: String,
-        /// The file.
-        file: String,
-    },
+    Gone { uri: String, file: String },
     /// A claim that may not be written to.
     #[error(
         "{uri} cannot be written: {cause}. A store wants a claim that can be mounted for writing (ReadWriteMany, or \
          ReadWriteOnce on a single node) and whose files the group 65532 may write"
     )]
     ReadOnly {
-        /// The store's folder.
         uri: String,
         /// What the file system says.
         cause: io::Error,
@@ -62,7 +40,6 @@ pub enum FolderError {
     /// A claim without room.
     #[error("{uri} cannot be written: {cause}. Enlarge the claim, or remove what it holds besides models")]
     Full {
-        /// The store's folder.
         uri: String,
         /// What the file system says.
         cause: io::Error,
@@ -71,20 +48,9 @@ pub enum FolderError {
     #[error(
         "{uri} cannot be written: `{part}` in the claim is a file or a symbolic link, and a folder was expected"
     )]
-    NoFolder {
-        /// The store's folder.
-        uri: String,
-        /// Which part.
-        part: String,
-    },
-    /// The claim.
+    NoFolder { uri: String, part: String },
     #[error("{path} cannot be written or read: {source}")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl FolderError {

@@ -29,36 +29,28 @@ pub const TITLE: &str = "org.opencontainers.image.title";
 /// Annotation of a manifest with the model digest.
 pub const MODEL_DIGEST: &str = "dev.modelwright.model-digest";
 
-/// A manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// Always 2.
     pub schema_version: u32,
-    /// [`MANIFEST`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// [`MODEL_ARTIFACT`] for a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// The configuration.
     pub config: Descriptor,
-    /// The files.
     pub layers: Vec<Descriptor>,
     /// What else there is to say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// One blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What it is.
     pub media_type: String,
     /// `sha256:` and 64 hex digits.
     pub digest: String,
-    /// Its size.
     pub size: u64,
     /// What else there is to say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -92,7 +84,6 @@ pub struct ModelConfig {
     pub descriptor: BTreeMap<String, String>,
     /// What the files are.
     pub config: ModelFormat,
-    /// Their digests.
     pub modelfs: ModelFiles,
 }
 
@@ -100,7 +91,6 @@ pub struct ModelConfig {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelFormat {
-    /// `onnx`.
     pub format: String,
 }
 
@@ -108,7 +98,6 @@ pub struct ModelFormat {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelFiles {
-    /// `layers`.
     #[serde(rename = "type")]
     pub kind: String,
     /// `sha256:…` of each unpacked layer, in order.

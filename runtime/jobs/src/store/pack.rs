@@ -18,11 +18,9 @@ const VARIANTS: &str = "modelwright/variants/";
 /// An artifact, ready to be pushed.
 #[derive(Debug)]
 pub struct Packed {
-    /// The manifest.
     pub manifest: Vec<u8>,
     /// Its SHA-256 in hex.
     pub sha256: String,
-    /// The configuration blob.
     pub config: Vec<u8>,
     /// Its SHA-256 in hex.
     pub config_sha256: String,

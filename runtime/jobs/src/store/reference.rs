@@ -51,7 +51,6 @@ impl Reference {
         &self.host
     }
 
-    /// The repository.
     pub fn repository(&self) -> &str {
         &self.repository
     }

@@ -55,7 +55,6 @@ pub struct Access<'a> {
     pub chunk: u64,
 }
 
-/// One repository.
 pub struct Registry {
     client: Client,
     reference: Reference,

@@ -25,18 +25,12 @@ const LONG: i64 = 16;
 /// An array that is not the elements of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElementError {
-    /// Something else.
     #[error("data is {got}, expected a JSON array")]
-    NoArray {
-        /// What it is.
-        got: String,
-    },
+    NoArray { got: String },
     /// A value of another kind, or out of range.
     #[error("element {element} is {got}, expected {expected}")]
     Value {
-        /// Which, counted flat.
         element: usize,
-        /// As it came.
         got: String,
         /// What the datatype takes.
         expected: String,
@@ -48,7 +42,6 @@ pub enum ElementError {
         got: String,
         /// How many there should be.
         expected: usize,
-        /// The shape.
         shape: Vec<i64>,
     },
     /// Nested in another way than the shape.
@@ -56,13 +49,11 @@ pub enum ElementError {
     Nesting {
         /// Which element comes next, counted flat.
         element: usize,
-        /// The shape.
         shape: Vec<i64>,
     },
     /// There is no memory for them.
     #[error(transparent)]
     Memory(#[from] Refused),
-    /// No JSON.
     #[error("broken JSON")]
     Syntax(SyntaxError),
 }
@@ -76,7 +67,6 @@ impl From<SyntaxError> for ElementError {
 /// The elements of an array.
 #[derive(Debug)]
 pub struct Elements {
-    /// In the layout.
     pub data: Bytes,
     /// Whether a number is missing.
     pub missing: bool,

@@ -22,7 +22,6 @@ pub(super) const EXACT: u64 = 1 << 53;
 /// A number as it is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Number<'a> {
-    /// All of it.
     pub text: &'a [u8],
     /// Whether it has neither point nor exponent.
     pub is_integer: bool,

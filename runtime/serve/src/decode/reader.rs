@@ -49,7 +49,6 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// At the start.
     pub fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0 }
     }
@@ -76,7 +75,6 @@ impl<'a> Reader<'a> {
         self.at = self.at.saturating_add(bytes).min(self.text.len());
     }
 
-    /// The next byte.
     #[inline]
     pub fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
@@ -206,7 +204,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `true` or `false`.
     pub fn boolean(&mut self) -> Result<bool, SyntaxError> {
         self.next_token();
         for (word, value) in [(&b"true"[..], true), (&b"false"[..], false)] {

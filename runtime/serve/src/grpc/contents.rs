@@ -207,9 +207,7 @@ pub fn weight(outputs: &[Tensor], raw: bool) -> usize {
 /// What stands around the outputs of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
-    /// Model name.
     pub model: &'a str,
-    /// Version.
     pub version: u64,
     /// Whether the request's contents were raw; then the answer's are too.
     pub raw: bool,

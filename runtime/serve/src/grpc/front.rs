@@ -58,7 +58,6 @@ pub struct Services {
 }
 
 impl Services {
-    /// All of them.
     pub fn new(state: &Arc<State>) -> Self {
         let inference = Inference::new(Arc::clone(state));
         let methods = GrpcInferenceServiceServer::new(inference.clone())
@@ -179,7 +178,6 @@ impl hyper::body::Body for Holding {
     }
 }
 
-/// Answers a call.
 pub async fn answer(state: Arc<State>, services: Services, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let is_health = HEALTH.iter().any(|prefix| path.starts_with(prefix));

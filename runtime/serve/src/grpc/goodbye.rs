@@ -37,7 +37,6 @@ const FAREWELL: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 /// For how long a client may read what was sent before its connection is closed.
 const LINGER: Duration = Duration::from_mins(1);
 
-/// The connection.
 #[derive(Debug)]
 pub struct Goodbye<S> {
     stream: S,
@@ -51,7 +50,6 @@ pub struct Goodbye<S> {
 struct Frames {
     /// Bytes of the present frame that are still to come, and are passed on as they are.
     left: usize,
-    /// The latest call.
     last: u32,
     /// Whether the farewell was answered, so that later calls are ignored.
     parted: bool,

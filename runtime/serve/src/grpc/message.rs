@@ -40,7 +40,6 @@ pub const NO_MESSAGE: &str =
     "the message is no ModelInferRequest of the Open Inference Protocol, or it ended early";
 /// Before each message: whether it is compressed, and its length.
 pub const HEAD: usize = 5;
-/// What is read.
 const ENCODINGS: &str = "identity,gzip,deflate";
 
 /// Why a message cannot be read.
@@ -51,7 +50,6 @@ pub enum Unreadable {
     Left,
     /// It is compressed in another way.
     Encoding(Status),
-    /// It is refused.
     Refused(ApiError),
 }
 
@@ -117,7 +115,6 @@ impl Messages {
         Ok(())
     }
 
-    /// Reads a message.
     pub async fn message(&mut self, deadline: Instant) -> Result<Bytes, Unreadable> {
         let limits = &self.state.settings.limits;
         let came = AtomicU64::new(0);

@@ -73,7 +73,6 @@ impl Inference {
         self.state.served().map_err(ApiError::NotReady)
     }
 
-    /// The shared state.
     pub fn state(&self) -> &Arc<State> {
         &self.state
     }

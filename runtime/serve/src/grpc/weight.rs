@@ -82,7 +82,6 @@ fn numbers(value: Value<'_>, size: usize) -> usize {
     (GROWS + 1) * size * count
 }
 
-/// A field's value.
 #[derive(Clone, Copy)]
 enum Value<'a> {
     Number,

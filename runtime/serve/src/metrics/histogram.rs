@@ -57,7 +57,6 @@ struct Inside {
 }
 
 impl Histogram {
-    /// Of durations.
     pub fn of_durations() -> Self {
         Self::new(&NANOSECONDS, 1e9)
     }
@@ -72,12 +71,10 @@ impl Histogram {
         Self(Arc::new(Inside { bounds, unit, counts, sum: AtomicU64::new(0) }))
     }
 
-    /// Counts a duration.
     pub fn time(&self, duration: Duration) {
         self.count(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Counts a value.
     pub fn count(&self, value: u64) {
         let bucket = self.0.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.0.counts.get(bucket) {

@@ -17,7 +17,6 @@ use prometheus_client::{
 /// How an inference request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// With a prediction.
     Predicted,
     /// The client left before.
     ClientLeft,
@@ -39,14 +38,12 @@ pub enum Outcome {
     MemoryFull,
     /// The model is not loaded, or refused.
     NotReady,
-    /// The process ends.
     Stopping,
     /// No answer in time.
     Deadline,
 }
 
 impl Outcome {
-    /// All of them.
     pub const ALL: [Self; 13] = [
         Self::Predicted,
         Self::ClientLeft,

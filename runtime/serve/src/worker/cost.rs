@@ -18,7 +18,6 @@ const UNKNOWN: u64 = 1_000_000;
 /// system.
 const SAMPLE: u64 = 8;
 
-/// The average.
 #[derive(Debug)]
 pub struct Cost {
     nanoseconds: AtomicU64,

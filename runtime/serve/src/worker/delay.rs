@@ -33,7 +33,6 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// One came.
     pub fn count(&mut self, now: Instant) {
         if let Some(last) = self.last {
             let gap = now.saturating_duration_since(last).min(LONGEST);
@@ -46,7 +45,6 @@ impl Arrivals {
 /// The requests that wait for another one.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// How many.
     pub requests: u32,
     /// When the first of them came.
     pub since: Instant,

@@ -38,7 +38,6 @@ impl std::fmt::Debug for Here {
 }
 
 impl Gathering {
-    /// This thread's place.
     pub fn here(&self) -> &Here {
         self.0.get_or_default()
     }
@@ -59,7 +58,6 @@ impl Here {
         alone.is_multiple_of(NOW_AND_THEN)
     }
 
-    /// Leaves a job.
     pub fn leave(&self, job: Job) {
         self.jobs().push(job);
     }

@@ -12,7 +12,6 @@ use modelwright_core::{
 
 /// A request that waits.
 pub struct Job {
-    /// Validated inputs.
     pub inputs: Vec<Tensor>,
     /// Outputs that are asked for; none means all.
     pub outputs: Vec<String>,
@@ -33,7 +32,6 @@ impl Job {
     }
 }
 
-/// A run's outcome.
 #[derive(Debug)]
 pub struct Answer {
     /// The outputs, or why there are none.

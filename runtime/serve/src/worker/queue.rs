@@ -50,7 +50,6 @@ impl Queue {
         Self { capacity, ..Self::default() }
     }
 
-    /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

@@ -40,7 +40,6 @@ struct Doing {
 #[derive(Debug)]
 pub struct Run<'a> {
     slot: &'a Slot,
-    /// Stops it.
     pub cancellation: Cancellation,
 }
 

@@ -31,10 +31,8 @@ const FLOOR: f64 = 1e-6;
 /// Why runs are not shared.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// Nothing to try.
     #[error("there are no two samples that may share a run")]
     TooFew,
-    /// A run failed.
     #[error("a trial run failed: {0}")]
     Run(#[from] RunError),
     /// The outputs do not have the rows of the inputs.
@@ -43,7 +41,6 @@ pub enum TrialError {
     /// An answer was another one.
     #[error("in a trial, {output:?} of a row was another one in a run of {rows} rows than alone")]
     Differs {
-        /// Which output.
         output: String,
         /// In a run of how many rows.
         rows: i64,
@@ -57,7 +54,6 @@ struct Alone {
     outputs: Vec<Tensor>,
 }
 
-/// Tries shared runs.
 pub fn run(session: &Session, samples: &[Vec<Tensor>], max_rows: u32) -> Result<(), TrialError> {
     let all = alone(session, samples, max_rows)?;
     let Some(first) = all.first() else { return Err(TrialError::TooFew) };

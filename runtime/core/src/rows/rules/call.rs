@@ -10,7 +10,6 @@ use crate::{
 
 /// A node with what it takes.
 pub struct Call<'a> {
-    /// The node.
     pub node: &'a Node,
     /// Version of its operator set.
     pub version: i64,
@@ -21,7 +20,6 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// An attribute.
     pub fn setting(&self, name: &str) -> Option<&'a Setting> {
         let attribute = self.node.attributes.iter().find(|attribute| attribute.name == name)?;
         match &attribute.value {
@@ -30,7 +28,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A number.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.setting(name)? {
             Setting::Integer(number) => Some(*number),
@@ -38,7 +35,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Numbers.
     pub fn integers(&self, name: &str) -> Option<&'a [i64]> {
         match self.setting(name)? {
             Setting::Integers(numbers) => Some(numbers),
@@ -46,7 +42,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Floating-point numbers.
     pub fn floats(&self, name: &str) -> Option<&'a [f32]> {
         match self.setting(name)? {
             Setting::Floats(numbers) => Some(numbers),
@@ -54,7 +49,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Text.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         match self.setting(name)? {
             Setting::Text(text) => Some(text),
@@ -62,7 +56,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A tensor.
     pub fn tensor(&self, name: &str) -> Option<&'a Constant> {
         match self.setting(name)? {
             Setting::Tensor(tensor) => Some(tensor),
@@ -70,7 +63,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A graph.
     pub fn graph(&self, name: &str) -> Option<&'a Graph> {
         match self.setting(name)? {
             Setting::Graph(graph) => Some(graph),
@@ -111,7 +103,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Number of outputs.
     pub fn outputs(&self) -> usize {
         self.node.outputs.len()
     }

@@ -18,16 +18,13 @@ pub struct Roles {
     pub inputs: &'static str,
     /// Number of axes that the first input must have; 0 for any.
     pub rank: usize,
-    /// The outputs.
     pub outputs: &'static [Output],
 }
 
 /// Where an output has its rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Output {
-    /// On which axis.
     pub axis: usize,
-    /// Its sizes.
     pub shape: Shape,
 }
 
@@ -38,7 +35,6 @@ pub enum Shape {
     Same,
     /// As many as the first input has, unknown.
     Like,
-    /// So many, unknown.
     Rank(usize),
     /// A convolution's, with the filters as this input.
     Conv(usize),

@@ -154,7 +154,6 @@ const UNARY: &str = "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast CastLi
     Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu ai.onnx.ml::Binarizer \
     ai.onnx.ml::CategoryMapper ai.onnx.ml::LabelEncoder com.microsoft::Gelu com.microsoft::QuickGelu \
     com.microsoft::QLinearLeakyRelu com.microsoft::QLinearSigmoid";
-/// And of two.
 const BINARY: &str = "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Clip Div Equal Greater GreaterOrEqual Less LessOrEqual \
     Max Mean Min Mod Mul Or PRelu Pow StringConcat Sub Sum Where Xor com.microsoft::BiasGelu com.microsoft::FastGelu";
 /// What sums or compares along axes.
@@ -189,7 +188,6 @@ fn words(list: &'static str) -> impl Iterator<Item = &'static str> {
     list.split_whitespace()
 }
 
-/// All graphs.
 pub fn cases() -> Vec<Case> {
     let mut all = Cases(Vec::new());
     arithmetic::elementwise(&mut all);

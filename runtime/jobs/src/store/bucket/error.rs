@@ -7,43 +7,34 @@ use crate::network::{Failure, NetworkError, credentials::CredentialsError};
 /// An object store that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
-    /// The address.
     #[error("{uri} is no address in an object store: {why}")]
     InvalidAddress {
         /// As it was written.
         uri: String,
-        /// What was expected.
         why: String,
     },
-    /// No bucket.
     #[error("{uri}: there is no bucket `{bucket}` at {host}; create it, or correct the address")]
     BucketMissing {
         /// What was asked for.
         uri: String,
-        /// The bucket.
         bucket: String,
         /// Where it was asked for.
         host: String,
     },
-    /// No object.
     #[error("{uri}: there is no object `{key}` at {host}")]
     NotFound {
         /// What was asked for.
         uri: String,
-        /// The object.
         key: String,
         /// Where it was asked for.
         host: String,
     },
-    /// 401.
     #[error("{uri}: the store does not accept these credentials: {why}")]
     Unauthorized {
         /// What was asked for.
         uri: String,
-        /// What it says.
         why: String,
     },
-    /// 403.
     #[error("{uri} may not be read or written: {why}")]
     Forbidden {
         /// What was asked for.
@@ -56,7 +47,6 @@ pub enum BucketError {
     Refused {
         /// What was asked for.
         uri: String,
-        /// What it says.
         why: String,
     },
     /// No answer, or one that may pass.
@@ -64,21 +54,13 @@ pub enum BucketError {
     Unreachable {
         /// What was asked for.
         uri: String,
-        /// Why.
         why: String,
     },
     /// A local file that is written to the store.
     #[error("{path} cannot be read: {source}")]
-    Io {
-        /// Which.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The network.
+    Io { path: std::path::PathBuf, source: std::io::Error },
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// A Secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
 }

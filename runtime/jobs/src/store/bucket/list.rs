@@ -66,7 +66,6 @@ impl Listing {
         self.next.take().filter(|_| self.files().count() <= self.limit)
     }
 
-    /// Takes a page.
     pub fn add(&mut self, page: &[u8]) -> Result<(), String> {
         let says = || words::of(&String::from_utf8_lossy(page));
         if !is_list(page) {

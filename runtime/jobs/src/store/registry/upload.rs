@@ -20,7 +20,6 @@ use crate::network::{
 /// The least size of a part that a registry asks for.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
-/// What is written.
 struct Blob<'a> {
     path: &'a Path,
     digest: &'a str,
