@@ -177,10 +177,10 @@ pub(super) fn validate_training(
     check_networks_only(training, &trainer, has_layers, problems);
     let gates = validate_gates("spec.training", &training.gates, task, problems);
     if built_in.is_some() {
+        let by_gate = |(at, gate): (usize, &Gate)| (format!("spec.training.gates[{at}].metric"), gate.metric);
         let selected = ("spec.training.selection.metric".to_owned(), config.selection.metric);
-        let gated = gates.iter().enumerate();
-        let gated = gated.map(|(at, gate)| (format!("spec.training.gates[{at}].metric"), gate.metric));
-        check_probabilities(&config.candidates, iter::once(selected).chain(gated), task, problems);
+        let measured = iter::once(selected).chain(gates.iter().enumerate().map(by_gate));
+        check_probabilities(&config.candidates, measured, task, problems);
     }
     check_size(&config, problems);
     // every problem is told before this can end
