@@ -60,6 +60,12 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
     // the cache holds only what carries our label, and may be behind: what is there is seen when the write conflicts
     match item.write {
         Write::Create => {
+            // the first that is made for a target, once: whatever follows is made for what has it
+            if item.resource.kind == "ControllerRevision" {
+                for owner in rendered_metadata(item)?.owner_references.iter().flatten() {
+                    check_stays(context, &item.namespace, owner).await?;
+                }
+            }
             let object: DynamicObject = serde_json::from_value(item.value.clone())
                 .map_err(kube::Error::SerdeError)
                 .map_err(failed)?;

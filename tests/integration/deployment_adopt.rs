@@ -215,6 +215,7 @@ async fn one_that_the_cache_does_not_show_yet_is_not_taken_over_unseen() {
     context.caches.revisions = Cache::fixed(vec![]);
     context.caches.replica_sets = Cache::fixed(vec![]);
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&revision);

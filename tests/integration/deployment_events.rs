@@ -149,7 +149,7 @@ async fn the_start_of_a_revision_is_told_also_where_the_next_write_is_decided_an
     let (mut context, mut server) = context();
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
-        around(&mut server, 1).await.echo();
+        around(&mut server, &object, 1).await.echo();
         server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.error(409, "Conflict", "the object has been modified");
         assert_eq!(server.next().await.body["reason"], "RolloutStarted");

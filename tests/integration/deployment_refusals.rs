@@ -119,6 +119,8 @@ async fn answer_all(
             call.object(object);
         } else if call.method == "GET" && call.path.ends_with("digits-traffic") {
             call.error(404, "NotFound", "not found");
+        } else if call.method == "GET" && call.path.ends_with("/modeldeployments/digits") {
+            call.object(object);
         } else if call.method == "GET" {
             call.object(&json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": []}));
         } else {

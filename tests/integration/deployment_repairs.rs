@@ -30,6 +30,7 @@ async fn a_template_that_a_policy_changes_is_recorded_with_the_first_start_and_l
     context.caches.replica_sets = Cache::fixed(vec![]);
     let mut recorded = Value::Null;
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await.echo();
         let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         let mut answer = call.body.clone();
@@ -216,6 +217,7 @@ async fn a_revision_that_somebody_hid_under_another_label_is_found_and_gets_it_b
     revision.metadata.labels.get_or_insert_default().insert(label.into(), "other".into());
     context.caches.revisions = Cache::fixed(vec![revision.clone()]);
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         let path = path("apis/apps/v1", "controllerrevisions", &name);

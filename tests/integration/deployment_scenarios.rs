@@ -282,6 +282,7 @@ async fn a_service_of_somebody_else_is_never_overwritten() {
         let call = server.expect("GET", &path("api/v1", "services", "digits")).await;
         call.object(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "digits"}}));
         // what else there is to do is done all the same
+        server.owner_stays(&object).await;
         server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await.error(
             403,
             "Forbidden",
@@ -327,21 +328,22 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
 }
 
 /// Answers what is made around so many pods, and gives the call for the revision.
-pub async fn around(server: &mut ApiServer, pods: u32) -> Call {
+pub async fn around(server: &mut ApiServer, object: &ModelDeployment, pods: u32) -> Call {
     server.expect("PATCH", &path("api/v1", "services", "digits")).await.echo();
     if pods > 1 {
         server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await.echo();
     }
+    server.owner_stays(object).await;
     server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await
 }
 
 #[tokio::test]
-async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision() {
+async fn a_first_start_reads_its_owner_alone_and_records_the_rollout_with_the_revision() {
     let object = deployment(json!({"model": "digits", "version": 1, "replicas": 2}));
     let (mut context, mut server) = context();
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
-        let call = around(&mut server, 2).await;
+        let call = around(&mut server, &object, 2).await;
         let record =
             Record::read(&serde_json::from_value(call.body["metadata"]["annotations"].clone()).unwrap());
         assert_eq!((record.number, record.outcome), (1, Some(Outcome::Progressing)));
@@ -363,6 +365,39 @@ async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision()
     .unwrap();
 }
 
+/// Its deletion may not have come to the cache yet.
+#[tokio::test]
+async fn no_revision_is_made_for_an_owner_that_is_gone_or_another_or_being_deleted() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 1}));
+    let path = path("apis/modelwright.dev/v1alpha1", "modeldeployments", "digits");
+    let changed = |name: &str, value: &str| {
+        let mut changed = serde_json::to_value(&object).unwrap();
+        changed["metadata"][name] = value.into();
+        changed
+    };
+    let found = [
+        None,
+        Some(changed("uid", "of another")),
+        Some(changed("deletionTimestamp", "2026-11-24T10:00:00Z")),
+    ];
+    for found in found {
+        let (mut context, mut server) = context();
+        made(&object, &mut context, true);
+        context.caches.revisions = Cache::fixed(vec![]);
+        context.caches.replica_sets = Cache::fixed(vec![]);
+        play(reconciled(&object, context), async {
+            let call = server.expect("GET", &path).await;
+            match &found {
+                Some(found) => call.object(found),
+                None => call.error(404, "NotFound", "not found"),
+            }
+            server.nothing_more().await;
+        })
+        .await
+        .looks_again();
+    }
+}
+
 #[tokio::test]
 async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
     let object = deployment(json!({"model": "digits", "version": 1, "replicas": 2}));
@@ -372,6 +407,7 @@ async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
     context.caches.replica_sets = Cache::fixed(vec![]);
     let name = past["metadata"]["name"].as_str().unwrap().to_owned();
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&past);
@@ -401,7 +437,7 @@ async fn what_was_written_and_is_not_in_the_caches_is_waited_for() {
     let context = Arc::new(context);
     let again = || Box::pin(reconcile(Arc::new(object.clone()), Arc::clone(&context), Arc::default()));
     play(again(), async {
-        around(&mut server, 1).await.echo();
+        around(&mut server, &object, 1).await.echo();
         server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.object(&object);
         server.next().await.echo();

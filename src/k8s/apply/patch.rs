@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// Asks the API server whether an owner is there and not being deleted, before anything gets it as its owner: what lost its
-/// owner may have lost it to `--cascade=orphan`, of which the cache does not know yet, and would be collected with it.
+/// owner may have lost it to `--cascade=orphan`, of which the cache does not know yet, and would be collected with it. Nor is
+/// a revision made for one that is gone: its pods would run until they are collected.
 pub(super) async fn check_stays(
     context: &Context,
     namespace: &str,

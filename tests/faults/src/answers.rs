@@ -14,7 +14,11 @@ use modelwright_contract::status::ServeStatus;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Cluster, casts, kubelet},
+    cluster::{
+        Cluster,
+        casts::{self, Cast},
+        kubelet,
+    },
     faults::{Faults, Lie},
     json::{is_true, items, text},
     kinds::Kind,
@@ -72,7 +76,7 @@ fn said(
         "/retry" => Some(Value::Null),
         "/status" => {
             let config = kubelet::serving(pod)?;
-            if !process.serves() {
+            if !process.serves() || Cast::of(&config.model_digest) == Cast::Silent {
                 return None;
             }
             let served = casts::served(&config.model_digest).filter(|_| process.has_loaded());
