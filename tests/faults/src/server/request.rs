@@ -106,9 +106,9 @@ impl Call {
                 Guard { uid: tests("uid"), version: tests("resourceVersion") }
             }
             body => {
-                let names =
+                let place =
                     if self.verb == Verb::Delete { &body["preconditions"] } else { &body["metadata"] };
-                Guard { uid: named(names, "uid"), version: named(names, "resourceVersion") }
+                Guard { uid: named(place, "uid"), version: named(place, "resourceVersion") }
             }
         }
     }

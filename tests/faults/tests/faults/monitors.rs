@@ -103,7 +103,7 @@ fn writes_out_of_hand_are_noticed() {
             });
         assert!(asked.is_ok(), "{asked:?}");
         change(store, Kind::Pod, "pod", &operator(), |live| {
-            live["metadata"]["annotations"] = json!({"a": "b"})
+            live["metadata"]["annotations"] = json!({"a": "b"});
         });
     });
     notices("R6: digits has the Services", |store| {
@@ -122,7 +122,7 @@ fn writes_out_of_hand_are_noticed() {
     });
     notices("R7: it was written", |store| {
         change(store, Kind::Pod, "pod", &operator(), |live| {
-            live["metadata"]["annotations"] = json!({"a": "b"})
+            live["metadata"]["annotations"] = json!({"a": "b"});
         });
     });
     notices("R7: a second Job", |store| {
@@ -171,10 +171,10 @@ fn writes_out_of_hand_are_noticed() {
     promoted(&mut store);
     guarded(&mut store, |store| {
         change(store, Kind::Pod, "pod", &operator(), |live| {
-            live["metadata"]["annotations"] = json!({"a": "b"})
+            live["metadata"]["annotations"] = json!({"a": "b"});
         });
         change(store, Kind::ModelDeployment, "digits", &Author::Person, |live| {
-            live["spec"]["replicas"] = 0.into()
+            live["spec"]["replicas"] = 0.into();
         });
         change(store, Kind::ReplicaSet, "digits-s", &operator(), |live| live["spec"]["replicas"] = 0.into());
     });
