@@ -70,6 +70,32 @@ def recurrent(operator: str = "LSTM") -> Graph:
     return graph
 
 
+def counted(graph: Graph, numbers: str) -> Graph:
+    """Dense over numbers of which a LabelEncoder makes others, as of words."""
+    x = graph.add("Cast", numbers, to=onnx.TensorProto.FLOAT)
+    x = graph.add("Reshape", x, graph.whole(-1, 4))
+    x = graph.add("Add", graph.add("MatMul", x, graph.constant(weights(64, 4).T)), graph.constant(weights(64)))
+    x = graph.add("Add", graph.add("MatMul", x, graph.constant(weights(3, 64).T)), graph.constant(weights(3)))
+    answer(graph, x, 3)
+    return graph
+
+
+def worded() -> Graph:
+    """As a network over four words of a text is written."""
+    graph = Graph()
+    texts = graph.add("Reshape", graph.input("text", "text", (ROWS, 1)), graph.whole(-1))
+    more: dict[str, Any] = {
+        "mark": 0,
+        "mincharnum": 1,
+        "pad_value": "",
+        "tokenexp": "[a-z]+",
+        "domain": "com.microsoft",
+    }
+    tokens = graph.add("Tokenizer", graph.add("StringNormalizer", texts, case_change_action="LOWER"), **more)
+    known: dict[str, Any] = {"keys_strings": ["", "a", "b"], "values_int64s": [0, 1, 2], "default_int64": 1}
+    return counted(graph, graph.add("LabelEncoder", tokens, domain="ai.onnx.ml", **known))
+
+
 def leave(folder: Path, graph: Graph, **rows: NDArray[Any]) -> Path:
     """Write a model and rows of its training part."""
     (folder / "model.onnx").write_bytes(b"".join(graph.pieces()))
@@ -186,6 +212,30 @@ def test_an_lstm_is_quantised_in_each_run_and_halved(tmp_path: Path) -> None:
     make(folder, HALF)
     assert both(folder, sequences(200), HALF)[0] > 0.99
     assert "LSTM stay in FP32" in refusal(folder, STATIC)
+
+
+@pytest.mark.parametrize("request_", [DYNAMIC, STATIC, HALF], ids=["Dynamic", "Static", "fp16"])
+def test_a_network_over_words_has_variants(tmp_path: Path, request_: Request) -> None:
+    random = np.random.default_rng(3)
+    texts = np.array([[" ".join(random.choice(["a", "B", "c"], 4))] for _ in range(40)], object)
+    leave(tmp_path, worded(), text=texts.astype(np.str_))
+    made = make(tmp_path, request_)
+    equal, apart = both(tmp_path, {"text": texts}, request_)
+    assert equal > 0.9
+    assert apart < 0.05
+    assert ("DynamicQuantizeLinear" in operators(made)) == (request_ is DYNAMIC)
+
+
+def test_a_graph_that_ends_the_inference_of_shapes_by_a_signal_is_refused(tmp_path: Path) -> None:
+    graph = Graph()
+    rows = graph.add("Size", graph.input("numbers", "float32", (ROWS, 4)))
+    bounds = graph.constant(np.int64(0)), rows, graph.constant(np.int64(1))
+    counts = graph.add("Range", *bounds, domain="com.microsoft")
+    known: dict[str, Any] = {"keys_int64s": [0, 1], "values_floats": [0.0, 1.0], "default_float": 2.0}
+    leave(tmp_path, counted(graph, graph.add("LabelEncoder", counts, domain="ai.onnx.ml", **known)))
+    words = refusal(tmp_path, HALF)
+    assert "signal 11 (SIGSEGV)" in words
+    assert "leave optimize out" in words
 
 
 @pytest.mark.parametrize("operator", ["GRU", "RNN"])

@@ -16,6 +16,7 @@ from .families import RefusedError, refuse_family, refuse_no_weights
 from .half import halve
 from .integers import quantize
 from .rows import Rows, read_rows
+from .shapes import refuse_fatal, tell_types
 from .weights import MODEL_FILE, Weights, read_apart, scratch, write
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def make_variants(order: Order) -> dict[str, Any]:
     refusals, made = [], []
     with scratch(directory) as work:
         model, weights = _read_model(path, work)
+        tell_types(model)
+        refuse_fatal(weights.as_inputs(model), work)
         rows = read_rows(directory / CALIBRATION_FILE, model, weights.names)
         shutil.rmtree(target, ignore_errors=True)
         for request in order.requests:
