@@ -1,8 +1,8 @@
 """Take a model of 2.5 GB the way of an import: fetch, optimize, prove, publish, fetch to serve, serve, ask.
 
 Each step is a process in a control group of its own, whose limit is what its container would be given. In: the
-programs MODELWRIGHT_JOBS, MODELWRIGHT_SERVE and MODELWRIGHT_REGISTRY. Out: a line for each step, and `ok`, or the first thing that is
-wrong; with `--page` the table of docs/variants.md, too.
+programs MODELWRIGHT_JOBS, MODELWRIGHT_SERVE and MODELWRIGHT_REGISTRY. Out: a line for each step, and `ok`, or the first
+thing that is wrong; with `--page` the table of docs/variants.md, too.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 //! How long a JSON tensor of 3×224×224 numbers takes to read, against serde's typed parse of the same text in the same run:
-//! `cargo bench -p modelwright-runtime --bench json_tensor`.
+//! `cargo bench -p modelwright-serve --bench json_tensor`.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 
 use std::{
