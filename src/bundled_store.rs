@@ -12,7 +12,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 
-use crate::{controller::chain, deployment::pods::trouble, metrics::Metrics};
+use crate::{k8s::controller::chain, metrics::Metrics, serving::pods::trouble};
 
 /// Time between two looks while it is up, and while it is not.
 const PERIODS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(10));

@@ -1,12 +1,8 @@
-//! What every reconcile needs: the client, the caches of its scope, settings, metrics, events, leadership.
+//! What every reconcile needs: the client, the caches of its scope, settings, metrics, events.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc};
 
 use futures::future::join_all;
-use hyper::{
-    Request, Response,
-    body::{Body as HttpBody, Bytes},
-};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -17,45 +13,36 @@ use k8s_openapi::{
         policy::v1::PodDisruptionBudget,
     },
 };
-use kube::{
-    Api, Client, Config, Resource,
-    api::ListParams,
-    client::{Body, ClientBuilder, retry::RetryPolicy},
-    runtime::watcher,
-};
+use kube::{Api, Client, Resource, api::ListParams, runtime::watcher};
 use modelwright_contract::{fetch::Waits, serving::ExecutionProvider};
 use serde::{Serialize, de::DeserializeOwned};
-use tower::{BoxError, Service as Carrier, buffer::BufferLayer, retry::RetryLayer};
 
 use crate::{
     api::{
         Model, ModelDeployment, ModelVersion,
         name::{MANAGED_BY, MANAGED_BY_LABEL, WORKLOAD_SERVICE_ACCOUNT},
     },
-    apply::Attempts,
     bundled_store::BundledStore,
-    cache::{
-        Cache, Driver,
-        index::Keyed,
-        raw::{Raw, Unreadable},
-        trim,
-    },
     cli::RunArguments,
     clock::Clock,
-    events::Events,
-    lease::Leadership,
+    k8s::{
+        apply::Attempts,
+        cache::{
+            Cache, Driver,
+            index::Keyed,
+            raw::{Raw, Unreadable},
+            trim,
+        },
+        events::Events,
+        expectations::Expectations,
+        unreadable,
+    },
     metrics::Metrics,
-    pod_http::PodClient,
-    unreadable,
-    written::Written,
+    pods::http::PodClient,
 };
 
-/// Requests that wait for the client's worker.
-const CLIENT_BUFFER: usize = 1024;
 /// Objects in one page of a list: what is in memory twice while a list is read.
 const PAGE: u32 = 50;
-/// Longest that the Lease's client waits for an answer.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What the operator was started with, as far as rendering needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +108,7 @@ impl From<&RunArguments> for Settings {
 
 /// What every reconcile of one scope (a namespace, or all) needs.
 pub struct Context {
-    /// Retries a bounded number of times.
+    /// Retries a bounded number of times, and writes only while the Lease is held.
     pub client: Client,
     /// Watched objects.
     pub caches: Caches,
@@ -131,14 +118,12 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Events for people.
     pub events: Events,
-    /// Whether this process may write.
-    pub leadership: Leadership,
     /// Asks pods.
     pub pods: PodClient,
     /// The time of day.
     pub clock: Clock,
     /// Writes that the caches do not show yet.
-    pub written: Written,
+    pub expectations: Expectations,
     /// Writes that were refused, and when each may be tried again.
     pub attempts: Attempts,
     /// Whether the chart's own store is up.
@@ -305,30 +290,3 @@ impl Scope<'_> {
 }
 
 fn keep<K>(_: &mut K) {}
-
-/// A client that retries 429, 503 and 504 at most four times within seconds, whatever Retry-After asks for.
-pub fn client(mut config: Config) -> Result<Client, kube::Error> {
-    config.default_retry = false;
-    retrying(ClientBuilder::try_from(config)?)
-}
-
-/// The same of what carries its requests.
-pub fn retrying<S, B>(carrier: ClientBuilder<S>) -> Result<Client, kube::Error>
-where
-    S: Carrier<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
-    S::Future: Send + 'static,
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    let policy = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), 4, false)
-        .map_err(|error| kube::Error::Service(error.into()))?;
-    Ok(carrier.with_layer(&BufferLayer::new(CLIENT_BUFFER)).with_layer(&RetryLayer::new(policy)).build())
-}
-
-/// A client that never retries and gives up soon, for the Lease.
-pub fn lease_client(mut config: Config) -> Result<Client, kube::Error> {
-    config.default_retry = false;
-    config.connect_timeout = Some(LEASE_TIMEOUT);
-    config.read_timeout = Some(LEASE_TIMEOUT);
-    config.write_timeout = Some(LEASE_TIMEOUT);
-    Client::try_from(config)
-}

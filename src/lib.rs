@@ -9,46 +9,38 @@
 //! | --- | --- |
 //! | [`api`] | the resources that users write and read |
 //! | [`model`] | the driver of Models and its steps |
-//! | [`deployment`] | the driver of ModelDeployments and its steps; the state machine of a rollout |
-//! | [`objects`], [`apply`] | what the operator makes, and how it is written |
-//! | [`context`], [`cache`], [`written`] | what every reconcile needs; watched objects; writes that they do not show yet |
-//! | [`controller`], [`lease`], [`run`], [`process`] | triggers, backoff, leader election, start and shutdown |
-//! | [`admin`], [`metrics`], [`events`], [`telemetry`] | what people and monitoring see |
-//! | [`unreadable`] | what is told of an object that does not parse |
+//! | [`serving`] | the driver of ModelDeployments and its steps; the state machine of a rollout |
+//! | [`k8s`] | reading and writing of objects of any kind: caches, applying, expectations, leader election, triggers and backoff |
+//! | [`pods`] | what the pods of both kinds have in common; questions to pods |
+//! | [`context`] | what every reconcile needs |
+//! | [`run`], [`process`] | start and shutdown |
+//! | [`admin`], [`metrics`], [`telemetry`] | what people and monitoring see |
+//! | [`problem`] | what conditions say is wrong |
 //! | [`hash`], [`quantity`], [`duration`], [`decimal`] | canonical forms of what users write |
-//! | [`resources`], [`suggestion`] | what both kinds check alike; what a user probably meant |
+//! | [`suggestion`] | what a user probably meant |
 //! | [`store`], [`bundled_store`], [`push_proxy`] | the artifact store's address; the chart's own, and what may be written to it |
-//! | [`pod`], [`pod_http`] | what the pods of both kinds have in common; questions to pods |
 //! | [`cli`], [`crds`], [`clock`] | arguments; the `crds` subcommand; the time of day |
 
 pub mod admin;
 pub mod api;
-pub mod apply;
 pub mod bundled_store;
-pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod context;
-pub mod controller;
 pub mod crds;
 pub mod decimal;
-pub mod deployment;
 pub mod duration;
-pub mod events;
 pub mod hash;
-pub mod lease;
+pub mod k8s;
 pub mod metrics;
 pub mod model;
-pub mod objects;
-pub mod pod;
-pub mod pod_http;
+pub mod pods;
+pub mod problem;
 pub mod process;
 pub mod push_proxy;
 pub mod quantity;
-pub mod resources;
 pub mod run;
+pub mod serving;
 pub mod store;
 pub mod suggestion;
 pub mod telemetry;
-pub mod unreadable;
-pub mod written;

@@ -1,6 +1,10 @@
 //! The operator's own counters, in the OpenMetrics text format at `/metrics`. No client.
 
-use std::{sync::atomic::AtomicI64, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError, atomic::AtomicI64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -31,6 +35,16 @@ struct WriteLabels {
     verb: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
 /// Every counter of the operator; each is touched in one place.
 #[derive(Debug)]
 pub struct Metrics {
@@ -43,6 +57,10 @@ pub struct Metrics {
     unreadable: Family<KindLabels, Gauge<i64, AtomicI64>>,
     leading: Gauge<i64, AtomicI64>,
     bundled_store: Family<Vec<(String, String)>, Gauge<i64, AtomicI64>>,
+    phases: Family<PhaseLabels, Gauge<i64, AtomicI64>>,
+    rollouts: Family<OutcomeLabels, Histogram>,
+    /// Phase of each ModelDeployment, by namespace and name.
+    told: Mutex<HashMap<(String, String), String>>,
 }
 
 impl Default for Metrics {
@@ -59,6 +77,11 @@ impl Default for Metrics {
             unreadable: Family::default(),
             leading: Gauge::default(),
             bundled_store: Family::default(),
+            phases: Family::default(),
+            rollouts: Family::new_with_constructor(|| {
+                Histogram::new([5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0])
+            }),
+            told: Mutex::default(),
         };
         metrics.registered()
     }
@@ -86,6 +109,12 @@ impl Metrics {
             "bundled_store_up",
             "1 while the store that the chart brings along has a pod that is ready",
             self.bundled_store.clone(),
+        );
+        registry.register("model_deployments", "ModelDeployments by phase", self.phases.clone());
+        registry.register(
+            "rollout_duration_seconds",
+            "Time from the start of a rollout to its end, by how it ended",
+            self.rollouts.clone(),
         );
         self
     }
@@ -143,6 +172,35 @@ impl Metrics {
         self.bundled_store.get_or_create(&Vec::new()).set(i64::from(up));
     }
 
+    /// The phase of a ModelDeployment as its status has it; none once it is gone.
+    pub fn set_phase(&self, namespace: &str, name: &str, phase: Option<&str>) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match phase {
+            Some(phase) => told.insert(key, phase.to_owned()),
+            None => told.remove(&key),
+        };
+        let count = |phase: &str| self.phases.get_or_create_owned(&PhaseLabels { phase: phase.to_owned() });
+        if let Some(before) = before {
+            count(&before).dec();
+        }
+        if let Some(phase) = phase {
+            count(phase).inc();
+        }
+    }
+
+    /// An object is gone.
+    pub fn gone(&self, kind: &str, namespace: &str, name: &str) {
+        if kind == "ModelDeployment" {
+            self.set_phase(namespace, name, None);
+        }
+    }
+
+    /// A rollout ended this way after so long.
+    pub fn rollout_ended(&self, outcome: &'static str, duration: Duration) {
+        self.rollouts.get_or_create(&OutcomeLabels { outcome }).observe(duration.as_secs_f64());
+    }
+
     /// The text of `/metrics`.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -170,6 +228,12 @@ mod tests {
         metrics.set_leading(true);
         assert!(!metrics.render().unwrap().contains("\nmodelwright_bundled_store_up"), "there is none");
         metrics.set_bundled_store_up(false);
+        metrics.set_phase("space", "digits", Some("Progressing"));
+        metrics.set_phase("space", "digits", Some("Healthy"));
+        metrics.set_phase("space", "words", Some("Healthy"));
+        metrics.set_phase("space", "words", None);
+        metrics.set_phase("space", "words", None);
+        metrics.rollout_ended("Promoted", Duration::from_secs(20));
         let text = metrics.render().unwrap();
         for line in [
             r#"modelwright_reconcile_total{kind="Model",outcome="ok"} 1"#,
@@ -185,6 +249,10 @@ mod tests {
             r#"modelwright_reconcile_errors_total{kind="ModelDeployment",error="api"} 0"#,
             "modelwright_leading 1",
             "modelwright_bundled_store_up{} 0",
+            r#"modelwright_model_deployments{phase="Progressing"} 0"#,
+            r#"modelwright_model_deployments{phase="Healthy"} 1"#,
+            r#"modelwright_rollout_duration_seconds_bucket{le="15.0",outcome="Promoted"} 0"#,
+            r#"modelwright_rollout_duration_seconds_bucket{le="30.0",outcome="Promoted"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -2,15 +2,12 @@
 
 pub mod build;
 pub mod fetch;
-pub mod job;
+pub mod in_use;
 pub mod kept;
-pub mod phase;
+pub mod observed;
 pub mod plan;
-pub mod problem;
-pub mod progress;
-mod recall;
-pub mod report;
 pub mod retention;
+pub mod run;
 pub mod spec_hash;
 pub mod status;
 pub mod unknown;
@@ -29,6 +26,13 @@ use kube::{
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::{
+    observed::Observed,
+    plan::{Plan, Step},
+    run::{RunState, containers::TRAINING_PHASE, waits},
+    status::{Inputs, Outcome, Score},
+    validate::ValidModel,
+};
 use crate::{
     api::{
         Model, ModelVersion,
@@ -36,18 +40,14 @@ use crate::{
             MODEL_FINALIZER, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
     },
-    apply::{self, ApplyError},
-    cache::{follow::Change, handle::Handle, index::Key},
     context::Context,
-    controller::{self, ReconcileError, chain},
-    model::{
-        fetch::Observed,
-        job::{Problem, RunState, TRAINING_PHASE},
-        plan::{Plan, Step},
-        status::{Inputs, Outcome, Score},
-        validate::ValidModel,
+    k8s::{
+        apply::{self, ApplyError},
+        cache::{follow::Change, handle::Handle, index::Key},
+        controller::{self, ReconcileError, chain},
+        objects::{Objects, Unrenderable, Write},
     },
-    objects::{Objects, Unrenderable, Write},
+    problem::Problem,
 };
 
 /// A look at everything, in case that something was missed.
@@ -175,8 +175,8 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         },
     )
     .await?;
-    let happenings: Vec<_> = status::removal(&removed).into_iter().collect();
-    context.events.publish(&model.object_ref(&()), &happenings).await;
+    let events: Vec<_> = status::removal(&removed).into_iter().collect();
+    context.events.publish(&model.object_ref(&()), &events).await;
     match error {
         // what is on its way out is announced when it is gone
         Some(ModelError::Apply(error)) if error.waits() => Ok(Action::requeue(WAITING)),
@@ -234,7 +234,7 @@ async fn act(
                 let started = Some(job.name_any());
                 create(context, job).await?;
                 let suspended = valid.training().is_some_and(|training| training.suspend);
-                Outcome::Running { problem: suspended.then(problem::suspended_by_spec), started }
+                Outcome::Running { problem: suspended.then(waits::suspended_by_spec), started }
             }
         },
         Step::Recall { job } => {
@@ -256,7 +256,7 @@ async fn act(
         Step::Wait { problem, .. } => Outcome::Running { problem: Some(problem.clone()), started: None },
         Step::Suspend { job, suspend } => {
             suspend_run(context, job, *suspend).await?;
-            Outcome::Running { problem: suspend.then(problem::suspended_by_spec), started: None }
+            Outcome::Running { problem: suspend.then(waits::suspended_by_spec), started: None }
         }
         Step::Record { number, reports, job, stamp, from } => {
             let version = build::build_version(valid, *number, reports, job, *stamp);
@@ -414,8 +414,8 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
     let next = status::model_status(inputs);
     if previous != next {
         apply::patch_status(context, inputs.model, &next).await?;
-        let happenings = status::happenings(&previous, &next, inputs.outcome);
-        context.events.publish(&inputs.model.object_ref(&()), &happenings).await;
+        let events = status::events(&previous, &next, inputs.outcome);
+        context.events.publish(&inputs.model.object_ref(&()), &events).await;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ use self::{
 use crate::{
     admin,
     cli::PushProxyArguments,
-    controller::chain,
+    k8s::controller::chain,
     process::{self, StartError},
 };
 

@@ -8,20 +8,23 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Readiness},
-    apply::Attempts,
     bundled_store::BundledStore,
     cli::RunArguments,
     clock::Clock,
-    context::{self, Caches, Context, Settings},
-    controller::chain,
-    deployment,
-    events::Events,
-    lease::{Elector, Leadership},
+    context::{Caches, Context, Settings},
+    k8s::{
+        apply::Attempts,
+        client,
+        controller::chain,
+        events::Events,
+        expectations::Expectations,
+        lease::{Elector, Leadership},
+    },
     metrics::Metrics,
     model,
-    pod_http::PodClient,
+    pods::http::PodClient,
     process::{self, StartError},
-    written::Written,
+    serving,
 };
 
 /// Why the operator stopped other than by request.
@@ -40,8 +43,10 @@ pub enum RunError {
 
 /// What the operator meets outside of itself.
 pub struct Outside {
-    /// Retries a bounded number of times.
+    /// Retries a bounded number of times, and writes only while the Lease is held.
     pub client: Client,
+    /// Whether it is held.
+    pub leadership: Leadership,
     /// Never retries; for the Lease.
     pub lease_client: Client,
     /// Asks pods.
@@ -74,9 +79,11 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
         "started"
     );
     let config = process::cluster().await?;
+    let leadership = Leadership::default();
     let outside = Outside {
-        lease_client: context::lease_client(config.clone()).map_err(StartError::from)?,
-        client: context::client(config).map_err(StartError::from)?,
+        lease_client: client::lease_client(config.clone()).map_err(StartError::from)?,
+        client: client::client(config, &leadership).map_err(StartError::from)?,
+        leadership,
         pods: PodClient::default(),
         clock: Clock::default(),
     };
@@ -98,12 +105,12 @@ pub async fn lead(
     readiness: &watch::Sender<Readiness>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let leadership = Leadership::default();
     let (namespace, identity) = (&arguments.operator_namespace, arguments.identity.clone());
-    let mut elector = Elector::new(outside.lease_client.clone(), namespace, identity, leadership.clone())
+    let leadership = outside.leadership.clone();
+    let mut elector = Elector::new(outside.lease_client.clone(), namespace, identity, leadership)
         .named(&arguments.lease)
         .by(outside.clock);
-    let outcome = reconcile(arguments, outside, metrics, readiness, leadership, &mut elector, stop).await;
+    let outcome = reconcile(arguments, outside, metrics, readiness, &mut elector, stop).await;
     readiness.send_replace(Readiness::Stopping);
     metrics.set_leading(false);
     if !matches!(outcome, Err(RunError::LeaseLost)) {
@@ -120,7 +127,6 @@ async fn reconcile(
     Outside { client, pods, clock, .. }: Outside,
     metrics: &Arc<Metrics>,
     readiness: &watch::Sender<Readiness>,
-    leadership: Leadership,
     elector: &mut Elector,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
@@ -150,10 +156,9 @@ async fn reconcile(
             settings: Settings::from(arguments),
             metrics: Arc::clone(metrics),
             events: Events::new(client.clone(), &arguments.identity),
-            leadership: leadership.clone(),
             pods: pods.clone(),
             clock,
-            written: Written::default(),
+            expectations: Expectations::default(),
             attempts: Attempts::default(),
             bundled_store: bundled_store.clone(),
         }));
@@ -166,7 +171,7 @@ async fn reconcile(
     let mut controllers = JoinSet::new();
     for context in &contexts {
         controllers.spawn(model::run(Arc::clone(context), stopping.clone()));
-        controllers.spawn(deployment::run(Arc::clone(context), stopping.clone()));
+        controllers.spawn(serving::run(Arc::clone(context), stopping.clone()));
     }
     let synced = async {
         join_all(contexts.iter().map(|context| context.caches.synced())).await;

@@ -8,7 +8,7 @@ use tracing_subscriber::{
     prelude::*,
 };
 
-use crate::{cli::LogFormat, events::truncated};
+use crate::{cli::LogFormat, k8s::events::truncated};
 
 /// The client's module that logs an answer, whole, where it does not understand it: an answer holds what belongs to others.
 const ANSWERS: &str = "kube_client::client";

@@ -1,6 +1,7 @@
 //! `Model`: what you want: an ONNX model imported from a source, or one trained from data.
 
 use kube::{CustomResource, KubeSchema};
+use modelwright_contract::variants::MAX_VARIANTS;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,7 @@ pub struct ModelSpec {
     /// decides it and by these: the model is the same without them, and a return to earlier ones finds the version that had
     /// them. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = MAX_VARIANTS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub optimize: Vec<VariantRequest>,
     /// Where the pods of a run may run. It does not decide a version. Default: anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]

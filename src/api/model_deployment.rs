@@ -29,9 +29,10 @@ use super::{
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Stable", type_ = "integer", json_path = ".status.stable.version"),
     printcolumn(name = "Target", type_ = "integer", json_path = ".status.target.version"),
-    printcolumn(name = "Replicas", type_ = "string", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Replicas", type_ = "string", json_path = ".status.replicasSummary"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Promoted\")].reason"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Rollout", type_ = "string", json_path = ".status.conditions[?(@.type==\"Promoted\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -257,6 +258,10 @@ pub struct ModelDeploymentStatus {
     /// Serving pods that are ready, of all revisions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<u32>,
+    /// Serving pods that are ready, of those that are wanted: 2/3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub replicas_summary: Option<String>,
     /// Label selector of the serving pods, for autoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -265,6 +270,10 @@ pub struct ModelDeploymentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
+    /// The same for clients of gRPC: host and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub grpc_address: Option<String>,
     /// A person's action, written by the rollout plugin; the operator removes it when it has taken effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<ActionRequest>,
@@ -323,6 +332,10 @@ pub struct PodStatus {
     /// Execution provider in use.
     #[schemars(length(max = 32))]
     pub execution_provider: String,
+    /// Node that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node: Option<String>,
 }
 
 /// A person's action on a rollout.

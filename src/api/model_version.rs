@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
+use modelwright_contract::variants::MAX_VARIANTS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,7 @@ pub struct ModelVersionSpec {
     pub size: Option<Size>,
     /// Variants of it, in the same artifact. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4))]
+    #[schemars(length(max = MAX_VARIANTS))]
     pub variants: Vec<VersionVariant>,
     /// What it was made from.
     pub provenance: Provenance,

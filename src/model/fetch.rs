@@ -19,9 +19,9 @@ use modelwright_contract::{
 };
 
 use super::{
-    job::{FETCH, PUBLISH, TRAIN, container_statuses},
-    phase::Retrying,
-    retention::InUse,
+    in_use::InUse,
+    observed::{Observed, Retrying, Warning},
+    run::containers::{FETCH, PUBLISH, TRAIN, container_statuses},
 };
 use crate::{
     api::{
@@ -30,10 +30,8 @@ use crate::{
         model::RunProgress,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
     },
-    cache::index::Key,
     context::Context,
-    events::truncated,
-    unreadable,
+    k8s::{cache::index::Key, events::truncated, unreadable},
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.
@@ -44,48 +42,6 @@ const POD_GRACE: SignedDuration = SignedDuration::from_secs(15);
 const MAX_WARNINGS: u32 = 50;
 /// Longest word of a pod's progress, in bytes.
 const MAX_WORD: usize = 64;
-
-/// What exists around a Model.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    /// ModelVersions that carry its label.
-    pub versions: Vec<Arc<ModelVersion>>,
-    /// Jobs that carry its label.
-    pub jobs: Vec<Arc<Job>>,
-    /// Pods of its Jobs.
-    pub pods: Vec<Arc<Pod>>,
-    /// Highest version number that a revision of a ModelDeployment serves, 0 if none.
-    pub highest_revision: u64,
-    /// ModelDeployments that name it and are not being deleted.
-    pub holders: Vec<String>,
-    /// Versions that ModelDeployments or their revisions use.
-    pub in_use: InUse,
-    /// Whether the namespace has the ServiceAccount of workloads.
-    pub workload_account: bool,
-    /// Whether the store takes nothing without a token.
-    pub store_wants_tokens: bool,
-    /// How far the pod that trains is, as it says.
-    pub progress: Option<RunProgress>,
-    /// What the present container of its run tries again, as it says.
-    pub retrying: Option<Retrying>,
-    /// What belongs to it and does not parse, by kind, name and field.
-    pub unreadable: Vec<String>,
-    /// Warnings about Jobs without pods and pods that wait, newest last.
-    pub warnings: Vec<Warning>,
-    /// When this was so.
-    pub now: Timestamp,
-}
-
-/// An event that the cluster recorded about an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// UID of the object.
-    pub uid: String,
-    /// One CamelCase word.
-    pub reason: String,
-    /// For people.
-    pub message: String,
-}
 
 /// Reads what exists around a Model.
 pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {

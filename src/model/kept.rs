@@ -9,8 +9,10 @@ use kube::ResourceExt as _;
 use modelwright_contract::training::Metric;
 
 use super::{
-    job::{FETCH, PUBLISH, Problem, TRAIN},
-    report::Reports,
+    run::{
+        containers::{FETCH, PUBLISH, TRAIN},
+        report::Reports,
+    },
     validate::{Place, ValidModel, ValidSource, Work},
     versions::{carries, rank},
 };
@@ -18,6 +20,7 @@ use crate::{
     api::{
         ModelVersion, SourceFormat, model::RunFailure, model_version::Artifact, name::MADE_FROM_ANNOTATION,
     },
+    problem::Problem,
     store,
 };
 

@@ -7,12 +7,16 @@ use kube::{Resource, ResourceExt as _};
 use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT, training::Metric};
 
 use super::{
-    fetch::Observed,
-    job::{self, PUBLISH, Problem, Run, RunState, is_suspended, read_run},
     kept,
-    recall::{self, Next},
-    report::Reports,
+    observed::Observed,
     retention::plan_removal,
+    run::{
+        Run, RunState,
+        containers::{PUBLISH, containers, is_suspended},
+        read_run,
+        recall::{self, Next},
+        report::Reports,
+    },
     validate::ValidModel,
     versions::{carries, highest_stamp, missing_stamp, next_number, numbered, own_versions, rank, with_hash},
 };
@@ -25,7 +29,8 @@ use crate::{
             SPEC_HASH_ANNOTATION, SUSPENDED_ANNOTATION, recall_job, run_job,
         },
     },
-    unreadable,
+    k8s::unreadable,
+    problem::Problem,
 };
 
 /// Finished Jobs that are kept for people to look at.
@@ -210,7 +215,7 @@ fn plan_step(
 /// Whether a run of an earlier release could not write to the chart's own store, which it knows by one address only: there,
 /// the registry answers 405.
 fn was_refused_without_token(job: &Job, failure: &RunFailure) -> bool {
-    let publish = job::containers(job).find(|container| container.name == PUBLISH);
+    let publish = containers(job).find(|container| container.name == PUBLISH);
     let mounts = publish.and_then(|publish| publish.volume_mounts.as_ref());
     let has_token = mounts.is_some_and(|all| all.iter().any(|it| it.mount_path == STORE_TOKEN_DIRECTORY));
     failure.phase == PUBLISH && !has_token && failure.message.contains("405")

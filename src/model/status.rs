@@ -4,10 +4,8 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
-    job::{Problem, TRAINING_PHASE},
-    phase,
     plan::Plan,
-    progress,
+    run::{containers::TRAINING_PHASE, progress, words},
 };
 use crate::{
     api::{
@@ -15,7 +13,8 @@ use crate::{
         condition::{READY, RECONCILING, STALLED, merge, timestamp},
         model::{RunFailure, RunProgress, RunStatus},
     },
-    events::{Happening, truncated},
+    k8s::events::{Event, truncated},
+    problem::Problem,
 };
 
 /// Longest message of a condition, in bytes.
@@ -220,10 +219,10 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
             let at = run.map(|run| run.status.phase.as_str());
             let since = run.and_then(|run| run.since);
             if let Some(from) = inputs.plan.and_then(|plan| plan.from.as_ref()) {
-                let words = phase::words_of_kept(from.spec.version, is_training, at, since);
+                let words = words::words_of_kept(from.spec.version, is_training, at, since);
                 return problem("TakingOver", words);
             }
-            let words = phase::words(is_training, at, since);
+            let words = words::words(is_training, at, since);
             problem(if is_training { "Training" } else { "Importing" }, words)
         }
         Outcome::Failed(failure) => {
@@ -251,7 +250,7 @@ pub(super) fn held(holders: &[String]) -> String {
 }
 
 /// That versions were removed, for people.
-pub fn removal(versions: &[u64]) -> Option<Happening> {
+pub fn removal(versions: &[u64]) -> Option<Event> {
     let numbers: Vec<_> = versions.iter().map(u64::to_string).collect();
     let (noun, verb) = if versions.len() == 1 { ("version", "was") } else { ("versions", "were") };
     let message = format!(
@@ -259,13 +258,13 @@ pub fn removal(versions: &[u64]) -> Option<Happening> {
         numbers.join(", "),
         if versions.len() == 1 { "it" } else { "them" }
     );
-    (!versions.is_empty()).then_some(Happening { warning: false, reason: "VersionRemoved", message })
+    (!versions.is_empty()).then_some(Event { warning: false, reason: "VersionRemoved", message })
 }
 
 /// What happened between two statuses, for people.
-pub fn happenings(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome) -> Vec<Happening> {
-    let normal = |reason, message| Happening { warning: false, reason, message };
-    let warning = |reason, message| Happening { warning: true, reason, message };
+pub fn events(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome) -> Vec<Event> {
+    let normal = |reason, message| Event { warning: false, reason, message };
+    let warning = |reason, message| Event { warning: true, reason, message };
     let told = |status: &ModelStatus| {
         let bad = status.conditions.iter().find(|condition| condition.type_ != READY);
         bad.map(|condition| (condition.reason.clone(), condition.observed_generation))

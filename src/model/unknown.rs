@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     api::{Model, ModelSpec},
-    events::truncated,
+    k8s::events::truncated,
     suggestion::did_you_mean,
 };
 

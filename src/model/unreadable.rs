@@ -13,10 +13,12 @@ use crate::{
         condition::{READY, RECONCILING, STALLED},
         name::MODEL_FINALIZER,
     },
-    apply,
-    cache::raw::Unreadable,
     context::Context,
-    unreadable::{self, Notice, UNREADABLE},
+    k8s::{
+        apply,
+        cache::raw::Unreadable,
+        unreadable::{self, Notice, UNREADABLE},
+    },
 };
 
 /// One reconcile of a Model that does not parse.

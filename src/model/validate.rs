@@ -26,6 +26,11 @@ pub use run::ValidSizes;
 pub use source::{Place, ValidSource};
 pub use training::{Queue, StartFrom, Trainer, ValidTraining};
 
+use super::{
+    kept::Kept,
+    spec_hash::{optimize_hash, spec_hash, version_key},
+    unknown::unknown_fields,
+};
 use crate::{
     api::{
         Model, Scheduling, SourceFormat,
@@ -34,12 +39,7 @@ use crate::{
         run::RunSizes,
     },
     hash,
-    model::{
-        kept::Kept,
-        spec_hash::{optimize_hash, spec_hash, version_key},
-        unknown::unknown_fields,
-    },
-    resources::Amounts,
+    pods::resources::Amounts,
 };
 
 const DEFAULT_KEEP: u32 = 10;

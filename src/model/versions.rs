@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use kube::ResourceExt as _;
 
-use super::{fetch::Observed, spec_hash::version_key};
+use super::{observed::Observed, spec_hash::version_key};
 use crate::{
     api::{
         Model, ModelVersion,
@@ -14,7 +14,7 @@ use crate::{
             SPEC_HASHES_ANNOTATION, model_version,
         },
     },
-    objects::APPLIED_HASH_ANNOTATION,
+    k8s::objects::APPLIED_HASH_ANNOTATION,
 };
 
 /// Hashes that one version remembers; the oldest are forgotten first.

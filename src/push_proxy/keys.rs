@@ -203,7 +203,7 @@ impl Keys {
     async fn ask(&self) -> Result<Vec<Key>, String> {
         let request = hyper::Request::get(PATH).body(Vec::new()).map_err(|error| error.to_string())?;
         let text = self.client.request_text(request).await;
-        let text = text.map_err(|error| format!("GET {PATH}: {}", crate::controller::chain(&error)))?;
+        let text = text.map_err(|error| format!("GET {PATH}: {}", crate::k8s::controller::chain(&error)))?;
         parse(&text).map_err(|error| format!("GET {PATH} answered with what is no set of keys: {error}"))
     }
 }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferOutput, InferRequest, RESTConfig
+
 from serving import DATATYPES, Server
 
 Serve = Callable[..., Server]

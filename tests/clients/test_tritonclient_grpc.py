@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from serving import DATATYPES, Server
 
 Serve = Callable[..., Server]

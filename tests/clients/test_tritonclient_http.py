@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.http as client
+
 from serving import DATATYPES, Server
 
 Serve = Callable[..., Server]

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +39,8 @@ PAGE: Final = """# Families of models
 
 Each family that can be trained, by an [example](../examples) on real data ([which](data.md)): the metric is what
 `prove` measured of the exported model on rows that were never trained on, the gate is the example's. `make families`
-trains them and writes this page.
+trains them and writes this page; it did so last on {date}, on an {processor}. Another kind of processor rounds
+otherwise, and ends some thousandths away.
 
 | family | example | metric | reached | gate | what is simpler, on the same rows |
 | --- | --- | --- | --- | --- | --- |
@@ -195,12 +197,18 @@ def prove(told: dict[str, Any], work: Path) -> dict[str, float]:
     return metrics
 
 
+def begin(example: Example, told: dict[str, Any]) -> Result:
+    """Return what it is measured by, before it was."""
+    gate: dict[str, Any] = next(iter(told["judgement"]["gates"]), {})
+    result = Result(example, told["run"], gate.get("metric", told["run"]["selection"]["metric"]))
+    result.gate = " ".join(f"{sign} {gate[bound]}" for bound, sign in (("min", "≥"), ("max", "≤")) if bound in gate)
+    return result
+
+
 def try_example(example: Example, told: dict[str, Any], seeds: int | None = None) -> Result:
     """Train it with each of its seeds, have it proven, and hold it against what is simpler."""
     run = told["run"]
-    gate: dict[str, Any] = next(iter(told["judgement"]["gates"]), {})
-    result = Result(example, run, gate.get("metric", run["selection"]["metric"]))
-    result.gate = " ".join(f"{sign} {gate[bound]}" for bound, sign in (("min", "≥"), ("max", "≤")) if bound in gate)
+    result = begin(example, told)
     for seed in (example.seeds or (run["split"]["seed"],))[:seeds]:
         run["split"]["seed"] = seed
         with tempfile.TemporaryDirectory() as folder:
@@ -255,7 +263,11 @@ def page(results: list[Result]) -> str:
         link = f"[{name_of(result.example)}](../examples/{result.example.manifest})"
         cells = (result.example.family, link, result.metric, value, result.gate, beside)
         rows.append(f"| {' | '.join(cells)} |")
-    return PAGE.format(rows="\n".join(rows))
+    told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    processor = next(
+        (line.partition(": ")[2] for line in told.splitlines() if line.startswith("model name")), "unknown"
+    )
+    return PAGE.format(rows="\n".join(rows), date=f"{datetime.now(UTC):%Y-%m-%d}", processor=processor)
 
 
 def main() -> int:

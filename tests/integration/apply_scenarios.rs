@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use modelwright::{
+use modelwright::k8s::{
     apply::{ApplyError, apply_objects, delete, patch_observed},
     objects::{Objects, Prepared, Write, owned_metadata},
 };

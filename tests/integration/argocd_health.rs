@@ -4,7 +4,8 @@
 use kube::{Resource, ResourceExt as _};
 use modelwright::{
     api::{Model, ModelStatus},
-    model::{job::Problem, status::Outcome},
+    model::status::Outcome,
+    problem::Problem,
 };
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use modelwright::cache::Cache;
+use modelwright::k8s::cache::Cache;
 use serde_json::json;
 
 use crate::{

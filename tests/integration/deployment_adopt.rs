@@ -5,12 +5,12 @@ use std::sync::Arc;
 use k8s_openapi::{api::apps::v1::ControllerRevision, apimachinery::pkg::runtime::RawExtension};
 use kube::ResourceExt as _;
 use modelwright::{
-    cache::Cache,
     context::Settings,
-    deployment::{
+    k8s::cache::Cache,
+    serving::{
         adopt::part,
         build::{Owner, build_revision},
-        fetch::Found,
+        fetch::Children,
         identity::revision_hash,
         record::PROMOTED,
     },
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    deployment_fixtures::{deployment, facts, valid},
+    deployment_fixtures::{deployment, valid, version_reference},
     deployment_scenarios::{LooksAgain as _, made, path, reconciled},
     fixtures::settings,
     scenario::{context, play},
@@ -29,9 +29,9 @@ use crate::{
 fn restored(spec: &Value, settings: &Settings, account: bool) -> ControllerRevision {
     let valid = valid(&deployment(spec.clone()));
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
-    let facts = facts(1, 'c');
-    let hash = revision_hash(&valid.asked, &facts.model_digest);
-    let mut revision = build_revision(&owner, &hash, &valid.asked, &facts, settings, account);
+    let version_reference = version_reference(1, 'c');
+    let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+    let mut revision = build_revision(&owner, &hash, &valid.asked, &version_reference, settings, account);
     revision.metadata.owner_references = None;
     // as the API server stores it: through JSON
     serde_json::from_value(serde_json::to_value(revision).unwrap()).unwrap()
@@ -41,9 +41,9 @@ fn restored(spec: &Value, settings: &Settings, account: bool) -> ControllerRevis
 fn refused(revision: ControllerRevision, present: &Value) -> Option<String> {
     let object = deployment(present.clone());
     let name = revision.name_any();
-    let mut found = Found { revisions: vec![Arc::new(revision)], ..Found::default() };
-    let strangers = part(&settings(), &object, Some(&valid(&object)), &mut found);
-    assert_eq!(found.revisions.len() + strangers.len(), 1);
+    let mut children = Children { revisions: vec![Arc::new(revision)], ..Children::default() };
+    let strangers = part(&settings(), &object, Some(&valid(&object)), &mut children);
+    assert_eq!(children.revisions.len() + strangers.len(), 1);
     strangers.get(&name).cloned()
 }
 
@@ -215,6 +215,7 @@ async fn one_that_the_cache_does_not_show_yet_is_not_taken_over_unseen() {
     context.caches.revisions = Cache::fixed(vec![]);
     context.caches.replica_sets = Cache::fixed(vec![]);
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&revision);

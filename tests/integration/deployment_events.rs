@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use modelwright::{
     api::ModelDeploymentStatus,
-    cache::Cache,
-    deployment::{
+    k8s::{cache::Cache, events::Event},
+    serving::{
         record::{PROMOTED, Record},
         rollout::Observed,
-        status::{Inputs, Obstacle, blocked, deployment_status, transition},
+        status::{Blocked, Inputs, blocked, deployment_status, transition},
         version::Missing,
     },
-    events::Happening,
 };
 use serde_json::json;
 
@@ -35,7 +34,7 @@ fn every_outcome_is_an_event_once() {
             });
             told.map(|happening| (happening.reason, happening.warning)).collect()
         };
-        case.look(recorded)
+        case.snapshot(recorded)
     };
     let first = case(Some(OLD), 1, observed([(OLD, revision(Record::default(), 0, vec![]))]));
     assert_eq!(reasons(&first), [("RolloutStarted", false)]);
@@ -57,7 +56,7 @@ fn an_event_names_the_version_and_the_revision() {
 }
 
 /// What a case is told to be blocked by, after a status.
-fn told(case: &Case, before: ModelDeploymentStatus) -> Option<Happening> {
+fn told(case: &Case, before: ModelDeploymentStatus) -> Option<Event> {
     let mut deployment = deployment(json!({"model": "digits"}));
     deployment.status = Some(before);
     case.look_as(&deployment, &BTreeMap::new(), |inputs| blocked(inputs, &deployment_status(inputs)))
@@ -71,7 +70,7 @@ fn what_blocks_is_an_event_once_unless_it_is_the_end_of_a_rollout() {
     assert!(returned.starts_with("ProgressDeadlineExceeded: version 2 (revision 0000000002)"), "{returned}");
     let status = ModelDeploymentStatus { conditions: vec![], ..case.status() };
     assert_eq!(told(&case, status.clone()), None, "it was the target when its rollout ended");
-    let invalid = case.with(Obstacle::Invalid("spec.replicas is -1".into()));
+    let invalid = case.with(Blocked::Invalid("spec.replicas is -1".into()));
     assert_eq!(told(&invalid, status).unwrap().message, "InvalidSpec: spec.replicas is -1");
     assert_eq!(told(&invalid, invalid.status()), None, "it is told once");
 }
@@ -82,7 +81,7 @@ fn what_blocks_is_an_event_once_unless_it_is_the_end_of_a_rollout() {
 fn a_wait_for_a_version_is_an_event_only_once_it_is_in_vain() {
     let waits = |waits: bool| {
         case(None, 1, Observed::default())
-            .with(Obstacle::Missing(Missing { problem: problem("VersionNotReady"), waits }))
+            .with(Blocked::Missing(Missing { problem: problem("VersionNotReady"), waits }))
     };
     assert_eq!(told(&waits(true), ModelDeploymentStatus::default()), None);
     let in_vain = told(&waits(false), waits(true).status()).unwrap();
@@ -92,10 +91,10 @@ fn a_wait_for_a_version_is_an_event_only_once_it_is_in_vain() {
 
 /// Answers a reconcile up to the record of the promotion.
 async fn up_to_the_promotion(server: &mut ApiServer, world: &World) {
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
         "data": {"traffic.json": "{\"drain\":[]}"}});
-    fresh_look_without_the_set(server, vec![found], &traffic).await;
+    fresh_look_without_the_set(server, vec![revision], &traffic).await;
     let call = server.next().await;
     assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
     call.object(&world.revision);
@@ -150,7 +149,7 @@ async fn the_start_of_a_revision_is_told_also_where_the_next_write_is_decided_an
     let (mut context, mut server) = context();
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
-        around(&mut server, 1).await.echo();
+        around(&mut server, &object, 1).await.echo();
         server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.error(409, "Conflict", "the object has been modified");
         assert_eq!(server.next().await.body["reason"], "RolloutStarted");

@@ -9,12 +9,13 @@ use modelwright::{
         model_version::{Artifact, Signature},
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
     },
-    deployment::{
+    problem::Problem,
+    serving::{
         build::{Owner, build_revision},
         identity::revision_hash,
         pods::Answer,
-        revision::{Facts, RevisionData, read},
-        rollout::{self, Intent, Observed, Pod, Problem, Revision, Scale},
+        revision::{RevisionData, VersionReference, read},
+        rollout::{self, Desired, Observed, Pod, Revision, Scale},
         validate::{ValidDeployment, validate_deployment},
     },
 };
@@ -36,8 +37,8 @@ pub fn valid(deployment: &ModelDeployment) -> ValidDeployment {
     validate_deployment(deployment).unwrap()
 }
 
-pub fn facts(version: u64, digest: char) -> Facts {
-    Facts {
+pub fn version_reference(version: u64, digest: char) -> VersionReference {
+    VersionReference {
         model: "digits".into(),
         version,
         model_digest: String::from(digest).repeat(64),
@@ -56,10 +57,10 @@ pub fn facts(version: u64, digest: char) -> Facts {
 /// What a revision of this version serves; its name is the version as ten digits.
 pub fn data(version: u64) -> RevisionData {
     let valid = valid(&deployment(json!({"model": "digits"})));
-    let facts = facts(version, 'c');
+    let version_reference = version_reference(version, 'c');
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
-    let hash = revision_hash(&valid.asked, &facts.model_digest);
-    read(&build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false)).unwrap()
+    let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+    read(&build_revision(&owner, &hash, &valid.asked, &version_reference, &settings(), false)).unwrap()
 }
 
 /// What the cluster makes of a Service that has this pod, by its UID.
@@ -99,7 +100,7 @@ pub fn broken(name: &str, reason: &str, message: &str) -> Pod {
     Pod { problem: Some(Problem { reason: reason.into(), message: message.into() }), ..pod(name, false) }
 }
 
-pub fn revision(record: modelwright::deployment::record::Record, replicas: u32, pods: Vec<Pod>) -> Revision {
+pub fn revision(record: modelwright::serving::record::Record, replicas: u32, pods: Vec<Pod>) -> Revision {
     Revision {
         record,
         scale: Some(Scale { replicas, settled: true }),
@@ -110,8 +111,8 @@ pub fn revision(record: modelwright::deployment::record::Record, replicas: u32, 
     }
 }
 
-pub fn intent(target: Option<&str>, replicas: u32) -> Intent {
-    Intent {
+pub fn desired(target: Option<&str>, replicas: u32) -> Desired {
+    Desired {
         target: target.map(Into::into),
         replicas,
         max_surge: 1,

@@ -6,7 +6,7 @@ use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::Container};
 use modelwright::{
     api::{ModelDeployment, name::short_revision},
     context::Settings,
-    deployment::{
+    serving::{
         build::{
             Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
             traffic_text,
@@ -19,7 +19,7 @@ use modelwright::{
 use modelwright_contract::serving::ExecutionProvider;
 use serde_json::Value;
 
-use crate::{deployment_fixtures::facts, fixtures::settings, golden::compare};
+use crate::{deployment_fixtures::version_reference, fixtures::settings, golden::compare};
 
 /// The UID of every ModelDeployment here.
 const UID: &str = "00000000-0000-0000-0000-000000000001";
@@ -36,9 +36,9 @@ fn owner(valid: &ValidDeployment) -> Owner<'_> {
 }
 
 fn rendered(valid: &ValidDeployment) -> (String, ControllerRevision) {
-    let facts = facts(3, 'c');
-    let hash = revision_hash(&valid.asked, &facts.model_digest);
-    let revision = build_revision(&owner(valid), &hash, &valid.asked, &facts, &settings(), false);
+    let version_reference = version_reference(3, 'c');
+    let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+    let revision = build_revision(&owner(valid), &hash, &valid.asked, &version_reference, &settings(), false);
     (short_revision(&hash).to_owned(), revision)
 }
 
@@ -59,12 +59,15 @@ fn every_object_is_rendered_as_committed() {
 #[test]
 fn the_address_of_a_version_decides_what_its_pods_mount_whatever_the_store_is_now() {
     let valid = input("rollout-revision-plain");
-    let usual = facts(3, 'c');
+    let usual = version_reference(3, 'c');
     let hash = revision_hash(&valid.asked, &usual.model_digest);
     for (case, scheme) in [("rollout-revision-s3", "s3"), ("rollout-revision-pvc", "pvc")] {
-        let mut facts = usual.clone();
-        facts.artifact.uri = format!("{scheme}://models/kept/space/digits/{}/", "f".repeat(64));
-        compare(case, &build_revision(&owner(&valid), &hash, &valid.asked, &facts, &settings(), false));
+        let mut version_reference = usual.clone();
+        version_reference.artifact.uri = format!("{scheme}://models/kept/space/digits/{}/", "f".repeat(64));
+        compare(
+            case,
+            &build_revision(&owner(&valid), &hash, &valid.asked, &version_reference, &settings(), false),
+        );
     }
     // The other way round: a version in a registry, and a claim as the store by now.
     let now = Settings { store_uri: "pvc://models/kept".into(), ..settings() };
@@ -78,7 +81,8 @@ fn a_model_on_cuda_is_served_by_the_image_that_has_it() {
     let (own, gpu) = (settings(), Some("registry.example/modelwright-runtime-gpu:1".to_owned()));
     let with_gpu = Settings { runtime_gpu_image: gpu.clone(), ..own.clone() };
     let images = |valid: &ValidDeployment, settings: &Settings| {
-        let revision = build_revision(&owner(valid), "hash", &valid.asked, &facts(3, 'c'), settings, false);
+        let revision =
+            build_revision(&owner(valid), "hash", &valid.asked, &version_reference(3, 'c'), settings, false);
         let pod = read(&revision).unwrap().pod_template.spec.unwrap();
         let containers = pod.containers.into_iter().chain(pod.init_containers.into_iter().flatten());
         containers.map(|container| container.image).collect::<BTreeSet<_>>()

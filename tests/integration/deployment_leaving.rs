@@ -8,12 +8,12 @@ use std::{
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use modelwright::{
     api::ModelDeployment,
-    apply::ApplyError,
-    deployment::{
+    k8s::apply::ApplyError,
+    serving::{
         DeploymentError,
-        act::Stage,
         build::Owner,
-        fetch::Found,
+        execute::Executor,
+        fetch::Children,
         refusals::Refusals,
         rollout::{Decision, Observed},
     },
@@ -39,13 +39,14 @@ async fn leaves<F: Future<Output = ()>>(
         let pod: Pod = serde_json::from_value(json!({"metadata":
             {"name": "digits-a", "namespace": "space", "uid": "pod", "resourceVersion": "7"}}))
         .unwrap();
-        let found = Found { pods: vec![Arc::new(pod)], ..Found::default() };
+        let children = Children { pods: vec![Arc::new(pod)], ..Children::default() };
         let leaving = BTreeSet::from(["digits-a".to_owned()]);
-        let mut decision = Decision { draining: leaving.clone(), tell: leaving, ..Decision::default() };
+        let mut decision = Decision { draining: leaving.clone(), drain: leaving, ..Decision::default() };
         let (data, now) = (BTreeMap::new(), Timestamp::from_second(1_700_000_000).unwrap());
-        let stage = Stage { context: &context, deployment: &object, owner, found: &found, data: &data, now };
+        let executor =
+            Executor { context: &context, deployment: &object, owner, children: &children, data: &data, now };
         let (observed, mut refusals) = (Observed::default(), Refusals::default());
-        stage.carry_out(&mut decision, &observed, &mut Vec::new(), &mut refusals).await
+        executor.execute_all(&mut decision, &observed, &mut Vec::new(), &mut refusals).await
     };
     play(Box::pin(carried_out), script).await
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use modelwright::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
-    deployment::pods::{Answer, observe_pod, observe_scale, refusal},
+    serving::pods::{Answer, observe_pod, observe_scale, refusal},
 };
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What a ModelDeployment of the same name left, which was deleted: waited for, and neither taken over nor believed.
 
-use modelwright::cache::Cache;
+use modelwright::k8s::cache::Cache;
 use serde_json::{Value, json};
 
 use crate::{
@@ -44,6 +44,7 @@ async fn what_a_deleted_predecessor_left_is_waited_for_and_its_pods_promote_noth
     context.caches.config_maps = Cache::fixed(vec![serde_json::from_value(map.clone()).unwrap()]);
     context.caches.pods = Cache::fixed(vec![serde_json::from_value(pod.clone()).unwrap()]);
     let action = play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&revision);

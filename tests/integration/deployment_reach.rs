@@ -9,12 +9,12 @@ use modelwright::{
         DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REVISION_LABEL, TRAFFIC_LABEL,
         TRAFFIC_SERVE,
     },
-    cache::Cache,
-    deployment::{
-        answers::Answers,
-        fetch::{Found, fetch_cached},
-        look::{Look, look},
+    k8s::cache::Cache,
+    serving::{
+        fetch::{Children, fetch_cached},
+        probe::Prober,
         record::Outcome,
+        snapshot::{Snapshot, observe},
     },
 };
 use serde_json::json;
@@ -81,11 +81,11 @@ async fn a_first_start_whose_pods_are_ready_is_promoted_only_when_its_service_an
     );
     // as a node's proxy that knows of no endpoint yet
     drop(services);
-    let answers = Arc::new(Answers::at_ports(ports.0, ports.1));
+    let prober = Arc::new(Prober::at_ports(ports.0, ports.1));
     let valid = valid(&object);
-    let take = async || -> Look {
-        let found: Found = fetch_cached(&context, &object.name_any(), "space");
-        look(&context, &answers, &object, Some(&valid), found, time(0)).await
+    let take = async || -> Snapshot {
+        let children: Children = fetch_cached(&context, &object.name_any(), "space");
+        observe(&context, &prober, &object, Some(&valid), children, time(0)).await
     };
 
     let refused = take().await;
@@ -119,9 +119,10 @@ async fn a_pod_that_tries_again_to_fetch_its_model_says_why_and_since_when() {
         listener,
         json!({"sinceUnixSeconds": 1_796_000_000, "message": "http://store/v2/: refused"}).to_string(),
     );
-    let found = fetch_cached(&context, "digits", "space");
+    let children = fetch_cached(&context, "digits", "space");
     let looked =
-        look(&context, &Answers::at_ports(port, port), &object, Some(&valid(&object)), found, time(0)).await;
+        observe(&context, &Prober::at_ports(port, port), &object, Some(&valid(&object)), children, time(0))
+            .await;
     let problem = looked.observed.revisions[&world.short].pods[0].problem.clone().unwrap();
     assert_eq!(problem.reason, "Retrying");
     assert_eq!(

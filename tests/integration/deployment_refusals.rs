@@ -4,9 +4,9 @@ use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Service, policy::v1::PodD
 use kube::ResourceExt as _;
 use modelwright::{
     api::ModelDeployment,
-    cache::Cache,
     context::Context,
-    deployment::{
+    k8s::cache::Cache,
+    serving::{
         build::{Owner, build_disruption_budget, build_service},
         fetch::fetch_live,
         record::PROMOTED,
@@ -119,6 +119,8 @@ async fn answer_all(
             call.object(object);
         } else if call.method == "GET" && call.path.ends_with("digits-traffic") {
             call.error(404, "NotFound", "not found");
+        } else if call.method == "GET" && call.path.ends_with("/modeldeployments/digits") {
+            call.object(object);
         } else if call.method == "GET" {
             call.object(&json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": []}));
         } else {
@@ -313,9 +315,9 @@ async fn a_record_that_is_refused_is_told_and_what_it_justifies_is_not_done() {
     let world = made(&object, &mut context, false);
     let name = format!("digits-{}", world.short);
     let set: ReplicaSet = context.caches.replica_sets.get("space", &name).unwrap().as_ref().clone();
-    let found = vec![serde_json::to_value(&world.revision).unwrap()];
+    let revisions = vec![serde_json::to_value(&world.revision).unwrap()];
     play(reconciled(&object, context), async {
-        fresh_look(&mut server, found, vec![serde_json::to_value(&set).unwrap()], &traffic()).await;
+        fresh_look(&mut server, revisions, vec![serde_json::to_value(&set).unwrap()], &traffic()).await;
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
         assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
         call.error(403, "Forbidden", "a policy says no");
@@ -366,7 +368,7 @@ async fn a_replica_set_and_a_revision_without_the_label_of_all_lists_are_found_b
     context.caches.replica_sets = Cache::fixed(vec![]);
     let pod = json!({"metadata": {"name": format!("{name}-x"), "namespace": "space", "uid": "pod",
         "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": set.uid(), "controller": true}]}});
-    let found = play(Box::pin(fetch_live(&context, "digits", "space")), async {
+    let children = play(Box::pin(fetch_live(&context, "digits", "space")), async {
         for _ in 0..4 {
             let call = server.next().await;
             let list =
@@ -387,5 +389,5 @@ async fn a_replica_set_and_a_revision_without_the_label_of_all_lists_are_found_b
     .await
     .unwrap()
     .owned_by(Some("uid-of-md"));
-    assert_eq!((found.replica_sets.len(), found.revisions.len(), found.pods.len()), (1, 1, 1));
+    assert_eq!((children.replica_sets.len(), children.revisions.len(), children.pods.len()), (1, 1, 1));
 }

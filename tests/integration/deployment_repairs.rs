@@ -4,8 +4,8 @@ use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt as _;
 use modelwright::{
     api::name::{ADMITTED_ANNOTATION, REPAIR_ANNOTATION},
-    cache::Cache,
-    deployment::{pods::refusal, template::Repair},
+    k8s::cache::Cache,
+    serving::{pods::refusal, template::Repair},
 };
 use serde_json::{Value, json};
 
@@ -30,6 +30,7 @@ async fn a_template_that_a_policy_changes_is_recorded_with_the_first_start_and_l
     context.caches.replica_sets = Cache::fixed(vec![]);
     let mut recorded = Value::Null;
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await.echo();
         let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         let mut answer = call.body.clone();
@@ -98,7 +99,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         pod_of(&by_hand, "stray"),
     );
     context.caches.replica_sets = Cache::fixed(vec![by_hand.clone()]);
-    let look = async |server: &mut crate::scenario::ApiServer, set: &ReplicaSet, pods: Vec<&Pod>| {
+    let snapshot = async |server: &mut crate::scenario::ApiServer, set: &ReplicaSet, pods: Vec<&Pod>| {
         for _ in 0..4 {
             let call = server.next().await;
             let list =
@@ -112,7 +113,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         }
     };
     let outcome = play(reconciled(&object, context), async {
-        look(&mut server, &by_hand, vec![&old, &stray]).await;
+        snapshot(&mut server, &by_hand, vec![&old, &stray]).await;
         let call = server.expect("PATCH", &path("apis/apps/v1", "replicasets", &name)).await;
         assert_eq!(
             call.body[0],
@@ -133,7 +134,7 @@ async fn a_changed_template_is_put_back_whole_and_what_came_of_it_is_set_aside()
         mended["metadata"]["annotations"] = call.body[1]["value"].clone();
         let mended: ReplicaSet = serde_json::from_value(mended).unwrap();
         call.object(&mended);
-        look(&mut server, &mended, vec![&old, &stray]).await;
+        snapshot(&mut server, &mended, vec![&old, &stray]).await;
         server.owner_stays(&object).await;
         let call = server.expect("PATCH", &path("api/v1", "pods", "stray")).await;
         assert_eq!(call.body["metadata"]["ownerReferences"][0]["uid"], "uid-of-md");
@@ -216,6 +217,7 @@ async fn a_revision_that_somebody_hid_under_another_label_is_found_and_gets_it_b
     revision.metadata.labels.get_or_insert_default().insert(label.into(), "other".into());
     context.caches.revisions = Cache::fixed(vec![revision.clone()]);
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         let path = path("apis/apps/v1", "controllerrevisions", &name);

@@ -10,21 +10,23 @@ use modelwright::{
         ModelDeployment, ModelVersion,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
     },
-    cache::Cache,
     context::Context,
-    controller::{ReconcileError as _, STALE},
-    deployment::{
+    k8s::{
+        cache::Cache,
+        controller::{ReconcileError as _, STALE},
+        objects::{Objects, Write},
+    },
+    serving::{
         DeploymentError,
-        answers::Answers,
         build::{
             Owner, build_disruption_budget, build_replica_set, build_revision, build_service, build_traffic,
         },
         identity::revision_hash,
+        probe::Prober,
         reconcile,
         record::{Outcome, PROMOTED, Record},
         revision::read,
     },
-    objects::{Objects, Write},
 };
 use serde_json::{Value, json};
 
@@ -45,7 +47,7 @@ pub fn reconciled(
     object: &ModelDeployment,
     context: Context,
 ) -> BoxFuture<'static, Result<Action, DeploymentError>> {
-    Box::pin(reconcile(Arc::new(object.clone()), Arc::new(context), Arc::new(Answers::default())))
+    Box::pin(reconcile(Arc::new(object.clone()), Arc::new(context), Arc::new(Prober::default())))
 }
 
 /// A reconcile that saw less than there is, and is made again with backoff.
@@ -87,7 +89,7 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
     let valid = valid(object);
     let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
     let version = one_version();
-    let facts = modelwright::deployment::revision::Facts {
+    let version_reference = modelwright::serving::revision::VersionReference {
         model: "digits".into(),
         version: 1,
         model_digest: version.spec.model_digest.clone(),
@@ -96,14 +98,15 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         signature: version.spec.signature.clone(),
         size: version.spec.size.clone(),
     };
-    let hash = revision_hash(&valid.asked, &facts.model_digest);
-    let mut revision = stored(build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false));
+    let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+    let mut revision =
+        stored(build_revision(&owner, &hash, &valid.asked, &version_reference, &settings(), false));
     if promoted {
         let annotations = revision.metadata.annotations.get_or_insert_default();
         for (key, value) in [
             (PROMOTED, "1"),
-            (modelwright::deployment::record::OUTCOME, "Promoted"),
-            (modelwright::deployment::record::NUMBER, "1"),
+            (modelwright::serving::record::OUTCOME, "Promoted"),
+            (modelwright::serving::record::NUMBER, "1"),
         ] {
             annotations.insert(key.into(), value.into());
         }
@@ -206,12 +209,12 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
     let object = paused();
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, false);
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     let name = format!("digits-{}", world.short);
     play(reconciled(&object, context), async {
         fresh_look_without_the_set(
             &mut server,
-            vec![found],
+            vec![revision],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -241,11 +244,11 @@ async fn a_cache_that_is_behind_leads_to_another_look_and_to_no_replica_set() {
     let object = paused();
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, false);
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     play(reconciled(&object, context), async {
         fresh_look_without_the_set(
             &mut server,
-            vec![found],
+            vec![revision],
             &json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}}),
         )
@@ -279,6 +282,7 @@ async fn a_service_of_somebody_else_is_never_overwritten() {
         let call = server.expect("GET", &path("api/v1", "services", "digits")).await;
         call.object(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "digits"}}));
         // what else there is to do is done all the same
+        server.owner_stays(&object).await;
         server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await.error(
             403,
             "Forbidden",
@@ -308,9 +312,9 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
     context.caches.revisions = Cache::fixed(vec![world.revision.clone()]);
     let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "digits-traffic"},
         "data": {"traffic.json": "{\"drain\":[]}"}});
-    let found = serde_json::to_value(&world.revision).unwrap();
+    let revision = serde_json::to_value(&world.revision).unwrap();
     play(reconciled(&object, context), async {
-        fresh_look_without_the_set(&mut server, vec![found], &traffic).await;
+        fresh_look_without_the_set(&mut server, vec![revision], &traffic).await;
         server.owner_stays(&object).await;
         let name = format!("digits-{}", world.short);
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
@@ -324,21 +328,22 @@ async fn a_revision_that_came_back_from_a_backup_without_its_owner_is_adopted() 
 }
 
 /// Answers what is made around so many pods, and gives the call for the revision.
-pub async fn around(server: &mut ApiServer, pods: u32) -> Call {
+pub async fn around(server: &mut ApiServer, object: &ModelDeployment, pods: u32) -> Call {
     server.expect("PATCH", &path("api/v1", "services", "digits")).await.echo();
     if pods > 1 {
         server.expect("PATCH", &path("apis/policy/v1", "poddisruptionbudgets", "digits")).await.echo();
     }
+    server.owner_stays(object).await;
     server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await
 }
 
 #[tokio::test]
-async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision() {
+async fn a_first_start_reads_its_owner_alone_and_records_the_rollout_with_the_revision() {
     let object = deployment(json!({"model": "digits", "version": 1, "replicas": 2}));
     let (mut context, mut server) = context();
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
-        let call = around(&mut server, 2).await;
+        let call = around(&mut server, &object, 2).await;
         let record =
             Record::read(&serde_json::from_value(call.body["metadata"]["annotations"].clone()).unwrap());
         assert_eq!((record.number, record.outcome), (1, Some(Outcome::Progressing)));
@@ -360,6 +365,39 @@ async fn a_first_start_reads_nothing_and_records_the_rollout_with_the_revision()
     .unwrap();
 }
 
+/// Its deletion may not have come to the cache yet.
+#[tokio::test]
+async fn no_revision_is_made_for_an_owner_that_is_gone_or_another_or_being_deleted() {
+    let object = deployment(json!({"model": "digits", "version": 1, "replicas": 1}));
+    let path = path("apis/modelwright.dev/v1alpha1", "modeldeployments", "digits");
+    let changed = |name: &str, value: &str| {
+        let mut changed = serde_json::to_value(&object).unwrap();
+        changed["metadata"][name] = value.into();
+        changed
+    };
+    let found = [
+        None,
+        Some(changed("uid", "of another")),
+        Some(changed("deletionTimestamp", "2026-11-24T10:00:00Z")),
+    ];
+    for found in found {
+        let (mut context, mut server) = context();
+        made(&object, &mut context, true);
+        context.caches.revisions = Cache::fixed(vec![]);
+        context.caches.replica_sets = Cache::fixed(vec![]);
+        play(reconciled(&object, context), async {
+            let call = server.expect("GET", &path).await;
+            match &found {
+                Some(found) => call.object(found),
+                None => call.error(404, "NotFound", "not found"),
+            }
+            server.nothing_more().await;
+        })
+        .await
+        .looks_again();
+    }
+}
+
 #[tokio::test]
 async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
     let object = deployment(json!({"model": "digits", "version": 1, "replicas": 2}));
@@ -369,6 +407,7 @@ async fn a_revision_that_was_there_before_is_decided_on_with_its_past() {
     context.caches.replica_sets = Cache::fixed(vec![]);
     let name = past["metadata"]["name"].as_str().unwrap().to_owned();
     play(reconciled(&object, context), async {
+        server.owner_stays(&object).await;
         let call = server.expect("POST", &path("apis/apps/v1", "controllerrevisions", "")).await;
         call.error(409, "AlreadyExists", "already exists");
         server.expect("GET", &path("apis/apps/v1", "controllerrevisions", &name)).await.object(&past);
@@ -398,7 +437,7 @@ async fn what_was_written_and_is_not_in_the_caches_is_waited_for() {
     let context = Arc::new(context);
     let again = || Box::pin(reconcile(Arc::new(object.clone()), Arc::clone(&context), Arc::default()));
     play(again(), async {
-        around(&mut server, 1).await.echo();
+        around(&mut server, &object, 1).await.echo();
         server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await.echo();
         server.next().await.object(&object);
         server.next().await.echo();

@@ -2,19 +2,19 @@
 
 use modelwright::{
     api::{ModelVersion, model_version},
-    cache::Cache,
-    deployment::{
+    k8s::cache::Cache,
+    model::build::build_version,
+    serving::{
         build::{Owner, build_revision},
         identity::revision_hash,
         revision::read,
     },
-    model::build::build_version,
 };
 use modelwright_contract::size::{RowsSize, Size};
 use serde_json::{Value, json};
 
 use crate::{
-    deployment_fixtures::{deployment, facts, valid},
+    deployment_fixtures::{deployment, valid, version_reference},
     deployment_scenarios::{made, one_version, path, paused, reconciled},
     fixtures::{self, model, reports, settings},
     scenario::{context, play},
@@ -58,10 +58,11 @@ fn a_version_has_the_size_certificate_of_its_run() {
 fn a_pods_memory_is_rendered_from_the_certificate_unless_the_spec_gives_it() {
     let memory = |spec: Value, size: Option<model_version::Size>| {
         let valid = valid(&deployment(spec));
-        let facts = modelwright::deployment::revision::Facts { size, ..facts(1, 'c') };
+        let version_reference =
+            modelwright::serving::revision::VersionReference { size, ..version_reference(1, 'c') };
         let owner = Owner { name: &valid.name, namespace: &valid.namespace, reference: &valid.owner };
-        let hash = revision_hash(&valid.asked, &facts.model_digest);
-        let revision = build_revision(&owner, &hash, &valid.asked, &facts, &settings(), false);
+        let hash = revision_hash(&valid.asked, &version_reference.model_digest);
+        let revision = build_revision(&owner, &hash, &valid.asked, &version_reference, &settings(), false);
         let pod = read(&revision).unwrap().pod_template.spec.unwrap();
         let resources = pod.containers[0].resources.clone().unwrap();
         let of = |amounts: Option<std::collections::BTreeMap<String, _>>| {

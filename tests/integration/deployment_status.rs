@@ -4,17 +4,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use modelwright::{
     api::{ConditionStatus, ModelDeployment, ModelDeploymentStatus},
-    deployment::{
+    problem::Problem,
+    serving::{
         pods::Answer,
         record::{Outcome, Progress, Record},
-        rollout::{Intent, Observed, Pod, Problem, Revision, Scale, decide},
-        status::{Inputs, Obstacle, deployment_status},
+        rollout::{Desired, Observed, Pod, Revision, Scale, decide},
+        status::{Blocked, Inputs, deployment_status},
         version::Missing,
     },
 };
 use serde_json::json;
 
-use crate::deployment_fixtures::{broken, data, deployment, intent, observed, pod, revision, said, time};
+use crate::deployment_fixtures::{broken, data, deployment, desired, observed, pod, revision, said, time};
 
 pub const OLD: &str = "0000000001";
 pub const NEW: &str = "0000000002";
@@ -48,8 +49,8 @@ pub fn quarantined() -> Record {
     }
 }
 
-fn waiting(reason: &str, waits: bool) -> Obstacle {
-    Obstacle::Missing(Missing { problem: problem(reason), waits })
+fn waiting(reason: &str, waits: bool) -> Blocked {
+    Blocked::Missing(Missing { problem: problem(reason), waits })
 }
 
 pub fn problem(reason: &str) -> Problem {
@@ -57,27 +58,27 @@ pub fn problem(reason: &str) -> Problem {
 }
 
 pub struct Case {
-    intent: Intent,
+    desired: Desired,
     observed: Observed,
-    obstacle: Option<Obstacle>,
+    blocked: Option<Blocked>,
 }
 
 pub fn case(target: Option<&str>, replicas: u32, observed: Observed) -> Case {
-    Case { intent: intent(target, replicas), observed, obstacle: None }
+    Case { desired: desired(target, replicas), observed, blocked: None }
 }
 
 impl Case {
-    fn but(mut self, change: impl FnOnce(&mut Intent)) -> Self {
-        change(&mut self.intent);
+    fn but(mut self, change: impl FnOnce(&mut Desired)) -> Self {
+        change(&mut self.desired);
         self
     }
 
-    pub fn with(mut self, obstacle: Obstacle) -> Self {
-        self.obstacle = Some(obstacle);
+    pub fn with(mut self, blocked: Blocked) -> Self {
+        self.blocked = Some(blocked);
         self
     }
 
-    pub fn look<T>(&self, read: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    pub fn snapshot<T>(&self, read: impl FnOnce(&Inputs<'_>) -> T) -> T {
         self.look_as(&deployment(json!({"model": "digits"})), &BTreeMap::new(), read)
     }
 
@@ -87,22 +88,23 @@ impl Case {
         answers: &BTreeMap<String, Answer>,
         read: impl FnOnce(&Inputs<'_>) -> T,
     ) -> T {
-        let decision = decide(&self.intent, &self.observed, time(100));
+        let decision = decide(&self.desired, &self.observed, time(100));
         read(&Inputs {
             deployment,
-            obstacle: self.obstacle.as_ref(),
-            intent: &self.intent,
+            blocked: self.blocked.as_ref(),
+            desired: &self.desired,
             observed: &self.observed,
             decision: &decision,
             data: &[(OLD.to_owned(), data(1)), (NEW.to_owned(), data(2))].into(),
             answers,
+            nodes: &[("a".to_owned(), "node-1".to_owned())].into(),
             cluster_domain: "cluster.local",
             now: time(100),
         })
     }
 
     pub fn status(&self) -> ModelDeploymentStatus {
-        self.look(deployment_status)
+        self.snapshot(deployment_status)
     }
 }
 
@@ -253,21 +255,21 @@ pub fn health_table() -> Vec<(&'static str, Case, &'static str, &'static str, &'
         ),
         (
             "refused, stable serves",
-            case(None, 2, serving(stable())).with(Obstacle::Invalid("words".into())),
+            case(None, 2, serving(stable())).with(Blocked::Invalid("words".into())),
             "T–TF",
             "Degraded",
             "InvalidSpec",
         ),
         (
             "a write is refused, stable serves",
-            case(Some(NEW), 2, serving(stable())).with(Obstacle::Refused(problem("Refused"))),
+            case(Some(NEW), 2, serving(stable())).with(Blocked::Refused(problem("Refused"))),
             "T–TF",
             "Degraded",
             "Refused",
         ),
         (
             "refused, nothing serves",
-            case(None, 2, Observed::default()).with(Obstacle::Invalid("words".into())),
+            case(None, 2, Observed::default()).with(Blocked::Invalid("words".into())),
             "F–TF",
             "Degraded",
             "InvalidSpec",
@@ -295,7 +297,7 @@ pub fn health_table() -> Vec<(&'static str, Case, &'static str, &'static str, &'
         ),
         (
             "a write that is tried again",
-            case(Some(OLD), 2, serving(stable())).with(Obstacle::Unwritten(problem("Unwritten"))),
+            case(Some(OLD), 2, serving(stable())).with(Blocked::Unwritten(problem("Unwritten"))),
             "TT–F",
             "Progressing",
             "Unwritten",
@@ -339,8 +341,11 @@ fn what_is_said_to_be_served_comes_from_the_pods_own_answers() {
     let status = case.look_as(&deployment(json!({"model": "digits"})), &answers, deployment_status);
     assert_eq!(status.pods.len(), 1, "a pod that said nothing is not listed");
     assert_eq!((status.pods[0].name.as_str(), status.pods[0].execution_provider.as_str()), ("a", "CPU"));
+    assert_eq!(status.pods[0].node.as_deref(), Some("node-1"));
     assert_eq!((status.replicas, status.ready_replicas), (Some(2), Some(2)));
+    assert_eq!(status.replicas_summary.as_deref(), Some("2/2"));
     assert_eq!(status.url.as_deref(), Some("http://digits.space.svc.cluster.local:8080"));
+    assert_eq!(status.grpc_address.as_deref(), Some("digits.space.svc.cluster.local:9000"));
     assert_eq!(status.selector.as_deref(), Some("modelwright.dev/deployment=digits"));
 }
 
@@ -363,16 +368,16 @@ fn a_status_that_somebody_deleted_or_forged_is_made_again_from_the_objects() {
 fn the_history_is_newest_first_and_has_no_more_than_the_crd_takes() {
     let records = (0_u64..80).map(|number| {
         let record = Record { number: number + 1, outcome: Some(Outcome::Superseded), ..Record::default() };
-        (format!("{number:010}"), modelwright::deployment::rollout::Revision { record, ..Default::default() })
+        (format!("{number:010}"), modelwright::serving::rollout::Revision { record, ..Default::default() })
     });
     let observed = Observed { revisions: records.collect(), ..Observed::default() };
-    let case = Case { intent: Intent { keep: 100, ..intent(None, 1) }, observed, obstacle: None };
+    let case = Case { desired: Desired { keep: 100, ..desired(None, 1) }, observed, blocked: None };
     let data: BTreeMap<_, _> =
         (0_u64..80).map(|number| (format!("{number:010}"), data(number + 1))).collect();
-    let status = case.look(|inputs| deployment_status(&Inputs { data: &data, ..inputs.clone() }));
+    let status = case.snapshot(|inputs| deployment_status(&Inputs { data: &data, ..inputs.clone() }));
     assert_eq!(status.history.len(), 60);
     assert_eq!(status.history[0].version, 80);
-    assert!(case.intent.progress_deadline > Duration::ZERO);
+    assert!(case.desired.progress_deadline > Duration::ZERO);
 }
 
 /// Field case 36: pods are ready, and nobody can reach them.

@@ -9,9 +9,9 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 use modelwright::{
     api::name::{ADMITTED_ANNOTATION, DEPLOYMENT_UID_LABEL, REPAIR_ANNOTATION, SET_ASIDE_ANNOTATION},
-    deployment::{
+    serving::{
         build::{Owner, build_replica_set},
-        fetch::{Found, Place},
+        fetch::{Children, Place},
         rollout::SET_ASIDE,
         template::{self, Repair},
     },
@@ -174,17 +174,17 @@ fn a_pod_without_the_mark_of_the_last_repair_is_a_stray_unless_it_was_kept() {
 }
 
 /// What there is of a ModelDeployment whose UID is `uid-of-md`.
-fn found(set: &ReplicaSet, pods: impl IntoIterator<Item = Pod>) -> Found {
-    Found {
+fn children(set: &ReplicaSet, pods: impl IntoIterator<Item = Pod>) -> Children {
+    Children {
         replica_sets: vec![Arc::new(set.clone())],
         pods: pods.into_iter().map(Arc::new).collect(),
-        ..Found::default()
+        ..Children::default()
     }
     .owned_by(Some("uid-of-md"))
 }
 
-fn places(found: &Found) -> BTreeMap<String, Place> {
-    found.pods.iter().map(|pod| (pod.name_any(), found.place(pod).unwrap())).collect()
+fn places(children: &Children) -> BTreeMap<String, Place> {
+    children.pods.iter().map(|pod| (pod.name_any(), children.place(pod).unwrap())).collect()
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn pods_are_whose_replica_set_made_them_whatever_their_labels_say() {
         serde_json::from_value(pod).unwrap()
     };
     let controller = |uid: &'static str| move |pod: &mut Value| pod["ownerReferences"][0]["uid"] = uid.into();
-    let found = found(
+    let children = children(
         &set,
         [
             pod_of(&set, "ours"),
@@ -224,10 +224,11 @@ fn pods_are_whose_replica_set_made_them_whatever_their_labels_say() {
         // one that only the ModelDeployment controls is nobody else's to delete
         ("of-nothing-else", Place::Aside(SHORT.to_owned())),
     ];
-    assert_eq!(places(&found), expected.map(|(name, place)| (name.to_owned(), place)).into());
-    let strays: Vec<_> = found.strays().map(|(pod, _)| pod.name_any()).collect();
+    assert_eq!(places(&children), expected.map(|(name, place)| (name.to_owned(), place)).into());
+    let strays: Vec<_> = children.strays().map(|(pod, _)| pod.name_any()).collect();
     assert_eq!(strays, ["of-nothing-else"], "one that was set aside is not set aside again");
-    let observed = found.observe(&deployment(json!({"model": "digits"})), &BTreeMap::new(), &BTreeMap::new());
+    let observed =
+        children.observe(&deployment(json!({"model": "digits"})), &BTreeMap::new(), &BTreeMap::new());
     assert!(observed.revisions[SET_ASIDE].is_aside);
     assert_eq!(observed.revisions[SHORT].pods.len(), 3);
 }
@@ -240,7 +241,7 @@ fn the_service_selects_the_uid_that_the_pods_carry_and_none_while_they_carry_two
         pod.metadata.labels.get_or_insert_default().insert(DEPLOYMENT_UID_LABEL.into(), "an-earlier".into());
         pod
     };
-    let uid = |pods: Vec<Pod>| found(&set, pods).pods_uid();
+    let uid = |pods: Vec<Pod>| children(&set, pods).pods_uid();
     assert_eq!(uid(vec![]).as_deref(), Some("uid-of-md"));
     assert_eq!(uid(vec![pod_of(&set, "a"), pod_of(&set, "b")]).as_deref(), Some("uid-of-md"));
     assert_eq!(uid(vec![earlier("a")]).as_deref(), Some("an-earlier"), "it was taken over and serves on");
@@ -268,8 +269,8 @@ fn pods_that_no_replica_set_will_take_over_serve_until_others_do_and_then_leave(
         json!({"metadata": {"name": format!("digits-{SHORT}"), "labels": {"modelwright.dev/revision": SHORT}}, "revision": 1}),
     )
     .unwrap();
-    let found = |sets: Vec<ReplicaSet>| {
-        Found {
+    let children = |sets: Vec<ReplicaSet>| {
+        Children {
             revisions: vec![Arc::new(revision.clone())],
             replica_sets: sets.into_iter().map(Arc::new).collect(),
             pods: [
@@ -279,7 +280,7 @@ fn pods_that_no_replica_set_will_take_over_serve_until_others_do_and_then_leave(
             ]
             .map(Arc::new)
             .into(),
-            ..Found::default()
+            ..Children::default()
         }
         .owned_by(Some("uid-of-md"))
     };
@@ -289,10 +290,10 @@ fn pods_that_no_replica_set_will_take_over_serve_until_others_do_and_then_leave(
     ]
     .into();
     for sets in [vec![], vec![set()]] {
-        let found = found(sets);
-        assert_eq!(places(&found), expected, "another's is not ours");
-        assert_eq!(found.pods_uid(), None, "the Service goes on sending to both");
-        let strays: Vec<_> = found.strays().map(|(pod, _)| pod.name_any()).collect();
+        let children = children(sets);
+        assert_eq!(places(&children), expected, "another's is not ours");
+        assert_eq!(children.pods_uid(), None, "the Service goes on sending to both");
+        let strays: Vec<_> = children.strays().map(|(pod, _)| pod.name_any()).collect();
         assert_eq!(strays, [format!("digits-{SHORT}-aaaaa")], "so that garbage collection knows it");
     }
 }
@@ -306,10 +307,11 @@ fn a_replica_set_of_a_deployment_of_an_earlier_release_is_another_revision_that_
     old["metadata"]["ownerReferences"] = json!([]);
     let old: ReplicaSet = serde_json::from_value(old).unwrap();
     let pod = pod_of(&old, "old");
-    let found = Found { replica_sets: vec![Arc::new(old)], pods: vec![Arc::new(pod)], ..Found::default() }
-        .owned_by(Some("uid-of-md"));
-    assert!(found.replica_set(SHORT).is_none(), "its template is not ours to put back");
-    let observed = found.observe(
+    let children =
+        Children { replica_sets: vec![Arc::new(old)], pods: vec![Arc::new(pod)], ..Children::default() }
+            .owned_by(Some("uid-of-md"));
+    assert!(children.replica_set(SHORT).is_none(), "its template is not ours to put back");
+    let observed = children.observe(
         &deployment(json!({"model": "digits"})),
         &[(SHORT.to_owned(), data(1))].into(),
         &BTreeMap::new(),

@@ -9,9 +9,9 @@ fn reasons_in_the_code() -> BTreeSet<String> {
     for file in [
         "model.rs",
         "model/status.rs",
-        "model/job.rs",
-        "model/report.rs",
-        "model/problem.rs",
+        "model/run.rs",
+        "model/run/report.rs",
+        "model/run/waits.rs",
         "model/build/trainer.rs",
     ] {
         let code = fs::read_to_string(format!("{root}{file}")).unwrap();
@@ -49,12 +49,12 @@ fn reasons_of_deployments() -> BTreeSet<String> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
     let mut reasons = BTreeSet::new();
     for file in [
-        "deployment.rs",
-        "deployment/status.rs",
-        "deployment/pods.rs",
-        "deployment/refusals.rs",
-        "deployment/version.rs",
-        "deployment/rollout/outcome.rs",
+        "serving.rs",
+        "serving/status.rs",
+        "serving/pods.rs",
+        "serving/refusals.rs",
+        "serving/version.rs",
+        "serving/rollout/outcome.rs",
     ] {
         let code = fs::read_to_string(format!("{root}{file}")).unwrap();
         for marker in ["problem(", "said_so(", "missing(", "map_or(", "&str = ", "=> ", "(true, ", "(false, "]

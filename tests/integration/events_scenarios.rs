@@ -1,7 +1,7 @@
 //! Events, on their way to the API server.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use modelwright::events::{Events, Happening};
+use modelwright::k8s::events::{Event, Events};
 
 use crate::{fixtures::NAMESPACE, model_scenarios::EVENTS, scenario};
 
@@ -16,7 +16,7 @@ async fn what_happens_again_is_told_in_its_own_words() {
     };
     let told = ["version 1 is current", "version 2 is current"];
     let happenings =
-        told.map(|message| Happening { warning: false, reason: "VersionCreated", message: message.into() });
+        told.map(|message| Event { warning: false, reason: "VersionCreated", message: message.into() });
     let events = Events::new(client, "test");
     let publishing = tokio::spawn(async move {
         for happening in happenings {

@@ -11,8 +11,8 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_version},
-        fetch::Observed,
-        report::Reports,
+        observed::Observed,
+        run::report::Reports,
         validate::{ValidModel, validate_model},
     },
 };
@@ -162,7 +162,7 @@ pub fn version(model: &Model, number: u64, digest: char, stamp: i64) -> ModelVer
         .metadata
         .annotations
         .get_or_insert_default()
-        .insert(modelwright::objects::APPLIED_HASH_ANNOTATION.into(), "v1-0".into());
+        .insert(modelwright::k8s::objects::APPLIED_HASH_ANNOTATION.into(), "v1-0".into());
     version
 }
 

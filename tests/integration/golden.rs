@@ -277,7 +277,10 @@ fn a_token_for_the_bundled_store_is_in_publish_alone_and_none_is_where_nothing_i
     let all: Vec<_> = run.init_containers.iter().flatten().chain(&run.containers).collect();
     // `convert` and `prepare` stand in the place of `train` in runs of other kinds.
     let others = ["convert", "prepare"];
-    let trains = modelwright::model::job::CONTAINERS.iter().filter(|name| !others.contains(*name)).copied();
+    let trains = modelwright::model::run::containers::CONTAINERS
+        .iter()
+        .filter(|name| !others.contains(*name))
+        .copied();
     assert_eq!(all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), trains.collect::<Vec<_>>());
     for container in all {
         let expected = if container.name == "publish" { (true, true, true) } else { (false, false, false) };

@@ -1,7 +1,7 @@
 //! The Lease against a mock API server.
 
 use k8s_openapi::api::coordination::v1::Lease;
-use modelwright::lease::{Elector, Leadership};
+use modelwright::k8s::lease::{Elector, Leadership};
 use serde_json::{Value, json};
 
 use crate::scenario::{ApiServer, client, play};

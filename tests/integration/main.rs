@@ -89,6 +89,7 @@ mod apply_scenarios;
 mod lease_scenarios;
 // the mock API server
 mod scenario;
+mod writes_while_leading;
 mod written_scenarios;
 // instances drawn at random by the schemas
 mod schema_instances;

@@ -3,8 +3,8 @@
 use kube::ResourceExt as _;
 use modelwright::{
     api::{Model, ModelDeployment, ModelVersion},
-    cache::Cache,
     context::Context,
+    k8s::cache::Cache,
 };
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ async fn a_fresh_look_that_fails_deletes_nothing_and_spoils_no_condition() {
     })
     .await
     .unwrap_err();
-    assert_eq!(modelwright::controller::ReconcileError::label(&error), "fetch");
+    assert_eq!(modelwright::k8s::controller::ReconcileError::label(&error), "fetch");
 }
 
 #[tokio::test]

@@ -6,10 +6,9 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_version, complete},
-        job::{RunState, read_run},
         kept::take_over,
         plan::{Step, plan_model},
-        report::Reports,
+        run::{RunState, read_run, report::Reports},
         validate::validate_model,
     },
 };
@@ -273,7 +272,7 @@ fn what_a_run_of_an_import_is_at_is_told() {
             json!({"phase": "Pending", "initContainerStatuses": [ended("fetch", 0, ""), runs(container)]});
         let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
         assert_eq!(run.status.phase, phase);
-        let words = modelwright::model::phase::words(false, Some(phase), None);
+        let words = modelwright::model::run::words::words(false, Some(phase), None);
         assert!(words.contains(part), "{words}");
     }
 }

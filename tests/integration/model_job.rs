@@ -1,13 +1,16 @@
 //! What a Model's run says of itself, from Jobs, pods and warnings.
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use modelwright::model::{
-    fetch::{Observed, Warning},
-    job::{Problem, Run, RunState, read_run},
-};
 use serde_json::{Value, json};
 
 use crate::fixtures::{failed_pod, finished, job, model, observed, pod, succeeded_pod, waits};
+use modelwright::{
+    model::{
+        observed::{Observed, Warning},
+        run::{Run, RunState, read_run},
+    },
+    problem::Problem,
+};
 
 fn run(status: Value, warnings: &[(&str, &str, &str)]) -> Run {
     let job = job(&model("s3://bucket/a.onnx", 1));

@@ -11,14 +11,14 @@ use modelwright::{
         model::VersionHistory,
         name::{MADE_FROM_ANNOTATION, SPEC_HASHES_ANNOTATION},
     },
-    cache::Cache,
     context::{Context, Settings},
+    k8s::cache::Cache,
     model::{
         build::{build_job, build_version, complete},
-        fetch::Observed,
-        job::{RunState, read_run},
         kept::{carry_over, take_over},
+        observed::Observed,
         plan::{Plan, Step, plan_model},
+        run::{RunState, read_run},
         validate::ValidModel,
     },
 };

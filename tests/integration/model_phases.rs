@@ -4,15 +4,14 @@
 use k8s_openapi::api::core::v1::Pod;
 use modelwright::{
     bundled_store::BundledStore,
-    cache::Cache,
+    k8s::cache::Cache,
     metrics::Metrics,
     model::{
-        job::read_run,
-        phase::words,
         plan::plan_model,
+        run::{read_run, words::words},
         status::{Inputs, Outcome, model_status},
     },
-    pod_http::PodClient,
+    pods::http::PodClient,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -158,7 +157,7 @@ fn the_word_of_another_pod_than_the_present_one_is_not_told() {
     let model = model("s3://bucket/a.onnx", 1);
     let job = job(&model);
     let mut observed = observed(vec![], vec![job.clone()], vec![at_work(&job, "fetch")]);
-    let retrying = |pod: &str| modelwright::model::phase::Retrying {
+    let retrying = |pod: &str| modelwright::model::observed::Retrying {
         pod: pod.into(),
         container: "fetch".into(),
         since: "2026-11-24T10:00:00Z".parse().unwrap(),

@@ -11,7 +11,7 @@ use modelwright::{
     context::Settings,
     model::{
         build::build_job,
-        fetch::Observed,
+        observed::Observed,
         plan::{Plan, Step, plan_model},
         versions::current_version,
     },

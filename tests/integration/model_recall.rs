@@ -12,10 +12,9 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_recall},
-        fetch::Observed,
-        job::RunState,
+        observed::Observed,
         plan::{Plan, Step, plan_model},
-        report::Reports,
+        run::{RunState, report::Reports},
     },
 };
 use modelwright_contract::{

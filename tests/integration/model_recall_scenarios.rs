@@ -1,7 +1,7 @@
 //! Whole reconciles of a Model whose run's pod is gone, or seems to be, against a mock API server.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use modelwright::cache::Cache;
+use modelwright::k8s::cache::Cache;
 use serde_json::{Value, json};
 
 use crate::{
@@ -79,7 +79,7 @@ async fn a_pod_that_does_not_parse_is_not_taken_for_lost() {
         server.nothing_more().await;
     })
     .await;
-    let error = modelwright::controller::chain(&outcome.unwrap_err());
+    let error = modelwright::k8s::controller::chain(&outcome.unwrap_err());
     assert!(error.contains("-pod does not parse at status.phase"), "{error}");
 }
 

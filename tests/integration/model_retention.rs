@@ -11,8 +11,9 @@ use modelwright::{
         name::{KEEP_ANNOTATION, SPEC_HASHES_ANNOTATION},
     },
     model::{
+        in_use::InUse,
         plan::{Step, plan_model},
-        retention::{InUse, REMOVED_AT_ONCE, plan_removal},
+        retention::{REMOVED_AT_ONCE, plan_removal},
     },
 };
 use proptest::prelude::*;

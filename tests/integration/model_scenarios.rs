@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use kube::ResourceExt as _;
 use modelwright::{
     api::{Model, ModelDeployment, ModelDeploymentSpec, ModelStatus, name::MODEL_FINALIZER},
-    cache::Cache,
     context::Context,
+    k8s::cache::Cache,
     model::{ModelError, reconcile},
 };
 use serde_json::{Value, json};
@@ -181,7 +181,7 @@ async fn no_version_is_made_beside_one_that_does_not_parse() {
         server.nothing_more().await;
     })
     .await;
-    let error = modelwright::controller::chain(&outcome.unwrap_err());
+    let error = modelwright::k8s::controller::chain(&outcome.unwrap_err());
     assert!(error.contains("ModelVersion digits-v1 does not parse at spec.version"), "{error}");
 }
 
@@ -198,7 +198,7 @@ async fn another_version_under_the_number_is_a_requeue_and_no_status() {
     })
     .await
     .unwrap_err();
-    assert_eq!(modelwright::controller::ReconcileError::label(&error), "stale");
+    assert_eq!(modelwright::k8s::controller::ReconcileError::label(&error), "stale");
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_stranger_with_the_jobs_name_is_a_condition_and_is_not_touched() {
     })
     .await
     .unwrap_err();
-    assert_eq!(modelwright::controller::ReconcileError::label(&error), "name_taken");
+    assert_eq!(modelwright::k8s::controller::ReconcileError::label(&error), "name_taken");
 }
 
 /// `kubectl replace --force`: the Job of the Model that was deleted is there until it is collected, or until its finalizer
@@ -354,9 +354,9 @@ async fn a_deleted_model_is_held_while_a_deployment_names_it_and_then_let_go() {
 #[tokio::test]
 async fn nothing_is_written_once_the_lease_is_lost() {
     let (context, server) = context();
-    context.leadership.resign();
+    server.leadership.resign();
     let error = play(reconciled(&model("s3://b/a", 1), context), server.nothing_more()).await.unwrap_err();
-    assert_eq!(modelwright::controller::ReconcileError::label(&error), "not_leading");
+    assert_eq!(modelwright::k8s::controller::ReconcileError::label(&error), "not_leading");
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 use modelwright::{
     api::{ConditionStatus, Model, ModelStatus, model::RunFailure},
     model::{
-        job::Problem,
         plan::plan_model,
-        status::{Inputs, Outcome, happenings, model_status},
+        status::{Inputs, Outcome, events, model_status},
     },
+    problem::Problem,
 };
 
 use crate::fixtures::{model, observed, valid};
@@ -83,7 +83,7 @@ fn the_same_outcome_gives_the_same_status_at_any_time() {
     let first = status(&model, &outcome, Some(1), 0);
     model.status = Some(first.clone());
     assert_eq!(status(&model, &outcome, Some(1), 30), first);
-    assert!(happenings(&first, &first, &outcome).is_empty());
+    assert!(events(&first, &first, &outcome).is_empty());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_new_version_is_current_and_latest_at_once_and_clears_the_failure() {
         (Some(2), Some(2), None)
     );
     assert_eq!(next.observed_generation, Some(3));
-    let events = happenings(
+    let events = events(
         &model.status.clone().unwrap(),
         &next,
         &Outcome::Resolved { version: 2, made: true, score: None },
@@ -137,7 +137,7 @@ fn events_tell_transitions_only() {
     let started = Outcome::Running { problem: None, started: Some("digits-1".into()) };
     let first = status(&model, &started, None, 0);
     let reasons = |previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome| {
-        happenings(previous, next, outcome).iter().map(|event| event.reason).collect::<Vec<_>>()
+        events(previous, next, outcome).iter().map(|event| event.reason).collect::<Vec<_>>()
     };
     assert_eq!(reasons(&ModelStatus::default(), &first, &started), ["RunStarted"]);
     let waiting = Outcome::Running {

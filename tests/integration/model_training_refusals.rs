@@ -287,6 +287,53 @@ fn selection_and_gates_measure_the_task() {
 }
 
 #[test]
+fn what_needs_probabilities_is_refused_of_an_algorithm_that_gives_none() {
+    let by = |algorithm: &str, parameters: Value, measured: Value| {
+        let mut training = json!({"candidates": [
+            {"name": "tree", "algorithm": "DecisionTree"},
+            {"name": "other", "algorithm": algorithm, "parameters": parameters},
+        ]});
+        training.as_object_mut().unwrap().extend(measured.as_object().unwrap().clone());
+        training
+    };
+    let selected = json!({"selection": {"metric": "LogLoss"}});
+    let gated = json!({"gates": [{"metric": "Accuracy", "min": "0.5"}, {"metric": "LogLoss", "max": "1"}]});
+    for (measured, place) in
+        [(&selected, "spec.training.selection.metric"), (&gated, "spec.training.gates[1].metric")]
+    {
+        let whole = format!(
+            "{place} LogLoss is measured of probabilities, and spec.training.candidates[1] `other` gives none: "
+        );
+        refuses(
+            by("Ridge", json!({}), measured.clone()),
+            &[&whole, "algorithm Ridge never does", "choose another metric or algorithm"],
+        );
+        refuses(
+            by("SGD", json!({"loss": "hinge"}), measured.clone()),
+            &[&whole, "algorithm SGD does with loss: log_loss or modified_huber", "set that"],
+        );
+        refuses(
+            by("SVM", json!({"probability": false}), measured.clone()),
+            &[&whole, "algorithm SVM does with probability: true", "set that"],
+        );
+        for (algorithm, parameters) in [
+            ("SVM", json!({"probability": true})),
+            ("SGD", json!({"loss": "modified_huber"})),
+            ("MLP", json!({})),
+            ("RandomForest", json!({})),
+            ("LogisticRegression", json!({})),
+        ] {
+            validate_model(&trained_model(by(algorithm, parameters, measured.clone()), 1)).unwrap();
+        }
+        // what an image of one's own gives is not known
+        let mut own = by("Ridge", json!({}), measured.clone());
+        own["trainer"] = json!({"image": "mine:1"});
+        validate_model(&trained_model(own, 1)).unwrap();
+    }
+    validate_model(&trained_model(by("Ridge", json!({}), json!({})), 1)).unwrap();
+}
+
+#[test]
 fn resources_and_the_run_are_checked_too() {
     refuses(
         json!({"resources": {"limits": {"gpu": 1}}}),

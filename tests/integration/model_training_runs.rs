@@ -8,11 +8,10 @@ use modelwright::{
         name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     },
     model::{
-        fetch::Observed,
-        job::{RunState, read_run},
+        observed::Observed,
         plan::{Plan, Step, plan_model},
-        report::Reports,
-        status::{Inputs, Outcome, Score, happenings, model_status},
+        run::{RunState, read_run, report::Reports},
+        status::{Inputs, Outcome, Score, events, model_status},
     },
 };
 use modelwright_contract::signature::Classes;
@@ -254,7 +253,7 @@ fn a_suspended_run_says_so_in_phase_and_reason_and_by_no_warning() {
         (next.conditions[1].type_.as_str(), next.conditions[1].reason.as_str()),
         ("Reconciling", "Suspended")
     );
-    let told = happenings(&ModelStatus::default(), &next, &outcome);
+    let told = events(&ModelStatus::default(), &next, &outcome);
     assert_eq!((told.len(), told[0].reason, told[0].warning), (1, "RunSuspended", false));
 }
 
@@ -301,7 +300,7 @@ fn a_run_is_told_as_the_training_or_import_that_it_is() {
             (next.conditions[1].reason.as_str(), next.conditions[1].message.as_str()),
             (reason, words)
         );
-        let told = happenings(&ModelStatus::default(), &next, &outcome);
+        let told = events(&ModelStatus::default(), &next, &outcome);
         assert!(told[0].message.contains("digits-1") && told[0].message.contains(words), "{told:?}");
     }
 }

@@ -2,7 +2,8 @@
 
 use kube::ResourceExt as _;
 use modelwright::{
-    api::name::SUSPENDED_ANNOTATION, cache::Cache, model::validate::validate_model, pod_http::PodClient,
+    api::name::SUSPENDED_ANNOTATION, k8s::cache::Cache, model::validate::validate_model,
+    pods::http::PodClient,
 };
 use serde_json::{Value, json};
 use tokio::{

@@ -4,8 +4,8 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use modelwright::{
     api::{ModelVersion, model_version::Artifact},
-    cache::Cache,
     context::Settings,
+    k8s::cache::Cache,
     model::{
         build::{build_job, build_version, complete},
         spec_hash::spec_hash,

@@ -6,7 +6,7 @@ use modelwright::{
     api::{Model, ModelVersion},
     model::{
         build::build_version,
-        fetch::Observed,
+        observed::Observed,
         plan::{Plan, Step, plan_model},
     },
 };

@@ -2,15 +2,24 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use kube::{ResourceExt as _, runtime::controller::Action};
+use futures::{StreamExt as _, stream};
+use kube::{
+    ResourceExt as _,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use modelwright::{
-    api::Model,
-    cache::Cache,
-    controller::{self, ReconcileError},
+    api::{Model, ModelDeployment},
+    k8s::{
+        cache::{Cache, handle::Handle},
+        controller::{self, ReconcileError},
+    },
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{fixtures::model, scenario::context};
+use crate::{
+    fixtures::{NAMESPACE, model},
+    scenario::context,
+};
 
 #[derive(Debug, thiserror::Error)]
 #[error("none")]
@@ -61,6 +70,34 @@ async fn a_reconcile_that_panics_stops_no_other_object() {
             _ => others += 1,
         }
     }
+    shutdown.send_replace(true);
+    running.await.expect("the controller ended in order");
+}
+
+/// The phase of what is gone would be counted for as long as the operator runs.
+#[tokio::test]
+async fn a_model_deployment_that_is_gone_is_counted_in_no_phase() {
+    let (context, _server) = context();
+    let (cache, metrics) = (context.caches.model_deployments.clone(), Arc::clone(&context.metrics));
+    metrics.set_phase(NAMESPACE, "digits", Some("Healthy"));
+    let counted = |text: &str| metrics.render().unwrap().contains(text);
+    assert!(counted("modelwright_model_deployments{phase=\"Healthy\"} 1"));
+    let (shutdown, stopping) = watch::channel(false);
+    let gone = ObjectRef::<Handle<ModelDeployment>>::new("digits").within(NAMESPACE);
+    let running = tokio::spawn(controller::run(
+        Arc::new(context),
+        cache,
+        stream::iter([gone]).chain(stream::pending()),
+        stopping,
+        |_, _| async { Ok::<_, NoError>(Action::await_change()) },
+        |_, _| async { Ok(Action::await_change()) },
+    ));
+    let none = async {
+        while !counted("modelwright_model_deployments{phase=\"Healthy\"} 0") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), none).await.expect("it is counted on");
     shutdown.send_replace(true);
     running.await.expect("the controller ended in order");
 }

@@ -4,21 +4,23 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use kube::{Client, client::Body};
+use kube::{
+    Client,
+    client::{Body, ClientBuilder},
+};
 use modelwright::{
-    apply::Attempts,
     bundled_store::BundledStore,
-    cache::Cache,
     clock::Clock,
     context::{Caches, Context},
-    events::Events,
-    lease::Leadership,
+    k8s::{
+        apply::Attempts, cache::Cache, client::WhileLeading, events::Events, expectations::Expectations,
+        lease::Leadership,
+    },
     metrics::Metrics,
-    pod_http::PodClient,
-    written::Written,
+    pods::http::PodClient,
 };
 use serde_json::{Value, json};
-use tower_test::mock::{Handle, SendResponse, pair};
+use tower_test::mock::{Handle, Mock, SendResponse, pair};
 
 use crate::fixtures::{NAMESPACE, settings};
 
@@ -27,6 +29,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// The server's side of the conversation.
 pub struct ApiServer {
     handle: Handle<Request<Body>, Response<Body>>,
+    /// Whether the client may write.
+    pub leadership: Leadership,
     /// How long it waits for a request.
     pub limit: Duration,
 }
@@ -40,27 +44,32 @@ pub struct Call {
     answer: SendResponse<Response<Body>>,
 }
 
-/// A client, and the server that it talks to.
+/// A client without the operator's guards, and the server that it talks to.
 pub fn client() -> (Client, ApiServer) {
+    let (service, server) = carrier();
+    (Client::new(service, NAMESPACE), server)
+}
+
+fn carrier() -> (Mock<Request<Body>, Response<Body>>, ApiServer) {
     let (service, handle) = pair();
-    (Client::new(service, NAMESPACE), ApiServer { handle, limit: LIMIT })
+    (service, ApiServer { handle, leadership: Leadership::default(), limit: LIMIT })
 }
 
 /// A context that leads and whose caches are empty.
 pub fn context() -> (Context, ApiServer) {
-    let (client, server) = client();
-    let leadership = Leadership::default();
-    leadership.renew(tokio::time::Instant::now());
+    let (service, server) = carrier();
+    server.leadership.renew(tokio::time::Instant::now());
+    let guard = WhileLeading(server.leadership.clone());
+    let client = ClientBuilder::new(service, NAMESPACE).with_layer(&guard).build();
     let context = Context {
         events: Events::new(client.clone(), "test"),
         client,
         caches: empty_caches(),
         settings: settings(),
         metrics: Arc::new(Metrics::default()),
-        leadership,
         pods: PodClient::default(),
         clock: Clock::default(),
-        written: Written::default(),
+        expectations: Expectations::default(),
         attempts: Attempts::default(),
         bundled_store: BundledStore::default(),
     };

@@ -8,10 +8,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use modelwright::{
     api::{Model, ModelDeployment, ModelVersion},
-    cache::{index::Keyed, kept::Kept, raw::Raw, text::Dictionary},
     crds,
-    deployment::validate::validate_deployment,
+    k8s::cache::{index::Keyed, kept::Kept, raw::Raw, text::Dictionary},
     model::{spec_hash::spec_hash, validate::validate_model},
+    serving::validate::validate_deployment,
 };
 use proptest::{
     prelude::*,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use modelwright::{
     api::{Model, ModelVersion},
-    cache::Cache,
     context::Context,
-    deployment,
+    k8s::cache::Cache,
+    serving,
 };
 use serde_json::{Value, json};
 
@@ -188,7 +188,7 @@ async fn a_deployment_that_does_not_parse_is_told_so_and_serves_on() {
         context.caches.pods = Cache::fixed_raw(&[raw(&serving_pod(ready))]);
         let slices = routed.then(|| endpoints("digits", NAMESPACE, "p"));
         context.caches.endpoint_slices = Cache::fixed(slices.into_iter().collect());
-        play(deployment::unreadable::reconcile(unreadable(&bad), Arc::new(context)), async {
+        play(serving::unreadable::reconcile(unreadable(&bad), Arc::new(context)), async {
             let told = expect_told(server.expect("PATCH", DEPLOYMENT_STATUS).await);
             let expected = if routed { ("True", "Serving") } else { ("False", "Unreadable") };
             let told_ready = condition(&told, "Ready");
@@ -259,7 +259,7 @@ async fn a_fresh_look_at_what_does_not_parse_is_no_ground_for_a_write() {
     let (context, mut server) = context();
     let labels = json!({"modelwright.dev/deployment": "digits"});
     let bad = json!({"metadata": {"name": "digits-x", "namespace": NAMESPACE, "labels": labels}, "revision": SECRET});
-    let look = async {
+    let snapshot = async {
         for _ in 0..4 {
             let call = server.next().await;
             if call.path.ends_with("/controllerrevisions") {
@@ -271,9 +271,9 @@ async fn a_fresh_look_at_what_does_not_parse_is_no_ground_for_a_write() {
             }
         }
     };
-    let found = deployment::fetch::fetch_live(&context, "digits", NAMESPACE);
-    let error = Box::pin(play(found, look)).await.unwrap_err();
-    let text = modelwright::controller::chain(&error);
+    let children = serving::fetch::fetch_live(&context, "digits", NAMESPACE);
+    let error = Box::pin(play(children, snapshot)).await.unwrap_err();
+    let text = modelwright::k8s::controller::chain(&error);
     assert!(text.contains("ControllerRevision digits-x does not parse at revision"), "{text}");
     assert!(!text.contains(SECRET), "it goes to the log: {text}");
 }
@@ -285,12 +285,12 @@ async fn a_model_whose_spec_does_not_parse_is_followed_by_what_its_status_says()
     let world = made(&object, &mut context, true);
     let bad = bad_model(&json!({}), json!({"currentVersion": 1}));
     context.caches.models = Cache::fixed_raw(&[raw(&bad)]);
-    let found = deployment::fetch::fetch_cached(&context, "digits", NAMESPACE);
+    let children = serving::fetch::fetch_cached(&context, "digits", NAMESPACE);
     let valid = crate::deployment_fixtures::valid(&object);
-    let (answers, now) = (deployment::answers::Answers::default(), crate::deployment_fixtures::time(0));
-    let look = deployment::look::look(&context, &answers, &object, Some(&valid), found, now).await;
-    assert_eq!(look.meaning.obstacle, None);
-    assert_eq!(look.meaning.intent.target, Some(world.short));
+    let (prober, now) = (serving::probe::Prober::default(), crate::deployment_fixtures::time(0));
+    let snapshot = serving::snapshot::observe(&context, &prober, &object, Some(&valid), children, now).await;
+    assert_eq!(snapshot.resolution.blocked, None);
+    assert_eq!(snapshot.resolution.desired.target, Some(world.short));
     server.nothing_more().await;
 
     // the version that it follows does not parse, and no revision knows it
@@ -298,9 +298,9 @@ async fn a_model_whose_spec_does_not_parse_is_followed_by_what_its_status_says()
     context.caches.models = Cache::fixed_raw(&[raw(&bad)]);
     let version = spoiled(&numbered(1), "/spec/artifact/sizeBytes", json!(-1));
     context.caches.versions = Cache::fixed_raw(&[raw(&version)]);
-    let found = deployment::fetch::fetch_cached(&context, "digits", NAMESPACE);
-    let look = deployment::look::look(&context, &answers, &object, Some(&valid), found, now).await;
-    let Some(deployment::status::Obstacle::Missing(missing)) = look.meaning.obstacle else {
+    let children = serving::fetch::fetch_cached(&context, "digits", NAMESPACE);
+    let snapshot = serving::snapshot::observe(&context, &prober, &object, Some(&valid), children, now).await;
+    let Some(serving::status::Blocked::Missing(missing)) = snapshot.resolution.blocked else {
         panic!("it waits for its version")
     };
     let message = missing.problem.message;
@@ -317,7 +317,7 @@ async fn a_version_that_does_not_parse_belongs_to_its_model_by_spec_label_or_nam
         json!({"metadata": {"name": "digits-v3", "namespace": NAMESPACE}}),
     ] {
         let cache = Cache::<ModelVersion>::fixed_raw(&[raw(&object)]);
-        let key = modelwright::cache::index::Key::Model("digits".into());
+        let key = modelwright::k8s::cache::index::Key::Model("digits".into());
         assert_eq!(cache.unreadable_of(NAMESPACE, &key).len(), 1, "{object}");
         assert_eq!(cache.of(NAMESPACE, &key).len(), 0);
     }

@@ -10,7 +10,7 @@ use std::{
 use kube::runtime::watcher;
 use modelwright::{
     api::{Model, ModelDeployment, name::MODEL_FINALIZER},
-    cache::{
+    k8s::cache::{
         Cache,
         raw::{Raw, Unreadable},
     },

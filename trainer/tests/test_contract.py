@@ -5,15 +5,23 @@ from __future__ import annotations
 import inspect
 import json
 import time
+from typing import Any
 
 import pytest
 from conftest import CONTRACT, Bench
 from modelwright_trainer import failure
-from modelwright_trainer.backends.scikit_learn.algorithms import CLASSES, NOT_OFFERED, TAKES, parameters_of
+from modelwright_trainer.backends.scikit_learn.algorithms import (
+    CLASSES,
+    NOT_OFFERED,
+    PROBABILITIES,
+    TAKES,
+    parameters_of,
+)
 from modelwright_trainer.config import ColumnType, Method, Metric, Strategy, Task, parse_run
 from modelwright_trainer.failure import Reason
 from modelwright_trainer.progress import Progress
 from modelwright_trainer.report import build_failure, build_success, build_training_report
+from sklearn.utils._param_validation import StrOptions
 
 
 def golden(name: str) -> dict[str, object]:
@@ -31,6 +39,7 @@ def test_the_table_of_algorithms_is_what_scikit_learn_has() -> None:
                 "parameters": parameters_of(found),
                 "takes": list(TAKES),
             }
+            | ({"probabilities": PROBABILITIES[name]} if task is Task.CLASSIFICATION and name in PROBABILITIES else {})
             for name, found in algorithms.items()
         }
         for task, algorithms in CLASSES.items()
@@ -39,6 +48,30 @@ def test_the_table_of_algorithms_is_what_scikit_learn_has() -> None:
     for algorithms in CLASSES.values():
         for found in algorithms.values():
             assert set(found().get_params()) - NOT_OFFERED == set(parameters_of(found))
+
+
+@pytest.mark.parametrize("algorithm", CLASSES[Task.CLASSIFICATION])
+def test_who_gives_probabilities_is_what_scikit_learn_says(algorithm: str) -> None:
+    wanted = PROBABILITIES.get(algorithm)
+    kind = CLASSES[Task.CLASSIFICATION][algorithm]
+    # Every word that a parameter takes, and the numbers and switches that tell probabilities elsewhere.
+    words = {
+        name: [value for one in allowed for value in values_of(one)]
+        for name, allowed in kind._parameter_constraints.items()
+        if name in parameters_of(kind) and isinstance(allowed, list)
+    }
+    tried = [{}, *({name: value} for name, values in words.items() for value in values)]
+    assert len(tried) > 3
+    for parameters in tried:
+        gives = wanted is not None and all(parameters.get(name) in values for name, values in wanted.items())
+        assert hasattr(kind(**parameters), "predict_proba") == gives, parameters
+
+
+def values_of(constraint: Any) -> list[Any]:
+    """Return what a constraint of scikit-learn's names one by one."""
+    if constraint == "boolean":
+        return [True, False]
+    return sorted(constraint.options) if isinstance(constraint, StrOptions) else []
 
 
 def test_the_run_of_the_golden_is_read() -> None:

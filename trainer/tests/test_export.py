@@ -15,15 +15,23 @@ import numpy as np
 import onnx
 import pytest
 from conftest import fitted
+from modelwright_trainer.backends import Estimator
 from modelwright_trainer.backends.scikit_learn import trees
 from modelwright_trainer.backends.scikit_learn.trees import Forest, trees_of
-from modelwright_trainer.export import export_model
+from modelwright_trainer.export import Fitted, export_model
 from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.graph.answer import Answer
+from modelwright_trainer.graph.builder import ROWS
+from modelwright_trainer.graph.inputs import Tensor
 from modelwright_trainer.graph.packed import Packed, varint
 from onnx import helper
 
 if TYPE_CHECKING:
     from conftest import Bench
+    from modelwright_trainer.graph.answer import Answer as GraphAnswer
+    from modelwright_trainer.graph.builder import Graph
+    from modelwright_trainer.graph.inputs import GraphInputs
+    from modelwright_trainer.material import Answers, Arrays, Material, Watch
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -170,3 +178,51 @@ def test_a_forest_is_exported_within_twice_the_size_of_its_file(task: str) -> No
     # ONNX Runtime alone takes thirteen times the file to load it.
     assert found["size"] > 30_000_000
     assert found["above"] <= 2 * found["size"], found
+
+
+class Softmax(Estimator):
+    """Gives the larger of some numbers, as a network does."""
+
+    description = ""
+    classes = None
+
+    def fit(self, material: Material, watch: Watch) -> None:
+        """Learn nothing."""
+
+    def answer(self, inputs: Arrays) -> Answers:
+        """Be not asked."""
+        raise NotImplementedError
+
+    def export(self, graph: Graph, inputs: GraphInputs) -> GraphAnswer:
+        """Add it."""
+        shares = graph.add("Softmax", inputs["x"].name, axis=1)
+        return Answer(graph.add("ArgMax", shares, axis=1, keepdims=0), shares)
+
+
+def exported(numbers: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], classes: np.ndarray[Any, Any]) -> list[bytes]:
+    def declare(graph: Graph) -> GraphInputs:
+        shape = (ROWS, numbers.shape[1])
+        return {"x": Tensor(graph.input("x", "float32", shape), "float32", shape)}
+
+    shares = np.exp(numbers) / np.exp(numbers).sum(axis=1, keepdims=True)
+    return export_model(
+        Fitted(declare, Softmax(), classes), {"x": numbers}, {"label": classes[labels], "probabilities": shares}
+    )
+
+
+@pytest.mark.parametrize("classes", [np.array([3, 5, 9]), np.array(["a", "b", "c"], dtype=object)])
+def test_a_row_between_two_classes_may_have_either(classes: np.ndarray[Any, Any]) -> None:
+    numbers = np.random.default_rng(5).normal(size=(2000, 3)).astype(np.float32)
+    numbers[7] = [1, 1 + 1e-6, -2]
+    numbers[1900] = [0.5, -1, 0.5]
+    labels = numbers.argmax(axis=1)
+    assert exported(numbers, labels, classes)
+    # Python rounded otherwise.
+    labels[[7, 1900]] = [0, 2]
+    assert exported(numbers, labels, classes)
+    for row, label in ((7, 2), (8, (labels[8] + 1) % 3)):
+        wrong = labels.copy()
+        wrong[row] = label
+        with pytest.raises(RunError, match=r"label differs in [23] of 2000 rows") as caught:
+            exported(numbers, wrong, classes)
+        assert caught.value.reason is Reason.NOT_REPRODUCIBLE

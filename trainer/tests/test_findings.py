@@ -161,3 +161,26 @@ def test_warnings_leave_room_for_candidates(bench: Bench, letter: str, count: in
     assert len(told["candidates"]) > 10
     assert len(told["warnings"]) == min(count, 8)
     assert all(one.startswith(f"{index} ") for index, one in enumerate(told["warnings"]))
+
+
+def test_labels_that_begin_with_zeros_are_told_where_they_become_numbers(bench: Bench) -> None:
+    labels = ["007" if index % 3 else "8" for index in range(60)]
+    rows = [[index % 7, label] for index, label in enumerate(labels)]
+    bench.write_csv(["a", "target"], rows)
+    outcome = bench.train()
+    (told,) = [words for words in outcome.warnings if "begin with 0" in words]
+    assert told.startswith(
+        "data.label 'target' is read as numbers, and 40 of its values begin with 0, such as '007' in "
+    )
+    assert "the model answers 7" in told
+    assert "a column check of type Text keeps them as they are written" in told
+    assert outcome.classes == ["7", "8"]
+    bench.run["checks"] = {"columns": [{"name": "target", "type": "Text"}]}
+    outcome = bench.train()
+    assert (outcome.classes, [words for words in outcome.warnings if "begin with 0" in words]) == (["007", "8"], [])
+    # A number of its own is no label, nor is what only looks so.
+    del bench.run["checks"]
+    bench.write_csv(
+        ["a", "target"], [[f"0{index % 7}", ["0", "-0", "0.5"][0] if index % 2 else 1] for index in range(60)]
+    )
+    assert not [words for words in bench.train().warnings if "begin with 0" in words]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,19 @@ def test_data_that_does_not_go_with_the_layers_is_refused_before_training(bench:
     assert str(caught.value.reason) == reason, caught.value.message
     for one in words:
         assert one in caught.value.message
+
+
+def test_texts_without_a_word_are_told(bench: Bench) -> None:
+    layers = [TOKENS, WORDS, layer("g", "GlobalAveragePooling1D"), softmax(2)]
+    bench.run["candidates"] = [{"name": "only", "layers": layers}]
+    bench.run["data"] |= {"format": "CSV", "text": {}}
+    (estimator,) = build_estimators(bench.parse(), 1)
+    with pytest.warns(UserWarning, match=r"1 of 4 texts of the training part have no token .*, such as '!!'"):
+        estimator.check(material(SENTENCES, [0, 1, 0, 1], Kind.TEXT, ["x", "y"]))
+    whole = {"text": SENTENCES["text"][:2]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator.check(material(whole, [0, 1], Kind.TEXT, ["x", "y"]))
 
 
 def test_weights_that_cannot_fit_into_the_container_are_refused_with_figures() -> None:

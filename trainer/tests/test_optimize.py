@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.graph.builder import ROWS, Graph
 from modelwright_trainer.optimize.families import nodes_of
 from modelwright_trainer.optimize.make import make_variants
-from modelwright_trainer.optimize.words import Order, Quantize, Request, Target, read_order
+from modelwright_trainer.optimize.words import LONGEST_NAME, MOST_VARIANTS, Order, Quantize, Request, Target, read_order
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -328,7 +329,7 @@ def test_a_full_disk_says_what_takes_less_of_it(tmp_path: Path) -> None:
         ("{", "no JSON"),
         ("[]", "expected an object"),
         ({"variants": []}, "needs a folder"),
-        ({"directory": "/x", "variants": []}, "expected 1 to 8"),
+        ({"directory": "/x", "variants": []}, "expected 1 to 4"),
         ({"directory": "/x", "variants": [{"name": "a"}] * 2}, "two entries with the name 'a'"),
         ({"directory": "/x", "variants": [{"name": "../a"}]}, "is '../a'; expected 1 to 20"),
         ({"directory": "/x", "variants": [{"name": "a" * 21}]}, "expected 1 to 20"),
@@ -348,6 +349,24 @@ def test_an_order_that_is_not_understood_names_the_field(order: object, words: s
 def test_time_is_what_integers_are_for_and_size_what_halves_are_for() -> None:
     order = read_order('{"directory": "/x", "variants": [{"name": "a", "quantize": "Static"}, {"name": "b"}]}')
     assert [request.target for request in order.requests] == [Target.LATENCY, Target.SIZE]
+
+
+def test_the_limits_are_those_of_the_contract() -> None:
+    contract = (Path(__file__).parents[2] / "runtime/contract/src/variants.rs").read_text()
+    found = dict(re.findall(r"pub const (MAX_\w+): usize = (\d+);", contract))
+    assert found == {"MAX_VARIANTS": str(MOST_VARIANTS), "MAX_NAME": str(LONGEST_NAME)}
+
+    def order(count: int, longest: int) -> str:
+        variants = [{"name": str(index).rjust(longest, "v")} for index in range(count)]
+        return json.dumps({"directory": "/x", "variants": variants})
+
+    assert len(read_order(order(MOST_VARIANTS, LONGEST_NAME)).requests) == MOST_VARIANTS
+    for count, longest, words in (
+        (MOST_VARIANTS + 1, LONGEST_NAME, f"optimize has 5 entries; expected 1 to {MOST_VARIANTS}"),
+        (1, LONGEST_NAME + 1, f"expected 1 to {LONGEST_NAME} lower-case letters"),
+    ):
+        with pytest.raises(RunError, match=words):
+            read_order(order(count, longest))
 
 
 def test_the_order_is_what_the_operator_is_tested_to_render() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from modelwright_trainer.failure import RunError
+from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.graph.builder import ROWS, Graph
 from modelwright_trainer.optimize import weights as apart
 from modelwright_trainer.optimize.make import make_variants
 from modelwright_trainer.optimize.words import Order, Quantize, Request, Target
-from test_optimize import DYNAMIC, HALF, STATIC, answer, images, leave, recurrent, sequences, weights
+from test_optimize import DYNAMIC, HALF, STATIC, answer, images, leave, recurrent, run, sequences, weights
 from test_optimize import convolutional as convolutional_of
 
 if TYPE_CHECKING:
@@ -128,6 +128,68 @@ def test_variants_of_weights_beside_a_graph_have_theirs_beside_it(
             session = onnxruntime.InferenceSession(made / "model.onnx", providers=["CPUExecutionProvider"])
             answers.append(session.run(["probabilities"], rows)[0])
         assert answers[0].tobytes() == answers[1].tobytes(), request
+
+
+def name_no_lengths(folder: Path, kept: str, length: str | None = None) -> None:
+    """Leave out what the format lets an entry leave out: where a tensor ends, and begins if a file has it alone."""
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    for index, tensor in enumerate(model.graph.initializer):
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        if kept == "location":
+            begin, count = int(said["offset"]), int(said["length"])
+            content = (folder / "weights.bin").read_bytes()[begin : begin + count]
+            (folder / f"weights-{index}.bin").write_bytes(content)
+            said = {"location": f"weights-{index}.bin"}
+        said.pop("length", None)
+        said |= {} if length is None else {"length": length}
+        del tensor.external_data[:]
+        for key, value in said.items():
+            tensor.external_data.add(key=key, value=value)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("said", [("location", None), ("offset", None), ("offset", "0")])
+@pytest.mark.parametrize("name", CASES)
+def test_weights_may_lie_beside_a_graph_without_their_lengths(
+    name: str, said: tuple[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some are kept apart, and some are not.
+    monkeypatch.setattr(apart, "LARGE", 256)
+    make, rows, requests = CASES[name]
+    seen: list[Any] = []
+    answers: list[bytes] = []
+    for is_short in (False, True):
+        folder = tmp_path / f"{is_short}"
+        folder.mkdir()
+        leave(folder, make(), **rows)
+        lay_beside(folder)
+        if is_short:
+            name_no_lengths(folder, *said)
+        if name == "perceptron":
+            # What serves it takes it; of others it does not look into constants elsewhere.
+            answers.append(run(folder / "model.onnx", rows)[0].tobytes())
+        report = make_variants(Order(folder, requests[:1]))
+        seen.append((in_order(folder / "variants/small/model.onnx"), report["variants"]))
+    assert seen[0] == seen[1]
+    assert len(set(answers)) == int(name == "perceptron")
+
+
+@pytest.mark.parametrize("large", [256, 2**20])
+def test_weights_that_end_before_their_file_should_are_refused_by_name(
+    large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "LARGE", large)
+    leave(tmp_path, perceptron(), x=weights(40, 16, seed=3))
+    lay_beside(tmp_path)
+    name_no_lengths(tmp_path, "offset")
+    path = tmp_path / "weights.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RunError, match="is not whole") as caught:
+        make_variants(Order(tmp_path, (HALF,)))
+    assert caught.value.reason is Reason.CANNOT_OPTIMIZE
+    size = path.stat().st_size
+    assert f"weights.bin has {size} bytes" in caught.value.message
+    assert "fetch the whole file" in caught.value.message
 
 
 def test_weights_of_a_branch_may_lie_beside_the_graph(tmp_path: Path) -> None:

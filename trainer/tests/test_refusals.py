@@ -128,9 +128,22 @@ CASES = {
         candidate("LogisticRegression", penalty="l1", solver="lbfgs"),
     ),
     "no probabilities": Case(
-        "NoCandidate",
-        ["cannot be measured by LogLoss", "gives no probabilities"],
+        "InvalidParameter",
+        ["selection.metric LogLoss", "candidates[0] 'one'", "algorithm Ridge never does", "another metric"],
         candidate("Ridge") | {"selection": {"metric": "LogLoss", "goal": "Minimize"}},
+        content=b"",
+    ),
+    "no probabilities with this loss": Case(
+        "InvalidParameter",
+        ["selection.metric LogLoss", "algorithm SGD does with loss: log_loss or modified_huber"],
+        candidate("SGD", loss="perceptron") | {"selection": {"metric": "LogLoss", "goal": "Minimize"}},
+        content=b"",
+    ),
+    "no probabilities with this switch": Case(
+        "InvalidParameter",
+        ["selection.metric LogLoss", "algorithm SVM does with probability: true"],
+        candidate("SVM") | {"selection": {"metric": "LogLoss", "goal": "Minimize"}},
+        content=b"",
     ),
     # Files
     "empty file": Case("NoRows", ["data.csv is empty"], content=b""),
@@ -301,7 +314,7 @@ NPZ: dict[str, tuple[dict[str, Any] | bytes, str, str]] = {
         "array 'a' must be numbers of shape (rows, …)",
     ),
     "text features": ({"a": np.array([["x"]]), "target": np.zeros(1)}, "UnreadableData", "must be numbers"),
-    "other length": ({"a": np.zeros((4, 2)), "target": np.zeros(5)}, "UnreadableData", "array 'target' must be"),
+    "other length": ({"a": np.zeros((4, 2)), "target": np.zeros(5)}, "UnreadableData", "rows: a 4, target 5"),
     "objects": ({"a": np.array([[object()]]), "target": np.zeros(1)}, "UnreadableData", "without pickled objects"),
     "no rows": ({"a": np.zeros((0, 2)), "target": np.zeros(0)}, "NoRows", "no row"),
     "no NPZ": (b"PK but not really", "UnreadableData", "is no NPZ file"),

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from arrays import parts_of, rows_of, save
 from conftest import Bench, agrees
+from modelwright_trainer.data import read_data
 from modelwright_trainer.keep import choose_kept
 
 if TYPE_CHECKING:
@@ -102,6 +103,39 @@ def test_algorithms_refuse_rows_without_a_fixed_number_of_features(bench: Bench)
     assert "sequences of different lengths: give the candidate layers" in refusal.message
 
 
+@pytest.mark.parametrize(("lengths", "more"), [(5, {}), (3, {}), (None, {"maxLength": 8})])
+def test_lengths_that_are_all_equal_are_said_to_be_so(bench: Bench, lengths: int | None, more: dict[str, int]) -> None:
+    arrays = {} if lengths is None else {"lengths": np.full(40, lengths)}
+    save(bench, steps=RANDOM.normal(size=(40, 5, 1)), target=np.arange(40) % 2, **arrays)
+    bench.run["data"]["sequences"] = more
+    found = rows_of(bench)
+    assert list(found.arrays) == ["sequences", "lengths"]
+    (note,) = found.notes
+    assert f"all 40 sequences have {lengths or 5} steps, and the model takes `lengths` all the same" in note
+    field = "the array 'lengths'" if lengths else "data.sequences.maxLength"
+    # With room behind them, steps are to be cut as well.
+    cut = "cut the steps behind them and " if lengths == 3 else ""
+    assert f"{cut}leave out {field} for one that takes none" in note
+    refusal = bench.refusal()
+    assert refusal.reason == "UnsuitableData"
+    assert f"all have {lengths or 5} steps" in refusal.message
+    assert "different lengths" not in refusal.message
+    assert "data.sequences.maxLength" in refusal.message
+
+
+@pytest.mark.parametrize("kind", ["NPZ", "lists"])
+def test_rows_without_a_step_are_told(bench: Bench, kind: str) -> None:
+    bench.run["data"]["sequences"] = {}
+    lengths, labels = np.where(np.arange(40) % 20 == 6, 0, 1 + np.arange(40) % 3), np.arange(40) % 2
+    if kind == "NPZ":
+        save(bench, steps=RANDOM.normal(size=(40, 3, 1)), lengths=lengths, target=labels)
+    else:
+        bench.run["data"]["format"] = "Parquet"
+        table = pa.table({"a": [[1.0] * length for length in lengths], "target": labels})
+        pq.write_table(table, bench.folder / "data" / "data.parquet")
+    assert "2 sequences have no step, in rows 7, 27: each counts as one step of zeros" in rows_of(bench).notes[0]
+
+
 def test_texts_are_one_column(bench: Bench) -> None:
     rows = [[index, f'say "{index}", friend', "ab"[index % 2]] for index in range(30)]
     bench.write_csv(["number", "sentence", "target"], rows).run["data"]["text"] = {"column": "sentence"}
@@ -176,6 +210,33 @@ def test_a_long_text_leaves_fewer_rows_to_calibrate_by(bench: Bench, monkeypatch
     bench.train()
     with np.load(bench.out / "calibration.npz") as archive:
         assert len(archive["inputs/a"]) == 10
+
+
+@pytest.mark.parametrize("by", ["window", "time"])
+def test_files_of_a_series_say_their_order_by_letters_and_by_numbers(bench: Bench, by: str) -> None:
+    folder = bench.folder / "data"
+    if by == "window":
+        sunspots(bench)
+    else:
+        bench.regression().run["split"] |= {"by": "Time", "stratify": False}
+    (folder / "data.csv").unlink(missing_ok=True)
+    for number in range(1, 12):
+        rows = "".join(f"{number * 100 + step},{step}\n" for step in range(20))
+        (folder / f"{number}.csv").write_text("target,other\n" + rows)
+    refusal = bench.refusal()
+    assert refusal.reason == "UnreadableData"
+    assert "10.csv comes before 2.csv by its letters and behind it by its number" in refusal.message
+    assert "as many digits (01, 02)" in refusal.message
+    for path in [*folder.iterdir()]:
+        path.rename(folder / path.name.rjust(6, "0"))
+    labels = read_data(bench.parse()).labels.tolist()
+    assert labels == sorted(labels)
+    # Where rows are drawn, order means nothing.
+    for path in [*folder.iterdir()]:
+        path.rename(folder / path.name.lstrip("0"))
+    bench.run["data"].pop("window", None)
+    bench.run["split"]["by"] = "Random"
+    assert read_data(bench.parse()).rows == len(labels) == 220
 
 
 def own_test(bench: Bench) -> Path:

@@ -67,7 +67,10 @@ ARRAYS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str]]] = {
         {"sequences": {}},
         {"a": np.zeros((40, 5, 1)), "lengths": np.where(np.arange(40) == 6, 6, 5), "target": LABELS},
         "UnreadableData",
-        ["array 'lengths' has 1 values outside 0 to 5, the T of 'a', such as 6 in row 7"],
+        [
+            "array 'lengths' has 1 values outside 0 to 5, the T of 'a', such as 6 in row 7: a length says how many",
+            "write those that are there, or make T longer",
+        ],
     ),
     "lengths below 0": (
         {"sequences": {}},
@@ -79,13 +82,43 @@ ARRAYS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str]]] = {
         {"sequences": {}},
         {"a": np.zeros((40, 5, 1)), "lengths": np.ones(40), "target": LABELS},
         "UnreadableData",
-        ["array 'lengths' must be whole numbers of shape (rows,), and is float64"],
+        ["array 'lengths' is float64 of shape (40,), such as 1.0", "expected whole numbers of shape (rows,)", "int64"],
+    ),
+    "lengths that are parts of steps": (
+        {"sequences": {}},
+        {"a": np.zeros((40, 5, 1)), "lengths": np.where(np.arange(40) == 6, 2.5, 5), "target": LABELS},
+        "UnreadableData",
+        ["array 'lengths' is float64", "such as 2.5 in row 7", "expected whole numbers", "int64"],
+    ),
+    "lengths of another shape": (
+        {"sequences": {}},
+        {"a": np.zeros((40, 5, 1)), "lengths": np.ones((40, 1), int), "target": LABELS},
+        "UnreadableData",
+        ["array 'lengths' is int64 of shape (40, 1), such as 1", "expected whole numbers of shape (rows,)"],
+    ),
+    "lengths of truths": (
+        {"sequences": {}},
+        {"a": np.zeros((40, 5, 1)), "lengths": np.ones(40, bool), "target": LABELS},
+        "UnreadableData",
+        ["array 'lengths' is bool", "expected whole numbers"],
+    ),
+    "lengths of nothing": (
+        {"sequences": {}},
+        {"a": np.zeros((40, 5, 1)), "lengths": np.zeros(40, int), "target": LABELS},
+        "NoRows",
+        ["array 'lengths' is 0 in all 40 rows: there must be a step in one of them to learn from"],
+    ),
+    "room for no step": (
+        {"sequences": {}},
+        {"a": np.zeros((40, 0, 1)), "lengths": np.zeros(40, int), "target": LABELS},
+        "UnreadableData",
+        ["array 'a' must be sequences of shape (rows, T, channels), and is of shape (40, 0, 1)", "write the steps"],
     ),
     "lengths of other rows": (
         {"sequences": {}},
         {"a": np.zeros((40, 5, 1)), "lengths": np.ones(39, int), "target": LABELS},
         "UnreadableData",
-        ["array 'lengths' must be numbers of shape (rows, …), and is int64 of shape (39,)"],
+        ["data.npz has arrays of different rows: a 40, lengths 39, target 40", "one of each for every row"],
     ),
     "sequences longer than asked": (
         {"sequences": {"maxLength": 4}},

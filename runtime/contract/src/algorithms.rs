@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::training::{Kind, Task};
 
@@ -20,6 +21,21 @@ pub struct Algorithm {
     pub parameters: Vec<String>,
     /// What rows may be for it.
     pub takes: Vec<Kind>,
+    /// Of a classifier that can tell how probable each class is: the parameters that decide whether it does, each with the
+    /// values with which it does. Empty where it always does.
+    #[serde(default)]
+    pub probabilities: Option<BTreeMap<String, Vec<Value>>>,
+}
+
+impl Algorithm {
+    /// Whether it tells how probable each class is, with these parameters and the library's defaults for others.
+    pub fn gives_probabilities(&self, parameters: &BTreeMap<String, Value>) -> bool {
+        self.probabilities.as_ref().is_some_and(|wanted| {
+            wanted
+                .iter()
+                .all(|(name, values)| parameters.get(name).is_some_and(|value| values.contains(value)))
+        })
+    }
 }
 
 /// Algorithms of scikit-learn for a task, by name.

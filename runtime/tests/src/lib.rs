@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::new_without_default,
+    clippy::return_self_not_must_use,
     missing_docs
 )]
 

@@ -22,11 +22,13 @@ use super::{
 use crate::{
     context::Settings,
     model::{
-        job::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
+        run::containers::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
         validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
-    pod::{confined_container, mount, variable},
-    resources::complete_resources,
+    pods::{
+        parts::{confined_container, mount, variable},
+        resources::complete_resources,
+    },
     store,
 };
 

@@ -6,8 +6,8 @@ use modelwright_contract::{artifact::MODEL_FILE, names};
 use super::containers::confined;
 use crate::{
     context::Settings,
-    model::{job::CONVERT, validate::ValidModel},
-    pod::{mount, variable},
+    model::{run::containers::CONVERT, validate::ValidModel},
+    pods::parts::{mount, variable},
 };
 
 /// Where it leaves the model.

@@ -12,7 +12,7 @@ use crate::{
     api::model_version::Artifact,
     context::Settings,
     model::validate::{Place, ValidModel, ValidSource},
-    pod::mount,
+    pods::parts::mount,
     store,
 };
 

@@ -16,8 +16,8 @@ use crate::{
     },
     context::Settings,
     hash,
+    k8s::objects::owned_metadata,
     model::validate::ValidModel,
-    objects::owned_metadata,
 };
 
 /// Pods of an import that may fail before it does.

@@ -14,7 +14,7 @@ use crate::{
     context::Settings,
     hash,
     model::validate::ValidModel,
-    pod,
+    pods::parts,
 };
 
 /// How long a pod that is stopped may take to end. What stopped it, its deadline for one, is told only then.
@@ -51,13 +51,13 @@ pub(super) fn recall_template(
 }
 
 fn pod_metadata(model: &ValidModel) -> ObjectMeta {
-    let mut labels = pod::texts(&model.scheduling.pod_labels);
+    let mut labels = parts::texts(&model.scheduling.pod_labels);
     labels.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
     labels.insert(MODEL_LABEL.into(), model.name.clone());
     labels.insert(SPEC_HASH_LABEL.into(), hash::short(&model.key(), 16).into());
     ObjectMeta {
         labels: Some(labels),
-        annotations: pod::some_map(pod::texts(&model.scheduling.pod_annotations)),
+        annotations: parts::some_map(parts::texts(&model.scheduling.pod_annotations)),
         ..ObjectMeta::default()
     }
 }
@@ -70,6 +70,6 @@ fn pod_spec(model: &ValidModel, settings: &Settings, workload_account: bool) -> 
         restart_policy: Some("Never".into()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         volumes: Some(volumes(model, settings)),
-        ..pod::confined_pod(&model.scheduling, siblings, workload_account)
+        ..parts::confined_pod(&model.scheduling, siblings, workload_account)
     }
 }

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     context::Settings,
     model::{
-        job::PREPARE,
+        run::containers::PREPARE,
         validate::{ValidEvaluation, ValidModel, ValidTraining},
     },
-    pod::{mount, variable},
+    pods::parts::{mount, variable},
 };
 
 /// Of a model that is kept. Without any credentials, as `train`, and without a device: it computes nothing.

@@ -5,10 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 use crate::{
     api::{ModelVersion, model_version::Artifact},
     context::Settings,
-    model::{
-        job::Problem,
-        validate::{Trainer, ValidEvaluation, ValidModel, ValidTraining, Work},
-    },
+    model::validate::{Trainer, ValidEvaluation, ValidModel, ValidTraining, Work},
+    problem::Problem,
     quantity::Quantity,
     store,
 };

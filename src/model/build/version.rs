@@ -22,10 +22,12 @@ use crate::{
         name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
         optimize::{TimeShare, VariantFigures, VersionVariant},
     },
-    events::truncated,
     hash,
-    model::{job, report::Reports, validate::ValidModel},
-    objects::owned_metadata,
+    k8s::{events::truncated, objects::owned_metadata},
+    model::{
+        run::{containers::containers, report::Reports},
+        validate::ValidModel,
+    },
 };
 
 /// Most inputs or outputs in the resource; all are in the artifact.
@@ -237,7 +239,5 @@ fn tensors(specs: &[TensorSpec]) -> Vec<Tensor> {
 }
 
 fn images(job: &Job) -> BTreeMap<String, String> {
-    job::containers(job)
-        .filter_map(|container| Some((container.name.clone(), container.image.clone()?)))
-        .collect()
+    containers(job).filter_map(|container| Some((container.name.clone(), container.image.clone()?))).collect()
 }

@@ -10,7 +10,7 @@ use crate::{
     api::name::STORE_SECRET,
     context::Settings,
     model::validate::{Code, Place, Trainer, ValidModel, ValidSource},
-    pod::{claim_volume, empty_volume, secret_volume},
+    pods::parts::{claim_volume, empty_volume, secret_volume},
     store,
 };
 

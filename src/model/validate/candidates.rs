@@ -109,6 +109,46 @@ fn check_candidate(
     }
 }
 
+/// Refuses metrics that need probabilities, by their fields, of candidates that give none. A network gives them always.
+pub(super) fn check_probabilities(
+    candidates: &[Candidate],
+    measured: impl IntoIterator<Item = (String, Metric)>,
+    task: Task,
+    problems: &mut Vec<String>,
+) {
+    for (field, metric) in measured.into_iter().filter(|(_, metric)| metric.needs_probabilities()) {
+        for (at, candidate) in candidates.iter().enumerate() {
+            let Some(name) = &candidate.algorithm else { continue };
+            // one that is not known is refused by its name
+            let Some(known) = scikit_learn(task).get(name) else { continue };
+            if !known.gives_probabilities(&candidate.parameters) {
+                problems.push(format!(
+                    "{field} {} is measured of probabilities, and spec.training.candidates[{at}] `{}` gives none: {}",
+                    metric.name(),
+                    shortened(&candidate.name),
+                    how_probabilities_come(name, known)
+                ));
+            }
+        }
+    }
+}
+
+fn how_probabilities_come(name: &str, algorithm: &Algorithm) -> String {
+    let words = |values: &[Value]| {
+        let words =
+            values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        words.collect::<Vec<_>>().join(" or ")
+    };
+    match &algorithm.probabilities {
+        Some(wanted) => {
+            let wanted = wanted.iter().map(|(parameter, values)| format!("{parameter}: {}", words(values)));
+            let wanted = wanted.collect::<Vec<_>>().join(" and ");
+            format!("algorithm {name} does with {wanted}; set that, or choose another metric or algorithm")
+        }
+        None => format!("algorithm {name} never does; choose another metric or algorithm"),
+    }
+}
+
 fn is_label(name: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= MAX_NAME
@@ -223,7 +263,7 @@ fn named(kind: Kind) -> &'static str {
 }
 
 fn shortened(text: &str) -> String {
-    crate::events::truncated(text, 64)
+    crate::k8s::events::truncated(text, 64)
 }
 
 /// The metric of a task where none is named.

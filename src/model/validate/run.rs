@@ -6,8 +6,8 @@ use modelwright_contract::prove::DEFAULT_DEADLINE_SECONDS;
 
 use crate::{
     api::run::RunSizes,
+    pods::resources::{Amounts, amount_text, check_resources, complete_resources},
     quantity::Quantity,
-    resources::{Amounts, amount_text, check_resources, complete_resources},
 };
 
 /// Small, so that a namespace that bounds its containers takes them.

@@ -1,6 +1,8 @@
 //! `spec.training`, parsed. In goes what a user wrote, out comes a [`ValidTraining`] with every default resolved; problems
 //! are told by the path of the field. Pure.
 
+use std::iter;
+
 use modelwright_contract::{
     artifact::METADATA_DIRECTORY,
     names::{CHECKPOINT_DIRECTORY, FROM_DIRECTORY},
@@ -8,7 +10,7 @@ use modelwright_contract::{
 };
 
 use super::{
-    candidates::{validate_candidates, validate_gates, validate_selection},
+    candidates::{check_probabilities, validate_candidates, validate_gates, validate_selection},
     code::{Code, validate_python},
     data::{validate_checks, validate_preprocess, validate_split},
     inputs::validate_data,
@@ -17,9 +19,10 @@ use super::{
 use crate::{
     api::{
         model_version::Artifact,
-        training::{self as written, Library, Training},
+        training as written,
+        training::{Library, Training},
     },
-    resources::{Amounts, check_resources},
+    pods::resources::{Amounts, check_resources},
     store::is_dns_name,
 };
 
@@ -174,6 +177,12 @@ pub(super) fn validate_training(
     };
     check_networks_only(training, &trainer, has_layers, problems);
     let gates = validate_gates("spec.training", &training.gates, task, problems);
+    if built_in.is_some() {
+        let selected = ("spec.training.selection.metric".to_owned(), config.selection.metric);
+        let numbered = gates.iter().enumerate();
+        let others = numbered.map(|(at, gate)| (format!("spec.training.gates[{at}].metric"), gate.metric));
+        check_probabilities(&config.candidates, iter::once(selected).chain(others), task, problems);
+    }
     check_size(&config, problems);
     // every problem is told before this can end
     Some(ValidTraining {

@@ -9,12 +9,16 @@ use std::{
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, Uri, body::Bytes};
-use modelwright::pod_http::{Answered, PodClient};
+use modelwright::pods::http::{Answered, PodClient};
 use modelwright_contract::status::ServeStatus;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Cluster, casts, kubelet},
+    cluster::{
+        Cluster,
+        casts::{self, Cast},
+        kubelet,
+    },
     faults::{Faults, Lie},
     json::{is_true, items, text},
     kinds::Kind,
@@ -72,7 +76,7 @@ fn said(
         "/retry" => Some(Value::Null),
         "/status" => {
             let config = kubelet::serving(pod)?;
-            if !process.serves() {
+            if !process.serves() || Cast::of(&config.model_digest) == Cast::Silent {
                 return None;
             }
             let served = casts::served(&config.model_digest).filter(|_| process.has_loaded());

@@ -1,5 +1,7 @@
 //! Faults between an operator and its API server, and between it and its pods: which are planned, and which happened.
 
+mod sorts;
+
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -12,6 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 use modelwright::clock::Clock;
+pub use sorts::{Blur, Fault, How, Lie};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
@@ -20,94 +23,12 @@ use crate::{
     store::Refusal,
 };
 
-/// How a call goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum How {
-    /// The process ends before it is carried out.
-    CrashBefore,
-    /// The process ends when it was carried out.
-    CrashAfter,
-    /// The API server fails.
-    Fails,
-    /// Nothing comes back, and it was not carried out.
-    TimesOut,
-    /// It is carried out, and the answer is lost.
-    AnswerLost,
-    /// Somebody else was first.
-    Conflicts,
-    /// The API server is busy, also for whoever tries again.
-    TooMany,
-}
-
-impl How {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::CrashBefore,
-        Self::CrashAfter,
-        Self::Fails,
-        Self::TimesOut,
-        Self::AnswerLost,
-        Self::Conflicts,
-        Self::TooMany,
-    ];
-
-    /// Whether it can befall a call.
-    pub fn befalls(self, is_write: bool) -> bool {
-        is_write || matches!(self, Self::Fails | Self::TimesOut | Self::TooMany)
-    }
-}
-
-/// How a watch goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Blur {
-    /// It tells nothing for a while.
-    Frozen,
-    /// It tells everything late.
-    Lags,
-    /// It ends, since what it goes on from is too old.
-    Cut,
-    /// It starts anew, from a list that is old.
-    OldList,
-}
-
-impl Blur {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Frozen, Self::Lags, Self::Cut, Self::OldList];
-}
-
-/// How the answer of a pod goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lie {
-    /// It comes after nobody waits any more.
-    Late,
-    /// It names another model.
-    WrongDigest,
-    /// It is ready and has no model.
-    NoModel,
-}
-
-impl Lie {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Late, Self::WrongDigest, Self::NoModel];
-}
-
-/// A fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// Of the operator's call of this number.
-    Call { at: usize, how: How },
-    /// Of a watch, from the operator's call of this number on.
-    Watch { kind: Kind, at: usize, blur: Blur },
-    /// Of the answer to the operator's question of this number.
-    Answer { at: usize, lie: Lie },
-    /// Of the Lease's request of this number.
-    Lease { at: usize, how: How },
-}
-
 /// How long a watch stands still.
 const FROZEN: Duration = Duration::from_secs(20);
 /// How late a watch is, and for how long.
 const LAG: (Duration, Duration) = (Duration::from_secs(3), Duration::from_mins(1));
+/// How long a process does not reach its Lease.
+const OUTAGE: Duration = Duration::from_secs(40);
 /// How many writes an old list knows nothing of.
 const OLD: u64 = 12;
 /// How often the client tries again while the API server is busy.
@@ -172,7 +93,13 @@ impl Faults {
 
     /// The way of a new process.
     pub fn network(&self) -> Network {
-        Network { faults: self.clone(), dead: Arc::default(), crashed: Arc::default(), is_of_lease: false }
+        Network {
+            faults: self.clone(),
+            dead: Arc::default(),
+            crashed: Arc::default(),
+            outage: Arc::default(),
+            is_of_lease: false,
+        }
     }
 
     /// What is to happen to the next question to a pod.
@@ -218,6 +145,8 @@ pub struct Network {
     faults: Faults,
     dead: Arc<AtomicBool>,
     crashed: Arc<Notify>,
+    /// Until when it does not reach its Lease.
+    outage: Arc<Mutex<Option<Instant>>>,
     is_of_lease: bool,
 }
 
@@ -278,6 +207,15 @@ impl Network {
         let mut plan = self.faults.plan();
         let number = plan.lease_calls.len();
         plan.lease_calls.push(self.made(call));
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = |fault: &Fault| matches!(fault, Fault::Outage { at } if *at == number);
+        if let Some(found) = plan.faults.iter().position(begins) {
+            plan.happened[found] = true;
+            *outage = Some(Instant::now() + OUTAGE);
+        }
+        if outage.is_some_and(|until| Instant::now() < until) {
+            return Some(How::TimesOut);
+        }
         let found =
             plan.faults.iter().position(|fault| matches!(fault, Fault::Lease { at, .. } if *at == number))?;
         let Fault::Lease { how, .. } = plan.faults[found] else { return None };

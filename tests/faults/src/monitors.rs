@@ -1,6 +1,7 @@
 //! What must hold at every write, whatever goes wrong. In goes each write as it is made; out come those that break an
 //! invariant of the design.
 
+mod hands;
 mod runs;
 mod traffic;
 
@@ -12,6 +13,7 @@ use crate::{
     json::{annotation, text},
     kinds::Kind,
     store::{Author, Key, Store, Version},
+    world::Release,
 };
 
 /// The invariants, and what they remember.
@@ -23,6 +25,9 @@ pub struct Monitors {
     pub seen: usize,
     traffic: traffic::Traffic,
     runs: runs::Runs,
+    hands: hands::Hands,
+    /// Which operators there are, by identity.
+    pub releases: BTreeMap<&'static str, Release>,
     /// Revisions that a person let be tried again.
     retried: BTreeSet<String>,
     leaders: BTreeMap<String, usize>,
@@ -35,6 +40,11 @@ impl Monitors {
         let mut broken = Vec::new();
         self.traffic.see(version, store, &mut broken);
         self.runs.see(version, store, &mut broken);
+        let release = match &version.by {
+            Author::Operator(identity) => self.releases.get(identity.as_str()),
+            _ => None,
+        };
+        self.hands.see(version, store, release, &mut broken);
         self.quarantine(version, store, &mut broken);
         self.only_the_leader_writes(version, store, &mut broken);
         only_the_persons_own_spec(version, &mut broken);
@@ -45,6 +55,13 @@ impl Monitors {
                 words, version.at, version.key.kind, version.by
             ));
         }
+    }
+
+    /// Looks at a world at rest.
+    pub fn see_at_rest(store: &Store) -> Vec<String> {
+        let mut broken = Vec::new();
+        hands::leaves_nothing(store, &mut broken);
+        broken
     }
 
     /// R5: what was refused is not tried again, but by a person's word.
@@ -88,8 +105,9 @@ impl Monitors {
             return;
         }
         *self.leaders.entry(identity.clone()).or_default() += 1;
-        let mut leases = store.all(Kind::Lease).map(|lease| text(lease, "/spec/holderIdentity"));
-        if !leases.any(|holder| holder == identity) {
+        let of = self.releases.get(identity.as_str()).map(|release| release.lease);
+        let mut leases = store.entries(Kind::Lease).filter(|(key, _)| of.is_none_or(|name| key.name == name));
+        if !leases.any(|(_, lease)| text(lease, "/spec/holderIdentity") == identity) {
             broken.push(format!("R7: {identity} wrote and does not hold the Lease"));
         }
     }

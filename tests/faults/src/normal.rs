@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    json::{annotation, is_true, label, number, text},
+    json::{annotation, is_true, items, label, number, text},
     kinds::Kind,
     store::Store,
 };
@@ -73,6 +73,52 @@ pub fn state(store: &Store) -> Value {
     state.insert("ConfigMap".into(), json!(draining));
     state.insert("made".into(), made(store));
     Value::Object(state)
+}
+
+/// The end of a scenario in words, to be read and kept: what serves, what is recorded, what is left.
+pub fn end(store: &Store) -> String {
+    let mut lines = Vec::new();
+    let conditions = |object: &Value| {
+        let told = items(object, "/status/conditions").map(|condition| {
+            let part = |name: &str| text(condition, &format!("/{name}")).to_owned();
+            format!("{}={} ({})", part("type"), part("status"), part("reason"))
+        });
+        told.collect::<Vec<_>>().join(" ")
+    };
+    for (key, model) in store.entries(Kind::Model) {
+        let versions = (&model["status"]["currentVersion"], &model["status"]["latestVersion"]);
+        lines.push(format!("Model {}: current {}, latest {}", key.name, versions.0, versions.1));
+        lines.push(format!("  {}", conditions(model)));
+    }
+    for (key, version) in store.entries(Kind::ModelVersion) {
+        lines.push(format!("ModelVersion {}: {}", key.name, &text(version, "/spec/modelDigest")[..8]));
+    }
+    for (key, deployment) in store.entries(Kind::ModelDeployment) {
+        let status = &deployment["status"];
+        lines.push(format!("ModelDeployment {}: {}", key.name, text(status, "/phase")));
+        let (stable, target) = (&status["stable"], &status["target"]);
+        lines.push(format!(
+            "  stable {}, target {}, ready {} of {}",
+            stable["version"], target["version"], status["readyReplicas"], deployment["spec"]["replicas"]
+        ));
+        lines.push(format!("  {}", conditions(deployment)));
+        lines.push(format!("  {}", without_times(text(status, "/message"))));
+    }
+    for (_, revision) in store.entries(Kind::ControllerRevision) {
+        let told = |name: &str| {
+            let value = annotation(revision, &format!("modelwright.dev/{name}"));
+            if value.is_empty() { String::new() } else { format!(", {name} {value}") }
+        };
+        let words = ["number", "outcome", "promoted", "proven", "quarantine"].map(told).concat();
+        lines.push(format!("revision of version {}{words}", label(revision, "modelwright.dev/version")));
+    }
+    let state = state(store);
+    for kind in ["Pod", "Job", "ConfigMap"] {
+        for (name, value) in state[kind].as_object().into_iter().flatten() {
+            lines.push(format!("{kind} {name}: {value}"));
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// How many of each were ever made.

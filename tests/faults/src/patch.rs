@@ -83,6 +83,8 @@ impl Store {
 fn applied(live: Value, new: &Value, before: &Value, path: &str) -> Value {
     match (live, new) {
         (live, Value::Null) => live,
+        // a selector is one value
+        (_, new) if path == "/spec/selector" => new.clone(),
         (Value::Object(mut live), Value::Object(members)) => {
             if let Value::Object(before) = before {
                 for (name, value) in before {

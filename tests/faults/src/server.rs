@@ -27,7 +27,7 @@ use crate::{
     faults::{Network, Way},
     patch,
     selectors::Selection,
-    store::{Author, Part, Refusal, Store},
+    store::{Author, Guard, Part, Refusal, Store},
 };
 
 /// The store that all have a part in.
@@ -132,7 +132,10 @@ impl Connection {
             Verb::Get | Verb::Create | Verb::Replace | Verb::Patch | Verb::Delete => {}
         }
         let mut store = self.store.lock();
-        match act(&mut store, call, &self.author) {
+        store.guard = call.guard();
+        let acted = act(&mut store, call, &self.author);
+        store.guard = Guard::default();
+        match acted {
             Ok((code, value)) => answered(code, &value),
             Err(refusal) => refused(&refusal),
         }

@@ -1,10 +1,12 @@
 //! What the API server stores: objects, and the log of all that was written. In go writes, out come objects or why one was
 //! refused. Needs no client.
 
+mod rules;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
@@ -52,6 +54,7 @@ pub struct Version {
     pub before: Option<Arc<Value>>,
     pub after: Option<Arc<Value>>,
     pub by: Author,
+    pub guard: Guard,
 }
 
 /// Why a write was refused, as the API server says it.
@@ -99,7 +102,22 @@ pub struct Store {
     uids: u64,
     addresses: u64,
     pub now: Timestamp,
+    /// What the cluster makes of what is written.
+    pub policy: Option<Policy>,
+    /// On what condition the present request writes.
+    pub guard: Guard,
     changed: watch::Sender<u64>,
+}
+
+/// A mutating policy.
+pub type Policy = fn(Kind, &mut Value);
+
+/// What a write named of the object that it means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    pub uid: bool,
+    /// Its version, or what it holds.
+    pub version: bool,
 }
 
 // by hand: nobody waits for a copy yet
@@ -113,6 +131,8 @@ impl Clone for Store {
             uids: self.uids,
             addresses: self.addresses,
             now: self.now,
+            policy: self.policy,
+            guard: Guard::default(),
             changed: watch::channel(self.version()).0,
         }
     }
@@ -129,6 +149,8 @@ impl Store {
             uids: 0,
             addresses: 0,
             now,
+            policy: None,
+            guard: Guard::default(),
             changed: watch::channel(FIRST).0,
         }
     }
@@ -179,6 +201,9 @@ impl Store {
     /// Makes an object.
     pub fn create(&mut self, kind: Kind, namespace: &str, value: Value, by: &Author) -> Written {
         let mut value = without_nulls(value);
+        if let Some(policy) = self.policy {
+            policy(kind, &mut value);
+        }
         let time = self.time();
         self.uids += 1;
         let suffix = format!("{:05x}", self.uids.wrapping_mul(0x9e37) & 0xf_ffff);
@@ -207,27 +232,9 @@ impl Store {
             members.remove("status");
         }
         (value["apiVersion"], value["kind"]) = (kind.place().0.into(), kind.to_string().into());
-        self.fill_in(kind, &mut value);
+        self.addresses += u64::from(kind == Kind::Service);
+        rules::fill_in(kind, &mut value, self.addresses);
         Ok(self.commit(key, Some(value), by))
-    }
-
-    /// What the API server fills in, of what somebody reads.
-    fn fill_in(&mut self, kind: Kind, value: &mut Value) {
-        if kind != Kind::Service {
-            return;
-        }
-        self.addresses += 1;
-        let address = format!("10.96.0.{}", self.addresses);
-        let spec = object(value, "spec");
-        for (name, filled_in) in [
-            ("clusterIP", json!(address)),
-            ("clusterIPs", json!([address])),
-            ("sessionAffinity", json!("None")),
-            ("internalTrafficPolicy", json!("Cluster")),
-            ("type", json!("ClusterIP")),
-        ] {
-            spec.entry(name).or_insert(filled_in);
-        }
     }
 
     /// Changes an object: `change` makes what is asked for of what there is.
@@ -240,7 +247,11 @@ impl Store {
     ) -> Written {
         let Some(before) = self.objects.get(key).cloned() else { return Err(Refusal::not_found(key)) };
         let mut after = without_nulls(change(before.as_ref().clone())?);
-        check_versions(key, &before, &after)?;
+        if let Some(policy) = self.policy.filter(|_| part == Part::Main) {
+            policy(key.kind, &mut after);
+        }
+        rules::check_versions(key, &before, &after)?;
+        rules::check_immutable(key, &before, &after)?;
         let kept: &[&str] = match part {
             // what belongs to nobody's part
             Part::Main if key.kind.has_status() => &["status"],
@@ -271,7 +282,7 @@ impl Store {
         if after == *before {
             return Ok(before);
         }
-        if key.kind.has_generation() && asks_for_more(&before, &after) {
+        if key.kind.has_generation() && rules::asks_for_more(&before, &after) {
             after["metadata"]["generation"] = (number(&before, "/metadata/generation") + 1).into();
         }
         let is_done = is_terminating(&after)
@@ -360,7 +371,7 @@ impl Store {
             self.applied.retain(|(applied, ..), _| *applied != key);
         }
         let shown = after.clone().or_else(|| before.clone()).unwrap_or_default();
-        let version = Version { number, at: self.now, key, before, after, by: by.clone() };
+        let version = Version { number, at: self.now, key, before, after, by: by.clone(), guard: self.guard };
         let mut monitors = std::mem::take(&mut self.monitors);
         monitors.see(&version, self);
         self.monitors = monitors;
@@ -373,32 +384,4 @@ impl Store {
     pub fn time(&self) -> String {
         Timestamp::from_second(self.now.as_second()).unwrap_or(self.now).to_string()
     }
-}
-
-/// Whether something else is asked for.
-fn asks_for_more(before: &Value, after: &Value) -> bool {
-    let (Value::Object(before), Value::Object(after)) = (before, after) else { return before != after };
-    let asks = |name: &&String| !matches!(name.as_str(), "metadata" | "status");
-    before.keys().chain(after.keys()).filter(asks).any(|name| before.get(name) != after.get(name))
-}
-
-/// A write that names a version or a UID means the object that has them.
-fn check_versions(key: &Key, before: &Value, after: &Value) -> Result<(), Refusal> {
-    let of = |object: &Value, name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
-    let differs = |name: &str| !of(after, name).is_empty() && of(after, name) != of(before, name);
-    if differs("resourceVersion") {
-        return Err(Refusal::conflict(format!(
-            "Operation cannot be fulfilled on {} \"{}\": the object has been modified; please apply your changes to the latest version and try again",
-            key.kind.place().1,
-            key.name
-        )));
-    }
-    if differs("uid") {
-        let (plural, uid) = (key.kind.place().1, of(after, "uid"));
-        return Err(Refusal::invalid(format!(
-            "{plural} \"{}\" is invalid: metadata.uid: Invalid value: \"{uid}\": field is immutable",
-            key.name
-        )));
-    }
-    Ok(())
 }

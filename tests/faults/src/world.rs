@@ -13,7 +13,7 @@ use modelwright::{
     admin::Readiness,
     cli::{LogFormat, RunArguments},
     clock::Clock,
-    context,
+    k8s::{client, lease::Leadership},
     metrics::Metrics,
     run::{self, Outside},
 };
@@ -28,6 +28,7 @@ use crate::{
     cluster::{self, Cluster},
     faults::{Fault, Faults, Network, Plan},
     kinds::Kind,
+    monitors::Monitors,
     normal,
     server::{Connection, Shared},
     store::{Author, Store},
@@ -45,6 +46,15 @@ const LONGEST: Duration = Duration::from_mins(30);
 const REST: Duration = Duration::from_secs(40);
 /// How long a process takes until it is started again.
 const RESTART: Duration = Duration::from_secs(1);
+
+/// An operator's process, and what it leads.
+#[derive(Clone, Copy, Debug)]
+pub struct Release {
+    pub identity: &'static str,
+    pub lease: &'static str,
+    /// The namespaces that it watches; none: all.
+    pub namespaces: &'static [&'static str],
+}
 
 /// A world as it was left, to go on from.
 #[derive(Clone)]
@@ -74,6 +84,11 @@ impl Snapshot {
             }
         }
         Self { store, cluster: Cluster::default() }
+    }
+
+    /// How it ended, in words.
+    pub fn end(&self) -> String {
+        normal::end(&self.store)
     }
 
     /// All that was written.
@@ -146,15 +161,21 @@ impl World {
         })
     }
 
-    /// Starts an operator, and starts it again whenever its process ends. Out comes what stops it for good.
+    /// An operator of the one release that there usually is.
     pub fn keep_operator(self: &Arc<Self>, identity: &'static str) -> AbortHandle {
+        self.keep(Release { identity, lease: "modelwright", namespaces: &[] })
+    }
+
+    /// Starts an operator, and starts it again whenever its process ends. Out comes what stops it for good.
+    pub fn keep(self: &Arc<Self>, release: Release) -> AbortHandle {
+        self.store.lock().monitors.releases.insert(release.identity, release);
         let (store, cluster, faults) = (self.store.clone(), Arc::clone(&self.cluster), self.faults.clone());
         let keeper = async move {
             loop {
                 let network = faults.network();
                 let guard = Killed(network.clone());
                 tokio::select! {
-                    () = operate(identity, &store, &cluster, &faults, network) => {}
+                    () = operate(release, &store, &cluster, &faults, network) => {}
                     () = guard.0.crashed() => {}
                 }
                 drop(guard);
@@ -229,6 +250,7 @@ impl World {
         let store = self.store.lock().clone();
         let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut broken = store.monitors.broken.clone();
+        broken.extend(Monitors::see_at_rest(&store));
         broken.append(&mut self.missed.lock().unwrap_or_else(PoisonError::into_inner));
         let plan = std::mem::take(&mut *self.faults.plan());
         let (state, writes) = (normal::state(&store), store.monitors.seen);
@@ -247,7 +269,7 @@ impl Drop for Killed {
 
 /// One process of the operator, until it ends.
 async fn operate(
-    identity: &str,
+    release: Release,
     store: &Shared,
     cluster: &Arc<Mutex<Cluster>>,
     faults: &Faults,
@@ -256,28 +278,30 @@ async fn operate(
     let by = |network: Network| Connection {
         store: store.clone(),
         network,
-        author: Author::Operator(identity.to_owned()),
+        author: Author::Operator(release.identity.to_owned()),
     };
     let carrier = kube::client::ClientBuilder::new(by(network.clone()), NAMESPACE);
-    let Ok(client) = context::retrying(carrier) else { return };
+    let leadership = Leadership::default();
+    let Ok(client) = client::retrying(carrier, &leadership) else { return };
     let outside = Outside {
         client,
+        leadership,
         lease_client: kube::Client::new(by(network.of_lease()), NAMESPACE),
         pods: answers::client(store.clone(), Arc::clone(cluster), faults.clone()),
         clock: store.clock,
     };
     let (readiness, _receiver) = watch::channel(Readiness::Standby);
     let metrics = Arc::new(Metrics::default());
-    let _ = run::lead(&arguments(identity), outside, &metrics, &readiness, never()).await;
+    let _ = run::lead(&arguments(release), outside, &metrics, &readiness, never()).await;
 }
 
 fn never() -> impl Future<Output = ()> {
     std::future::pending()
 }
 
-fn arguments(identity: &str) -> RunArguments {
+fn arguments(release: Release) -> RunArguments {
     RunArguments {
-        namespaces: Vec::new(),
+        namespaces: release.namespaces.iter().map(|name| (*name).to_owned()).collect(),
         runtime_image: "registry.example/modelwright-runtime:1".into(),
         runtime_gpu_image: None,
         trainer_image: "registry.example/modelwright-trainer:1".into(),
@@ -292,8 +316,8 @@ fn arguments(identity: &str) -> RunArguments {
         read_seconds: None,
         admin_address: ([127, 0, 0, 1], 0).into(),
         operator_namespace: SYSTEM.into(),
-        lease: "modelwright".into(),
-        identity: identity.into(),
+        lease: release.lease.into(),
+        identity: release.identity.into(),
         cluster_domain: "cluster.local".into(),
         log_format: LogFormat::Text,
     }

@@ -92,6 +92,11 @@ impl Metric {
         }
     }
 
+    /// Whether it is measured of how probable each class is, and not of the answers.
+    pub fn needs_probabilities(self) -> bool {
+        self == Self::LogLoss
+    }
+
     /// Which direction is better.
     pub fn goal(self) -> Goal {
         match self {

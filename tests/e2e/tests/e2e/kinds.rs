@@ -124,12 +124,15 @@ pub async fn get_wait_scale_and_describe_work_as_for_built_in_kinds(space: Space
     let deployments = table(&command(&["get", "md"]).await);
     let front = &deployments["front"];
     for (column, value) in
-        [("READY", "True"), ("PHASE", "Healthy"), ("STABLE", "1"), ("TARGET", "1"), ("REPLICAS", "1")]
+        [("READY", "True"), ("PHASE", "Healthy"), ("STABLE", "1"), ("TARGET", "1"), ("REPLICAS", "1/1")]
     {
         assert_eq!(front[column], value, "{column} of {front:?}");
     }
     assert!(front["URL"].starts_with("http://"), "{front:?}");
-    assert!(front.contains_key("AGE") && front.contains_key("REASON"), "{front:?}");
+    assert!(
+        front.contains_key("AGE") && front["REASON"] == "Serving" && front["ROLLOUT"] == "Promoted",
+        "{front:?}"
+    );
 
     command(&["scale", "md/front", "--replicas=2"]).await;
     space

@@ -13,13 +13,16 @@ pub enum Cast {
     Wrong,
     /// They are ready and have no model.
     Empty,
+    /// They are ready, and what they say of themselves comes to nobody.
+    Silent,
 }
 
-const CASTS: [(Cast, &str, char); 4] = [
+const CASTS: [(Cast, &str, char); 5] = [
     (Cast::Good, "", 'a'),
     (Cast::Broken, "broken", 'b'),
     (Cast::Wrong, "wrong", 'c'),
     (Cast::Empty, "empty", 'd'),
+    (Cast::Silent, "silent", '9'),
 ];
 
 impl Cast {
@@ -39,7 +42,7 @@ pub fn digest(source: &str) -> String {
 /// What a pod of this model serves; none where it has no model.
 pub fn served(digest: &str) -> Option<String> {
     match Cast::of(digest) {
-        Cast::Good => Some(digest.to_owned()),
+        Cast::Good | Cast::Silent => Some(digest.to_owned()),
         Cast::Wrong => Some("e".repeat(64)),
         Cast::Broken | Cast::Empty => None,
     }

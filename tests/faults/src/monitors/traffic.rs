@@ -1,21 +1,22 @@
-//! R1, R3, R4, R8 and what a promotion rests on: no healthy version loses its traffic, and nothing is promoted unproven.
+//! R1, R3, R4, R8, R9 and what a promotion rests on: no healthy version loses its traffic, and nothing is promoted unproven.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     cluster::{casts, kubelet},
-    json::{annotation, is_terminating, is_true, items, label, number, text},
+    json::{annotation, controller, is_terminating, is_true, items, label, number, text},
     kinds::Kind,
     store::{Author, Key, Store, Version},
 };
 
-const DEPLOYMENT: &str = "modelwright.dev/deployment";
-const DEPLOYMENT_UID: &str = "modelwright.dev/deployment-uid";
-const REVISION: &str = "modelwright.dev/revision";
+pub(super) const DEPLOYMENT: &str = "modelwright.dev/deployment";
+pub(super) const DEPLOYMENT_UID: &str = "modelwright.dev/deployment-uid";
+pub(super) const REVISION: &str = "modelwright.dev/revision";
 const TRAFFIC: &str = "modelwright.dev/traffic";
-const PROMOTED: &str = "modelwright.dev/promoted";
+pub(super) const PROMOTED: &str = "modelwright.dev/promoted";
 
 #[derive(Clone, Default)]
 pub(super) struct Traffic {
@@ -28,7 +29,14 @@ pub(super) struct Traffic {
 impl Traffic {
     pub(super) fn see(&mut self, version: &Version, store: &Store, broken: &mut Vec<String>) {
         match version.key.kind {
-            Kind::Pod => leaves_first(version, store, broken),
+            Kind::Pod => {
+                leaves_first(version, store, broken);
+                self.evicts_nothing(version, store, broken);
+            }
+            Kind::ReplicaSet => {
+                self.keeps_a_way_back(version, store, broken);
+                self.keeps_to_the_surge(version, store, broken);
+            }
             Kind::ControllerRevision => {
                 self.is_proven(version, store, broken);
                 is_unused(version, store, broken);
@@ -67,6 +75,69 @@ impl Traffic {
         }
     }
 
+    /// R8: a pod is told to leave only where enough others serve, and what is not promoted counts only as far as it says
+    /// itself that it serves its model.
+    fn evicts_nothing(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
+        let (Some(before), Some(after)) = (&version.before, &version.after) else { return };
+        let is_told = label(before, TRAFFIC) == "serve" && label(after, TRAFFIC) != "serve";
+        if !is_told || !matches!(version.by, Author::Operator(_)) || !is_true(before, "Ready") {
+            return;
+        }
+        let Some(deployment) = owner(version, after, store) else { return };
+        let stable = stable(deployment, store);
+        let counts = |pod: &&Value| {
+            let is_stable = Some(label(pod, REVISION)) == stable;
+            label(pod, TRAFFIC) == "serve"
+                && (is_stable || served(pod) == kubelet::serving(pod).map(|config| config.model_digest))
+        };
+        let left = serving(deployment, store).filter(counts).count();
+        if Some(label(after, REVISION)) == stable && left < self.asked(deployment) {
+            broken.push(format!("R8: a pod that serves was told to leave, and {left} others serve"));
+        }
+    }
+
+    /// R9: as long as nothing else is promoted, the stable revision keeps a pod.
+    fn keeps_a_way_back(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
+        let Some(before) = &version.before else { return };
+        let left = version.after.as_ref().map_or(0, |after| number(after, "/spec/replicas"));
+        let falls = number(before, "/spec/replicas") > 0 && left == 0;
+        if !falls || !matches!(version.by, Author::Operator(_)) {
+            return;
+        }
+        let Some(deployment) = owner(version, before, store) else { return };
+        if stable(deployment, store) == Some(label(before, REVISION)) && self.asked(deployment) > 0 {
+            broken.push("R9: the stable revision lost its last pod".into());
+        }
+    }
+
+    /// No more pods are asked for than are wanted, and one more.
+    fn keeps_to_the_surge(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
+        let Some(after) = &version.after else { return };
+        let asked = |set: &Value| number(set, "/spec/replicas");
+        let grows = asked(after) > version.before.as_deref().map_or(0, asked);
+        if !grows || !matches!(version.by, Author::Operator(_)) {
+            return;
+        }
+        let Some(deployment) = owner(version, after, store) else { return };
+        let uid = text(deployment, "/metadata/uid");
+        let all: i64 = store
+            .all(Kind::ReplicaSet)
+            .filter(|set| controller(set) == Some(uid))
+            .map(|set| asked(set))
+            .sum();
+        let most = self.asked.get(uid).map_or(1, |(before, now)| *before.max(now)) + 1;
+        if all > most {
+            broken.push(format!("{all} pods are asked for, and {most} are the most"));
+        }
+    }
+
+    /// The least that a ModelDeployment asks for, or did before its last change.
+    fn asked(&self, deployment: &Value) -> usize {
+        let asked =
+            self.asked.get(text(deployment, "/metadata/uid")).map_or(1, |(before, now)| *before.min(now));
+        usize::try_from(asked).unwrap_or_default()
+    }
+
     /// Nothing is promoted that does not serve what it was made for.
     fn is_proven(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
         let Some(after) = &version.after else { return };
@@ -85,13 +156,28 @@ impl Traffic {
             .filter(|pod| label(pod, REVISION) == label(after, REVISION))
             .filter(|pod| served(pod).as_deref() == Some(digest))
             .count();
-        let asked =
-            self.asked.get(text(deployment, "/metadata/uid")).map_or(1, |(before, now)| *before.min(now));
-        if proven < usize::try_from(asked).unwrap_or_default() {
+        let asked = self.asked(deployment);
+        if proven < asked {
             broken
                 .push(format!("a revision was promoted with {proven} of {asked} pods that serve its model"));
         }
     }
+}
+
+/// The ModelDeployment that an object is of, if it still is there.
+fn owner<'a>(version: &Version, object: &Value, store: &'a Store) -> Option<&'a Value> {
+    let name = label(object, DEPLOYMENT);
+    let key = Key::new(Kind::ModelDeployment, &version.key.namespace, name);
+    store.get(&key).map(AsRef::as_ref).filter(|found| !is_terminating(found))
+}
+
+/// The revision of a ModelDeployment that was promoted last.
+fn stable<'a>(deployment: &Value, store: &'a Store) -> Option<&'a str> {
+    let stamp = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
+    let uid = text(deployment, "/metadata/uid");
+    let ours = store.all(Kind::ControllerRevision).filter(|revision| controller(revision) == Some(uid));
+    let promoted = ours.filter(|revision| stamp(revision) > 0).max_by_key(|revision| stamp(revision));
+    promoted.map(|revision| label(revision, REVISION))
 }
 
 /// Pods of a ModelDeployment that clients reach.
@@ -129,6 +215,15 @@ fn leaves_first(version: &Version, store: &Store, broken: &mut Vec<String>) {
     }
     if is_true(before, "Ready") && label(before, TRAFFIC) == "serve" {
         broken.push("R4: a pod went that was in service".into());
+    }
+    // what has served has clients until it has drained
+    let told = annotation(before, "modelwright.dev/leaving-since").parse::<Timestamp>();
+    let has_served = items(before, "/status/containerStatuses").any(|status| status["started"] == true);
+    if has_served
+        && let Ok(told) = told
+        && Duration::try_from(version.at.duration_since(told)).unwrap_or_default() < kubelet::LEAVING
+    {
+        broken.push("R4: a pod went that had clients".into());
     }
 }
 

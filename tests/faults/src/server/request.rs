@@ -9,7 +9,7 @@ use super::part;
 use crate::{
     json::text,
     kinds::Kind,
-    store::{Key, Part},
+    store::{Guard, Key, Part},
 };
 
 /// What is asked for.
@@ -90,6 +90,27 @@ impl Call {
     /// Whether it may change something.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb, Verb::Get | Verb::List | Verb::Watch)
+    }
+
+    /// What it names of the object that it means.
+    pub fn guard(&self) -> Guard {
+        let named = |value: &Value, name: &str| value.get(name).is_some_and(|value| !value.is_null());
+        match &self.body {
+            // a JSON patch tests what it found
+            Value::Array(operations) => {
+                let tests = |path: &str| {
+                    operations.iter().any(|operation| {
+                        operation["op"] == "test" || text(operation, "/path") == format!("/metadata/{path}")
+                    })
+                };
+                Guard { uid: tests("uid"), version: tests("resourceVersion") }
+            }
+            body => {
+                let place =
+                    if self.verb == Verb::Delete { &body["preconditions"] } else { &body["metadata"] };
+                Guard { uid: named(place, "uid"), version: named(place, "resourceVersion") }
+            }
+        }
     }
 
     /// In a word.

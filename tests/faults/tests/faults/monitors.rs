@@ -2,7 +2,9 @@
 
 use modelwright_faults::{
     kinds::Kind,
-    store::{Author, Key, Part, Store},
+    monitors::Monitors,
+    store::{Author, Guard, Key, Part, Store},
+    world::Release,
 };
 use serde_json::{Value, json};
 
@@ -39,7 +41,8 @@ fn change(store: &mut Store, kind: Kind, name: &str, by: &Author, change: impl F
 fn serving() -> Store {
     let mut store = Store::new("2026-11-24T10:00:00Z".parse().expect("a time"));
     make(&mut store, Kind::Lease, "lease", json!({"spec": {"holderIdentity": "leader"}}), &operator());
-    let spec = json!({"spec": {"model": "digits", "replicas": 1}});
+    let spec = json!({"spec": {"model": "digits", "replicas": 1}, "status": {"phase": "Healthy",
+        "stable": {"revision": "r"}, "conditions": [{"type": "Promoted", "status": "True"}]}});
     let uid = make(&mut store, Kind::ModelDeployment, "digits", spec, &Author::Person);
     let labels = json!({
         "modelwright.dev/deployment": "digits", "modelwright.dev/deployment-uid": uid, "modelwright.dev/traffic": "serve",
@@ -67,6 +70,115 @@ fn notices(words: &str, deed: impl FnOnce(&mut Store)) {
     deed(&mut store);
     let broken = &store.monitors.broken;
     assert!(broken.iter().any(|told| told.contains(words)), "{words} was not noticed: {broken:?}");
+}
+
+/// A promoted revision with a ReplicaSet.
+fn promoted(store: &mut Store) {
+    let labels = store.get(&key(Kind::Pod, "pod")).expect("it serves")["metadata"]["labels"].clone();
+    let owner = json!([{"controller": true, "uid": labels["modelwright.dev/deployment-uid"]}]);
+    let revision = json!({"metadata": {"labels": labels, "ownerReferences": owner,
+        "annotations": {"modelwright.dev/promoted": "1"}}});
+    let mut labels = labels;
+    make(store, Kind::ControllerRevision, "digits-s", revision, &Author::Person);
+    labels["modelwright.dev/traffic"] = Value::Null;
+    let set = json!({"metadata": {"labels": labels}, "spec": {"replicas": 1}});
+    make(store, Kind::ReplicaSet, "digits-s", set, &Author::Person);
+}
+
+/// As the server does with a request that names what was read.
+fn guarded(store: &mut Store, deed: impl FnOnce(&mut Store)) {
+    store.guard = Guard { uid: true, version: true };
+    deed(store);
+    store.guard = Guard::default();
+}
+
+/// Each is noticed, and none of them where it is done as it may be.
+#[test]
+fn writes_out_of_hand_are_noticed() {
+    notices("R2", |store| {
+        let asked =
+            store.update(&key(Kind::ModelDeployment, "digits"), Part::Status, &Author::Person, |mut live| {
+                live["status"]["request"] = json!({"id": "1", "action": "Abort", "revision": "r"});
+                Ok(live)
+            });
+        assert!(asked.is_ok(), "{asked:?}");
+        change(store, Kind::Pod, "pod", &operator(), |live| {
+            live["metadata"]["annotations"] = json!({"a": "b"});
+        });
+    });
+    notices("R6: digits has the Services", |store| {
+        store.monitors.broken = Monitors::see_at_rest(store);
+    });
+    notices("R6: gone is gone", |store| {
+        let data = json!({"data": {"traffic.json": r#"{"drain":["gone"]}"#},
+            "metadata": {"labels": {"modelwright.dev/deployment": "digits"}}});
+        make(store, Kind::ConfigMap, "digits-traffic", data, &operator());
+        store.monitors.broken = Monitors::see_at_rest(store);
+    });
+    notices("R6: digits-old is left", |store| {
+        let labels = json!({"modelwright.dev/deployment": "digits", "modelwright.dev/revision": "old"});
+        make(store, Kind::ReplicaSet, "digits-old", json!({"metadata": {"labels": labels}}), &operator());
+        store.monitors.broken = Monitors::see_at_rest(store);
+    });
+    notices("R7: it was written", |store| {
+        change(store, Kind::Pod, "pod", &operator(), |live| {
+            live["metadata"]["annotations"] = json!({"a": "b"});
+        });
+    });
+    notices("R7: a second Job", |store| {
+        let owned = || json!({"metadata": {"ownerReferences": [{"controller": true, "uid": "m"}]}});
+        make(store, Kind::Job, "one", owned(), &operator());
+        make(store, Kind::Job, "two", owned(), &operator());
+    });
+    notices("R8", |store| {
+        promoted(store);
+        guarded(store, |store| {
+            change(store, Kind::Pod, "pod", &operator(), |live| {
+                live["metadata"]["labels"]["modelwright.dev/traffic"] = Value::Null;
+            });
+        });
+    });
+    notices("R9", |store| {
+        promoted(store);
+        change(store, Kind::ReplicaSet, "digits-s", &operator(), |live| live["spec"]["replicas"] = 0.into());
+    });
+    notices("R11: a promotion", |store| {
+        promoted(store);
+        change(store, Kind::ControllerRevision, "digits-s", &operator(), |live| {
+            live["metadata"]["annotations"] = json!({});
+        });
+    });
+    notices("R11: the status says", |store| {
+        promoted(store);
+        let told =
+            store.update(&key(Kind::ModelDeployment, "digits"), Part::Status, &operator(), |mut live| {
+                live["status"]["stable"]["revision"] = "another".into();
+                Ok(live)
+            });
+        assert!(told.is_ok(), "{told:?}");
+    });
+    notices("R13: a release", |store| {
+        let elsewhere = Release { identity: "leader", lease: "lease", namespaces: &["elsewhere"] };
+        store.monitors.releases.insert("leader", elsewhere);
+        make(store, Kind::Job, "one", json!({}), &operator());
+    });
+    notices("R13: an object", |store| {
+        change(store, Kind::Pod, "pod", &operator(), |live| {
+            live["metadata"]["labels"]["modelwright.dev/deployment-uid"] = "another".into();
+        });
+    });
+    let mut store = serving();
+    promoted(&mut store);
+    guarded(&mut store, |store| {
+        change(store, Kind::Pod, "pod", &operator(), |live| {
+            live["metadata"]["annotations"] = json!({"a": "b"});
+        });
+        change(store, Kind::ModelDeployment, "digits", &Author::Person, |live| {
+            live["spec"]["replicas"] = 0.into();
+        });
+        change(store, Kind::ReplicaSet, "digits-s", &operator(), |live| live["spec"]["replicas"] = 0.into());
+    });
+    assert!(store.monitors.broken.is_empty(), "{:?}", store.monitors.broken);
 }
 
 #[test]

@@ -30,6 +30,11 @@ class Metric(StrEnum):
         regression = (Metric.MEAN_SQUARED_ERROR, Metric.MEAN_ABSOLUTE_ERROR, Metric.R2)
         return Task.REGRESSION if self in regression else Task.CLASSIFICATION
 
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether it is measured of how probable each class is, and not of the answers."""
+        return self is Metric.LOG_LOSS
+
 
 @dataclass(frozen=True)
 class Selection:

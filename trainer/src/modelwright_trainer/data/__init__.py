@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from modelwright_trainer.config import ColumnType, DataFormat, Run
+from modelwright_trainer.config import By, ColumnType, DataFormat, Run
 from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.table import Table
 
@@ -33,6 +34,9 @@ def read_data(run: Run) -> Table | Tensors:
     files = [find_files(Path(data.directory), data.format, "data.directory")]
     if data.test is not None:
         files.append(find_files(Path(data.test), data.format, "data.test.directory"))
+    if run.split.by is By.TIME or data.window is not None:
+        for of_part in files:
+            _refuse_unclear_order(of_part)
     if data.images is not None:
         read = read_images if data.format is DataFormat.IMAGES else read_image_array
         return read(files, run)
@@ -91,6 +95,24 @@ def find_files(directory: Path, data_format: DataFormat, field: str = "data.dire
     if not found:
         raise RunError(Reason.NO_DATA, f"{field} {directory} holds no file; expected {data_format}")
     return found
+
+
+def _refuse_unclear_order(files: list[Path]) -> None:
+    """Refuse names that say one order by their letters and another by their numbers, where time is in that order."""
+    by_number = sorted(files, key=lambda path: _numbered(str(path)))
+    for named, numbered in zip(files, by_number, strict=True):
+        if named != numbered:
+            message = (
+                f"rows are taken in time order, and files in that of their names: {named.name} comes before "
+                f"{numbered.name} by its letters and behind it by its number; give all numbers as many digits (01, 02)"
+            )
+            raise RunError(Reason.UNREADABLE_DATA, message)
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    """Return a name in parts, so that 2 comes before 10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def is_data(path: Path) -> bool:

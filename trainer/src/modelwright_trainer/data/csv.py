@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST_VALUE: Final = 2**30
 NO_NAME: Final = "the first, which has no name"
+ZEROS: Final = r"^\s*[+-]?0[0-9]"
 BLOCK: Final = 2**24
 """Bytes that are read at once; no row may be longer."""
 
@@ -55,11 +56,14 @@ def read_csv(files: list[Path], texts: frozenset[str], named: frozenset[str] = f
     columns: dict[str, NDArray[Any]] = {}
     hints: dict[str, str] = {}
     exact: dict[str, NDArray[Any]] = {}
+    zeros: dict[str, str] = {}
     for name in whole.column_names:
         text = whole.column(name)
         numbers = None if name in texts else _as_numbers(text)
         if numbers is not None:
             columns[name] = numbers
+            if padded := _find_zeros(text, numbers, origin):
+                zeros[name] = padded
             if is_beyond_exact(numbers):
                 _keep_exact(name, text, columns, exact)
             continue
@@ -68,7 +72,7 @@ def read_csv(files: list[Path], texts: frozenset[str], named: frozenset[str] = f
             hint = _describe(columns[name], origin)
             if hint:
                 hints[name] = hint
-    return Raw(columns, origin, hints, exact, tuple(left_out))
+    return Raw(columns, origin, hints, exact, tuple(left_out), zeros=zeros)
 
 
 def read_csv_bytes(content: bytes, name: str, texts: frozenset[str]) -> Raw:
@@ -170,6 +174,18 @@ def _keep_exact(
         else:
             columns[name] = whole.to_numpy()
         return
+
+
+def _find_zeros(text: pa.ChunkedArray, numbers: NDArray[np.float64], origin: tuple[tuple[str, int], ...]) -> str:
+    """Say how many numbers are written with a zero before them, which no number keeps, or nothing."""
+    found = np.flatnonzero(pc.match_substring_regex(text, ZEROS).to_numpy(zero_copy_only=False))
+    if not len(found):
+        return ""
+    first = text[int(found[0])].as_py().strip()
+    return (
+        f"{len(found)} of its values begin with 0, such as {first!r:.40} in {places(found[:1], origin)}: the model "
+        f"answers {numbers[found[0]]:.15g}"
+    )
 
 
 def _is_number(value: str) -> bool:

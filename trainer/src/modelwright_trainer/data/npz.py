@@ -110,17 +110,18 @@ def _read_file(files: list[Path], label: str) -> Arrays:
     if len(arrays) == 1:
         message = f"{files[0].name} must hold two arrays, the label {label!r} and the features; it holds {label} only"
         raise RunError(Reason.UNREADABLE_DATA, message)
-    rows = next((values.shape[:1] for name, values in arrays.items() if name != label), ())
     for name, values in arrays.items():
-        allowed = "biufU" if name == label else "biuf"
-        if values.shape[: None if name == label else 1] != rows or values.dtype.kind not in allowed:
-            what = (
-                f"numbers or text of shape ({rows[0] if rows else 'rows'},)"
-                if name == label
-                else "numbers of shape (rows, …)"
-            )
+        is_label = name == label
+        if values.dtype.kind not in ("biufU" if is_label else "biuf") or (
+            values.ndim != 1 if is_label else not values.ndim
+        ):
+            what = "numbers or text of shape (rows,)" if is_label else "numbers of shape (rows, …)"
             is_now = f"and is {values.dtype} of shape {values.shape}"
-            raise RunError(Reason.UNREADABLE_DATA, f"array {name!r} must be {what}, {is_now}")
+            raise RunError(Reason.UNREADABLE_DATA, f"array {name!r} must be {what}, {is_now}: write it so")
+    if len({len(values) for values in arrays.values()}) > 1:
+        counts = listed([f"{name} {len(values)}" for name, values in sorted(arrays.items())])
+        message = f"{files[0].name} has arrays of different rows: {counts}; write one of each for every row"
+        raise RunError(Reason.UNREADABLE_DATA, message)
     return arrays
 
 

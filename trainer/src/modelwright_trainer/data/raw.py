@@ -45,6 +45,8 @@ class Raw:
     """Columns that are an index and no data."""
     tests: int = 0
     """How many rows at the end are a test set of one's own."""
+    zeros: dict[str, str] = field(default_factory=dict)
+    """For columns of numbers that are written with zeros before them: how many there are, and the first."""
 
     @property
     def rows(self) -> int:

@@ -50,13 +50,13 @@ def read_sequence_array(files: list[list[Path]], run: Run) -> Tensors:
         raise RunError(Reason.UNREADABLE_DATA, message)
     values = found.arrays[names[0]]
     if values.ndim not in (RANK - 1, RANK) or not all(values.shape[1:]):
-        message = f"array {names[0]!r} must be sequences of shape (rows, T, channels), and is of shape {values.shape}"
-        raise RunError(Reason.UNREADABLE_DATA, message)
-    if lengths is not None and (lengths.ndim != 1 or lengths.dtype.kind not in "iu"):
         message = (
-            f"array {LENGTHS!r} must be whole numbers of shape (rows,), and is {lengths.dtype} of shape {lengths.shape}"
+            f"array {names[0]!r} must be sequences of shape (rows, T, channels), and is of shape {values.shape}: write "
+            "the steps of all rows into one array"
         )
         raise RunError(Reason.UNREADABLE_DATA, message)
+    if lengths is not None:
+        _refuse_no_whole_numbers(lengths, found.label)
     if not len(values):
         raise RunError(Reason.NO_ROWS, f"{found.label.files[0][0]} holds no sequence")
     padded = values.reshape(len(values), values.shape[1], -1)
@@ -67,11 +67,33 @@ def read_sequence_array(files: list[list[Path]], run: Run) -> Tensors:
             first = int(np.flatnonzero(wrong)[0])
             message = (
                 f"array {LENGTHS!r} has {wrong.sum()} values outside 0 to {found.room[first]}, the T of {names[0]!r}, "
-                f"such as {lengths[first]} in {places(np.flatnonzero(wrong), found.label.files)}"
+                f"such as {lengths[first]} in {places(np.flatnonzero(wrong), found.label.files)}: a length says how "
+                "many of the T steps are the row's; write those that are there, or make T longer"
             )
             raise RunError(Reason.UNREADABLE_DATA, message)
         lengths = lengths.astype(np.int64)
+        if not lengths.any():
+            message = (
+                f"array {LENGTHS!r} is 0 in all {len(lengths)} rows: there must be a step in one of them to learn from"
+            )
+            raise RunError(Reason.NO_ROWS, message)
     return _as_tensors(padded, lengths, channels, found.label, run)
+
+
+def _refuse_no_whole_numbers(lengths: NDArray[Any], label: Raw) -> None:
+    if lengths.ndim == 1 and lengths.dtype.kind in "iu":
+        return
+    example = ""
+    if lengths.size:
+        is_part = lengths.dtype.kind == "f" and lengths.ndim == 1
+        parts = np.flatnonzero(lengths != np.floor(lengths)) if is_part else np.zeros(0, np.intp)
+        where = f" in {places(parts, label.files)}" if len(parts) else ""
+        example = f", such as {lengths.ravel()[parts[0] if len(parts) else 0]}{where}"
+    message = (
+        f"array {LENGTHS!r} is {lengths.dtype} of shape {lengths.shape}{example}; expected whole numbers of shape "
+        "(rows,), the steps of each row: write it as int64"
+    )
+    raise RunError(Reason.UNREADABLE_DATA, message)
 
 
 def read_sequence_lists(files: list[list[Path]], run: Run) -> Tensors:
@@ -140,14 +162,16 @@ def arrange_sequences(table: Table, run: Run) -> Tensors:
         raise RunError(Reason.INVALID_LABEL, message)
     values = np.column_stack([column.values for column in channels])
     files = (("sequences", len(runs)),)
+    arrays = _as_arrays(*_pad([values[rows] for rows in runs]), files, run)
     return Tensors(
         Kind.SEQUENCES,
-        _as_arrays(*_pad([values[rows] for rows in runs]), files, run),
+        arrays,
         labels[heads],
         np.zeros(len(runs), dtype=bool),
         files,
         tuple(column.name for column in channels),
         tests=int((heads >= own).sum()),
+        notes=(*table.notes, *_find_notes(arrays, None, files)),
     )
 
 
@@ -259,7 +283,30 @@ def _as_tensors(
 ) -> Tensors:
     labels, unlabelled = as_labels(raw.columns[run.data.label], run, raw)
     arrays = _as_arrays(padded, lengths, raw.files, run)
-    return Tensors(Kind.SEQUENCES, arrays, labels, unlabelled, raw.files, channels, tests=raw.tests)
+    notes = _find_notes(arrays, padded.shape[1] if lengths is not None else None, raw.files)
+    return Tensors(Kind.SEQUENCES, arrays, labels, unlabelled, raw.files, channels, tests=raw.tests, notes=notes)
+
+
+def _find_notes(arrays: Arrays, room: int | None, files: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    """Say what of lengths nobody may have meant. `room`: how many steps they were given for, if they were given."""
+    if LENGTHS not in arrays:
+        return ()
+    lengths, notes = arrays[LENGTHS], []
+    if not lengths.all():
+        empty = np.flatnonzero(lengths == 0)
+        notes.append(
+            f"{len(empty)} sequences have no step, in {places(empty, files)}: each counts as one step of zeros"
+        )
+    if lengths.min() == lengths.max():
+        most = int(lengths[0])
+        remedy = "leave out data.sequences.maxLength"
+        if room is not None:
+            remedy = f"{'cut the steps behind them and ' if most < room else ''}leave out the array {LENGTHS!r}"
+        notes.append(
+            f"all {len(lengths)} sequences have {most} steps, and the model takes `{LENGTHS}` all the same: {remedy} "
+            "for one that takes none"
+        )
+    return tuple(notes)
 
 
 def _as_arrays(

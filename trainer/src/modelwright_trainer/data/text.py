@@ -44,5 +44,12 @@ def arrange_text(table: Table, run: Run) -> Tensors:
     notes = (f"data.text takes column {name!r} only; not learned from: {listed(others)}",) if others else ()
     arrays = {"text": column.values.reshape(-1, 1)}
     return Tensors(
-        Kind.TEXT, arrays, table.labels, table.unlabelled, table.files, (name,), tests=table.tests, notes=notes
+        Kind.TEXT,
+        arrays,
+        table.labels,
+        table.unlabelled,
+        table.files,
+        (name,),
+        tests=table.tests,
+        notes=(*table.notes, *notes),
     )

@@ -47,7 +47,7 @@ def arrange_windows(table: Table, run: Run) -> Tensors:
         spans=(first, last),
         steps=own,
         tests=int((first >= own).sum()),
-        notes=notes,
+        notes=(*table.notes, *notes),
     )
 
 

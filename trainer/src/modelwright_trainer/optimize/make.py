@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from .names import Names
     from .words import Order, Request
 
 CALIBRATION_FILE: Final = "calibration.npz"
@@ -40,7 +41,7 @@ def make_variants(order: Order) -> dict[str, Any]:
     refusals, made = [], []
     with scratch(directory) as work:
         model, weights = _read_model(path, work)
-        rows = read_rows(directory / CALIBRATION_FILE, model)
+        rows = read_rows(directory / CALIBRATION_FILE, model, weights.names)
         shutil.rmtree(target, ignore_errors=True)
         for request in order.requests:
             folder = target / request.name
@@ -48,7 +49,7 @@ def make_variants(order: Order) -> dict[str, Any]:
             try:
                 size = make_variant(model, weights, request, rows, folder)
             except RefusedError as error:
-                refusals.append(error.message)
+                refusals.append(weights.names.told(error.message))
                 shutil.rmtree(folder)
                 continue
             log("variant made", name=request.name, bytes=size, original=weights.original)
@@ -78,7 +79,7 @@ def make_variant(model: onnx.ModelProto, weights: Weights, request: Request, row
     if any(node.domain == BLOCKED for node in made.graph.node):
         raise RefusedError(request, "it has operators for this kind of processor alone; this is a fault of the trainer")
     size = write(made, weights, folder)
-    _refuse_unusable(folder / MODEL_FILE, request, rows)
+    _refuse_unusable(folder / MODEL_FILE, request, rows, weights.names)
     return size
 
 
@@ -105,7 +106,7 @@ def _clean(model: onnx.ModelProto) -> None:
     model.opset_import.extend(sorted(kept, key=lambda entry: entry.domain))
 
 
-def _refuse_unusable(path: Path, request: Request, rows: Rows | None) -> None:
+def _refuse_unusable(path: Path, request: Request, rows: Rows | None, names: Names) -> None:
     """Load what was made and run it on some rows: an error belongs here, and not to whoever serves it."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -113,7 +114,8 @@ def _refuse_unusable(path: Path, request: Request, rows: Rows | None) -> None:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         if rows is not None:
-            session.run(None, next(rows.batches(8)))
+            some = next(rows.batches(8))
+            session.run(None, {names.before(name): values for name, values in some.items()})
     except Exception as error:
         why = f"ONNX Runtime does not run what came of it ({error!s:.200}); leave it out"
         raise RefusedError(request, why) from error

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from .names import Names
+
 
 class Rows:
     """Rows of the training part, by the names of the graph's inputs."""
@@ -33,7 +35,7 @@ class Rows:
             yield {name: values[start : start + size] for name, values in self.inputs.items()}
 
 
-def read_rows(path: Path, model: onnx.ModelProto) -> Rows | None:
+def read_rows(path: Path, model: onnx.ModelProto, names: Names) -> Rows | None:
     """Read the rows, or nothing where there is no such file."""
     try:
         arrays = read_archive(path)
@@ -45,7 +47,7 @@ def read_rows(path: Path, model: onnx.ModelProto) -> Rows | None:
     taken = [port for port in model.graph.input if port.name not in weights]
     inputs = {}
     for port in taken:
-        name = f"inputs/{port.name}"
+        name = f"inputs/{names.before(port.name)}"
         if name not in arrays:
             raise _refused(path, f"the array {name!r} is missing; it holds {listed(sorted(arrays))}")
         inputs[port.name] = _as_given(arrays[name])

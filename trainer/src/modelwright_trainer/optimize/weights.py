@@ -19,6 +19,7 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 from modelwright_trainer.failure import Reason, RunError
 
 from .families import nodes_of, used_by
+from .names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,12 @@ LARGEST_FILE: Final = 2**31 - 1
 """What a graph in one file can have."""
 ALIGNED: Final = 4096
 """Places of tensors in a file are multiples of it, so that they can be mapped."""
+PACKED: Final = {
+    getattr(onnx.TensorProto, name): bits
+    for name, bits in (("INT4", 4), ("UINT4", 4), ("FLOAT4E2M1", 4), ("INT2", 2), ("UINT2", 2))
+    if hasattr(onnx.TensorProto, name)
+}
+"""Bits of numbers of which a byte holds several."""
 WEIGHTED: Final = {"MatMul": 1, "Gemm": 1, "Gather": 0}
 """Which input of an operator is a tensor that nothing before quantising has to look into."""
 MODEL_FILE: Final = "model.onnx"
@@ -42,9 +49,9 @@ NETWORK: Final = "\tnetwork"
 class Weights:
     """The large weights of one graph, in files of one folder."""
 
-    def __init__(self, folder: Path, work: Path) -> None:
+    def __init__(self, folder: Path, work: Path, names: Names) -> None:
         """Begin with none; `work` is a folder in that one, for what there is no file of yet."""
-        self.folder, self.work = folder, work
+        self.folder, self.work, self.names = folder, work, names
         self.original = 0
         """Bytes of the model, with all that lies beside its graph."""
         self.beside = False
@@ -145,11 +152,12 @@ def scratch(folder: Path) -> Iterator[Path]:
 def read_apart(path: Path, work: Path) -> tuple[onnx.ModelProto, Weights]:
     """Read a graph without its large weights, which are neither among its constants nor among its inputs."""
     model = onnx.load(path, load_external_data=False)
-    weights = Weights(path.parent, work)
+    weights = Weights(path.parent, work, Names(model.graph))
     weights.original = path.stat().st_size
     looked_into = _looked_into(model)
     kept, size = [], 0
     for tensor in model.graph.initializer:
+        _say_end(tensor, path.parent, weights.names.before(tensor.name))
         has = _size(tensor)
         is_beside = uses_external_data(tensor)
         weights.original += has if is_beside else 0
@@ -174,6 +182,7 @@ def read_apart(path: Path, work: Path) -> tuple[onnx.ModelProto, Weights]:
         for attribute in node.attribute:
             within = [attribute.t] if attribute.type == onnx.AttributeProto.TENSOR else attribute.g.initializer
             for tensor in within:
+                _say_end(tensor, path.parent, tensor.name)
                 weights.original += _size(tensor) if uses_external_data(tensor) else 0
                 _load(tensor, path.parent)
     return alone, weights
@@ -190,6 +199,7 @@ def write(model: onnx.ModelProto, weights: Weights, folder: Path) -> int:
             whole = _moved(whole or tensor, data, Path(DATA_FILE))
         if whole:
             tensor.CopyFrom(whole)
+    weights.names.restore(written.graph)
     content = written.SerializeToString(deterministic=True)
     (folder / MODEL_FILE).write_bytes(content)
     return len(content) + (data.stat().st_size if data.exists() else 0)
@@ -227,11 +237,39 @@ def _load(tensor: onnx.TensorProto, folder: Path) -> None:
         tensor.ClearField("data_location")
 
 
+def _say_end(tensor: onnx.TensorProto, folder: Path, name: str) -> None:
+    """Say how long a tensor is in its file where that is left out: what it takes, as ONNX Runtime reads it.
+
+    ONNX itself reads the rest of the file, where other tensors may lie.
+    """
+    if not uses_external_data(tensor):
+        return
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    if int(said.get("length") or 0):
+        return
+    begin, size, file = int(said.get("offset") or 0), _size(tensor), said.get("location", "")
+    # Links and ways out of the folder are refused where it is read.
+    has = (folder / file).stat().st_size
+    if begin + size > has:
+        message = (
+            f"the weights {name!r} take {size} bytes from byte {begin} of {file} on, and {file} has {has} bytes:"
+            " the model is not whole; fetch the whole file, or export it again"
+        )
+        raise RunError(Reason.CANNOT_OPTIMIZE, message)
+    for entry in [entry for entry in tensor.external_data if entry.key == "length"]:
+        tensor.external_data.remove(entry)
+    tensor.external_data.add(key="length", value=str(size))
+
+
 def _size(tensor: onnx.TensorProto) -> int:
+    """Return the bytes of a tensor in a file."""
     if tensor.data_type == onnx.TensorProto.STRING:
         return 0
+    count = int(np.prod(tensor.dims, dtype=np.int64))
+    if tensor.data_type in PACKED:
+        return -(-count * PACKED[tensor.data_type] // 8)
     kind: Any = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return int(np.prod(tensor.dims, dtype=np.int64)) * int(kind.itemsize)
+    return count * int(kind.itemsize)
 
 
 def _looked_into(model: onnx.ModelProto) -> set[str]:

@@ -13,8 +13,10 @@ from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 
 T = TypeVar("T", bound=StrEnum)
 
-MOST_VARIANTS: Final = 8
-NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+MOST_VARIANTS: Final = 4
+LONGEST_NAME: Final = 20
+"""Both as in the contract, which a test compares."""
+NAME: Final = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
 
 
 class Quantize(StrEnum):
@@ -86,7 +88,10 @@ def _read_request(variant: Any, path: str) -> Request:
     _only(variant, path, ("name", "quantize", "for", "metric", "maxMetricDrop", "maxDisagreement"))
     name = variant.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        message = f"{path}.name is {name!r}; expected 1 to 20 lower-case letters, digits and hyphens, such as 'int8'"
+        message = (
+            f"{path}.name is {name!r}; expected 1 to {LONGEST_NAME} lower-case letters, digits and hyphens, such as "
+            "'int8'"
+        )
         raise _refused(message)
     quantize = _one_of(Quantize, variant.get("quantize"), f"{path}.quantize")
     default = Target.LATENCY if quantize else Target.SIZE

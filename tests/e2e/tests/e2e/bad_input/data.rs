@@ -195,7 +195,4 @@ async fn values(files: &mut Files<'_>) {
     files.on("step", good(), step, "InvalidPreparation", &["preprocess[0]", "'aa'"]).await;
     let value = algorithm("DecisionTree", json!({"parameters": {"max_depth": -3}}));
     files.on("value", good(), value, "InvalidParameter", &["candidates[0].parameters.max_depth", "-3"]).await;
-    let measure =
-        json!({"selection": {"metric": "LogLoss"}, "candidates": [{"name": "svm", "algorithm": "SVM"}]});
-    files.on("measure", good(), measure, "NoCandidate", &["svm", "LogLoss", "another algorithm"]).await;
 }

@@ -108,6 +108,18 @@ fn trainings() -> Vec<Row> {
             ["spec.training.selection.goal is Minimize", "remove goal, or set it to Maximize"],
         ),
         row(
+            trained(
+                "measure",
+                json!({"selection": {"metric": "LogLoss"}, "candidates": [{"name": "svm", "algorithm": "SVM"}]}),
+            ),
+            INVALID,
+            [
+                "spec.training.selection.metric LogLoss is measured of probabilities",
+                "spec.training.candidates[0] `svm` gives none",
+                "with probability: true",
+            ],
+        ),
+        row(
             trained("gates", json!({"gates": [{"metric": "Accuracy", "min": "0.9", "max": "0.1"}]})),
             INVALID,
             ["spec.training.gates[0].min is 0.9", "max is 0.1"],

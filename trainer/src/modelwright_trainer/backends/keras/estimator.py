@@ -6,6 +6,7 @@ TensorFlow is loaded when training begins, and not before: all that can be refus
 from __future__ import annotations
 
 import re
+import warnings
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,7 @@ from .network import Input
 from .parse import check_network
 from .shapes import refuse_layer, refuse_value
 from .start import describe, start
-from .text import FIRST, find_vocabulary, vectorize
+from .text import FIRST, find_vocabulary, tokenize, vectorize
 from .variables import (
     MEANING,
     meaning_of,
@@ -228,6 +229,13 @@ class NetworkEstimator(Estimator):
             return
         if not len(self.vocabulary):
             refuse_layer(layer, "finds no word in the training part: tokens are of the characters a-z, 0-9 and '")
+        texts = material.train.inputs["text"][:, 0].tolist()
+        if empty := [text for text in texts if not tokenize(text)]:
+            warnings.warn(
+                f"{len(empty)} of {len(texts)} texts of the training part have no token (a-z, 0-9 and '), such as "
+                f"{empty[0]!r:.60}: each counts as one step of padding",
+                stacklevel=2,
+            )
         tokens = len(self.vocabulary) + FIRST
         for one in self.network.layers:
             if one.type == "Embedding" and one["input_dim"] < tokens:

@@ -93,7 +93,7 @@ def _validate_inputs(layer: Layer, given: list[Value]) -> None:
                 layer,
                 f"would take padding for data: what {whose} gives has a length of its own for each row; put an RNN, a "
                 "MultiHeadAttention, a TransformerEncoder or a GlobalAveragePooling1D there, or give sequences of one "
-                "length",
+                "length, without `lengths` and maxLength",
             )
 
 

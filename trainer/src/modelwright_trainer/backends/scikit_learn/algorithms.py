@@ -52,6 +52,15 @@ CLASSES: Final[dict[Task, dict[str, type[BaseEstimator]]]] = {
 }
 TAKES: Final = ("table", "images", "sequences", "window")
 """What rows may be: the operator refuses others before a Job. Whether sequences have one length is known later."""
+PROBABILITIES: Final[dict[str, dict[str, list[Any]]]] = {
+    "DecisionTree": {},
+    "LogisticRegression": {},
+    "MLP": {},
+    "RandomForest": {},
+    "SGD": {"loss": ["log_loss", "modified_huber"]},
+    "SVM": {"probability": [True]},
+}
+"""Which classifiers tell how probable each class is: those whose parameters have one of these values."""
 NOT_OFFERED: Final = frozenset({"copy_X", "n_jobs", "verbose", "warm_start"})
 """Parameters that change no model."""
 
@@ -97,7 +106,24 @@ def build_estimator(candidate: Candidate, path: str, run: Run, processors: int) 
         values["n_jobs"] = processors
     estimator = algorithm(**values)
     _validate(estimator, candidate, path)
+    if run.selection.metric.needs_probabilities and not hasattr(estimator, "predict_proba"):
+        message = (
+            f"selection.metric {run.selection.metric} is measured of probabilities, and {path} {candidate.name!r} "
+            f"gives none: {_how_probabilities_come(candidate.algorithm)}"
+        )
+        raise RunError(Reason.INVALID_PARAMETER, message)
     return estimator
+
+
+def _how_probabilities_come(algorithm: str) -> str:
+    wanted = PROBABILITIES.get(algorithm, {})
+    if not wanted:
+        return f"algorithm {algorithm} never does; choose another metric or algorithm"
+    words = " and ".join(
+        f"{name}: {' or '.join(value if isinstance(value, str) else json.dumps(value) for value in values)}"
+        for name, values in wanted.items()
+    )
+    return f"algorithm {algorithm} does with {words}; set that, or choose another metric or algorithm"
 
 
 def _as_python(name: str, value: object) -> object:

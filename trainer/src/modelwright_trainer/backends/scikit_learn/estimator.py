@@ -54,9 +54,15 @@ class ScikitLearnEstimator(Estimator):
     def check(self, material: Material) -> None:
         """Refuse inputs that have no fixed number of features, and missing numbers where the algorithm takes none."""
         if "lengths" in material.train.inputs:
+            parts = (material.train, material.validation)
+            found = np.unique(np.concatenate([part.inputs["lengths"] for part in parts]))
+            what, remedy = "rows are sequences of different lengths", ""
+            if len(found) == 1:
+                what = f"rows have `lengths`, although all have {found[0]} steps"
+                remedy = " leave out the array 'lengths' and data.sequences.maxLength,"
             message = (
-                f"{self.description} takes a fixed number of numbers for each row, and rows are sequences of different "
-                "lengths: give the candidate layers, or prepare the data as a table"
+                f"{self.description} takes a fixed number of numbers for each row, and {what}:{remedy} give the "
+                "candidate layers, or prepare the data as a table"
             )
             raise RunError(Reason.UNSUITABLE_DATA, message)
         if material.may_miss and not self.fitted.__sklearn_tags__().input_tags.allow_nan:

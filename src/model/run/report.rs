@@ -1,0 +1,293 @@
+//! How a run ended, in its containers' own words. In go a finished Job and its pods; out come the reports of a success, or
+//! why it failed. Pure.
+
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{Container, ContainerStateTerminated, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::ResourceExt as _;
+use modelwright_contract::{
+    evaluation::EVALUATION_ENV,
+    report::{Failure, FetchReport, PublishReport, Report, RunReport},
+    training::TrainReport,
+};
+
+use super::{
+    containers::{
+        CONTAINERS, CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN,
+        container_statuses, containers, finished, has_started, phase_of,
+    },
+    waits,
+};
+use crate::{
+    api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
+    k8s::events::truncated,
+    model::observed::Observed,
+};
+
+/// A Job's own reason for a run that took too long.
+pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+
+/// Reason of a container that was killed at its memory limit.
+const OUT_OF_MEMORY: &str = "OutOfMemory";
+
+/// What the containers of a successful run reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reports {
+    /// Of `fetch`.
+    pub fetch: FetchReport,
+    /// Of `train`, where there is one and it says something.
+    pub train: Option<TrainReport>,
+    /// Of `publish`.
+    pub publish: PublishReport,
+    /// When the Job started, RFC 3339.
+    pub started_at: String,
+    /// When the last container ended, RFC 3339.
+    pub finished_at: String,
+}
+
+/// The reports of a pod that succeeded.
+pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Reports, RunFailure> {
+    let started_at = job.status.as_ref().and_then(|status| status.start_time.as_ref());
+    if job.annotations().contains_key(RECALLS_ANNOTATION) {
+        let (run, _) = report_of::<RunReport>(pod, PUBLISH)?;
+        return Ok(Reports {
+            fetch: run.fetch,
+            train: run.train,
+            publish: run.publish,
+            started_at: String::new(),
+            finished_at: String::new(),
+        });
+    }
+    let (fetch, _) = report_of::<FetchReport>(pod, FETCH)?;
+    let (publish, ended) = report_of::<PublishReport>(pod, PUBLISH)?;
+    Ok(Reports {
+        fetch,
+        train: report_of::<TrainReport>(pod, TRAIN).ok().map(|(train, _)| train),
+        publish,
+        started_at: started_at.map(time_of).unwrap_or_default(),
+        finished_at: ended.as_ref().or(completed).map(time_of).unwrap_or_default(),
+    })
+}
+
+impl Reports {
+    /// Those of a run that were recalled, with the times that its Job has.
+    #[must_use]
+    pub fn of_lost(&self, lost: &Job) -> Self {
+        let status = lost.status.as_ref();
+        let started_at = status.and_then(|status| status.start_time.as_ref());
+        let completed = status.and_then(|status| status.completion_time.clone());
+        // one whose earlier attempt made it has failed
+        let finished_at = completed.or_else(|| finished(lost, "Failed")?.2);
+        Self {
+            started_at: started_at.map(time_of).unwrap_or_default(),
+            finished_at: finished_at.as_ref().map(time_of).unwrap_or_default(),
+            ..self.clone()
+        }
+    }
+}
+
+fn report_of<T>(pod: &Pod, container: &str) -> Result<(T, Option<Time>), RunFailure>
+where
+    T: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let terminated = terminated(pod, container);
+    let message = terminated.and_then(|state| state.message.as_deref()).unwrap_or_default();
+    let time = terminated.and_then(|state| state.finished_at.clone());
+    let failure = |reason: &str, message: String| RunFailure {
+        reason: reason.into(),
+        message: truncated(&message, MAX_MESSAGE),
+        phase: container.into(),
+        time: time.as_ref().map(time_of).unwrap_or_default(),
+    };
+    match Report::<T>::parse(message) {
+        Ok(Report::Succeeded(report)) => Ok((report, time)),
+        Ok(Report::Failed(told)) => Err(failure(&told.reason, told.message)),
+        Err(error) => Err(failure(
+            "ReportUnreadable",
+            format!(
+                "{error}; the runtime image and the operator are probably of different releases: set the operator's runtime image to its own release, then change spec.rerun"
+            ),
+        )),
+    }
+}
+
+/// Why a Job failed for good: in the words of its last pod, unless it is the Job that ran out of time.
+pub fn run_failure(
+    job: &Job,
+    (reason, message, time): (&str, &str, Option<&Time>),
+    pods: &[&Arc<Pod>],
+    observed: &Observed,
+) -> RunFailure {
+    let of_a_pod = pods.iter().rev().find_map(|pod| pod_failure(job, pod)).map(|failure| {
+        // The kubelet says that it evicted a pod before it says when its containers ended.
+        let time = if failure.time.is_empty() { time.map(time_of).unwrap_or_default() } else { failure.time };
+        RunFailure { time, ..failure }
+    });
+    match of_a_pod {
+        Some(failure) if reason != DEADLINE_EXCEEDED => failure,
+        of_a_pod => job_failure(job, (reason, message, time), pods, observed, of_a_pod.as_ref()),
+    }
+}
+
+/// Why a pod failed, from the first container that did.
+pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
+    if phase_of(pod) != Some("Failed") {
+        return None;
+    }
+    if let Some(failure) = evicted(job, pod) {
+        return Some(failure);
+    }
+    let (container, state) = CONTAINERS.into_iter().find_map(|container| {
+        let state = terminated(pod, container)?;
+        (state.exit_code != 0).then_some((container, state))
+    })?;
+    let message = state.message.as_deref().unwrap_or_default();
+    let failure = match Report::<serde_json::Value>::parse(message) {
+        // where the kernel ended one process of the container, the others told it without its limit
+        Ok(Report::Failed(failure)) if !(failure.reason == OUT_OF_MEMORY && was_killed(state)) => failure,
+        _ => unreported(job, container, state, message),
+    };
+    Some(RunFailure {
+        reason: truncated(&failure.reason, 128),
+        message: truncated(&failure.message, MAX_MESSAGE),
+        phase: container.into(),
+        time: state.finished_at.as_ref().map(time_of).unwrap_or_default(),
+    })
+}
+
+/// Why the kubelet stopped a pod: a full volume, or a node short of something.
+fn evicted(job: &Job, pod: &Pod) -> Option<RunFailure> {
+    let status = pod.status.as_ref().filter(|status| status.reason.as_deref() == Some("Evicted"))?;
+    let last = CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)).unwrap_or(FETCH);
+    let ended = terminated(pod, last).and_then(|state| state.finished_at.as_ref());
+    let message =
+        status.message.as_deref().unwrap_or("the kubelet does not say why").trim_end_matches(['.', ' ']);
+    Some(RunFailure {
+        reason: "Evicted".into(),
+        message: truncated(
+            &format!(
+                "{message}; a run has spec.run.volumeSize for its files{} and 1Gi in /tmp, and the node's own memory and disk: raise it, make the data smaller, or free the node",
+                volume_size(job).map(|size| format!(", which is {size},")).unwrap_or_default()
+            ),
+            MAX_MESSAGE,
+        ),
+        phase: last.into(),
+        time: ended.map(time_of).unwrap_or_default(),
+    })
+}
+
+/// Whether the kernel ended the container, or a process of it, at its memory limit, as the kubelet says.
+fn was_killed(state: &ContainerStateTerminated) -> bool {
+    state.reason.as_deref() == Some("OOMKilled")
+}
+
+/// The failure of a container that could not report.
+fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
+    if was_killed(state) {
+        let (field, what) = match container {
+            CONVERT => ("spec.run.convert", "; the model is held beside its ONNX"),
+            PREPARE if is_of_import(job) => {
+                ("spec.run.prepare", "; the data that the model is measured on are read whole")
+            }
+            TRAIN | PREPARE => ("spec.training.resources", ""),
+            OPTIMIZE => ("spec.run.optimize", "; to make variants, every tensor is looked at"),
+            PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
+            FETCH => ("spec.run.fetch", ""),
+            _ => ("spec.run.publish", ""),
+        };
+        let message = format!(
+            "the container was killed at its memory limit, {}{what}; raise {field}.limits.memory",
+            memory_limit(job, container).unwrap_or_else(|| "which the namespace sets".to_owned())
+        );
+        return Failure { reason: OUT_OF_MEMORY.into(), message };
+    }
+    let tail = if message.trim().is_empty() { "it left no message" } else { message.trim() };
+    if container == TRAIN {
+        let last = tail.lines().last().unwrap_or(tail).trim();
+        return Failure {
+            reason: "TrainFailed".into(),
+            message: format!(
+                "the container ended with exit code {}, and its last line is: {last}; `kubectl logs job/{} --container {TRAIN}` has the others",
+                state.exit_code,
+                job.name_any()
+            ),
+        };
+    }
+    Failure {
+        reason: "ContainerFailed".into(),
+        message: format!("the container ended with exit code {}: {tail}", state.exit_code),
+    }
+}
+
+fn memory_limit(job: &Job, container: &str) -> Option<String> {
+    let container = containers(job).find(|one| one.name == container)?;
+    Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
+}
+
+/// Room that the run's files have.
+fn volume_size(job: &Job) -> Option<String> {
+    let volumes = job.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
+    let work = volumes.iter().find(|volume| volume.name == "work")?;
+    Some(work.empty_dir.as_ref()?.size_limit.as_ref()?.0.clone())
+}
+
+/// The container that trains, if the Job is a training.
+pub fn train_container(job: &Job) -> Option<&Container> {
+    containers(job).find(|container| container.name == TRAIN)
+}
+
+/// Whether what the Job prepares is measured, and was not trained.
+fn is_of_import(job: &Job) -> bool {
+    let prepare = containers(job).find(|container| container.name == PREPARE);
+    let told = prepare.into_iter().flat_map(|container| container.env.iter().flatten());
+    told.into_iter().any(|variable| variable.name == EVALUATION_ENV)
+}
+
+/// Why a Job failed that stopped its pods itself, or whose pods tell nothing.
+fn job_failure(
+    job: &Job,
+    (reason, message, time): (&str, &str, Option<&Time>),
+    pods: &[&Arc<Pod>],
+    observed: &Observed,
+    before: Option<&RunFailure>,
+) -> RunFailure {
+    let mut message = message.to_owned();
+    if reason == DEADLINE_EXCEEDED
+        && let (Some(_), Some(seconds)) =
+            (train_container(job), job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds))
+    {
+        message = format!(
+            "the run took longer than spec.training.run.activeDeadlineSeconds, which is {seconds}; raise it, or train on less"
+        );
+    }
+    if let Some(problem) = pods.last().and_then(|pod| waits::of_pod(pod, observed)) {
+        message = format!("{message}; the pod was waiting: {}", problem.message);
+    }
+    if let Some(before) = before {
+        message =
+            format!("{message}; before that, {} failed: {}: {}", before.phase, before.reason, before.message);
+    }
+    let last = pods.last().and_then(|pod| CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)));
+    RunFailure {
+        reason: if reason.is_empty() { "JobFailed".into() } else { reason.into() },
+        message: truncated(&message, MAX_MESSAGE),
+        phase: last.unwrap_or(FETCH).into(),
+        time: time.map(time_of).unwrap_or_default(),
+    }
+}
+
+fn terminated<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTerminated> {
+    container_statuses(pod)
+        .find(|status| status.name == container)
+        .and_then(|status| status.state.as_ref()?.terminated.as_ref())
+}
+
+fn time_of(time: &Time) -> String {
+    timestamp(time.0)
+}

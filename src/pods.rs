@@ -1,0 +1,5 @@
+//! What the pods of both kinds have in common.
+
+pub mod http;
+pub mod parts;
+pub mod resources;

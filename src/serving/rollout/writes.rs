@@ -1,0 +1,215 @@
+//! The writes of a decision, in the order in which they are made. Pure.
+//!
+//! A crash between any two is safe: what is recorded comes before what it justifies, and a pod is on the list before its label
+//! comes off, and drained before it goes.
+
+use std::collections::BTreeSet;
+
+use super::{Decision, Observed, stable_of};
+use crate::{api::model_deployment::ActionRequest, serving::record::Record};
+
+/// One write of a decision. Pods and revisions go by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// What is recorded on a revision.
+    Record {
+        /// The revision.
+        revision: String,
+        /// What is recorded on it from now on.
+        record: Record,
+    },
+    /// A person's request is done with.
+    RemoveRequest(ActionRequest),
+    /// The list of draining pods.
+    List(BTreeSet<String>),
+    /// A pod comes back into service.
+    Undrain(String),
+    /// A pod goes out of service.
+    Drain(String),
+    /// Replicas of a revision's ReplicaSet, which is made if there is none.
+    Scale {
+        /// The revision.
+        revision: String,
+        /// How many.
+        replicas: u32,
+    },
+    /// A pod without a ReplicaSet goes.
+    DeletePod(String),
+    /// A revision's ReplicaSet goes.
+    DeleteReplicaSet(String),
+    /// A revision is forgotten.
+    DeleteRevision(String),
+}
+
+impl Decision {
+    /// All of its writes.
+    pub fn writes(&self, observed: &Observed) -> Vec<Write> {
+        let records = self
+            .records
+            .iter()
+            .map(|(revision, record)| Write::Record { revision: revision.clone(), record: record.clone() });
+        let list = (self.draining != observed.draining).then(|| Write::List(self.draining.clone()));
+        let scale = self
+            .replicas
+            .iter()
+            .map(|(revision, replicas)| Write::Scale { revision: revision.clone(), replicas: *replicas });
+        records
+            .chain(self.request_done.clone().map(Write::RemoveRequest))
+            .chain(list)
+            .chain(self.undrain.iter().cloned().map(Write::Undrain))
+            .chain(self.drain.iter().cloned().map(Write::Drain))
+            .chain(scale)
+            .chain(self.remove.iter().cloned().map(Write::DeletePod))
+            .chain(self.retire.iter().cloned().map(Write::DeleteReplicaSet))
+            .chain(self.forget.iter().cloned().map(Write::DeleteRevision))
+            .collect()
+    }
+
+    /// Whether it asks for no write.
+    pub fn is_settled(&self, observed: &Observed) -> bool {
+        self.writes(observed).is_empty()
+    }
+
+    /// Whether it only starts pods where none was ever ready: there is nothing to lose if what it was made on is a moment
+    /// old.
+    pub fn is_first_start(&self, observed: &Observed) -> bool {
+        let starts = |write: &Write| match write {
+            Write::Record { .. } => true,
+            Write::Scale { revision, replicas } => observed.asked(revision) <= *replicas,
+            _ => false,
+        };
+        let never_served = observed
+            .revisions
+            .values()
+            .all(|revision| revision.record.promoted.is_none() && revision.pods.iter().all(|pod| !pod.ready));
+        never_served && self.stable.is_none() && self.writes(observed).iter().all(starts)
+    }
+
+    /// Leaves out a write that was refused, and what only it justified.
+    fn leave_out(&mut self, write: &Write, observed: &Observed) {
+        match write {
+            Write::Record { revision, .. } => self.leave_unrecorded(revision, observed),
+            Write::RemoveRequest(_) => self.request_done = None,
+            // a pod hears from the list that it leaves, and that it stays
+            Write::List(_) => {
+                self.draining.clone_from(&observed.draining);
+                self.drain.clear();
+                self.undrain.clear();
+            }
+            Write::Undrain(pod) => _ = self.undrain.remove(pod),
+            Write::Drain(pod) => _ = self.drain.remove(pod),
+            Write::Scale { revision, .. } => _ = self.replicas.remove(revision),
+            Write::DeletePod(pod) => _ = self.remove.remove(pod),
+            Write::DeleteReplicaSet(revision) => _ = self.retire.remove(revision),
+            Write::DeleteRevision(revision) => _ = self.forget.remove(revision),
+        }
+    }
+
+    /// What is left of it where this record could not be written. What a rollout takes or gives up is decided again on
+    /// the next look, and comes out the same; but what was not recorded as promoted replaces nothing for good: as long as
+    /// that is so, no revision falls.
+    fn leave_unrecorded(&mut self, unrecorded: &str, observed: &Observed) {
+        // its effect is in a record, maybe in this one
+        self.request_done = None;
+        self.records.remove(unrecorded);
+        let before = observed.revisions.iter().map(|(name, revision)| (name, &revision.record));
+        let stable = stable_of(before);
+        if self.stable.as_deref() == Some(unrecorded) && stable != Some(unrecorded) {
+            self.stable = stable.map(str::to_owned);
+            self.replicas.retain(|revision, replicas| observed.asked(revision) <= *replicas);
+            self.remove.clear();
+            self.retire.clear();
+            self.forget.clear();
+        }
+    }
+}
+
+/// The writes that are left of a decision. One that is refused leaves the others, but for those that it justified.
+pub struct Left<'a> {
+    decision: &'a mut Decision,
+    observed: &'a Observed,
+    writes: Vec<Write>,
+    made: usize,
+}
+
+impl<'a> Left<'a> {
+    /// All of a decision's.
+    pub fn of(decision: &'a mut Decision, observed: &'a Observed) -> Self {
+        let writes = decision.writes(observed);
+        Self { decision, observed, writes, made: 0 }
+    }
+
+    /// The next one, until it was made or refused.
+    pub fn next(&self) -> Option<Write> {
+        self.writes.get(self.made).cloned()
+    }
+
+    /// The next one was made.
+    pub fn made(&mut self) {
+        self.made += 1;
+    }
+
+    /// The next one was refused: the decision is now the one that is carried out.
+    pub fn refused(&mut self) {
+        if let Some(write) = self.next() {
+            self.decision.leave_out(&write, self.observed);
+            self.writes = self.decision.writes(self.observed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// All that is left of a decision where the writes that `refuses` names are refused.
+    fn made(mut decision: Decision, refuses: impl Fn(&Write) -> bool) -> Vec<Write> {
+        let observed = Observed::default();
+        let mut left = Left::of(&mut decision, &observed);
+        let mut made = Vec::new();
+        while let Some(write) = left.next() {
+            if refuses(&write) {
+                left.refused();
+            } else {
+                left.made();
+                made.push(write);
+            }
+        }
+        assert_eq!(decision.writes(&observed), made, "the decision is what was carried out");
+        made
+    }
+
+    fn decision() -> Decision {
+        Decision {
+            draining: names(&["old"]),
+            drain: names(&["old"]),
+            undrain: names(&["new"]),
+            remove: names(&["stray"]),
+            replicas: [("a".to_owned(), 1), ("b".to_owned(), 2)].into(),
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn a_pod_leaves_and_stays_only_where_the_list_says_so() {
+        let is_of_pods = |write: &Write| matches!(write, Write::Drain(_) | Write::Undrain(_));
+        let all = made(decision(), |_| false);
+        assert_eq!(all.iter().filter(|write| is_of_pods(write)).count(), 2);
+        let others = made(decision(), |write| matches!(write, Write::List(_)));
+        assert!(!others.iter().any(is_of_pods), "{others:?}");
+        assert_eq!(others.len(), all.len() - 3, "{others:?}");
+    }
+
+    #[test]
+    fn a_write_that_is_refused_leaves_the_others() {
+        let all = made(decision(), |_| false);
+        for refused in all.iter().filter(|write| !matches!(write, Write::List(_))) {
+            let rest: Vec<_> = all.iter().filter(|write| *write != refused).cloned().collect();
+            assert_eq!(made(decision(), |write| write == refused), rest);
+        }
+    }
+}

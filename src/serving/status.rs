@@ -1,0 +1,447 @@
+//! Status: what the user sees. In go the spec's meaning, what is observed and what was decided; out come a
+//! [`ModelDeploymentStatus`] and the events of its transitions. Pure, and made anew each time: nothing is read from the
+//! previous status but the times of conditions, so deleting it changes nothing (R11).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use modelwright_contract::names::{GRPC_PORT, HTTP_PORT};
+
+use super::{
+    pods::{Answer, NO_ENDPOINT},
+    record::{Outcome, Record},
+    revision::RevisionData,
+    rollout::{
+        self, Decision, Desired, Observed,
+        outcome::{overdue_message, problem},
+    },
+    version::Missing,
+};
+use crate::{
+    api::{
+        Condition, ConditionStatus, ModelDeployment, ModelDeploymentStatus,
+        condition::{PROMOTED, READY, RECONCILING, STALLED, merge},
+        model_deployment::{HistoryEntry, PodStatus, RevisionStatus},
+        name::DEPLOYMENT_LABEL,
+    },
+    k8s::events::{Event, truncated},
+    problem::Problem,
+};
+
+const MAX_MESSAGE: usize = 4096;
+const MAX_REASON: usize = 128;
+const MAX_HISTORY_MESSAGE: usize = 1024;
+const MAX_HISTORY: usize = 60;
+const MAX_PODS: usize = 20;
+/// Reason of a rollout that stands because of the cluster.
+const WAITS_FOR_CLUSTER: &str = "WaitingForCluster";
+/// Reasons of a wait that need no event.
+const ORDINARY: [&str; 11] = [
+    "Starting",
+    "RollingOut",
+    "Draining",
+    "Paused",
+    "PodsNotReady",
+    NO_ENDPOINT,
+    "PredecessorRemains",
+    "Terminating",
+    "Resolving",
+    "Unwritten",
+    "VersionNotReady",
+];
+
+/// What the status is made from.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The ModelDeployment, with its present status.
+    pub deployment: &'a ModelDeployment,
+    /// What keeps the spec from meaning a revision.
+    pub blocked: Option<&'a Blocked>,
+    /// What the spec asks for.
+    pub desired: &'a Desired,
+    /// What is observed.
+    pub observed: &'a Observed,
+    /// What was decided on it.
+    pub decision: &'a Decision,
+    /// What the revisions serve.
+    pub data: &'a BTreeMap<String, RevisionData>,
+    /// What the pods said.
+    pub answers: &'a BTreeMap<String, Answer>,
+    /// Nodes that pods run on, by the pods' names.
+    pub nodes: &'a BTreeMap<String, String>,
+    /// DNS domain of the cluster.
+    pub cluster_domain: &'a str,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What keeps a spec from being carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The spec makes no sense.
+    Invalid(String),
+    /// It means no version.
+    Missing(Missing),
+    /// A write was refused, and somebody must act.
+    Refused(Problem),
+    /// A write did not succeed and is tried again.
+    Unwritten(Problem),
+}
+
+/// Where a ModelDeployment stands.
+struct Standing {
+    ready: bool,
+    ready_word: Problem,
+    /// Reconciling or Stalled, if any.
+    further: Option<&'static str>,
+    promoted: bool,
+    phase: &'static str,
+    /// Why, in one word and for people.
+    word: Problem,
+}
+
+/// The status after a reconcile.
+pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
+    let (observed, decision) = (inputs.observed, inputs.decision);
+    let previous = inputs.deployment.status.clone().unwrap_or_default();
+    let metadata = &inputs.deployment.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
+    let standing = standing(inputs);
+    let pods =
+        || observed.revisions.values().flat_map(|revision| &revision.pods).filter(|pod| !pod.terminating);
+    let ready = number(pods().filter(|pod| pod.ready).count());
+    let host =
+        format!("{name}.{}.svc.{}", metadata.namespace.as_deref().unwrap_or_default(), inputs.cluster_domain);
+    ModelDeploymentStatus {
+        observed_generation: metadata.generation,
+        conditions: merge(&previous.conditions, conditions(inputs, &standing)),
+        phase: Some(standing.phase.into()),
+        message: Some(truncated(&standing.word.message, MAX_MESSAGE)),
+        stable: decision.stable.as_deref().and_then(|name| revision_status(inputs, name)),
+        target: inputs.desired.target.as_deref().and_then(|name| revision_status(inputs, name)),
+        history: history(inputs),
+        pods: said(inputs),
+        replicas: Some(number(pods().count())),
+        ready_replicas: Some(ready),
+        selector: Some(format!("{DEPLOYMENT_LABEL}={name}")),
+        replicas_summary: Some(format!("{ready}/{}", inputs.desired.replicas)),
+        url: Some(format!("http://{host}:{HTTP_PORT}")),
+        grpc_address: Some(format!("{host}:{GRPC_PORT}")),
+        // a person's field: never applied, so never owned
+        request: None,
+    }
+}
+
+fn standing(inputs: &Inputs<'_>) -> Standing {
+    let (desired, observed, decision) = (inputs.desired, inputs.observed, inputs.decision);
+    let stable = decision.stable.as_deref();
+    let target = desired.target.as_deref();
+    let serving = observed
+        .revisions
+        .values()
+        .flat_map(|revision| &revision.pods)
+        .filter(|pod| pod.in_service(&observed.draining))
+        .count();
+    let settles = target.is_some() && target == stable && inputs.blocked.is_none();
+    let drains = number(draining(inputs));
+    let promoted = settles && drains == 0;
+    let serves = stable.is_some() && (serving > 0 || (desired.replicas == 0 && settles));
+    let course = if target.is_some() && target == stable {
+        if drains == 0 { settled(inputs, number(serving)) } else { giving_way(inputs, drains) }
+    } else {
+        under_way(inputs)
+    };
+    let (further, phase, word) = match inputs.blocked {
+        None => course,
+        Some(blocked) => {
+            let (further, phase, mut word) = obstructed(blocked);
+            // a write that did not succeed stops itself only: what else there is to say goes on
+            if target.is_some() && matches!(blocked, Blocked::Refused(_) | Blocked::Unwritten(_)) {
+                word.message = format!("{}; besides: {}", word.message, course.2.message);
+            }
+            (further, phase, word)
+        }
+    };
+    let ready_word = match (serves, stable) {
+        (true, Some(_)) if serving == 0 => {
+            said_so("ScaledToZero", "spec.replicas is 0: nothing serves, as asked")
+        }
+        (true, Some(stable)) => {
+            let revision = serving_revision(inputs, stable);
+            said_so("Serving", &format!("{} serves", describe(inputs.data, revision)))
+        }
+        _ => word.clone(),
+    };
+    Standing { ready: serves, ready_word, further, promoted, phase, word }
+}
+
+type Course = (Option<&'static str>, &'static str, Problem);
+
+fn obstructed(blocked: &Blocked) -> Course {
+    match blocked {
+        Blocked::Invalid(message) => (Some(STALLED), "Degraded", said_so("InvalidSpec", message)),
+        Blocked::Refused(problem) => (Some(STALLED), "Degraded", problem.clone()),
+        Blocked::Missing(missing) if !missing.waits => (Some(STALLED), "Degraded", missing.problem.clone()),
+        Blocked::Missing(Missing { problem, .. }) | Blocked::Unwritten(problem) => {
+            (Some(RECONCILING), "Progressing", problem.clone())
+        }
+    }
+}
+
+/// The target is stable; pods may be missing.
+fn settled(inputs: &Inputs<'_>, serving: u32) -> Course {
+    let (desired, stable) = (inputs.desired, inputs.decision.stable.as_deref().unwrap_or_default());
+    let count = format!("{serving} of {} pods take traffic", desired.replicas);
+    if serving >= desired.replicas {
+        return (
+            None,
+            "Healthy",
+            said_so("Promoted", &format!("{} serves: {count}", describe(inputs.data, stable))),
+        );
+    }
+    let why = problem(inputs.observed, stable);
+    let reason = why.map_or("PodsNotReady", |why| &why.reason);
+    let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
+    (Some(RECONCILING), "Progressing", said_so(reason, &message))
+}
+
+/// Pods of other revisions than the stable one that a client may still reach.
+fn draining(inputs: &Inputs<'_>) -> usize {
+    let observed = inputs.observed;
+    let others = observed
+        .revisions
+        .iter()
+        .filter(|(name, _)| Some(name.as_str()) != inputs.decision.stable.as_deref());
+    others
+        .flat_map(|(_, revision)| {
+            let left =
+                |pod: &rollout::Pod| pod.removable(&observed.draining, revision.drain_timeout, inputs.now);
+            revision.alive().filter(move |pod| pod.started && !left(pod))
+        })
+        .count()
+}
+
+/// The target is stable, as after a revert in the middle of a rollout, and pods of the other revision are leaving.
+fn giving_way(inputs: &Inputs<'_>, drains: u32) -> Course {
+    let stable = inputs.decision.stable.as_deref().unwrap_or_default();
+    let message = format!(
+        "{}; {drains} pods of other revisions leave as soon as their clients have left",
+        stands(inputs, stable, "serves")
+    );
+    (Some(RECONCILING), "Progressing", said_so("Draining", &message))
+}
+
+/// The target is another than the stable revision.
+fn under_way(inputs: &Inputs<'_>) -> Course {
+    let (desired, observed, decision) = (inputs.desired, inputs.observed, inputs.decision);
+    let Some(target) = desired.target.as_deref() else {
+        return (
+            Some(RECONCILING),
+            "Progressing",
+            said_so("Resolving", "the spec's revision is not known yet"),
+        );
+    };
+    let empty = Record::default();
+    let record = record(inputs, target).unwrap_or(&empty);
+    let described = describe(inputs.data, target);
+    let stable = decision.stable.as_deref();
+    let stable =
+        stable.map(|stable| format!("; {}", stands(inputs, stable, "serves on"))).unwrap_or_default();
+    if let Some(reason) = &record.quarantine {
+        let why = record.message.clone().unwrap_or_default();
+        let message = format!(
+            "{described} was rolled back: {why}{stable}; change the spec, or ask for a retry of revision {target}"
+        );
+        return (Some(STALLED), "Degraded", said_so(reason, &message));
+    }
+    let ready = observed.revisions.get(target).map_or(0, |revision| {
+        revision.pods.iter().filter(|pod| pod.verified && pod.in_service(&observed.draining)).count()
+    });
+    let unreached = if observed.unreached { "; their Service does not answer yet" } else { "" };
+    let count =
+        format!("{ready} of {} pods of {described} take traffic{unreached}{stable}", desired.replicas);
+    if desired.paused {
+        return (Some(RECONCILING), "Paused", said_so("Paused", &format!("spec.paused is true: {count}")));
+    }
+    let why = problem(observed, target);
+    if decision.overdue {
+        let message = format!("{}; {count}", overdue_message(desired, observed, target));
+        let reason = why.map_or(super::rollout::outcome::DEADLINE_EXCEEDED, |why| &why.reason);
+        return (Some(STALLED), "Degraded", said_so(reason, &message));
+    }
+    if decision.waits_for_cluster {
+        let message = format!(
+            "{count}: the cluster's controllers have not done yet what they were asked for, and say nothing of why{}; the progress deadline waits for them",
+            why.map_or(String::new(), |why| format!(" ({})", why.message))
+        );
+        return (Some(RECONCILING), "Progressing", said_so(WAITS_FOR_CLUSTER, &message));
+    }
+    let reason = why.map_or(if stable.is_empty() { "Starting" } else { "RollingOut" }, |why| &why.reason);
+    let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
+    (Some(RECONCILING), "Progressing", said_so(reason, &message))
+}
+
+/// Whether a pod of a revision takes traffic.
+fn takes_traffic(inputs: &Inputs<'_>, revision: &str) -> bool {
+    let observed = inputs.observed;
+    let pods = observed.revisions.get(revision).into_iter().flat_map(|revision| &revision.pods);
+    pods.into_iter().any(|pod| pod.in_service(&observed.draining))
+}
+
+/// Of the revisions whose pods take traffic, the one to name: `stable`, if it has any.
+fn serving_revision<'a>(inputs: &Inputs<'a>, stable: &'a str) -> &'a str {
+    let mut others = inputs.observed.revisions.keys().filter(|name| takes_traffic(inputs, name));
+    if takes_traffic(inputs, stable) { stable } else { others.next_back().map_or(stable, String::as_str) }
+}
+
+/// What the stable revision does, in the words for one that takes traffic, or that none of its pods does.
+fn stands(inputs: &Inputs<'_>, stable: &str, words: &str) -> String {
+    let described = describe(inputs.data, stable);
+    if takes_traffic(inputs, stable) {
+        return format!("{described} {words}");
+    }
+    format!("no pod of {described}, which is the stable revision, takes traffic")
+}
+
+fn conditions(inputs: &Inputs<'_>, standing: &Standing) -> Vec<Condition> {
+    let condition = |type_: &str, status: bool, word: &Problem| Condition {
+        type_: type_.into(),
+        status: if status { ConditionStatus::True } else { ConditionStatus::False },
+        observed_generation: inputs.deployment.metadata.generation,
+        last_transition_time: inputs.now.to_string(),
+        reason: truncated(&word.reason, MAX_REASON),
+        message: truncated(&word.message, MAX_MESSAGE),
+    };
+    [
+        condition(READY, standing.ready, &standing.ready_word),
+        condition(PROMOTED, standing.promoted, &standing.word),
+    ]
+    .into_iter()
+    .chain(standing.further.map(|type_| condition(type_, true, &standing.word)))
+    .collect()
+}
+
+fn record<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a Record> {
+    inputs
+        .decision
+        .records
+        .get(name)
+        .or_else(|| inputs.observed.revisions.get(name).map(|revision| &revision.record))
+}
+
+fn describe(data: &BTreeMap<String, RevisionData>, name: &str) -> String {
+    match data.get(name) {
+        Some(data) => format!("version {} (revision {name})", data.version.version),
+        None => format!("revision {name}"),
+    }
+}
+
+fn revision_status(inputs: &Inputs<'_>, name: &str) -> Option<RevisionStatus> {
+    let data = inputs.data.get(name)?;
+    let pods = || {
+        let revision = inputs.observed.revisions.get(name);
+        revision.into_iter().flat_map(|revision| &revision.pods).filter(|pod| !pod.terminating)
+    };
+    Some(RevisionStatus {
+        revision: name.to_owned(),
+        version: data.version.version,
+        model_digest: data.version.model_digest.clone(),
+        replicas: number(pods().count()),
+        ready_replicas: number(pods().filter(|pod| pod.ready).count()),
+    })
+}
+
+fn history(inputs: &Inputs<'_>) -> Vec<HistoryEntry> {
+    let mut records: Vec<_> = inputs
+        .data
+        .iter()
+        .filter(|(name, _)| !inputs.decision.forget.contains(*name))
+        .filter_map(|(name, data)| Some((record(inputs, name)?, name, data)))
+        .filter(|(record, ..)| record.outcome.is_some())
+        .collect();
+    records.sort_by_key(|(record, name, _)| (std::cmp::Reverse(record.number), *name));
+    records
+        .into_iter()
+        .take(MAX_HISTORY)
+        .map(|(record, name, data)| HistoryEntry {
+            revision: name.clone(),
+            version: data.version.version,
+            outcome: record.outcome.map(Outcome::word).unwrap_or_default().into(),
+            message: record.message.as_ref().map(|message| truncated(message, MAX_HISTORY_MESSAGE)),
+            time: record.time.map(|time| time.to_string()),
+        })
+        .collect()
+}
+
+/// What the pods that take traffic say of themselves.
+fn said(inputs: &Inputs<'_>) -> Vec<PodStatus> {
+    let observed = inputs.observed;
+    let pods = observed.revisions.values().flat_map(|revision| &revision.pods);
+    let mut said: Vec<_> = pods
+        .filter(|pod| pod.in_service(&observed.draining))
+        .filter_map(|pod| match inputs.answers.get(&pod.name)? {
+            Answer::Said(said) => Some(PodStatus {
+                name: pod.name.clone(),
+                model_digest: truncated(&said.model_digest, 64),
+                execution_provider: truncated(&said.execution_provider, 32),
+                node: inputs.nodes.get(&pod.name).cloned(),
+            }),
+            Answer::Silent(_) => None,
+        })
+        .collect();
+    said.sort_by(|one, other| one.name.cmp(&other.name));
+    said.truncate(MAX_PODS);
+    said
+}
+
+/// What a revision's record says happened since it said `before`, for people: told after it was written.
+pub fn transition(
+    data: &BTreeMap<String, RevisionData>,
+    revision: &str,
+    before: Option<Outcome>,
+    record: &Record,
+) -> Option<Event> {
+    if before == record.outcome {
+        return None;
+    }
+    let described = describe(data, revision);
+    let because = record.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    let (warning, reason, message) = match record.outcome? {
+        Outcome::Progressing => (false, "RolloutStarted", format!("{described} rolls out")),
+        Outcome::Promoted => (false, "Promoted", format!("{described} takes all traffic")),
+        Outcome::RolledBack => (true, "RolledBack", format!("{described} failed{because}")),
+        Outcome::Aborted => (true, "Aborted", format!("{described} was stopped{because}")),
+        Outcome::Superseded => (false, "Superseded", format!("{described} is no longer asked for")),
+    };
+    Some(Event { warning, reason, message })
+}
+
+/// What keeps it from getting further, for people, where that is new and was not told as the end of its rollout.
+pub fn blocked(inputs: &Inputs<'_>, next: &ModelDeploymentStatus) -> Option<Event> {
+    let previous = inputs.deployment.status.clone().unwrap_or_default();
+    let further = |status: &ModelDeploymentStatus| {
+        let mut conditions = status.conditions.iter();
+        let further = conditions.find(|condition| [RECONCILING, STALLED].contains(&condition.type_.as_str()));
+        further.map(|condition| (condition.type_.clone(), condition.reason.clone()))
+    };
+    let (type_, reason) = further(next)?;
+    let waits = type_ == RECONCILING && ORDINARY.contains(&reason.as_str());
+    let target = inputs.desired.target.as_deref();
+    let ended =
+        target.and_then(|target| record(inputs, target)).is_some_and(|record| record.quarantine.is_some());
+    let was_target = previous.target.as_ref().map(|previous| previous.revision.as_str()) == target;
+    let is_told = further(&previous).is_some_and(|previous| previous == (type_, reason.clone()));
+    if waits || is_told || (inputs.blocked.is_none() && ended && was_target) {
+        return None;
+    }
+    let message = format!("{reason}: {}", next.message.clone().unwrap_or_default());
+    Some(Event { warning: true, reason: "Blocked", message })
+}
+
+fn said_so(reason: &str, message: &str) -> Problem {
+    Problem { reason: reason.to_owned(), message: message.to_owned() }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

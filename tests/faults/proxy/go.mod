@@ -1,0 +1,3 @@
+module modelwright/tests/faults/proxy
+
+go 1.26.0
