@@ -108,24 +108,23 @@ impl Asked {
                 &["/spec/selector"],
             )
             .await;
-        let labelled = self
-            .change(
-                "its labels",
-                at,
-                Patch::Merge(json!({"metadata": {"labels": {"c": "d"}}})),
-                &["/metadata/generation", "/metadata/labels"],
-            )
-            .await;
+        let labels = Patch::Merge(json!({"metadata": {"labels": {"c": "d"}}}));
+        let _ = self.change("its labels", at, labels, &["/metadata/generation", "/metadata/labels"]).await;
         let stale = of(&first, json!({"spec": {"replicas": 0}}));
         let _ = self.change("of the version before", at, stale, &places).await;
-        let now = labelled.ok().and_then(|labelled| labelled.metadata.resource_version);
-        let operations = json!([
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": now},
-            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "i:2"},
-        ]);
-        if let Ok(patch) = serde_json::from_value(operations) {
-            let places = ["/metadata/generation", "/spec/template/spec/containers/0/image"];
-            let _ = self.change("its template put back", at, Patch::Json(patch), &places).await;
+        let places = ["/metadata/generation", "/spec/template/spec/containers/0/image"];
+        loop {
+            let Ok(found) = self.api(at.0, at.1).get(at.2).await else { return };
+            let operations = json!([
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": found.metadata.resource_version},
+                {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "i:2"},
+            ]);
+            let Ok(patch) = serde_json::from_value(operations) else { return };
+            match self.change("its template put back", at, Patch::Json(patch), &places).await {
+                // its controller told of its pods meanwhile
+                Err(kube::Error::Api(status)) if status.code == 409 => _ = self.notes.pop(),
+                _ => break,
+            }
         }
         let gone = self.api(at.0, at.1).delete("s", &DeleteParams::background()).await;
         self.notes.push(format!("it goes at once: {}", gone.is_ok_and(|gone| gone.is_right())));
