@@ -1,8 +1,8 @@
-//! Modelwright's operator. The flow for each kind, top to bottom:
+//! Modelwright's operator. The flow for each kind, top to bottom; docs/operator.md draws it:
 //!
 //! ```text
-//! fetch → validate → plan → build → apply → status
-//!  IO      pure       pure   pure    IO      pure, written once and last
+//! observe → validate → resolve, plan, decide → execute → status
+//!   IO        pure             pure               IO      pure, written once and last
 //! ```
 //!
 //! | module | what it is |
