@@ -39,6 +39,7 @@ use self::{
     build::Owner,
     execute::Executor,
     fetch::Children,
+    pods::Answer,
     probe::Prober,
     record::Record,
     refusals::{Refusals, blocked_by},
@@ -417,6 +418,11 @@ fn next_look(snapshot: &Snapshot, waits: bool) -> Duration {
         snapshot.children.pods.iter().any(|found| found.name_any() == pod.name && said(found))
     };
     let wordless = pods().any(|pod| !pod.ready && !pod.terminating && pod.labelled && may_say(pod));
-    let waits = (waits || wordless).then_some(WAITING);
+    // of one that serves and did not answer in time, the status says nothing yet
+    let silent = pods().any(|pod| {
+        pod.in_service(&snapshot.observed.draining)
+            && matches!(snapshot.answers.get(&pod.name), Some(Answer::Silent(_)))
+    });
+    let waits = (waits || wordless || silent).then_some(WAITING);
     [snapshot.decision.again, waits].into_iter().flatten().min().unwrap_or(RESYNC).min(RESYNC)
 }
