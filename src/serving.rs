@@ -203,7 +203,7 @@ async fn advance(
         }
         Err(error) => {
             // what was not written did not happen
-            snapshot.decision.records.clear();
+            snapshot.decision.leave_unwritten(&snapshot.observed);
             snapshot.resolution.blocked = blocked_by(&error).or(snapshot.resolution.blocked);
             failure = Some(error);
         }

@@ -85,6 +85,13 @@ impl Decision {
         never_served && self.stable.is_none() && self.writes(observed).iter().all(starts)
     }
 
+    /// What it means where none of its records was written: nothing has ended, and what was promoted last is stable still.
+    pub fn leave_unwritten(&mut self, observed: &Observed) {
+        let before = observed.revisions.iter().map(|(name, revision)| (name, &revision.record));
+        self.stable = stable_of(before).map(str::to_owned);
+        self.records.clear();
+    }
+
     /// Leaves out a write that was refused, and what only it justified.
     fn leave_out(&mut self, write: &Write, observed: &Observed) {
         match write {
@@ -161,6 +168,7 @@ impl<'a> Left<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serving::rollout::Revision;
 
     fn names(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -202,6 +210,26 @@ mod tests {
         let others = made(decision(), |write| matches!(write, Write::List(_)));
         assert!(!others.iter().any(is_of_pods), "{others:?}");
         assert_eq!(others.len(), all.len() - 3, "{others:?}");
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_not_stable() {
+        let promoted = Record { promoted: Some(4), ..Record::default() };
+        let observed = Observed {
+            revisions: [
+                ("a".to_owned(), Revision { record: promoted.clone(), ..Revision::default() }),
+                ("b".to_owned(), Revision::default()),
+            ]
+            .into(),
+            ..Observed::default()
+        };
+        let mut decision = Decision {
+            records: [("b".to_owned(), Record { promoted: Some(5), ..promoted })].into(),
+            stable: Some("b".to_owned()),
+            ..Decision::default()
+        };
+        decision.leave_unwritten(&observed);
+        assert_eq!((decision.stable.as_deref(), decision.records.len()), (Some("a"), 0));
     }
 
     #[test]

@@ -111,8 +111,11 @@ impl World {
             let (Some(before), Some(Outcome::RolledBack)) = (before, record.outcome) else { continue };
             let made =
                 seen.sets.get(name).is_some_and(|set| seen.counted(name).count() == set.value as usize);
-            let silent =
-                |pod: &SimPod| !pod.taken_up || (Self::may_serve(seen, pod) && !Self::serves(seen, pod));
+            // of one that says itself that it is another, nothing is awaited
+            let is_itself = |pod: &SimPod| self.nature(&pod.revision) != Nature::Impostor;
+            let unrouted =
+                |pod: &SimPod| is_itself(pod) && Self::may_serve(seen, pod) && !Self::serves(seen, pod);
+            let silent = |pod: &SimPod| !pod.taken_up || unrouted(pod);
             let owes = !made || seen.alive(name).any(silent);
             if (owes && before.stood < 10) || before.stands {
                 self.fail(
