@@ -49,9 +49,12 @@ impl Decision {
             .iter()
             .map(|(revision, record)| Write::Record { revision: revision.clone(), record: record.clone() });
         let list = (self.draining != observed.draining).then(|| Write::List(self.draining.clone()));
-        let scale = self
-            .replicas
-            .iter()
+        // what falls makes room for what rises: between the two there are not more than the surge allows
+        let (falls, rises): (Vec<_>, Vec<_>) =
+            self.replicas.iter().partition(|(revision, replicas)| observed.asked(revision) > **replicas);
+        let scale = falls
+            .into_iter()
+            .chain(rises)
             .map(|(revision, replicas)| Write::Scale { revision: revision.clone(), replicas: *replicas });
         records
             .chain(self.request_done.clone().map(Write::RemoveRequest))
@@ -168,7 +171,7 @@ impl<'a> Left<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::rollout::Revision;
+    use crate::serving::rollout::{Revision, Scale};
 
     fn names(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -210,6 +213,27 @@ mod tests {
         let others = made(decision(), |write| matches!(write, Write::List(_)));
         assert!(!others.iter().any(is_of_pods), "{others:?}");
         assert_eq!(others.len(), all.len() - 3, "{others:?}");
+    }
+
+    #[test]
+    fn what_falls_makes_room_before_anything_rises() {
+        let revision =
+            |replicas| Revision { scale: Some(Scale { replicas, settled: true }), ..Revision::default() };
+        let observed = Observed {
+            revisions: [("b".to_owned(), revision(3)), ("c".to_owned(), revision(1))].into(),
+            ..Observed::default()
+        };
+        let replicas = [("a".to_owned(), 1), ("b".to_owned(), 2), ("c".to_owned(), 2)].into();
+        let decision = Decision { replicas, ..Decision::default() };
+        let order: Vec<_> = decision
+            .writes(&observed)
+            .into_iter()
+            .filter_map(|write| match write {
+                Write::Scale { revision, .. } => Some(revision),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(order, ["b", "a", "c"]);
     }
 
     #[test]
