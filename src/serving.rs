@@ -1,4 +1,4 @@
-//! The driver of ModelDeployments: fetch → validate → decide → build → act → status. Needs a client.
+//! The driver of ModelDeployments: observe → validate → resolve → decide → execute → status. Needs a client.
 //!
 //! Whether there is something to do is decided on the caches. Until a pod is ready there is nothing to lose, so what to do
 //! is too; afterwards, it is decided on a fresh look at the API server.

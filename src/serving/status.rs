@@ -1,4 +1,4 @@
-//! Status: what the user sees. In go the spec's meaning, what is observed and what was decided; out come a
+//! Status: what the user sees. In go what the spec resolves to, what is observed and what was decided; out come a
 //! [`ModelDeploymentStatus`] and the events of its transitions. Pure, and made anew each time: nothing is read from the
 //! previous status but the times of conditions, so deleting it changes nothing (R11).
 
