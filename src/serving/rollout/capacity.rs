@@ -44,8 +44,7 @@ pub(super) fn plan_replicas(
     let serving = kept.iter().filter(|pod| pod.in_service(draining) && (promoted || pod.verified)).count();
     let others = keep_others(desired, observed, transition, count(serving), &mut leaving, &mut recalled);
 
-    let mut plan =
-        ReplicaPlan { desired, observed, leaving: &leaving, now, replicas: BTreeMap::new(), spare: 0 };
+    let mut plan = ReplicaPlan { desired, observed, leaving: &leaving, now, replicas: BTreeMap::new() };
     for other in &others {
         let fallback = !promoted && transition.stable.as_deref() == Some(other.name);
         plan.shrink(other, fallback && other.revision.alive().any(|pod| pod.started));
@@ -130,34 +129,34 @@ fn keep_others<'a>(
         let room = (desired.replicas + desired.max_surge).saturating_sub(goal_pods) as usize;
         needed = needed.max(present.count().min(room));
     }
-    let mut stay = BTreeSet::new();
-    let mut take = |share: &mut Share<'a>, wanted: &dyn Fn(&Pod) -> bool| {
-        let mut pods: Vec<_> =
-            share.revision.alive().filter(|pod| pod.stays(draining) && wanted(pod)).collect();
-        pods.sort_by_key(|pod| (pod.created, &pod.name));
-        for pod in pods.into_iter().take(needed - stay.len()) {
-            stay.insert(pod.name.as_str());
-            share.stay += 1;
+    let mut kept = Kept { draining, pods: BTreeSet::new(), missing: needed };
+    // the way back serves among the others: kept beside them, it would take the place of the surge for good
+    if let Some(stable) = others.first_mut().filter(|other| is_stable(other.name) && needed > 0) {
+        kept.take(stable, needed, &|pod| pod.ready);
+        if stable.stay == 0 {
+            kept.take(stable, 1, &|pod| pod.started);
         }
-    };
+        if !stable.revision.alive().any(|pod| pod.stays(draining)) {
+            kept.recall(stable, 1, &|pod| pod.started, recalled);
+        }
+    }
     for other in &mut others {
-        take(other, &|pod| pod.ready);
+        kept.take(other, needed, &|pod| pod.ready);
     }
     // a pod that is not ready may be again; one that never was counts only in the stable revision
     for other in &mut others {
         let stable = is_stable(other.name);
-        take(other, &|pod| !pod.ready && (stable || pod.started));
+        kept.take(other, needed, &|pod| stable || pod.started);
     }
-    let mut missing = needed - stay.len();
     // one that is ready and that the Service has not got yet takes the place of none that it has
     let pods = others.iter().flat_map(|other| other.revision.alive());
-    let kept = pods.filter(|pod| stay.contains(pod.name.as_str()) && pod.in_service(draining));
-    let mut lacking = needed.saturating_sub(kept.count());
+    let serving = pods.filter(|pod| kept.pods.contains(pod.name.as_str()) && pod.in_service(draining));
+    let mut lacking = needed.saturating_sub(serving.count());
     for other in &mut others {
         let mut pods: Vec<_> = other.revision.alive().filter(|pod| pod.in_service(draining)).collect();
         pods.sort_by_key(|pod| (pod.created, &pod.name));
         for pod in pods {
-            if lacking > 0 && stay.insert(pod.name.as_str()) {
+            if lacking > 0 && kept.pods.insert(pod.name.as_str()) {
                 lacking -= 1;
                 other.stay += 1;
             }
@@ -165,19 +164,51 @@ fn keep_others<'a>(
     }
     for other in &mut others {
         let stable = is_stable(other.name);
-        let back = recall(other.revision, draining, missing, &|pod| stable || pod.started, recalled);
-        missing -= back;
-        other.stay += count(back);
+        kept.recall(other, kept.missing, &|pod| stable || pod.started, recalled);
     }
     // what the stable revision lacks is started again
     if let Some(stable) = others.iter_mut().find(|other| is_stable(other.name)) {
-        stable.stay += count(missing);
+        stable.stay += count(kept.missing);
     }
     for other in &others {
         let untold = other.revision.alive().filter(|pod| pod.stays(draining));
-        leaving.extend(untold.map(|pod| pod.name.as_str()).filter(|name| !stay.contains(name)));
+        leaving.extend(untold.map(|pod| pod.name.as_str()).filter(|name| !kept.pods.contains(name)));
     }
     others
+}
+
+/// Pods of other revisions that stay, and how many are still missing.
+struct Kept<'a> {
+    draining: &'a BTreeSet<String>,
+    pods: BTreeSet<&'a str>,
+    missing: usize,
+}
+
+impl<'a> Kept<'a> {
+    /// Keeps up to `most` pods of a revision that were not told to leave, the oldest first.
+    fn take(&mut self, share: &mut Share<'a>, most: usize, wanted: &dyn Fn(&Pod) -> bool) {
+        let is_free =
+            |pod: &&Pod| pod.stays(self.draining) && wanted(pod) && !self.pods.contains(pod.name.as_str());
+        let mut pods: Vec<_> = share.revision.alive().filter(is_free).collect();
+        pods.sort_by_key(|pod| (pod.created, &pod.name));
+        pods.truncate(most.min(self.missing));
+        self.missing -= pods.len();
+        share.stay += count(pods.len());
+        self.pods.extend(pods.into_iter().map(|pod| pod.name.as_str()));
+    }
+
+    /// Takes up to `most` pods of a revision that were told to leave back into service.
+    fn recall(
+        &mut self,
+        share: &mut Share<'a>,
+        most: usize,
+        wanted: &dyn Fn(&Pod) -> bool,
+        recalled: &mut BTreeSet<&'a str>,
+    ) {
+        let back = recall(share.revision, self.draining, most.min(self.missing), wanted, recalled);
+        self.missing -= back;
+        share.stay += count(back);
+    }
 }
 
 /// Takes up to `room` pods that were told to leave back into service, unless the ReplicaSet may be deleting them.
@@ -206,8 +237,6 @@ struct ReplicaPlan<'a> {
     leaving: &'a BTreeSet<&'a str>,
     now: Timestamp,
     replicas: BTreeMap<String, u32>,
-    /// A pod that is kept as a way back, and does not count as surge.
-    spare: u32,
 }
 
 impl ReplicaPlan<'_> {
@@ -221,16 +250,28 @@ impl ReplicaPlan<'_> {
         let draining = &self.observed.draining;
         let alive = count(revision.alive().count());
         let told = |pod: &&Pod| !pod.stays(draining) || self.leaving.contains(pod.name.as_str());
-        let removable = |pod: &&Pod| pod.removable(draining, revision.drain_timeout, self.now);
-        let removable_pods = count(revision.alive().filter(removable).count());
+        let removable_pods = self.removable(revision);
         let held = count(revision.alive().filter(told).count()) - removable_pods;
         let mut needed = (share.stay + held).max(alive - removable_pods);
         if needed == 0 && fallback {
-            (needed, self.spare) = (1, 1);
+            needed = 1;
         }
         if needed < asked {
             self.replicas.insert(share.name.to_owned(), needed);
         }
+    }
+
+    /// How many pods the ReplicaSet may delete: it takes what was told first, so one that has clients, or comes to life
+    /// again, holds those that were told with it or later.
+    fn removable(&self, revision: &Revision) -> u32 {
+        let draining = &self.observed.draining;
+        let told_at = |pod: &Pod| pod.leaving_since.map(Timestamp::as_second);
+        let (removable, held): (Vec<_>, Vec<_>) = revision
+            .alive()
+            .filter(|pod| !pod.stays(draining))
+            .partition(|pod| pod.removable(draining, revision.drain_timeout, self.now));
+        let first_held = held.into_iter().map(told_at).min();
+        count(removable.into_iter().filter(|pod| first_held.is_none_or(|held| told_at(pod) < held)).count())
     }
 
     /// Raises replicas towards `wanted` as far as all pods together stay within the surge.
@@ -245,7 +286,7 @@ impl ReplicaPlan<'_> {
                 asked.max(count(revision.alive().count()))
             })
             .sum();
-        let room = (self.desired.replicas + self.desired.max_surge + self.spare).saturating_sub(others);
+        let room = (self.desired.replicas + self.desired.max_surge).saturating_sub(others);
         let wanted = wanted.min(room);
         if wanted > share.revision.asked() {
             self.replicas.insert(share.name.to_owned(), wanted);

@@ -1,148 +1,14 @@
-//! Properties of rollouts over random histories, and the ordinary courses one by one.
+//! The ordinary courses of a rollout one by one, and random ones.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use proptest::prelude::*;
+mod histories;
 
 use super::{
     world::{Nature, Refused, Step, World},
     *,
 };
 use crate::{api::model_deployment::Action, serving::record::Outcome};
-
-fn nature() -> impl Strategy<Value = Nature> {
-    prop_oneof![4 => Just(Nature::Good), 2 => Just(Nature::Broken), 1 => Just(Nature::Impostor)]
-}
-
-fn refused() -> impl Strategy<Value = Refused> {
-    prop_oneof![Just(Refused::Records), Just(Refused::List), Just(Refused::Pods), Just(Refused::Sets)]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let index = 0_usize..12;
-    prop_oneof![
-        30 => (0_usize..4, proptest::option::weighted(0.2, 0_usize..4))
-            .prop_map(|(age, dies_after)| Step::Reconcile { age, dies_after }),
-        14 => Just(Step::ReplicaSets),
-        20 => Just(Step::Pods),
-        8 => Just(Step::Kubelet),
-        10 => Just(Step::Endpoints),
-        10 => Just(Step::Proxy),
-        2 => any::<bool>().prop_map(Step::ControllersAway),
-        2 => (refused(), any::<bool>()).prop_map(|(what, is_so)| Step::Refuse(what, is_so)),
-        3 => index.clone().prop_map(Step::Crash),
-        2 => index.clone().prop_map(Step::NodeLoss),
-        8 => (1_u16..700).prop_map(Step::Pass),
-        1 => (-100_000_i32..100_000).prop_map(Step::ClockSteps),
-        5 => (0_usize..4).prop_map(Step::Target),
-        1 => Just(Step::NoTarget),
-        3 => (0_u32..5).prop_map(Step::Replicas),
-        1 => (1_u32..4).prop_map(Step::Surge),
-        2 => any::<bool>().prop_map(Step::Pause),
-        2 => prop_oneof![Just(Action::Abort), Just(Action::Retry)].prop_map(Step::Ask),
-        1 => Just(Step::StatusDeleted),
-        2 => (0_usize..4, nature()).prop_map(|(index, nature)| Step::Nature(index, nature)),
-        1 => any::<bool>().prop_map(Step::Store),
-        1 => index.clone().prop_map(Step::UserDeletesPod),
-        2 => index.prop_map(Step::UserChangesTemplate),
-    ]
-}
-
-/// What users do to the objects of the operator; R3 and R4 cannot hold against it, the rest must.
-fn meddling() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        12 => step(),
-        1 => (0_usize..3, 0_u32..5).prop_map(|(index, replicas)| Step::UserScales(index, replicas)),
-        1 => (0_usize..3).prop_map(Step::UserDeletesReplicaSet),
-    ]
-}
-
-fn check_settled(world: &World) -> Result<(), TestCaseError> {
-    let now = &world.now;
-    let replicas = now.desired.replicas as usize;
-    let stable = world.stable();
-    let Some(target) = now.desired.target.clone() else { return Ok(()) };
-    if world.natures[&target] == Nature::Good && stable.as_ref() != Some(&target) {
-        prop_assert!(
-            now.records[&target].value.quarantine.is_some(),
-            "neither promoted nor refused: {now:?}"
-        );
-    }
-    // what cannot start leaves service to whatever else is ready
-    if let Some(stable) = stable.as_ref().filter(|stable| world.natures[*stable] != Nature::Broken) {
-        let live: Vec<_> = now.sets.keys().collect();
-        prop_assert_eq!(live, [stable], "another revision has a ReplicaSet (R6): {:?}", now);
-        prop_assert!(now.list.value.is_empty(), "something drains for ever (R6): {now:?}");
-        prop_assert!(now.changed.is_empty() && now.pods.iter().all(|pod| !pod.stray), "{now:?}");
-        prop_assert_eq!(now.pods.len(), replicas, "{:?}", now);
-        prop_assert_eq!(world.serving_of(stable), replicas, "{:?}", now);
-    }
-    let half_way = now
-        .records
-        .iter()
-        .find(|(name, record)| **name != target && record.value.outcome == Some(Outcome::Progressing));
-    prop_assert!(half_way.is_none(), "a revision stays half-way: {now:?}");
-    let idle = now
-        .records
-        .keys()
-        .filter(|name| !now.sets.contains_key(*name) && **name != target && stable.as_ref() != Some(*name));
-    prop_assert!(idle.count() <= now.desired.keep, "the history grows: {now:?}");
-    Ok(())
-}
-
-fn run(replicas: u32, steps: &[Step]) -> Result<World, TestCaseError> {
-    let mut world = World::new(replicas);
-    for step in steps {
-        world.step(step);
-        prop_assert!(world.broken.is_none(), "{:?}, after {step:?}\n{:?}", world.broken, world.now);
-    }
-    Ok(world)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_history_keeps_the_invariants_and_settles(
-        replicas in 0_u32..5,
-        steps in proptest::collection::vec(step(), 1..160),
-    ) {
-        let mut world = run(replicas, &steps)?;
-        prop_assert!(world.settle().is_some(), "it never settles:\n{:?}", world.now);
-        prop_assert_eq!(&world.broken, &None);
-        check_settled(&world)?;
-    }
-
-    #[test]
-    fn whatever_users_do_to_our_objects_it_settles(
-        replicas in 0_u32..5,
-        steps in proptest::collection::vec(meddling(), 1..120),
-    ) {
-        let mut world = World::new(replicas);
-        for step in &steps {
-            world.step(step);
-        }
-        prop_assert!(world.settle().is_some(), "it never settles:\n{:?}", world.now);
-        check_settled(&world)?;
-    }
-
-    #[test]
-    fn a_settled_rollout_asks_for_no_write_at_any_later_time(
-        steps in proptest::collection::vec(step(), 1..100), later in 0_i64..10_000_000,
-    ) {
-        let mut world = run(2, &steps)?;
-        prop_assert!(world.settle().is_some(), "it never settles:\n{:?}", world.now);
-        let observed = world.observe(&world.now);
-        let decision = decide(&world.now.desired, &observed, world.time());
-        prop_assert!(decision.is_settled(&observed), "{decision:#?}");
-        // a first start goes on trying, and everything else rests
-        if world.stable().is_some() {
-            world.clock += later;
-            let decision = decide(&world.now.desired, &observed, world.time());
-            prop_assert!(decision.is_settled(&observed), "{decision:#?}");
-        }
-    }
-}
 
 fn pod(name: &str, leaving: bool) -> Pod {
     Pod {
@@ -239,6 +105,38 @@ fn replicas_fall_only_when_the_controllers_have_done_what_was_asked_before() {
     };
     assert_eq!(decided(true), [("a".to_owned(), 1)].into());
     assert_eq!(decided(false), BTreeMap::new());
+}
+
+/// A ReplicaSet deletes what was told first, whichever of its pods the replicas fell for.
+#[test]
+fn a_pod_that_has_clients_holds_those_that_were_told_with_it_or_later() {
+    let told = |name: &str, second: i64, drained: bool| Pod {
+        leaving_since: Timestamp::from_second(second).ok(),
+        drained,
+        ..pod(name, true)
+    };
+    let replicas = |first: Pod, second: Pod| {
+        let record =
+            Record { number: 1, promoted: Some(1), outcome: Some(Outcome::Promoted), ..Record::default() };
+        let draining = [&first, &second].map(|pod| pod.name.clone()).into();
+        let revision = Revision {
+            record,
+            scale: Some(Scale { replicas: 3, settled: true }),
+            drain_timeout: Duration::from_secs(30),
+            pods: vec![pod("stays", false), first, second],
+            ..Revision::default()
+        };
+        let revisions = [("a".to_owned(), revision)].into();
+        let observed = Observed { revisions, draining, ..Observed::default() };
+        let desired = Desired { replicas: 1, ..World::new(1).now.desired };
+        decide(&desired, &observed, Timestamp::from_second(10).unwrap()).replicas.get("a").copied()
+    };
+    assert_eq!(replicas(told("one", 1, true), told("two", 2, false)), Some(2));
+    assert_eq!(replicas(told("one", 1, true), told("two", 2, true)), Some(1));
+    assert_eq!(replicas(told("one", 1, false), told("two", 2, true)), None);
+    assert_eq!(replicas(told("one", 2, false), told("two", 2, true)), None);
+    let unstarted = Pod { started: false, drained: false, ..told("two", 2, true) };
+    assert_eq!(replicas(told("one", 1, false), unstarted), None, "it may start before it is chosen");
 }
 
 /// A stable revision `a` with these pods, beside what was born of its changed template, and `b` as the target.
@@ -378,6 +276,28 @@ fn nothing_is_promoted_and_nobody_leaves_while_the_service_has_no_endpoint_of_th
     assert_eq!((world.stable().as_deref(), world.serving_of("a")), (Some("a"), before), "{:?}", world.now);
     assert!(world.settle().is_some());
     assert_eq!(world.stable().as_deref(), Some("b"), "it goes on as soon as the endpoints are there");
+}
+
+/// The way back is a pod that was told to leave, and all others serve: nothing is free for the next target.
+#[test]
+fn a_target_that_comes_just_before_the_promotion_of_another_gets_its_place_of_the_surge() {
+    for replicas in 1..4 {
+        let mut world = World::new(replicas);
+        assert!(world.settle().is_some());
+        rounds(&mut world, &[Step::Target(1)]);
+        for _ in 0..40 {
+            let told = |world: &World| world.now.pods.iter().any(|pod| pod.revision == "a" && pod.labelled);
+            if world.serving_of("b") == replicas as usize && !told(&world) {
+                break;
+            }
+            let steps = [LOOK, Step::ReplicaSets, Step::Pods, Step::Endpoints, Step::Proxy, Step::Kubelet];
+            rounds(&mut world, &steps);
+        }
+        assert_eq!((world.stable().as_deref(), world.serving_of("b")), (Some("a"), replicas as usize));
+        rounds(&mut world, &[Step::Target(2)]);
+        assert!(world.settle().is_some());
+        assert_eq!(world.stable().as_deref(), Some("c"), "{:?}", world.now);
+    }
 }
 
 /// Whichever writes are refused for how long ever: what was promoted serves, and no pod is lost.

@@ -53,6 +53,8 @@ pub struct SimPod {
     /// What the kubelet has delivered to the pod.
     pub heard: bool,
     pub drained: bool,
+    /// Whether the Service ever sent it connections in this life.
+    pub has_served: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +104,8 @@ pub struct World {
     /// Snapshots since the operator's last write.
     pub past: Vec<Snapshot>,
     next: u64,
+    /// Whether nobody can say any more how long ago a pod was told.
+    clock_stepped: bool,
     pub broken: Option<String>,
     /// Revisions that a person asked for since they were quarantined.
     pub wanted_again: BTreeSet<String>,
@@ -114,6 +118,8 @@ pub enum Refused {
     List,
     Pods,
     Sets,
+    /// A third of all, by a seed.
+    Some(u8),
 }
 
 /// Something that happens.
@@ -178,6 +184,7 @@ impl World {
             controllers_away: false,
             refused: BTreeSet::new(),
             next: 1,
+            clock_stepped: false,
             broken: None,
             wanted_again: BTreeSet::new(),
         }
@@ -278,19 +285,22 @@ impl World {
             Step::Proxy => {
                 self.proxy.clone_from(&self.now.endpoints);
                 for pod in self.now.pods.iter_mut().filter(|pod| self.proxy.contains(&pod.name)) {
-                    pod.drained = false;
+                    (pod.drained, pod.has_served) = (false, pod.ready);
                 }
             }
             Step::ControllersAway(away) => self.controllers_away = *away,
             Step::Refuse(what, true) => _ = self.refused.insert(*what),
             Step::Refuse(what, false) => _ = self.refused.remove(what),
             Step::Crash(index) => self.change_pod(*index, |pod| {
-                (pod.ready, pod.started) = (false, false);
+                (pod.ready, pod.started, pod.has_served) = (false, false, false);
                 true
             }),
             Step::NodeLoss(index) | Step::UserDeletesPod(index) => self.change_pod(*index, |_| false),
             Step::Pass(seconds) => self.clock += i64::from(*seconds),
-            Step::ClockSteps(seconds) => self.clock += i64::from(*seconds),
+            Step::ClockSteps(seconds) => {
+                self.clock += i64::from(*seconds);
+                self.clock_stepped = true;
+            }
             Step::Target(index) => {
                 self.now.desired.target = Some(REVISIONS[index % REVISIONS.len()].to_owned());
             }
@@ -354,6 +364,17 @@ impl World {
     /// Everything works from now on: the operator and the machinery take turns, until nothing changes even after the
     /// deadline. Out comes the number of rounds.
     pub fn settle(&mut self) -> Option<usize> {
+        let deadline = self.now.desired.progress_deadline;
+        if self.now.desired.target.as_deref().is_some_and(|target| self.nature(target) == Nature::Good) {
+            // of one that is good, nothing may be in the way but for a while
+            self.now.desired.progress_deadline = Duration::from_hours(1_000);
+        }
+        let rounds = self.settles();
+        self.now.desired.progress_deadline = deadline;
+        rounds
+    }
+
+    fn settles(&mut self) -> Option<usize> {
         self.store_up = true;
         self.controllers_away = false;
         self.refused.clear();

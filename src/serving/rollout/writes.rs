@@ -108,11 +108,28 @@ impl Decision {
             }
             Write::Undrain(pod) => _ = self.undrain.remove(pod),
             Write::Drain(pod) => _ = self.drain.remove(pod),
-            Write::Scale { revision, .. } => _ = self.replicas.remove(revision),
+            Write::Scale { revision, replicas } => {
+                self.replicas.remove(revision);
+                self.rise_less(observed.asked(revision).saturating_sub(*replicas), observed);
+            }
             Write::DeletePod(pod) => _ = self.remove.remove(pod),
             Write::DeleteReplicaSet(revision) => _ = self.retire.remove(revision),
             Write::DeleteRevision(revision) => _ = self.forget.remove(revision),
         }
+    }
+
+    /// Leaves out so many pods of what rises, since the room for them was not made.
+    fn rise_less(&mut self, pods: u32, observed: &Observed) {
+        for (revision, replicas) in &mut self.replicas {
+            let asked = observed.asked(revision);
+            if *replicas > asked {
+                *replicas = replicas.saturating_sub(pods).max(asked);
+            }
+        }
+        let is_there =
+            |revision: &str| observed.revisions.get(revision).is_some_and(|found| found.scale.is_some());
+        self.replicas
+            .retain(|revision, replicas| observed.asked(revision) != *replicas || !is_there(revision));
     }
 
     /// What is left of it where this record could not be written. What a rollout takes or gives up is decided again on
@@ -234,6 +251,26 @@ mod tests {
             })
             .collect();
         assert_eq!(order, ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn nothing_takes_the_room_of_what_did_not_fall() {
+        let revision =
+            |replicas| Revision { scale: Some(Scale { replicas, settled: true }), ..Revision::default() };
+        let observed = Observed {
+            revisions: [("a".to_owned(), revision(2)), ("b".to_owned(), revision(1))].into(),
+            ..Observed::default()
+        };
+        for (falls_to, rises_to, rises_still) in [(0, 3, None), (1, 3, Some(2)), (1, 2, None)] {
+            let replicas = [("a".to_owned(), falls_to), ("b".to_owned(), rises_to)].into();
+            let mut decision = Decision { replicas, ..Decision::default() };
+            Left::of(&mut decision, &observed).refused();
+            assert_eq!(decision.replicas.get("b").copied(), rises_still, "{falls_to} {rises_to}");
+        }
+        let replicas = [("a".to_owned(), 1), ("new".to_owned(), 1)].into();
+        let mut decision = Decision { replicas, ..Decision::default() };
+        Left::of(&mut decision, &observed).refused();
+        assert_eq!(decision.replicas, [("new".to_owned(), 0)].into(), "a ReplicaSet is made, without pods");
     }
 
     #[test]

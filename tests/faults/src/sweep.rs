@@ -229,6 +229,9 @@ impl Swept {
             }
         }
         if !broken.is_empty() {
+            if std::env::var_os("FAULTS_TRACE").is_some() {
+                println!("{}", outcome.snapshot.told_since(reference.before.log().len()));
+            }
             let calls = faults.iter().filter_map(|fault| match fault {
                 Fault::Call { at, .. } => outcome.plan.calls.get(*at).map(|call| call.told.clone()),
                 _ => None,

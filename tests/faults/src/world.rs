@@ -91,6 +91,25 @@ impl Snapshot {
         normal::end(&self.store)
     }
 
+    /// Every write from the one of this number on, a line each: what is asked for, and what is said of it.
+    pub fn told_since(&self, number: usize) -> String {
+        use std::fmt::Write as _;
+        let mut told = String::new();
+        for version in self.store.log.iter().skip(number) {
+            let after = version.after.as_deref().unwrap_or(&Value::Null);
+            let metadata = &after["metadata"];
+            let (labels, annotations) = (&metadata["labels"], &metadata["annotations"]);
+            let (kind, name, by) = (version.key.kind, &version.key.name, &version.by);
+            let (replicas, data, status) = (&after["spec"]["replicas"], &after["data"], &after["status"]);
+            _ = writeln!(
+                told,
+                "{} {kind} {name} by {by:?}: {replicas} {data} {labels} {annotations} {status}",
+                version.at
+            );
+        }
+        told
+    }
+
     /// All that was written.
     pub fn log(&self) -> &[crate::store::Version] {
         &self.store.log

@@ -62,12 +62,17 @@ impl World {
             aside: false,
             heard: false,
             drained: false,
+            has_served: false,
         });
     }
 
     /// Pending before started, unready before ready, then by deletion cost, then the youngest.
     fn delete_pod(&mut self, alive: &[SimPod]) {
-        let order = |pod: &&SimPod| (pod.started, pod.ready, pod.labelled, std::cmp::Reverse(pod.version));
+        // the cost of a deletion is the less the longer ago a pod was told
+        let order = |pod: &&SimPod| {
+            let told = pod.leaving_since.map_or(i64::MAX, k8s_openapi::jiff::Timestamp::as_second);
+            (pod.started, pod.ready, told, std::cmp::Reverse(pod.version))
+        };
         let Some(victim) = alive.iter().min_by_key(order) else { return };
         self.check_deletion(victim);
         let version = self.fresh();
@@ -80,6 +85,9 @@ impl World {
         if Self::may_serve(&self.now, victim) {
             self.fail("R4", format!("{} was deleted while it took traffic", victim.name));
         }
+        if victim.has_served && !self.clock_stepped && !self.has_left(&self.now.clone(), victim) {
+            self.fail("R4", format!("{} was deleted while it had clients", victim.name));
+        }
         if victim.drained && self.proxy.contains(&victim.name) {
             self.fail("R4", format!("{} was deleted while kube-proxy knew it", victim.name));
         }
@@ -88,6 +96,7 @@ impl World {
     /// Pods start, finish their drain, and end.
     pub(super) fn pods(&mut self) {
         let version = self.fresh();
+        let listed = self.now.list.value.clone();
         let (natures, store_up, proxy) = (self.natures.clone(), self.store_up, self.proxy.clone());
         for pod in self.now.pods.iter_mut().filter(|pod| !pod.terminating) {
             let nature = natures.get(&pod.revision).copied().unwrap_or(Nature::Good);
@@ -97,6 +106,8 @@ impl World {
                 pod.ready = !pod.heard;
                 pod.drained = pod.heard && !proxy.contains(&pod.name);
             } else if nature != Nature::Broken && store_up && pod.taken_up {
+                // the write that told it made its kubelet look at the list
+                pod.heard |= !pod.labelled && listed.contains(&pod.name);
                 (pod.started, pod.ready) = (true, !pod.heard);
             }
             if *pod != before {

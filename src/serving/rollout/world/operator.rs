@@ -57,13 +57,23 @@ impl World {
     }
 
     fn refuses(&self, write: &Write) -> bool {
-        self.refused.contains(&match write {
-            Write::Record { .. } | Write::DeleteRevision(_) => Refused::Records,
-            Write::RemoveRequest(_) => return false,
-            Write::List(_) => Refused::List,
-            Write::Undrain(_) | Write::Drain(_) | Write::DeletePod(_) => Refused::Pods,
-            Write::Scale { .. } | Write::DeleteReplicaSet(_) => Refused::Sets,
-        })
+        let is_meant = |seed: u8| {
+            let letters =
+                format!("{write:?}").bytes().fold(usize::from(seed), |sum, byte| sum + usize::from(byte));
+            letters.is_multiple_of(3)
+        };
+        let mut seeds = self.refused.iter().filter_map(|refused| match refused {
+            Refused::Some(seed) => Some(*seed),
+            _ => None,
+        });
+        !matches!(write, Write::RemoveRequest(_)) && seeds.any(is_meant)
+            || self.refused.contains(&match write {
+                Write::Record { .. } | Write::DeleteRevision(_) => Refused::Records,
+                Write::RemoveRequest(_) => return false,
+                Write::List(_) => Refused::List,
+                Write::Undrain(_) | Write::Drain(_) | Write::DeletePod(_) => Refused::Pods,
+                Write::Scale { .. } | Write::DeleteReplicaSet(_) => Refused::Sets,
+            })
     }
 
     /// Makes a write, unless what it is of has changed since it was seen.
@@ -95,7 +105,8 @@ impl World {
             Write::Scale { revision, replicas } => {
                 let known = seen.sets.get(revision).map(|object| object.version);
                 (self.now.sets.get(revision).map(|object| object.version) == known).then_some(())?;
-                self.now.sets.insert(revision.clone(), Object { version, value: *replicas });
+                let before = self.now.sets.insert(revision.clone(), Object { version, value: *replicas });
+                self.check_surge(seen, before.map_or(0, |set| set.value), *replicas);
             }
             Write::DeletePod(name) => {
                 let pod = self.unchanged(seen, name)?.clone();

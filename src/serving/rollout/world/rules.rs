@@ -127,11 +127,19 @@ impl World {
     }
 
     /// Whether a pod was told to leave, and has no client any more.
-    fn has_left(&self, seen: &Snapshot, pod: &SimPod) -> bool {
+    pub(super) fn has_left(&self, seen: &Snapshot, pod: &SimPod) -> bool {
         let told = !pod.labelled && seen.list.value.contains(&pod.name);
         let waited = pod.leaving_since.is_some_and(|since| self.time() >= since + DRAIN);
         let drained = pod.drained && !seen.endpoints.contains(&pod.name);
         told && (drained || !pod.started || waited)
+    }
+
+    /// What was written of a decision keeps within the surge, too.
+    pub(super) fn check_surge(&mut self, seen: &Snapshot, before: u32, replicas: u32) {
+        let all: u32 = self.now.sets.values().map(|set| set.value).sum();
+        if replicas > before && all > seen.desired.replicas + seen.desired.max_surge {
+            self.fail("surge", format!("{all} pods are asked for: {:?}", self.now.sets));
+        }
     }
 
     /// Replicas fall by what has left service, and rise within the surge.
@@ -158,8 +166,7 @@ impl World {
                         wanted.max(u32::try_from(seen.counted(other).count()).unwrap_or(u32::MAX))
                     })
                     .sum();
-                // one pod may be kept as a way back
-                if *replicas > asked(name) && replicas + others > desired.replicas + desired.max_surge + 1 {
+                if *replicas > asked(name) && replicas + others > desired.replicas + desired.max_surge {
                     self.fail("surge", format!("{name} grows to {replicas} beside {others} others"));
                 }
             }

@@ -151,6 +151,13 @@ mod once_wrong {
     }
 
     #[test]
+    fn a_way_back_takes_its_place_of_the_surge() {
+        all_of("edit in mid-rollout", |reference| {
+            reference.calls_of("Patch Model/status digits", How::TimesOut)
+        });
+    }
+
+    #[test]
     fn what_fails_once_is_tried_again() {
         all_of("first start", |reference| reference.calls_of("Create", How::Fails));
     }
