@@ -343,7 +343,7 @@ async fn make_revision(
     let account = context.caches.has_workload_account(owner.namespace);
     let mut revision =
         build::build_revision(owner, hash, &valid.asked, version_reference, &context.settings, account);
-    let recorded = record.annotations().into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    let recorded = record.annotation().into_iter().map(|(key, text)| (key.to_owned(), text));
     revision.annotations_mut().extend(recorded);
     let name = revision.name_any();
     let mut objects = Objects::default();

@@ -128,7 +128,7 @@ impl Executor<'_> {
         let before = Record::read(object.annotations());
         // one that was just made was made with it
         if before != *record {
-            let annotations = json!({"metadata": {"annotations": record.annotations()}});
+            let annotations = json!({"metadata": {"annotations": record.annotation()}});
             apply::patch_observed::<ControllerRevision>(self.context, object, annotations).await?;
             events.extend(status::transition(self.data, name, before.outcome, record));
             if let Some((outcome, took)) = record.ended_since(&before) {

@@ -1,4 +1,4 @@
-//! The truth of a rollout: what is recorded on a revision. In go and out come annotations of its ControllerRevision.
+//! The truth of a rollout: what is recorded on a revision. In goes and out comes an annotation of its ControllerRevision.
 //! Pure.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,56 +9,49 @@ use serde_json::Value;
 
 use crate::{api::name::ADMITTED_ANNOTATION, k8s::events::truncated};
 
-/// Order among the revisions of a ModelDeployment: the highest became target last.
-pub const NUMBER: &str = "modelwright.dev/number";
-/// How the last rollout of the revision ended, or `Progressing`.
-pub const OUTCOME: &str = "modelwright.dev/outcome";
-/// When [`OUTCOME`] was reached.
-pub const OUTCOME_TIME: &str = "modelwright.dev/outcome-time";
-/// Why [`OUTCOME`] is no promotion.
-pub const OUTCOME_MESSAGE: &str = "modelwright.dev/outcome-message";
-/// Order among promotions: the revision with the highest is the stable one.
-pub const PROMOTED: &str = "modelwright.dev/promoted";
-/// `true` once the revision served all traffic with every replica ready.
-pub const PROVEN: &str = "modelwright.dev/proven";
-/// Why the revision is not tried, in one CamelCase word.
-pub const QUARANTINE: &str = "modelwright.dev/quarantine";
-/// How far the present rollout is, as JSON.
-pub const PROGRESS: &str = "modelwright.dev/progress";
-/// `id` of the last action of a person that took effect on the revision.
-pub const REQUEST: &str = "modelwright.dev/request";
+/// Carries all that is recorded on a revision, as JSON, so that it is written and read as one.
+pub const ROLLOUT: &str = "modelwright.dev/rollout";
 
-const ALL: [&str; 9] =
-    [NUMBER, OUTCOME, OUTCOME_TIME, OUTCOME_MESSAGE, PROMOTED, PROVEN, QUARANTINE, PROGRESS, REQUEST];
+/// Which form of it this is; another one is told, and held.
+const SCHEMA: u32 = 1;
 
 /// Most of a value that a message shows, in bytes.
 const MAX_SHOWN: usize = 100;
 
 /// What is recorded on a revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Record {
     /// Order among the revisions; the highest became target last.
     pub number: u64,
     /// How its last rollout ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// Why, where it was not promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// When the outcome was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
     /// Order among promotions.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub promoted: Option<u64>,
     /// Whether it ever served all traffic with every replica ready.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub proven: bool,
     /// Why it is not tried, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<String>,
     /// How far its rollout is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// The last action of a person that took effect on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
 }
 
 /// How the last rollout of a revision ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It is under way.
     Progressing,
@@ -72,18 +65,16 @@ pub enum Outcome {
     Superseded,
 }
 
-const OUTCOMES: [(Outcome, &str); 5] = [
-    (Outcome::Progressing, "Progressing"),
-    (Outcome::Promoted, "Promoted"),
-    (Outcome::RolledBack, "RolledBack"),
-    (Outcome::Aborted, "Aborted"),
-    (Outcome::Superseded, "Superseded"),
-];
-
 impl Outcome {
-    /// The word for people and annotations.
+    /// The word for people.
     pub fn word(self) -> &'static str {
-        OUTCOMES.iter().find(|(outcome, _)| *outcome == self).map_or("Progressing", |(_, word)| word)
+        match self {
+            Self::Progressing => "Progressing",
+            Self::Promoted => "Promoted",
+            Self::RolledBack => "RolledBack",
+            Self::Aborted => "Aborted",
+            Self::Superseded => "Superseded",
+        }
     }
 }
 
@@ -109,23 +100,28 @@ fn is_none(count: &u32) -> bool {
     *count == 0
 }
 
+/// The annotation's text.
+#[derive(Serialize, Deserialize)]
+struct Written<R> {
+    schema: u32,
+    #[serde(flatten)]
+    record: R,
+}
+
 impl Record {
-    /// Reads the annotations; what cannot be read counts as absent: [`unreadable`] is asked before.
+    /// Reads the annotation; what cannot be read counts as absent: [`unreadable`] is asked before.
     pub fn read(annotations: &BTreeMap<String, String>) -> Self {
-        let text = |key: &str| annotations.get(key).filter(|value| !value.is_empty());
-        let number = |key: &str| text(key).and_then(|value| value.parse::<u64>().ok());
-        Self {
-            number: number(NUMBER).unwrap_or_default(),
-            outcome: text(OUTCOME)
-                .and_then(|word| OUTCOMES.iter().find(|(_, known)| known == word))
-                .map(|(outcome, _)| *outcome),
-            message: text(OUTCOME_MESSAGE).cloned(),
-            time: text(OUTCOME_TIME).and_then(|value| value.parse().ok()),
-            promoted: number(PROMOTED),
-            proven: text(PROVEN).is_some_and(|value| value == "true"),
-            quarantine: text(QUARANTINE).cloned(),
-            progress: text(PROGRESS).and_then(|value| serde_json::from_str(value).ok()),
-            request: text(REQUEST).cloned(),
+        annotations.get(ROLLOUT).and_then(|text| Self::parse(text).ok()).unwrap_or_default()
+    }
+
+    /// What was expected, where the text is something else.
+    fn parse(text: &str) -> Result<Self, String> {
+        match serde_json::from_str(text) {
+            Ok(Written { schema: SCHEMA, record }) => Ok(record),
+            Ok(Written { schema, .. }) => {
+                Err(format!("schema {SCHEMA}, and not {schema}, which another release wrote,"))
+            }
+            Err(error) => Err(format!("JSON of a rollout's record ({error})")),
         }
     }
 
@@ -137,49 +133,26 @@ impl Record {
         Some((outcome, Duration::try_from(self.time?.duration_since(started)).unwrap_or_default()))
     }
 
-    /// The annotations to write; `None` where one is taken off.
-    pub fn annotations(&self) -> BTreeMap<&'static str, Option<String>> {
-        let mut all: BTreeMap<_, _> = ALL.into_iter().map(|key| (key, None)).collect();
-        let mut set = |key: &'static str, value: Option<String>| {
-            all.insert(key, value);
-        };
-        set(NUMBER, Some(self.number.to_string()));
-        set(OUTCOME, self.outcome.map(|outcome| outcome.word().to_owned()));
-        set(OUTCOME_MESSAGE, self.message.clone());
-        set(OUTCOME_TIME, self.time.map(|time| time.to_string()));
-        set(PROMOTED, self.promoted.map(|stamp| stamp.to_string()));
-        set(PROVEN, self.proven.then(|| "true".to_owned()));
-        set(QUARANTINE, self.quarantine.clone());
-        set(PROGRESS, self.progress.and_then(|progress| serde_json::to_string(&progress).ok()));
-        set(REQUEST, self.request.clone());
-        all
+    /// The annotation to write.
+    pub fn annotation(&self) -> BTreeMap<&'static str, String> {
+        let text = serde_json::to_string(&Written { schema: SCHEMA, record: self });
+        [(ROLLOUT, text.expect("numbers, texts and times are JSON"))].into()
     }
 }
 
 /// What of a revision's record cannot be read, with what was expected: a decision without it would take what was promoted,
 /// or refused, for new.
 pub fn unreadable(annotations: &BTreeMap<String, String>) -> Option<String> {
-    let is_number = |text: &str| text.parse::<u64>().is_ok();
-    let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
-    let mut parts = annotations.iter().filter(|(_, text)| !text.is_empty()).filter_map(|(key, text)| {
-        let (is_read, expected) = match key.as_str() {
-            NUMBER | PROMOTED => (is_number(text), "a whole number"),
-            OUTCOME => {
-                let is_known = OUTCOMES.iter().any(|(_, word)| word == text);
-                (is_known, "Progressing, Promoted, RolledBack, Aborted or Superseded")
-            }
-            OUTCOME_TIME => (text.parse::<Timestamp>().is_ok(), "a time as in RFC 3339"),
-            PROVEN => (text == "true", "true, or no such annotation"),
-            PROGRESS => (serde_json::from_str::<Progress>(text).is_ok(), "JSON with since, ready and wanted"),
-            ADMITTED_ANNOTATION => (is_json(text), "a pod template as JSON"),
-            _ => return None,
-        };
-        (!is_read).then(|| {
-            let shown = truncated(text, MAX_SHOWN);
-            format!("metadata.annotations[{key}] is `{shown}`, and {expected} was expected")
-        })
-    });
-    parts.next()
+    let admitted = |text: &String| {
+        serde_json::from_str::<Value>(text).err().map(|_| "a pod template as JSON".to_owned())
+    };
+    let told = |key: &str, expected: &dyn Fn(&String) -> Option<String>| {
+        let text = annotations.get(key)?;
+        let (shown, expected) = (truncated(text, MAX_SHOWN), expected(text)?);
+        Some(format!("metadata.annotations[{key}] is `{shown}`, and {expected} was expected"))
+    };
+    told(ROLLOUT, &|text| Record::parse(text).err())
+        .or_else(|| told(ADMITTED_ANNOTATION, &|text| admitted(text).filter(|_| !text.is_empty())))
 }
 
 #[cfg(test)]
@@ -203,66 +176,68 @@ mod tests {
         assert_eq!(record(Outcome::Promoted, at(130)).ended_since(&quarantined), None, "it was over before");
     }
 
-    #[test]
-    fn a_record_reads_back_as_it_was_written() {
+    fn whole(outcome: Outcome) -> Record {
         let now: Timestamp = "2026-11-24T02:00:00Z".parse().unwrap();
-        for (outcome, word) in OUTCOMES {
-            let record = Record {
-                number: 7,
-                outcome: Some(outcome),
-                message: Some("no pod became ready".into()),
-                time: Some(now),
-                promoted: Some(3),
-                proven: true,
-                quarantine: Some("ProgressDeadlineExceeded".into()),
-                progress: Some(Progress { since: now, ready: 1, wanted: 2, stands: true, stood: 3 }),
-                request: Some("id".into()),
-            };
-            let written: BTreeMap<_, _> = record
-                .annotations()
-                .into_iter()
-                .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-                .collect();
-            assert_eq!(Record::read(&written), record, "{word}");
-        }
-    }
-
-    #[test]
-    fn what_was_written_can_be_read_and_anything_else_is_told_with_key_value_and_what_was_expected() {
-        let whole = Record {
+        Record {
             number: 7,
-            outcome: Some(Outcome::Superseded),
-            time: Some("2026-11-24T02:00:00Z".parse().unwrap()),
+            outcome: Some(outcome),
+            message: Some("no pod became ready".into()),
+            time: Some(now),
             promoted: Some(3),
             proven: true,
-            progress: Some(Progress {
-                since: "2026-11-24T02:00:00Z".parse().unwrap(),
-                ready: 1,
-                wanted: 2,
-                stands: false,
-                stood: 0,
-            }),
-            ..Record::default()
-        };
-        let written = || {
-            let all = whole.annotations().into_iter();
-            all.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect::<BTreeMap<_, _>>()
-        };
-        assert_eq!(unreadable(&written()), None);
-        assert_eq!(unreadable(&BTreeMap::new()), None);
-        for key in [NUMBER, OUTCOME, OUTCOME_TIME, PROMOTED, PROVEN, PROGRESS, ADMITTED_ANNOTATION] {
-            let mut scribbled = written();
-            scribbled.insert(key.into(), "{some".into());
-            let told = unreadable(&scribbled).unwrap();
-            assert!(told.contains(key) && told.contains("`{some`") && told.contains("expected"), "{told}");
+            quarantine: Some("ProgressDeadlineExceeded".into()),
+            progress: Some(Progress { since: now, ready: 1, wanted: 2, stands: true, stood: 3 }),
+            request: Some("id".into()),
         }
     }
 
+    fn written(record: &Record) -> BTreeMap<String, String> {
+        record.annotation().into_iter().map(|(key, text)| (key.to_owned(), text)).collect()
+    }
+
     #[test]
-    fn what_somebody_scribbled_into_a_record_counts_as_absent() {
-        let scribbled = ALL.into_iter().map(|key| (key.to_owned(), "\u{0}?".to_owned())).collect();
-        let read = Record::read(&scribbled);
-        assert_eq!((read.number, read.outcome, read.promoted, read.progress), (0, None, None, None));
-        assert!(!read.proven);
+    fn a_record_reads_back_as_it_was_written() {
+        use Outcome::{Aborted, Progressing, Promoted, RolledBack, Superseded};
+        for outcome in [Progressing, Promoted, RolledBack, Aborted, Superseded] {
+            let record = whole(outcome);
+            assert_eq!(Record::read(&written(&record)), record, "{outcome:?}");
+            assert_eq!(unreadable(&written(&record)), None);
+        }
+        assert_eq!(Record::read(&written(&Record::default())), Record::default());
+        assert_eq!((Record::read(&BTreeMap::new()), unreadable(&BTreeMap::new())), (Record::default(), None));
+    }
+
+    /// Whoever runs one release beside another one, or goes back to it, reads it.
+    #[test]
+    fn a_record_is_written_in_the_same_words_for_ever() {
+        let text = written(&whole(Outcome::RolledBack)).remove(ROLLOUT).unwrap();
+        let words = r#"{"schema":1,"number":7,"outcome":"RolledBack","message":"no pod became ready","time":"2026-11-24T02:00:00Z","promoted":3,"proven":true,"quarantine":"ProgressDeadlineExceeded","progress":{"since":"2026-11-24T02:00:00Z","ready":1,"wanted":2,"stands":true,"stood":3},"request":"id"}"#;
+        assert_eq!(text, words);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_key_value_and_what_was_expected_and_counts_as_absent() {
+        let text = written(&whole(Outcome::Promoted)).remove(ROLLOUT).unwrap();
+        for (scribbled, expected) in [
+            ("{some".to_owned(), "JSON"),
+            (String::new(), "JSON"),
+            ("\u{0}?".to_owned(), "JSON"),
+            (text.replace("Promoted", "Demoted"), "unknown variant `Demoted`"),
+            (text.replace("\"promoted\":3", "\"promoted\":\"soon\""), "invalid type: string \"soon\""),
+            (
+                text.replace("\"schema\":1", "\"schema\":2"),
+                "schema 1, and not 2, which another release wrote,",
+            ),
+            (text.replace("\"schema\":1,", ""), "missing field `schema`"),
+        ] {
+            let annotations = [(ROLLOUT.to_owned(), scribbled.clone())].into();
+            let told = unreadable(&annotations).unwrap();
+            for part in [ROLLOUT, &truncated(&scribbled, MAX_SHOWN), expected, "expected"] {
+                assert!(told.contains(part), "{told}: {part}");
+            }
+            assert_eq!(Record::read(&annotations), Record::default());
+        }
+        let admitted = [(ADMITTED_ANNOTATION.to_owned(), "{some".to_owned())].into();
+        assert!(unreadable(&admitted).unwrap().contains(ADMITTED_ANNOTATION));
     }
 }

@@ -12,7 +12,7 @@ use modelwright::{
         build::{Owner, build_revision},
         fetch::Children,
         identity::revision_hash,
-        record::PROMOTED,
+        record::ROLLOUT,
     },
 };
 use proptest::prelude::*;
@@ -232,7 +232,7 @@ async fn a_record_that_cannot_be_read_holds_and_says_so() {
     let object = deployment(json!({"model": "digits", "version": 1, "replicas": 0}));
     let (mut context, mut server) = context();
     let mut revision = made(&object, &mut context, true).revision;
-    revision.annotations_mut().insert(PROMOTED.into(), "soon".into());
+    revision.annotations_mut().insert(ROLLOUT.into(), r#"{"schema":1,"promoted":"soon"}"#.into());
     context.caches.revisions = Cache::fixed(vec![revision.clone()]);
     play(reconciled(&object, context), async {
         let status = path("apis/modelwright.dev/v1alpha1", "modeldeployments", "digits/status");
@@ -241,7 +241,7 @@ async fn a_record_that_cannot_be_read_holds_and_says_so() {
         let stalled = conditions.iter().find(|condition| condition["type"] == "Stalled").unwrap();
         assert_eq!(stalled["reason"], "Unreadable");
         let message = stalled["message"].as_str().unwrap();
-        for part in [&revision.name_any(), PROMOTED, "`soon`", "a whole number"] {
+        for part in [&revision.name_any(), ROLLOUT, "soon", "JSON of a rollout's record"] {
             assert!(message.contains(part), "{part}: {message}");
         }
         call.object(&object);

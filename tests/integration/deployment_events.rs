@@ -6,7 +6,7 @@ use modelwright::{
     api::ModelDeploymentStatus,
     k8s::{cache::Cache, events::Event},
     serving::{
-        record::{PROMOTED, Record},
+        record::Record,
         rollout::Observed,
         status::{Blocked, Inputs, blocked, deployment_status, transition},
         version::Missing,
@@ -18,7 +18,7 @@ use crate::{
     deployment_fixtures::{data, deployment, observed, pod, revision},
     deployment_scenarios::{
         LooksAgain as _, World, around, fresh_look_without_the_set, made, one_version, path, paused,
-        reconciled,
+        reconciled, recorded,
     },
     deployment_status::{Case, NEW, OLD, case, problem, quarantined, rolling, rollout, serving, stable},
     scenario::{ApiServer, context, play},
@@ -96,7 +96,7 @@ async fn up_to_the_promotion(server: &mut ApiServer, world: &World) {
         "data": {"traffic.json": "{\"drain\":[]}"}});
     fresh_look_without_the_set(server, vec![revision], &traffic).await;
     let call = server.next().await;
-    assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
+    assert_eq!(recorded(&call.body).promoted, Some(1));
     call.object(&world.revision);
 }
 

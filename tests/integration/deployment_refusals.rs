@@ -9,7 +9,6 @@ use modelwright::{
     serving::{
         build::{Owner, build_disruption_budget, build_service},
         fetch::fetch_live,
-        record::PROMOTED,
     },
 };
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     deployment_fixtures::{deployment, valid},
     deployment_scenarios::{
-        LooksAgain as _, World, fresh_look, made, owned, path, paused, reconciled, stored,
+        LooksAgain as _, World, fresh_look, made, owned, path, paused, reconciled, recorded, stored,
     },
     scenario::{ApiServer, Call, context, play},
 };
@@ -319,7 +318,7 @@ async fn a_record_that_is_refused_is_told_and_what_it_justifies_is_not_done() {
     play(reconciled(&object, context), async {
         fresh_look(&mut server, revisions, vec![serde_json::to_value(&set).unwrap()], &traffic()).await;
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
-        assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
+        assert_eq!(recorded(&call.body).promoted, Some(1));
         call.error(403, "Forbidden", "a policy says no");
         let call = server.next().await;
         assert!(call.path.ends_with("/status"), "{}", call.path);

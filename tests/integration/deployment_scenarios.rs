@@ -24,7 +24,7 @@ use modelwright::{
         identity::revision_hash,
         probe::Prober,
         reconcile,
-        record::{Outcome, PROMOTED, Record},
+        record::{Outcome, Record},
         revision::read,
     },
 };
@@ -103,13 +103,9 @@ pub fn made(object: &ModelDeployment, context: &mut Context, promoted: bool) -> 
         stored(build_revision(&owner, &hash, &valid.asked, &version_reference, &settings(), false));
     if promoted {
         let annotations = revision.metadata.annotations.get_or_insert_default();
-        for (key, value) in [
-            (PROMOTED, "1"),
-            (modelwright::serving::record::OUTCOME, "Promoted"),
-            (modelwright::serving::record::NUMBER, "1"),
-        ] {
-            annotations.insert(key.into(), value.into());
-        }
+        let record =
+            Record { number: 1, promoted: Some(1), outcome: Some(Outcome::Promoted), ..Record::default() };
+        annotations.extend(record.annotation().into_iter().map(|(key, text)| (key.to_owned(), text)));
     }
     let short = modelwright::api::name::short_revision(&hash).to_owned();
     let mut running = stored(build_replica_set(&owner, &short, &read(&revision).unwrap(), 0));
@@ -177,6 +173,11 @@ pub fn paused() -> ModelDeployment {
     deployment(json!({"model": "digits", "version": 1, "replicas": 0}))
 }
 
+/// What a write records.
+pub fn recorded(body: &Value) -> Record {
+    Record::read(&serde_json::from_value(body["metadata"]["annotations"].clone()).unwrap())
+}
+
 #[tokio::test]
 async fn a_settled_deployment_reads_and_writes_nothing() {
     let object = paused();
@@ -222,7 +223,7 @@ async fn a_promotion_is_recorded_under_the_resource_version_that_it_was_decided_
         let call = server.expect("PATCH", &path("apis/apps/v1", "controllerrevisions", &name)).await;
         assert_eq!(call.body["metadata"]["resourceVersion"], "999");
         assert_eq!(call.body["metadata"]["uid"], "stored");
-        assert_eq!(call.body["metadata"]["annotations"][PROMOTED], "1");
+        assert_eq!(recorded(&call.body).promoted, Some(1));
         call.object(&world.revision);
         let call = server.expect("POST", &path("apis/apps/v1", "replicasets", "")).await;
         assert_eq!(call.body["metadata"]["name"], name);
@@ -344,8 +345,7 @@ async fn a_first_start_reads_its_owner_alone_and_records_the_rollout_with_the_re
     context.caches.versions = Cache::fixed(vec![one_version()]);
     play(reconciled(&object, context), async {
         let call = around(&mut server, &object, 2).await;
-        let record =
-            Record::read(&serde_json::from_value(call.body["metadata"]["annotations"].clone()).unwrap());
+        let record = recorded(&call.body);
         assert_eq!((record.number, record.outcome), (1, Some(Outcome::Progressing)));
         assert_eq!(record.progress.unwrap().wanted, 2, "all pods of a first start are asked for at once");
         call.echo();

@@ -32,6 +32,16 @@ pub fn annotation<'a>(object: &'a Value, name: &str) -> &'a str {
     member(object, "/metadata/annotations", name)
 }
 
+/// What is recorded on a revision.
+pub fn recorded(revision: &Value) -> Value {
+    serde_json::from_str(annotation(revision, "modelwright.dev/rollout")).unwrap_or_default()
+}
+
+/// The order of a revision among those that were promoted; 0 of one that was not.
+pub fn promoted(revision: &Value) -> i64 {
+    number(&recorded(revision), "/promoted")
+}
+
 fn member<'a>(object: &'a Value, path: &str, name: &str) -> &'a str {
     object.pointer(path).and_then(|all| all.get(name)).and_then(Value::as_str).unwrap_or_default()
 }

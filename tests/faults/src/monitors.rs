@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::{
-    json::{annotation, text},
+    json::{promoted, recorded, text},
     kinds::Kind,
     store::{Author, Key, Store, Version},
     world::Release,
@@ -66,7 +66,6 @@ impl Monitors {
 
     /// R5: what was refused is not tried again, but by a person's word.
     fn quarantine(&mut self, version: &Version, store: &Store, broken: &mut Vec<String>) {
-        const QUARANTINE: &str = "modelwright.dev/quarantine";
         if version.key.kind == Kind::ModelDeployment
             && let Some(after) = &version.after
             && text(after, "/status/request/action") == "Retry"
@@ -77,8 +76,8 @@ impl Monitors {
         let short = version.key.name.rsplit('-').next().unwrap_or_default().to_owned();
         match version.key.kind {
             Kind::ControllerRevision => {
-                let was = annotation(before, QUARANTINE);
-                if !was.is_empty() && annotation(after, QUARANTINE) != was && !self.retried.remove(&short) {
+                let was = &recorded(before)["quarantine"];
+                if !was.is_null() && recorded(after)["quarantine"] != *was && !self.retried.remove(&short) {
                     broken.push("R5: a quarantine was lifted that nobody asked to lift".into());
                 }
             }
@@ -86,11 +85,8 @@ impl Monitors {
                 let replicas = |set: &Value| crate::json::number(set, "/spec/replicas");
                 let key = Key::new(Kind::ControllerRevision, &version.key.namespace, &version.key.name);
                 let Some(revision) = store.get(&key) else { return };
-                let is_stable = !annotation(revision, "modelwright.dev/promoted").is_empty();
-                if replicas(after) > replicas(before)
-                    && !annotation(revision, QUARANTINE).is_empty()
-                    && !is_stable
-                {
+                let is_refused = !recorded(revision)["quarantine"].is_null();
+                if replicas(after) > replicas(before) && is_refused && promoted(revision) == 0 {
                     broken.push("R5: a quarantined revision was given more pods".into());
                 }
             }

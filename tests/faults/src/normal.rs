@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    json::{annotation, is_true, items, label, number, text},
+    json::{is_true, items, label, number, recorded, text},
     kinds::Kind,
     store::Store,
 };
@@ -35,7 +35,7 @@ const LEFT_OUT: [&str; 16] = [
     "finishedAt",
     "clusterIP",
     "clusterIPs",
-    "modelwright.dev/outcome-time",
+    "since",
     "modelwright.dev/deployment-uid",
     "modelwright.dev/applied-hash",
     "modelwright.dev/generation",
@@ -52,6 +52,7 @@ pub fn state(store: &Store) -> Value {
         let objects = store.entries(kind).map(|(key, object)| (key.name.clone(), normal(object)));
         state.insert(kind.to_string(), objects.collect());
     }
+    ranked(&mut state["ControllerRevision"]);
     let mut pods: BTreeMap<String, usize> = BTreeMap::new();
     for pod in store.all(Kind::Pod) {
         let (revision, traffic) =
@@ -73,6 +74,18 @@ pub fn state(store: &Store) -> Value {
     state.insert("ConfigMap".into(), json!(draining));
     state.insert("made".into(), made(store));
     Value::Object(state)
+}
+
+/// Numbers of revisions say which was asked for later, not how often: a spec that came and went unseen has none.
+fn ranked(revisions: &mut Value) {
+    const NUMBER: &str = "/metadata/annotations/modelwright.dev~1rollout/number";
+    let all = revisions.as_object_mut().into_iter().flatten().map(|(_, revision)| revision);
+    let numbers: Vec<_> = all.filter_map(|revision| revision.pointer_mut(NUMBER)).collect();
+    let mut order: Vec<_> = numbers.iter().filter_map(|number| number.as_u64()).collect();
+    order.sort_unstable();
+    for number in numbers {
+        *number = json!(order.iter().position(|known| Some(*known) == number.as_u64()));
+    }
 }
 
 /// The end of a scenario in words, to be read and kept: what serves, what is recorded, what is left.
@@ -105,9 +118,11 @@ pub fn end(store: &Store) -> String {
         lines.push(format!("  {}", without_times(text(status, "/message"))));
     }
     for (_, revision) in store.entries(Kind::ControllerRevision) {
+        let recorded = recorded(revision);
         let told = |name: &str| {
-            let value = annotation(revision, &format!("modelwright.dev/{name}"));
-            if value.is_empty() { String::new() } else { format!(", {name} {value}") }
+            let value = &recorded[name];
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if value == "null" { String::new() } else { format!(", {name} {value}") }
         };
         let words = ["number", "outcome", "promoted", "proven", "quarantine"].map(told).concat();
         lines.push(format!("revision of version {}{words}", label(revision, "modelwright.dev/version")));
@@ -141,6 +156,12 @@ fn normal(value: &Value) -> Value {
                 let value = match name.as_str() {
                     // which pods they are is chance
                     "pods" => json!(value.as_array().map(Vec::len)),
+                    "annotations" if value["modelwright.dev/rollout"].is_string() => {
+                        let recorded = recorded(&json!({"metadata": {"annotations": value}}));
+                        let mut others = value.clone();
+                        others["modelwright.dev/rollout"] = recorded;
+                        normal(&others)
+                    }
                     _ => normal(value),
                 };
                 (name.clone(), value)
@@ -183,9 +204,7 @@ pub fn brief(store: &Store) -> String {
         lines.push(format!("{}: {conditions}", text(model, "/metadata/name")));
     }
     for revision in store.all(Kind::ControllerRevision) {
-        let (name, outcome) =
-            (text(revision, "/metadata/name"), annotation(revision, "modelwright.dev/outcome"));
-        lines.push(format!("{name} {outcome}"));
+        lines.push(format!("{} {}", text(revision, "/metadata/name"), recorded(revision)["outcome"]));
     }
     for set in store.all(Kind::ReplicaSet) {
         lines.push(format!("{} replicas={}", text(set, "/metadata/name"), number(set, "/spec/replicas")));

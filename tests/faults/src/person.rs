@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    json::{annotation, is_true, text},
+    json::{is_true, recorded, text},
     kinds::Kind,
     patch,
     store::{Author, Key, Part, Store},
@@ -122,7 +122,7 @@ pub fn is_promoted(store: &Store, name: &str, version: u64) -> bool {
 /// Whether a revision is refused.
 pub fn is_quarantined(store: &Store, revision: &str) -> bool {
     let suffix = format!("-{revision}");
-    store.entries(Kind::ControllerRevision).any(|(key, found)| {
-        key.name.ends_with(&suffix) && !annotation(found, "modelwright.dev/quarantine").is_empty()
-    })
+    store
+        .entries(Kind::ControllerRevision)
+        .any(|(key, found)| key.name.ends_with(&suffix) && !recorded(found)["quarantine"].is_null())
 }

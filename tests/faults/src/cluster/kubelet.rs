@@ -21,8 +21,8 @@ const ENDING: Duration = Duration::from_millis(500);
 /// How long it takes until a pod reads the list of those that drain, and until its clients are gone.
 const HEARING: Duration = Duration::from_secs(1);
 const DRAINING: Duration = Duration::from_secs(2);
-/// The least that it takes until one that was told to leave has no clients; times are kept in whole seconds.
-pub const LEAVING: Duration = Duration::from_secs(2);
+/// How long it takes from the list until one that was told to leave has no clients.
+pub const LEAVING: Duration = HEARING.saturating_add(DRAINING);
 
 /// How far a pod is.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::traffic::{DEPLOYMENT, DEPLOYMENT_UID, PROMOTED, REVISION};
+use super::traffic::{DEPLOYMENT, DEPLOYMENT_UID, REVISION};
 use crate::{
-    json::{annotation, controller, is_terminating, is_true, items, label, text},
+    json::{controller, is_terminating, is_true, items, label, promoted, text},
     kinds::Kind,
     store::{Author, Store, Version},
     world::Release,
@@ -102,7 +102,6 @@ fn runs_once(version: &Version, store: &Store, broken: &mut Vec<String>) {
 /// R11: what is recorded is not forgotten, and what a status says of it is that.
 fn remembers(version: &Version, store: &Store, broken: &mut Vec<String>) {
     let (Some(before), Some(after)) = (&version.before, &version.after) else { return };
-    let promoted = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
     match version.key.kind {
         Kind::ControllerRevision if promoted(after) < promoted(before) => {
             broken.push("R11: a promotion was forgotten".into());

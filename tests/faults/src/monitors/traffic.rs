@@ -1,13 +1,13 @@
 //! R1, R3, R4, R8, R9 and what a promotion rests on: no healthy version loses its traffic, and nothing is promoted unproven.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     cluster::{casts, kubelet},
-    json::{annotation, controller, is_terminating, is_true, items, label, number, text},
+    json::{annotation, controller, is_terminating, is_true, items, label, number, promoted, text},
     kinds::Kind,
     store::{Author, Key, Store, Version},
 };
@@ -16,7 +16,6 @@ pub(super) const DEPLOYMENT: &str = "modelwright.dev/deployment";
 pub(super) const DEPLOYMENT_UID: &str = "modelwright.dev/deployment-uid";
 pub(super) const REVISION: &str = "modelwright.dev/revision";
 const TRAFFIC: &str = "modelwright.dev/traffic";
-pub(super) const PROMOTED: &str = "modelwright.dev/promoted";
 
 #[derive(Clone, Default)]
 pub(super) struct Traffic {
@@ -24,13 +23,15 @@ pub(super) struct Traffic {
     reached: BTreeMap<String, usize>,
     /// What it asked for before its last change.
     asked: BTreeMap<String, (i64, i64)>,
+    /// Since when a pod is on the list of those that drain, by the list's namespace and name.
+    listed: BTreeMap<(String, String), BTreeMap<String, Timestamp>>,
 }
 
 impl Traffic {
     pub(super) fn see(&mut self, version: &Version, store: &Store, broken: &mut Vec<String>) {
         match version.key.kind {
             Kind::Pod => {
-                leaves_first(version, store, broken);
+                self.leaves_first(version, store, broken);
                 self.evicts_nothing(version, store, broken);
             }
             Kind::ReplicaSet => {
@@ -41,11 +42,51 @@ impl Traffic {
                 self.is_proven(version, store, broken);
                 is_unused(version, store, broken);
             }
+            Kind::ConfigMap => self.reads_the_list(version),
             Kind::EndpointSlice | Kind::ModelDeployment => {}
             _ => return,
         }
         for deployment in store.all(Kind::ModelDeployment) {
             self.serves(deployment, store, broken);
+        }
+    }
+
+    fn reads_the_list(&mut self, version: &Version) {
+        let key = (version.key.namespace.clone(), version.key.name.clone());
+        let list = version.after.as_deref().map(|after| text(after, "/data/traffic.json"));
+        let list: Value = list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+        let before = self.listed.remove(&key).unwrap_or_default();
+        let names = items(&list, "/drain").filter_map(Value::as_str);
+        let since = |name: &str| before.get(name).copied().unwrap_or(version.at);
+        self.listed.insert(key, names.map(|name| (name.to_owned(), since(name))).collect());
+    }
+
+    /// R4: a pod is out of service before it goes.
+    fn leaves_first(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
+        let Some(before) = &version.before else { return };
+        let begins = !is_terminating(before) && version.after.as_deref().is_none_or(is_terminating);
+        let name = label(before, DEPLOYMENT);
+        if !begins || name.is_empty() || version.by == Author::Person {
+            return;
+        }
+        // one that goes with its ModelDeployment need not
+        let Some(deployment) = store.get(&Key::new(Kind::ModelDeployment, &version.key.namespace, name))
+        else {
+            return;
+        };
+        if label(before, DEPLOYMENT_UID) != text(deployment, "/metadata/uid") {
+            return;
+        }
+        if is_true(before, "Ready") && label(before, TRAFFIC) == "serve" {
+            broken.push("R4: a pod went that was in service".into());
+        }
+        // what has served has clients until it has drained
+        let has_served = items(before, "/status/containerStatuses").any(|status| status["started"] == true);
+        let since = self.listed.values().find_map(|listed| listed.get(&version.key.name));
+        let is_over = |since: &Timestamp| *since + kubelet::LEAVING <= version.at;
+        let is_told = !annotation(before, "modelwright.dev/leaving-since").is_empty();
+        if has_served && since.map_or(is_told, |since| !is_over(since)) {
+            broken.push("R4: a pod went that had clients".into());
         }
     }
 
@@ -141,7 +182,6 @@ impl Traffic {
     /// Nothing is promoted that does not serve what it was made for.
     fn is_proven(&self, version: &Version, store: &Store, broken: &mut Vec<String>) {
         let Some(after) = &version.after else { return };
-        let promoted = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
         let before = version.before.as_deref().map_or(0, promoted);
         if promoted(after) <= before || !matches!(version.by, Author::Operator(_)) {
             return;
@@ -173,10 +213,9 @@ fn owner<'a>(version: &Version, object: &Value, store: &'a Store) -> Option<&'a 
 
 /// The revision of a ModelDeployment that was promoted last.
 fn stable<'a>(deployment: &Value, store: &'a Store) -> Option<&'a str> {
-    let stamp = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
     let uid = text(deployment, "/metadata/uid");
     let ours = store.all(Kind::ControllerRevision).filter(|revision| controller(revision) == Some(uid));
-    let promoted = ours.filter(|revision| stamp(revision) > 0).max_by_key(|revision| stamp(revision));
+    let promoted = ours.filter(|revision| promoted(revision) > 0).max_by_key(|revision| promoted(revision));
     promoted.map(|revision| label(revision, REVISION))
 }
 
@@ -198,35 +237,6 @@ fn served(pod: &Value) -> Option<String> {
     casts::served(&kubelet::serving(pod)?.model_digest)
 }
 
-/// R4: a pod is out of service before it goes.
-fn leaves_first(version: &Version, store: &Store, broken: &mut Vec<String>) {
-    let Some(before) = &version.before else { return };
-    let begins = !is_terminating(before) && version.after.as_deref().is_none_or(is_terminating);
-    let name = label(before, DEPLOYMENT);
-    if !begins || name.is_empty() || version.by == Author::Person {
-        return;
-    }
-    // one that goes with its ModelDeployment need not
-    let Some(deployment) = store.get(&Key::new(Kind::ModelDeployment, &version.key.namespace, name)) else {
-        return;
-    };
-    if label(before, DEPLOYMENT_UID) != text(deployment, "/metadata/uid") {
-        return;
-    }
-    if is_true(before, "Ready") && label(before, TRAFFIC) == "serve" {
-        broken.push("R4: a pod went that was in service".into());
-    }
-    // what has served has clients until it has drained
-    let told = annotation(before, "modelwright.dev/leaving-since").parse::<Timestamp>();
-    let has_served = items(before, "/status/containerStatuses").any(|status| status["started"] == true);
-    if has_served
-        && let Ok(told) = told
-        && Duration::try_from(version.at.duration_since(told)).unwrap_or_default() < kubelet::LEAVING
-    {
-        broken.push("R4: a pod went that had clients".into());
-    }
-}
-
 /// R1: a revision that serves is not forgotten.
 fn is_unused(version: &Version, store: &Store, broken: &mut Vec<String>) {
     let (Some(before), None) = (&version.before, &version.after) else { return };
@@ -236,9 +246,9 @@ fn is_unused(version: &Version, store: &Store, broken: &mut Vec<String>) {
     let key = Key::new(Kind::ReplicaSet, &version.key.namespace, &version.key.name);
     let has_pods = store.get(&key).is_some_and(|set| number(set, "/spec/replicas") > 0);
     let name = label(before, DEPLOYMENT);
-    let stamp = |revision: &Value| annotation(revision, PROMOTED).parse::<u64>().unwrap_or_default();
     let others = store.all(Kind::ControllerRevision).filter(|other| label(other, DEPLOYMENT) == name);
-    let is_stable = stamp(before) > 0 && others.map(|other| stamp(other)).all(|other| other < stamp(before));
+    let is_stable =
+        promoted(before) > 0 && others.map(|other| promoted(other)).all(|other| other < promoted(before));
     if has_pods || is_stable {
         broken.push("R1: a revision that is in use was deleted".into());
     }

@@ -158,6 +158,13 @@ mod once_wrong {
     }
 
     #[test]
+    fn a_pod_whose_leave_is_told_late_keeps_its_clients() {
+        for name in ["roll", "lost statuses", "two releases"] {
+            all_of(name, |reference| reference.calls_of("Patch Pod", How::TooMany));
+        }
+    }
+
+    #[test]
     fn what_fails_once_is_tried_again() {
         all_of("first start", |reference| reference.calls_of("Create", How::Fails));
     }

@@ -50,13 +50,13 @@ fn serving() -> Store {
     });
     let pod = json!({
         "metadata": {"labels": labels}, "spec": {"nodeName": "node", "containers": [{"name": "serve"}]},
-        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "serve", "started": true}]},
     });
     make(&mut store, Kind::Pod, "pod", pod, &Author::Cluster);
     let endpoint = json!({"conditions": {"ready": true}, "targetRef": {"name": "pod"}});
     make(&mut store, Kind::EndpointSlice, "digits-slice", json!({"endpoints": [endpoint]}), &Author::Cluster);
-    let revision =
-        json!({"metadata": {"labels": labels, "annotations": {"modelwright.dev/quarantine": "Aborted"}}});
+    let revision = json!({"metadata": {"labels": labels, "annotations": {"modelwright.dev/rollout": r#"{"quarantine":"Aborted"}"#}}});
     make(&mut store, Kind::ControllerRevision, "digits-r", revision, &operator());
     let version = json!({"spec": {"model": "digits", "version": 1, "specHash": "h", "modelDigest": "a"},
         "metadata": {"ownerReferences": [{"controller": true, "uid": "m"}]}});
@@ -77,7 +77,7 @@ fn promoted(store: &mut Store) {
     let labels = store.get(&key(Kind::Pod, "pod")).expect("it serves")["metadata"]["labels"].clone();
     let owner = json!([{"controller": true, "uid": labels["modelwright.dev/deployment-uid"]}]);
     let revision = json!({"metadata": {"labels": labels, "ownerReferences": owner,
-        "annotations": {"modelwright.dev/promoted": "1"}}});
+        "annotations": {"modelwright.dev/rollout": r#"{"promoted":1}"#}}});
     let mut labels = labels;
     make(store, Kind::ControllerRevision, "digits-s", revision, &Author::Person);
     labels["modelwright.dev/traffic"] = Value::Null;
@@ -200,6 +200,14 @@ fn what_none_may_do_is_noticed() {
         let deleted = store.delete(&key(Kind::Pod, "pod"), &Value::Null, &Author::Cluster);
         assert!(deleted.is_ok());
     });
+    notices("R4: a pod went that had clients", |store| {
+        let list = json!({"data": {"traffic.json": r#"{"drain":["pod"]}"#}});
+        make(store, Kind::ConfigMap, "digits-traffic", list, &operator());
+        change(store, Kind::Pod, "pod", &operator(), |live| {
+            live["metadata"]["labels"]["modelwright.dev/traffic"] = Value::Null;
+        });
+        assert!(store.delete(&key(Kind::Pod, "pod"), &Value::Null, &Author::Cluster).is_ok());
+    });
     notices("R5", |store| {
         change(store, Kind::ControllerRevision, "digits-r", &operator(), |live| {
             live["metadata"]["annotations"] = Value::Null;
@@ -207,7 +215,7 @@ fn what_none_may_do_is_noticed() {
     });
     notices("promoted with 0 of 1", |store| {
         change(store, Kind::ControllerRevision, "digits-r", &operator(), |live| {
-            live["metadata"]["annotations"]["modelwright.dev/promoted"] = "1".into();
+            live["metadata"]["annotations"]["modelwright.dev/rollout"] = r#"{"promoted":1}"#.into();
         });
     });
     notices("R16: a run", |store| {
