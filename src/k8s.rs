@@ -7,13 +7,14 @@
 //! | [`objects`], [`apply`] | what is rendered and whose it is; how it is written |
 //! | [`expectations`] | writes that the caches do not show yet |
 //! | [`controller`] | triggers, the queue, backoff |
-//! | [`lease`], [`client`] | who leads; nobody else's writes leave |
+//! | [`lease`], [`election`], [`client`] | who leads; nobody else's writes leave |
 //! | [`events`] | what people are told |
 
 pub mod apply;
 pub mod cache;
 pub mod client;
 pub mod controller;
+pub mod election;
 pub mod events;
 pub mod expectations;
 pub mod lease;

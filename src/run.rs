@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use kube::Client;
+use kube::{Client, Config};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         apply::Attempts,
         client,
         controller::chain,
+        election::Election,
         events::Events,
         expectations::Expectations,
         lease::{Elector, Leadership},
@@ -47,12 +48,20 @@ pub struct Outside {
     pub client: Client,
     /// Whether it is held.
     pub leadership: Leadership,
-    /// Never retries; for the Lease.
-    pub lease_client: Client,
+    /// Where the Lease is kept.
+    pub lease: Keeping,
     /// Asks pods.
     pub pods: PodClient,
     /// The time of day.
     pub clock: Clock,
+}
+
+/// Where the Lease is taken and renewed.
+pub enum Keeping {
+    /// In a task beside the others, by this client, which must not retry.
+    Here(Client),
+    /// On a thread of its own, by a client of this configuration.
+    OnAThread(Box<Config>),
 }
 
 /// An error with its causes.
@@ -81,7 +90,7 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
     let config = process::cluster().await?;
     let leadership = Leadership::default();
     let outside = Outside {
-        lease_client: client::lease_client(config.clone()).map_err(StartError::from)?,
+        lease: Keeping::OnAThread(Box::new(config.clone())),
         client: client::client(config, &leadership).map_err(StartError::from)?,
         leadership,
         pods: PodClient::default(),
@@ -105,16 +114,24 @@ pub async fn lead(
     readiness: &watch::Sender<Readiness>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let (namespace, identity) = (&arguments.operator_namespace, arguments.identity.clone());
+    let identity = arguments.identity.clone();
     let leadership = outside.leadership.clone();
-    let mut elector = Elector::new(outside.lease_client.clone(), namespace, identity, leadership)
-        .named(&arguments.lease)
-        .by(outside.clock);
-    let outcome = reconcile(arguments, outside, metrics, readiness, &mut elector, stop).await;
+    let Outside { client, lease, pods, clock, .. } = outside;
+    let (namespace, name) = (arguments.operator_namespace.clone(), arguments.lease.clone());
+    let elector = move |client| Elector::new(client, &namespace, identity, leadership).named(&name).by(clock);
+    let mut election = match lease {
+        Keeping::Here(client) => Election::spawn(elector(client)),
+        Keeping::OnAThread(config) => {
+            let made = Election::on_a_thread(move || Ok(elector(client::lease_client(*config)?)));
+            made.map_err(StartError::from)?
+        }
+    };
+    let outside = Connected { client, pods, clock };
+    let outcome = reconcile(arguments, outside, metrics, readiness, &mut election, stop).await;
     readiness.send_replace(Readiness::Stopping);
     metrics.set_leading(false);
     if !matches!(outcome, Err(RunError::LeaseLost)) {
-        match elector.release().await {
+        match election.release().await {
             Ok(()) => tracing::info!("released the lease"),
             Err(error) => tracing::warn!(%error, "the lease was not released"),
         }
@@ -122,18 +139,25 @@ pub async fn lead(
     outcome
 }
 
+/// What the controllers meet outside of themselves.
+struct Connected {
+    client: Client,
+    pods: PodClient,
+    clock: Clock,
+}
+
 async fn reconcile(
     arguments: &RunArguments,
-    Outside { client, pods, clock, .. }: Outside,
+    Connected { client, pods, clock }: Connected,
     metrics: &Arc<Metrics>,
     readiness: &watch::Sender<Readiness>,
-    elector: &mut Elector,
+    election: &mut Election,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let mut stop = std::pin::pin!(stop);
     tokio::select! {
         () = &mut stop => return Ok(()),
-        () = elector.acquire() => {}
+        started = election.started() => started.map_err(StartError::from)?,
     }
     metrics.set_leading(true);
     readiness.send_replace(Readiness::Syncing);
@@ -181,7 +205,7 @@ async fn reconcile(
     };
     let outcome = tokio::select! {
         () = &mut stop => Ok(()),
-        () = elector.hold() => Err(RunError::LeaseLost),
+        () = election.stopped() => Err(RunError::LeaseLost),
         _ = watches.join_next() => Err(RunError::TaskEnded),
         _ = controllers.join_next() => Err(RunError::TaskEnded),
         () = synced => Err(RunError::TaskEnded),
@@ -194,7 +218,7 @@ async fn reconcile(
             // the Lease is kept while they finish: two leaders at once would be worse than a late stop
             tokio::select! {
                 () = async { while controllers.join_next().await.is_some() {} } => {}
-                () = elector.hold() => {}
+                () = election.stopped() => {}
             }
         }
         // nothing may be written any more: the process exits at once

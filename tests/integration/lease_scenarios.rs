@@ -1,10 +1,14 @@
 //! The Lease against a mock API server.
 
 use k8s_openapi::api::coordination::v1::Lease;
-use modelwright::k8s::lease::{Elector, Leadership};
+use kube::Client;
+use modelwright::k8s::{
+    election::Election,
+    lease::{Elector, Leadership},
+};
 use serde_json::{Value, json};
 
-use crate::scenario::{ApiServer, client, play};
+use crate::scenario::{ApiServer, carrier, client, play};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/modelwright";
@@ -187,4 +191,46 @@ async fn the_lease_of_another_release_or_one_that_was_released_is_waited_for_by_
         server.expect("POST", LEASES).await.echo();
     })
     .await;
+}
+
+/// An API server that stores each Lease that is written, and tells the holder of each.
+async fn store(mut server: ApiServer, holders: std::sync::mpsc::Sender<Value>) {
+    let mut stored = lease(Value::Null);
+    loop {
+        let call = server.next().await;
+        if call.method == "PUT" {
+            stored = serde_json::from_value(call.body.clone()).unwrap();
+            if holders.send(call.body["spec"]["holderIdentity"].clone()).is_err() {
+                return;
+            }
+        }
+        call.object(&stored);
+    }
+}
+
+/// The operator works on one thread: what keeps that busy must not cost it the Lease.
+#[test]
+fn the_lease_is_renewed_while_everything_else_stands_still_and_given_back_at_the_end() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (holders, held) = std::sync::mpsc::channel();
+    let (service, server) = carrier();
+    let there = runtime();
+    let api_server = std::thread::spawn(move || there.block_on(store(server, holders)));
+    let leadership = Leadership::default();
+    let ours = leadership.clone();
+    runtime().block_on(async {
+        let make = move || Ok(Elector::new(Client::new(service, "system"), "system", "me".into(), ours));
+        let mut election = Election::on_a_thread(make).unwrap();
+        election.started().await.unwrap();
+        // from here on this thread waits for nothing but a renewal
+        for _ in 0..3 {
+            assert_eq!(held.recv_timeout(std::time::Duration::from_secs(20)), Ok(json!("me")));
+        }
+        assert!(leadership.check().is_ok());
+        election.release().await.unwrap();
+        assert!(leadership.check().is_err());
+        assert_eq!(held.recv_timeout(std::time::Duration::from_secs(20)), Ok(Value::Null));
+    });
+    drop(held);
+    drop(api_server);
 }

@@ -50,7 +50,8 @@ pub fn client() -> (Client, ApiServer) {
     (Client::new(service, NAMESPACE), server)
 }
 
-fn carrier() -> (Mock<Request<Body>, Response<Body>>, ApiServer) {
+/// What carries requests, and the server that gets them.
+pub fn carrier() -> (Mock<Request<Body>, Response<Body>>, ApiServer) {
     let (service, handle) = pair();
     (service, ApiServer { handle, leadership: Leadership::default(), limit: LIMIT })
 }

@@ -175,7 +175,7 @@ impl Reference {
     }
 }
 
-/// One of so many faults of each sort, scattered, others in each scenario, and at least one.
+/// One of so many faults of each sort, scattered, others in each scenario; of fewer than so many one in some scenarios.
 pub fn share_of(faults: Vec<Vec<Fault>>, scenario: usize, share: usize) -> Vec<Vec<Fault>> {
     let mut sorts: BTreeMap<String, Vec<Vec<Fault>>> = BTreeMap::new();
     for faults in faults {
@@ -183,9 +183,11 @@ pub fn share_of(faults: Vec<Vec<Fault>>, scenario: usize, share: usize) -> Vec<V
     }
     let share = share.max(1);
     let chosen = sorts.into_values().enumerate().flat_map(|(sort, mut all)| {
-        let count = all.len().div_ceil(share);
         let scattered =
             |index: usize| (index + 97 * sort + 31 * scenario).wrapping_mul(0x9e37_79b9) & 0xffff_ffff;
+        // the part of one that is left over is drawn
+        let is_one_more = scattered(all.len()) % share < all.len() % share;
+        let count = all.len() / share + usize::from(is_one_more);
         let mut order: Vec<_> = (0..all.len()).collect();
         order.sort_by_key(|index| scattered(*index));
         order.into_iter().take(count).map(move |index| std::mem::take(&mut all[index]))

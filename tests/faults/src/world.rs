@@ -305,7 +305,7 @@ async fn operate(
     let outside = Outside {
         client,
         leadership,
-        lease_client: kube::Client::new(by(network.of_lease()), NAMESPACE),
+        lease: run::Keeping::Here(kube::Client::new(by(network.of_lease()), NAMESPACE)),
         pods: answers::client(store.clone(), Arc::clone(cluster), faults.clone()),
         clock: store.clock,
     };
