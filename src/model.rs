@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     api::{
-        Model, ModelVersion,
+        Model, ModelVersion, condition,
         name::{
             MODEL_FINALIZER, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
@@ -410,7 +410,8 @@ fn failed_write(error: &ModelError) -> Outcome {
 
 /// Writes the status and the events of its transitions, if it changed.
 async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), ModelError> {
-    let previous = inputs.model.status.clone().unwrap_or_default();
+    let mut previous = inputs.model.status.clone().unwrap_or_default();
+    previous.conditions = condition::ours(previous.conditions);
     let next = status::model_status(inputs);
     if previous != next {
         apply::patch_status(context, inputs.model, &next).await?;

@@ -39,6 +39,8 @@ mod documentation;
 mod events_scenarios;
 // objects as a cluster would hold them
 mod fixtures;
+// conditions that somebody else keeps in a status of ours
+mod foreign_conditions;
 // Model → Job and run → ModelVersion, against committed files
 mod golden;
 // what a Model's run says of itself, from Jobs, pods and warnings
