@@ -56,6 +56,8 @@ mod model_phases;
 mod model_plan;
 // A run that succeeded and whose pod is gone.
 mod model_recall;
+// one write of a Model that is refused stops itself only
+mod model_refusals;
 // the same as whole reconciles, against a mock API server
 mod model_recall_scenarios;
 // which versions of a Model are not kept any longer

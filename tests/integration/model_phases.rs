@@ -66,6 +66,7 @@ fn the_condition_tells_the_phase_and_since_when() {
             model: &model,
             plan: Some(&plan),
             outcome: &outcome,
+            refused: None,
             current_version: None,
             score: None,
             latest_version: None,
