@@ -216,7 +216,7 @@ async fn advance(
     match write_status(context, deployment, &snapshot, now, events).await {
         Ok(()) => {}
         // our own removal of a request moved the resourceVersion
-        Err(_) if requested => return Ok(Action::requeue(LOOK_AGAIN)),
+        Err(error) if requested && error.is_out_of_date() => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
     prober.keep(|namespace, name, uid| {

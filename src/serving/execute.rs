@@ -105,7 +105,9 @@ impl Executor<'_> {
     async fn execute(&self, write: &Write, events: &mut Vec<Event>) -> Result<bool, DeploymentError> {
         match write {
             Write::Record { revision, record } => return self.record(revision, record, events).await,
-            Write::RemoveRequest(request) => self.remove_request(request).await?,
+            Write::RemoveRequest { request, void } => {
+                self.remove_request(request, void.as_deref(), events).await?;
+            }
             Write::List(draining) => self.write_list(draining).await?,
             Write::Undrain(pod) => self.undrain(pod).await?,
             Write::Drain(pod) => self.drain(pod).await?,
@@ -148,8 +150,14 @@ impl Executor<'_> {
         }
     }
 
-    /// Removes a person's request, unless it is another by now: whole, since people repeat identifiers.
-    async fn remove_request(&self, request: &ActionRequest) -> Result<(), DeploymentError> {
+    /// Removes a person's request, unless it is another by now: whole, since people repeat identifiers. That it had no effect
+    /// is told.
+    async fn remove_request(
+        &self,
+        request: &ActionRequest,
+        void: Option<&str>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DeploymentError> {
         let patch = serde_json::from_value(json!([
             {"op": "test", "path": "/status/request", "value": request},
             {"op": "remove", "path": "/status/request"},
@@ -162,6 +170,7 @@ impl Executor<'_> {
             Ok(patched) => {
                 self.context.metrics.wrote("ModelDeployment", "patch");
                 self.context.expectations.present("ModelDeployment", patched.meta());
+                events.extend(void.map(|why| status::void(request, why)));
             }
             // the test failed: somebody removed or replaced it
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}

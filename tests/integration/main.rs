@@ -23,6 +23,8 @@ mod deployment_predecessors;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
 mod deployment_refusals;
+// what a person asks of a rollout
+mod deployment_requests;
 // whole reconciles of a ModelDeployment against a mock API server
 mod deployment_scenarios;
 // what a version's size certificate does to the pods that serve it

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::{
-    world::{Nature, Refused, Step, World},
+    world::{Nature, REVISIONS, Refused, Step, World},
     *,
 };
 use crate::{api::model_deployment::Action, serving::record::Outcome};
@@ -15,7 +15,13 @@ fn nature() -> impl Strategy<Value = Nature> {
 }
 
 fn refused() -> impl Strategy<Value = Refused> {
-    prop_oneof![Just(Refused::Records), Just(Refused::List), Just(Refused::Pods), Just(Refused::Sets)]
+    prop_oneof![
+        Just(Refused::Records),
+        Just(Refused::List),
+        Just(Refused::Pods),
+        Just(Refused::Sets),
+        (0_usize..4).prop_map(|index| Refused::Set(REVISIONS[index])),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -29,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => Just(Step::Endpoints),
         10 => Just(Step::Proxy),
         2 => any::<bool>().prop_map(Step::ControllersAway),
+        2 => any::<bool>().prop_map(Step::Quota),
         2 => (refused(), any::<bool>()).prop_map(|(what, is_so)| Step::Refuse(what, is_so)),
         3 => index.clone().prop_map(Step::Crash),
         2 => index.clone().prop_map(Step::NodeLoss),
@@ -144,7 +151,7 @@ proptest! {
     }
 }
 
-fn pod(name: &str, leaving: bool) -> Pod {
+pub(super) fn pod(name: &str, leaving: bool) -> Pod {
     Pod {
         name: name.into(),
         created: None,

@@ -97,6 +97,8 @@ pub struct World {
     pub store_up: bool,
     /// Whether the cluster's controllers and schedulers are away.
     pub controllers_away: bool,
+    /// Whether a quota lets no further pod be made.
+    pub quota: bool,
     /// Writes that the API server refuses.
     pub refused: BTreeSet<Refused>,
     /// Snapshots since the operator's last write.
@@ -114,12 +116,15 @@ pub enum Refused {
     List,
     Pods,
     Sets,
+    /// The ReplicaSet of this revision.
+    Set(&'static str),
 }
 
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub enum Step {
     ControllersAway(bool),
+    Quota(bool),
     Refuse(Refused, bool),
     Endpoints,
     Reconcile { age: usize, dies_after: Option<usize> },
@@ -176,6 +181,7 @@ impl World {
             natures: REVISIONS.iter().map(|name| ((*name).to_owned(), Nature::Good)).collect(),
             store_up: true,
             controllers_away: false,
+            quota: false,
             refused: BTreeSet::new(),
             next: 1,
             broken: None,
@@ -202,9 +208,13 @@ impl World {
             revisions.entry(name.clone()).or_default().record = record.value.clone();
         }
         for (name, replicas) in &snapshot.sets {
-            let alive = snapshot.counted(name).count();
-            revisions.entry(name.clone()).or_default().scale =
-                Some(Scale { replicas: replicas.value, settled: alive == replicas.value as usize });
+            let revision = revisions.entry(name.clone()).or_default();
+            revision.scale = Some(Scale {
+                replicas: replicas.value,
+                settled: self.is_made(snapshot, name, replicas.value),
+            });
+            revision.problem = (self.quota && snapshot.counted(name).count() < replicas.value as usize)
+                .then(|| Problem { reason: "PodsRefused".into(), message: "a quota".into() });
         }
         for pod in &snapshot.pods {
             let name = if pod.stray { SET_ASIDE } else { &pod.revision };
@@ -239,6 +249,12 @@ impl World {
             problem: (!pod.ready && pod.taken_up)
                 .then(|| Problem { reason: "Unready".into(), message: "not yet".into() }),
         }
+    }
+
+    /// Whether the ReplicaSet has the pods that it is asked for, or says that it may not make them.
+    fn is_made(&self, snapshot: &Snapshot, name: &str, replicas: u32) -> bool {
+        let (made, asked) = (snapshot.counted(name).count(), replicas as usize);
+        made == asked || (self.quota && made < asked)
     }
 
     fn nature(&self, revision: &str) -> Nature {
@@ -282,6 +298,7 @@ impl World {
                 }
             }
             Step::ControllersAway(away) => self.controllers_away = *away,
+            Step::Quota(is_used_up) => self.quota = *is_used_up,
             Step::Refuse(what, true) => _ = self.refused.insert(*what),
             Step::Refuse(what, false) => _ = self.refused.remove(what),
             Step::Crash(index) => self.change_pod(*index, |pod| {
@@ -355,7 +372,7 @@ impl World {
     /// deadline. Out comes the number of rounds.
     pub fn settle(&mut self) -> Option<usize> {
         self.store_up = true;
-        self.controllers_away = false;
+        (self.controllers_away, self.quota) = (false, false);
         self.refused.clear();
         self.now.desired.paused = false;
         self.now.request = None;

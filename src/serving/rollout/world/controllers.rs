@@ -34,6 +34,7 @@ impl World {
                     .cloned()
                     .collect();
                 match alive.len().cmp(&(replicas.value as usize)) {
+                    Ordering::Less if self.quota => break,
                     Ordering::Less => self.make_pod(&revision),
                     Ordering::Greater => self.delete_pod(&alive),
                     Ordering::Equal => break,

@@ -1,6 +1,8 @@
 //! The operator of the small world: decides on an old snapshot, goes on where a write is refused,
 //! and may die between two writes.
 
+use std::collections::BTreeMap;
+
 use super::{Action, Object, Refused, SimPod, Snapshot, World};
 use crate::serving::rollout::{
     decide,
@@ -21,6 +23,8 @@ impl World {
         self.check(&seen, &observed, &decision);
         let mut lives = dies_after.unwrap_or(usize::MAX);
         let mut wrote = false;
+        let mut asked: BTreeMap<_, _> =
+            seen.sets.iter().map(|(name, set)| (name.clone(), set.value)).collect();
         let mut left = Left::of(&mut decision, &observed);
         while let Some(write) = left.next() {
             if self.refuses(&write) {
@@ -32,6 +36,10 @@ impl World {
                 break;
             }
             (lives, wrote) = (lives - 1, true);
+            if let Write::Scale { revision, replicas } = &write {
+                let before = asked.insert(revision.clone(), *replicas).unwrap_or_default();
+                self.check_surge(&seen, &asked, (revision, before));
+            }
             left.made();
         }
         if wrote {
@@ -57,9 +65,14 @@ impl World {
     }
 
     fn refuses(&self, write: &Write) -> bool {
+        if let Write::Scale { revision, .. } | Write::DeleteReplicaSet(revision) = write
+            && self.refused.iter().any(|refused| matches!(refused, Refused::Set(name) if name == revision))
+        {
+            return true;
+        }
         self.refused.contains(&match write {
             Write::Record { .. } | Write::DeleteRevision(_) => Refused::Records,
-            Write::RemoveRequest(_) => return false,
+            Write::RemoveRequest { .. } => return false,
             Write::List(_) => Refused::List,
             Write::Undrain(_) | Write::Drain(_) | Write::DeletePod(_) => Refused::Pods,
             Write::Scale { .. } | Write::DeleteReplicaSet(_) => Refused::Sets,
@@ -80,7 +93,7 @@ impl World {
                     self.wanted_again.remove(revision);
                 }
             }
-            Write::RemoveRequest(request) => {
+            Write::RemoveRequest { request, .. } => {
                 self.now.request.take_if(|asked| asked == request);
             }
             Write::List(value) => {
