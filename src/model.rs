@@ -19,7 +19,7 @@ pub mod versions;
 use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, future::ready, stream};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::{api::batch::v1::Job, jiff::SignedDuration};
 use kube::{
     Resource, ResourceExt as _,
     runtime::{controller::Action, reflector::ObjectRef},
@@ -56,6 +56,8 @@ use crate::{
 const RESYNC: Duration = Duration::from_mins(10);
 /// A look at a run that waits: the reason may be in events, which are not watched.
 const WAITING: Duration = Duration::from_secs(5);
+/// The same of one that has waited for minutes.
+const WAITING_LONG: Duration = Duration::from_mins(1);
 /// A look at how far a training is.
 const TRAINING: Duration = Duration::from_secs(10);
 
@@ -144,12 +146,8 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
     }
     let model = match protect(&context, Arc::clone(&model)).await {
         // without the finalizer nothing is made: what names the Model could not hold it
-        Err(ModelError::Apply(error)) if error.concerns_one_write() => {
-            let error = ModelError::from(error);
-            write_status(&context, &inputs(&model, &observed, None, &failed_write(&error), None)).await?;
-            return Err(error);
-        }
-        protected => protected?,
+        Err(error) => return Err(tell_refused(&context, &model, &observed, error).await?),
+        Ok(protected) => protected,
     };
     let (mut removed, mut refusals) = (Vec::new(), Refusals::default());
     let (plan, outcome, error) = match validate::validate_model(&model) {
@@ -181,7 +179,7 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         // what is on its way out is announced when it is gone
         Some(ModelError::Apply(error)) if error.waits() => Ok(Action::requeue(WAITING)),
         Some(error) => Err(error),
-        None => Ok(next_look(plan.as_ref(), &outcome)),
+        None => Ok(next_look(plan.as_ref(), &outcome, observed.waited)),
     }
 }
 
@@ -378,8 +376,12 @@ async fn release(context: &Context, model: &Model, observed: &Observed) -> Resul
         return Ok(Action::await_change());
     }
     if observed.holders.is_empty() {
-        apply::patch_observed(context, model, json!({"metadata": {"finalizers": others}})).await?;
-        return Ok(Action::await_change());
+        let finalizers = json!({"metadata": {"finalizers": others}});
+        let released = apply::patch_observed(context, model, finalizers).await;
+        return match released {
+            Ok(_) => Ok(Action::await_change()),
+            Err(error) => Err(tell_refused(context, model, observed, error.into()).await?),
+        };
     }
     let held = Outcome::Held(observed.holders.clone());
     write_status(context, &inputs(model, observed, None, &held, None)).await?;
@@ -404,6 +406,19 @@ fn inputs<'a>(
         latest_version: versions::latest_version(model, observed),
         now: observed.now,
     }
+}
+
+/// Tells a refusal with which a reconcile ends, and gives it back.
+async fn tell_refused(
+    context: &Context,
+    model: &Model,
+    observed: &Observed,
+    error: ModelError,
+) -> Result<ModelError, ModelError> {
+    if matches!(&error, ModelError::Apply(error) if error.concerns_one_write()) {
+        write_status(context, &inputs(model, observed, None, &failed_write(&error), None)).await?;
+    }
+    Ok(error)
 }
 
 /// What the status says of a write that failed.
@@ -434,7 +449,7 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
     Ok(())
 }
 
-fn next_look(plan: Option<&Plan>, outcome: &Outcome) -> Action {
+fn next_look(plan: Option<&Plan>, outcome: &Outcome, waited: Option<SignedDuration>) -> Action {
     if matches!(outcome, Outcome::Blocked(_)) {
         return Action::requeue(RESYNC);
     }
@@ -449,7 +464,11 @@ fn next_look(plan: Option<&Plan>, outcome: &Outcome) -> Action {
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
             RESYNC
         }
-        (_, Some(RunState::Active { started: false, .. })) => WAITING,
+        // each look asks for events: of what waits for hours, no twelve times a minute
+        (_, Some(RunState::Active { started: false, .. })) => {
+            let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
+            (waited / 4).clamp(WAITING, WAITING_LONG)
+        }
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == TRAINING_PHASE) => {
             TRAINING
         }

@@ -116,19 +116,24 @@ async fn a_run_is_started_though_an_old_job_or_a_restored_version_is_refused() {
     }
 }
 
+/// To put it on, and to take it off.
 #[tokio::test]
 async fn a_finalizer_that_is_refused_is_told() {
-    let (context, mut server) = context();
     let mut new = model("s3://b/a", 1);
     new.metadata.finalizers = None;
-    play(reconciled(&new, context), async {
-        expect_refused(&mut server, "PATCH", MODEL).await;
-        let call = server.expect("PATCH", STATUS).await;
-        assert_eq!(told(&call.body, "Stalled"), is("True", "Refused"));
-        call.echo_model(&new);
-        server.expect("POST", EVENTS).await.echo();
-        server.nothing_more().await;
-    })
-    .await
-    .unwrap_err();
+    let mut deleted = model("s3://b/a", 1);
+    deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-24T10:00:00Z")).unwrap();
+    for model in [new, deleted] {
+        let (context, mut server) = context();
+        play(reconciled(&model, context), async {
+            expect_refused(&mut server, "PATCH", MODEL).await;
+            let call = server.expect("PATCH", STATUS).await;
+            assert_eq!(told(&call.body, "Stalled"), is("True", "Refused"));
+            call.echo_model(&model);
+            server.expect("POST", EVENTS).await.echo();
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap_err();
+    }
 }
