@@ -49,7 +49,9 @@ mod golden;
 mod model_job;
 // an import that is measured
 mod model_evaluation;
+// specs as large as an object can be
 mod model_kept;
+mod model_large;
 // whole reconciles of a Model that removes old versions, or is being deleted
 mod model_clean_up_scenarios;
 // what a run says while it goes on, and why the bundled store is not up
