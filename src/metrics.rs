@@ -256,5 +256,12 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        let page = include_str!("../docs/install.md");
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let counted = if kind == "counter" { format!("`{name}_total") } else { format!("`{name}") };
+            let is_named = page.split(&counted).skip(1).any(|rest| rest.starts_with(['`', '{']));
+            assert!(is_named, "docs/install.md does not name {counted}");
+        }
     }
 }

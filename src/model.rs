@@ -6,6 +6,7 @@ pub mod in_use;
 pub mod kept;
 pub mod observed;
 pub mod plan;
+pub mod refusals;
 pub mod retention;
 pub mod run;
 pub mod spec_hash;
@@ -18,7 +19,7 @@ pub mod versions;
 use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, future::ready, stream};
-use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
+use k8s_openapi::{api::batch::v1::Job, jiff::SignedDuration};
 use kube::{
     Resource, ResourceExt as _,
     runtime::{controller::Action, reflector::ObjectRef},
@@ -29,13 +30,14 @@ use tokio::sync::watch;
 use self::{
     observed::Observed,
     plan::{Plan, Step},
+    refusals::Refusals,
     run::{RunState, containers::TRAINING_PHASE, waits},
     status::{Inputs, Outcome, Score},
     validate::ValidModel,
 };
 use crate::{
     api::{
-        Model, ModelVersion,
+        Model, ModelVersion, condition,
         name::{
             MODEL_FINALIZER, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
@@ -54,6 +56,8 @@ use crate::{
 const RESYNC: Duration = Duration::from_mins(10);
 /// A look at a run that waits: the reason may be in events, which are not watched.
 const WAITING: Duration = Duration::from_secs(5);
+/// The same of one that has waited for minutes.
+const WAITING_LONG: Duration = Duration::from_mins(1);
 /// A look at how far a training is.
 const TRAINING: Duration = Duration::from_secs(10);
 
@@ -135,14 +139,17 @@ fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectR
 
 /// One reconcile of one Model.
 pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Action, ModelError> {
-    let now = context.clock.now();
     context.attempts.asks(&model.metadata);
     let mut observed = fetch::fetch_observed(&context, &model).await;
     if model.metadata.deletion_timestamp.is_some() {
-        return release(&context, &model, &observed, now).await;
+        return release(&context, &model, &observed).await;
     }
-    let model = protect(&context, model).await?;
-    let mut removed = Vec::new();
+    let model = match protect(&context, Arc::clone(&model)).await {
+        // without the finalizer nothing is made: what names the Model could not hold it
+        Err(error) => return Err(tell_refused(&context, &model, &observed, error).await?),
+        Ok(protected) => protected,
+    };
+    let (mut removed, mut refusals) = (Vec::new(), Refusals::default());
     let (plan, outcome, error) = match validate::validate_model(&model) {
         Err(invalid) => {
             let problem = Problem { reason: "InvalidSpec".into(), message: invalid.to_string() };
@@ -150,10 +157,12 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
         }
         Ok(valid) => {
             let plan = decide(&context, &model, &valid, &mut observed).await?;
-            match Box::pin(act(&context, &valid, &plan, &observed)).await {
+            match Box::pin(act(&context, &valid, &plan, &observed, &mut refusals)).await {
                 Ok(outcome) => {
                     // what the spec asks for stands, whether old versions can be removed or not
-                    let error = remove_versions(&context, &model, &valid, &plan, &mut removed).await.err();
+                    let removal =
+                        remove_versions(&context, &model, &valid, &plan, &mut removed, &mut refusals);
+                    let error = removal.await.err();
                     (Some(plan), outcome, error)
                 }
                 // what was read is not what is there: neither is a status made from it
@@ -162,26 +171,15 @@ pub async fn reconcile(model: Arc<Model>, context: Arc<Context>) -> Result<Actio
             }
         }
     };
-    write_status(
-        &context,
-        &Inputs {
-            model: &model,
-            plan: plan.as_ref(),
-            outcome: &outcome,
-            current_version: versions::current_version(&model, &observed),
-            score: versions::current(&model, &observed).and_then(|version| Score::of(&version)),
-            latest_version: versions::latest_version(&model, &observed),
-            now,
-        },
-    )
-    .await?;
+    let refused = refusals.words();
+    write_status(&context, &inputs(&model, &observed, plan.as_ref(), &outcome, refused.as_deref())).await?;
     let events: Vec<_> = status::removal(&removed).into_iter().collect();
     context.events.publish(&model.object_ref(&()), &events).await;
-    match error {
+    match error.or_else(|| refusals.into_error()) {
         // what is on its way out is announced when it is gone
         Some(ModelError::Apply(error)) if error.waits() => Ok(Action::requeue(WAITING)),
         Some(error) => Err(error),
-        None => Ok(next_look(plan.as_ref(), &outcome)),
+        None => Ok(next_look(plan.as_ref(), &outcome, observed.waited)),
     }
 }
 
@@ -206,20 +204,28 @@ async fn decide(
     Ok(plan)
 }
 
-/// Writes what the plan asks for.
+/// Writes what the plan asks for. What is refused of it goes into `refusals`, and all the rest is done.
 async fn act(
     context: &Context,
     valid: &ValidModel,
     plan: &Plan,
     observed: &Observed,
+    refusals: &mut Refusals,
 ) -> Result<Outcome, ModelError> {
     for version in &plan.adopt {
         let owners = json!({"metadata": {"ownerReferences": [valid.owner]}});
-        apply::patch_observed(context, version.as_ref(), owners).await?;
-        tracing::info!(namespace = valid.namespace, version = version.name_any(), "adopted");
+        if refusals.take(apply::patch_observed(context, version.as_ref(), owners).await)?.is_some() {
+            tracing::info!(namespace = valid.namespace, version = version.name_any(), "adopted");
+        }
     }
     for job in &plan.delete {
-        apply::delete(context, job.as_ref()).await?;
+        let deleted = apply::delete(context, job.as_ref()).await;
+        // another Job waits for one that is in its way
+        if plan.step.makes_a_job() && !plan::may_stay(job) {
+            deleted?;
+        } else {
+            refusals.take(deleted)?;
+        }
     }
     Ok(match &plan.step {
         Step::Use { version, stamp } => {
@@ -293,6 +299,7 @@ async fn remove_versions(
     valid: &ValidModel,
     plan: &Plan,
     removed: &mut Vec<u64>,
+    refusals: &mut Refusals,
 ) -> Result<(), ModelError> {
     if plan.remove.is_empty() {
         return Ok(());
@@ -307,7 +314,7 @@ async fn remove_versions(
                 removed.push(version.spec.version);
             }
             Err(ApplyError::Stale { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => _ = refusals.take::<()>(Err(error))?,
         }
     }
     Ok(())
@@ -362,35 +369,56 @@ async fn protect(context: &Context, model: Arc<Model>) -> Result<Arc<Model>, Mod
 }
 
 /// Lets a deleted Model go, unless a ModelDeployment names it.
-async fn release(
-    context: &Context,
-    model: &Model,
-    observed: &Observed,
-    now: Timestamp,
-) -> Result<Action, ModelError> {
+async fn release(context: &Context, model: &Model, observed: &Observed) -> Result<Action, ModelError> {
     let (ours, others): (Vec<_>, Vec<_>) =
         model.finalizers().iter().partition(|finalizer| *finalizer == MODEL_FINALIZER);
     if ours.is_empty() {
         return Ok(Action::await_change());
     }
     if observed.holders.is_empty() {
-        apply::patch_observed(context, model, json!({"metadata": {"finalizers": others}})).await?;
-        return Ok(Action::await_change());
+        let finalizers = json!({"metadata": {"finalizers": others}});
+        let released = apply::patch_observed(context, model, finalizers).await;
+        return match released {
+            Ok(_) => Ok(Action::await_change()),
+            Err(error) => Err(tell_refused(context, model, observed, error.into()).await?),
+        };
     }
-    write_status(
-        context,
-        &Inputs {
-            model,
-            plan: None,
-            outcome: &Outcome::Held(observed.holders.clone()),
-            current_version: versions::current_version(model, observed),
-            score: versions::current(model, observed).and_then(|version| Score::of(&version)),
-            latest_version: versions::latest_version(model, observed),
-            now,
-        },
-    )
-    .await?;
+    let held = Outcome::Held(observed.holders.clone());
+    write_status(context, &inputs(model, observed, None, &held, None)).await?;
     Ok(Action::requeue(RESYNC))
+}
+
+/// What the status is made from.
+fn inputs<'a>(
+    model: &'a Model,
+    observed: &Observed,
+    plan: Option<&'a Plan>,
+    outcome: &'a Outcome,
+    refused: Option<&'a str>,
+) -> Inputs<'a> {
+    Inputs {
+        model,
+        plan,
+        outcome,
+        refused,
+        current_version: versions::current_version(model, observed),
+        score: versions::current(model, observed).and_then(|version| Score::of(&version)),
+        latest_version: versions::latest_version(model, observed),
+        now: observed.now,
+    }
+}
+
+/// Tells a refusal with which a reconcile ends, and gives it back.
+async fn tell_refused(
+    context: &Context,
+    model: &Model,
+    observed: &Observed,
+    error: ModelError,
+) -> Result<ModelError, ModelError> {
+    if matches!(&error, ModelError::Apply(error) if error.concerns_one_write()) {
+        write_status(context, &inputs(model, observed, None, &failed_write(&error), None)).await?;
+    }
+    Ok(error)
 }
 
 /// What the status says of a write that failed.
@@ -410,7 +438,8 @@ fn failed_write(error: &ModelError) -> Outcome {
 
 /// Writes the status and the events of its transitions, if it changed.
 async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), ModelError> {
-    let previous = inputs.model.status.clone().unwrap_or_default();
+    let mut previous = inputs.model.status.clone().unwrap_or_default();
+    previous.conditions = condition::ours(previous.conditions);
     let next = status::model_status(inputs);
     if previous != next {
         apply::patch_status(context, inputs.model, &next).await?;
@@ -420,7 +449,7 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
     Ok(())
 }
 
-fn next_look(plan: Option<&Plan>, outcome: &Outcome) -> Action {
+fn next_look(plan: Option<&Plan>, outcome: &Outcome, waited: Option<SignedDuration>) -> Action {
     if matches!(outcome, Outcome::Blocked(_)) {
         return Action::requeue(RESYNC);
     }
@@ -435,7 +464,11 @@ fn next_look(plan: Option<&Plan>, outcome: &Outcome) -> Action {
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
             RESYNC
         }
-        (_, Some(RunState::Active { started: false, .. })) => WAITING,
+        // each look asks for events: of what waits for hours, no twelve times a minute
+        (_, Some(RunState::Active { started: false, .. })) => {
+            let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
+            (waited / 4).clamp(WAITING, WAITING_LONG)
+        }
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == TRAINING_PHASE) => {
             TRAINING
         }

@@ -49,7 +49,7 @@ use self::{
     validate::ValidDeployment,
 };
 use crate::{
-    api::{ModelDeployment, ModelDeploymentStatus, name},
+    api::{ModelDeployment, ModelDeploymentStatus, condition, name},
     context::Context,
     k8s::{
         apply::{self, ApplyError},
@@ -216,7 +216,7 @@ async fn advance(
     match write_status(context, deployment, &snapshot, now, events).await {
         Ok(()) => {}
         // our own removal of a request moved the resourceVersion
-        Err(_) if requested => return Ok(Action::requeue(LOOK_AGAIN)),
+        Err(error) if requested && error.is_out_of_date() => return Ok(Action::requeue(LOOK_AGAIN)),
         Err(error) => return Err(error),
     }
     prober.keep(|namespace, name, uid| {
@@ -400,7 +400,8 @@ async fn write_status(
     let next = status::deployment_status(&inputs);
     let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
     context.metrics.set_phase(&namespace, &name, next.phase.as_deref());
-    let previous = deployment.status.clone().unwrap_or_default();
+    let mut previous = deployment.status.clone().unwrap_or_default();
+    previous.conditions = condition::ours(previous.conditions);
     let blocked = status::blocked(&inputs, &next);
     if (ModelDeploymentStatus { request: None, ..previous }) != next {
         apply::patch_status(context, deployment, &next).await?;

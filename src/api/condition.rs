@@ -12,6 +12,8 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 /// Whether the spec's revision is the stable one (ModelDeployment).
 pub const PROMOTED: &str = "Promoted";
+/// Conditions that the operator writes; any other is somebody else's, who may keep it beside ours.
+pub const OURS: [&str; 4] = [READY, RECONCILING, STALLED, PROMOTED];
 
 /// One observation of an object's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +65,13 @@ pub fn merge(previous: &[Condition], mut current: Vec<Condition>) -> Vec<Conditi
         }
     }
     current
+}
+
+/// The conditions without those of others: these are no reason to write.
+#[must_use]
+pub fn ours(mut conditions: Vec<Condition>) -> Vec<Condition> {
+    conditions.retain(|condition| OURS.contains(&condition.type_.as_str()));
+    conditions
 }
 
 #[cfg(test)]

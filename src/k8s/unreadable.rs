@@ -19,15 +19,13 @@ use super::{
 use crate::{
     api::{
         Condition, ConditionStatus,
-        condition::{PROMOTED, READY, RECONCILING, STALLED, timestamp},
+        condition::{OURS, PROMOTED, READY, STALLED, timestamp},
     },
     context::Context,
 };
 
 /// Reason of the conditions of an object that does not parse, or that depends on one.
 pub const UNREADABLE: &str = "Unreadable";
-/// Conditions that the operator writes.
-const OURS: [&str; 4] = [READY, RECONCILING, STALLED, PROMOTED];
 /// Longest message of a condition, in bytes.
 const MAX_MESSAGE: usize = 4096;
 /// Objects that one message names.

@@ -21,7 +21,7 @@ use modelwright_contract::{
 use super::{
     in_use::InUse,
     observed::{Observed, Retrying, Warning},
-    run::containers::{FETCH, PUBLISH, TRAIN, container_statuses},
+    run::containers::{FETCH, PUBLISH, TRAIN, container_statuses, has_begun, is_suspended},
 };
 use crate::{
     api::{
@@ -53,8 +53,9 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
     // serving pods carry the Model's label too
     pods.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
     let now = context.clock.now();
-    let mut warnings = Vec::new();
-    for uid in waiting(&jobs, &pods, now) {
+    let (mut warnings, mut waited) = (Vec::new(), None);
+    for (uid, time) in waiting(&jobs, &pods, now) {
+        waited = Some(waited.map_or(time, |newest: SignedDuration| newest.min(time)));
         warnings.extend(fetch_warnings(context, &namespace, &uid).await);
     }
     let (progress, retrying) = futures::join!(fetch_progress(context, &pods), fetch_retrying(context, &pods));
@@ -91,6 +92,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
         progress,
         retrying,
         warnings,
+        waited,
         now,
     }
 }
@@ -245,33 +247,32 @@ fn word(text: &str) -> String {
     truncated(&plain, MAX_WORD)
 }
 
-/// UIDs of what has waited for a while for something that its own status does not tell.
-fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<String> {
-    let waits = |created: Option<Time>, grace| created.is_none_or(|time| now.duration_since(time.0) >= grace);
-    let pods_waiting = pods
-        .iter()
-        .filter(|pod| {
-            let status = pod.status.as_ref();
-            let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-            let pending = status.and_then(|status| status.phase.as_deref()) == Some("Pending");
-            scheduled && pending && waits(pod.creation_timestamp(), GRACE)
-        })
-        .filter_map(|pod| pod.uid());
-    let jobs_waiting = jobs
-        .iter()
-        .filter(|job| {
-            let finished = job
-                .status
-                .iter()
-                .flat_map(|status| status.conditions.iter().flatten())
-                .any(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()));
-            !finished
-                && waits(job.creation_timestamp(), POD_GRACE)
-                && !pods.iter().any(|pod| {
-                    pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref())
-                })
-        })
-        .filter_map(|job| job.uid());
+/// UIDs of what has waited for a while for something that its own status does not tell, and how long.
+fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<(String, SignedDuration)> {
+    // what has no time yet was just made, and is asked about at once
+    let waited = |created: Option<Time>, grace| match created.map(|time| now.duration_since(time.0)) {
+        None => Some(SignedDuration::ZERO),
+        Some(waited) => (waited >= grace).then_some(waited),
+    };
+    let pods_waiting = pods.iter().filter_map(|pod| {
+        let status = pod.status.as_ref();
+        let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+        let pending = status.and_then(|status| status.phase.as_deref()) == Some("Pending");
+        let waits = scheduled && pending && !has_begun(pod);
+        Some((pod.uid()?, waited(pod.creation_timestamp(), GRACE).filter(|_| waits)?))
+    });
+    let jobs_waiting = jobs.iter().filter_map(|job| {
+        let finished = job
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten())
+            .any(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()));
+        let has_pod = pods
+            .iter()
+            .any(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref()));
+        let waits = !finished && !is_suspended(job) && !has_pod;
+        Some((job.uid()?, waited(job.creation_timestamp(), POD_GRACE).filter(|_| waits)?))
+    });
     pods_waiting.chain(jobs_waiting).collect()
 }
 

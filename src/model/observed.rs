@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::Pod},
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 
 use crate::{
@@ -39,6 +39,8 @@ pub struct Observed {
     pub unreadable: Vec<String>,
     /// Warnings about Jobs without pods and pods that wait, newest last.
     pub warnings: Vec<Warning>,
+    /// How long what was asked about in these has waited, the newest of it.
+    pub waited: Option<SignedDuration>,
     /// When this was so.
     pub now: Timestamp,
 }

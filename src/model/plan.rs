@@ -140,6 +140,13 @@ pub enum Step {
     Hold(Problem),
 }
 
+impl Step {
+    /// Whether it makes a Job.
+    pub fn makes_a_job(&self) -> bool {
+        matches!(self, Self::Start | Self::Recall { .. })
+    }
+}
+
 /// Decides.
 pub fn plan_model(model: &Model, valid: &ValidModel, observed: &Observed) -> Plan {
     let (own, adopt): (Vec<_>, Vec<_>) =
@@ -366,13 +373,17 @@ fn superseded_jobs(valid: &ValidModel, observed: &Observed, current: Option<&Arc
                     && annotation(job.as_ref(), RECALLS_ANNOTATION) != current.metadata.uid.as_ref()
             })
     });
-    // One that reads for a run that is not the present one goes, since the next to read has its name.
-    let is_kept = |job: &Arc<Job>| has_ended(job) && annotation(job.as_ref(), RECALLS_ANNOTATION).is_none();
-    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(is_kept);
+    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(|job| may_stay(job));
     ended.sort_by_key(|job| std::cmp::Reverse((job.creation_timestamp().map(|time| time.0), job.name_any())));
     let keep = KEPT_JOBS - usize::from(current.is_some_and(|job| has_ended(job)));
     delete.extend(ended.into_iter().skip(keep));
     delete
+}
+
+/// Whether a Job of another spec is in nobody's way: it has ended. One that reads for a run that is not the present one is, since
+/// the next to read has its name.
+pub fn may_stay(job: &Job) -> bool {
+    has_ended(job) && annotation(job, RECALLS_ANNOTATION).is_none()
 }
 
 fn controlled_by(job: &Job, uid: &str) -> bool {

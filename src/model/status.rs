@@ -85,6 +85,8 @@ pub struct Inputs<'a> {
     pub plan: Option<&'a Plan>,
     /// What came of it.
     pub outcome: &'a Outcome,
+    /// Writes besides it that were refused, in words.
+    pub refused: Option<&'a str>,
     /// The version that it resolves to apart from this reconcile.
     pub current_version: Option<u64>,
     /// How good that one is.
@@ -175,7 +177,10 @@ fn conditions(
     current_version: Option<u64>,
     last_failure: Option<&RunFailure>,
 ) -> Vec<Condition> {
-    let told = told(inputs, last_failure);
+    let mut told = told(inputs, last_failure);
+    if let Some(refused) = inputs.refused {
+        told.message = format!("{}; besides: {refused}", told.message);
+    }
     let condition = |type_: &str, status, message: &str| Condition {
         type_: type_.into(),
         status,

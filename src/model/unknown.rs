@@ -54,6 +54,9 @@ fn compare(path: &str, written: &Value, schema: &JSONSchemaProps, fields: &mut V
         Value::Object(members) => {
             let known = schema.properties.as_ref();
             for (name, value) in members {
+                if fields.len() >= MAX_FIELDS {
+                    return;
+                }
                 let path = format!("{path}.{}", truncated(name, MAX_WORD));
                 if let Some(member) = known.and_then(|known| known.get(name)) {
                     compare(&path, value, member, fields);

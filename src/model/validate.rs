@@ -191,6 +191,15 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
     }
 }
 
+/// Problems that are told of one Model: a condition holds fewer. A spec of thousands would keep the operator, and everybody else's
+/// objects, waiting for half a minute at each look.
+const MOST_TOLD: usize = 100;
+
+/// Whether nobody reads further problems.
+pub(in crate::model) fn are_enough(problems: &[String]) -> bool {
+    problems.len() >= MOST_TOLD
+}
+
 fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Option<Work> {
     match (&model.spec.source, &model.spec.training) {
         (Some(source), None) => source::validate_source(

@@ -81,6 +81,13 @@ impl Snapshot {
     }
 }
 
+/// What a ReplicaSet deletes by, the least first: the later a pod is told the higher, and above that of each sibling which was
+/// told before, be it in the same second.
+fn deletion_cost(now: Timestamp, before: impl Iterator<Item = i64>) -> i64 {
+    let next = before.filter(|cost| *cost < 0).max().map_or(i64::MIN, |cost| cost + 1);
+    (now.as_second() - i64::from(i32::MAX)).max(next).clamp(i64::from(i32::MIN), -1)
+}
+
 impl Executor<'_> {
     /// Makes the writes of a decision, and adds what was recorded to `events`. One that is refused stops itself and what it
     /// justifies, and goes into `refusals`; the decision is then the one that was carried out.
@@ -105,7 +112,9 @@ impl Executor<'_> {
     async fn execute(&self, write: &Write, events: &mut Vec<Event>) -> Result<bool, DeploymentError> {
         match write {
             Write::Record { revision, record } => return self.record(revision, record, events).await,
-            Write::RemoveRequest(request) => self.remove_request(request).await?,
+            Write::RemoveRequest { request, void } => {
+                self.remove_request(request, void.as_deref(), events).await?;
+            }
             Write::List(draining) => self.write_list(draining).await?,
             Write::Undrain(pod) => self.undrain(pod).await?,
             Write::Drain(pod) => self.drain(pod).await?,
@@ -148,8 +157,14 @@ impl Executor<'_> {
         }
     }
 
-    /// Removes a person's request, unless it is another by now: whole, since people repeat identifiers.
-    async fn remove_request(&self, request: &ActionRequest) -> Result<(), DeploymentError> {
+    /// Removes a person's request, unless it is another by now: whole, since people repeat identifiers. That it had no effect
+    /// is told.
+    async fn remove_request(
+        &self,
+        request: &ActionRequest,
+        void: Option<&str>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DeploymentError> {
         let patch = serde_json::from_value(json!([
             {"op": "test", "path": "/status/request", "value": request},
             {"op": "remove", "path": "/status/request"},
@@ -162,6 +177,7 @@ impl Executor<'_> {
             Ok(patched) => {
                 self.context.metrics.wrote("ModelDeployment", "patch");
                 self.context.expectations.present("ModelDeployment", patched.meta());
+                events.extend(void.map(|why| status::void(request, why)));
             }
             // the test failed: somebody removed or replaced it
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}
@@ -196,7 +212,13 @@ impl Executor<'_> {
     /// Takes a pod out of the Service, and lets the ReplicaSet delete it before its siblings, what was told first before
     /// all. The write also makes the kubelet look at the pod, and so at the list.
     async fn drain(&self, pod: &str) -> Result<(), DeploymentError> {
-        let cost = (self.now.as_second() - i64::from(i32::MAX)).clamp(i64::from(i32::MIN), -1);
+        let of =
+            |pod: &Pod| pod.owner_references().iter().find(|owner| owner.controller == Some(true)).cloned();
+        let told = self.children.pod(pod).and_then(|pod| of(pod));
+        let siblings = self.children.pods.iter().filter(|other| other.name_any() != pod && of(other) == told);
+        let costs =
+            siblings.filter_map(|other| other.annotations().get(DELETION_COST_ANNOTATION)?.parse().ok());
+        let cost = deletion_cost(self.now, costs);
         let patch = json!({"metadata": {
             "labels": {TRAFFIC_LABEL: null},
             "annotations": {LEAVING_ANNOTATION: self.now.to_string(), DELETION_COST_ANNOTATION: cost.to_string()},
@@ -255,5 +277,25 @@ impl Executor<'_> {
             apply::annotate::<ControllerRevision>(self.context, revision, annotations).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_later_costs_more_even_in_the_same_second() {
+        let at = |second| Timestamp::from_second(second).unwrap_or_default();
+        let first = deletion_cost(at(1_800_000_000), std::iter::empty());
+        assert!(first < 0 && first >= i64::from(i32::MIN));
+        assert_eq!(deletion_cost(at(1_800_000_000), [first, 0].into_iter()), first + 1);
+        assert_eq!(deletion_cost(at(1_800_000_009), [first].into_iter()), first + 9);
+        assert_eq!(
+            deletion_cost(at(1_700_000_000), [first, first - 7].into_iter()),
+            first + 1,
+            "the clock stepped"
+        );
+        assert_eq!(deletion_cost(at(i64::from(i32::MAX) * 2), [-1].into_iter()), -1);
     }
 }

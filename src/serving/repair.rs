@@ -1,14 +1,18 @@
 //! Repair: puts back what others changed in our objects. In go what there is and what was made; out come writes, each under the
 //! resourceVersion that it was decided on. Needs a client.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
-use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, ReplicaSet},
-    core::v1::{ConfigMap, Pod},
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{ControllerRevision, ReplicaSet},
+        core::v1::{ConfigMap, Pod},
+    },
 };
-use kube::ResourceExt as _;
-use serde_json::{Value, json};
+use kube::{Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::{
     DeploymentError,
@@ -23,7 +27,10 @@ use crate::{
         DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, REPAIR_ANNOTATION, REVISION_LABEL,
         SET_ASIDE_ANNOTATION,
     },
-    k8s::{apply, events::Event},
+    k8s::{
+        apply::{self, ApplyError},
+        events::Event,
+    },
 };
 
 impl Executor<'_> {
@@ -38,22 +45,16 @@ impl Executor<'_> {
         let repairs = self.repairs();
         let mut wrote = false;
         for (object, what) in &repairs.revisions {
-            let mended =
-                apply::patch_observed::<ControllerRevision>(self.context, object, self.mended(what)).await;
-            wrote |= refusals.take(mended)?.is_some();
+            wrote |= refusals.take(self.mend::<ControllerRevision>(object, what).await)?.is_some();
         }
         if let Some((object, what)) = &repairs.traffic {
-            let mended = apply::patch_observed::<ConfigMap>(self.context, object, self.mended(what)).await;
-            wrote |= refusals.take(mended)?.is_some();
+            wrote |= refusals.take(self.mend::<ConfigMap>(object, what).await)?.is_some();
         }
         for (name, set, what) in &repairs.sets {
             let (before, answer) = match what {
-                Wrong::Owner | Wrong::Labels(_) => (
-                    Some(*set),
-                    apply::patch_observed::<ReplicaSet>(self.context, set, self.mended(what))
-                        .await
-                        .map_err(Into::into),
-                ),
+                Wrong::Owner | Wrong::Labels(_) => {
+                    (Some(*set), self.mend::<ReplicaSet>(set, what).await.map_err(Into::into))
+                }
                 Wrong::Template => (None, self.put_back(name, set).await),
             };
             let Some(answer) = refusals.take(answer)? else { continue };
@@ -69,13 +70,28 @@ impl Executor<'_> {
         Ok(wrote)
     }
 
-    /// What puts metadata right. Owners whole: an owner that somebody added would outlive ours, and keep the object.
-    fn mended(&self, what: &Wrong) -> Value {
-        match what {
-            Wrong::Owner => json!({"metadata": {"ownerReferences": [self.owner.reference]}}),
-            Wrong::Labels(labels) => json!({"metadata": {"labels": labels}}),
-            Wrong::Template => json!({}),
+    /// Puts metadata right. Owners whole: an owner that somebody added would outlive ours, and keep the object. What a policy
+    /// changes at every write stays wrong, and is told.
+    async fn mend<K>(&self, object: &K, what: &Wrong) -> Result<K, ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let (patch, field) = match what {
+            Wrong::Owner => (json!({"ownerReferences": [self.owner.reference]}), "metadata.ownerReferences"),
+            Wrong::Labels(labels) => (json!({"labels": labels}), "metadata.labels"),
+            Wrong::Template => (json!({}), ""),
+        };
+        let answer = apply::patch_observed(self.context, object, json!({"metadata": patch})).await?;
+        let is_left = match what {
+            Wrong::Owner => answer.owner_references() != [self.owner.reference.clone()],
+            Wrong::Labels(labels) => is_off(&answer, labels),
+            Wrong::Template => false,
+        };
+        if !is_left {
+            return Ok(answer);
         }
+        let (kind, name) = (K::kind(&()).into_owned(), object.name_any());
+        Err(ApplyError::Overruled { kind, name, fields: field.into(), left: String::new() })
     }
 
     /// Puts back a template, under a mark that pods of the changed one do not have. Whole: a merge would leave what was
@@ -143,16 +159,20 @@ impl Executor<'_> {
     }
 
     /// What is wrong with owner and labels of an object that carries these; nothing of one that is on its way out.
-    fn wrong_metadata<K: kube::Resource>(&self, object: &K, labels: Labels) -> Option<Wrong> {
+    fn wrong_metadata<K: Resource>(&self, object: &K, labels: Labels) -> Option<Wrong> {
         if object.meta().deletion_timestamp.is_some() {
             return None;
         }
         if object.owner_references() != [self.owner.reference.clone()] {
             return Some(Wrong::Owner);
         }
-        let is_off = labels.iter().any(|(key, value)| object.labels().get(*key) != Some(value));
-        is_off.then_some(Wrong::Labels(labels))
+        is_off(object, &labels).then_some(Wrong::Labels(labels))
     }
+}
+
+/// Whether an object lacks one of these labels, or has it with another value.
+fn is_off<K: Resource>(object: &K, labels: &Labels) -> bool {
+    labels.iter().any(|(key, value)| object.labels().get(*key) != Some(value))
 }
 
 fn put_back_told(set: &ReplicaSet) -> Event {

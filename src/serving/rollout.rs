@@ -128,6 +128,8 @@ pub struct Decision {
     pub records: BTreeMap<String, Record>,
     /// The action that is done with.
     pub request_done: Option<ActionRequest>,
+    /// Why that had no effect, if it had none.
+    pub void: Option<String>,
     /// The list of draining pods as it should be.
     pub draining: BTreeSet<String>,
     /// Pods whose traffic label comes off.
@@ -181,6 +183,7 @@ pub fn decide(desired: &Desired, observed: &Observed, now: Timestamp) -> Decisio
     decision.again = [decision.again, transition.deadline_in].into_iter().flatten().min();
     decision.stable = transition.stable;
     decision.goal = transition.goal;
+    decision.void = transition.void;
     decision
 }
 

@@ -21,7 +21,7 @@ use crate::{
     api::{
         Condition, ConditionStatus, ModelDeployment, ModelDeploymentStatus,
         condition::{PROMOTED, READY, RECONCILING, STALLED, merge},
-        model_deployment::{HistoryEntry, PodStatus, RevisionStatus},
+        model_deployment::{ActionRequest, HistoryEntry, PodStatus, RevisionStatus},
         name::DEPLOYMENT_LABEL,
     },
     k8s::events::{Event, truncated},
@@ -414,6 +414,16 @@ pub fn transition(
         Outcome::Superseded => (false, "Superseded", format!("{described} is no longer asked for")),
     };
     Some(Event { warning, reason, message })
+}
+
+/// That a person's action had no effect, and why.
+pub fn void(request: &ActionRequest, why: &str) -> Event {
+    let ActionRequest { action, revision, .. } = request;
+    Event {
+        warning: true,
+        reason: "RequestVoid",
+        message: format!("{action:?} of revision {revision} had no effect: {why}"),
+    }
 }
 
 /// What keeps it from getting further, for people, where that is new and was not told as the end of its rollout.

@@ -29,6 +29,8 @@ use crate::{
     },
 };
 
+const DEGRADED: &str = "Degraded";
+
 /// One reconcile of a ModelDeployment that does not parse.
 pub async fn reconcile(
     object: Unreadable<ModelDeployment>,
@@ -36,6 +38,7 @@ pub async fn reconcile(
 ) -> Result<Action, DeploymentError> {
     let (raw, problem) = (&object.raw, &object.problem);
     if raw.meta().deletion_timestamp.is_some() {
+        context.metrics.set_phase(&raw.namespace().unwrap_or_default(), &raw.name_any(), None);
         return Ok(Action::await_change());
     }
     if let Some(without) = unreadable::broken_status(problem) {
@@ -119,9 +122,8 @@ async fn tell(
         conditions.push((READY, ConditionStatus::False, UNREADABLE, message.to_owned()));
     }
     let further: Map<String, Value> =
-        [("phase".to_owned(), json!("Degraded")), ("message".to_owned(), json!(message))]
-            .into_iter()
-            .collect();
+        [("phase".to_owned(), json!(DEGRADED)), ("message".to_owned(), json!(message))].into_iter().collect();
+    context.metrics.set_phase(&namespace, &name, Some(DEGRADED));
     let notice = Notice { conditions, stay: if serves { &[READY] } else { &[] }, further };
     unreadable::tell(context, raw, notice, message, now).await?;
     Ok(Action::requeue(RESYNC))

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment_fixtures::deployment,
+    deployment_refusals::condition,
     deployment_scenarios::{LooksAgain as _, World, made, owned, path, paused, reconciled},
     deployment_templates::{add_node_selector, changed, pod_of, policy},
     scenario::{context, play},
@@ -205,6 +206,36 @@ async fn a_revision_label_that_somebody_changed_is_put_back() {
     })
     .await
     .looks_again();
+}
+
+#[tokio::test]
+async fn a_label_that_a_policy_changes_at_every_write_is_told_and_not_fought() {
+    let object = paused();
+    let (mut context, mut server) = context();
+    let World { revision, short } = made(&object, &mut context, true);
+    let name = format!("digits-{short}");
+    let mut set = context.caches.replica_sets.get("space", &name).unwrap().as_ref().clone();
+    set.metadata.labels.get_or_insert_default().insert("modelwright.dev/revision".into(), "x".into());
+    context.caches.replica_sets = Cache::fixed(vec![set.clone()]);
+    play(reconciled(&object, context), async {
+        let revisions = vec![serde_json::to_value(&revision).unwrap()];
+        let sets = vec![serde_json::to_value(&set).unwrap()];
+        crate::deployment_scenarios::fresh_look(&mut server, revisions, sets, &traffic()).await;
+        // once in a reconcile
+        server.expect("PATCH", &path("apis/apps/v1", "replicasets", &name)).await.object(&set);
+        let call = server.next().await;
+        assert!(call.path.ends_with("/modeldeployments/digits/status"), "{}", call.path);
+        let stalled = condition(&call, "Stalled");
+        assert_eq!(stalled["reason"], "Overruled");
+        let message = stalled["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("ReplicaSet {name}: ")), "{message}");
+        assert!(message.contains("changes metadata.labels at every write"), "{message}");
+        call.object(&object);
+        server.next().await.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap_err();
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ mod deployment_predecessors;
 // what a serving pod looks like to a rollout
 mod deployment_pods;
 mod deployment_refusals;
+// what a person asks of a rollout
+mod deployment_requests;
 // whole reconciles of a ModelDeployment against a mock API server
 mod deployment_scenarios;
 // what a version's size certificate does to the pods that serve it
@@ -39,13 +41,17 @@ mod documentation;
 mod events_scenarios;
 // objects as a cluster would hold them
 mod fixtures;
+// conditions that somebody else keeps in a status of ours
+mod foreign_conditions;
 // Model → Job and run → ModelVersion, against committed files
 mod golden;
 // what a Model's run says of itself, from Jobs, pods and warnings
 mod model_job;
 // an import that is measured
 mod model_evaluation;
+// specs as large as an object can be
 mod model_kept;
+mod model_large;
 // whole reconciles of a Model that removes old versions, or is being deleted
 mod model_clean_up_scenarios;
 // what a run says while it goes on, and why the bundled store is not up
@@ -54,6 +60,8 @@ mod model_phases;
 mod model_plan;
 // A run that succeeded and whose pod is gone.
 mod model_recall;
+// one write of a Model that is refused stops itself only
+mod model_refusals;
 // the same as whole reconciles, against a mock API server
 mod model_recall_scenarios;
 // which versions of a Model are not kept any longer

@@ -139,6 +139,29 @@ async fn a_version_that_changed_since_is_left_and_the_others_go() {
 }
 
 #[tokio::test]
+async fn a_version_whose_removal_is_refused_is_told_and_the_others_go() {
+    let model = settled(&keeping(2, 4)).await;
+    let (mut context, mut server) = context();
+    four_versions(&mut context);
+    play(reconciled(&model, context), async {
+        answer_look(&mut server, &[1, 2, 3, 4].map(numbered), json!([]), json!([])).await;
+        expect_removal(&mut server, 1).await.error(403, "Forbidden", "a policy says no");
+        expect_removal(&mut server, 2).await.object(&numbered(2));
+        let call = server.expect("PATCH", STATUS).await;
+        let ready = condition(&call.body, "Ready");
+        assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("VersionReady")));
+        assert!(ready["message"].as_str().unwrap().contains("a policy says no"), "{ready}");
+        call.echo_model(&model);
+        let call = server.expect("POST", EVENTS).await;
+        assert!(call.body["note"].as_str().unwrap().starts_with("version 2 was removed"));
+        call.echo();
+        server.nothing_more().await;
+    })
+    .await
+    .unwrap_err();
+}
+
+#[tokio::test]
 async fn a_fresh_look_that_fails_deletes_nothing_and_spoils_no_condition() {
     let model = keeping(2, 4);
     let (mut context, mut server) = context();

@@ -3,7 +3,7 @@
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::{Value, json};
 
-use crate::fixtures::{failed_pod, finished, job, model, observed, pod, succeeded_pod, waits};
+use crate::fixtures::{ended, failed_pod, finished, job, model, observed, pod, runs, succeeded_pod, waits};
 use modelwright::{
     model::{
         observed::{Observed, Warning},
@@ -80,6 +80,19 @@ fn a_missing_secret_is_told_by_name_from_the_kubelets_warning() {
     assert!(problem.message.contains("Secret modelwright-s3"), "{problem:?}");
     let other = run(status, &[("another", "FailedMount", message)]);
     assert_eq!(other.state, RunState::Active { started: false, problem: None });
+}
+
+/// A run is `Pending` for as long as its init containers are at work, and the API server keeps warnings for an hour.
+#[test]
+fn what_was_mended_before_a_container_started_is_not_told() {
+    let message = "MountVolume.SetUp failed for volume \"credentials\" : secret \"modelwright-s3\" not found";
+    for containers in
+        [json!([runs("fetch")]), json!([ended("fetch", 0, ""), waits("train", "PodInitializing", "")])]
+    {
+        let status = json!({"phase": "Pending", "initContainerStatuses": containers});
+        let run = run(status, &[("uid-of-pod", "FailedMount", message)]);
+        assert_eq!(run.state, RunState::Active { started: true, problem: None });
+    }
 }
 
 #[test]

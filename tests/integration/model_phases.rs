@@ -25,8 +25,6 @@ use crate::{
     scenario::{ApiServer, client, context, play},
 };
 
-const WARNINGS: &str = "/api/v1/namespaces/space/events";
-
 fn since(mut container: Value, time: &str) -> Value {
     container["state"]["running"]["startedAt"] = time.into();
     container
@@ -66,6 +64,7 @@ fn the_condition_tells_the_phase_and_since_when() {
             model: &model,
             plan: Some(&plan),
             outcome: &outcome,
+            refused: None,
             current_version: None,
             score: None,
             latest_version: None,
@@ -110,12 +109,7 @@ async fn told(container: &str, answer: Value, store: BundledStore) -> (Value, Va
     };
     let mut out = (Value::Null, Value::Null);
     play(reconciled(&model, context), async {
-        let asked = async {
-            let none = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": []});
-            server.expect("GET", WARNINGS).await.object(&none);
-            server.expect("PATCH", STATUS).await
-        };
-        let (call, ()) = futures::future::join(asked, answered).await;
+        let (call, ()) = futures::future::join(server.expect("PATCH", STATUS), answered).await;
         out.0 = condition(&call.body, "Reconciling").clone();
         call.echo_model(&model);
         if out.0["reason"] == "Retrying" {

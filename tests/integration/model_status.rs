@@ -26,6 +26,7 @@ pub fn status(model: &Model, outcome: &Outcome, current: Option<u64>, second: i8
         model,
         plan: Some(&plan),
         outcome,
+        refused: None,
         current_version: current,
         score: None,
         latest_version: current,

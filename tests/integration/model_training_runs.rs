@@ -281,6 +281,7 @@ fn status_of(model: &Model, plan: Option<&Plan>, outcome: &Outcome, second: i8) 
         model,
         plan,
         outcome,
+        refused: None,
         current_version: current,
         score: None,
         latest_version: current,

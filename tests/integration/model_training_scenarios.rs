@@ -1,8 +1,17 @@
 //! Whole reconciles of a Model that is trained, against a mock API server.
 
-use kube::ResourceExt as _;
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{ResourceExt as _, runtime::controller::Action};
 use modelwright::{
-    api::name::SUSPENDED_ANNOTATION, k8s::cache::Cache, model::validate::validate_model,
+    api::name::SUSPENDED_ANNOTATION,
+    clock::Clock,
+    k8s::cache::Cache,
+    model::{reconcile, validate::validate_model},
     pods::http::PodClient,
 };
 use serde_json::{Value, json};
@@ -165,8 +174,10 @@ async fn toggling_suspend_patches_that_field_of_the_job_and_no_other() {
         let run = job(old);
         context.caches.jobs = Cache::fixed(vec![run.clone()]);
         play(reconciled(new, context), async {
-            // a Job without a pod: the reason may be in a warning
-            server.expect("GET", WARNINGS).await.object(&no_warnings());
+            // a Job without a pod: the reason may be in a warning, unless it is suspended
+            if suspend {
+                server.expect("GET", WARNINGS).await.object(&no_warnings());
+            }
             let call = server.expect("PATCH", &format!("{JOBS}/{}", run.name_any())).await;
             assert_eq!(call.body["spec"], json!({"suspend": suspend}));
             assert_eq!(call.body["metadata"]["annotations"], json!({SUSPENDED_ANNOTATION: mark}));
@@ -208,11 +219,8 @@ async fn a_pod_that_trains_is_asked_how_far_it_is() {
         socket.write_all(answer.as_bytes()).await.unwrap();
     };
     play(reconciled(&model, context), async {
-        let asked = async {
-            server.expect("GET", WARNINGS).await.object(&no_warnings());
-            server.expect("PATCH", STATUS).await
-        };
-        let (call, ()) = futures::future::join(asked, answered).await;
+        // it has begun, so the cluster's warnings say nothing of it
+        let (call, ()) = futures::future::join(server.expect("PATCH", STATUS), answered).await;
         let progress = &call.body["status"]["run"]["progress"];
         assert_eq!(
             (&progress["activity"], &progress["done"], &progress["best"]),
@@ -223,4 +231,34 @@ async fn a_pod_that_trains_is_asked_how_far_it_is() {
     })
     .await
     .unwrap();
+}
+
+/// Each look asks the API server for events, so a thousand Models whose pods do not come must not look every few seconds for
+/// ever.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_long_is_looked_at_less_often() {
+    let model = trained_model(json!({}), 1);
+    let without_a_pod = |waited: i64| {
+        let mut job = job(&model);
+        job.metadata.creation_timestamp = Some(Time(now() - SignedDuration::from_secs(waited)));
+        job
+    };
+    for (waited, next) in [(16, 5), (120, 30), (86_400, 60)] {
+        let (mut context, mut server) = context();
+        context.clock = Clock::following(now());
+        context.caches.jobs = Cache::fixed(vec![without_a_pod(waited)]);
+        let reconcile = Box::pin(reconcile(Arc::new(model.clone()), Arc::new(context)));
+        let action = play(reconcile, async {
+            server.expect("GET", WARNINGS).await.object(&no_warnings());
+            server.expect("PATCH", STATUS).await.echo_model(&model);
+            server.nothing_more().await;
+        })
+        .await
+        .unwrap();
+        assert_eq!(action, Action::requeue(Duration::from_secs(next)), "{waited}");
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-24T10:00:00Z".parse().unwrap()
 }

@@ -188,6 +188,8 @@ async fn a_deployment_that_does_not_parse_is_told_so_and_serves_on() {
         context.caches.pods = Cache::fixed_raw(&[raw(&serving_pod(ready))]);
         let slices = routed.then(|| endpoints("digits", NAMESPACE, "p"));
         context.caches.endpoint_slices = Cache::fixed(slices.into_iter().collect());
+        let metrics = Arc::clone(&context.metrics);
+        metrics.set_phase(NAMESPACE, "digits", Some("Healthy"));
         play(serving::unreadable::reconcile(unreadable(&bad), Arc::new(context)), async {
             let told = expect_told(server.expect("PATCH", DEPLOYMENT_STATUS).await);
             let expected = if routed { ("True", "Serving") } else { ("False", "Unreadable") };
@@ -210,6 +212,10 @@ async fn a_deployment_that_does_not_parse_is_told_so_and_serves_on() {
         })
         .await
         .unwrap();
+        // what is counted is what the status says
+        let text = metrics.render().unwrap();
+        assert!(text.contains(r#"model_deployments{phase="Degraded"} 1"#), "{text}");
+        assert!(text.contains(r#"model_deployments{phase="Healthy"} 0"#), "{text}");
     }
 }
 

@@ -62,10 +62,17 @@ pub fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 
 /// Whether a container of a pod runs, or has ended.
 pub fn has_started(pod: &Pod, container: &str) -> bool {
-    container_statuses(pod)
-        .filter(|status| status.name == container)
-        .filter_map(|status| status.state.as_ref())
-        .any(|state| state.running.is_some() || state.terminated.is_some())
+    container_statuses(pod).any(|status| status.name == container && is_started(status))
+}
+
+/// Whether any container of a pod runs, or has ended: then its volumes were mounted. A pod is `Pending` until the last of its init
+/// containers has ended, and most of a run is in these.
+pub fn has_begun(pod: &Pod) -> bool {
+    container_statuses(pod).any(is_started)
+}
+
+fn is_started(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
 }
 
 /// Phase of a pod.

@@ -4,7 +4,7 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 
-use super::containers::{MAX_MESSAGE, container_statuses, phase_of};
+use super::containers::{MAX_MESSAGE, container_statuses, has_begun, phase_of};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     k8s::events::truncated,
@@ -121,6 +121,10 @@ fn pull_detail(message: &str) -> &str {
 }
 
 fn unmounted(pod: &Pod, observed: &Observed) -> Option<Problem> {
+    // the warnings of what was mended since stay for an hour
+    if has_begun(pod) {
+        return None;
+    }
     let warning = last_warning(observed, pod.uid()?.as_str(), |warning| {
         ["FailedMount", "FailedAttachVolume"].contains(&warning.reason.as_str())
     })?;

@@ -11,6 +11,7 @@ use modelwright_contract::{
 use serde_json::Value;
 
 use super::{
+    are_enough,
     data::{check_order, read_decimal},
     network::{self, Input},
 };
@@ -40,6 +41,9 @@ pub(super) fn validate_candidates(
     }
     let mut names = BTreeSet::new();
     for (at, candidate) in candidates.iter().enumerate() {
+        if are_enough(problems) {
+            break;
+        }
         let field = format!("spec.training.candidates[{at}]");
         if !is_label(&candidate.name) {
             problems.push(format!(
@@ -173,6 +177,9 @@ fn check_algorithm(
             ));
         }
         for parameter in candidate.parameters.keys() {
+            if are_enough(problems) {
+                return;
+            }
             if !algorithm.parameters.contains(parameter) {
                 problems.push(unknown_parameter(field, parameter, name, algorithm));
             }
@@ -215,6 +222,9 @@ fn unknown_parameter(field: &str, parameter: &str, name: &str, algorithm: &Algor
 
 fn check_parameters(field: &str, parameters: &BTreeMap<String, Value>, problems: &mut Vec<String>) {
     for (name, value) in parameters {
+        if are_enough(problems) {
+            return;
+        }
         let field = format!("{field}.parameters.{}", shortened(name));
         if name.is_empty() || name.len() > MAX_STRING {
             problems.push(format!("{field}: a parameter's name has 1 to {MAX_STRING} bytes"));

@@ -15,6 +15,7 @@ use modelwright_contract::{
 };
 
 use self::values::{Field, check_parameters, unknown};
+use super::are_enough;
 use crate::{api::training as written, suggestion::did_you_mean};
 
 /// Most layers of a network.
@@ -91,6 +92,9 @@ pub(super) fn check_network(
     let before = problems.len();
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, layer) in layers.iter().enumerate() {
+        if are_enough(problems) {
+            return;
+        }
         let field = layer_field(field, at, layer);
         check_name(&field, layer, &names, problems);
         if let Some(entry) = check_type(&field, layer, problems) {
@@ -219,6 +223,9 @@ fn check_inputs(
     problems: &mut Vec<String>,
 ) {
     for (at, name) in layer.inputs.iter().enumerate() {
+        if are_enough(problems) {
+            return;
+        }
         if name == INPUT || earlier.contains_key(name.as_str()) {
             continue;
         }

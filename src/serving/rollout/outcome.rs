@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{ASK_AGAIN, Desired, Observed, Pod, count, elapsed, stable_of};
 use crate::{
-    api::model_deployment::Action,
+    api::model_deployment::{Action, ActionRequest},
     problem::Problem,
     serving::record::{Outcome, Progress, Record},
 };
@@ -33,6 +33,8 @@ pub(super) struct Transition {
     pub overdue: bool,
     pub waits_for_cluster: bool,
     pub deadline_in: Option<Duration>,
+    /// Why a person's action had no effect, if it had none.
+    pub void: Option<String>,
 }
 
 pub(super) fn transition(desired: &Desired, observed: &Observed, now: Timestamp) -> Transition {
@@ -46,11 +48,16 @@ pub(super) fn transition(desired: &Desired, observed: &Observed, now: Timestamp)
         overdue: false,
         waits_for_cluster: false,
         deadline_in: None,
+        void: None,
         records: BTreeMap::new(),
     };
     if let Some(target) = &desired.target {
         leave_others(&mut records, target, transition.stable.as_deref(), now);
-        apply_request(&mut records, observed, target, transition.stable.as_deref(), now);
+        let stable = transition.stable.as_deref();
+        transition.void = observed
+            .request
+            .as_ref()
+            .and_then(|request| apply_request(&mut records, request, target, stable, now).err());
         judge_target(&mut records, desired, observed, target, &mut transition, now);
     } else if let Some((name, record)) = half_way(&mut records) {
         // what serves goes on serving, and what is half-way stays there
@@ -83,24 +90,29 @@ fn leave_others(records: &mut BTreeMap<String, Record>, target: &str, stable: Op
     }
 }
 
-/// A person's action on the present target; one that was done before, or means another revision, is void.
+/// A person's action on the present target; one that was done before, or means another revision, is void, and out comes why.
 fn apply_request(
     records: &mut BTreeMap<String, Record>,
-    observed: &Observed,
+    request: &ActionRequest,
     target: &str,
     stable: Option<&str>,
     now: Timestamp,
-) {
-    let Some(request) = observed.request.as_ref().filter(|request| request.revision == target) else {
-        return;
-    };
-    let Some(record) = records.get_mut(target) else { return };
+) -> Result<(), String> {
+    if request.revision != target {
+        return Err(format!("the spec asks for revision {target} by now"));
+    }
+    let record = records.get_mut(target).ok_or("it has no rollout yet")?;
     let id = Some(request.id.clone());
     if record.request == id {
-        return;
+        return Err(format!("an action with the id {} has taken effect on it; give another id", request.id));
     }
-    match request.action {
-        Action::Abort if stable.is_some_and(|stable| stable != target) && record.quarantine.is_none() => {
+    match (request.action, &record.quarantine) {
+        (Action::Abort, Some(_)) => Err("its rollout has ended".into()),
+        (Action::Abort, None) if stable.is_none() => Err("there is no stable revision to go back to".into()),
+        (Action::Abort, None) if stable == Some(target) => {
+            Err("it is stable: no rollout is under way".into())
+        }
+        (Action::Abort, None) => {
             *record = Record {
                 outcome: Some(Outcome::Aborted),
                 message: Some("a person stopped the rollout".into()),
@@ -110,12 +122,14 @@ fn apply_request(
                 request: id,
                 ..record.clone()
             };
+            Ok(())
         }
-        Action::Retry if record.quarantine.is_some() => {
+        (Action::Retry, Some(_)) => {
             record.quarantine = None;
             record.request = id;
+            Ok(())
         }
-        Action::Abort | Action::Retry => {}
+        (Action::Retry, None) => Err("it is not refused: there is nothing to try again".into()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{api::model_deployment::Action, serving::record::Outcome};
 
-fn pod(name: &str, leaving: bool) -> Pod {
+pub(super) fn pod(name: &str, leaving: bool) -> Pod {
     Pod {
         name: name.into(),
         created: None,

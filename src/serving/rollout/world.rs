@@ -46,6 +46,8 @@ pub struct SimPod {
     pub terminating: bool,
     pub labelled: bool,
     pub leaving_since: Option<Timestamp>,
+    /// What its ReplicaSet deletes by.
+    pub cost: i64,
     /// Whether it was born of a template that somebody had changed.
     pub stray: bool,
     /// Whether the operator took it from its ReplicaSet.
@@ -89,6 +91,7 @@ impl Snapshot {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Clone, Debug)]
 pub struct World {
     pub now: Snapshot,
@@ -99,6 +102,8 @@ pub struct World {
     pub store_up: bool,
     /// Whether the cluster's controllers and schedulers are away.
     pub controllers_away: bool,
+    /// Whether a quota lets no further pod be made.
+    pub quota: bool,
     /// Writes that the API server refuses.
     pub refused: BTreeSet<Refused>,
     /// Snapshots since the operator's last write.
@@ -120,12 +125,15 @@ pub enum Refused {
     Sets,
     /// A third of all, by a seed.
     Some(u8),
+    /// The ReplicaSet of this revision.
+    Set(&'static str),
 }
 
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub enum Step {
     ControllersAway(bool),
+    Quota(bool),
     Refuse(Refused, bool),
     Endpoints,
     Reconcile { age: usize, dies_after: Option<usize> },
@@ -182,6 +190,7 @@ impl World {
             natures: REVISIONS.iter().map(|name| ((*name).to_owned(), Nature::Good)).collect(),
             store_up: true,
             controllers_away: false,
+            quota: false,
             refused: BTreeSet::new(),
             next: 1,
             clock_stepped: false,
@@ -209,9 +218,13 @@ impl World {
             revisions.entry(name.clone()).or_default().record = record.value.clone();
         }
         for (name, replicas) in &snapshot.sets {
-            let alive = snapshot.counted(name).count();
-            revisions.entry(name.clone()).or_default().scale =
-                Some(Scale { replicas: replicas.value, settled: alive == replicas.value as usize });
+            let revision = revisions.entry(name.clone()).or_default();
+            revision.scale = Some(Scale {
+                replicas: replicas.value,
+                settled: self.is_made(snapshot, name, replicas.value),
+            });
+            revision.problem = (self.quota && snapshot.counted(name).count() < replicas.value as usize)
+                .then(|| Problem { reason: "PodsRefused".into(), message: "a quota".into() });
         }
         for pod in &snapshot.pods {
             let name = if pod.stray { SET_ASIDE } else { &pod.revision };
@@ -246,6 +259,12 @@ impl World {
             problem: (!pod.ready && pod.taken_up)
                 .then(|| Problem { reason: "Unready".into(), message: "not yet".into() }),
         }
+    }
+
+    /// Whether the ReplicaSet has the pods that it is asked for, or says that it may not make them.
+    fn is_made(&self, snapshot: &Snapshot, name: &str, replicas: u32) -> bool {
+        let (made, asked) = (snapshot.counted(name).count(), replicas as usize);
+        made == asked || (self.quota && made < asked)
     }
 
     fn nature(&self, revision: &str) -> Nature {
@@ -289,6 +308,7 @@ impl World {
                 }
             }
             Step::ControllersAway(away) => self.controllers_away = *away,
+            Step::Quota(is_used_up) => self.quota = *is_used_up,
             Step::Refuse(what, true) => _ = self.refused.insert(*what),
             Step::Refuse(what, false) => _ = self.refused.remove(what),
             Step::Crash(index) => self.change_pod(*index, |pod| {
@@ -376,7 +396,7 @@ impl World {
 
     fn settles(&mut self) -> Option<usize> {
         self.store_up = true;
-        self.controllers_away = false;
+        (self.controllers_away, self.quota) = (false, false);
         self.refused.clear();
         self.now.desired.paused = false;
         self.now.request = None;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Decision, Observed, stable_of};
+use super::{Decision, Observed, count, stable_of};
 use crate::{api::model_deployment::ActionRequest, serving::record::Record};
 
 /// One write of a decision. Pods and revisions go by their names.
@@ -19,7 +19,12 @@ pub enum Write {
         record: Record,
     },
     /// A person's request is done with.
-    RemoveRequest(ActionRequest),
+    RemoveRequest {
+        /// The request.
+        request: ActionRequest,
+        /// Why it had no effect, if it had none.
+        void: Option<String>,
+    },
     /// The list of draining pods.
     List(BTreeSet<String>),
     /// A pod comes back into service.
@@ -48,6 +53,8 @@ impl Decision {
             .records
             .iter()
             .map(|(revision, record)| Write::Record { revision: revision.clone(), record: record.clone() });
+        let request = self.request_done.clone();
+        let request = request.map(|request| Write::RemoveRequest { request, void: self.void.clone() });
         let list = (self.draining != observed.draining).then(|| Write::List(self.draining.clone()));
         // what falls makes room for what rises: between the two there are not more than the surge allows
         let (falls, rises): (Vec<_>, Vec<_>) =
@@ -57,7 +64,7 @@ impl Decision {
             .chain(rises)
             .map(|(revision, replicas)| Write::Scale { revision: revision.clone(), replicas: *replicas });
         records
-            .chain(self.request_done.clone().map(Write::RemoveRequest))
+            .chain(request)
             .chain(list)
             .chain(self.undrain.iter().cloned().map(Write::Undrain))
             .chain(self.drain.iter().cloned().map(Write::Drain))
@@ -99,7 +106,7 @@ impl Decision {
     fn leave_out(&mut self, write: &Write, observed: &Observed) {
         match write {
             Write::Record { revision, .. } => self.leave_unrecorded(revision, observed),
-            Write::RemoveRequest(_) => self.request_done = None,
+            Write::RemoveRequest { .. } => self.request_done = None,
             // a pod hears from the list that it leaves, and that it stays
             Write::List(_) => {
                 self.draining.clone_from(&observed.draining);
@@ -110,7 +117,7 @@ impl Decision {
             Write::Drain(pod) => _ = self.drain.remove(pod),
             Write::Scale { revision, replicas } => {
                 self.replicas.remove(revision);
-                self.rise_less(observed.asked(revision).saturating_sub(*replicas), observed);
+                self.give_room_back(revision, *replicas, observed);
             }
             Write::DeletePod(pod) => _ = self.remove.remove(pod),
             Write::DeleteReplicaSet(revision) => _ = self.retire.remove(revision),
@@ -118,18 +125,19 @@ impl Decision {
         }
     }
 
-    /// Leaves out so many pods of what rises, since the room for them was not made.
-    fn rise_less(&mut self, pods: u32, observed: &Observed) {
-        for (revision, replicas) in &mut self.replicas {
-            let asked = observed.asked(revision);
-            if *replicas > asked {
-                *replicas = replicas.saturating_sub(pods).max(asked);
-            }
+    /// A revision stays above these replicas: what rises has not got the room that it was given for that. What is to be made
+    /// at no replicas is made all the same.
+    fn give_room_back(&mut self, stays: &str, replicas: u32, observed: &Observed) {
+        let alive = observed.revisions.get(stays).map_or(0, |revision| count(revision.alive().count()));
+        let mut missing = observed.asked(stays).max(alive).saturating_sub(replicas.max(alive));
+        for (revision, wanted) in &mut self.replicas {
+            let less = wanted.saturating_sub(observed.asked(revision)).min(missing);
+            (*wanted, missing) = (*wanted - less, missing - less);
         }
-        let is_there =
-            |revision: &str| observed.revisions.get(revision).is_some_and(|found| found.scale.is_some());
-        self.replicas
-            .retain(|revision, replicas| observed.asked(revision) != *replicas || !is_there(revision));
+        self.replicas.retain(|revision, wanted| {
+            let scale = observed.revisions.get(revision).and_then(|revision| revision.scale);
+            scale.is_none_or(|scale| scale.replicas != *wanted)
+        });
     }
 
     /// What is left of it where this record could not be written. What a rollout takes or gives up is decided again on
@@ -188,7 +196,7 @@ impl<'a> Left<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::rollout::{Revision, Scale};
+    use crate::serving::rollout::{Pod, Revision, Scale};
 
     fn names(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -254,23 +262,31 @@ mod tests {
     }
 
     #[test]
-    fn nothing_takes_the_room_of_what_did_not_fall() {
-        let revision =
-            |replicas| Revision { scale: Some(Scale { replicas, settled: true }), ..Revision::default() };
-        let observed = Observed {
-            revisions: [("a".to_owned(), revision(2)), ("b".to_owned(), revision(1))].into(),
-            ..Observed::default()
+    fn what_does_not_fall_gives_no_room_to_what_rises() {
+        // of three pods that were asked for a quota takes one, and one has left
+        let alive = |count: usize| {
+            let pod = |number| Pod { name: format!("p{number}"), ..super::super::tests::pod("p", false) };
+            (0..count).map(pod).collect()
         };
-        for (falls_to, rises_to, rises_still) in [(0, 3, None), (1, 3, Some(2)), (1, 2, None)] {
-            let replicas = [("a".to_owned(), falls_to), ("b".to_owned(), rises_to)].into();
+        let scale = |replicas| Some(Scale { replicas, settled: true });
+        let falling = |pods| Revision { scale: scale(3), pods: alive(pods), ..Revision::default() };
+        for (pods, rises) in [(2, Some(1)), (1, None), (3, Some(2))] {
+            let observed = Observed {
+                revisions: [
+                    ("a".to_owned(), falling(pods)),
+                    ("b".to_owned(), Revision { scale: scale(0), ..Revision::default() }),
+                ]
+                .into(),
+                ..Observed::default()
+            };
+            let replicas = [("a".to_owned(), 1), ("b".to_owned(), 2)].into();
             let mut decision = Decision { replicas, ..Decision::default() };
-            Left::of(&mut decision, &observed).refused();
-            assert_eq!(decision.replicas.get("b").copied(), rises_still, "{falls_to} {rises_to}");
+            let mut left = Left::of(&mut decision, &observed);
+            assert_eq!(left.next(), Some(Write::Scale { revision: "a".into(), replicas: 1 }));
+            left.refused();
+            let rise = rises.map(|replicas| Write::Scale { revision: "b".into(), replicas });
+            assert_eq!(left.next(), rise, "{pods} pods");
         }
-        let replicas = [("a".to_owned(), 1), ("new".to_owned(), 1)].into();
-        let mut decision = Decision { replicas, ..Decision::default() };
-        Left::of(&mut decision, &observed).refused();
-        assert_eq!(decision.replicas, [("new".to_owned(), 0)].into(), "a ReplicaSet is made, without pods");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use modelwright_contract::layers::{Entry, Kind, Parameter, keras};
 use serde_json::{Map, Value};
 
-use crate::{k8s::events::truncated, suggestion::did_you_mean};
+use crate::{k8s::events::truncated, model::validate::are_enough, suggestion::did_you_mean};
 
 /// Most bytes of parameters as JSON.
 const MAX_PARAMETERS: usize = 8 * 1024;
@@ -79,6 +79,9 @@ pub fn check_parameters(
     problems: &mut Vec<String>,
 ) {
     for (name, value) in parameters {
+        if are_enough(problems) {
+            return;
+        }
         let field = field.child(&shortened(name));
         if let Some(parameter) = entry.parameters.get(name) {
             check_value(&field, value, parameter, problems);
@@ -298,6 +301,9 @@ fn typed<'a>(
     let mut is_right = true;
     for name in members.keys().filter(|name| !["type", "parameters"].contains(&name.as_str())) {
         is_right = false;
+        if are_enough(problems) {
+            break;
+        }
         problems.push(format!(
             "{} is not a field{}; expected type and parameters",
             field.child(&shortened(name)),

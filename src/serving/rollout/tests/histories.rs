@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::{
     decide,
-    world::{Nature, Refused, Step, World},
+    world::{Nature, REVISIONS, Refused, Step, World},
 };
 use crate::{api::model_deployment::Action, serving::record::Outcome};
 
@@ -18,7 +18,8 @@ fn refused() -> impl Strategy<Value = Refused> {
         Just(Refused::List),
         Just(Refused::Pods),
         Just(Refused::Sets),
-        (0_u8..4).prop_map(Refused::Some)
+        (0_u8..4).prop_map(Refused::Some),
+        (0_usize..4).prop_map(|index| Refused::Set(REVISIONS[index])),
     ]
 }
 
@@ -33,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => Just(Step::Endpoints),
         10 => Just(Step::Proxy),
         2 => any::<bool>().prop_map(Step::ControllersAway),
+        2 => any::<bool>().prop_map(Step::Quota),
         2 => (refused(), any::<bool>()).prop_map(|(what, is_so)| Step::Refuse(what, is_so)),
         3 => index.clone().prop_map(Step::Crash),
         2 => index.clone().prop_map(Step::NodeLoss),

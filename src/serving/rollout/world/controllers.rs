@@ -34,6 +34,7 @@ impl World {
                     .cloned()
                     .collect();
                 match alive.len().cmp(&(replicas.value as usize)) {
+                    Ordering::Less if self.quota => break,
                     Ordering::Less => self.make_pod(&revision),
                     Ordering::Greater => self.delete_pod(&alive),
                     Ordering::Equal => break,
@@ -58,6 +59,7 @@ impl World {
             terminating: false,
             labelled: true,
             leaving_since: None,
+            cost: i64::MAX,
             stray: self.now.changed.contains(revision),
             aside: false,
             heard: false,
@@ -68,11 +70,7 @@ impl World {
 
     /// Pending before started, unready before ready, then by deletion cost, then the youngest.
     fn delete_pod(&mut self, alive: &[SimPod]) {
-        // the cost of a deletion is the less the longer ago a pod was told
-        let order = |pod: &&SimPod| {
-            let told = pod.leaving_since.map_or(i64::MAX, k8s_openapi::jiff::Timestamp::as_second);
-            (pod.started, pod.ready, told, std::cmp::Reverse(pod.version))
-        };
+        let order = |pod: &&SimPod| (pod.started, pod.ready, pod.cost, std::cmp::Reverse(pod.version));
         let Some(victim) = alive.iter().min_by_key(order) else { return };
         self.check_deletion(victim);
         let version = self.fresh();

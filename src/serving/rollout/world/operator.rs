@@ -1,6 +1,8 @@
 //! The operator of the small world: decides on an old snapshot, goes on where a write is refused,
 //! and may die between two writes.
 
+use std::collections::BTreeMap;
+
 use super::{Action, Object, Refused, SimPod, Snapshot, World};
 use crate::serving::rollout::{
     decide,
@@ -21,6 +23,8 @@ impl World {
         self.check(&seen, &observed, &decision);
         let mut lives = dies_after.unwrap_or(usize::MAX);
         let mut wrote = false;
+        let mut asked: BTreeMap<_, _> =
+            seen.sets.iter().map(|(name, set)| (name.clone(), set.value)).collect();
         let mut left = Left::of(&mut decision, &observed);
         while let Some(write) = left.next() {
             if self.refuses(&write) {
@@ -32,6 +36,10 @@ impl World {
                 break;
             }
             (lives, wrote) = (lives - 1, true);
+            if let Write::Scale { revision, replicas } = &write {
+                let before = asked.insert(revision.clone(), *replicas).unwrap_or_default();
+                self.check_surge(&seen, &asked, (revision, before));
+            }
             left.made();
         }
         if wrote {
@@ -57,23 +65,25 @@ impl World {
     }
 
     fn refuses(&self, write: &Write) -> bool {
-        let is_meant = |seed: u8| {
-            let letters =
-                format!("{write:?}").bytes().fold(usize::from(seed), |sum, byte| sum + usize::from(byte));
-            letters.is_multiple_of(3)
+        let is_of_set = |name: &str| match write {
+            Write::Scale { revision, .. } | Write::DeleteReplicaSet(revision) => revision == name,
+            _ => false,
         };
-        let mut seeds = self.refused.iter().filter_map(|refused| match refused {
-            Refused::Some(seed) => Some(*seed),
-            _ => None,
-        });
-        !matches!(write, Write::RemoveRequest(_)) && seeds.any(is_meant)
-            || self.refused.contains(&match write {
-                Write::Record { .. } | Write::DeleteRevision(_) => Refused::Records,
-                Write::RemoveRequest(_) => return false,
-                Write::List(_) => Refused::List,
-                Write::Undrain(_) | Write::Drain(_) | Write::DeletePod(_) => Refused::Pods,
-                Write::Scale { .. } | Write::DeleteReplicaSet(_) => Refused::Sets,
-            })
+        let is_one_in_three = |seed: u8| {
+            let words = format!("{write:?}");
+            words.bytes().fold(usize::from(seed), |sum, letter| sum + usize::from(letter)).is_multiple_of(3)
+        };
+        let is_meant = |refused: &Refused| match (refused, write) {
+            (_, Write::RemoveRequest { .. }) => false,
+            (Refused::Some(seed), _) => is_one_in_three(*seed),
+            (Refused::Set(name), _) => is_of_set(name),
+            (Refused::Records, Write::Record { .. } | Write::DeleteRevision(_))
+            | (Refused::List, Write::List(_))
+            | (Refused::Pods, Write::Undrain(_) | Write::Drain(_) | Write::DeletePod(_))
+            | (Refused::Sets, Write::Scale { .. } | Write::DeleteReplicaSet(_)) => true,
+            _ => false,
+        };
+        self.refused.iter().any(is_meant)
     }
 
     /// Makes a write, unless what it is of has changed since it was seen.
@@ -90,7 +100,7 @@ impl World {
                     self.wanted_again.remove(revision);
                 }
             }
-            Write::RemoveRequest(request) => {
+            Write::RemoveRequest { request, .. } => {
                 self.now.request.take_if(|asked| asked == request);
             }
             Write::List(value) => {
@@ -100,13 +110,16 @@ impl World {
             Write::Undrain(name) | Write::Drain(name) => {
                 let drains = matches!(write, Write::Drain(_));
                 let pod = self.unchanged(seen, name)?;
+                let told =
+                    seen.pods.iter().filter(|other| other.revision == pod.revision && other.cost < i64::MAX);
+                let next = told.map(|other| other.cost + 1).max().unwrap_or_default();
+                pod.cost = if drains { time.as_second().max(next) } else { i64::MAX };
                 (pod.labelled, pod.leaving_since, pod.version) = (!drains, drains.then_some(time), version);
             }
             Write::Scale { revision, replicas } => {
                 let known = seen.sets.get(revision).map(|object| object.version);
                 (self.now.sets.get(revision).map(|object| object.version) == known).then_some(())?;
-                let before = self.now.sets.insert(revision.clone(), Object { version, value: *replicas });
-                self.check_surge(seen, before.map_or(0, |set| set.value), *replicas);
+                self.now.sets.insert(revision.clone(), Object { version, value: *replicas });
             }
             Write::DeletePod(name) => {
                 let pod = self.unchanged(seen, name)?.clone();

@@ -1,5 +1,7 @@
 //! The rules that every decision in the small world must keep, whatever came before.
 
+use std::collections::BTreeMap;
+
 use super::{Action, DRAIN, Nature, SimPod, Snapshot, World};
 use crate::serving::{
     record::Outcome,
@@ -95,7 +97,7 @@ impl World {
             && desired.target == stable_before
         {
             let without = decide(desired, &Observed { request: None, ..observed.clone() }, self.time());
-            let with = Decision { request_done: None, ..decision.clone() };
+            let with = Decision { request_done: None, void: None, ..decision.clone() };
             let quarantined =
                 seen.records.get(&request.revision).is_some_and(|r| r.value.quarantine.is_some());
             if without != with && !quarantined {
@@ -109,8 +111,7 @@ impl World {
         for (name, record) in &decision.records {
             let before = seen.records.get(name).and_then(|object| object.value.progress);
             let (Some(before), Some(Outcome::RolledBack)) = (before, record.outcome) else { continue };
-            let made =
-                seen.sets.get(name).is_some_and(|set| seen.counted(name).count() == set.value as usize);
+            let made = seen.sets.get(name).is_some_and(|set| self.is_made(seen, name, set.value));
             // of one that says itself that it is another, nothing is awaited
             let is_itself = |pod: &SimPod| self.nature(&pod.revision) != Nature::Impostor;
             let unrouted =
@@ -134,11 +135,24 @@ impl World {
         told && (drained || !pod.started || waited)
     }
 
-    /// What was written of a decision keeps within the surge, too.
-    pub(super) fn check_surge(&mut self, seen: &Snapshot, before: u32, replicas: u32) {
-        let all: u32 = self.now.sets.values().map(|set| set.value).sum();
-        if replicas > before && all > seen.desired.replicas + seen.desired.max_surge {
-            self.fail("surge", format!("{all} pods are asked for: {:?}", self.now.sets));
+    /// What was raised stays within the surge by what was really made to fall, refused or not.
+    pub(super) fn check_surge(
+        &mut self,
+        seen: &Snapshot,
+        asked: &BTreeMap<String, u32>,
+        (raised, before): (&str, u32),
+    ) {
+        let alive = |name: &str| u32::try_from(seen.counted(name).count()).unwrap_or(u32::MAX);
+        let all: u32 = asked
+            .iter()
+            .map(|(name, asked)| if name == raised { *asked } else { (*asked).max(alive(name)) })
+            .sum();
+        let most = seen.desired.replicas + seen.desired.max_surge;
+        if asked.get(raised).is_some_and(|asked| *asked > before) && all > most {
+            self.fail(
+                "surge",
+                format!("{raised} was raised, and {all} pods are asked for of {most}: {asked:?}"),
+            );
         }
     }
 

@@ -180,22 +180,22 @@ pub async fn an_aborted_rollout_goes_back_and_is_not_tried_again(space: Space) {
             })
         })
         .await;
-    // A request for another revision than the present target is void.
+    // A request for another revision than the present target is void, and the event says so.
     ask(&space, "Abort", &stable(&before).revision).await;
+    let done = |md: &ModelDeployment| md.status.as_ref().is_some_and(|status| status.request.is_none());
+    let on = space.until("digits", "done with the void request", 30, done).await;
+    assert!(!on.is(STALLED), "the rollout goes on");
     ask(&space, "Abort", &target(&rolling).revision).await;
     let aborted = space.until("digits", "aborted", 60, |md: &ModelDeployment| md.is(STALLED)).await;
     aborted.assert_health(Health::ROLLED_BACK);
     let history = aborted.status.clone().unwrap_or_default().history;
     assert!(history.iter().any(|entry| entry.outcome == "Aborted"), "{history:?}");
-    space
-        .until("digits", "done with the request", 30, |md: &ModelDeployment| {
-            md.status.as_ref().is_some_and(|status| status.request.is_none())
-        })
-        .await;
+    space.until("digits", "done with the request", 30, done).await;
     assert_eq!(stable(&aborted).revision, stable(&before).revision);
     space.predict(&aborted, AFFINE).await;
     let events = space.events().await;
-    for (happened, times) in [("Aborted: version 1 (", 1), ("Blocked: Aborted", 0)] {
+    let void = format!("RequestVoid: Abort of revision {} had no effect", stable(&before).revision);
+    for (happened, times) in [("Aborted: version 1 (", 1), ("Blocked: Aborted", 0), (void.as_str(), 1)] {
         assert_eq!(events.matches(happened).count(), times, "{happened}: {events}");
     }
 }
