@@ -22,6 +22,7 @@ pub fn constants_for_each_row(all: &mut Cases) {
 
 /// x, or x less the largest of its column, as `known` is 1 or not.
 fn chosen(made: Made) -> Made {
+    let made = made.node("Identity", "x", "own", &[]);
     let made = made.numbers("first", &[1], &[0]).numbers("is", &[], &[1]);
     let same = graph().node("Identity", "x", "a", &[]).graph("a");
     let less = graph().node("ReduceMax", "x first", "most", &[]).node("Sub", "x most", "b", &[]).graph("b");
@@ -57,16 +58,35 @@ pub fn sizes_that_are_others(all: &mut Cases) {
     let ahead = measured(ahead, "s", "size").numbers("more", &[], &[1]);
     all.no("backwards from ahead", "ReduceMax", chosen(ahead.node("Add", "size more", "known", &[])));
 
+    // Where the length of the words is 0, the size is that of z.
+    let copied =
+        measured(graph().node("Identity", "ids", "same", &[]), "same", "t").numbers("rest", &[1], &[-1]);
+    let copied = copied.numbers("zero", &[1], &[0]).node("Unsqueeze", "t zero", "t1", &[]);
+    let copied = copied.node("Shape", "z", "all", &[("end", int(1))]);
+    let copied = copied.node("Concat", "all t1 rest", "shape", &[("axis", int(0))]);
+    let copied = measured(copied.node("Reshape", "z shape", "other", &[]), "other", "found");
+    let copied =
+        copied.node("Equal", "found t", "is_so", &[]).node("Cast", "is_so", "known", &[("to", int(7))]);
+    all.no("a size of 0 that copies another one", "ReduceMax", chosen(copied));
+
+    // Up to less than nothing there is nothing.
+    let counted =
+        measured(graph().node("Identity", "ids", "same", &[]), "same", "t").numbers("four", &[], &[4]);
+    let counted = counted.numbers("zero", &[], &[0]).node("Sub", "t four", "limit", &[]);
+    let counted = counted.node("Range", "zero limit second", "list", &[]).node("Size", "list", "count", &[]);
+    let counted =
+        counted.node("Equal", "count limit", "is_so", &[]).node("Cast", "is_so", "known", &[("to", int(7))]);
+    all.no("a range up to what may be negative", "ReduceMax", chosen(counted));
+
     // A product that is rounded, over its factor, may be less than what it was.
-    for times in ["Shape x n", "Shape ids t"] {
-        let (of, at) = if times.ends_with('n') { ("x", 0) } else { ("ids", 1) };
+    for (of, at, because) in [("x", 0, "If"), ("ids", 1, "ReduceMax")] {
         let rounded = graph().numbers("at", &[1], &[at]).node("Shape", of, "sizes", &[]);
         let rounded = rounded.node("Gather", "sizes at", "n", &[]).node("Cast", "n", "f", &[("to", int(1))]);
         let rounded = rounded.weights("c", &[1]).node("Mul", "f c", "p", &[]).node("Div", "p c", "q", &[]);
         let rounded = rounded.node("Cast", "q", "m", &[("to", int(7))]);
         let rounded =
             rounded.node("Equal", "m n", "same", &[]).node("Cast", "same", "known", &[("to", int(7))]);
-        all.no(&format!("a rounded quotient of {of}"), "", chosen(rounded));
+        all.no(&format!("a rounded quotient of {of}"), because, chosen(rounded));
     }
 
     // What is carried has the size of something else in the first turn alone.
