@@ -100,7 +100,7 @@ fn what_loading_a_model_left_is_given_back() {
 const WIDE: u64 = 256 * 1024;
 /// Requests at once, of which one does not take its answer.
 const TOGETHER: usize = 24;
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 8;
 
 #[test]
 fn who_does_not_take_an_answer_holds_those_of_others_that_shared_its_run_no_longer_than_they_do() {
@@ -142,11 +142,10 @@ fn who_does_not_take_an_answer_holds_those_of_others_that_shared_its_run_no_long
     let requests = serving.metric("modelwright_batch_size_sum").unwrap();
     assert!(requests > 4.0 * runs, "{requests} requests in {runs} runs");
     let held = serving.metric("modelwright_memory_held_bytes").unwrap();
-    assert!(
-        held >= f64::from(u32::try_from(ROUNDS as u64 * WIDE * 4).unwrap()),
-        "{held} bytes wait for their clients"
-    );
+    // Who takes nothing for long is given up; not all of them are by now.
+    let most = f64::from(u32::try_from(ROUNDS as u64 * WIDE * 4).unwrap());
+    assert!(held >= most / 2.0, "{held} bytes wait for their clients");
     let grown = serving.own_memory().saturating_sub(before);
     // Each of those who wait has a mebibyte; ONNX Runtime and the allocator keep some of what was in use.
-    assert!(grown < 80 << 20, "{grown} bytes for {ROUNDS} answers of {} bytes", WIDE * 4);
+    assert!(grown < 60 << 20, "{grown} bytes for {ROUNDS} answers of {} bytes", WIDE * 4);
 }
