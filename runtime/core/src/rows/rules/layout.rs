@@ -100,8 +100,8 @@ pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
             // What is not known may be -1 as well, unless it is a size of something: then it is no size of the answer.
             None if symbols.is_nonnegative(&size) => {
                 // It may be 0, which copies as well.
-                let copied = if copies { sizes(value)?.get(at) } else { None };
-                let is_same = size.has_rows() || copied.is_none_or(|copied| *copied == size);
+                let there = if copies { sizes(value)?.get(at) } else { None };
+                let is_same = size.has_rows() || there.is_none_or(|there| *there == size);
                 Some(if is_same { size } else { symbols.size() })
             }
             None if size.has_rows() => return Err(COMPUTED),
