@@ -19,6 +19,8 @@ pub const METADATA_DIRECTORY: &str = "modelwright";
 pub const DESCRIPTION_FILE: &str = "description.json";
 /// The [`GoldenSamples`], inside [`METADATA_DIRECTORY`].
 pub const GOLDEN_FILE: &str = "golden.json";
+/// Most bytes of it: nobody reads more, so nobody leaves more.
+pub const MAX_GOLDEN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// One line of the list whose SHA-256 is the model digest: the file's digest in hex, two spaces, the relative path with
 /// `/`, a newline. The lines are sorted by path in byte order (the format of `sha256sum`).

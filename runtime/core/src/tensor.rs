@@ -245,6 +245,15 @@ impl Tensor {
     }
 }
 
+/// How many bytes the first texts of a BYTES tensor are, with their lengths; none if it has fewer.
+pub fn length_of_strings(data: &[u8], count: usize) -> Option<usize> {
+    let mut rest = data;
+    for _ in 0..count {
+        split_string(&mut rest)?;
+    }
+    data.len().checked_sub(rest.len())
+}
+
 fn split_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (prefix, tail) = rest.split_at_checked(LENGTH_PREFIX)?;
     let length = u32::from_le_bytes(prefix.try_into().ok()?);

@@ -1,6 +1,6 @@
 //! What must hold for any bytes that somebody may send or store. In go bytes; a panic comes out where it does not hold.
 //!
-//! `make fuzz` calls these with inputs that libFuzzer makes up. `runtime/tests/integration/fuzz.rs` calls them with the
+//! `make fuzz` calls these with inputs that libFuzzer makes up. `runtime/serve/tests/integration/fuzz.rs` calls them with the
 //! seeds, and with mutations of them that are the same in every run, on any compiler.
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use modelwright_contract::{
-    artifact::{GOLDEN_FILE, GoldenSamples, METADATA_DIRECTORY, MODEL_FILE},
+    artifact::{GOLDEN_FILE, GoldenSamples, MAX_GOLDEN_BYTES, METADATA_DIRECTORY, MODEL_FILE},
     serving::{ExecutionProvider, ServingMode},
     status::SharedRuns,
 };
@@ -35,8 +35,6 @@ use modelwright_core::{
 
 /// Longest time that a request waits for others on a GPU where runs are made one at a time, unless another is asked for.
 const MAX_DELAY: Duration = Duration::from_millis(2);
-/// Largest file of golden samples.
-const MAX_GOLDEN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A model that is not served.
 #[derive(Debug, thiserror::Error)]

@@ -318,6 +318,11 @@ impl Client {
         self.receive()
     }
 
+    /// Sends bytes and does not wait for an answer.
+    pub fn send_only(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
     pub fn receive(&mut self) -> std::io::Result<Answer> {
         let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
         let mut line = String::new();

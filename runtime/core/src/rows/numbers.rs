@@ -190,9 +190,10 @@ fn moved(rule: Rule, call: &Call<'_>, sizes: &[usize], which: usize) -> Option<V
         }
         Rule::Split => {
             let along = along(0)?;
-            let lengths = match call.integers("split") {
-                Some(lengths) => Some(lengths.to_vec()),
-                None => call.input(1).and_then(Value::constants),
+            let lengths = match (call.integers("split"), call.input(1)) {
+                (Some(lengths), _) => Some(lengths.to_vec()),
+                (None, Some(lengths)) => Some(lengths.constants()?),
+                (None, None) => None,
             };
             let parts = call.outputs();
             let whole = *first.sizes.get(along)?;
@@ -289,6 +290,8 @@ fn two(arithmetic: Arithmetic, a: &Size, b: &Size, symbols: &mut Symbols) -> Num
             None
         }
         Arithmetic::Mul if !is_finite && (is_zero(a) || is_zero(b)) => None,
+        // A product may be rounded, and then it is, over its factor, not what it was.
+        Arithmetic::Div if !is_finite => None,
         Arithmetic::Equal
         | Arithmetic::Less
         | Arithmetic::Greater

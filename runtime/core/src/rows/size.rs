@@ -138,6 +138,17 @@ impl Symbols {
             .map(|(text, _)| text.as_str())
     }
 
+    /// How many symbols there are.
+    pub fn count(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// Whether a size is a symbol by itself, and none of the first ones.
+    pub fn is_newer(&self, size: &Size, first: usize) -> bool {
+        let is_new = |(symbol, power): &(Symbol, u8)| *power == 1 && *symbol as usize >= first;
+        size.factor == 1 && size.rows == 0 && size.symbols.len() == 1 && size.symbols.iter().all(is_new)
+    }
+
     fn add(&mut self, facts: Facts) -> Symbol {
         let symbol = Symbol::try_from(self.facts.len()).unwrap_or(Symbol::MAX);
         self.facts.push(facts);

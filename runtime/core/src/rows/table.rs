@@ -198,7 +198,7 @@ pub static OPERATORS: &[Operator] = &[
     of(ONNX, "Resize", Resize, Unknown, "scales or sizes of each axis, or of axes"),
     of(ONNX, "ReverseSequence", ReverseSequence, Unknown, "batch_axis, time_axis"),
     of(ONNX, "RoiAlign", Mixes("it takes regions of any row"), Unknown, "regions name their batch by index"),
-    of(ONNX, "RotaryEmbedding", roles("rwwr", 0, &[rows_on(0, Same)]), Unknown, "batch_size first"),
+    of(ONNX, "RotaryEmbedding", roles("rccr", 0, &[rows_on(0, Same)]), Unknown, "batch_size first"),
     of(ONNX, "Round", EachElement, Each(Arithmetic::Round), "elementwise"),
     of(ONNX, "STFT", roles("rwww", 0, &[rows_on(0, Rank(4))]), Unknown, "the signal has batch_size first"),
     of(ONNX, "Scan", Scan, Unknown, "version 9: along scan_input_axes and scan_output_axes"),

@@ -134,3 +134,37 @@ fn an_attribute_has_a_value_or_refers_to_one() {
     assert!(read(&[integer, outer].concat()).unwrap_err().to_string().contains("refers"));
     assert!(read(&[outer, integer].concat()).unwrap_err().to_string().contains("refers"));
 }
+
+#[test]
+fn what_is_there_once_is_not_put_together_of_two_parts_and_the_last_kind_of_a_size_counts() {
+    let wrap = |tag: u8, parts: &[&[u8]]| {
+        let content = parts.concat();
+        [&[tag, u8::try_from(content.len()).unwrap()], content.as_slice()].concat()
+    };
+    let read = |graphs: &[Vec<u8>]| graph::read(Cursor::new(graphs.concat()));
+    let attribute = |values: &[&[u8]]| wrap(0x3a, &[&wrap(0x0a, &[&wrap(0x2a, values)])]);
+    let (integer, tensor): (&[u8], &[u8]) = (&[0x18, 1], &[0x2a, 2, 0x08, 3]);
+    assert!(read(&[attribute(&[integer])]).is_ok() && read(&[attribute(&[tensor])]).is_ok());
+    for values in [[integer, integer], [tensor, tensor], [integer, tensor]] {
+        let error = read(&[attribute(&values)]).unwrap_err().to_string();
+        assert!(error.contains("an attribute has a second value"), "{error}");
+    }
+    let error = read(&[attribute(&[integer]), attribute(&[integer])]).unwrap_err().to_string();
+    assert!(error.contains("a second graph"), "{error}");
+
+    let (three, free): (&[u8], &[u8]) = (&[0x08, 3], &[0x12, 1, b'K']);
+    let shape = |kinds: &[&[u8]]| wrap(0x12, &[&wrap(0x0a, kinds)]);
+    let port = |types: &[Vec<u8>]| {
+        let types: Vec<Vec<u8>> = types.iter().map(|it| wrap(0x12, &[it])).collect();
+        wrap(0x3a, &[&wrap(0x5a, &types.iter().map(Vec::as_slice).collect::<Vec<_>>())])
+    };
+    let tensor = |shapes: &[&[u8]]| wrap(0x0a, shapes);
+    for (kinds, size) in [([free, three], Some(3)), ([three, free], None)] {
+        let model = read(&[port(&[tensor(&[&shape(&kinds)])])]).unwrap().unwrap();
+        assert_eq!(model.graph.inputs[0].shape, Some(vec![size]));
+    }
+    let one = shape(&[three]);
+    for ports in [port(&[tensor(&[&one, &one])]), port(&[tensor(&[&one]), tensor(&[&one])])] {
+        assert!(read(&[ports]).unwrap_err().to_string().contains("a second shape"));
+    }
+}

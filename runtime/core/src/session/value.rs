@@ -152,6 +152,10 @@ pub(super) fn from_value(
             let count = element_count(&shape).unwrap_or(usize::MAX);
             let _held = texts.hold(count, shared::text_bytes(&value).map_err(refused)?)?;
             let strings = if count == 0 { Vec::new() } else { value.try_extract_strings().map_err(refused)?.1 };
+            if strings.iter().any(|string| string.contains('\0')) {
+                let why = format!("output {name:?} holds a text with a NUL, which BYTES cannot be");
+                return Err(refused(ort::Error::new(why)));
+            }
             encode_strings(strings).ok_or_else(no_tensor)?
         }
     );

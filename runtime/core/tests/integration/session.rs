@@ -8,7 +8,10 @@ use modelwright_core::{
     session::{Cancellation, LoadError, RunError, Session, SessionOptions, start},
     tensor::{Datatype, Tensor, encode_strings},
 };
-use modelwright_testing::models::{load, model};
+use modelwright_testing::{
+    models::{load, model},
+    onnx,
+};
 
 fn fp32(name: &str, shape: &[i64], numbers: &[f32]) -> Tensor {
     let data = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -81,6 +84,24 @@ fn outputs_come_in_the_order_in_which_they_are_asked_for() {
     assert_eq!(both, [int64("label", &[1], &[1]), fp32("sum", &[1, 3], &[1.0, 6.0, 1.0])]);
     let one = session.run(&inputs, &["label".to_owned()]).unwrap();
     assert_eq!(one, [int64("label", &[1], &[1])]);
+}
+
+#[test]
+fn a_text_with_a_nul_is_no_answer_since_no_sample_could_hold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let graph = onnx::model(&[
+        onnx::node("Gather", &["words", "x"], &["y"], &[]),
+        onnx::texts("words", &["whole", "cut\0here"]),
+        onnx::value(11, "x", onnx::INT64, &[0]),
+        onnx::value(12, "y", onnx::STRING, &[0]),
+    ]);
+    std::fs::write(&path, graph).unwrap();
+    let session = Session::load(&path, &SessionOptions::default()).unwrap();
+    assert!(session.run(&[int64("x", &[1], &[0])], &[]).is_ok());
+    let error = session.run(&[int64("x", &[2], &[0, 1])], &[]).unwrap_err();
+    assert!(matches!(error, RunError::Failed { .. }), "{error}");
+    assert!(error.to_string().contains("output \"y\" holds a text with a NUL"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::{
 };
 
 use modelwright_contract::artifact::{
-    Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, GoldenSource, METADATA_DIRECTORY,
+    Confusion, DESCRIPTION_FILE, Description, GOLDEN_FILE, GoldenSamples, GoldenSource, MAX_GOLDEN_BYTES,
+    METADATA_DIRECTORY,
 };
 use modelwright_contract::signature::{Classes, MAX_LABELS as MAX_LABELS_TOLD};
 use modelwright_contract::training::{CURVES_FILE, EVALUATION_FILE, REPORT_FILE, VARIABLES_FILE};
@@ -55,7 +56,7 @@ pub fn bring(
     keep_evaluation: bool,
 ) -> Result<Quality, PublishError> {
     let target = metadata(to, GOLDEN_FILE);
-    let Some(description) = read::<Description>(from, DESCRIPTION_FILE)? else {
+    let Some(description) = read::<Description>(from, DESCRIPTION_FILE, MAX_BYTES)? else {
         provide(from, &target)?;
         return Ok(Quality::default());
     };
@@ -84,7 +85,7 @@ pub fn bring(
     if !description.confusion.as_ref().is_none_or(square) {
         return Err(inconsistent(format!("expected a confusion matrix of at most {MAX_LABELS} labels")));
     }
-    if let Some(golden) = read::<GoldenSamples>(from, GOLDEN_FILE)? {
+    if let Some(golden) = read::<GoldenSamples>(from, GOLDEN_FILE, MAX_GOLDEN_BYTES)? {
         write_json(&target, &golden)?;
     }
     let limits = [(REPORT_FILE, MAX_TRAINING_REPORT_BYTES), (EVALUATION_FILE, MAX_EVALUATION_BYTES)];
@@ -101,7 +102,7 @@ pub fn bring(
 
 /// Takes over the samples that somebody made for a bare model.
 fn provide(from: &Path, target: &Path) -> Result<(), PublishError> {
-    match read::<GoldenSamples>(from, GOLDEN_FILE) {
+    match read::<GoldenSamples>(from, GOLDEN_FILE, MAX_GOLDEN_BYTES) {
         Ok(None) => Ok(()),
         Ok(Some(samples)) => write_json(target, &GoldenSamples { source: GoldenSource::Provided, ..samples }),
         Err(PublishError::Inconsistent { why, .. }) => Err(PublishError::refused(
@@ -151,22 +152,42 @@ pub fn describe(model_digest: &str, opset: i64, proof: &Proof, quality: Quality)
 /// Writes what is known about a model into its folder.
 pub fn write(folder: &Path, description: &Description, golden: &GoldenSamples) -> Result<(), PublishError> {
     write_json(&metadata(folder, DESCRIPTION_FILE), description)?;
-    write_json(&metadata(folder, GOLDEN_FILE), golden)
+    write_golden(&metadata(folder, GOLDEN_FILE), golden, MAX_GOLDEN_BYTES)
+}
+
+fn write_golden(path: &Path, golden: &GoldenSamples, most: u64) -> Result<(), PublishError> {
+    let text = json(golden);
+    if text.len() as u64 > most {
+        let count = golden.samples.len();
+        return Err(PublishError::Refused {
+            reason: Refusal::UnsupportedSignature,
+            message: format!(
+                "its golden samples ({count}) take {} bytes, and a serving pod reads at most {most}: its inputs or outputs \
+                 are too large; export it for smaller ones, or bring a golden sample of smaller inputs",
+                text.len()
+            ),
+        });
+    }
+    fs::write(path, text).map_err(PublishError::io(path))
 }
 
 /// The samples that a folder brought, if any.
 pub fn golden(folder: &Path) -> Result<Option<GoldenSamples>, PublishError> {
-    read(folder, GOLDEN_FILE)
+    read(folder, GOLDEN_FILE, MAX_GOLDEN_BYTES)
 }
 
 fn metadata(folder: &Path, name: &str) -> PathBuf {
     folder.join(METADATA_DIRECTORY).join(name)
 }
 
-fn read<T: DeserializeOwned>(folder: &Path, name: &'static str) -> Result<Option<T>, PublishError> {
+fn read<T: DeserializeOwned>(
+    folder: &Path,
+    name: &'static str,
+    most: u64,
+) -> Result<Option<T>, PublishError> {
     let path = metadata(folder, name);
     let inconsistent = |why: String| PublishError::Inconsistent { file: name, why };
-    if !present(&path, name, MAX_BYTES)? {
+    if !present(&path, name, most)? {
         return Ok(None);
     }
     let text = fs::read(&path).map_err(PublishError::io(path))?;
@@ -188,9 +209,12 @@ fn present(path: &Path, name: &'static str, most: u64) -> Result<bool, PublishEr
 }
 
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PublishError> {
+    fs::write(path, json(value)).map_err(PublishError::io(path))
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
     // All keys are strings, and that is the only thing that could fail.
-    let text = serde_json::to_vec(value).unwrap_or_default();
-    fs::write(path, text).map_err(PublishError::io(path))
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 fn is_decimal(text: &str) -> bool {
@@ -239,5 +263,30 @@ mod tests {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert_eq!(bring(from.path(), to.path(), "abc", false).unwrap(), Quality::default());
         assert!(golden(to.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn golden_samples_that_no_server_reads_are_refused_and_all_others_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(METADATA_DIRECTORY)).unwrap();
+        let path = metadata(folder.path(), GOLDEN_FILE);
+        let samples = GoldenSamples {
+            source: GoldenSource::Synthetic,
+            tolerance: "0.001".to_owned(),
+            bounds: Vec::new(),
+            random: Vec::new(),
+            samples: Vec::new(),
+        };
+        let bytes = json(&samples).len() as u64;
+        let error = write_golden(&path, &samples, bytes - 1).unwrap_err();
+        assert_eq!(error.reason(), "UnsupportedSignature");
+        assert!(error.to_string().contains(&format!("take {bytes} bytes")), "{error}");
+        assert!(golden(folder.path()).unwrap().is_none(), "nothing is left");
+        write_golden(&path, &samples, bytes).unwrap();
+        assert_eq!(golden(folder.path()).unwrap(), Some(samples));
+        // Spaces are JSON, too: what a server takes, an import of it takes.
+        let text = [json(&golden(folder.path()).unwrap().unwrap()), vec![b' '; 65 * 1024 * 1024]].concat();
+        fs::write(&path, text).unwrap();
+        assert!(golden(folder.path()).unwrap().is_some());
     }
 }

@@ -11,7 +11,7 @@ use modelwright_contract::signature::{Signature, TensorSpec};
 
 use modelwright_core::{
     session::{RunError, Session},
-    tensor::{Tensor, element_count},
+    tensor::{Tensor, element_count, length_of_strings},
 };
 
 /// Most rows of one run, unless another number is asked for.
@@ -82,10 +82,8 @@ pub fn split(outputs: &[Tensor], rows: &[i64]) -> Option<Vec<Vec<Tensor>>> {
                 let bytes = element_count(&shape)?.checked_mul(size).filter(|bytes| *bytes <= rest.len())?;
                 rest.split_to(bytes)
             } else {
-                let tensor = Tensor { data: rest.clone(), ..output.clone() };
-                let strings = tensor.strings().ok()?;
-                let bytes = strings.iter().take(element_count(&shape)?).map(|string| string.len() + 4).sum();
-                rest.split_to(bytes)
+                // Those behind are not looked at: each request's would be read again for each before it.
+                rest.split_to(length_of_strings(&rest, element_count(&shape)?)?)
             };
             part.push(Tensor { name: output.name.clone(), datatype: output.datatype, shape, data });
         }

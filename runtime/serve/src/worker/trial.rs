@@ -52,6 +52,8 @@ struct Alone {
     scale: f64,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
+    /// The largest number of each output.
+    largest: Vec<f64>,
 }
 
 pub fn run(session: &Session, samples: &[Vec<Tensor>], max_rows: u32) -> Result<(), TrialError> {
@@ -84,7 +86,8 @@ fn alone(session: &Session, samples: &[Vec<Tensor>], max_rows: u32) -> Result<Ve
             let as_it_is = scale.to_bits() == 1.0_f64.to_bits();
             match session.run(&scaled, &[]) {
                 Ok(outputs) if as_it_is || outputs.iter().all(is_finite) => {
-                    all.push(Alone { scale, inputs: scaled, outputs });
+                    let largest = outputs.iter().map(largest).collect();
+                    all.push(Alone { scale, inputs: scaled, outputs, largest });
                 }
                 Err(error) if as_it_is => return Err(error.into()),
                 // What is no input of this model any more proves nothing.
@@ -93,6 +96,11 @@ fn alone(session: &Session, samples: &[Vec<Tensor>], max_rows: u32) -> Result<Ve
         }
     }
     Ok(all)
+}
+
+fn largest(tensor: &Tensor) -> f64 {
+    let numbers = golden::floats(tensor).into_iter().map(f64::abs).filter(|number| number.is_finite());
+    numbers.fold(0.0, f64::max)
 }
 
 fn is_finite(tensor: &Tensor) -> bool {
@@ -163,9 +171,8 @@ fn together(session: &Session, all: &[Alone], order: &[usize]) -> Result<(), Tri
 /// How far numbers of an output may move, of requests of one scale.
 fn room(all: &[Alone], scale: f64, place: usize) -> f64 {
     let largest = |of: &dyn Fn(&Alone) -> bool| {
-        let outputs = all.iter().filter(|member| of(member)).filter_map(|member| member.outputs.get(place));
-        let numbers = outputs.flat_map(golden::floats).map(f64::abs).filter(|number| number.is_finite());
-        numbers.fold(0.0, f64::max)
+        let found = all.iter().filter(|member| of(member)).filter_map(|member| member.largest.get(place));
+        found.copied().fold(0.0, f64::max)
     };
     let datatype = all.first().and_then(|member| member.outputs.get(place)).map(|output| output.datatype);
     let tolerance = match datatype {

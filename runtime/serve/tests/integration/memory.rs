@@ -7,7 +7,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{onnx, serving::Serving};
+use crate::support::{
+    onnx,
+    serving::{Client, Serving},
+};
 
 /// Layers of the model, each a matrix of 16 MiB: one at a time is there twice, while ONNX Runtime lays it out anew.
 const LAYERS: u8 = 8;
@@ -91,4 +94,58 @@ fn what_loading_a_model_left_is_given_back() {
     let keeps = serving.own_memory();
     assert!(keeps > weights, "{keeps} bytes, and the weights are {weights}");
     assert!(keeps < weights + 16_000_000, "{keeps} bytes are kept for weights of {weights}");
+}
+
+/// Numbers of an answer, a mebibyte of them.
+const WIDE: u64 = 256 * 1024;
+/// Requests at once, of which one does not take its answer.
+const TOGETHER: usize = 24;
+const ROUNDS: usize = 8;
+
+#[test]
+fn who_does_not_take_an_answer_holds_those_of_others_that_shared_its_run_no_longer_than_they_do() {
+    let folder = TempDir::new().unwrap();
+    let model = onnx::model(&[
+        onnx::node("MatMul", &["x", "w"], &["y"], &[]),
+        onnx::constant("w", onnx::FLOAT, &[1, WIDE], &vec![0; usize::try_from(WIDE).unwrap() * 4]),
+        onnx::value(11, "x", onnx::FLOAT, &[0, 1]),
+        onnx::value(12, "y", onnx::FLOAT, &[0, WIDE]),
+    ]);
+    fs::write(folder.path().join("model.onnx"), model).unwrap();
+    // Fewer rows than usual, since they are tried before anything is served.
+    let serving = Serving::at(folder.path(), "wide", &["--threads", "1", "--max-rows", "16"]);
+    let body = r#"{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[1]}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}"#;
+    let request = format!(
+        "POST /v2/models/wide/infer HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut kept = Vec::new();
+    let mut round = || {
+        let mut clients: Vec<Client> = (0..TOGETHER).map(|_| Client::new(serving.http)).collect();
+        for client in &mut clients {
+            client.send_only(request.as_bytes());
+        }
+        // Behind the first ones, which have runs of their own.
+        kept.push(clients.swap_remove(TOGETHER / 2));
+        std::thread::scope(|scope| {
+            for mut client in clients {
+                scope.spawn(move || assert_eq!(client.receive().unwrap().status, 200));
+            }
+        });
+    };
+    round();
+    let before = serving.own_memory();
+    for _ in 0..ROUNDS {
+        round();
+    }
+    let runs = serving.metric("modelwright_batch_size_count").unwrap();
+    let requests = serving.metric("modelwright_batch_size_sum").unwrap();
+    assert!(requests > 4.0 * runs, "{requests} requests in {runs} runs");
+    let held = serving.metric("modelwright_memory_held_bytes").unwrap();
+    // Who takes nothing for long is given up; not all of them are by now.
+    let most = f64::from(u32::try_from(ROUNDS as u64 * WIDE * 4).unwrap());
+    assert!(held >= most / 2.0, "{held} bytes wait for their clients");
+    let grown = serving.own_memory().saturating_sub(before);
+    // Each of those who wait has a mebibyte; ONNX Runtime and the allocator keep some of what was in use.
+    assert!(grown < 60 << 20, "{grown} bytes for {ROUNDS} answers of {} bytes", WIDE * 4);
 }

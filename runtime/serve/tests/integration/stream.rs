@@ -125,7 +125,7 @@ async fn a_server_that_leaves_answers_what_it_took_of_a_stream_and_ends_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_never_pauses_does_not_hold_a_server_that_leaves() {
-    let mut serving = Serving::model("slow", &["--threads", "1"]);
+    let mut serving = Serving::model("slow", &["--threads", "1", "--timeout", "300000"]);
     let Open { send, mut answers, _client } = open(&serving).await;
     for _ in 0..400 {
         send.send(slow(10_000)).unwrap();

@@ -25,9 +25,11 @@ pub fn read(mut stream: impl BufRead + Seek) -> Result<Option<Model>> {
 impl<S: BufRead + Seek> Reader<S> {
     fn read_model(&mut self, end: u64) -> Result<Model> {
         let mut model = Model::default();
+        let mut has_graph = false;
         while let Some((field, value)) = self.field(end)? {
             match field {
                 7 => {
+                    self.only(std::mem::replace(&mut has_graph, true), "there is a second graph")?;
                     let end = self.bytes(&value)?;
                     model.graph = self.read_graph(end, 0)?;
                 }
@@ -156,6 +158,9 @@ impl<S: BufRead + Seek> Reader<S> {
         let mut texts = Texts { count: 0, all: Some(Vec::new()) };
         let mut outer = None;
         while let Some((field, value)) = self.field(end)? {
+            if (2..=6).contains(&field) {
+                self.only(setting != Setting::Other, "an attribute has a second value")?;
+            }
             match field {
                 1 => name = self.kept_text(&value)?,
                 2 => setting = Setting::Float(float(&value)),
@@ -237,7 +242,10 @@ impl<S: BufRead + Seek> Reader<S> {
                     let end = self.bytes(&value)?;
                     while let Some((field, value)) = self.field(end)? {
                         match field {
-                            1 => port.shape = self.read_tensor_type(&value)?,
+                            1 => {
+                                self.only(port.shape.is_some(), "there is a second shape")?;
+                                port.shape = self.read_tensor_type(&value)?;
+                            }
                             _ => self.skip(&value)?,
                         }
                     }
@@ -254,6 +262,7 @@ impl<S: BufRead + Seek> Reader<S> {
         let mut shape = None;
         while let Some((field, value)) = self.field(end)? {
             if field == 2 {
+                self.only(shape.is_some(), "there is a second shape")?;
                 let end = self.bytes(&value)?;
                 let mut sizes = Vec::new();
                 while let Some((field, value)) = self.field(end)? {
@@ -278,10 +287,20 @@ impl<S: BufRead + Seek> Reader<S> {
             match field {
                 // Some exporters write -1 where a size is free.
                 1 => size = Some(self.number(&value)?.cast_signed()).filter(|size| *size >= 0),
+                // Of a number and a name the last one counts.
+                2 => {
+                    self.skip(&value)?;
+                    size = None;
+                }
                 _ => self.skip(&value)?,
             }
         }
         Ok(size)
+    }
+
+    /// Refuses a second part of what there is once: others put both together.
+    fn only(&self, is_second: bool, what: &'static str) -> Result<()> {
+        if is_second { Err(self.malformed(what)) } else { Ok(()) }
     }
 
     pub(super) fn kept_text(&mut self, value: &Value) -> Result<String> {

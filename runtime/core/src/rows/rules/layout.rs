@@ -98,7 +98,12 @@ pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
             Some(-1) => None,
             Some(_) => Some(size),
             // What is not known may be -1 as well, unless it is a size of something: then it is no size of the answer.
-            None if symbols.is_nonnegative(&size) => Some(size),
+            None if symbols.is_nonnegative(&size) => {
+                // It may be 0, which copies as well.
+                let there = if copies { sizes(value)?.get(at) } else { None };
+                let is_same = size.has_rows() || there.is_none_or(|there| *there == size);
+                Some(if is_same { size } else { symbols.size() })
+            }
             None if size.has_rows() => return Err(COMPUTED),
             None => Some(symbols.size()),
         });
@@ -303,8 +308,10 @@ pub fn range(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         (Some(0), _, Some(1)) if limit == Size::rows() => {
             Value::new(Class::RowNumbers(Place::on(0)), Some(vec![limit]))
         }
-        // Up to 2.5 there are three.
-        (Some(0), _, Some(1)) if symbols.is_whole(&limit) => Value::new(class, Some(vec![limit])),
+        // Up to 2.5 there are three, and up to -1 there is none.
+        (Some(0), _, Some(1)) if symbols.is_whole(&limit) && symbols.is_nonnegative(&limit) => {
+            Value::new(class, Some(vec![limit]))
+        }
         _ if class == Class::Constant => Value::new(class, Some(vec![symbols.size()])),
         _ => Value::new(class, None),
     };

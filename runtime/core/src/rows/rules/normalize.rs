@@ -45,6 +45,10 @@ pub fn lp(call: &Call<'_>) -> Outcome<Value> {
 pub fn layer(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
     let first = named_axis(call, -1)?;
     let value = along(call, |at| at >= first)?;
+    // Scale and bias are broadcast, so that they may have a value for each row.
+    for parameter in call.others(&[0]) {
+        broadcast::elementwise(symbols, &[&value, parameter])?;
+    }
     let rest = statistics(&value, symbols)?;
     Ok(std::iter::once(value).chain(std::iter::repeat_n(rest, call.outputs().saturating_sub(1))).collect())
 }

@@ -13,8 +13,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Roles {
     /// A letter for each input: `r` rows on axis 0, `p` rows on axis 1, `e` rows on axis 0 or a constant that is the same for
-    /// each row (its first size is 1), `b` the same where it is aligned from the right with four axes, `w` a constant. The last
-    /// letter is that of all further inputs.
+    /// each row (its first size is 1), `b` the same where it is aligned from the right with four axes, `w` a constant, `c` one
+    /// that is the same for each row where it has three axes. The last letter is that of all further inputs.
     pub inputs: &'static str,
     /// Number of axes that the first input must have; 0 for any.
     pub rank: usize,
@@ -94,7 +94,12 @@ fn check(letter: char, value: &Value, has_rows: bool, found: &mut Option<Place>)
     const FIXED: &str = "a constant has another value for each row";
     let expected = match letter {
         'w' if value.is_constant() || !has_rows => return Ok(()),
-        'w' => return Err("its parameters depend on the rows"),
+        'c' if value.is_constant() => {
+            let is_one = |sizes: &Vec<Size>| sizes.len() < 3 || sizes.first().is_some_and(Size::is_one);
+            return if value.sizes.as_ref().is_some_and(is_one) { Ok(()) } else { Err(FIXED) };
+        }
+        'c' if !has_rows => return Ok(()),
+        'w' | 'c' => return Err("its parameters depend on the rows"),
         'p' => 1,
         'b' => match value.rank() {
             _ if !has_rows => return Ok(()),

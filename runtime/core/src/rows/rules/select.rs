@@ -66,9 +66,11 @@ pub fn split(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
         return Err("it parts rows from rows");
     }
     let parts = call.outputs();
-    let lengths = match call.integers("split") {
-        Some(lengths) => Some(lengths.iter().map(|length| Size::of(*length)).collect()),
-        None => call.input(1).and_then(Value::terms),
+    // None where each part is as long as the others; what is not known is none of them.
+    let lengths: Option<Vec<Size>> = match (call.integers("split"), call.input(1)) {
+        (Some(lengths), _) => Some(lengths.iter().map(|length| Size::of(*length)).collect()),
+        (None, Some(lengths)) => Some(lengths.terms().unwrap_or_default()),
+        (None, None) => None,
     };
     let whole = all.get(along).and_then(Size::constant);
     let mut outputs = Vec::with_capacity(parts);
@@ -146,8 +148,12 @@ impl Stretch {
             return None;
         }
         let forwards = self.step > 0;
+        if size == 0 {
+            return Some(Vec::new());
+        }
+        // Backwards, what begins ahead of the first element begins there.
         let (least, most) = if forwards { (0, size) } else { (-1, size - 1) };
-        let (mut at, end) = (start.clamp(least, most), end.clamp(least, most));
+        let (mut at, end) = (start.clamp(0, most), end.clamp(least, most));
         let mut places = Vec::new();
         while (if forwards { at < end } else { at > end }) && places.len() <= crate::rows::value::MAX_NUMBERS
         {

@@ -4,6 +4,7 @@
 mod arithmetic;
 mod axes;
 mod computed;
+mod followed;
 mod layouts;
 mod texts;
 
@@ -198,6 +199,8 @@ pub fn cases() -> Vec<Case> {
     layouts::selections(&mut all);
     computed::shapes_that_are_computed(&mut all);
     computed::graphs_within(&mut all);
+    followed::constants_for_each_row(&mut all);
+    followed::sizes_that_are_others(&mut all);
     texts::parted_texts(&mut all);
     texts::rows_by_number(&mut all);
     all.0

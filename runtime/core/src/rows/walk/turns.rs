@@ -50,6 +50,7 @@ impl Walk<'_> {
             carried.push(Value { numbers: None, ..call.needed(at)?.clone() });
         }
         let count = carried.len();
+        let known = self.symbols.count();
         for _ in 0..MAX_TURNS {
             let mut inner = Scope::new(Some(scope));
             let scalar = || Value::new(Class::Constant, Some(Vec::new()));
@@ -64,7 +65,8 @@ impl Walk<'_> {
             if !fixed && !frozen::leaves_rows_that_are_done(body, count, value) {
                 return Err(COUNTED);
             }
-            let (next, stays) = self.carry_on(&carried, outputs.get(1..).unwrap_or_default(), call.node);
+            let (next, stays) =
+                self.carry_on(&carried, outputs.get(1..).unwrap_or_default(), known, call.node);
             if stays {
                 let mut all = next;
                 for value in outputs.into_iter().skip(1 + count) {
@@ -77,14 +79,23 @@ impl Walk<'_> {
         Err("what it carries from turn to turn does not settle")
     }
 
-    /// What is carried into the next turn, and whether all of it stays what it was before this one.
-    fn carry_on(&mut self, carried: &[Value], outputs: &[Value], node: &Node) -> (Vec<Value>, bool) {
+    /// What is carried into the next turn, and whether all of it stays what it was before this one. `known` is how many
+    /// symbols there were before the first turn.
+    fn carry_on(
+        &mut self,
+        carried: &[Value],
+        outputs: &[Value],
+        known: usize,
+        node: &Node,
+    ) -> (Vec<Value>, bool) {
         let mut stays = outputs.len() >= carried.len();
         let mut next = Vec::with_capacity(carried.len());
         for (before, after) in carried.iter().zip(outputs) {
             let mut both = self.either(before.clone(), after.clone(), node);
             both.numbers = None;
-            stays &= is_settled(before, &both, after);
+            // The size of something else holds in the first turn alone; one that was made here is any size.
+            let is_any = |size: &Size| self.symbols.is_newer(size, known);
+            stays &= is_settled(before, &both, after, is_any);
             next.push(both);
         }
         (next, stays)
@@ -151,6 +162,7 @@ impl Walk<'_> {
         for at in 0..states {
             carried.push(Value { numbers: None, ..call.needed(at)?.clone() });
         }
+        let known = self.symbols.count();
         for _ in 0..MAX_TURNS {
             let mut inner = Scope::new(Some(scope));
             for (port, value) in body.inputs.iter().zip(carried.iter().chain(&slices)) {
@@ -161,7 +173,7 @@ impl Walk<'_> {
             if by_row && !(0..states).all(|at| is_passed_on(body, at)) {
                 return Err("it carries something from row to row");
             }
-            let (next, stays) = self.carry_on(&carried, &outputs, call.node);
+            let (next, stays) = self.carry_on(&carried, &outputs, known, call.node);
             if stays {
                 let mut all = next;
                 for (which, value) in outputs.into_iter().skip(states).enumerate() {
@@ -191,14 +203,12 @@ impl Walk<'_> {
 }
 
 /// Whether what is carried is after a turn what it was before it.
-fn is_settled(before: &Value, both: &Value, after: &Value) -> bool {
+fn is_settled(before: &Value, both: &Value, after: &Value, is_any: impl Fn(&Size) -> bool) -> bool {
     let same_sizes = match (&before.sizes, &both.sizes, &after.sizes) {
-        (Some(before), Some(_), Some(after)) => {
-            // A size that is not known may become another one.
-            before.iter().zip(after).all(|(before, after)| {
-                before == after || !before.has_rows() && !after.has_rows() && before.constant().is_none()
-            })
-        }
+        (Some(before), Some(_), Some(after)) => before
+            .iter()
+            .zip(after)
+            .all(|(before, after)| before == after || is_any(before) && !after.has_rows()),
         (None, _, _) => true,
         _ => false,
     };
