@@ -23,8 +23,7 @@ def test_it_is_what_keras_computes_or_refused(sizes: tuple[int, int], inputs: tu
         case = Case(f"{sizes} {inputs} {biased} {time}", (*((pooled,) if inputs else ()), one), (time, 3))
         try:
             case.network.follow(case.source)
-        except RunError as error:
-            assert "there are as many steps" in error.message
+        except RunError:
             refused += 1
         else:
             assert compare(case) == ""
