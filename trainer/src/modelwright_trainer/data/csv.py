@@ -86,12 +86,17 @@ def read_csv_bytes(content: bytes, name: str, texts: frozenset[str]) -> Raw:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(names):
             raise _unreadable(name, f"row {number} has {len(row)} values for {len(names)} columns")
+    origin = ((name, len(rows)),)
     columns: dict[str, NDArray[Any]] = {}
+    zeros: dict[str, str] = {}
     for index, column in enumerate(names):
         values = [row[index] for row in rows]
-        numbers = None if column in texts else _as_numbers(pa.chunked_array([pa.array(values, pa.large_string())]))
+        text = pa.chunked_array([pa.array(values, pa.large_string())])
+        numbers = None if column in texts else _as_numbers(text)
         columns[column] = np.array(values, dtype=object) if numbers is None else numbers
-    return Raw(columns, ((name, len(rows)),))
+        if numbers is not None and (padded := _find_zeros(text, numbers, origin)):
+            zeros[column] = padded
+    return Raw(columns, origin, zeros=zeros)
 
 
 def _read_file(path: Path) -> pa.Table:
