@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-from modelwright_trainer.backends.keras.brought import convert as converting
-from modelwright_trainer.backends.keras.brought.convert import convert
+from modelwright_trainer.backends.keras.brought.archive import read_keras
+from modelwright_trainer.backends.keras.brought.convert import close, convert
+from modelwright_trainer.backends.keras.brought.layers import read_layers
 from modelwright_trainer.backends.keras.export import convolution
 from modelwright_trainer.backends.keras.start import start
 from modelwright_trainer.failure import RunError
@@ -78,5 +79,5 @@ def test_layers_that_go_together_at_even_sizes_alone_are_taken(tmp_path: Path) -
 
 def test_sizes_that_no_layer_leaves_anything_of_are_not_asked(tmp_path: Path) -> None:
     _, path = save(tmp_path, of.Conv2D(2, 31))
-    brought = converting.read_layers(converting.read_keras(path).config)
-    assert [closed.shape for closed in converting.close(brought)] == [(size, size, 2) for size in (32, 33, 128, 129)]
+    brought = read_layers(read_keras(path).config)
+    assert [closed.shape for closed in close(brought)] == [(size, size, 2) for size in (32, 33, 128, 129)]
