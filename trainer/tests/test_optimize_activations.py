@@ -10,7 +10,9 @@ import pytest
 from modelwright_trainer.backends.keras.choices import ACTIVATIONS
 from modelwright_trainer.backends.keras.export.activations import add_activation
 from modelwright_trainer.backends.keras.values import CANONICAL
+from modelwright_trainer.failure import Reason, RunError
 from modelwright_trainer.graph.builder import ROWS, Graph
+from modelwright_trainer.optimize import make
 from modelwright_trainer.optimize.make import make_variants
 from modelwright_trainer.optimize.words import Order, Quantize, Request, Target
 
@@ -46,3 +48,20 @@ def test_a_network_has_all_variants_whatever_its_activation(tmp_path: Path, acti
     for request, most in VARIANTS:
         found = ask(tmp_path / "variants" / request.name / "model.onnx")
         assert np.abs(found - expected).max() <= most * np.abs(expected).max(), request
+
+
+def test_a_variant_that_ends_onnx_runtime_by_a_signal_is_refused_with_the_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such graphs of FP16 are there: ONNX Runtime 1.31.1 ends where it optimises them."""
+    graph = Graph()
+    x = graph.add("MatMul", graph.input("x", "float32", (ROWS, 12)), graph.constant(np.ones((12, 16), np.float32)))
+    graph.output("y", x, "float32", (ROWS, 16))
+    (tmp_path / "model.onnx").write_bytes(b"".join(graph.pieces()))
+    ends = "import os, signal, sys; os.kill(os.getpid(), signal.SIGSEGV if 'half' in sys.argv[1] else 0)"
+    monkeypatch.setattr(make, "USE", ends)
+    with pytest.raises(RunError) as caught:
+        make_variants(Order(tmp_path, (VARIANTS[0][0], VARIANTS[2][0])))
+    assert caught.value.reason == Reason.CANNOT_OPTIMIZE
+    assert caught.value.message.startswith("optimize 'half' (weights in FP16, for: Size) is refused: it ends ONNX Run")
+    assert "by signal 11 (SIGSEGV)" in caught.value.message
