@@ -53,7 +53,7 @@ def test_a_network_has_all_variants_whatever_its_activation(tmp_path: Path, acti
 def test_a_variant_that_ends_onnx_runtime_by_a_signal_is_refused_with_the_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such graphs of FP16 are there: ONNX Runtime 1.31.1 ends where it optimises them."""
+    """Such graphs of FP16 are there: of an LSTM with two attentions behind it, ONNX Runtime 1.31.1 makes an end."""
     graph = Graph()
     x = graph.add("MatMul", graph.input("x", "float32", (ROWS, 12)), graph.constant(np.ones((12, 16), np.float32)))
     graph.output("y", x, "float32", (ROWS, 16))
