@@ -5,6 +5,7 @@
 //! | [`cache`] | watched objects, packed; each is read by itself |
 //! | [`unreadable`] | what is told of an object that does not parse |
 //! | [`objects`], [`apply`] | what is rendered and whose it is; how it is written |
+//! | [`refusals`] | writes that were refused while others went on |
 //! | [`expectations`] | writes that the caches do not show yet |
 //! | [`controller`] | triggers, the queue, backoff |
 //! | [`lease`], [`election`], [`client`] | who leads; nobody else's writes leave |
@@ -19,4 +20,5 @@ pub mod events;
 pub mod expectations;
 pub mod lease;
 pub mod objects;
+pub mod refusals;
 pub mod unreadable;

@@ -6,7 +6,7 @@ pub mod in_use;
 pub mod kept;
 pub mod observed;
 pub mod plan;
-pub mod refusals;
+mod refusals;
 pub mod retention;
 pub mod run;
 pub mod spec_hash;
@@ -30,7 +30,6 @@ use tokio::sync::watch;
 use self::{
     observed::Observed,
     plan::{Plan, Step},
-    refusals::Refusals,
     run::{RunState, containers::TRAINING_PHASE, waits},
     status::{Inputs, Outcome, Score},
     validate::ValidModel,
@@ -48,6 +47,7 @@ use crate::{
         cache::{follow::Change, handle::Handle, index::Key},
         controller::{self, ReconcileError, chain},
         objects::{Objects, Unrenderable, Write},
+        refusals::{Refusals, WriteError as _},
     },
     problem::Problem,
 };
@@ -210,7 +210,7 @@ async fn act(
     valid: &ValidModel,
     plan: &Plan,
     observed: &Observed,
-    refusals: &mut Refusals,
+    refusals: &mut Refusals<ModelError>,
 ) -> Result<Outcome, ModelError> {
     for version in &plan.adopt {
         let owners = json!({"metadata": {"ownerReferences": [valid.owner]}});
@@ -299,7 +299,7 @@ async fn remove_versions(
     valid: &ValidModel,
     plan: &Plan,
     removed: &mut Vec<u64>,
-    refusals: &mut Refusals,
+    refusals: &mut Refusals<ModelError>,
 ) -> Result<(), ModelError> {
     if plan.remove.is_empty() {
         return Ok(());
@@ -314,7 +314,7 @@ async fn remove_versions(
                 removed.push(version.spec.version);
             }
             Err(ApplyError::Stale { .. }) => {}
-            Err(error) => _ = refusals.take::<()>(Err(error))?,
+            Err(error) => _ = refusals.take::<(), _>(Err(error))?,
         }
     }
     Ok(())
@@ -415,7 +415,7 @@ async fn tell_refused(
     observed: &Observed,
     error: ModelError,
 ) -> Result<ModelError, ModelError> {
-    if matches!(&error, ModelError::Apply(error) if error.concerns_one_write()) {
+    if error.concerns_one_write() {
         write_status(context, &inputs(model, observed, None, &failed_write(&error), None)).await?;
     }
     Ok(error)

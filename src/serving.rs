@@ -42,7 +42,7 @@ use self::{
     pods::Answer,
     probe::Prober,
     record::Record,
-    refusals::{Refusals, blocked_by},
+    refusals::blocked_by,
     revision::VersionReference,
     snapshot::{Snapshot, observe},
     status::{Blocked, Inputs},
@@ -57,6 +57,7 @@ use crate::{
         events::Event,
         expectations::Expectation,
         objects::{Objects, Unrenderable, Write},
+        refusals::{Refusals, WriteError},
     },
 };
 
@@ -105,19 +106,20 @@ impl DeploymentError {
         matches!(self, Self::Apply(ApplyError::Stale { .. }))
     }
 
-    /// Whether it says something of one write alone, so that the others are tried all the same.
-    pub fn concerns_one_write(&self) -> bool {
+    /// Whether it ends by itself: what is in the way is on its way out.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Apply(error) if error.waits())
+    }
+}
+
+impl WriteError for DeploymentError {
+    fn concerns_one_write(&self) -> bool {
         match self {
             Self::Apply(error) => error.concerns_one_write(),
             Self::Render(_) => true,
             Self::Request { source } => matches!(**source, kube::Error::Api(_)),
             Self::Fetch { .. } | Self::InPart { .. } => false,
         }
-    }
-
-    /// Whether it ends by itself: what is in the way is on its way out.
-    pub fn waits(&self) -> bool {
-        matches!(self, Self::Apply(error) if error.waits())
     }
 }
 
@@ -264,7 +266,7 @@ impl Turn<'_> {
         &self,
         snapshot: &mut Snapshot,
         events: &mut Vec<Event>,
-        refusals: &mut Refusals,
+        refusals: &mut Refusals<DeploymentError>,
     ) -> Result<(), DeploymentError> {
         let mut decision = snapshot.decision.clone();
         self.executor(snapshot).execute_all(&mut decision, &snapshot.observed, events, refusals).await?;
@@ -279,7 +281,7 @@ async fn act(
     turn: &Turn<'_>,
     snapshot: &mut Snapshot,
     events: &mut Vec<Event>,
-    refusals: &mut Refusals,
+    refusals: &mut Refusals<DeploymentError>,
 ) -> Result<(), DeploymentError> {
     apply_around(turn.context, &turn.owner, snapshot, refusals).await?;
     let has_past = add_target(turn, snapshot, events, refusals).await?;
@@ -308,7 +310,7 @@ async fn add_target(
     turn: &Turn<'_>,
     snapshot: &mut Snapshot,
     events: &mut Vec<Event>,
-    refusals: &mut Refusals,
+    refusals: &mut Refusals<DeploymentError>,
 ) -> Result<bool, DeploymentError> {
     let (Some((hash, version_reference)), Some(valid)) = (snapshot.new_target().cloned(), turn.valid) else {
         return Ok(false);
@@ -356,7 +358,7 @@ async fn apply_around(
     context: &Context,
     owner: &Owner<'_>,
     snapshot: &Snapshot,
-    refusals: &mut Refusals,
+    refusals: &mut Refusals<DeploymentError>,
 ) -> Result<(), DeploymentError> {
     let (caches, replicas) = (&context.caches, snapshot.resolution.desired.replicas);
     let uid = snapshot.children.pods_uid();

@@ -28,7 +28,6 @@ use super::{
     build::{Owner, build_replica_set, build_traffic, traffic_text},
     fetch::Children,
     record::Record,
-    refusals::Refusals,
     revision::RevisionData,
     rollout::{
         Decision, Observed,
@@ -49,6 +48,7 @@ use crate::{
         events::Event,
         lease::NotLeading,
         objects::{self, Objects},
+        refusals::Refusals,
     },
 };
 
@@ -96,7 +96,7 @@ impl Executor<'_> {
         decision: &mut Decision,
         observed: &Observed,
         events: &mut Vec<Event>,
-        refusals: &mut Refusals,
+        refusals: &mut Refusals<DeploymentError>,
     ) -> Result<(), DeploymentError> {
         let mut left = Left::of(decision, observed);
         while let Some(write) = left.next() {

@@ -19,7 +19,6 @@ use super::{
     build::revision_labels,
     execute::Executor,
     fetch,
-    refusals::Refusals,
     template::{self, Repair},
 };
 use crate::{
@@ -30,6 +29,7 @@ use crate::{
     k8s::{
         apply::{self, ApplyError},
         events::Event,
+        refusals::Refusals,
     },
 };
 
@@ -40,7 +40,7 @@ impl Executor<'_> {
     pub async fn repair(
         &self,
         events: &mut Vec<Event>,
-        refusals: &mut Refusals,
+        refusals: &mut Refusals<DeploymentError>,
     ) -> Result<bool, DeploymentError> {
         let repairs = self.repairs();
         let mut wrote = false;

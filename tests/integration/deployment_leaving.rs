@@ -8,13 +8,12 @@ use std::{
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use modelwright::{
     api::ModelDeployment,
-    k8s::apply::ApplyError,
+    k8s::{apply::ApplyError, refusals::Refusals},
     serving::{
         DeploymentError,
         build::Owner,
         execute::Executor,
         fetch::Children,
-        refusals::Refusals,
         rollout::{Decision, Observed},
     },
 };

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from modelwright_trainer.progress import Progress
 from modelwright_trainer.report import build_success, build_training_report
+from modelwright_trainer.run import part_data
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -184,3 +186,46 @@ def test_labels_that_begin_with_zeros_are_told_where_they_become_numbers(bench: 
         ["a", "target"], [[f"0{index % 7}", ["0", "-0", "0.5"][0] if index % 2 else 1] for index in range(60)]
     )
     assert not [words for words in bench.train().warnings if "begin with 0" in words]
+
+
+def series(bench: Bench, rows: int = 90) -> Bench:
+    """Write steps with an index and milliseconds, which FP32 does not tell apart."""
+    cells = [[step, step // 3, step % 3, 1_700_000_000_000 + step, step // 3 % 2] for step in range(rows)]
+    return bench.write_csv(["Unnamed: 0", "id", "order", "ms", "target"], cells)
+
+
+MERGED = "'ms' has 90 different values and 1 in FP32, where 1700000000000 and 1700000000001 are one"
+LEFT = "left out as an index: 'Unnamed: 0'; to learn from it, name it in checks"
+
+
+def test_windows_say_what_fp32_merges_and_what_is_left_out(bench: Bench) -> None:
+    series(bench).regression().candidate("LinearRegression").run["data"]["window"] = {"past": 2}
+    warnings = bench.train().warnings
+    assert any(MERGED in one for one in warnings), warnings
+    assert LEFT in warnings
+
+
+def test_sequences_of_a_long_table_say_what_fp32_merges_and_what_is_left_out(bench: Bench) -> None:
+    series(bench).candidate("DecisionTree").run["data"]["sequences"] = {"id": "id", "order": "order"}
+    warnings = bench.train().warnings
+    assert any(MERGED in one for one in warnings), warnings
+    assert LEFT in warnings
+
+
+@pytest.mark.parametrize("kind", ["NPZ", "Parquet"])
+def test_sequences_of_arrays_say_what_fp32_merges_in_their_own_steps(bench: Bench, kind: str) -> None:
+    steps = 1_700_000_000_000 + np.arange(90.0).reshape(30, 3, 1)
+    labels = np.arange(30) % 2
+    if kind == "NPZ":
+        # What is behind a row's length is not learned from.
+        far = np.concatenate([steps, 2.0**60 + 1024 * np.arange(30.0).reshape(30, 1, 1)], axis=1)
+        np.savez(bench.folder / "data" / "data.npz", steps=far, lengths=np.full(30, 3), target=labels)
+    else:
+        table = pa.table({"ms": pa.array(steps[:, :, 0].tolist()), "target": labels})
+        pq.write_table(table, bench.folder / "data" / "data.parquet")
+    bench.run["data"] |= {"format": kind, "sequences": {}}
+    name = "x0" if kind == "NPZ" else "ms0"
+    merged = MERGED.replace("'ms'", f"{name!r}")
+    # Of rows with lengths, no algorithm learns; what is said of them is said before.
+    warnings = part_data(bench.parse(), Progress()).warnings
+    assert any(merged in one for one in warnings), warnings

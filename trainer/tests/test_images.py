@@ -11,9 +11,11 @@ import numpy as np
 import onnx
 import pytest
 from arrays import parts_of, rows_of, save
-from conftest import Bench, agrees
+from conftest import Bench, agrees, refused
 from modelwright_trainer.graph.images import Resizer
 from modelwright_trainer.inputs import build_inputs
+from modelwright_trainer.progress import Progress
+from modelwright_trainer.run import part_data
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -131,6 +133,36 @@ def test_folders_with_numbers_as_names_are_labels_of_numbers(bench: Bench) -> No
     files = {name.replace("light", "7").replace("dark", "10"): content for name, content in album(bench).items()}
     write(bench.folder / "data", files)
     assert sorted(set(rows_of(bench).labels.tolist())) == [7, 10]
+
+
+@pytest.mark.parametrize("names", [("9007199254740993", "9007199254740992"), ("1" * 5000, "2" * 5000), ("01", "1")])
+def test_folders_whose_names_no_number_holds_are_labels_of_text(bench: Bench, names: tuple[str, str]) -> None:
+    files = {name.replace("light", names[0]).replace("dark", names[1]): one for name, one in album(bench).items()}
+    bench.write(packed("zip", files), "pictures.zip")
+    assert sorted(set(rows_of(bench).labels.tolist())) == sorted(names)
+
+
+@pytest.mark.parametrize("by_table", [False, True])
+def test_a_check_says_that_labels_of_pictures_are_text(bench: Bench, *, by_table: bool) -> None:
+    label = "07" if by_table else "7"
+    files = {name.replace("light", "7").replace("dark", "10"): one for name, one in album(bench).items()}
+    if by_table:
+        lines = ["file,shade", *(f"{name},{'07' if name.startswith('7') else 10}" for name in files)]
+        files["labels.csv"] = "\n".join(lines).encode()
+    bench.write(packed("zip", files), "pictures.zip")
+    told = part_data(bench.parse(), Progress()).warnings
+    assert ["40 of its values begin with 0, such as '07'" in one for one in told] == [True] * by_table
+    bench.run["checks"] = {"columns": [{"name": "shade", "type": "Text"}]}
+    parted = part_data(bench.parse(), Progress())
+    assert sorted(set(parted.data.labels.tolist())) == sorted([label, "10"])
+    assert parted.warnings == []
+
+
+def test_pictures_without_a_label_in_the_table_are_named(bench: Bench) -> None:
+    files = album(bench)
+    lines = ["file,shade", *(f"{name},{'' if name.endswith('/007.png') else 1}" for name in files)]
+    bench.write(packed("zip", files | {"labels.csv": "\n".join(lines).encode()}), "pictures.zip")
+    refused(bench, "MissingLabel", "labels.csv of pictures.zip has no 'shade' of light/007.png: write one for each")
 
 
 def test_pictures_have_the_label_that_a_table_says(bench: Bench) -> None:

@@ -247,17 +247,28 @@ def test_a_network_that_cannot_be_is_refused(name: str) -> None:
     is_refused(CASES[name])
 
 
+HALF = layer("h", "MaxPooling1D")
+"""Leaves three of six steps."""
+
+
 @pytest.mark.parametrize(
-    "one",
+    "layers",
     [
-        layer("m", "MultiHeadAttention", num_heads=6, key_dim=1),
-        layer("m", "MultiHeadAttention", num_heads=6, key_dim=3, value_dim=1),
-        layer("m", "TransformerEncoder", num_heads=6, key_dim=1, intermediate_dim=2),
+        [layer("m", "MultiHeadAttention", num_heads=6, key_dim=1)],
+        [layer("m", "MultiHeadAttention", num_heads=6, key_dim=1, value_dim=4)],
+        [layer("m", "MultiHeadAttention", num_heads=6, key_dim=3, value_dim=1)],
+        [HALF, layer("m", "MultiHeadAttention", ["h", "input"], num_heads=6, key_dim=1, value_dim=4)],
+        [HALF, layer("m", "MultiHeadAttention", ["h", "input"], num_heads=6, key_dim=3, value_dim=1)],
+        [HALF, layer("m", "MultiHeadAttention", ["input", "h"], num_heads=6, key_dim=1, value_dim=4)],
+        [layer("m", "TransformerEncoder", num_heads=6, key_dim=1, intermediate_dim=2)],
     ],
 )
-def test_heads_that_keras_takes_for_steps_are_refused(one: dict[str, Any]) -> None:
+def test_heads_that_keras_takes_for_steps_are_refused(layers: list[dict[str, Any]]) -> None:
     rest = [layer("g", "GlobalAveragePooling1D"), softmax(3)]
-    is_refused(Case("InvalidNetwork", ["num_heads", "is 6: there are as many steps"], [one, *rest], EVEN))
-    for heads in (1, 5):
-        other = one | {"parameters": one["parameters"] | {"num_heads": heads}}
-        check_network(network([other, *rest]), EVEN, Task.CLASSIFICATION, 3)
+    is_refused(Case("InvalidNetwork", ["num_heads", "is 6: there are as many steps"], [*layers, *rest], EVEN))
+    more: list[dict[str, Any]] = [{"num_heads": 1}, {"num_heads": 5}]
+    # It is the bias that is mixed up.
+    more += [{"use_bias": False}] if layers[-1]["type"] == "MultiHeadAttention" else []
+    for one in more:
+        other = layers[-1] | {"parameters": layers[-1]["parameters"] | one}
+        check_network(network([*layers[:-1], other, *rest]), EVEN, Task.CLASSIFICATION, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Bench, agrees
+from conftest import Bench, agrees, refused
 from modelwright_trainer.data import read_data
 from modelwright_trainer.failure import Reason
 from modelwright_trainer.table import Table
@@ -309,3 +309,15 @@ def test_features_of_an_npz_are_flattened(bench: Bench) -> None:
     assert table.labels.tolist() == ["a", "b", "a"]
     assert isinstance(table, Table)
     assert table.single_input
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_empty_line_is_a_gap_where_there_is_one_column_and_no_row_at_the_end(bench: Bench, end: str) -> None:
+    """A series that closes its gaps is another one."""
+    bench.regression().candidate("LinearRegression").run["data"]["window"] = {"past": 2}
+    steps = [str(step % 7) for step in range(40)]
+    bench.write(end.join(["target", *steps, *[""] * 3]))
+    assert sum(bench.train().rows.values()) == 40 - 3 * 2
+    steps[20] = ""
+    bench.write(end.join(["target", *steps, *[""] * 3]))
+    refused(bench, "MissingValues", "column 'target' misses 1 of 40 values, in row 21")

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .failure import listed
-from .table import Column
+from .table import Column, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from .table import Table
     from .tensors import Tensors
 
 ROUNDING = 1e-15
@@ -34,18 +33,24 @@ def find_in_table(table: Table | Tensors, label: str, truth: NDArray[Any], class
         )
     # What a regression answers is FP32, too.
     answered = () if len(classes) else (Column(label, truth),)
-    merged = sorted(filter(None, map(_find_merged, (*table.columns, *answered))), reverse=True)
+    yield from find_merged((*table.columns, *answered))
+    if table.left_out:
+        where = "preprocess or in checks" if isinstance(table, Table) else "checks"
+        yield (
+            f"left out as an index: {listed([repr(name) for name in table.left_out], SHOWN)}; to learn from it, name "
+            f"it in {where}"
+        )
+
+
+def find_merged(columns: Iterable[Column]) -> Iterator[str]:
+    """Say where FP32 makes one of values that differ as they are written, in one sentence."""
+    merged = sorted(filter(None, map(_find_merged, columns)), reverse=True)
     if merged:
         yield (
             "FP32, which the model takes and gives, does not tell all values apart: "
             f"{'; '.join(words for _, words in merged[:SHOWN])}"
             f"{f'; and {len(merged) - SHOWN} more columns' if len(merged) > SHOWN else ''}. Subtract an offset, take "
             "parts such as the hour, or give ids as text"
-        )
-    if table.left_out:
-        yield (
-            f"left out as an index: {listed([repr(name) for name in table.left_out], SHOWN)}; to learn from it, name "
-            "it in preprocess or in checks"
         )
 
 

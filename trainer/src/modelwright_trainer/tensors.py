@@ -40,7 +40,7 @@ class Tensors:
     notes: tuple[str, ...] = ()
     """What a user should know of how they were read."""
     left_out: tuple[str, ...] = ()
-    """They have no index."""
+    """Columns of the data that are an index."""
     columns: tuple[Column, ...] = ()
     """It has none."""
 

@@ -89,6 +89,8 @@ def convolutions() -> list[Case]:
         {"strides": 3, "activation": "relu"},
         {"dilation_rate": 2},
         {"use_bias": False, "activation": "softmax", "filters": 2, "kernel_size": 1},
+        {"kernel_size": 1, "strides": 4},
+        {"kernel_size": 2, "strides": 7},
     ):
         for padding in ("valid", "same", "causal"):
             one = layer("Conv1D", padding=padding, **_given({"filters": UNITS, "kernel_size": 4}, more))
@@ -115,7 +117,13 @@ def poolings() -> list[Case]:
     found: list[Case] = []
     for kind in ("Max", "Average"):
         for padding in ("valid", "same"):
-            for more in variants({"pool_size": 2}, {"pool_size": 3, "strides": 2}, {"pool_size": 3, "strides": 1}):
+            for more in variants(
+                {"pool_size": 2},
+                {"pool_size": 3, "strides": 2},
+                {"pool_size": 3, "strides": 1},
+                {"pool_size": 1, "strides": 4},
+                {"pool_size": 2, "strides": 4},
+            ):
                 one = layer(f"{kind}Pooling1D", padding=padding, **more)
                 found += [_case(one, shape=(time, CHANNELS)) for time in (7, 8, LONG, LONG + 1)]
                 found += [_case(one, shape=(time, CHANNELS), free=True) for time in (7, 8, LONG)]

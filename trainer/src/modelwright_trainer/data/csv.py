@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LONGEST_VALUE: Final = 2**30
 NO_NAME: Final = "the first, which has no name"
 ZEROS: Final = r"^\s*[+-]?0[0-9]"
+BLANK: Final = 2**16
+"""Bytes at the end of a file that may be empty lines."""
 BLOCK: Final = 2**24
 """Bytes that are read at once; no row may be longer."""
 
@@ -84,12 +86,17 @@ def read_csv_bytes(content: bytes, name: str, texts: frozenset[str]) -> Raw:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(names):
             raise _unreadable(name, f"row {number} has {len(row)} values for {len(names)} columns")
+    origin = ((name, len(rows)),)
     columns: dict[str, NDArray[Any]] = {}
+    zeros: dict[str, str] = {}
     for index, column in enumerate(names):
         values = [row[index] for row in rows]
-        numbers = None if column in texts else _as_numbers(pa.chunked_array([pa.array(values, pa.large_string())]))
+        text = pa.chunked_array([pa.array(values, pa.large_string())])
+        numbers = None if column in texts else _as_numbers(text)
         columns[column] = np.array(values, dtype=object) if numbers is None else numbers
-    return Raw(columns, ((name, len(rows)),))
+        if numbers is not None and (padded := _find_zeros(text, numbers, origin)):
+            zeros[column] = padded
+    return Raw(columns, origin, zeros=zeros)
 
 
 def _read_file(path: Path) -> pa.Table:
@@ -106,7 +113,10 @@ def _read_file(path: Path) -> pa.Table:
             read_options=arrow_csv.ReadOptions(
                 use_threads=False, block_size=BLOCK, column_names=names, skip_rows_after_names=1
             ),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=count),
+            # Where there is one column, an empty line is a row without a value.
+            parse_options=arrow_csv.ParseOptions(
+                newlines_in_values=True, invalid_row_handler=count, ignore_empty_lines=len(names) > 1
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
             ),
@@ -118,7 +128,7 @@ def _read_file(path: Path) -> pa.Table:
         _refuse_rows(path, len(names), len(broken))
     if _count_quotes(path) % 2:
         _refuse_quotes(path)
-    return table
+    return table if len(names) > 1 else table.slice(0, max(table.num_rows - _count_blank(path), 0))
 
 
 def read_names(path: Path) -> list[str]:
@@ -241,6 +251,14 @@ def _count_quotes(path: Path) -> int:
     """Count quotes: in a file where all that are opened are closed, their number is even."""
     with path.open("rb") as file:
         return sum(block.count(b'"') for block in iter(lambda: file.read(BLOCK), b""))
+
+
+def _count_blank(path: Path) -> int:
+    """Count the empty lines at the end, which are no rows."""
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, BLANK), io.SEEK_END)
+        tail = file.read()
+    return max(len(tail[len(tail.rstrip(b"\r\n")) :].splitlines()) - 1, 0)
 
 
 def _refuse_quotes(path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from modelwright_trainer.room import Room
 from modelwright_trainer.tensors import Tensors
 
 from .csv import read_csv_bytes
-from .labels import as_labels
+from .labels import as_labels, find_lost_zeros, is_meant_as_text
 from .npz import read_arrays
 from .pictures import TABLE, Album, Picture, read_album
 from .raw import Raw
@@ -28,6 +29,8 @@ RANK: Final = 4
 CHANNELS: Final = (1, 3, 4)
 FILE: Final = "file"
 """The column of the table of labels that names pictures."""
+NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+"""A folder's name that is a number, and of few enough digits for FP64 to hold it; others are text."""
 
 
 def read_image_array(files: list[list[Path]], run: Run) -> Tensors:
@@ -62,15 +65,24 @@ def read_images(files: list[list[Path]], run: Run) -> Tensors:
     """Read pictures of a folder or an archive; those of a test set of one's own last."""
     roots = [Path(run.data.directory), *([Path(run.data.test)] if run.data.test else [])]
     albums = [read_album(of_part, root) for of_part, root in zip(files, roots, strict=True)]
-    raw = _join_labels(albums, [_label_pictures(album, run.data.label) for album in albums], run.data.label)
+    raw = _join_labels(albums, [_label_pictures(album, run) for album in albums], run.data.label)
     return _as_tensors(_decode([picture for album in albums for picture in album.pictures], run), raw, run)
 
 
 def _as_tensors(pixels: NDArray[np.uint8], raw: Raw, run: Run) -> Tensors:
     labels, unlabelled = as_labels(raw.columns[run.data.label], run, raw)
     arrays = {"images": pixels}
-    size = _find_size(run)
-    return Tensors(Kind.IMAGES, arrays, labels, unlabelled, raw.files, ("images",), size=size, tests=raw.tests)
+    return Tensors(
+        Kind.IMAGES,
+        arrays,
+        labels,
+        unlabelled,
+        raw.files,
+        ("images",),
+        size=_find_size(run),
+        tests=raw.tests,
+        notes=find_lost_zeros(run, raw),
+    )
 
 
 def _find_size(run: Run) -> tuple[int, int] | None:
@@ -105,10 +117,11 @@ def _decode(pictures: list[Picture], run: Run) -> NDArray[np.uint8]:
     return found
 
 
-def _label_pictures(album: Album, label: str) -> NDArray[np.object_] | NDArray[np.float64]:
+def _label_pictures(album: Album, run: Run) -> Raw:
     """Return the label of each picture: from the table, or the name of its folder."""
+    label = run.data.label
     if album.table is not None:
-        return _label_by_table(album, label)
+        return _label_by_table(album, run)
     loose = [picture.path for picture in album.pictures if not picture.path.parent.name]
     if loose:
         message = (
@@ -117,14 +130,17 @@ def _label_pictures(album: Album, label: str) -> NDArray[np.object_] | NDArray[n
         )
         raise RunError(Reason.MISSING_LABEL, message)
     names = [picture.path.parent.name for picture in album.pictures]
+    values: NDArray[Any] = np.array(names, dtype=object)
     # As in a table: what is a number is one.
-    if all(name.isascii() and name.isdigit() and name == str(int(name)) for name in names):
-        return np.array([float(name) for name in names])
-    return np.array(names, dtype=object)
+    if not is_meant_as_text(run) and all(NUMBER.fullmatch(name) for name in names):
+        values = values.astype(np.float64)
+    return Raw({label: values}, ((album.name, len(values)),))
 
 
-def _label_by_table(album: Album, label: str) -> NDArray[np.object_] | NDArray[np.float64]:
-    raw = read_csv_bytes(album.table or b"", f"{album.name}/{TABLE}", frozenset([FILE]))
+def _label_by_table(album: Album, run: Run) -> Raw:
+    label = run.data.label
+    texts = frozenset([FILE, label] if is_meant_as_text(run) else [FILE])
+    raw = read_csv_bytes(album.table or b"", f"{album.name}/{TABLE}", texts)
     for name in (FILE, label):
         if name not in raw.columns:
             message = (
@@ -144,16 +160,27 @@ def _label_by_table(album: Album, label: str) -> NDArray[np.object_] | NDArray[n
     if untold := [path for path in sorted(known) if path not in places]:
         message = f"{TABLE} of {album.name} does not name {listed(untold, 3)}: add its label, or take it out"
         raise RunError(Reason.MISSING_LABEL, message)
-    return raw.columns[label][[places[str(picture.path)] for picture in album.pictures]]
+    _, unlabelled = as_labels(raw.columns[label], run, raw)
+    if unlabelled.any():
+        empty = [name for name, missing in zip(files, unlabelled.tolist(), strict=True) if missing]
+        message = (
+            f"{TABLE} of {album.name} has no {label!r} of {listed(empty, 3)}: write one for each, or take these "
+            "pictures out"
+        )
+        raise RunError(Reason.MISSING_LABEL, message)
+    own = raw.columns[label][[places[str(picture.path)] for picture in album.pictures]]
+    return Raw({label: own}, raw.files, zeros=raw.zeros)
 
 
-def _join_labels(albums: list[Album], labels: list[NDArray[np.object_] | NDArray[np.float64]], label: str) -> Raw:
-    kinds = {values.dtype == object for values in labels}
+def _join_labels(albums: list[Album], labels: list[Raw], label: str) -> Raw:
+    columns = [raw.columns[label] for raw in labels]
+    kinds = {values.dtype == object for values in columns}
     if len(kinds) > 1:
         message = (
             f"labels are text in {albums[0].name} and numbers in data.test, or the other way round: write them alike"
         )
         raise RunError(Reason.INVALID_LABEL, message)
     names = [albums[0].name, *(f"data.test's {album.name}" for album in albums[1:])]
-    files = tuple((name, len(values)) for name, values in zip(names, labels, strict=True))
-    return Raw({label: np.concatenate(labels)}, files, tests=sum(rows for _, rows in files[1:]))
+    files = tuple((name, len(values)) for name, values in zip(names, columns, strict=True))
+    zeros = next((raw.zeros for raw in labels if label in raw.zeros), {})
+    return Raw({label: np.concatenate(columns)}, files, tests=sum(rows for _, rows in files[1:]), zeros=zeros)

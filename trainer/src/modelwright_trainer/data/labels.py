@@ -62,11 +62,24 @@ def as_labels(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], N
     return np.where(missing, 0, numbers).astype(np.int64), missing
 
 
+def is_meant_as_text(run: Run) -> bool:
+    """Whether a check says that labels are text, whatever they look like."""
+    return any(check.name == run.data.label and check.type is ColumnType.TEXT for check in run.checks.columns)
+
+
+def find_lost_zeros(run: Run, raw: Raw) -> tuple[str, ...]:
+    """Say that classes are written with zeros before them, which they lose as numbers."""
+    label = run.data.label
+    if run.task is not Task.CLASSIFICATION or label not in raw.zeros:
+        return ()
+    words = f"data.label {label!r} is read as numbers, and {raw.zeros[label]}"
+    return (f"{words}; a column check of type Text keeps them as they are written",)
+
+
 def _as_texts(values: NDArray[Any], run: Run, raw: Raw) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return labels of text. What marks a missing number marks a missing label, unless a check says that it is text."""
     refuse_nul(f"data.label {run.data.label!r}", values, raw)
-    is_text = any(check.name == run.data.label and check.type is ColumnType.TEXT for check in run.checks.columns)
-    marks = ("",) if is_text else ("", *MISSING)
+    marks = ("",) if is_meant_as_text(run) else ("", *MISSING)
     missing = np.array([value.strip() in marks for value in values.tolist()], dtype=bool)
     return np.where(missing, "", values), missing
 

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
+from modelwright_trainer.findings import find_merged
 from modelwright_trainer.material import Kind
-from modelwright_trainer.table import places
+from modelwright_trainer.table import Column, places
 from modelwright_trainer.tensors import Tensors
 
 from .labels import as_labels
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from modelwright_trainer.config import Run
     from modelwright_trainer.material import Arrays
-    from modelwright_trainer.table import Column, Table
+    from modelwright_trainer.table import Table
 
     from .raw import Raw
 
@@ -171,7 +172,8 @@ def arrange_sequences(table: Table, run: Run) -> Tensors:
         files,
         tuple(column.name for column in channels),
         tests=int((heads >= own).sum()),
-        notes=(*table.notes, *_find_notes(arrays, None, files)),
+        notes=(*table.notes, *_find_notes(arrays, None, files), *find_merged(channels)),
+        left_out=table.left_out,
     )
 
 
@@ -283,7 +285,12 @@ def _as_tensors(
 ) -> Tensors:
     labels, unlabelled = as_labels(raw.columns[run.data.label], run, raw)
     arrays = _as_arrays(padded, lengths, raw.files, run)
-    notes = _find_notes(arrays, padded.shape[1] if lengths is not None else None, raw.files)
+    own = ... if lengths is None else np.arange(padded.shape[1])[np.newaxis, :] < lengths[:, np.newaxis]
+    written = padded[own].reshape(-1, len(channels))
+    notes = (
+        *_find_notes(arrays, padded.shape[1] if lengths is not None else None, raw.files),
+        *find_merged(Column(name, written[:, place]) for place, name in enumerate(channels)),
+    )
     return Tensors(Kind.SEQUENCES, arrays, labels, unlabelled, raw.files, channels, tests=raw.tests, notes=notes)
 
 

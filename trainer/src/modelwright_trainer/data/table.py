@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from modelwright_trainer.config import Inputs, Run, Task
+from modelwright_trainer.config import Inputs, Run
 from modelwright_trainer.failure import Reason, RunError, did_you_mean, listed
 from modelwright_trainer.table import Column, Table, places
 
-from .labels import as_labels
+from .labels import as_labels, find_lost_zeros
 from .raw import refuse_nul
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def build_table(raw: Raw, run: Run) -> Table:
     if run.data.is_table:
         (_refuse_texts if single else _refuse_inputs)(columns)
     labels, unlabelled = as_labels(raw.columns[label], run, raw)
-    notes: tuple[str, ...] = ()
-    if run.task is Task.CLASSIFICATION and label in raw.zeros:
-        words = f"data.label {label!r} is read as numbers, and {raw.zeros[label]}"
-        notes = (f"{words}; a column check of type Text keeps them as they are written",)
+    notes = find_lost_zeros(run, raw)
     return Table(columns, labels, unlabelled, raw.files, single, raw.left_out, raw.tests, notes)
 
 

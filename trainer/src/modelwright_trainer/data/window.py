@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelwright_trainer.failure import Reason, RunError, listed
+from modelwright_trainer.findings import find_merged
 from modelwright_trainer.material import Kind
 from modelwright_trainer.table import Column
 from modelwright_trainer.tensors import Tensors
@@ -47,7 +48,8 @@ def arrange_windows(table: Table, run: Run) -> Tensors:
         spans=(first, last),
         steps=own,
         tests=int((first >= own).sum()),
-        notes=(*table.notes, *notes),
+        notes=(*table.notes, *notes, *find_merged(numbers)),
+        left_out=table.left_out,
     )
 
 

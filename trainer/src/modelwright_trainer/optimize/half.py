@@ -28,7 +28,10 @@ def halve(model: onnx.ModelProto, weights: Weights, request: Request) -> onnx.Mo
     infinite. So it is given the network alone, and preparation is put in front of what it made.
     """
     # Of two converters that were tried, the one whose graphs load for attention and masked recurrent layers.
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
+    from onnxruntime.transformers.float16 import (  # noqa: PLC0415
+        DEFAULT_OP_BLOCK_LIST,
+        convert_float_to_float16,
+    )
 
     given = weights.as_stand_ins(onnx.shape_inference.infer_shapes(weights.as_inputs(model)))
     for place, node in enumerate(given.graph.node):
@@ -39,9 +42,25 @@ def halve(model: onnx.ModelProto, weights: Weights, request: Request) -> onnx.Mo
     # A stand-in has the least and the greatest number of what it stands for.
     _refuse_range(alone, request)
     # Types are known already, and stand in the graph.
-    made: onnx.ModelProto = convert_float_to_float16(alone, keep_io_types=True, disable_shape_infer=True)
+    kept = sorted({*DEFAULT_OP_BLOCK_LIST, *_without_halves(alone)})
+    made: onnx.ModelProto = convert_float_to_float16(
+        alone, keep_io_types=True, disable_shape_infer=True, op_block_list=kept
+    )
     _put_in_front(made, preparation, given)
     return made
+
+
+def _without_halves(model: onnx.ModelProto) -> set[str]:
+    """Return the operators that ONNX has for FP32 and not for FP16, of which the converter knows some."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    found = set()
+    for node in nodes_of(model.graph):
+        if not onnx.defs.has(node.op_type, versions.get(node.domain, 1), node.domain):
+            continue
+        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+        if any("tensor(float)" in one.types and "tensor(float16)" not in one.types for one in schema.inputs):
+            found.add(node.op_type)
+    return found
 
 
 def _cut_out(model: onnx.ModelProto, network: set[str]) -> onnx.ModelProto:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import onnxruntime
 
 from modelwright_trainer.failure import Reason, RunError
+from modelwright_trainer.inputs import without_objects
 from modelwright_trainer.log import log
 
+from .apart import run_apart
 from .families import RefusedError, refuse_family, refuse_no_weights
 from .half import halve
 from .integers import quantize
@@ -31,6 +35,23 @@ CALIBRATION_FILE: Final = "calibration.npz"
 VARIANTS: Final = "variants"
 REPORT_FILE: Final = "optimize.json"
 BLOCKED: Final = "com.microsoft.nchwc"
+ROWS_FILE: Final = "some.npz"
+USE: Final = """
+import sys, numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 3
+options.intra_op_num_threads = 1
+try:
+    session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+    for path in sys.argv[2:]:
+        with numpy.load(path, allow_pickle=False) as rows:
+            given = {port.name: rows["inputs/" + port.name] for port in session.get_inputs()}
+        session.run(None, {n: v.astype(object) if v.dtype.kind == "U" else v for n, v in given.items()})
+except Exception as error:
+    print(error)
+    sys.exit(1)
+"""
+"""Loads a graph, and runs rows through it where there are some."""
 
 
 def make_variants(order: Order) -> dict[str, Any]:
@@ -110,15 +131,26 @@ def _clean(model: onnx.ModelProto) -> None:
 
 
 def _refuse_unusable(path: Path, request: Request, rows: Rows | None, names: Names) -> None:
-    """Load what was made and run it on some rows: an error belongs here, and not to whoever serves it."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        if rows is not None:
-            some = next(rows.batches(8))
-            session.run(None, {names.before(name): values for name, values in some.items()})
-    except Exception as error:
-        why = f"ONNX Runtime does not run what came of it ({error!s:.200}); leave it out"
-        raise RefusedError(request, why) from error
+    """Load what was made and run it on some rows: an error belongs here, and not to whoever serves it.
+
+    Another process does so, since there are graphs that end one.
+    """
+    words = [str(path)]
+    if rows is not None:
+        some = path.with_name(ROWS_FILE)
+        given = {f"inputs/{names.before(name)}": values for name, values in next(rows.batches(8)).items()}
+        np.savez(some, allow_pickle=False, **{name: without_objects(values) for name, values in given.items()})
+        words.append(str(some))
+    code, said = run_apart(USE, *words)
+    path.with_name(ROWS_FILE).unlink(missing_ok=True)
+    if code == -signal.SIGKILL:
+        message = "ONNX Runtime was ended while it loaded what was made"
+        raise MemoryError(message)
+    if code < 0:
+        why = (
+            f"it ends ONNX Runtime {onnxruntime.__version__} by signal {-code} ({signal.Signals(-code).name}) where it "
+            "is loaded or run; leave it out"
+        )
+        raise RefusedError(request, why)
+    if code:
+        raise RefusedError(request, f"ONNX Runtime does not run what came of it ({said:.200}); leave it out")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Final
 
 import onnx
 
 from modelwright_trainer.failure import Reason, RunError
+
+from .apart import run_apart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +31,7 @@ def refuse_fatal(model: onnx.ModelProto, work: Path) -> None:
     path = work / "shapes.onnx"
     onnx.save(model, path)
     # What else it may say of a graph is said by the tool that asks it.
-    command = [sys.executable, "-IBc", INFER, str(path)]
-    code = subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603 - ours
+    code, _ = run_apart(INFER, str(path))
     path.unlink()
     if code < 0:
         message = (

@@ -203,13 +203,17 @@ def _attention(layer: Layer, given: list[Value]) -> Value:
         refuse_layer(layer, f"has a value of {given[1].shape[0]} steps and a key of {given[2].shape[0]}: both are one")
     if len(given) == 3 and given[1].padded != given[2].padded:  # noqa: PLR2004
         refuse_layer(layer, "has lengths for one of value and key, and none for the other")
-    _refuse_confusion(layer, given[0].shape[0], layer["value_dim"] or layer["key_dim"])
+    key_size = layer["key_dim"]
+    query, value = given[0].shape[0], given[min(1, len(given) - 1)].shape[0]
+    if layer["use_bias"]:
+        for steps, size in ((query, key_size), (value, key_size), (value, layer["value_dim"] or key_size)):
+            _refuse_confusion(layer, steps, size)
     width = layer["output_shape"] or given[0].shape[-1]
     return replace(given[0], shape=(given[0].shape[0], width))
 
 
 def _refuse_confusion(layer: Layer, steps: int | None, size: int | None) -> None:
-    """Refuse what Keras 3.15.1 computes wrongly: heads of size 1 where there are as many steps as heads."""
+    """Refuse a bias that Keras 3.15.1 adds to steps in place of heads: of size 1, where there are as many of both."""
     if size == 1 and layer["num_heads"] > 1 and layer["num_heads"] == steps:
         refuse_value(
             layer,

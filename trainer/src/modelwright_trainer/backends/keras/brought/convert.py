@@ -36,8 +36,10 @@ OUTPUT: Final = "output"
 TOLERANCE: Final = 1e-5
 """By how much an answer may differ, in parts of the largest."""
 ASKED_ROWS: Final = 16
-SIZES: Final = (9, 33, 129, 257)
-"""Of an axis that the model leaves open, the first that its layers leave something of."""
+SIZES: Final = (9, 10, 11, 12, 32, 33, 128, 129, 256, 257)
+"""Of an axis that the model leaves open: what strides leave over differs from size to size."""
+MOST_SIZES: Final = 4
+"""The first so many are asked that its layers leave something of."""
 SCALES: Final = (1.0, 10.0, 100.0)
 """Of the numbers that are asked, as far as Keras' own answers are finite: to the first they must be."""
 SEED: Final = 7
@@ -47,13 +49,13 @@ def convert(source: Path, output: Path) -> dict[str, Any]:
     """Leave the graph in the output folder; return what is reported."""
     file = read_keras(source)
     brought = read_layers(file.config)
-    closed = close(brought)
-    check_size(source, brought, closed)
+    closings = close(brought)
+    check_size(source, brought, closings[0])
     # These load TensorFlow, which all that can be refused without it is not worth.
     import_module("modelwright_trainer.backends.keras.start").start()
     build = import_module("modelwright_trainer.backends.keras.build")
     weights_of = import_module(".weights", __package__).read_weights
-    model = build.build_model(brought.network, closed, SEED)
+    model = build.build_model(brought.network, closings[0], SEED)
     variables = build.variables_of(model)
     shapes = {layer: {name: tuple(one.shape) for name, one in named.items()} for layer, named in variables.items()}
     kinds = {layer.name: layer.type for layer in brought.network.layers}
@@ -62,7 +64,7 @@ def convert(source: Path, output: Path) -> dict[str, Any]:
         for name, one in named.items():
             one.assign(weights[layer][name])
     content = write_graph(brought, weights)
-    largest = _compare(content, brought, closed, model)
+    largest = max(_compare(content, brought, closed, model) for closed in closings)
     output.mkdir(parents=True, exist_ok=True)
     with (output / MODEL_FILE).open("wb") as written:
         written.writelines(content)
@@ -70,18 +72,21 @@ def convert(source: Path, output: Path) -> dict[str, Any]:
     return {"layers": len(brought.network.layers), "bytes": total(content)}
 
 
-def close(brought: Brought) -> Input:
-    """Return an input with a size for each axis that the model leaves open."""
+def close(brought: Brought) -> list[Input]:
+    """Return inputs with a size for each axis that the model leaves open."""
+    if None not in brought.source.shape:
+        return [brought.source]
+    found: list[Input] = []
     for size in SIZES:
         closed = replace(brought.source, shape=tuple(one or size for one in brought.source.shape))
         try:
             brought.network.follow(closed)
         except RunError:
-            if size == SIZES[-1]:
+            if size == SIZES[-1] and not found:
                 raise
         else:
-            break
-    return closed
+            found.append(closed)
+    return found[:MOST_SIZES]
 
 
 def check_size(source: Path, brought: Brought, closed: Input) -> None:

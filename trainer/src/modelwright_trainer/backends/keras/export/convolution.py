@@ -8,7 +8,7 @@ import numpy as np
 
 from .activations import add_activation
 from .value import Value, weight
-from .windows import Windows, from_channels_first, to_channels_first
+from .windows import Windows, cut_unseen, from_channels_first, to_channels_first
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ def _convolve(  # noqa: PLR0913, PLR0917  (an operator's own inputs)
     bias: NDArray[Any] | None,
     groups: int,
 ) -> str:
-    parts = [tensor, weight(graph, np.ascontiguousarray(kernel))]
+    parts = [cut_unseen(graph, tensor, sizes, windows), weight(graph, np.ascontiguousarray(kernel))]
     if bias is not None:
         parts.append(weight(graph, bias))
     return graph.add(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .value import Value, keep_own
-from .windows import Windows, each_axis, from_channels_first, to_channels_first
+from .windows import Windows, cut_unseen, each_axis, from_channels_first, to_channels_first
 
 if TYPE_CHECKING:
     from modelwright_trainer.graph.builder import Graph
@@ -35,7 +35,7 @@ def _pool(graph: Graph, step: Step, operator: str) -> Value:
     )
     tensor = graph.add(
         operator,
-        to_channels_first(graph, step.input),
+        cut_unseen(graph, to_channels_first(graph, step.input), sizes, windows),
         kernel_shape=list(windows.size),
         strides=list(windows.strides),
         **windows.attributes(sizes),

@@ -49,6 +49,10 @@ class Windows:
             return None
         return (size - reach) // stride + 1 if self.padding == "valid" else -(-size // stride)
 
+    def is_open(self, sizes: Sequence[int | None]) -> bool:
+        """Tell whether only a run knows how much `same` adds."""
+        return self.padding == "same" and None in map(same_pads, sizes, self.reach, self.strides)
+
     def attributes(self, sizes: Sequence[int | None]) -> dict[str, Any]:
         """Tell what an operator adds around the axes, of which None is a size that only a run knows."""
         if self.padding == "valid":
@@ -56,7 +60,7 @@ class Windows:
         if self.padding == "causal":
             return {"pads": [*(reach - 1 for reach in self.reach), *(0 for _ in self.reach)]}
         ends = list(map(same_pads, sizes, self.reach, self.strides))
-        if any(end is None for end in ends):
+        if self.is_open(sizes):
             # Of a size that only a run knows, steps of more than 1 leave it open how much is added.
             return {"auto_pad": "SAME_UPPER"}
         return {"pads": [*(end[0] for end in ends if end), *(end[1] for end in ends if end)]}
@@ -64,13 +68,33 @@ class Windows:
 
 def same_pads(size: int | None, reach: int, stride: int) -> tuple[int, int] | None:
     """Tell how much `same` adds before and behind an axis: of an odd number, more behind."""
-    if stride == 1:
+    if reach == 1:
+        total = 0
+    elif stride == 1:
         total = reach - 1
     elif size is None:
         return None
     else:
         total = max((-(-size // stride) - 1) * stride + reach - size, 0)
     return total // 2, total - total // 2
+
+
+def cut_unseen(graph: Graph, tensor: str, sizes: Sequence[int | None], windows: Windows) -> str:
+    """Cut off what no window sees at the end of (rows, channels, …), where steps go farther than windows.
+
+    Of a size that only a run knows, ONNX Runtime would add less than nothing there: an error, or another answer.
+    """
+    if not windows.is_open(sizes):
+        return tensor
+    for axis, (reach, stride) in enumerate(zip(windows.reach, windows.strides, strict=True), start=2):
+        if stride <= reach:
+            continue
+        size = graph.add("Shape", tensor, start=axis, end=axis + 1)
+        rest = graph.add("Mod", graph.add("Sub", size, graph.whole(1)), graph.whole(stride))
+        unseen = graph.add("Max", graph.add("Sub", rest, graph.whole(reach - 1)), graph.whole(0))
+        seen = graph.add("Sub", size, unseen)
+        tensor = graph.add("Slice", tensor, graph.whole(0), seen, graph.whole(axis))
+    return tensor
 
 
 def each_axis(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
