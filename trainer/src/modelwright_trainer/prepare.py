@@ -49,6 +49,7 @@ class Scale:
 
     offset: np.float32
     factor: np.float32
+    method: str
 
     def apply(self, values: Numbers) -> Numbers:
         """Return the prepared values."""
@@ -105,11 +106,12 @@ class Chain:
 
     @property
     def meaning(self) -> tuple[str, ...]:
-        """What comes out: the column, or where its values are numbered each of them in this order."""
+        """What comes out: the column and how it was scaled, or where its values are numbered each of them in this order."""
         for step in self.steps:
             if isinstance(step, OneHot | Ordinal):
                 return tuple(f"{self.name}={value}" for value in step.values)
-        return (self.name,)
+        scaled = [f"scale {step.method}" for step in self.steps if isinstance(step, Scale)]
+        return (f"{self.name} ({', '.join(scaled)})" if scaled else self.name,)
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def _fit_scale(work: _Work, method: Method | None) -> Scale:
         spread = high - low
     # What does not vary stays as it is, as with scikit-learn; what rounding leaves of it is no variance.
     constant = spread <= 10 * np.finfo(np.float64).eps * max(abs(offset), np.finfo(np.float64).tiny)
-    return Scale(np.float32(offset), np.float32(1 if constant else 1 / spread))
+    return Scale(np.float32(offset), np.float32(1 if constant else 1 / spread), str(method or Method.ROBUST))
 
 
 def _fit_encoding(work: _Work, step: Preparation, path: str) -> None:

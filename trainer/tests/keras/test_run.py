@@ -161,6 +161,24 @@ def test_weights_that_mean_other_labels_or_columns_are_refused_with_the_differen
     bench.train()
 
 
+def test_weights_of_columns_that_were_scaled_otherwise_are_refused(tensorflow: Any, bench: Bench) -> None:
+    assert tensorflow
+    random = np.random.default_rng(6).normal(50, 9, size=(90, 2))
+    bench.write_csv(["a", "b", "target"], [[*row, "xy"[row[0] > row[1]]] for row in random.tolist()])
+    bench.run["preprocess"] = [{"scale": {"method": "Standard"}}]
+    starts_from(bench, [{"name": "net", "layers": [softmax(2)], "parameters": {"epochs": 1}}])
+    bench.train()
+    for preprocess, words in (
+        ([], "only the data has 'a', 'b'"),
+        ([{"scale": {"method": "MinMax"}}], "only the data has 'a (scale MinMax)', 'b (scale MinMax)'"),
+    ):
+        bench.run["preprocess"] = preprocess
+        refusal = bench.refusal()
+        assert str(refusal.reason) == "InvalidNetwork"
+        assert "only the version has 'a (scale Standard)', 'b (scale Standard)'" in refusal.message
+        assert words in refusal.message
+
+
 def test_a_vocabulary_that_the_version_has_under_another_name_is_named(tensorflow: Any, bench: Bench) -> None:
     assert tensorflow
     write_texts(bench)
