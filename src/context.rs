@@ -38,7 +38,7 @@ use crate::{
         unreadable,
     },
     metrics::Metrics,
-    pods::http::PodClient,
+    pods::{http::PodClient, silent::SilentPods},
 };
 
 /// Objects in one page of a list: what is in memory twice while a list is read.
@@ -120,6 +120,8 @@ pub struct Context {
     pub events: Events,
     /// Asks pods.
     pub pods: PodClient,
+    /// Those of them that do not answer.
+    pub silent: SilentPods,
     /// The time of day.
     pub clock: Clock,
     /// Writes that the caches do not show yet.

@@ -3,3 +3,4 @@
 pub mod http;
 pub mod parts;
 pub mod resources;
+pub mod silent;

@@ -23,7 +23,7 @@ use crate::{
     },
     metrics::Metrics,
     model,
-    pods::http::PodClient,
+    pods::{http::PodClient, silent::SilentPods},
     process::{self, StartError},
     serving,
 };
@@ -181,6 +181,7 @@ async fn reconcile(
             metrics: Arc::clone(metrics),
             events: Events::new(client.clone(), &arguments.identity),
             pods: pods.clone(),
+            silent: SilentPods::default(),
             clock,
             expectations: Expectations::default(),
             attempts: Attempts::default(),

@@ -17,6 +17,7 @@ use modelwright_contract::{
     report::{MAX_RETRY_BYTES, RETRY_PATH, Retry},
     training::{PROGRESS_PATH, Progress},
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     in_use::InUse,
@@ -32,6 +33,7 @@ use crate::{
     },
     context::Context,
     k8s::{cache::index::Key, events::truncated, unreadable},
+    pods::http::NoAnswer,
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.
@@ -193,7 +195,7 @@ fn running<'a>(pods: &'a [Arc<Pod>], containers: &[&'static str]) -> Option<(&'a
 async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying> {
     let (pod, container) = running(pods, &[FETCH, PUBLISH])?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
-    match context.pods.get::<Option<Retry>>(address, RETRY_PATH).await {
+    match ask::<Option<Retry>>(context, pod, address, RETRY_PATH).await? {
         Ok(retry) => {
             let Retry { since_unix_seconds, message } = retry?;
             let since = i64::try_from(since_unix_seconds).ok()?;
@@ -209,7 +211,7 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
             })
         }
         Err(error) => {
-            tracing::debug!(pod = pod.name_any(), error, "it does not say what it tries again");
+            tracing::debug!(pod = pod.name_any(), %error, "it does not say what it tries again");
             None
         }
     }
@@ -219,7 +221,7 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
 async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgress> {
     let (pod, _) = running(pods, &[TRAIN])?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
-    match context.pods.get::<Progress>(address, PROGRESS_PATH).await {
+    match ask::<Progress>(context, pod, address, PROGRESS_PATH).await? {
         Ok(progress) => Some(RunProgress {
             activity: word(&progress.activity),
             // the schema takes no more
@@ -235,10 +237,29 @@ async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgr
             time: timestamp(context.clock.now()),
         }),
         Err(error) => {
-            tracing::debug!(pod = pod.name_any(), error, "no progress");
+            tracing::debug!(pod = pod.name_any(), %error, "no progress");
             None
         }
     }
+}
+
+/// What a pod answers, if it is asked: not one that lately did not answer in time, as where no connection gets through.
+async fn ask<T: DeserializeOwned>(
+    context: &Context,
+    pod: &Pod,
+    address: &str,
+    path: &str,
+) -> Option<Result<T, NoAnswer>> {
+    let uid = pod.metadata.uid.as_deref()?;
+    if !context.silent.may_be_asked(uid) {
+        return None;
+    }
+    let answer = context.pods.get(address, path).await;
+    match &answer {
+        Err(NoAnswer::InTime) => context.silent.was_silent(uid),
+        Ok(_) | Err(NoAnswer::Unusable(_)) => context.silent.answered(uid),
+    }
+    Some(answer)
 }
 
 /// A word of a pod that may run anybody's code.

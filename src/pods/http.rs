@@ -27,6 +27,17 @@ pub enum Silence {
     Other,
 }
 
+/// Why there is no answer that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// There was none in time.
+    #[error("no answer within {TIMEOUT:?}")]
+    InTime,
+    /// It was refused, or is none of those that are expected.
+    #[error("{0}")]
+    Unusable(String),
+}
+
 /// What a pod answers to a question.
 pub type Answered = Result<Response<UnsyncBoxBody<Bytes, io::Error>>, BoxError>;
 
@@ -71,10 +82,10 @@ impl PodClient {
     }
 
     /// The answer of the pod at `address` to `GET path`.
-    pub async fn get<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, String> {
+    pub async fn get<T: DeserializeOwned>(&self, address: &str, path: &str) -> Result<T, NoAnswer> {
         match tokio::time::timeout(TIMEOUT, self.ask(address, path)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+            Ok(answer) => answer.map_err(NoAnswer::Unusable),
+            Err(_) => Err(NoAnswer::InTime),
         }
     }
 

@@ -75,7 +75,7 @@ impl Prober {
         let answers = join_all(asked.map(async |(uid, life, address, pod)| {
             let answer = match self.client.get::<ServeStatus>(&address, PATH).await {
                 Ok(status) => Answer::Said(status),
-                Err(error) => Answer::Silent(error),
+                Err(error) => Answer::Silent(error.to_string()),
             };
             (uid, life, answer, pod)
         }))

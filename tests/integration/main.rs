@@ -68,6 +68,8 @@ mod model_recall_scenarios;
 mod model_retention;
 // whole reconciles of a Model against a mock API server: which requests, in which order
 mod model_scenarios;
+// pods of runs that do not answer
+mod model_silent_pods;
 // what a user sees of a Model, and which events
 mod model_status;
 // what is refused of a training before any pod

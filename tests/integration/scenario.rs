@@ -17,7 +17,7 @@ use modelwright::{
         lease::Leadership,
     },
     metrics::Metrics,
-    pods::http::PodClient,
+    pods::{http::PodClient, silent::SilentPods},
 };
 use serde_json::{Value, json};
 use tower_test::mock::{Handle, Mock, SendResponse, pair};
@@ -69,6 +69,7 @@ pub fn context() -> (Context, ApiServer) {
         settings: settings(),
         metrics: Arc::new(Metrics::default()),
         pods: PodClient::default(),
+        silent: SilentPods::default(),
         clock: Clock::default(),
         expectations: Expectations::default(),
         attempts: Attempts::default(),
