@@ -21,6 +21,7 @@ pub mod size;
 pub mod snapshot;
 pub mod status;
 pub mod template;
+mod terminating;
 pub mod triggers;
 pub mod unreadable;
 pub mod validate;
@@ -161,7 +162,7 @@ pub async fn reconcile(
     if deployment.metadata.deletion_timestamp.is_some() {
         let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
         context.metrics.set_phase(&namespace, &name, None);
-        return Ok(Action::await_change());
+        return tell_terminating(&context, &deployment).await;
     }
     context.attempts.asks(&deployment.metadata);
     let mut events = Vec::new();
@@ -380,6 +381,24 @@ async fn apply_around(
 }
 
 /// Writes the status, if it changed.
+/// Tells of one that was deleted why it is still there, if something holds it.
+async fn tell_terminating(
+    context: &Context,
+    deployment: &ModelDeployment,
+) -> Result<Action, DeploymentError> {
+    let mut previous = deployment.status.clone().unwrap_or_default();
+    previous.conditions = condition::ours(previous.conditions);
+    let next = terminating::terminating_status(deployment, context.clock.now());
+    if !deployment.finalizers().is_empty()
+        && previous != next
+        && let Err(error) = apply::patch_status(context, deployment, &next).await
+    {
+        // it may be gone by now, and if it is not, its next change is looked at
+        tracing::debug!(%error, "it is not told that it was deleted");
+    }
+    Ok(Action::await_change())
+}
+
 async fn write_status(
     context: &Context,
     deployment: &ModelDeployment,

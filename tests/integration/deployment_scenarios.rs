@@ -270,6 +270,19 @@ async fn a_deployment_on_its_way_out_is_left_to_garbage_collection() {
     object.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-11-24T10:00:00Z")).unwrap());
     let action = play(reconciled(&object, context), server.nothing_more()).await.unwrap();
     assert_eq!(action, Action::await_change());
+    // one that something holds says so, and no more
+    object.metadata.finalizers = Some(vec!["foregroundDeletion".into()]);
+    let (context, mut server) = self::context();
+    let action = play(reconciled(&object, context), async {
+        let call = server
+            .expect("PATCH", &path("apis/modelwright.dev/v1alpha1", "modeldeployments", "digits/status"))
+            .await;
+        assert_eq!(call.body["status"]["conditions"][0]["reason"], "Terminating");
+        call.object(&object);
+        server.nothing_more().await;
+    })
+    .await;
+    assert_eq!(action.unwrap(), Action::await_change());
 }
 
 #[tokio::test]
