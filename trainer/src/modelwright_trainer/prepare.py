@@ -106,7 +106,7 @@ class Chain:
 
     @property
     def meaning(self) -> tuple[str, ...]:
-        """What comes out: the column and how it was scaled, or where its values are numbered each of them in this order."""
+        """What comes out: the column and how it was scaled, or where values are numbered each of them in this order."""
         for step in self.steps:
             if isinstance(step, OneHot | Ordinal):
                 return tuple(f"{self.name}={value}" for value in step.values)
