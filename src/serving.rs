@@ -380,7 +380,6 @@ async fn apply_around(
     Ok(())
 }
 
-/// Writes the status, if it changed.
 /// Tells of one that was deleted why it is still there, if something holds it.
 async fn tell_terminating(
     context: &Context,
@@ -399,6 +398,7 @@ async fn tell_terminating(
     Ok(Action::await_change())
 }
 
+/// Writes the status, if it changed.
 async fn write_status(
     context: &Context,
     deployment: &ModelDeployment,
