@@ -2,19 +2,20 @@
 //! [`ModelDeploymentStatus`] and the events of its transitions. Pure, and made anew each time: nothing is read from the
 //! previous status but the times of conditions, so deleting it changes nothing (R11).
 
+mod health;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use modelwright_contract::names::{GRPC_PORT, HTTP_PORT};
 
+use health::{Health, health};
+
 use super::{
     pods::{Answer, NO_ENDPOINT},
     record::{Outcome, Record},
     revision::RevisionData,
-    rollout::{
-        self, Decision, Desired, Observed,
-        outcome::{overdue_message, problem},
-    },
+    rollout::{Decision, Desired, Observed},
     version::Missing,
 };
 use crate::{
@@ -33,8 +34,6 @@ const MAX_REASON: usize = 128;
 const MAX_HISTORY_MESSAGE: usize = 1024;
 const MAX_HISTORY: usize = 60;
 const MAX_PODS: usize = 20;
-/// Reason of a rollout that stands because of the cluster.
-const WAITS_FOR_CLUSTER: &str = "WaitingForCluster";
 /// Reasons of a wait that need no event.
 const ORDINARY: [&str; 11] = [
     "Starting",
@@ -88,25 +87,13 @@ pub enum Blocked {
     Unwritten(Problem),
 }
 
-/// Where a ModelDeployment stands.
-struct Standing {
-    ready: bool,
-    ready_word: Problem,
-    /// Reconciling or Stalled, if any.
-    further: Option<&'static str>,
-    promoted: bool,
-    phase: &'static str,
-    /// Why, in one word and for people.
-    word: Problem,
-}
-
 /// The status after a reconcile.
 pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
     let (observed, decision) = (inputs.observed, inputs.decision);
     let previous = inputs.deployment.status.clone().unwrap_or_default();
     let metadata = &inputs.deployment.metadata;
     let name = metadata.name.clone().unwrap_or_default();
-    let standing = standing(inputs);
+    let health = health(inputs);
     let pods =
         || observed.revisions.values().flat_map(|revision| &revision.pods).filter(|pod| !pod.terminating);
     let ready = number(pods().filter(|pod| pod.ready).count());
@@ -114,9 +101,9 @@ pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
         format!("{name}.{}.svc.{}", metadata.namespace.as_deref().unwrap_or_default(), inputs.cluster_domain);
     ModelDeploymentStatus {
         observed_generation: metadata.generation,
-        conditions: merge(&previous.conditions, conditions(inputs, &standing)),
-        phase: Some(standing.phase.into()),
-        message: Some(truncated(&standing.word.message, MAX_MESSAGE)),
+        conditions: merge(&previous.conditions, conditions(inputs, &health)),
+        phase: Some(health.phase.into()),
+        message: Some(truncated(&health.word.message, MAX_MESSAGE)),
         stable: decision.stable.as_deref().and_then(|name| revision_status(inputs, name)),
         target: inputs.desired.target.as_deref().and_then(|name| revision_status(inputs, name)),
         history: history(inputs),
@@ -132,178 +119,7 @@ pub fn deployment_status(inputs: &Inputs<'_>) -> ModelDeploymentStatus {
     }
 }
 
-fn standing(inputs: &Inputs<'_>) -> Standing {
-    let (desired, observed, decision) = (inputs.desired, inputs.observed, inputs.decision);
-    let stable = decision.stable.as_deref();
-    let target = desired.target.as_deref();
-    let serving = observed
-        .revisions
-        .values()
-        .flat_map(|revision| &revision.pods)
-        .filter(|pod| pod.in_service(&observed.draining))
-        .count();
-    let settles = target.is_some() && target == stable && inputs.blocked.is_none();
-    let drains = number(draining(inputs));
-    let promoted = settles && drains == 0;
-    let serves = stable.is_some() && (serving > 0 || (desired.replicas == 0 && settles));
-    let course = if target.is_some() && target == stable {
-        if drains == 0 { settled(inputs, number(serving)) } else { giving_way(inputs, drains) }
-    } else {
-        under_way(inputs)
-    };
-    let (further, phase, word) = match inputs.blocked {
-        None => course,
-        Some(blocked) => {
-            let (further, phase, mut word) = obstructed(blocked);
-            // a write that did not succeed stops itself only: what else there is to say goes on
-            if target.is_some() && matches!(blocked, Blocked::Refused(_) | Blocked::Unwritten(_)) {
-                word.message = format!("{}; besides: {}", word.message, course.2.message);
-            }
-            (further, phase, word)
-        }
-    };
-    let ready_word = match (serves, stable) {
-        (true, Some(_)) if serving == 0 => {
-            said_so("ScaledToZero", "spec.replicas is 0: nothing serves, as asked")
-        }
-        (true, Some(stable)) => {
-            let revision = serving_revision(inputs, stable);
-            said_so("Serving", &format!("{} serves", describe(inputs.data, revision)))
-        }
-        _ => word.clone(),
-    };
-    Standing { ready: serves, ready_word, further, promoted, phase, word }
-}
-
-type Course = (Option<&'static str>, &'static str, Problem);
-
-fn obstructed(blocked: &Blocked) -> Course {
-    match blocked {
-        Blocked::Invalid(message) => (Some(STALLED), "Degraded", said_so("InvalidSpec", message)),
-        Blocked::Refused(problem) => (Some(STALLED), "Degraded", problem.clone()),
-        Blocked::Missing(missing) if !missing.waits => (Some(STALLED), "Degraded", missing.problem.clone()),
-        Blocked::Missing(Missing { problem, .. }) | Blocked::Unwritten(problem) => {
-            (Some(RECONCILING), "Progressing", problem.clone())
-        }
-    }
-}
-
-/// The target is stable; pods may be missing.
-fn settled(inputs: &Inputs<'_>, serving: u32) -> Course {
-    let (desired, stable) = (inputs.desired, inputs.decision.stable.as_deref().unwrap_or_default());
-    let count = format!("{serving} of {} pods take traffic", desired.replicas);
-    if serving >= desired.replicas {
-        return (
-            None,
-            "Healthy",
-            said_so("Promoted", &format!("{} serves: {count}", describe(inputs.data, stable))),
-        );
-    }
-    let why = problem(inputs.observed, stable);
-    let reason = why.map_or("PodsNotReady", |why| &why.reason);
-    let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
-    (Some(RECONCILING), "Progressing", said_so(reason, &message))
-}
-
-/// Pods of other revisions than the stable one that a client may still reach.
-fn draining(inputs: &Inputs<'_>) -> usize {
-    let observed = inputs.observed;
-    let others = observed
-        .revisions
-        .iter()
-        .filter(|(name, _)| Some(name.as_str()) != inputs.decision.stable.as_deref());
-    others
-        .flat_map(|(_, revision)| {
-            let left =
-                |pod: &rollout::Pod| pod.removable(&observed.draining, revision.drain_timeout, inputs.now);
-            revision.alive().filter(move |pod| pod.started && !left(pod))
-        })
-        .count()
-}
-
-/// The target is stable, as after a revert in the middle of a rollout, and pods of the other revision are leaving.
-fn giving_way(inputs: &Inputs<'_>, drains: u32) -> Course {
-    let stable = inputs.decision.stable.as_deref().unwrap_or_default();
-    let message = format!(
-        "{}; {drains} pods of other revisions leave as soon as their clients have left",
-        stands(inputs, stable, "serves")
-    );
-    (Some(RECONCILING), "Progressing", said_so("Draining", &message))
-}
-
-/// The target is another than the stable revision.
-fn under_way(inputs: &Inputs<'_>) -> Course {
-    let (desired, observed, decision) = (inputs.desired, inputs.observed, inputs.decision);
-    let Some(target) = desired.target.as_deref() else {
-        return (
-            Some(RECONCILING),
-            "Progressing",
-            said_so("Resolving", "the spec's revision is not known yet"),
-        );
-    };
-    let empty = Record::default();
-    let record = record(inputs, target).unwrap_or(&empty);
-    let described = describe(inputs.data, target);
-    let stable = decision.stable.as_deref();
-    let stable =
-        stable.map(|stable| format!("; {}", stands(inputs, stable, "serves on"))).unwrap_or_default();
-    if let Some(reason) = &record.quarantine {
-        let why = record.message.clone().unwrap_or_default();
-        let message = format!(
-            "{described} was rolled back: {why}{stable}; change the spec, or ask for a retry of revision {target}"
-        );
-        return (Some(STALLED), "Degraded", said_so(reason, &message));
-    }
-    let ready = observed.revisions.get(target).map_or(0, |revision| {
-        revision.pods.iter().filter(|pod| pod.verified && pod.in_service(&observed.draining)).count()
-    });
-    let unreached = if observed.unreached { "; their Service does not answer yet" } else { "" };
-    let count =
-        format!("{ready} of {} pods of {described} take traffic{unreached}{stable}", desired.replicas);
-    if desired.paused {
-        return (Some(RECONCILING), "Paused", said_so("Paused", &format!("spec.paused is true: {count}")));
-    }
-    let why = problem(observed, target);
-    if decision.overdue {
-        let message = format!("{}; {count}", overdue_message(desired, observed, target));
-        let reason = why.map_or(super::rollout::outcome::DEADLINE_EXCEEDED, |why| &why.reason);
-        return (Some(STALLED), "Degraded", said_so(reason, &message));
-    }
-    if decision.waits_for_cluster {
-        let message = format!(
-            "{count}: the cluster's controllers have not done yet what they were asked for, and say nothing of why{}; the progress deadline waits for them",
-            why.map_or(String::new(), |why| format!(" ({})", why.message))
-        );
-        return (Some(RECONCILING), "Progressing", said_so(WAITS_FOR_CLUSTER, &message));
-    }
-    let reason = why.map_or(if stable.is_empty() { "Starting" } else { "RollingOut" }, |why| &why.reason);
-    let message = why.map_or(count.clone(), |why| format!("{count}: {}", why.message));
-    (Some(RECONCILING), "Progressing", said_so(reason, &message))
-}
-
-/// Whether a pod of a revision takes traffic.
-fn takes_traffic(inputs: &Inputs<'_>, revision: &str) -> bool {
-    let observed = inputs.observed;
-    let pods = observed.revisions.get(revision).into_iter().flat_map(|revision| &revision.pods);
-    pods.into_iter().any(|pod| pod.in_service(&observed.draining))
-}
-
-/// Of the revisions whose pods take traffic, the one to name: `stable`, if it has any.
-fn serving_revision<'a>(inputs: &Inputs<'a>, stable: &'a str) -> &'a str {
-    let mut others = inputs.observed.revisions.keys().filter(|name| takes_traffic(inputs, name));
-    if takes_traffic(inputs, stable) { stable } else { others.next_back().map_or(stable, String::as_str) }
-}
-
-/// What the stable revision does, in the words for one that takes traffic, or that none of its pods does.
-fn stands(inputs: &Inputs<'_>, stable: &str, words: &str) -> String {
-    let described = describe(inputs.data, stable);
-    if takes_traffic(inputs, stable) {
-        return format!("{described} {words}");
-    }
-    format!("no pod of {described}, which is the stable revision, takes traffic")
-}
-
-fn conditions(inputs: &Inputs<'_>, standing: &Standing) -> Vec<Condition> {
+fn conditions(inputs: &Inputs<'_>, health: &Health) -> Vec<Condition> {
     let condition = |type_: &str, status: bool, word: &Problem| Condition {
         type_: type_.into(),
         status: if status { ConditionStatus::True } else { ConditionStatus::False },
@@ -312,13 +128,10 @@ fn conditions(inputs: &Inputs<'_>, standing: &Standing) -> Vec<Condition> {
         reason: truncated(&word.reason, MAX_REASON),
         message: truncated(&word.message, MAX_MESSAGE),
     };
-    [
-        condition(READY, standing.ready, &standing.ready_word),
-        condition(PROMOTED, standing.promoted, &standing.word),
-    ]
-    .into_iter()
-    .chain(standing.further.map(|type_| condition(type_, true, &standing.word)))
-    .collect()
+    [condition(READY, health.ready, &health.ready_word), condition(PROMOTED, health.promoted, &health.word)]
+        .into_iter()
+        .chain(health.further.map(|type_| condition(type_, true, &health.word)))
+        .collect()
 }
 
 fn record<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a Record> {
