@@ -6,10 +6,11 @@
 //! A pod leaves in three steps, never fewer: it is told (its name on the list, its traffic label off), it drains, and only
 //! then the replicas of its revision fall. So whatever the ReplicaSet deletes was out of service before.
 
-mod capacity;
 pub mod outcome;
+mod replicas;
 #[cfg(test)]
 mod tests;
+mod traffic;
 #[cfg(test)]
 mod world;
 pub mod writes;
@@ -168,7 +169,7 @@ pub fn stable_of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Record)>
 /// What to write next.
 pub fn decide(desired: &Desired, observed: &Observed, now: Timestamp) -> Decision {
     let transition = outcome::transition(desired, observed, now);
-    let mut decision = capacity::plan_replicas(desired, observed, &transition, now);
+    let mut decision = replicas::plan_replicas(desired, observed, &transition, now);
     for (name, record) in &transition.records {
         let is_new = |revision: &Revision| revision.record != *record;
         if observed.revisions.get(name).is_none_or(is_new) {
@@ -213,6 +214,11 @@ impl Revision {
     /// Replicas asked for; none without a ReplicaSet.
     fn asked(&self) -> u32 {
         self.scale.map_or(0, |scale| scale.replicas)
+    }
+
+    /// Pods that there are, or that are asked for.
+    fn occupied(&self) -> u32 {
+        self.asked().max(count(self.alive().count()))
     }
 
     /// Its pods that are not being deleted.

@@ -37,6 +37,13 @@ pub(super) struct Transition {
     pub void: Option<String>,
 }
 
+impl Transition {
+    /// Whether this revision is the one that was promoted last.
+    pub fn is_stable(&self, revision: &str) -> bool {
+        self.stable.as_deref() == Some(revision)
+    }
+}
+
 pub(super) fn transition(desired: &Desired, observed: &Observed, now: Timestamp) -> Transition {
     let mut records: BTreeMap<_, _> =
         observed.revisions.iter().map(|(name, revision)| (name.clone(), revision.record.clone())).collect();
