@@ -129,9 +129,10 @@ check_api_from_pod() {
 
 # Where tests put servers of their own, such as a bucket.
 check_host_from_pod() {
-  local server
+  local server versitygw
+  versitygw="$("$here/program" versitygw)"
   mkdir -p "$scratch/bucket"
-  ROOT_ACCESS_KEY=check ROOT_SECRET_KEY=checkcheck versitygw --port "$MODELWRIGHT_HOST_ADDRESS:17070" --health /health \
+  ROOT_ACCESS_KEY=check ROOT_SECRET_KEY=checkcheck "$versitygw" --port "$MODELWRIGHT_HOST_ADDRESS:17070" --health /health \
     posix "$scratch/bucket" >"$scratch/versitygw.log" 2>&1 &
   server=$!
   wait_until 10 curl --silent --fail --max-time 2 "http://$MODELWRIGHT_HOST_ADDRESS:17070/health" || cat "$scratch/versitygw.log"

@@ -1,20 +1,35 @@
 # shellcheck shell=bash
 # Building the Go programs, each group once for all that made it. A group is a
-# module of its own in programs/, so that none picks the versions of another; the
-# registry is that of the product's images.
+# module of its own in programs/, so that none picks the versions of another; but
+# helm is of Kubernetes' module, of whose packages it is mostly made: they are
+# compiled once for both. The registry is that of the product's images.
 
 program_groups() {
-  printf '%s\n' containerd coredns helm kubeconform kubernetes pause registry versitygw
+  printf '%s\n' containerd coredns helm kubernetes pause registry
 }
 
-# What only single tests need, and what is built when one asks for it.
+# What the cluster itself does not need, and what is built when a test asks for it.
 other_groups() {
-  printf '%s\n' argocd
+  printf '%s\n' argocd kubeconform versitygw
 }
 
-# The version that a group's own module is pinned to, from its go.mod.
+# The folder of a group's module.
+module_of() {
+  case $1 in
+    helm) printf '%s\n' "$here/programs/kubernetes" ;;
+    registry) printf '%s\n' "$here/../../images/store" ;;
+    *) printf '%s\n' "$here/programs/$1" ;;
+  esac
+}
+
+# What of the module is built: a main package of our own, or what it names as its tools.
+target_of() {
+  if [[ $1 != helm ]] && compgen -G "$(module_of "$1")/*.go" >/dev/null; then echo .; else echo tool; fi
+}
+
+# The version that a group's module is pinned to, from its go.mod.
 module_version() {
-  awk -v module="$2" '$1 == module { print $2; exit } $2 == module { print $3; exit }' "$here/programs/$1/go.mod"
+  awk -v module="$2" '$1 == module { print $2; exit } $2 == module { print $3; exit }' "$(module_of "$1")/go.mod"
 }
 
 linker_flags() {
@@ -56,13 +71,13 @@ group_hash() {
   {
     go env GOVERSION GOARCH
     linker_flags "$1"
-    cd "$here/programs/$1" || exit
+    cd "$(module_of "$1")" || exit
     sha256sum ./*.go go.mod go.sum 2>/dev/null || true
   } | sha256sum | cut -c1-16
 }
 
 # What the Go compiler leaves for a next build, which there is not before a version
-# changes, is ten times the size of the programs.
+# changes once all that the cluster needs is built, is ten times the size of the programs.
 readonly go_objects="$programs_cache/.go-objects"
 
 build_group() {
@@ -76,13 +91,12 @@ build_group() {
   rm -rf "$made.part"
   mkdir -p "$made.part/bin"
   (
-    cd "$here/programs/$group" || exit
+    local target output="$made.part/bin/"
+    target="$(target_of "$group")"
+    [[ $target == tool ]] || output+="$group"
+    cd "$(module_of "$group")" || exit
     export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOCACHE="$go_objects"
-    if compgen -G '*.go' >/dev/null; then
-      go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/$group" .
-    else
-      go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$made.part/bin/" tool
-    fi
+    go build -buildvcs=false -trimpath -ldflags "-s -w$(linker_flags "$group")" -o "$output" "$target"
   ) || fail "building $group failed"
   # These are one program, which does what its name says.
   if [[ $group == argocd ]]; then
@@ -96,6 +110,15 @@ build_group() {
   rm -rf "$made"
   mv "$made.part" "$made"
   say "built $group in $((SECONDS - started)) s"
+}
+
+# Fetches the sources of groups while the first of them is compiled. What fails here fails again, and is told, where it is built.
+fetch_sources() { # GROUP...
+  local group
+  for group in "$@"; do
+    cd "$(module_of "$group")" || return
+    GOFLAGS=-mod=readonly go list -deps "$(target_of "$group")" >/dev/null 2>&1 || true
+  done
 }
 
 # A line for each group on standard input: its name, and the folder of what it makes.
@@ -120,18 +143,22 @@ locate_programs() {
 }
 
 build_programs() {
-  local group made name checked=""
+  local group made name missing=()
   locate_programs
   [[ ! -e $bin/.complete ]] || return 0
   mkdir -p "$programs_cache"
   exec 8>"$programs_cache/.lock"
   flock 8
   while read -r group made; do
+    [[ -z $group || -d $made ]] || missing+=("$group")
+  done <<<"$group_folders"
+  ((!${#missing[@]})) || require_disk 10 "building the cluster's programs"
+  (fetch_sources "${missing[@]:1}") 8>&- &
+  while read -r group made; do
     [[ -n $group && ! -d $made ]] || continue
-    [[ -n $checked ]] || require_disk 10 "building the cluster's programs"
-    checked=yes
     build_group "$group" "$made"
   done <<<"$group_folders"
+  wait $!
   rm -rf "$go_objects"
   rm -rf "${bin%/bin}"
   mkdir -p "$bin"
