@@ -77,10 +77,9 @@ pub struct ServeArguments {
     /// Your own word on whether an answer to a row is the same whatever other rows share its run [default: as the graph shows]
     #[arg(long, value_name = "true|false", requires = "model")]
     pub rows_independent: Option<bool>,
-    /// Longest time that a request waits for others to share its run, where runs are made one at a time and it pays
-    /// [default: 2000 on CUDA in the mode Latency, else 0]; set on CUDA, it makes them so
-    #[arg(long, value_name = "MICROSECONDS", requires = "model")]
-    pub max_delay: Option<u64>,
+    /// How long a request waits for others to share its run, where runs are made one at a time; set on CUDA, it makes them so
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, requires = "model")]
+    pub max_delay: u64,
     /// Milliseconds from the head of a request to its answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
     pub timeout: u64,
@@ -170,8 +169,8 @@ pub struct Settings {
     pub max_rows: u32,
     /// The user's own word on whether rows are independent.
     pub rows_independent: Option<bool>,
-    /// Longest time that a request waits for others to share its run; none to choose by the provider.
-    pub max_delay: Option<Duration>,
+    /// How long a request waits for others to share its run.
+    pub max_delay: Duration,
     /// Where the protocol is served over HTTP.
     pub http: SocketAddr,
     /// Where the protocol is served over gRPC.
@@ -301,7 +300,7 @@ fn settings_with(
             quick: Duration::from_micros(arguments.quick),
             max_rows: arguments.max_rows,
             rows_independent: arguments.rows_independent,
-            max_delay: arguments.max_delay.map(Duration::from_micros),
+            max_delay: Duration::from_micros(arguments.max_delay),
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
@@ -330,7 +329,7 @@ fn settings_with(
         quick: QUICK,
         max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
         rows_independent: config.batching.rows_independent,
-        max_delay: config.batching.max_delay_milliseconds.map(Duration::from_millis),
+        max_delay: Duration::from_millis(config.batching.max_delay_milliseconds.unwrap_or(0)),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),

@@ -33,9 +33,6 @@ use modelwright_core::{
     session::{LoadError, Session, SessionOptions},
 };
 
-/// Longest time that a request waits for others on a GPU where runs are made one at a time, unless another is asked for.
-const MAX_DELAY: Duration = Duration::from_millis(2);
-
 /// A model that is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -234,16 +231,11 @@ fn threads_of_a_run(settings: &Settings) -> usize {
 /// How the model is run.
 fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
     // On a GPU, who lets requests wait for each other wants few large runs.
-    let waits_on_a_gpu = !found.is_on_cpu && settings.max_delay.is_some_and(|delay| !delay.is_zero());
+    let waits_on_a_gpu = !found.is_on_cpu && !settings.max_delay.is_zero();
     let one_at_a_time = settings.mode == ServingMode::Latency || waits_on_a_gpu;
     let batches = found.batches && settings.max_rows > 1;
-    let max_delay = match settings.max_delay {
-        // Beside other runs, a core that waits is a core that is lost.
-        _ if !one_at_a_time || !batches => Duration::ZERO,
-        Some(given) => given,
-        None if found.is_on_cpu => Duration::ZERO,
-        None => MAX_DELAY,
-    };
+    // Beside other runs, a core that waits is a core that is lost.
+    let max_delay = if one_at_a_time && batches { settings.max_delay } else { Duration::ZERO };
     WorkerOptions {
         queue: settings.limits.queue,
         threads: if one_at_a_time { 1 } else { settings.threads },
@@ -369,10 +361,11 @@ mod tests {
         let delay = |line: &str, is_on_cpu: bool| options(line, is_on_cpu, false).max_delay;
         assert_eq!(delay("", true), Duration::ZERO);
         assert_eq!(delay(" --max-delay 500", true), Duration::ZERO, "other threads run meanwhile");
-        assert_eq!(delay(" --mode Latency", true), Duration::ZERO, "a processor's runs share little");
+        assert_eq!(delay(" --mode Latency", true), Duration::ZERO, "nobody asked for it");
         assert_eq!(delay(" --mode Latency --max-delay 500", true), Duration::from_micros(500));
         assert_eq!(delay("", false), Duration::ZERO);
-        assert_eq!(delay(" --mode Latency", false), MAX_DELAY);
+        assert_eq!(delay(" --mode Latency", false), Duration::ZERO);
+        assert_eq!(delay(" --mode Latency --max-delay 500", false), Duration::from_micros(500));
         let given = options(" --max-delay 500", false, false);
         assert_eq!((given.threads, given.max_delay), (1, Duration::from_micros(500)));
         assert_eq!(delay(" --mode Latency --max-delay 0", false), Duration::ZERO);

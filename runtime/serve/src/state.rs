@@ -64,7 +64,7 @@ pub struct Threads {
 pub struct Sharing {
     /// Most rows of a run; 1 if none is shared.
     pub max_rows: u32,
-    /// Longest time that a request waits for others.
+    /// How long a request waits for others.
     pub max_delay: Duration,
 }
 

@@ -9,7 +9,6 @@
 
 pub mod batch;
 mod cost;
-mod delay;
 mod gather;
 mod job;
 mod queue;
@@ -27,7 +26,6 @@ use tokio::sync::oneshot;
 pub use self::job::Answer;
 use self::{
     cost::Cost,
-    delay::{Arrivals, Delay, Waiting},
     gather::Gathering,
     job::Job,
     queue::Queue,
@@ -71,7 +69,7 @@ pub struct WorkerOptions {
     pub batches: bool,
     /// Most rows of such a run.
     pub max_rows: u32,
-    /// Longest time that a request waits for others to share its run, where that pays.
+    /// How long a request waits for others to share its run, as Triton's `max_queue_delay_microseconds`.
     pub max_delay: Duration,
     /// Longest run, on average, that is made where the request is.
     pub quick: Duration,
@@ -94,7 +92,7 @@ struct Shared {
     gathering: Gathering,
     batches: bool,
     max_rows: i64,
-    delay: Delay,
+    max_delay: Duration,
     cost: Cost,
 }
 
@@ -134,7 +132,7 @@ impl Worker {
         let shared = Arc::new(Shared {
             batches: options.batches,
             max_rows: i64::from(options.max_rows),
-            delay: Delay::new(options.max_delay),
+            max_delay: options.max_delay,
             session,
             // As many more as threads that have not taken them yet.
             queue: Queue::new((options.queue as usize).saturating_add(threads)),
@@ -215,10 +213,6 @@ impl Worker {
     }
 }
 
-fn to_u32(requests: usize) -> u32 {
-    u32::try_from(requests).unwrap_or(u32::MAX)
-}
-
 /// Has a panic end the jobs that it came of, and not the thread: nobody would take its place. Whoever waited for them is
 /// told that they are gone.
 fn contained(work: impl FnOnce()) {
@@ -246,7 +240,6 @@ impl Shared {
         if let Some(measured) = measured {
             self.cost.end(&measured, ended, terms.requests);
         }
-        self.delay.learn(to_u32(terms.requests), ended - begun);
         Some(Answer { computed: ended - begun, requests: terms.requests, ..Answer::of_one(outputs) })
     }
 
@@ -261,18 +254,18 @@ impl Shared {
             && batch::joins(&so_far, &next.inputs, self.max_rows)
     }
 
-    /// How long jobs wait for another one to share their run.
-    fn patience(&self, taken: &[Job], arrivals: Arrivals) -> Option<Duration> {
+    /// How long jobs wait for another one to share their run. None waits whose time would be over by then.
+    fn patience(&self, taken: &[Job]) -> Option<Duration> {
         let rows = taken.iter().map(|job| batch::rows(&job.inputs)).sum::<Option<i64>>()?;
-        let since = taken.iter().map(|job| job.queued_at).min()?;
-        let deadline = taken.iter().map(|job| job.deadline).min()?;
-        let waiting = Waiting { requests: to_u32(taken.len()), since, deadline };
-        (rows < self.max_rows).then(|| self.delay.patience(waiting, arrivals, Instant::now()))?
+        let until = taken.iter().map(|job| job.queued_at + self.max_delay).min()?;
+        let in_time = rows < self.max_rows && taken.iter().all(|job| until < job.deadline);
+        let left = until.checked_duration_since(Instant::now())?;
+        (in_time && !left.is_zero()).then_some(left)
     }
 
     fn work(&self) {
         let joins = |taken: &[Job], next: &Job| self.joins(taken, next);
-        while let Some(jobs) = self.queue.pop(joins, |taken, arrivals| self.patience(taken, arrivals)) {
+        while let Some(jobs) = self.queue.pop(joins, |taken| self.patience(taken)) {
             contained(|| self.run(jobs));
         }
     }
