@@ -24,13 +24,7 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use self::job::Answer;
-use self::{
-    cost::Cost,
-    gather::Gathering,
-    job::Job,
-    queue::Queue,
-    runs::Runs,
-};
+use self::{cost::Cost, gather::Gathering, job::Job, queue::Queue, runs::Runs};
 use modelwright_core::{
     session::{Cancellation, RunError, Session},
     tensor::Tensor,

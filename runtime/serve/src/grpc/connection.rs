@@ -19,19 +19,19 @@ use tokio::{
 };
 
 use super::{
-    CONNECTION_WINDOW, End,
     answer::Calls,
     front::{self, Services},
     goodbye::Goodbye,
 };
 use crate::{
     budget::{Budget, Permit},
+    limits::GRPC_WINDOW,
     state::{Connection, Parting, State, tell_progress},
 };
 
 /// Bytes that a client may send of one call before the server has read them: fewer than of all calls of its connection, so
 /// that one that is not read does not keep the others.
-const STREAM_WINDOW: u32 = CONNECTION_WINDOW / 2;
+const STREAM_WINDOW: u32 = GRPC_WINDOW / 2;
 /// Largest piece; the smallest that is allowed would cut a tensor into many.
 const FRAME: u32 = 256 * 1024;
 /// Calls at the same time on one connection; the client holds back more.
@@ -44,6 +44,15 @@ const ALIVE: Duration = Duration::from_secs(20);
 const UNASKED: Duration = Duration::from_secs(1);
 /// A pause when the process has no room for another connection.
 const FULL: Duration = Duration::from_millis(100);
+
+/// Whether connections are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Never,
+    /// When their present answers are written.
+    Soon,
+    Now,
+}
 
 /// A connection, and its place among all of them.
 type Accepted = (std::net::TcpStream, Permit);
@@ -137,7 +146,7 @@ async fn converse(
     let connection = http2::Builder::new(Calls)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(GRPC_WINDOW)
         .max_frame_size(FRAME)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADERS)
