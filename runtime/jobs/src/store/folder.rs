@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::BucketError;
+use super::bucket::BucketError;
 use crate::network::{Failure, credentials::CredentialsError};
 
 /// A folder that was not stored.

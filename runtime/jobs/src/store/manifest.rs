@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::RegistryError;
+use super::error::RegistryError;
 
 /// Media type of an OCI manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -20,7 +20,7 @@ use reqwest::{
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Reference, RegistryError, manifest};
+use super::{error::RegistryError, manifest, reference::Reference};
 use crate::network::{
     NetworkError, RetryPolicy, Timeouts,
     address::AddressPolicy,

@@ -6,10 +6,10 @@ use std::{fs, io, path::Path};
 use modelwright_contract::publish::Store;
 use sha2::{Digest, Sha256};
 
-use super::{Destination, secret, written};
+use super::task::{Destination, secret, written};
 use crate::{
     network::{RetryPolicy, address::AddressPolicy},
-    publish::{PublishError, PublishOptions},
+    publish::{error::PublishError, options::PublishOptions},
     store::{
         Access, Bucket, BucketAccess, FolderError, Registry,
         manifest::{self, Descriptor, FILE_PATH, Manifest, TITLE},
