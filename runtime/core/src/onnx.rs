@@ -35,10 +35,8 @@ pub enum OnnxError {
     /// The file is not there.
     #[error("{path} is missing or no regular file; a model is a folder with {MODEL_FILE}")]
     Missing { path: PathBuf },
-    /// It cannot be read.
     #[error("{path} cannot be read: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// It is something else.
     #[error("the file is no whole ONNX model: {why}; export it again, and check that it was copied in full")]
     NotOnnx {
         /// What is wrong with it.
@@ -60,13 +58,11 @@ pub enum OnnxError {
         /// Which operators say so.
         operators: String,
     },
-    /// Its weights lie elsewhere.
     #[error("the weights of {tensor:?} are said to lie in {location:?}, which is refused: {why}")]
     ExternalDataOutside {
         tensor: String,
         /// Where they are said to lie.
         location: String,
-        /// Which rule that breaks.
         why: &'static str,
     },
     /// Its weights are not there.
@@ -80,13 +76,11 @@ pub enum OnnxError {
         location: String,
         /// Up to which byte.
         end: u64,
-        /// What is there instead.
         found: String,
     },
 }
 
 impl OnnxError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "NoModel",

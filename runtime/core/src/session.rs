@@ -220,7 +220,6 @@ impl Session {
         &self.nodes
     }
 
-    /// Version of ONNX Runtime.
     pub fn onnxruntime_version(&self) -> &'static str {
         self.onnxruntime_version
     }

@@ -18,7 +18,6 @@ pub const ACCEPT: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// Requests without an answer.
     pub in_flight: i64,
     pub connections: i64,
     /// Answers that are written and that their clients have not received yet.
@@ -40,7 +39,6 @@ impl Observed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     Wait,
-    /// All clients are gone.
     Drained,
     TimedOut,
 }

@@ -5,8 +5,6 @@
 //! [`pipeline`]; [`infer`] puts it together behind [`http`], and [`grpc`] is the other front. It
 //! listens from the start, so that liveness can be asked while [`start`] checks, loads and tries the model. It leaves
 //! service when [`traffic`] or a signal says so, as [`drain`] decides.
-// Where a name says all, nothing is said twice.
-#![allow(missing_docs)]
 
 pub mod about;
 pub mod admin;

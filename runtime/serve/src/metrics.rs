@@ -50,7 +50,6 @@ pub struct Metrics {
 pub struct Steps {
     /// Making tensors of what was received, and putting those of several requests together.
     pub input: Duration,
-    /// Waiting for the model.
     pub queue: Duration,
     /// The model's run; that of all for each of those that shared it.
     pub compute: Duration,
@@ -211,7 +210,6 @@ pub struct Total {
 pub struct Statistics {
     /// When the last request was answered, in milliseconds since 1970.
     pub last_inference: u64,
-    /// Predictions that were made.
     pub inference_count: u64,
     /// Runs of the model that they took.
     pub execution_count: u64,
@@ -224,11 +222,8 @@ pub struct Statistics {
 pub struct Durations {
     /// Requests that got a prediction, from their head to their answer.
     pub success: Total,
-    /// Those that got none.
     pub fail: Total,
-    /// Waiting for the model.
     pub queue: Total,
-    /// Making the model's inputs.
     pub compute_input: Total,
     pub compute_infer: Total,
     /// Making answers of the model's outputs.
@@ -241,7 +236,6 @@ pub struct Gauges {
     /// Inference requests without an answer.
     pub in_flight: i64,
     pub connections: i64,
-    /// Whether requests are taken.
     pub ready: bool,
     /// Whether clients are told to leave.
     pub draining: bool,

@@ -74,11 +74,9 @@ fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
 pub struct Decoded {
     /// Its inputs are taken by the run.
     pub request: InferRequest,
-    /// How long that took.
     pub took: Duration,
 }
 
-/// What the model answered.
 pub struct Outputs {
     /// In the order that was asked for.
     pub tensors: Vec<Tensor>,

@@ -155,7 +155,6 @@ pub struct Settings {
     pub execution_providers: Vec<ExecutionProvider>,
     /// Whether a provider may be replaced.
     pub allow_fallback: bool,
-    /// Limits.
     pub limits: ServingLimits,
     /// What is held for clients at most.
     pub memory: MemoryLimits,
@@ -175,13 +174,11 @@ pub struct Settings {
     pub http: SocketAddr,
     /// Where the protocol is served over gRPC.
     pub grpc: Option<SocketAddr>,
-    /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     /// Most memory of the model and its runs together.
     pub max_run_bytes: Option<u64>,
     /// Id of a request at which to panic.
     pub panic_on_id: Option<String>,
-    /// The traffic file.
     pub traffic_file: PathBuf,
     /// This pod's name, if it is one.
     pub pod_name: Option<String>,
@@ -192,16 +189,13 @@ pub struct Settings {
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Neither flags nor config.
     #[error(
         "nothing to serve: give --model and --name, or set {SERVING_ENV} to the JSON of a serving config (for example: \
          serve --model digits.onnx --name digits)"
     )]
     Nothing,
-    /// The config is none.
     #[error("{SERVING_ENV} is no serving config: {source}")]
     Config {
-        /// Why.
         #[from]
         source: serde_json::Error,
     },
@@ -212,12 +206,7 @@ pub enum SettingsError {
          more memory: resources.limits.memory of at least {} (--memory-budget by hand)",
         shown(*.asked), shown(*.budget), shown(.asked.saturating_mul(BUDGET_PART))
     )]
-    RequestTooLarge {
-        /// Largest body.
-        asked: u64,
-        /// What may be held.
-        budget: u64,
-    },
+    RequestTooLarge { asked: u64, budget: u64 },
     /// The config is no text.
     #[error("{SERVING_ENV} is not UTF-8; expected the JSON of a serving config")]
     NotText,
@@ -226,16 +215,13 @@ pub enum SettingsError {
 /// The environment as far as it matters.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// The serving config.
     pub config: Option<OsString>,
-    /// The pod's name.
     pub pod_name: Option<OsString>,
     /// Bytes of memory that the process may use, as far as the system says.
     pub memory: Option<u64>,
 }
 
 impl Environment {
-    /// Of this process.
     pub fn of_process() -> Self {
         Self {
             config: std::env::var_os(SERVING_ENV),

@@ -39,15 +39,12 @@ pub enum Phase {
 /// What is known once a model is loaded.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// Execution provider in use.
     pub execution_provider: String,
     /// Nodes of the graph by the execution provider that runs them.
     pub graph_nodes: BTreeMap<String, u32>,
-    /// Version of ONNX Runtime.
     pub onnxruntime_version: String,
     /// Whether requests share runs, and why not; none before that is known.
     pub shared_runs: Option<SharedRuns>,
-    /// Golden samples that agreed.
     pub golden_samples: u32,
 }
 
@@ -59,7 +56,6 @@ pub struct Threads {
     pub of_a_run: usize,
 }
 
-/// How requests share runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sharing {
     /// Most rows of a run; 1 if none is shared.
@@ -68,7 +64,6 @@ pub struct Sharing {
     pub max_delay: Duration,
 }
 
-/// A model that answers.
 #[derive(Debug)]
 pub struct Served {
     pub signature: Signature,
@@ -81,10 +76,8 @@ pub struct Served {
     pub worker: Worker,
     /// How the cores are shared out.
     pub threads: Threads,
-    /// How requests share runs.
     pub sharing: Sharing,
     pub facts: Facts,
-    /// What people are told.
     pub about: About,
 }
 
@@ -132,7 +125,6 @@ impl State {
         }
     }
 
-    /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -185,7 +177,6 @@ impl State {
         Observed { sending: seen.sending + sending, ..self.activity.observe() }
     }
 
-    /// Leaves service for good.
     pub fn drain_by_signal(&self) {
         self.told_by_signal.store(true, Ordering::Relaxed);
         self.leaving.send_replace(true);
@@ -245,7 +236,6 @@ impl State {
         }
     }
 
-    /// The text of `/metrics`.
     pub fn render_metrics(&self) -> String {
         let Observed { in_flight, connections, .. } = self.activity.observe();
         self.metrics.render(Gauges {

@@ -44,18 +44,15 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No place is left.
     Full,
     /// No run begins any more.
     Stopping,
-    /// Its time is over.
     Late,
 }
 
 /// How a model is run.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerOptions {
-    /// Requests that may wait.
     pub queue: u32,
     /// Threads that run the model.
     pub threads: usize,
@@ -104,7 +101,6 @@ struct Terms<'a> {
     /// Stops it, beside its deadline and the end of the process.
     cancellation: Option<&'a Cancellation>,
     deadline: Instant,
-    /// Requests that share it.
     requests: usize,
 }
 

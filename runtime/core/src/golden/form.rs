@@ -38,9 +38,7 @@ pub(super) struct Form {
     pub shapes: Vec<Vec<i64>>,
     /// Integers from the first to below the second.
     pub integers: (u64, u64),
-    /// The same of UINT8.
     pub bytes: (u64, u64),
-    /// Strings to choose from.
     pub texts: &'static [&'static str],
 }
 
@@ -50,7 +48,6 @@ pub(super) enum Tried {
     Answered,
     /// An answer without any element or with numbers that are not finite, which proves little or nothing.
     Weak,
-    /// The model refuses it.
     Refused(RunError),
     /// Its inputs are too large to be kept.
     TooLarge(RecordError),

@@ -16,7 +16,6 @@ const CLASSES: [&str; 2] = ["classlabels_strings", "classlabels_int64s"];
 /// Most different operators, functions, operator sets or weight files.
 const MAX_ENTRIES: usize = 20_000;
 
-/// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Version of the file format.
@@ -51,7 +50,6 @@ pub struct External {
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// It cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It stops in the middle.
@@ -63,7 +61,6 @@ pub enum WireError {
     /// There is no graph in it.
     #[error("it has no {0}")]
     Absent(&'static str),
-    /// More than is kept.
     #[error("its graph is too large to be followed")]
     TooLarge,
 }
@@ -102,7 +99,6 @@ pub(super) struct Reader<S> {
     pub(super) stream: S,
     pub(super) position: u64,
     facts: Facts,
-    /// Bytes that [`super::graph`] keeps.
     pub(super) kept: usize,
     /// Bytes of texts among them.
     pub(super) texts: usize,

@@ -32,7 +32,6 @@ impl Size {
         (self.rows == 0 && self.symbols.is_empty()).then_some(self.factor)
     }
 
-    /// Whether it is 1.
     pub fn is_one(&self) -> bool {
         self.constant() == Some(1)
     }
@@ -89,7 +88,6 @@ impl Size {
     }
 }
 
-/// The product of all.
 pub fn product<'a>(sizes: impl IntoIterator<Item = &'a Size>) -> Option<Size> {
     sizes.into_iter().try_fold(Size::of(1), |product, size| product.times(size))
 }

@@ -26,7 +26,6 @@ pub struct Question {
     pub work: PathBuf,
     /// How many samples to record if the folder brings none.
     pub samples: u32,
-    /// Seed of recorded samples.
     pub seed: u64,
     /// The test part to judge the model on, and the task that it was trained for.
     pub test: Option<(PathBuf, Task)>,
@@ -56,20 +55,12 @@ pub enum Rows {
 /// How far the child got; it writes this before each step, so that a crash can be told by its step.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Progress {
-    /// It loads the model.
     Loading,
-    /// It runs the model.
     Running,
     Proven(Box<Proof>),
-    /// It refuses the model.
-    Refused {
-        /// One word for conditions.
-        reason: Refusal,
-        message: String,
-    },
+    Refused { reason: Refusal, message: String },
 }
 
-/// What the child found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proof {
     pub signature: Signature,

@@ -54,7 +54,6 @@ pub enum FolderError {
 }
 
 impl FolderError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Bucket(error) => error.reason(),

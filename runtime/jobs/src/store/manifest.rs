@@ -82,12 +82,10 @@ impl Descriptor {
 pub struct ModelConfig {
     /// Empty: it has no name or time of its own, so that equal bytes give equal artifacts.
     pub descriptor: BTreeMap<String, String>,
-    /// What the files are.
     pub config: ModelFormat,
     pub modelfs: ModelFiles,
 }
 
-/// What the files are.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelFormat {

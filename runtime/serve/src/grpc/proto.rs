@@ -1,5 +1,5 @@
 //! Types and service of `proto/inference.proto`, which the build makes of it.
-#![allow(missing_docs, clippy::all, clippy::pedantic)]
+#![allow(clippy::all, clippy::pedantic)]
 
 tonic::include_proto!("inference");
 

@@ -55,7 +55,6 @@ fn elsewhere() -> Status {
 
 type Result<T> = std::result::Result<Response<T>, Status>;
 
-/// The Open Inference Protocol.
 #[derive(Clone)]
 pub struct Inference {
     state: Arc<State>,

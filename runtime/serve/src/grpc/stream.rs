@@ -68,10 +68,8 @@ pub fn answer(
         .buffered(IN_FLIGHT)
 }
 
-/// What a stream brings.
 enum Next {
     Request(Bytes, Permit, Box<Taken>),
-    /// Nothing more is taken.
     Refused(Status),
 }
 

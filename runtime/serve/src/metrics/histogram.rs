@@ -39,7 +39,6 @@ const NANOSECONDS: [u64; 19] = [
     10_000_000_000,
     30_000_000_000,
 ];
-/// Requests of a run.
 const REQUESTS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// A histogram; clones are the same one.

@@ -18,7 +18,6 @@ use prometheus_client::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Predicted,
-    /// The client left before.
     ClientLeft,
     /// The model or the server failed.
     Failed,
@@ -32,14 +31,12 @@ pub enum Outcome {
     TooLarge,
     /// The body is compressed in another way.
     Encoding,
-    /// All places are taken.
     QueueFull,
     /// The memory for requests is taken.
     MemoryFull,
     /// The model is not loaded, or refused.
     NotReady,
     Stopping,
-    /// No answer in time.
     Deadline,
 }
 
@@ -114,7 +111,6 @@ impl Outcomes {
 #[derive(Debug)]
 pub(super) struct ByCode(pub Outcomes);
 
-/// Shows rejections by reason.
 #[derive(Debug)]
 pub(super) struct ByReason(pub Outcomes);
 

@@ -10,18 +10,15 @@ use modelwright_core::{
     tensor::Tensor,
 };
 
-/// A request that waits.
 pub struct Job {
     pub inputs: Vec<Tensor>,
     /// Outputs that are asked for; none means all.
     pub outputs: Vec<String>,
     /// Stops its run when the client leaves.
     pub cancellation: Option<Cancellation>,
-    /// Since when it waits.
     pub queued_at: Instant,
     /// When its time is over.
     pub deadline: Instant,
-    /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
 }
 
@@ -36,7 +33,6 @@ impl Job {
 pub struct Answer {
     /// The outputs, or why there are none.
     pub outputs: Result<Vec<Tensor>, RunError>,
-    /// How long it waited.
     pub queued: Duration,
     /// How long it took to put its inputs with those of others.
     pub gathered: Duration,

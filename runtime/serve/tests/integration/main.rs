@@ -1,5 +1,5 @@
 //! Everything of the server that needs a socket, a file system or another program. One topic a module.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 // What the server is made of, and what not.
 mod cut;

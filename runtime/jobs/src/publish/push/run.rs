@@ -17,7 +17,6 @@ use crate::{
 };
 use modelwright_core::digest::hex;
 
-/// Name of the report.
 pub const REPORT_FILE: &str = "report.json";
 /// Folder of reports, in an object store and a claim.
 const RUNS: &str = "runs";

@@ -44,7 +44,6 @@ pub enum Destination {
     },
 }
 
-/// Where an artifact is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub uri: String,
@@ -80,7 +79,6 @@ impl Task<'_> {
 }
 
 impl Destination {
-    /// Reads the store's address.
     pub fn parse(config: &PublishConfig) -> Result<Self, PublishError> {
         let store = &config.store.uri;
         let invalid = |why: &str| PublishError::InvalidStore { uri: store.clone(), why: why.to_owned() };
