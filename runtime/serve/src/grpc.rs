@@ -1,12 +1,12 @@
 //! The Open Inference Protocol over gRPC. In goes the shared state; out comes a running server.
 //!
-//! [`connection`] accepts and says goodbye, [`front`] does what every call needs (headers, places, deadlines, counts), and
+//! [`connection`] accepts and says goodbye, [`frontend`] does what every call needs (headers, permits, deadlines, counts), and
 //! [`service`] answers. What it does with a prediction is the same as for HTTP: see [`super::pipeline`].
 
 mod answer;
 mod connection;
 pub mod contents;
-mod front;
+mod frontend;
 mod goodbye;
 mod message;
 pub mod proto;

@@ -68,7 +68,7 @@ fn facts(state: &State) -> Value {
     let more = match state.ready() {
         Err(reason) => json!({ "notReady": reason }),
         Ok(served) => json!({
-            "executionProvider": served.facts.execution_provider,
+            "executionProvider": served.loaded.execution_provider,
             "inputs": served.signature.inputs,
             "outputs": served.signature.outputs,
             "metrics": served.about.metrics,

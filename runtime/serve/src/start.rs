@@ -19,7 +19,7 @@ use super::{
     about,
     bounds::Bounds,
     settings::Settings,
-    state::{Facts, Served, Sharing, Threads},
+    state::{Loaded, Served, Sharing, Threads},
     tied::Tied,
     worker::{Worker, WorkerOptions, batch, trial},
 };
@@ -63,12 +63,12 @@ pub enum StartError {
 
 /// A model that answers other than recorded.
 #[derive(Debug, thiserror::Error)]
-#[error("{source} (provider {}, {machine})", facts.execution_provider)]
+#[error("{source} (provider {}, {machine})", loaded.execution_provider)]
 pub struct NotReproduced {
     source: ReplayError,
     machine: String,
     /// What was loaded, for `/status`.
-    pub facts: Facts,
+    pub loaded: Loaded,
 }
 
 impl Ending for StartError {
@@ -147,7 +147,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
         let provider = session.execution_provider();
         tracing::warn!(outcome = "fell back", nodes, "of the graph run on the CPU, and not on {provider}");
     }
-    let mut facts = Facts {
+    let mut loaded = Loaded {
         execution_provider: session.execution_provider().to_string(),
         graph_nodes: session.nodes().clone(),
         onnxruntime_version: session.onnxruntime_version().to_owned(),
@@ -158,7 +158,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
     let samples = match read_golden(&settings.path)? {
         Some(samples) => match golden::replay(&session, &samples) {
             Ok(replay) => {
-                facts.golden_samples = replay.count;
+                loaded.golden_samples = replay.count;
                 tracing::info!(
                     outcome = "reproduced",
                     golden_samples = replay.count,
@@ -172,7 +172,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
             }
             Err(source) => {
                 let machine = machine();
-                return Err(StartError::Replay(Box::new(NotReproduced { source, machine, facts })));
+                return Err(StartError::Replay(Box::new(NotReproduced { source, machine, loaded })));
             }
         },
         None => match golden::record_synthetic(&session, 2, 0) {
@@ -193,7 +193,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
         outcome = if batches { "requests share runs" } else { "requests share no runs" },
         reason = shared_runs.reason
     );
-    facts.shared_runs = Some(shared_runs);
+    loaded.shared_runs = Some(shared_runs);
     let found =
         Found { is_on_cpu: session.execution_provider() == ExecutionProvider::Cpu, has_loops, batches };
     let options = worker_options(settings, found);
@@ -211,7 +211,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     drop(samples);
     modelwright_core::session::give_back_memory();
-    Ok(Served { signature, labels, bounds, tied, worker, threads, sharing, facts, about })
+    Ok(Served { signature, labels, bounds, tied, worker, threads, sharing, loaded, about })
 }
 
 /// What was found of a model and its runs.

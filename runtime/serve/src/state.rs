@@ -18,7 +18,7 @@ use modelwright_contract::{
 };
 
 use super::{
-    about::About, bounds::Bounds, budget::Budget, drain::Observed, settings::Settings, tied::Tied, unsent,
+    about::About, bounds::Bounds, budget::Budget, drain::Snapshot, settings::Settings, tied::Tied, unsent,
     worker::Worker,
 };
 use crate::metrics::{Gauges, Metrics};
@@ -32,13 +32,13 @@ pub enum Phase {
     /// It does not reproduce its golden samples, and never answers.
     Refused {
         message: String,
-        facts: Facts,
+        loaded: Loaded,
     },
 }
 
 /// What is known once a model is loaded.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct Loaded {
     pub execution_provider: String,
     /// Nodes of the graph by the execution provider that runs them.
     pub graph_nodes: BTreeMap<String, u32>,
@@ -77,7 +77,7 @@ pub struct Served {
     /// How the cores are shared out.
     pub threads: Threads,
     pub sharing: Sharing,
-    pub facts: Facts,
+    pub loaded: Loaded,
     pub about: About,
 }
 
@@ -92,9 +92,9 @@ pub struct State {
     pub activity: Activity,
     /// Bytes for all that is held for clients.
     pub budget: Arc<Budget>,
-    /// Places for requests: those that run, and those that wait. A place is taken when the body is there, so that who sends
+    /// Permits for requests: those that run, and those that wait. One is taken when the body is there, so that who sends
     /// slowly keeps nobody from the model.
-    pub places: Arc<Budget>,
+    pub permits: Arc<Budget>,
     /// Ports that clients are served at.
     ports: OnceLock<BTreeSet<u16>>,
     phase: RwLock<Phase>,
@@ -114,7 +114,7 @@ impl State {
                 to_usize(settings.memory.budget),
                 to_usize(settings.limits.max_request_bytes),
             ),
-            places: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
+            permits: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
             ports: OnceLock::new(),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),
@@ -165,8 +165,8 @@ impl State {
     }
 
     /// Who is there. Whose answer is still being sent is asked only where nothing else speaks against an end.
-    pub fn observe(&self) -> Observed {
-        let seen = self.activity.observe();
+    pub fn snapshot(&self) -> Snapshot {
+        let seen = self.activity.snapshot();
         let Some(ports) = self.ports.get().filter(|_| seen.is_drained()) else { return seen };
         let sending = unsent::count(ports);
         if sending == 0 {
@@ -174,7 +174,7 @@ impl State {
         }
         // Its client may ask again as soon as it has read it.
         self.activity.touch();
-        Observed { sending: seen.sending + sending, ..self.activity.observe() }
+        Snapshot { sending: seen.sending + sending, ..self.activity.snapshot() }
     }
 
     pub fn drain_by_signal(&self) {
@@ -206,12 +206,12 @@ impl State {
 
     /// What is reported to the operator.
     pub fn status(&self) -> ServeStatus {
-        let (facts, message) = match self.phase() {
+        let (loaded, message) = match self.phase() {
             Phase::Starting => (None, None),
-            Phase::Serving(served) => (Some(served.facts.clone()), None),
-            Phase::Refused { message, facts } => (Some(facts), Some(message)),
+            Phase::Serving(served) => (Some(served.loaded.clone()), None),
+            Phase::Refused { message, loaded } => (Some(loaded), Some(message)),
         };
-        let facts = facts.unwrap_or_else(|| Facts {
+        let loaded = loaded.unwrap_or_else(|| Loaded {
             execution_provider: String::new(),
             graph_nodes: BTreeMap::new(),
             onnxruntime_version: String::new(),
@@ -223,21 +223,21 @@ impl State {
             model: self.settings.model.clone(),
             version: self.settings.version,
             model_digest: self.digest().unwrap_or_default(),
-            execution_provider: facts.execution_provider,
-            graph_nodes: facts.graph_nodes,
-            onnxruntime_version: facts.onnxruntime_version,
+            execution_provider: loaded.execution_provider,
+            graph_nodes: loaded.graph_nodes,
+            onnxruntime_version: loaded.onnxruntime_version,
             ready: self.ready().is_ok(),
             draining,
-            drained: draining && self.observe().is_drained(),
-            shared_runs: facts.shared_runs,
-            golden_samples: facts.golden_samples,
+            drained: draining && self.snapshot().is_drained(),
+            shared_runs: loaded.shared_runs,
+            golden_samples: loaded.golden_samples,
             requests: self.metrics.requests(),
             message,
         }
     }
 
     pub fn render_metrics(&self) -> String {
-        let Observed { in_flight, connections, .. } = self.activity.observe();
+        let Snapshot { in_flight, connections, .. } = self.activity.snapshot();
         self.metrics.render(Gauges {
             in_flight,
             connections,
@@ -276,9 +276,9 @@ impl Activity {
     }
 
     /// What a drain looks at.
-    pub fn observe(&self) -> Observed {
+    pub fn snapshot(&self) -> Snapshot {
         let quiet = self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        Observed {
+        Snapshot {
             in_flight: self.in_flight.load(Ordering::Acquire),
             connections: self.connections.load(Ordering::Acquire),
             sending: self.parting.load(Ordering::Acquire),

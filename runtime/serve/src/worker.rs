@@ -105,12 +105,12 @@ struct Terms<'a> {
 }
 
 /// A request on its way; dropping it stops its run.
-struct Ticket {
+struct Pending {
     answer: oneshot::Receiver<Answer>,
     cancellation: Cancellation,
 }
 
-impl Drop for Ticket {
+impl Drop for Pending {
     fn drop(&mut self) {
         self.cancellation.cancel();
     }
@@ -189,9 +189,9 @@ impl Worker {
             Err(error) => return Ok(Answer::of_one(Err(error))),
         };
         job.cancellation = Some(cancellation.clone());
-        let mut ticket = Ticket { answer, cancellation };
+        let mut pending = Pending { answer, cancellation };
         self.shared.queue.push(job).map_err(|_| Refused::Full)?;
-        match tokio::time::timeout_at(deadline.into(), &mut ticket.answer).await {
+        match tokio::time::timeout_at(deadline.into(), &mut pending.answer).await {
             // its end was seen before that of the time that it had
             Ok(Ok(Answer { outputs: Err(RunError::Cancelled), .. })) if Instant::now() >= deadline => {
                 Err(Refused::Late)
@@ -308,14 +308,14 @@ impl Shared {
             return jobs;
         };
         let inputs = batch::join(&inputs);
-        let gathered = begun.elapsed();
+        let batched = begun.elapsed();
         let terms = Terms { cancellation: None, deadline, requests: jobs.len() };
         let Some(answer) = self.compute(&inputs, &outputs, &terms) else { return Vec::new() };
         let ended = Instant::now();
         let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {
             return jobs;
         };
-        let taken_apart = ended.elapsed();
+        let split = ended.elapsed();
         let (requests, mut leads) = (jobs.len(), true);
         for (job, outputs) in jobs.into_iter().zip(parts) {
             let Job { inputs, reply, queued_at, .. } = job;
@@ -323,9 +323,9 @@ impl Shared {
             let answer = Answer {
                 outputs: Ok(outputs),
                 queued: begun - queued_at,
-                gathered,
+                batched,
                 computed: answer.computed,
-                taken_apart,
+                split,
                 requests,
                 leads,
             };

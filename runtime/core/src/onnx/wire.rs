@@ -1,5 +1,5 @@
 //! Reads the few fields of an ONNX file that matter before it is loaded, straight from the protobuf wire format, and
-//! skips over all others, above all the weights. In goes a stream; out come [`Facts`] or what is wrong with it. What
+//! skips over all others, above all the weights. In goes a stream; out come [`FileSummary`] or what is wrong with it. What
 //! is kept in memory is bounded whatever the file says.
 
 use std::{
@@ -17,7 +17,7 @@ const CLASSES: [&str; 2] = ["classlabels_strings", "classlabels_int64s"];
 const MAX_ENTRIES: usize = 20_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct FileSummary {
     /// Version of the file format.
     pub ir_version: i64,
     /// Versions by domain; the default domain is empty.
@@ -68,20 +68,20 @@ pub enum WireError {
 pub(super) type Result<T> = std::result::Result<T, WireError>;
 
 /// Reads a file from its start to its end.
-pub fn read(mut stream: impl BufRead + Seek) -> Result<Facts> {
+pub fn read(mut stream: impl BufRead + Seek) -> Result<FileSummary> {
     let end = stream.seek(SeekFrom::End(0))?;
     stream.rewind()?;
     let mut reader = Reader::new(stream);
     if !reader.model(end)? {
         return Err(WireError::Absent("graph"));
     }
-    if reader.facts.ir_version < 1 {
+    if reader.summary.ir_version < 1 {
         return Err(WireError::Absent("version of its format (ir_version)"));
     }
-    if reader.facts.opsets.is_empty() && reader.facts.ir_version >= 3 {
+    if reader.summary.opsets.is_empty() && reader.summary.ir_version >= 3 {
         return Err(WireError::Absent("operator sets (opset_import)"));
     }
-    Ok(reader.facts)
+    Ok(reader.summary)
 }
 
 /// A field's value, or where it ends.
@@ -98,7 +98,7 @@ pub(super) enum Value {
 pub(super) struct Reader<S> {
     pub(super) stream: S,
     pub(super) position: u64,
-    facts: Facts,
+    summary: FileSummary,
     pub(super) kept: usize,
     /// Bytes of texts among them.
     pub(super) texts: usize,
@@ -106,7 +106,7 @@ pub(super) struct Reader<S> {
 
 impl<S: BufRead + Seek> Reader<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, position: 0, facts: Facts::default(), kept: 0, texts: 0 }
+        Self { stream, position: 0, summary: FileSummary::default(), kept: 0, texts: 0 }
     }
 
     /// Gives whether there is a graph.
@@ -114,7 +114,7 @@ impl<S: BufRead + Seek> Reader<S> {
         let mut has_graph = false;
         while let Some((field, value)) = self.field(end)? {
             match field {
-                1 => self.facts.ir_version = self.number(&value)?.cast_signed(),
+                1 => self.summary.ir_version = self.number(&value)?.cast_signed(),
                 7 => {
                     has_graph = true;
                     let end = self.bytes(&value)?;
@@ -147,8 +147,8 @@ impl<S: BufRead + Seek> Reader<S> {
                 _ => self.skip(&value)?,
             }
         }
-        self.facts.opsets.insert(domain, version);
-        self.bounded(self.facts.opsets.len())
+        self.summary.opsets.insert(domain, version);
+        self.bounded(self.summary.opsets.len())
     }
 
     fn training(&mut self, end: u64) -> Result<()> {
@@ -181,8 +181,8 @@ impl<S: BufRead + Seek> Reader<S> {
                 _ => self.skip(&value)?,
             }
         }
-        self.facts.functions.insert((domain, name));
-        self.bounded(self.facts.functions.len())
+        self.summary.functions.insert((domain, name));
+        self.bounded(self.summary.functions.len())
     }
 
     fn graph(&mut self, end: u64, depth: usize) -> Result<()> {
@@ -222,14 +222,14 @@ impl<S: BufRead + Seek> Reader<S> {
                 _ => self.skip(&value)?,
             }
         }
-        self.facts.operators.insert((domain, operator));
-        self.bounded(self.facts.operators.len())
+        self.summary.operators.insert((domain, operator));
+        self.bounded(self.summary.operators.len())
     }
 
     /// Takes in the length of a text, and gives it.
     fn measure(&mut self, value: &Value) -> Result<u64> {
         let length = self.length(value);
-        self.facts.longest_text = self.facts.longest_text.max(length);
+        self.summary.longest_text = self.summary.longest_text.max(length);
         self.skip(value)?;
         Ok(length)
     }
@@ -274,8 +274,8 @@ impl<S: BufRead + Seek> Reader<S> {
             }
         }
         if is_of_classes {
-            self.facts.longest_classes = self.facts.longest_classes.max(texts);
-            self.facts.most_classes = self.facts.most_classes.max(classes);
+            self.summary.longest_classes = self.summary.longest_classes.max(texts);
+            self.summary.most_classes = self.summary.most_classes.max(classes);
         }
         Ok(())
     }
@@ -322,9 +322,9 @@ impl<S: BufRead + Seek> Reader<S> {
             return Err(self.malformed("a tensor's weights are in another file, and its name is missing"));
         }
         if elsewhere {
-            self.facts.external.insert(external);
+            self.summary.external.insert(external);
         }
-        self.bounded(self.facts.external.len())
+        self.bounded(self.summary.external.len())
     }
 
     fn pair(&mut self, end: u64) -> Result<(String, String)> {

@@ -54,7 +54,7 @@ pub enum Rows {
 
 /// How far the child got; it writes this before each step, so that a crash can be told by its step.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Progress {
+pub enum ProverState {
     Loading,
     Running,
     Proven(Box<Proof>),
@@ -105,12 +105,12 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
 
 /// Turns the child's end and its answer into a proof or a refusal.
 fn judge(status: ExitStatus, answer: &[u8], words: File) -> Result<Proof, PublishError> {
-    let progress = serde_json::from_slice(answer).ok();
-    let (reason, step) = match progress {
-        Some(Progress::Proven(proof)) if status.success() => return Ok(*proof),
-        Some(Progress::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
-        Some(Progress::Loading) => (Refusal::LoadFailed, "while it loaded"),
-        Some(Progress::Running | Progress::Proven(_)) => (Refusal::RunFailed, "while it ran"),
+    let state = serde_json::from_slice(answer).ok();
+    let (reason, step) = match state {
+        Some(ProverState::Proven(proof)) if status.success() => return Ok(*proof),
+        Some(ProverState::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
+        Some(ProverState::Loading) => (Refusal::LoadFailed, "while it loaded"),
+        Some(ProverState::Running | ProverState::Proven(_)) => (Refusal::RunFailed, "while it ran"),
         None => {
             let cause = format!("it ended with {status} before it began: {}", last_words(words));
             return Err(PublishError::Prover { source: io::Error::other(cause) });
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_passed_on() {
-        let answer = serde_json::to_string(&Progress::Refused {
+        let answer = serde_json::to_string(&ProverState::Refused {
             reason: Refusal::GoldenMismatch,
             message: "sample 3".to_owned(),
         });

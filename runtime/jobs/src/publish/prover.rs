@@ -1,5 +1,5 @@
 //! The child's side of [`super::prove`](mod@super::prove): loads the model, runs it, and writes down how far it got
-//! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
+//! before each step, because any step may be its last. In goes a folder; out goes a file with [`ProverState`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::{
     error::{PublishError, Refusal},
     metadata,
-    prove::{Progress, Proof},
+    prove::{Proof, ProverState},
 };
 use crate::evaluation::{self, EvaluationError, Judged, Manner};
 use modelwright_core::{
@@ -87,21 +87,24 @@ pub fn run(arguments: &ProveArguments) -> io::Result<()> {
     limit(false)?;
     // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
     modelwright_core::session::start().map_err(io::Error::other)?;
-    let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
-    write(&Progress::Loading)?;
+    let write = |state: &ProverState| fs::write(&arguments.answer, serde_json::to_vec(state)?);
+    write(&ProverState::Loading)?;
     let answer = prove(arguments, &write);
     write(&match answer {
-        Ok(proof) => Progress::Proven(Box::new(proof)),
-        Err((reason, message)) => Progress::Refused { reason, message },
+        Ok(proof) => ProverState::Proven(Box::new(proof)),
+        Err((reason, message)) => ProverState::Refused { reason, message },
     })
 }
 
-fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()>) -> Result<Proof, Refused> {
+fn prove(
+    arguments: &ProveArguments,
+    write: &impl Fn(&ProverState) -> io::Result<()>,
+) -> Result<Proof, Refused> {
     let options = one_thread();
     let path = arguments.directory.join(MODEL_FILE);
     let session =
         Session::load(&path, &options).map_err(|error| load_refusal(&error, &arguments.directory))?;
-    write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
+    write(&ProverState::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
     let mut signature = session.signature().clone();
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
@@ -320,10 +323,10 @@ fn load_refusal(error: &LoadError, folder: &Path) -> Refused {
 fn newer_than_known(folder: &Path) -> String {
     let own = onnx::preflight(folder).map_or_else(
         |error| error.to_string(),
-        |facts| {
+        |summary| {
             let sets: Vec<_> =
-                facts.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
-            format!("operator sets {}, file format {}", sets.join(", "), facts.ir_version)
+                summary.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
+            format!("operator sets {}, file format {}", sets.join(", "), summary.ir_version)
         },
     );
     format!(

@@ -1,4 +1,4 @@
-//! A request to the model, and what came of it: what the fronts, the queue and the threads that run the model hand to each
+//! A request to the model, and what came of it: what the frontends, the queue and the threads that run the model hand to each
 //! other.
 
 use std::time::{Duration, Instant};
@@ -35,11 +35,11 @@ pub struct Answer {
     pub outputs: Result<Vec<Tensor>, RunError>,
     pub queued: Duration,
     /// How long it took to put its inputs with those of others.
-    pub gathered: Duration,
+    pub batched: Duration,
     /// How long the model took.
     pub computed: Duration,
     /// How long it took to take its outputs out of those of all.
-    pub taken_apart: Duration,
+    pub split: Duration,
     /// Requests that shared the run.
     pub requests: usize,
     /// Whether this is the first of them that somebody waits for.
@@ -51,6 +51,6 @@ impl Answer {
     pub(super) fn of_one(outputs: Result<Vec<Tensor>, RunError>) -> Self {
         let none = Duration::ZERO;
         let (requests, leads) = (1, true);
-        Self { outputs, queued: none, gathered: none, computed: none, taken_apart: none, requests, leads }
+        Self { outputs, queued: none, batched: none, computed: none, split: none, requests, leads }
     }
 }

@@ -1,4 +1,4 @@
-//! The bounded queue between the fronts and the threads that run the model. In go jobs; out comes one, with others that
+//! The bounded queue between the frontends and the threads that run the model. In go jobs; out comes one, with others that
 //! may share its run.
 
 use std::{

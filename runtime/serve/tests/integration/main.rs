@@ -29,7 +29,7 @@ mod rows;
 mod serve;
 // Predictions over a stream of gRPC.
 mod stream;
-// Threads, queue and shared runs between the fronts and a model.
+// Threads, queue and shared runs between the frontends and a model.
 mod worker;
 
 use modelwright_testing as support;

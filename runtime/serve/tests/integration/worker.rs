@@ -1,4 +1,4 @@
-//! The threads and the queue between the fronts and a model, with a real ONNX Runtime.
+//! The threads and the queue between the frontends and a model, with a real ONNX Runtime.
 
 use std::{
     sync::Arc,
