@@ -97,7 +97,7 @@ fn runtime() -> Result<&'static Runtime, LoadError> {
         .with_logger(Arc::new(log))
         .build()
         .map_err(|error| unusable(error.to_string()))?;
-    let version = library::version(&path);
+    let version = shared::version(&path).unwrap_or_else(|| "unknown".to_owned());
     tracing::debug!(library = %path.display(), version, "loaded ONNX Runtime");
     Ok(RUNTIME.get_or_init(|| Runtime { environment, version }))
 }
