@@ -5,6 +5,7 @@
 
 pub mod graph;
 pub mod random;
+mod summary;
 mod wire;
 
 use std::{
@@ -17,7 +18,8 @@ use std::{
 use modelwright_contract::artifact::{METADATA_DIRECTORY, MODEL_FILE};
 
 pub use random::Randomness;
-pub use wire::{External, FileSummary, WireError, read};
+pub use summary::{External, FileSummary, read};
+pub use wire::WireError;
 
 use crate::path::check_path;
 

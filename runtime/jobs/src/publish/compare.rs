@@ -149,7 +149,7 @@ pub fn run(arguments: &CompareArguments) -> io::Result<()> {
             time: times(&original, &variant, &samples)?,
         }),
         Err(error) => {
-            let (reason, message) = prover::evaluation_refusal(error);
+            let (reason, message) = prover::refusal::evaluation_refusal(error);
             Answer::Refused { reason, message }
         }
     };
