@@ -4,9 +4,9 @@
 //! The text is read once, from left to right; only `data` that comes before its datatype and shape is passed over and read
 //! later. Binary data are not copied: their tensors are views of the body.
 
-mod batch;
 mod decimal;
 pub mod elements;
+mod lanes;
 pub mod number;
 pub mod reader;
 mod run;
