@@ -2,6 +2,7 @@
 //!
 //! Doc comments of fields are what `kubectl explain` prints. No field has a CRD default (it would make diffs and move
 //! hashes); the description states the default, and the operator resolves it.
+#![warn(missing_docs)]
 
 pub mod amount;
 pub mod condition;

@@ -159,9 +159,9 @@ pub struct Batching {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub max_size: Option<u32>,
-    /// Longest time that a request waits for others to share its run, for example 2ms; 0ms for none. Within it, a request
-    /// waits only where that is expected to shorten the mean time to an answer. It applies where runs are made one at a
-    /// time: in the mode Latency, and on CUDA once this is set. Default: 2ms on CUDA in the mode Latency, else 0ms.
+    /// Longest time that a request waits for others to share its run, for example 2ms; 0ms for none. A run that is full
+    /// begins at once. It applies where runs are made one at a time: in the mode Latency, and on CUDA once this is set. Every
+    /// request that nobody joins takes that much longer. Default: 0ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,6}(ms|s))+$"))]
     pub max_delay: Option<String>,

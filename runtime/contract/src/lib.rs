@@ -15,6 +15,7 @@
 //! | [`rows`] | whether a model's rows are independent, in what `publish` reports |
 //! | [`signature`] | inputs and outputs of a model, in the words of the Open Inference Protocol |
 //! | [`artifact`] | names and shapes of the files inside a published artifact |
+#![warn(missing_docs)]
 
 pub mod algorithms;
 pub mod artifact;

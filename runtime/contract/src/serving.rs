@@ -38,7 +38,7 @@ pub struct Batching {
     /// Most rows of a run that is shared, along the first axis; the runtime's own default if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<u32>,
-    /// Longest time in milliseconds that a request waits for others to share its run; the runtime's own default if none.
+    /// How many milliseconds a request waits for others to share its run; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay_milliseconds: Option<u64>,
     /// The user's own word on whether rows are independent; what the graph shows if none.

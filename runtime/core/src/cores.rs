@@ -3,7 +3,8 @@
 //!
 //! Of version 2 (`cpu.max`) and version 1 (`cpu.cfs_quota_us`), from the process' own group up to the root that is seen from
 //! here: each of them may have a quota. See cgroups(7) and proc_pid_mountinfo(5). The standard library's
-//! `available_parallelism` rounds down, which leaves the half of `cpu: 1500m` to nobody.
+//! `available_parallelism` rounds down, which leaves the half of `cpu: 1500m` to nobody; `num_cpus` rounds up, and reads one group
+//! alone. The way to a group is that of [`crate::memory`] too, so that either would spare the twenty lines that read a quota.
 
 use std::{fs, path::Path};
 

@@ -17,17 +17,12 @@ const CHUNK: usize = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum DigestError {
     #[error("{} cannot be read: {source}", path.display())]
-    Io {
-        /// Which file or folder.
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// A link, a device, or a name that is no UTF-8.
     #[error("{} is {what}; a model's folder holds ordinary files with UTF-8 names only", path.display())]
     Unusual { path: PathBuf, what: &'static str },
 }
 
-/// What one file is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileDigest {
@@ -41,7 +36,6 @@ pub struct FileDigest {
 pub struct ModelFiles {
     /// The model digest, 64 hex digits.
     pub digest: String,
-    /// Bytes over all files.
     pub size_bytes: u64,
 }
 

@@ -33,7 +33,6 @@ use crate::{
 /// Smallest tolerance on CUDA: sums are made in another order there, and kernels use other approximations.
 const CUDA_TOLERANCE: f64 = 1e-3;
 
-/// Samples that all agreed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replay {
     pub count: u32,
@@ -73,7 +72,6 @@ pub enum ReplayError {
     /// The tolerance is no number.
     #[error("the golden samples' tolerance {tolerance:?} is no decimal number of 0 or more")]
     Tolerance { tolerance: String },
-    /// The bounds are none.
     #[error("the golden samples' bounds of output {output:?} {why}")]
     Bounds {
         output: String,

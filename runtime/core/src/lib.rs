@@ -8,8 +8,6 @@
 //! | its graph says whether rows are independent | [`rows`] |
 //! | a model proves itself | [`digest`] of its bytes, [`golden`] samples of its answers within [`tolerance`], rows of an [`npz`] |
 //! | a program | begins as a [`process`] with [`cores`] and [`memory`], [`listen`]s, and ends with a [`report`] |
-// Where a name says all, nothing is said twice.
-#![allow(missing_docs)]
 
 pub mod classes;
 pub mod cores;

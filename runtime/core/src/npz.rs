@@ -42,7 +42,6 @@ pub enum NpzError {
         /// What is wrong with it, and what was expected.
         why: String,
     },
-    /// More than is read.
     #[error("its arrays have {bytes} bytes, and at most {MAX_BYTES} are read; write fewer rows")]
     TooLarge { bytes: u64 },
     /// More than there is memory for.

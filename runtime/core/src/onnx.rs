@@ -5,6 +5,7 @@
 
 pub mod graph;
 pub mod random;
+mod summary;
 mod wire;
 
 use std::{
@@ -17,7 +18,8 @@ use std::{
 use modelwright_contract::artifact::{METADATA_DIRECTORY, MODEL_FILE};
 
 pub use random::Randomness;
-pub use wire::{External, Facts, WireError, read};
+pub use summary::{External, FileSummary, read};
+pub use wire::WireError;
 
 use crate::path::check_path;
 
@@ -35,10 +37,8 @@ pub enum OnnxError {
     /// The file is not there.
     #[error("{path} is missing or no regular file; a model is a folder with {MODEL_FILE}")]
     Missing { path: PathBuf },
-    /// It cannot be read.
     #[error("{path} cannot be read: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// It is something else.
     #[error("the file is no whole ONNX model: {why}; export it again, and check that it was copied in full")]
     NotOnnx {
         /// What is wrong with it.
@@ -60,13 +60,11 @@ pub enum OnnxError {
         /// Which operators say so.
         operators: String,
     },
-    /// Its weights lie elsewhere.
     #[error("the weights of {tensor:?} are said to lie in {location:?}, which is refused: {why}")]
     ExternalDataOutside {
         tensor: String,
         /// Where they are said to lie.
         location: String,
-        /// Which rule that breaks.
         why: &'static str,
     },
     /// Its weights are not there.
@@ -80,13 +78,11 @@ pub enum OnnxError {
         location: String,
         /// Up to which byte.
         end: u64,
-        /// What is there instead.
         found: String,
     },
 }
 
 impl OnnxError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "NoModel",
@@ -141,32 +137,42 @@ pub fn judge(folder: &Path, graph: &str) -> Result<Preflight, OnnxError> {
     let path = folder.join(graph);
     regular_size(&path).ok_or_else(|| OnnxError::Missing { path: path.clone() })?;
     let file = File::open(&path).map_err(|source| OnnxError::Io { path: path.clone(), source })?;
-    let facts = read(BufReader::with_capacity(64 * 1024, file)).map_err(|error| match error {
+    let summary = read(BufReader::with_capacity(64 * 1024, file)).map_err(|error| match error {
         WireError::Io(source) => OnnxError::Io { path, source },
         other => OnnxError::NotOnnx { why: other.to_string() },
     })?;
-    refuse_processor_specific(&facts)?;
-    refuse_custom_operators(&facts)?;
+    refuse_processor_specific(&summary)?;
+    refuse_custom_operators(&summary)?;
     let mut files = BTreeSet::from([graph.to_owned()]);
-    for external in &facts.external {
+    for external in &summary.external {
         files.insert(check_external(folder, external)?);
     }
-    let has_loops = facts.operators.iter().any(|(_, operator)| matches!(operator.as_str(), "Loop" | "Scan"));
-    let has_maps = facts.operators.iter().any(|(_, operator)| operator == "ZipMap");
-    let longest_text = facts.longest_text.max(if has_maps { facts.longest_classes } else { 0 });
-    let map_entries = if has_maps { facts.most_classes } else { 0 };
+    let has_loops =
+        summary.operators.iter().any(|(_, operator)| matches!(operator.as_str(), "Loop" | "Scan"));
+    let has_maps = summary.operators.iter().any(|(_, operator)| operator == "ZipMap");
+    let longest_text = summary.longest_text.max(if has_maps { summary.longest_classes } else { 0 });
+    let map_entries = if has_maps { summary.most_classes } else { 0 };
     let mut opsets = BTreeMap::new();
-    for (domain, version) in facts.opsets {
+    for (domain, version) in summary.opsets {
         opsets.insert(if domain.is_empty() { "ai.onnx".to_owned() } else { domain }, version);
     }
     // Files without the list are older than the list, and mean the first operator set.
     let opset = opsets.get("ai.onnx").copied().unwrap_or(1);
-    Ok(Preflight { opset, opsets, ir_version: facts.ir_version, has_loops, longest_text, map_entries, files })
+    Ok(Preflight {
+        opset,
+        opsets,
+        ir_version: summary.ir_version,
+        has_loops,
+        longest_text,
+        map_entries,
+        files,
+    })
 }
 
 /// Whatever the domain's name stands for in the file, a function of the model's own too: nothing else may take that name.
-fn refuse_processor_specific(facts: &Facts) -> Result<(), OnnxError> {
-    let of_domain = facts.operators.iter().chain(&facts.functions).filter(|(domain, _)| domain == BLOCKED);
+fn refuse_processor_specific(summary: &FileSummary) -> Result<(), OnnxError> {
+    let of_domain =
+        summary.operators.iter().chain(&summary.functions).filter(|(domain, _)| domain == BLOCKED);
     let operators: BTreeSet<String> = of_domain.map(|(domain, name)| format!("{domain}::{name}")).collect();
     if operators.is_empty() {
         return Ok(());
@@ -175,11 +181,11 @@ fn refuse_processor_specific(facts: &Facts) -> Result<(), OnnxError> {
     Err(OnnxError::ProcessorSpecific { operators: operators.join(", ") })
 }
 
-fn refuse_custom_operators(facts: &Facts) -> Result<(), OnnxError> {
-    let custom: Vec<String> = facts
+fn refuse_custom_operators(summary: &FileSummary) -> Result<(), OnnxError> {
+    let custom: Vec<String> = summary
         .operators
         .iter()
-        .filter(|operator| !DOMAINS.contains(&operator.0.as_str()) && !facts.functions.contains(*operator))
+        .filter(|operator| !DOMAINS.contains(&operator.0.as_str()) && !summary.functions.contains(*operator))
         .take(10)
         .map(|(domain, name)| format!("{domain}::{name}"))
         .collect();

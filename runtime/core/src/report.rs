@@ -22,7 +22,6 @@ pub trait Ending: Error {
 pub enum ConfigError {
     #[error("the environment variable {name} is not set; it holds the config as JSON")]
     Missing { name: &'static str },
-    /// No config in it.
     #[error("the environment variable {name} is no config: {source}")]
     Invalid { name: &'static str, source: serde_json::Error },
 }

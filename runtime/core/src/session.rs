@@ -5,6 +5,7 @@
 
 mod error;
 pub mod library;
+mod load;
 pub mod maps;
 mod shared;
 mod signature;
@@ -22,11 +23,7 @@ use modelwright_contract::{
     serving::ExecutionProvider,
     signature::{Signature, TensorSpec},
 };
-use ort::{
-    ep::{self, ExecutionProvider as _},
-    session::{RunOptions, builder::AutoDevicePolicy},
-    value::DynValue,
-};
+use ort::{session::RunOptions, value::DynValue};
 
 pub use self::error::{LoadError, RunError};
 use self::{
@@ -38,7 +35,7 @@ use self::{
     validate::{validate_inputs, validate_outputs},
     value::{from_value, to_value},
 };
-use crate::{cores::cores, tensor::Tensor};
+use crate::tensor::Tensor;
 
 /// How a session is loaded.
 #[derive(Clone, Debug)]
@@ -97,7 +94,7 @@ fn runtime() -> Result<&'static Runtime, LoadError> {
         .with_logger(Arc::new(log))
         .build()
         .map_err(|error| unusable(error.to_string()))?;
-    let version = library::version(&path);
+    let version = shared::version(&path).unwrap_or_else(|| "unknown".to_owned());
     tracing::debug!(library = %path.display(), version, "loaded ONNX Runtime");
     Ok(RUNTIME.get_or_init(|| Runtime { environment, version }))
 }
@@ -160,7 +157,7 @@ impl Session {
         if !path.is_file() {
             return Err(LoadError::NoFile { path: path.to_owned() });
         }
-        let (inner, execution_provider) = load_on_first(runtime, path, options)?;
+        let (inner, execution_provider) = load::on_first(&runtime.environment, path, options)?;
         let (signature, parts) = signature::read(&inner)?;
         let labels = signature::labels(&inner);
         let symbols = signature::symbols(&inner);
@@ -220,7 +217,6 @@ impl Session {
         &self.nodes
     }
 
-    /// Version of ONNX Runtime.
     pub fn onnxruntime_version(&self) -> &'static str {
         self.onnxruntime_version
     }
@@ -304,106 +300,6 @@ pub fn give_back_memory() {
 
 fn run_error(error: &ort::Error) -> RunError {
     RunError::failed(error.message(), error.code() == ort::ErrorCode::InvalidArgument)
-}
-
-/// Loads on the first provider of the list that is there, or only on the first.
-fn load_on_first(
-    runtime: &Runtime,
-    path: &Path,
-    options: &SessionOptions,
-) -> Result<(ort::session::Session, ExecutionProvider), LoadError> {
-    let mut providers = options.execution_providers.clone();
-    if providers.is_empty() || options.allow_fallback && !providers.contains(&ExecutionProvider::Cpu) {
-        providers.push(ExecutionProvider::Cpu);
-    }
-    if !options.allow_fallback {
-        providers.truncate(1);
-    }
-    let mut failure = None;
-    for provider in providers {
-        match load_on(runtime, path, provider, options) {
-            Ok(session) => return Ok((session, provider)),
-            Err(error) => {
-                if options.allow_fallback && provider != ExecutionProvider::Cpu {
-                    tracing::warn!(%provider, %error, "the execution provider is not used; falling back");
-                }
-                failure = Some(error);
-            }
-        }
-    }
-    // The list was not empty, so there is a failure.
-    Err(failure.unwrap_or_else(|| LoadError::NoFile { path: path.to_owned() }))
-}
-
-fn load_on(
-    runtime: &Runtime,
-    path: &Path,
-    provider: ExecutionProvider,
-    options: &SessionOptions,
-) -> Result<ort::session::Session, LoadError> {
-    let threads = options.intra_op_threads;
-    let refused = |error: &ort::Error| LoadError::refused(path, provider, error.message());
-    let builder = ort::session::Session::builder(&runtime.environment).map_err(|error| refused(&error))?;
-    // Left to itself, ONNX Runtime counts the machine's cores and not those of the container.
-    let threads = if threads == 0 { cores() } else { threads };
-    let builder = builder.with_intra_threads(threads).map_err(|error| refused(&error.into()))?;
-    // A thread that spins until the next run takes a core's time from whoever has work.
-    let builder = builder.with_intra_op_spinning(false).map_err(|error| refused(&error.into()))?;
-    let builder = builder.with_config_entry(shared::RECORD, "1").map_err(|error| refused(&error.into()))?;
-    let builder = match options.most_bytes.filter(|_| provider == ExecutionProvider::Cpu) {
-        None => builder,
-        Some(most) => {
-            bound_runs(runtime, most).map_err(|error| refused(&error))?;
-            builder.with_env_allocators().map_err(|error| refused(&error.into()))?
-        }
-    };
-    let mut builder = match provider {
-        // Without the policy, ONNX Runtime may choose another provider that its build happens to hold.
-        ExecutionProvider::Cpu => builder
-            .with_auto_device(AutoDevicePolicy::PreferCPU)
-            .map_err(|error| refused(&error.into()))?
-            .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])
-            .map_err(|error| refused(&error.into()))?,
-        ExecutionProvider::Cuda => {
-            // TF32 keeps 10 bits of the fraction, and an answer must agree with the one recorded on another device.
-            // Left to itself, ONNX Runtime tries every algorithm of a convolution each time that its input has another
-            // shape than before, also one that it had earlier: https://github.com/microsoft/onnxruntime/issues/23006.
-            let cuda = ep::CUDA::default()
-                .with_tf32(false)
-                .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
-                .build()
-                .error_on_failure();
-            builder.with_execution_providers([cuda]).map_err(|error| LoadError::ProviderUnavailable {
-                asked: provider,
-                available: available(),
-                why: error::shorten(error.message()).trim_end_matches('.').to_owned(),
-            })?
-        }
-    };
-    // Only now is a device looked for.
-    builder.commit_from_file(path).map_err(|error| match error::of_device(error.message()) {
-        Some(why) => {
-            LoadError::ProviderUnavailable { asked: provider, available: available(), why: why.to_owned() }
-        }
-        None => refused(&error),
-    })
-}
-
-/// Has runs share memory that is bounded, once in a process.
-fn bound_runs(runtime: &Runtime, most: u64) -> ort::Result<()> {
-    static BOUNDED: Mutex<bool> = Mutex::new(false);
-    let mut is_bounded = BOUNDED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !*is_bounded {
-        shared::bound_memory(&runtime.environment, usize::try_from(most).unwrap_or(usize::MAX))?;
-        *is_bounded = true;
-    }
-    Ok(())
-}
-
-/// The providers that the loaded library was built with, and that this runtime can ask for.
-fn available() -> String {
-    let cuda = ep::CUDA::is_available().unwrap_or(false);
-    if cuda { "CPU, and CUDA where its libraries and a device are present" } else { "CPU" }.to_owned()
 }
 
 /// Where a model's graph is: the path itself, or `model.onnx` in a folder.

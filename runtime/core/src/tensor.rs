@@ -71,7 +71,6 @@ impl Datatype {
         }
     }
 
-    /// Reads the protocol's name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|datatype| datatype.name() == name)
     }
@@ -101,9 +100,7 @@ impl fmt::Display for Datatype {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
-    /// Name in the graph.
     pub name: String,
-    /// Datatype of every element.
     pub datatype: Datatype,
     /// Sizes; empty for a scalar.
     pub shape: Vec<i64>,
@@ -122,7 +119,6 @@ pub enum LayoutError {
     Length {
         datatype: Datatype,
         shape: Vec<i64>,
-        /// Bytes that are there.
         got: usize,
         /// Bytes that should be there.
         expected: usize,
@@ -131,7 +127,6 @@ pub enum LayoutError {
     #[error("{got} elements of data, expected {expected} for BYTES of shape {}", Shape(.shape))]
     Count {
         shape: Vec<i64>,
-        /// Elements that are there.
         got: usize,
         /// Elements that should be there.
         expected: usize,

@@ -52,7 +52,6 @@ pub enum EvaluationError {
     Run {
         /// First row of the batch.
         first: usize,
-        /// Last row of it.
         last: usize,
         source: RunError,
     },
@@ -128,7 +127,6 @@ impl Answers {
 }
 
 pub struct Judged {
-    /// What came of it.
     pub evaluation: Evaluation,
     /// The test part, for golden samples.
     pub part: TestPart,

@@ -40,7 +40,6 @@ use crate::{
 pub struct FetchOptions {
     /// Whether loopback addresses may be connected to: for tests on one machine.
     pub allow_loopback: bool,
-    /// Where claims are mounted.
     pub claim_directory: PathBuf,
     /// How long to wait for an answer.
     pub timeouts: Timeouts,

@@ -28,15 +28,12 @@ pub enum InspectError {
     /// The file is refused before it is loaded.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    /// It cannot be digested.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// ONNX Runtime refuses it.
     #[error(transparent)]
     Load(#[from] LoadError),
 }
 
-/// What a model is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
@@ -51,7 +48,6 @@ pub struct Inspection {
     pub ir_version: i64,
     /// Versions of the operator sets by domain.
     pub operator_sets: BTreeMap<String, i64>,
-    /// Files with external data.
     pub external_data: Vec<String>,
     pub signature: Signature,
     /// Whether requests may share runs of it, as its graph shows.

@@ -74,7 +74,6 @@ impl Ending for publish::PublishError {
     }
 }
 
-/// Runs `fetch`.
 pub async fn fetch(arguments: &JobArguments) -> i32 {
     arguments.tell_retries();
     let log = arguments.termination_log.as_deref();
@@ -121,7 +120,6 @@ fn run() -> Option<String> {
     std::env::var(RUN_ENV).ok().filter(|run| !run.is_empty())
 }
 
-/// Runs `prove`.
 pub async fn prove(arguments: &JobArguments) -> i32 {
     let log = arguments.termination_log.as_deref();
     let config = match report::config(PROVE_ENV) {
@@ -135,7 +133,6 @@ pub async fn prove(arguments: &JobArguments) -> i32 {
     report::finish(publish::prove(&config, &program).await, log)
 }
 
-/// Runs `publish`.
 pub async fn publish(arguments: &JobArguments) -> i32 {
     arguments.tell_retries();
     let log = arguments.termination_log.as_deref();

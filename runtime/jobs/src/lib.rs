@@ -6,8 +6,6 @@
 //! | bytes come in | [`fetch`] through [`network`], judged by [`modelwright_core::onnx`] before ONNX Runtime sees them |
 //! | a model proves itself | [`publish`] runs it and measures it by [`evaluation`]; a person may [`inspect`] it |
 //! | an artifact goes out | [`publish`], into the [`store`] |
-// Where a name says all, nothing is said twice.
-#![allow(missing_docs)]
 
 pub mod cli;
 pub mod evaluation;

@@ -15,6 +15,7 @@ mod files;
 mod fit;
 pub mod integers;
 mod metadata;
+mod options;
 mod passed;
 pub mod prove;
 pub mod prover;
@@ -24,17 +25,11 @@ pub mod size;
 mod training;
 mod variants;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use modelwright_contract::{
     artifact::{METADATA_DIRECTORY, MODEL_FILE},
-    names,
-    prove::{DEFAULT_DEADLINE_SECONDS, ProveConfig},
+    prove::ProveConfig,
     publish::PublishConfig,
     report::{ProveReport, PublishReport, RunReport},
     training::TRAIN_REPORT_FILE,
@@ -42,51 +37,14 @@ use modelwright_contract::{
 
 use tempfile::TempDir;
 
-pub use error::{PublishError, Refusal};
-
-use self::{metadata::Quality, passed::Passed, prove::Question, push::Destination, training::Training};
-use crate::{
-    network::Timeouts,
-    store::{DEFAULT_CHUNK, pack},
+pub use self::{
+    error::{PublishError, Refusal},
+    options::PublishOptions,
 };
+
+use self::{metadata::Quality, passed::Passed, prove::Question, push::task::Destination, training::Training};
+use crate::store::pack;
 use modelwright_core::{onnx, rows};
-
-/// What the operator does not set.
-#[derive(Clone, Debug)]
-pub struct PublishOptions {
-    /// Whether the store may be at a loopback address: for tests on one machine.
-    pub allow_loopback: bool,
-    /// Where the claim of a `pvc` store is mounted.
-    pub claim_directory: PathBuf,
-    /// Where `fetch` left what it said.
-    pub fetched_directory: PathBuf,
-    /// What the run is known by, under which its report is left in the store.
-    pub run: Option<String>,
-    /// How long to wait for an answer of the store.
-    pub timeouts: Timeouts,
-    /// Larger files are sent to a registry in parts of this size.
-    pub chunk: u64,
-    /// Without a proof: the program that has the commands of the children.
-    pub program: PathBuf,
-    /// Without a proof: for how long the model may load and run.
-    pub prove_limit: Duration,
-}
-
-impl PublishOptions {
-    /// The usual limits; `program` is this very program.
-    pub fn new(program: PathBuf) -> Self {
-        Self {
-            allow_loopback: false,
-            claim_directory: PathBuf::from(names::CLAIM_DIRECTORY),
-            fetched_directory: PathBuf::from(names::FETCHED_DIRECTORY),
-            run: None,
-            timeouts: Timeouts::default(),
-            chunk: DEFAULT_CHUNK,
-            program,
-            prove_limit: Duration::from_secs(DEFAULT_DEADLINE_SECONDS.into()),
-        }
-    }
-}
 
 /// Proves what the config says, and leaves it for [`run`]. `program` is the one that has the commands of the children.
 pub async fn prove(config: &ProveConfig, program: &Path) -> Result<ProveReport, PublishError> {

@@ -23,7 +23,6 @@ use modelwright_core::listen::listen;
 
 /// Longest that one question may take.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Longest question, in bytes.
 const MAX_QUESTION: usize = 4096;
 /// Questions that are answered at the same time.
 const AT_ONCE: usize = 8;
@@ -40,7 +39,6 @@ pub struct Trying {
 }
 
 impl Trying {
-    /// Nothing has failed yet.
     pub fn start() -> Self {
         Self { number: NEXT.fetch_add(1, Ordering::Relaxed) }
     }

@@ -23,7 +23,7 @@ use super::{
     compress::{self, Encoding, InflateError},
     error::ApiError,
     pace::{LEAST_RATE, Slow, in_time},
-    pipeline::{Until, offload},
+    pipeline::{Deadline, offload},
     spare::Buffer,
     state::State,
 };
@@ -85,7 +85,7 @@ async fn inflate(
     let limit = state.settings.limits.max_request_bytes;
     let budget = Arc::clone(&state.budget);
     // Inflating takes about ten times as long as reading.
-    offload(body.len().saturating_mul(10), Until::new(state, deadline), move || {
+    offload(body.len().saturating_mul(10), Deadline::new(state, deadline), move || {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let room = Room::new(&budget, most.saturating_add(ALIGNMENT + 1));
         match compress::inflate(encoding, &body, most, room, |address| padding(address, json_length)) {

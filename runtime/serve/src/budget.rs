@@ -25,18 +25,10 @@ pub const REQUEST: usize = 4 * SMALL;
 pub enum Refused {
     /// However little is held for others, they would not fit.
     #[error("it takes {bytes} bytes of memory, and no more than {most} are held for all requests")]
-    Never {
-        /// That were asked for.
-        bytes: usize,
-        /// That can be given.
-        most: usize,
-    },
+    Never { bytes: usize, most: usize },
     /// They do not fit beside what is held now.
     #[error("the {most} bytes of memory for requests are taken")]
-    Now {
-        /// That can be given.
-        most: usize,
-    },
+    Now { most: usize },
 }
 
 #[derive(Debug)]
@@ -61,7 +53,6 @@ impl Budget {
         self.total
     }
 
-    /// What is held now.
     pub fn held(&self) -> usize {
         self.held.load(Relaxed)
     }

@@ -20,7 +20,6 @@ const NUMBER: usize = size_of::<i128>();
 /// What a class takes as text, beside its label twice.
 const TEXT: usize = 96;
 
-/// An output without classes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("output {name:?} has no classes: it is {datatype} of shape {}; expected numbers with an axis of classes at the end", modelwright_core::tensor::Shape(.shape))]
 pub struct NoClasses {

@@ -1,19 +1,11 @@
-//! `GET /curves.svg`: the curves of the training, as the artifact has them, for the page. In goes the model's folder when it is
-//! loaded, and the shared state when it is asked for; out comes SVG.
-//!
-//! Whoever trained wrote the picture, so its policy lets nothing in it run, load or open anything, and the page shows it as an
-//! image only.
+//! The curves of the training, as the artifact has them, for the page. In goes the model's folder; out comes SVG.
 
 use std::{fs, path::Path};
 
-use actix_web::{HttpResponse, http::header, web};
 use bytes::Bytes;
 use modelwright_contract::{artifact::METADATA_DIRECTORY, training::CURVES_FILE};
 
-use super::{error::ApiError, state::State};
-
 const MAX_BYTES: u64 = 1024 * 1024;
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
 /// Reads the picture, if there is one. One that cannot be read is none: it decides nothing.
 pub fn read(folder: &Path) -> Option<Bytes> {
@@ -31,19 +23,6 @@ pub fn read(folder: &Path) -> Option<Bytes> {
         Ok(text.into())
     };
     read().inspect_err(|why| tracing::warn!(path = %path.display(), why, "the curves are not shown")).ok()
-}
-
-pub async fn picture(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    let served = state.served().map_err(ApiError::NotReady)?;
-    let none =
-        || ApiError::NotFound("the model has no curves: they are of networks that were trained".to_owned());
-    let content = served.about.curves.clone().ok_or_else(none)?;
-    Ok(HttpResponse::Ok()
-        .content_type("image/svg+xml")
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(content))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! The text is read once, from left to right; only `data` that comes before its datatype and shape is passed over and read
 //! later. Binary data are not copied: their tensors are views of the body.
 
-mod batch;
 mod decimal;
 pub mod elements;
+mod lanes;
 pub mod number;
 pub mod reader;
 mod run;
@@ -53,7 +53,6 @@ pub enum DecodeError {
     Shape { name: String, shape: Vec<i64> },
     #[error("input {name:?} has no data; expected a JSON array, or the parameter binary_data_size")]
     NoData { name: String },
-    /// Both kinds of data.
     #[error("input {name:?} has both data and binary_data_size; expected one of them")]
     DataTwice { name: String },
     /// Data that do not fit.
@@ -61,11 +60,7 @@ pub enum DecodeError {
     Element { name: String, source: ElementError },
     /// There is no memory for its data.
     #[error("input {name:?}: {refused}")]
-    Memory {
-        name: String,
-        /// Whether there can be.
-        refused: Refused,
-    },
+    Memory { name: String, refused: Refused },
     /// Not as many bytes as were announced.
     #[error(
         "the request has {got} bytes of binary data, but its inputs say binary_data_size {expected} in all; \
@@ -76,18 +71,10 @@ pub enum DecodeError {
     #[error(
         "inference-header-content-length is {got}, expected the length of the JSON, at most the body's {body} bytes"
     )]
-    HeaderLength {
-        got: usize,
-        /// Length of the body.
-        body: usize,
-    },
+    HeaderLength { got: usize, body: usize },
     /// An extension that is not served.
     #[error("the parameter {what} of the request is not served here; {instead}")]
-    Extension {
-        /// What was asked for.
-        what: &'static str,
-        instead: &'static str,
-    },
+    Extension { what: &'static str, instead: &'static str },
 }
 
 /// The names of all datatypes, for messages.

@@ -1,4 +1,4 @@
-//! Leaving service without losing a request. In goes what is observed; out comes whether clients are gone and whether the
+//! Leaving service without losing a request. In goes a snapshot of who is connected; out comes whether clients are gone and whether the
 //! process may end. Pure: no clock, no client.
 //!
 //! A server that closes an idle connection can cross a request that is being written to it, and a client may not send a
@@ -17,8 +17,7 @@ pub const IDLE: Duration = Duration::from_secs(5);
 pub const ACCEPT: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// Requests without an answer.
+pub struct Snapshot {
     pub in_flight: i64,
     pub connections: i64,
     /// Answers that are written and that their clients have not received yet.
@@ -27,7 +26,7 @@ pub struct Observed {
     pub quiet: Duration,
 }
 
-impl Observed {
+impl Snapshot {
     /// Whether no client is left.
     pub fn is_drained(self) -> bool {
         self.in_flight <= 0
@@ -40,14 +39,13 @@ impl Observed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     Wait,
-    /// All clients are gone.
     Drained,
     TimedOut,
 }
 
 /// Decides. `since` is the time since the signal, `drained_before` whether no client was left by then already.
-pub fn plan_stop(observed: Observed, since: Duration, drained_before: bool, timeout: Duration) -> Stop {
-    if observed.is_drained() && (drained_before || since >= ACCEPT) {
+pub fn plan_stop(snapshot: Snapshot, since: Duration, drained_before: bool, timeout: Duration) -> Stop {
+    if snapshot.is_drained() && (drained_before || since >= ACCEPT) {
         Stop::Drained
     } else if since >= timeout {
         Stop::TimedOut
@@ -60,30 +58,30 @@ pub fn plan_stop(observed: Observed, since: Duration, drained_before: bool, time
 mod tests {
     use super::*;
 
-    fn observed(in_flight: i64, connections: i64, quiet: f64) -> Observed {
-        Observed { in_flight, connections, sending: 0, quiet: Duration::from_secs_f64(quiet) }
+    fn snapshot(in_flight: i64, connections: i64, quiet: f64) -> Snapshot {
+        Snapshot { in_flight, connections, sending: 0, quiet: Duration::from_secs_f64(quiet) }
     }
 
     #[test]
     fn clients_are_gone_when_nothing_is_open_or_all_that_is_open_is_silent() {
-        for (observed, drained) in [
-            (observed(0, 0, 2.0), true),
-            (observed(0, 0, 1.9), false),
-            (observed(0, 3, 4.9), false),
-            (observed(0, 3, 5.0), true),
-            (observed(1, 1, 60.0), false),
+        for (snapshot, drained) in [
+            (snapshot(0, 0, 2.0), true),
+            (snapshot(0, 0, 1.9), false),
+            (snapshot(0, 3, 4.9), false),
+            (snapshot(0, 3, 5.0), true),
+            (snapshot(1, 1, 60.0), false),
             // read by a client that takes its time, and closed on our side
-            (Observed { sending: 1, ..observed(0, 1, 60.0) }, false),
-            (Observed { sending: 1, ..observed(0, 0, 60.0) }, false),
+            (Snapshot { sending: 1, ..snapshot(0, 1, 60.0) }, false),
+            (Snapshot { sending: 1, ..snapshot(0, 0, 60.0) }, false),
         ] {
-            assert_eq!(observed.is_drained(), drained, "{observed:?}");
+            assert_eq!(snapshot.is_drained(), drained, "{snapshot:?}");
         }
     }
 
     #[test]
     fn new_connections_are_accepted_for_a_while_after_the_signal_unless_clients_were_gone_before() {
         let timeout = Duration::from_secs(30);
-        let idle = observed(0, 0, 100.0);
+        let idle = snapshot(0, 0, 100.0);
         assert_eq!(plan_stop(idle, Duration::from_secs(1), false, timeout), Stop::Wait);
         assert_eq!(plan_stop(idle, ACCEPT, false, timeout), Stop::Drained);
         assert_eq!(plan_stop(idle, Duration::ZERO, true, timeout), Stop::Drained);
@@ -91,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_drain_ends_at_its_timeout() {
-        let busy = observed(2, 2, 0.0);
+        let busy = snapshot(2, 2, 0.0);
         assert_eq!(plan_stop(busy, Duration::from_secs(29), false, Duration::from_secs(30)), Stop::Wait);
         assert_eq!(plan_stop(busy, Duration::from_secs(30), true, Duration::from_secs(30)), Stop::TimedOut);
     }

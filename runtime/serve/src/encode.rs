@@ -28,7 +28,6 @@ pub enum EncodeError {
         /// `NaN`, `inf` or `-inf`.
         number: String,
     },
-    /// Strings that are none.
     #[error("output {name:?} has {source}")]
     Layout { name: String, source: LayoutError },
 }

@@ -39,11 +39,7 @@ pub enum ApiError {
         "the request and its answer take {bytes} bytes of memory, and no more than {} are held for all requests; send \
          fewer rows, or give the server more memory", shown(*.most)
     )]
-    TooMuch {
-        bytes: u64,
-        /// What can be had.
-        most: u64,
-    },
+    TooMuch { bytes: u64, most: u64 },
     /// 415: the body is compressed in another way.
     #[error("the request's body has Content-Encoding {encoding:?}; expected gzip, deflate or none")]
     Encoding { encoding: String },
@@ -58,10 +54,7 @@ pub enum ApiError {
         "the memory for requests ({} bytes) is taken; try again in a second, send less at once, or add replicas",
         shown(*.most)
     )]
-    MemoryFull {
-        /// What can be had.
-        most: u64,
-    },
+    MemoryFull { most: u64 },
     /// 503: not loaded, or refused.
     #[error("{0}")]
     NotReady(String),

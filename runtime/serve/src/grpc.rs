@@ -1,14 +1,15 @@
 //! The Open Inference Protocol over gRPC. In goes the shared state; out comes a running server.
 //!
-//! [`connection`] accepts and says goodbye, [`front`] does what every call needs (headers, places, deadlines, counts), and
+//! [`connection`] accepts and says goodbye, [`frontend`] does what every call needs (headers, permits, deadlines, counts), and
 //! [`service`] answers. What it does with a prediction is the same as for HTTP: see [`super::pipeline`].
 
 mod answer;
 mod connection;
 pub mod contents;
-mod front;
+mod frontend;
 mod goodbye;
 mod message;
+pub mod proto;
 mod service;
 mod status;
 mod stream;
@@ -18,19 +19,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::connection::End;
 use super::{budget::Budget, state::State};
 
-/// Types and service of `proto/inference.proto`.
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
-pub mod proto {
-    tonic::include_proto!("inference");
-    /// What clients get that ask what is served.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/inference.bin"));
-}
-
-/// Bytes that a client may send of all calls of a connection before the server has read them. They are held beside the
-/// budget, which bounds the number of connections instead.
-pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How long the end waits for answers that are being written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,15 +31,6 @@ pub struct Server {
     pub address: SocketAddr,
     end: watch::Sender<End>,
     threads: Vec<oneshot::Receiver<()>>,
-}
-
-/// Whether connections are to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Never,
-    /// When their present answers are written.
-    Soon,
-    Now,
 }
 
 /// Starts the server on an address; port 0 takes any. Each connection stays on one thread.

@@ -28,7 +28,6 @@ use modelwright_contract::names::{DIGEST_HEADER, VERSION_HEADER};
 use modelwright_core::cores::cores;
 
 use super::{
-    curves,
     error::ApiError,
     infer, metadata, openapi, page,
     socket::{Socket, Watched},
@@ -108,7 +107,7 @@ fn routes(config: &mut web::ServiceConfig, model: &str) {
     }
     config
         .service(get("/").route(web::get().to(page::page)))
-        .service(get("/curves.svg").route(web::get().to(curves::picture)))
+        .service(get("/curves.svg").route(web::get().to(page::curves)))
         .service(get("/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/v2").route(web::get().to(metadata::server)))
         .service(get("/v2/health/live").route(web::get().to(metadata::live)))

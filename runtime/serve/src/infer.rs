@@ -16,7 +16,7 @@ use super::{
     encode::{self, EncodeError, Encoded, Envelope},
     error::ApiError,
     metadata::check_address,
-    pipeline::{self, Counted, Decoded, Outputs, Until, offload},
+    pipeline::{self, Counted, Deadline, Decoded, Outputs, offload},
     request::InferRequest,
     sending::Sending,
     state::{Served, State},
@@ -72,10 +72,10 @@ async fn answer(
     let served = state.served().map_err(ApiError::NotReady)?;
     let _own = state.budget.take(REQUEST)?;
     let body = admit::read_body(state, request, payload, deadline).await?;
-    let _place = pipeline::take_place(state)?;
+    let _permit = pipeline::take_permit(state)?;
     let accept = request.headers().get(ACCEPT_ENCODING).and_then(|accept| accept.to_str().ok());
     let asked = accept.and_then(Encoding::asked);
-    let until = Until::new(state, deadline);
+    let until = Deadline::new(state, deadline);
     let mut decoded = read(state, body, Arc::clone(&served), until).await?;
     let outputs = pipeline::run(state, &served, &mut decoded, deadline).await?;
     write(state, decoded.request, outputs, asked, until).await
@@ -85,7 +85,7 @@ fn read(
     state: &web::Data<State>,
     body: admit::Body,
     served: Arc<Served>,
-    until: Until,
+    until: Deadline,
 ) -> impl Future<Output = Result<Decoded, ApiError>> + use<> {
     // Binary data behind the text cost nothing to read.
     let text = body.json_length.unwrap_or(body.bytes.len());
@@ -107,7 +107,7 @@ fn write(
     wanted: InferRequest,
     outputs: Outputs,
     asked: Option<Encoding>,
-    until: Until,
+    until: Deadline,
 ) -> impl Future<Output = Result<Written, ApiError>> + use<> {
     let size = match asked {
         None => encode::json_size(&wanted, &outputs.tensors),

@@ -1,12 +1,10 @@
 //! The server: answers requests for predictions until it is told to stop. In go arguments and the environment; out comes an
 //! exit code.
 //!
-//! One pipeline: [`admit`] → [`decode`] → run ([`worker`]) → [`encode`]. What no front needs to know of lies in
-//! [`pipeline`]; [`infer`] puts it together behind [`http`], and [`grpc`] is the other front. It
+//! One pipeline: [`admit`] → [`decode`] → run ([`worker`]) → [`encode`]. What no frontend needs to know of lies in
+//! [`pipeline`]; [`infer`] puts it together behind [`http`], and [`grpc`] is the other frontend. It
 //! listens from the start, so that liveness can be asked while [`start`] checks, loads and tries the model. It leaves
 //! service when [`traffic`] or a signal says so, as [`drain`] decides.
-// Where a name says all, nothing is said twice.
-#![allow(missing_docs)]
 
 pub mod about;
 pub mod admin;
@@ -228,22 +226,22 @@ fn start_aside(state: &Arc<State>) -> Result<oneshot::Receiver<Result<Served, St
 fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), ServeError> {
     match started {
         Ok(served) => {
-            let facts = served.facts.clone();
+            let loaded = served.loaded.clone();
             forewarn(state, Some(SERVING));
             state.set_phase(Phase::Serving(Arc::new(served)));
             tracing::info!(
                 outcome = "ready",
                 digest = state.digest(),
-                execution_provider = facts.execution_provider,
-                graph_nodes = ?facts.graph_nodes,
-                onnxruntime_version = facts.onnxruntime_version,
-                golden_samples = facts.golden_samples,
+                execution_provider = loaded.execution_provider,
+                graph_nodes = ?loaded.graph_nodes,
+                onnxruntime_version = loaded.onnxruntime_version,
+                golden_samples = loaded.golden_samples,
             );
             Ok(())
         }
         Err(error) => {
             let StartError::Replay(differs) = &error else { return Err(error.into()) };
-            state.set_phase(Phase::Refused { message: error.to_string(), facts: differs.facts.clone() });
+            state.set_phase(Phase::Refused { message: error.to_string(), loaded: differs.loaded.clone() });
             // The report is for the kubelet; the exit code is not used, since the process stays.
             report::finish(Err::<(), _>(error), state.settings.termination_log.as_deref());
             Ok(())
@@ -254,26 +252,26 @@ fn settle(state: &State, started: Result<Served, StartError>) -> Result<(), Serv
 /// Serves on until no client is left, or until time is over; gives whether no client is left.
 async fn leave(state: &State, signal: &'static str) -> bool {
     let begun = Instant::now();
-    let drained_before = state.is_draining() && state.observe().is_drained();
+    let drained_before = state.is_draining() && state.snapshot().is_drained();
     state.drain_by_signal();
     tracing::info!(outcome = "draining", by = signal);
     let timeout = Duration::from_millis(state.settings.limits.drain_timeout_milliseconds);
     let mut interval = tokio::time::interval(LOOK);
     loop {
         interval.tick().await;
-        let observed = state.observe();
-        match plan_stop(observed, begun.elapsed(), drained_before, timeout) {
+        let snapshot = state.snapshot();
+        match plan_stop(snapshot, begun.elapsed(), drained_before, timeout) {
             Stop::Wait => {}
             Stop::Drained => {
-                tracing::info!(outcome = "drained", connections = observed.connections);
+                tracing::info!(outcome = "drained", connections = snapshot.connections);
                 return true;
             }
             Stop::TimedOut => {
                 tracing::warn!(
                     outcome = "drain timed out",
-                    in_flight = observed.in_flight,
-                    sending = observed.sending,
-                    connections = observed.connections
+                    in_flight = snapshot.in_flight,
+                    sending = snapshot.sending,
+                    connections = snapshot.connections
                 );
                 return false;
             }

@@ -1,7 +1,9 @@
 //! How much may be held for clients, by the memory that the process may use. In goes a number of bytes; out come limits.
 //! Needs no client.
 
-use super::grpc::CONNECTION_WINDOW;
+/// Bytes that a client may send of all calls of a connection over gRPC before the server has read them. They are held beside
+/// the budget, which bounds the number of connections instead.
+pub const GRPC_WINDOW: u32 = 1024 * 1024;
 
 /// What is held for clients at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub const BUDGET_PART: u64 = 4;
 /// hold an eighth of the memory.
 const HTTP_CONNECTION: u64 = 128 * 1024;
 /// What a connection over gRPC may hold beside them: what its client may send before it is read. All may so hold a quarter.
-const GRPC_CONNECTION: u64 = CONNECTION_WINDOW as u64;
+const GRPC_CONNECTION: u64 = GRPC_WINDOW as u64;
 
 impl MemoryLimits {
     /// For a process that may use so many bytes, and for a budget if one is asked for.

@@ -137,7 +137,7 @@ pub fn parameters(served: &Served) -> [(&'static str, String); 3] {
 
 /// What a model runs on, as the model configuration has it.
 pub fn kind_of(served: &Served) -> &'static str {
-    if served.facts.execution_provider == ExecutionProvider::Cpu.to_string() {
+    if served.loaded.execution_provider == ExecutionProvider::Cpu.to_string() {
         "KIND_CPU"
     } else {
         "KIND_GPU"

@@ -1,8 +1,6 @@
 //! What is counted while serving, in Prometheus' conventions. In go outcomes and durations; out come the text of
-//! `/metrics` and the protocol's statistics, both from the same counters. Each is touched in one place, without a lock and
-//! without an allocation, since every request does.
+//! `/metrics` and the protocol's statistics. Each is touched in one place, and without an allocation, since every request does.
 
-mod histogram;
 mod outcome;
 
 use std::{
@@ -12,16 +10,45 @@ use std::{
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use self::{
-    histogram::{Histogram, Merged},
-    outcome::{ByCode, ByReason, Outcomes},
-};
-
 pub use self::outcome::Outcome;
+use self::outcome::Outcomes;
+
+/// Seconds of a bucket: from the reading of a small request to a large model's run on a busy processor.
+const SECONDS: [f64; 19] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 10.0, 30.0,
+];
+/// Requests of a run.
+const REQUESTS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+
+/// A histogram, and the total for the protocol's statistics, which the library's histogram does not give.
+#[derive(Debug)]
+struct Timer {
+    histogram: Histogram,
+    count: AtomicU64,
+    ns: AtomicU64,
+}
+
+impl Timer {
+    /// A timer of its own total, whose histogram may be that of others, too.
+    fn of(histogram: &Histogram) -> Self {
+        Self { histogram: histogram.clone(), count: AtomicU64::new(0), ns: AtomicU64::new(0) }
+    }
+
+    fn time(&self, duration: Duration) {
+        self.histogram.observe(duration.as_secs_f64());
+        self.count.fetch_add(1, Relaxed);
+        self.ns.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn total(&self) -> Total {
+        Total { count: self.count.load(Relaxed), ns: self.ns.load(Relaxed) }
+    }
+}
 
 /// The metrics of one serving process.
 #[derive(Debug)]
@@ -29,13 +56,14 @@ pub struct Metrics {
     registry: Registry,
     outcomes: Outcomes,
     last: AtomicU64,
-    success: Histogram,
-    fail: Histogram,
-    queue: Histogram,
-    input: Histogram,
-    compute: Histogram,
-    output: Histogram,
+    success: Timer,
+    fail: Timer,
+    queue: Timer,
+    input: Timer,
+    compute: Timer,
+    output: Timer,
     batches: Histogram,
+    runs: AtomicU64,
     in_flight: Gauge,
     connections: Gauge,
     ready: Gauge,
@@ -50,7 +78,6 @@ pub struct Metrics {
 pub struct Steps {
     /// Making tensors of what was received, and putting those of several requests together.
     pub input: Duration,
-    /// Waiting for the model.
     pub queue: Duration,
     /// The model's run; that of all for each of those that shared it.
     pub compute: Duration,
@@ -62,17 +89,20 @@ impl Metrics {
     pub fn new(model: &str, version: u64) -> Self {
         let labels =
             [("model".into(), model.to_owned().into()), ("version".into(), version.to_string().into())];
+        let request = Histogram::new(SECONDS);
+        let timer = || Timer::of(&Histogram::new(SECONDS));
         let mut registry = Registry::with_prefix_and_labels("modelwright", labels.into_iter());
         let metrics = Self {
             outcomes: Outcomes::default(),
             last: AtomicU64::new(0),
-            success: Histogram::of_durations(),
-            fail: Histogram::of_durations(),
-            queue: Histogram::of_durations(),
-            input: Histogram::of_durations(),
-            compute: Histogram::of_durations(),
-            output: Histogram::of_durations(),
-            batches: Histogram::of_requests(),
+            success: Timer::of(&request),
+            fail: Timer::of(&request),
+            queue: timer(),
+            input: timer(),
+            compute: timer(),
+            output: timer(),
+            batches: Histogram::new(REQUESTS),
+            runs: AtomicU64::new(0),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             ready: Gauge::default(),
@@ -82,16 +112,15 @@ impl Metrics {
             memory_refusals: Counter::default(),
             registry: Registry::default(),
         };
-        registry.register("requests", "Inference requests by HTTP status", ByCode(metrics.outcomes.clone()));
+        registry.register("requests", "Inference requests by HTTP status", metrics.outcomes.by_code.clone());
         registry.register(
             "rejections",
             "Inference requests that were refused, by reason",
-            ByReason(metrics.outcomes.clone()),
+            metrics.outcomes.by_reason.clone(),
         );
-        let all = Merged([metrics.success.clone(), metrics.fail.clone()]);
         let help = "Time from the head of an inference request to its answer";
-        registry.register_with_unit("request_duration", help, Unit::Seconds, all);
-        for (name, help, histogram) in [
+        registry.register_with_unit("request_duration", help, Unit::Seconds, request);
+        for (name, help, timer) in [
             ("queue_duration", "Time that inference requests waited for the model", &metrics.queue),
             (
                 "compute_input_duration",
@@ -101,9 +130,9 @@ impl Metrics {
             ("compute_duration", "Time that the model took", &metrics.compute),
             ("compute_output_duration", "Time to make answers of the model's outputs", &metrics.output),
         ] {
-            registry.register_with_unit(name, help, Unit::Seconds, Merged([histogram.clone()]));
+            registry.register_with_unit(name, help, Unit::Seconds, timer.histogram.clone());
         }
-        registry.register("batch_size", "Requests that shared a run", Merged([metrics.batches.clone()]));
+        registry.register("batch_size", "Requests that shared a run", metrics.batches.clone());
         registry.register(
             "requests_in_flight",
             "Inference requests without an answer",
@@ -153,8 +182,10 @@ impl Metrics {
     }
 
     /// Counts a run of the model, and how many requests shared it.
+    #[expect(clippy::cast_precision_loss, reason = "no run has so many requests")]
     pub fn ran(&self, requests: usize) {
-        self.batches.count(requests as u64);
+        self.batches.observe(requests as f64);
+        self.runs.fetch_add(1, Relaxed);
     }
 
     pub fn answers(&self) -> u64 {
@@ -171,7 +202,7 @@ impl Metrics {
         Statistics {
             last_inference: self.last.load(Relaxed),
             inference_count: self.success.total().count,
-            execution_count: self.batches.total().count,
+            execution_count: self.runs.load(Relaxed),
             inference_stats: Durations {
                 success: self.success.total(),
                 fail: self.fail.total(),
@@ -211,7 +242,6 @@ pub struct Total {
 pub struct Statistics {
     /// When the last request was answered, in milliseconds since 1970.
     pub last_inference: u64,
-    /// Predictions that were made.
     pub inference_count: u64,
     /// Runs of the model that they took.
     pub execution_count: u64,
@@ -224,11 +254,8 @@ pub struct Statistics {
 pub struct Durations {
     /// Requests that got a prediction, from their head to their answer.
     pub success: Total,
-    /// Those that got none.
     pub fail: Total,
-    /// Waiting for the model.
     pub queue: Total,
-    /// Making the model's inputs.
     pub compute_input: Total,
     pub compute_infer: Total,
     /// Making answers of the model's outputs.
@@ -241,7 +268,6 @@ pub struct Gauges {
     /// Inference requests without an answer.
     pub in_flight: i64,
     pub connections: i64,
-    /// Whether requests are taken.
     pub ready: bool,
     /// Whether clients are told to leave.
     pub draining: bool,
@@ -321,6 +347,17 @@ mod tests {
             }
         );
         assert_eq!((metrics.requests(), metrics.answers(), metrics.statistics().execution_count), (2, 1, 1));
+    }
+
+    #[test]
+    fn threads_lose_no_duration() {
+        let timer = Timer::of(&Histogram::new(SECONDS));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000).for_each(|_| timer.time(Duration::from_micros(30))));
+            }
+        });
+        assert_eq!(timer.total(), Total { count: 40_000, ns: 1_200_000_000 });
     }
 
     #[test]

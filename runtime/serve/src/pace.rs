@@ -17,7 +17,6 @@ pub const LEAST: u64 = LEAST_RATE * WINDOW.as_secs();
 /// Why what was read did not come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
-    /// Its time is over.
     Deadline,
     /// It came at less than [`LEAST_RATE`].
     Rate,

@@ -8,10 +8,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::state::State;
+use super::{error::ApiError, state::State};
 
 const TEMPLATE: &str = include_str!("page/index.html");
 const SCRIPT: &str = include_str!("page/page.js");
+
+const CURVES_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 
 /// The page around the facts.
 static PAGE: LazyLock<(String, String)> = LazyLock::new(|| {
@@ -40,6 +42,21 @@ pub async fn page(state: web::Data<State>) -> HttpResponse {
         .body([before.as_str(), &facts, after].concat())
 }
 
+/// `GET /curves.svg`: the curves of the training. Whoever trained wrote the picture, so its policy lets nothing in it run, load
+/// or open anything, and the page shows it as an image only.
+pub async fn curves(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+    let served = state.served().map_err(ApiError::NotReady)?;
+    let none =
+        || ApiError::NotFound("the model has no curves: they are of networks that were trained".to_owned());
+    let content = served.about.curves.clone().ok_or_else(none)?;
+    Ok(HttpResponse::Ok()
+        .content_type("image/svg+xml")
+        .insert_header((header::CONTENT_SECURITY_POLICY, CURVES_POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(content))
+}
+
 fn facts(state: &State) -> Value {
     let settings = &state.settings;
     let mut facts = json!({
@@ -51,7 +68,7 @@ fn facts(state: &State) -> Value {
     let more = match state.ready() {
         Err(reason) => json!({ "notReady": reason }),
         Ok(served) => json!({
-            "executionProvider": served.facts.execution_provider,
+            "executionProvider": served.loaded.execution_provider,
             "inputs": served.signature.inputs,
             "outputs": served.signature.outputs,
             "metrics": served.about.metrics,

@@ -1,4 +1,4 @@
-//! What every front does with a request, in order: a place, the checks, the run. In goes a decoded request; out come
+//! What every frontend does with a request, in order: a permit, the checks, the run. In goes a decoded request; out come
 //! outputs, or the refusal. Knows neither HTTP nor gRPC.
 
 use std::{
@@ -58,9 +58,9 @@ impl Drop for Counted {
     }
 }
 
-/// Takes a place; it is free again when the permit is dropped.
-pub fn take_place(state: &State) -> Result<Permit, ApiError> {
-    state.places.take(1).map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
+/// Takes one of the permits, of which there are as many as runs and places in the queue.
+pub fn take_permit(state: &State) -> Result<Permit, ApiError> {
+    state.permits.take(1).map_err(|_| ApiError::Overloaded { queue: state.settings.limits.queue })
 }
 
 fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
@@ -74,11 +74,9 @@ fn validate(served: &Served, request: &InferRequest) -> Result<(), ApiError> {
 pub struct Decoded {
     /// Its inputs are taken by the run.
     pub request: InferRequest,
-    /// How long that took.
     pub took: Duration,
 }
 
-/// What the model answered.
 pub struct Outputs {
     /// In the order that was asked for.
     pub tensors: Vec<Tensor>,
@@ -145,11 +143,11 @@ pub async fn run(
         Refused::Stopping => ApiError::Stopping,
         Refused::Late => ApiError::Timeout { milliseconds: limits.timeout_milliseconds },
     })?;
-    let Answer { outputs, queued, gathered, computed, taken_apart, requests, leads } = answer;
+    let Answer { outputs, queued, batched, computed, split, requests, leads } = answer;
     if leads {
         state.metrics.ran(requests);
     }
-    state.metrics.computed(Steps { input: decoded.took + gathered, queue: queued, compute: computed });
+    state.metrics.computed(Steps { input: decoded.took + batched, queue: queued, compute: computed });
     let outputs = outputs.map_err(|error| match error {
         RunError::Cancelled if Instant::now() >= deadline => {
             ApiError::Timeout { milliseconds: limits.timeout_milliseconds }
@@ -173,7 +171,7 @@ pub async fn run(
             tensor.data = if requests > 1 { permit.hold(data.to_vec()) } else { permit.hold(data) };
         }
     }
-    Ok(Outputs { tensors, took: taken_apart })
+    Ok(Outputs { tensors, took: split })
 }
 
 /// A fault of ours, as tests ask for it.
@@ -229,18 +227,17 @@ fn run_error(error: &RunError) -> ApiError {
     }
 }
 
-/// Until when a request is worked on.
+/// Until when a request is worked on, and the limit that an error tells.
 #[derive(Clone, Copy, Debug)]
-pub struct Until {
-    /// When its time is over.
-    pub deadline: Instant,
+pub struct Deadline {
+    pub at: Instant,
     pub milliseconds: u64,
 }
 
-impl Until {
+impl Deadline {
     /// By the server's limit and the client's.
     pub fn new(state: &State, deadline: Instant) -> Self {
-        Self { deadline, milliseconds: state.settings.limits.timeout_milliseconds }
+        Self { at: deadline, milliseconds: state.settings.limits.timeout_milliseconds }
     }
 }
 
@@ -248,7 +245,7 @@ impl Until {
 /// its turn.
 pub fn offload<T: Send + 'static>(
     size: usize,
-    until: Until,
+    until: Deadline,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> impl Future<Output = Result<T, ApiError>> {
     // No `async`, so that what small work needs is not kept in the future: a request's future is allocated.
@@ -263,7 +260,7 @@ pub fn offload<T: Send + 'static>(
         }
     });
     Either::Right(Box::pin(async move {
-        match tokio::time::timeout_at(until.deadline.into(), answer).await {
+        match tokio::time::timeout_at(until.at.into(), answer).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(ApiError::Failed("a thread of the server ended; see its log".to_owned())),
             Err(_) => Err(ApiError::Timeout { milliseconds: until.milliseconds }),
@@ -285,8 +282,8 @@ mod tests {
             .unwrap();
         let (lets, waits) = std::sync::mpsc::channel::<()>();
         let (tells, told) = std::sync::mpsc::channel();
-        let in_time = |milliseconds| Until {
-            deadline: Instant::now() + Duration::from_millis(milliseconds),
+        let in_time = |milliseconds| Deadline {
+            at: Instant::now() + Duration::from_millis(milliseconds),
             milliseconds,
         };
         runtime.block_on(async {

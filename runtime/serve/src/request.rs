@@ -1,4 +1,4 @@
-//! A request for a prediction and its answer, whichever front they come and go by. Needs no client.
+//! A request for a prediction and its answer, whichever frontend they come and go by. Needs no client.
 
 use modelwright_core::tensor::Tensor;
 

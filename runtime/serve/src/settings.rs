@@ -77,10 +77,9 @@ pub struct ServeArguments {
     /// Your own word on whether an answer to a row is the same whatever other rows share its run [default: as the graph shows]
     #[arg(long, value_name = "true|false", requires = "model")]
     pub rows_independent: Option<bool>,
-    /// Longest time that a request waits for others to share its run, where runs are made one at a time and it pays
-    /// [default: 2000 on CUDA in the mode Latency, else 0]; set on CUDA, it makes them so
-    #[arg(long, value_name = "MICROSECONDS", requires = "model")]
-    pub max_delay: Option<u64>,
+    /// How long a request waits for others to share its run, where runs are made one at a time; set on CUDA, it makes them so
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, requires = "model")]
+    pub max_delay: u64,
     /// Milliseconds from the head of a request to its answer
     #[arg(long, value_name = "MILLISECONDS", default_value_t = ServingLimits::default().timeout_milliseconds, requires = "model")]
     pub timeout: u64,
@@ -156,7 +155,6 @@ pub struct Settings {
     pub execution_providers: Vec<ExecutionProvider>,
     /// Whether a provider may be replaced.
     pub allow_fallback: bool,
-    /// Limits.
     pub limits: ServingLimits,
     /// What is held for clients at most.
     pub memory: MemoryLimits,
@@ -170,19 +168,17 @@ pub struct Settings {
     pub max_rows: u32,
     /// The user's own word on whether rows are independent.
     pub rows_independent: Option<bool>,
-    /// Longest time that a request waits for others to share its run; none to choose by the provider.
-    pub max_delay: Option<Duration>,
+    /// How long a request waits for others to share its run.
+    pub max_delay: Duration,
     /// Where the protocol is served over HTTP.
     pub http: SocketAddr,
     /// Where the protocol is served over gRPC.
     pub grpc: Option<SocketAddr>,
-    /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     /// Most memory of the model and its runs together.
     pub max_run_bytes: Option<u64>,
     /// Id of a request at which to panic.
     pub panic_on_id: Option<String>,
-    /// The traffic file.
     pub traffic_file: PathBuf,
     /// This pod's name, if it is one.
     pub pod_name: Option<String>,
@@ -193,16 +189,13 @@ pub struct Settings {
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// Neither flags nor config.
     #[error(
         "nothing to serve: give --model and --name, or set {SERVING_ENV} to the JSON of a serving config (for example: \
          serve --model digits.onnx --name digits)"
     )]
     Nothing,
-    /// The config is none.
     #[error("{SERVING_ENV} is no serving config: {source}")]
     Config {
-        /// Why.
         #[from]
         source: serde_json::Error,
     },
@@ -213,12 +206,7 @@ pub enum SettingsError {
          more memory: resources.limits.memory of at least {} (--memory-budget by hand)",
         shown(*.asked), shown(*.budget), shown(.asked.saturating_mul(BUDGET_PART))
     )]
-    RequestTooLarge {
-        /// Largest body.
-        asked: u64,
-        /// What may be held.
-        budget: u64,
-    },
+    RequestTooLarge { asked: u64, budget: u64 },
     /// The config is no text.
     #[error("{SERVING_ENV} is not UTF-8; expected the JSON of a serving config")]
     NotText,
@@ -227,16 +215,13 @@ pub enum SettingsError {
 /// The environment as far as it matters.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// The serving config.
     pub config: Option<OsString>,
-    /// The pod's name.
     pub pod_name: Option<OsString>,
     /// Bytes of memory that the process may use, as far as the system says.
     pub memory: Option<u64>,
 }
 
 impl Environment {
-    /// Of this process.
     pub fn of_process() -> Self {
         Self {
             config: std::env::var_os(SERVING_ENV),
@@ -301,7 +286,7 @@ fn settings_with(
             quick: Duration::from_micros(arguments.quick),
             max_rows: arguments.max_rows,
             rows_independent: arguments.rows_independent,
-            max_delay: arguments.max_delay.map(Duration::from_micros),
+            max_delay: Duration::from_micros(arguments.max_delay),
             http: arguments.http.unwrap_or(SocketAddr::from(([127, 0, 0, 1], HTTP_PORT))),
             grpc: arguments.grpc,
             metrics: arguments.metrics,
@@ -330,7 +315,7 @@ fn settings_with(
         quick: QUICK,
         max_rows: config.batching.max_size.unwrap_or(MAX_ROWS),
         rows_independent: config.batching.rows_independent,
-        max_delay: config.batching.max_delay_milliseconds.map(Duration::from_millis),
+        max_delay: Duration::from_millis(config.batching.max_delay_milliseconds.unwrap_or(0)),
         http: arguments.http.unwrap_or_else(|| every(HTTP_PORT)),
         grpc: Some(arguments.grpc.unwrap_or_else(|| every(GRPC_PORT))),
         metrics: Some(arguments.metrics.unwrap_or_else(|| every(METRICS_PORT))),

@@ -83,7 +83,6 @@ impl Watched {
         self.unread.set(0);
     }
 
-    /// Its answer was made.
     pub fn end(&self) {
         self.serving.set(false);
     }

@@ -19,7 +19,7 @@ use super::{
     about,
     bounds::Bounds,
     settings::Settings,
-    state::{Facts, Served, Sharing, Threads},
+    state::{Loaded, Served, Sharing, Threads},
     tied::Tied,
     worker::{Worker, WorkerOptions, batch, trial},
 };
@@ -32,9 +32,6 @@ use modelwright_core::{
     rows,
     session::{LoadError, Session, SessionOptions},
 };
-
-/// Longest time that a request waits for others on a GPU where runs are made one at a time, unless another is asked for.
-const MAX_DELAY: Duration = Duration::from_millis(2);
 
 /// A model that is not served.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +63,12 @@ pub enum StartError {
 
 /// A model that answers other than recorded.
 #[derive(Debug, thiserror::Error)]
-#[error("{source} (provider {}, {machine})", facts.execution_provider)]
+#[error("{source} (provider {}, {machine})", loaded.execution_provider)]
 pub struct NotReproduced {
     source: ReplayError,
     machine: String,
     /// What was loaded, for `/status`.
-    pub facts: Facts,
+    pub loaded: Loaded,
 }
 
 impl Ending for StartError {
@@ -150,7 +147,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
         let provider = session.execution_provider();
         tracing::warn!(outcome = "fell back", nodes, "of the graph run on the CPU, and not on {provider}");
     }
-    let mut facts = Facts {
+    let mut loaded = Loaded {
         execution_provider: session.execution_provider().to_string(),
         graph_nodes: session.nodes().clone(),
         onnxruntime_version: session.onnxruntime_version().to_owned(),
@@ -161,7 +158,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
     let samples = match read_golden(&settings.path)? {
         Some(samples) => match golden::replay(&session, &samples) {
             Ok(replay) => {
-                facts.golden_samples = replay.count;
+                loaded.golden_samples = replay.count;
                 tracing::info!(
                     outcome = "reproduced",
                     golden_samples = replay.count,
@@ -175,7 +172,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
             }
             Err(source) => {
                 let machine = machine();
-                return Err(StartError::Replay(Box::new(NotReproduced { source, machine, facts })));
+                return Err(StartError::Replay(Box::new(NotReproduced { source, machine, loaded })));
             }
         },
         None => match golden::record_synthetic(&session, 2, 0) {
@@ -196,7 +193,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
         outcome = if batches { "requests share runs" } else { "requests share no runs" },
         reason = shared_runs.reason
     );
-    facts.shared_runs = Some(shared_runs);
+    loaded.shared_runs = Some(shared_runs);
     let found =
         Found { is_on_cpu: session.execution_provider() == ExecutionProvider::Cpu, has_loops, batches };
     let options = worker_options(settings, found);
@@ -214,7 +211,7 @@ pub fn start(settings: &Settings, checked: &Checked) -> Result<Served, StartErro
     let worker = Worker::start(session, options).map_err(StartError::Thread)?;
     drop(samples);
     modelwright_core::session::give_back_memory();
-    Ok(Served { signature, labels, bounds, tied, worker, threads, sharing, facts, about })
+    Ok(Served { signature, labels, bounds, tied, worker, threads, sharing, loaded, about })
 }
 
 /// What was found of a model and its runs.
@@ -234,16 +231,11 @@ fn threads_of_a_run(settings: &Settings) -> usize {
 /// How the model is run.
 fn worker_options(settings: &Settings, found: Found) -> WorkerOptions {
     // On a GPU, who lets requests wait for each other wants few large runs.
-    let waits_on_a_gpu = !found.is_on_cpu && settings.max_delay.is_some_and(|delay| !delay.is_zero());
+    let waits_on_a_gpu = !found.is_on_cpu && !settings.max_delay.is_zero();
     let one_at_a_time = settings.mode == ServingMode::Latency || waits_on_a_gpu;
     let batches = found.batches && settings.max_rows > 1;
-    let max_delay = match settings.max_delay {
-        // Beside other runs, a core that waits is a core that is lost.
-        _ if !one_at_a_time || !batches => Duration::ZERO,
-        Some(given) => given,
-        None if found.is_on_cpu => Duration::ZERO,
-        None => MAX_DELAY,
-    };
+    // Beside other runs, a core that waits is a core that is lost.
+    let max_delay = if one_at_a_time && batches { settings.max_delay } else { Duration::ZERO };
     WorkerOptions {
         queue: settings.limits.queue,
         threads: if one_at_a_time { 1 } else { settings.threads },
@@ -369,10 +361,11 @@ mod tests {
         let delay = |line: &str, is_on_cpu: bool| options(line, is_on_cpu, false).max_delay;
         assert_eq!(delay("", true), Duration::ZERO);
         assert_eq!(delay(" --max-delay 500", true), Duration::ZERO, "other threads run meanwhile");
-        assert_eq!(delay(" --mode Latency", true), Duration::ZERO, "a processor's runs share little");
+        assert_eq!(delay(" --mode Latency", true), Duration::ZERO, "nobody asked for it");
         assert_eq!(delay(" --mode Latency --max-delay 500", true), Duration::from_micros(500));
         assert_eq!(delay("", false), Duration::ZERO);
-        assert_eq!(delay(" --mode Latency", false), MAX_DELAY);
+        assert_eq!(delay(" --mode Latency", false), Duration::ZERO);
+        assert_eq!(delay(" --mode Latency --max-delay 500", false), Duration::from_micros(500));
         let given = options(" --max-delay 500", false, false);
         assert_eq!((given.threads, given.max_delay), (1, Duration::from_micros(500)));
         assert_eq!(delay(" --mode Latency --max-delay 0", false), Duration::ZERO);

@@ -18,7 +18,7 @@ use modelwright_contract::{
 };
 
 use super::{
-    about::About, bounds::Bounds, budget::Budget, drain::Observed, settings::Settings, tied::Tied, unsent,
+    about::About, bounds::Bounds, budget::Budget, drain::Snapshot, settings::Settings, tied::Tied, unsent,
     worker::Worker,
 };
 use crate::metrics::{Gauges, Metrics};
@@ -32,22 +32,19 @@ pub enum Phase {
     /// It does not reproduce its golden samples, and never answers.
     Refused {
         message: String,
-        facts: Facts,
+        loaded: Loaded,
     },
 }
 
 /// What is known once a model is loaded.
 #[derive(Clone, Debug)]
-pub struct Facts {
-    /// Execution provider in use.
+pub struct Loaded {
     pub execution_provider: String,
     /// Nodes of the graph by the execution provider that runs them.
     pub graph_nodes: BTreeMap<String, u32>,
-    /// Version of ONNX Runtime.
     pub onnxruntime_version: String,
     /// Whether requests share runs, and why not; none before that is known.
     pub shared_runs: Option<SharedRuns>,
-    /// Golden samples that agreed.
     pub golden_samples: u32,
 }
 
@@ -59,16 +56,14 @@ pub struct Threads {
     pub of_a_run: usize,
 }
 
-/// How requests share runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sharing {
     /// Most rows of a run; 1 if none is shared.
     pub max_rows: u32,
-    /// Longest time that a request waits for others.
+    /// How long a request waits for others.
     pub max_delay: Duration,
 }
 
-/// A model that answers.
 #[derive(Debug)]
 pub struct Served {
     pub signature: Signature,
@@ -81,10 +76,8 @@ pub struct Served {
     pub worker: Worker,
     /// How the cores are shared out.
     pub threads: Threads,
-    /// How requests share runs.
     pub sharing: Sharing,
-    pub facts: Facts,
-    /// What people are told.
+    pub loaded: Loaded,
     pub about: About,
 }
 
@@ -99,9 +92,9 @@ pub struct State {
     pub activity: Activity,
     /// Bytes for all that is held for clients.
     pub budget: Arc<Budget>,
-    /// Places for requests: those that run, and those that wait. A place is taken when the body is there, so that who sends
+    /// Permits for requests: those that run, and those that wait. One is taken when the body is there, so that who sends
     /// slowly keeps nobody from the model.
-    pub places: Arc<Budget>,
+    pub permits: Arc<Budget>,
     /// Ports that clients are served at.
     ports: OnceLock<BTreeSet<u16>>,
     phase: RwLock<Phase>,
@@ -121,7 +114,7 @@ impl State {
                 to_usize(settings.memory.budget),
                 to_usize(settings.limits.max_request_bytes),
             ),
-            places: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
+            permits: Budget::new((settings.limits.queue as usize).saturating_add(settings.threads), 0),
             ports: OnceLock::new(),
             phase: RwLock::new(Phase::Starting),
             digest: RwLock::new(settings.model_digest.clone()),
@@ -132,7 +125,6 @@ impl State {
         }
     }
 
-    /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -173,8 +165,8 @@ impl State {
     }
 
     /// Who is there. Whose answer is still being sent is asked only where nothing else speaks against an end.
-    pub fn observe(&self) -> Observed {
-        let seen = self.activity.observe();
+    pub fn snapshot(&self) -> Snapshot {
+        let seen = self.activity.snapshot();
         let Some(ports) = self.ports.get().filter(|_| seen.is_drained()) else { return seen };
         let sending = unsent::count(ports);
         if sending == 0 {
@@ -182,10 +174,9 @@ impl State {
         }
         // Its client may ask again as soon as it has read it.
         self.activity.touch();
-        Observed { sending: seen.sending + sending, ..self.activity.observe() }
+        Snapshot { sending: seen.sending + sending, ..self.activity.snapshot() }
     }
 
-    /// Leaves service for good.
     pub fn drain_by_signal(&self) {
         self.told_by_signal.store(true, Ordering::Relaxed);
         self.leaving.send_replace(true);
@@ -215,12 +206,12 @@ impl State {
 
     /// What is reported to the operator.
     pub fn status(&self) -> ServeStatus {
-        let (facts, message) = match self.phase() {
+        let (loaded, message) = match self.phase() {
             Phase::Starting => (None, None),
-            Phase::Serving(served) => (Some(served.facts.clone()), None),
-            Phase::Refused { message, facts } => (Some(facts), Some(message)),
+            Phase::Serving(served) => (Some(served.loaded.clone()), None),
+            Phase::Refused { message, loaded } => (Some(loaded), Some(message)),
         };
-        let facts = facts.unwrap_or_else(|| Facts {
+        let loaded = loaded.unwrap_or_else(|| Loaded {
             execution_provider: String::new(),
             graph_nodes: BTreeMap::new(),
             onnxruntime_version: String::new(),
@@ -232,22 +223,21 @@ impl State {
             model: self.settings.model.clone(),
             version: self.settings.version,
             model_digest: self.digest().unwrap_or_default(),
-            execution_provider: facts.execution_provider,
-            graph_nodes: facts.graph_nodes,
-            onnxruntime_version: facts.onnxruntime_version,
+            execution_provider: loaded.execution_provider,
+            graph_nodes: loaded.graph_nodes,
+            onnxruntime_version: loaded.onnxruntime_version,
             ready: self.ready().is_ok(),
             draining,
-            drained: draining && self.observe().is_drained(),
-            shared_runs: facts.shared_runs,
-            golden_samples: facts.golden_samples,
+            drained: draining && self.snapshot().is_drained(),
+            shared_runs: loaded.shared_runs,
+            golden_samples: loaded.golden_samples,
             requests: self.metrics.requests(),
             message,
         }
     }
 
-    /// The text of `/metrics`.
     pub fn render_metrics(&self) -> String {
-        let Observed { in_flight, connections, .. } = self.activity.observe();
+        let Snapshot { in_flight, connections, .. } = self.activity.snapshot();
         self.metrics.render(Gauges {
             in_flight,
             connections,
@@ -286,9 +276,9 @@ impl Activity {
     }
 
     /// What a drain looks at.
-    pub fn observe(&self) -> Observed {
+    pub fn snapshot(&self) -> Snapshot {
         let quiet = self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        Observed {
+        Snapshot {
             in_flight: self.in_flight.load(Ordering::Acquire),
             connections: self.connections.load(Ordering::Acquire),
             sending: self.parting.load(Ordering::Acquire),

@@ -17,7 +17,6 @@ pub struct Tied(Vec<Symbol>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Symbol {
     name: String,
-    /// Inputs and their axes.
     places: Vec<(String, usize)>,
 }
 

@@ -9,7 +9,6 @@
 
 pub mod batch;
 mod cost;
-mod delay;
 mod gather;
 mod job;
 mod queue;
@@ -25,14 +24,7 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use self::job::Answer;
-use self::{
-    cost::Cost,
-    delay::{Arrivals, Delay, Waiting},
-    gather::Gathering,
-    job::Job,
-    queue::Queue,
-    runs::Runs,
-};
+use self::{cost::Cost, gather::Gathering, job::Job, queue::Queue, runs::Runs};
 use modelwright_core::{
     session::{Cancellation, RunError, Session},
     tensor::Tensor,
@@ -52,18 +44,15 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No place is left.
     Full,
     /// No run begins any more.
     Stopping,
-    /// Its time is over.
     Late,
 }
 
 /// How a model is run.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerOptions {
-    /// Requests that may wait.
     pub queue: u32,
     /// Threads that run the model.
     pub threads: usize,
@@ -71,7 +60,7 @@ pub struct WorkerOptions {
     pub batches: bool,
     /// Most rows of such a run.
     pub max_rows: u32,
-    /// Longest time that a request waits for others to share its run, where that pays.
+    /// How long a request waits for others to share its run, as Triton's `max_queue_delay_microseconds`.
     pub max_delay: Duration,
     /// Longest run, on average, that is made where the request is.
     pub quick: Duration,
@@ -94,7 +83,7 @@ struct Shared {
     gathering: Gathering,
     batches: bool,
     max_rows: i64,
-    delay: Delay,
+    max_delay: Duration,
     cost: Cost,
 }
 
@@ -112,17 +101,16 @@ struct Terms<'a> {
     /// Stops it, beside its deadline and the end of the process.
     cancellation: Option<&'a Cancellation>,
     deadline: Instant,
-    /// Requests that share it.
     requests: usize,
 }
 
 /// A request on its way; dropping it stops its run.
-struct Ticket {
+struct Pending {
     answer: oneshot::Receiver<Answer>,
     cancellation: Cancellation,
 }
 
-impl Drop for Ticket {
+impl Drop for Pending {
     fn drop(&mut self) {
         self.cancellation.cancel();
     }
@@ -134,7 +122,7 @@ impl Worker {
         let shared = Arc::new(Shared {
             batches: options.batches,
             max_rows: i64::from(options.max_rows),
-            delay: Delay::new(options.max_delay),
+            max_delay: options.max_delay,
             session,
             // As many more as threads that have not taken them yet.
             queue: Queue::new((options.queue as usize).saturating_add(threads)),
@@ -201,9 +189,9 @@ impl Worker {
             Err(error) => return Ok(Answer::of_one(Err(error))),
         };
         job.cancellation = Some(cancellation.clone());
-        let mut ticket = Ticket { answer, cancellation };
+        let mut pending = Pending { answer, cancellation };
         self.shared.queue.push(job).map_err(|_| Refused::Full)?;
-        match tokio::time::timeout_at(deadline.into(), &mut ticket.answer).await {
+        match tokio::time::timeout_at(deadline.into(), &mut pending.answer).await {
             // its end was seen before that of the time that it had
             Ok(Ok(Answer { outputs: Err(RunError::Cancelled), .. })) if Instant::now() >= deadline => {
                 Err(Refused::Late)
@@ -213,10 +201,6 @@ impl Worker {
             Err(_) => Err(Refused::Late),
         }
     }
-}
-
-fn to_u32(requests: usize) -> u32 {
-    u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
 /// Has a panic end the jobs that it came of, and not the thread: nobody would take its place. Whoever waited for them is
@@ -246,7 +230,6 @@ impl Shared {
         if let Some(measured) = measured {
             self.cost.end(&measured, ended, terms.requests);
         }
-        self.delay.learn(to_u32(terms.requests), ended - begun);
         Some(Answer { computed: ended - begun, requests: terms.requests, ..Answer::of_one(outputs) })
     }
 
@@ -261,18 +244,18 @@ impl Shared {
             && batch::joins(&so_far, &next.inputs, self.max_rows)
     }
 
-    /// How long jobs wait for another one to share their run.
-    fn patience(&self, taken: &[Job], arrivals: Arrivals) -> Option<Duration> {
+    /// How long jobs wait for another one to share their run. None waits whose time would be over by then.
+    fn patience(&self, taken: &[Job]) -> Option<Duration> {
         let rows = taken.iter().map(|job| batch::rows(&job.inputs)).sum::<Option<i64>>()?;
-        let since = taken.iter().map(|job| job.queued_at).min()?;
-        let deadline = taken.iter().map(|job| job.deadline).min()?;
-        let waiting = Waiting { requests: to_u32(taken.len()), since, deadline };
-        (rows < self.max_rows).then(|| self.delay.patience(waiting, arrivals, Instant::now()))?
+        let until = taken.iter().map(|job| job.queued_at + self.max_delay).min()?;
+        let in_time = rows < self.max_rows && taken.iter().all(|job| until < job.deadline);
+        let left = until.checked_duration_since(Instant::now())?;
+        (in_time && !left.is_zero()).then_some(left)
     }
 
     fn work(&self) {
         let joins = |taken: &[Job], next: &Job| self.joins(taken, next);
-        while let Some(jobs) = self.queue.pop(joins, |taken, arrivals| self.patience(taken, arrivals)) {
+        while let Some(jobs) = self.queue.pop(joins, |taken| self.patience(taken)) {
             contained(|| self.run(jobs));
         }
     }
@@ -325,14 +308,14 @@ impl Shared {
             return jobs;
         };
         let inputs = batch::join(&inputs);
-        let gathered = begun.elapsed();
+        let batched = begun.elapsed();
         let terms = Terms { cancellation: None, deadline, requests: jobs.len() };
         let Some(answer) = self.compute(&inputs, &outputs, &terms) else { return Vec::new() };
         let ended = Instant::now();
         let Some(parts) = answer.outputs.ok().and_then(|outputs| batch::split(&outputs, &counts)) else {
             return jobs;
         };
-        let taken_apart = ended.elapsed();
+        let split = ended.elapsed();
         let (requests, mut leads) = (jobs.len(), true);
         for (job, outputs) in jobs.into_iter().zip(parts) {
             let Job { inputs, reply, queued_at, .. } = job;
@@ -340,9 +323,9 @@ impl Shared {
             let answer = Answer {
                 outputs: Ok(outputs),
                 queued: begun - queued_at,
-                gathered,
+                batched,
                 computed: answer.computed,
-                taken_apart,
+                split,
                 requests,
                 leads,
             };

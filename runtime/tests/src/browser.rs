@@ -16,7 +16,6 @@ use super::serving::PATIENCE;
 /// How often a page is asked again.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// One window.
 pub struct Browser {
     driver: Child,
     session: String,
@@ -70,7 +69,6 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Opens a page.
     pub async fn open(&self, url: &str) {
         self.send("/url", json!({ "url": url })).await;
     }
@@ -146,7 +144,6 @@ impl Browser {
         image.len()
     }
 
-    /// Closes the window.
     pub async fn close(mut self) {
         self.http.delete(&self.session).send().await.unwrap();
         self.driver.kill().unwrap();

@@ -18,7 +18,6 @@ use tokio::{
 
 use super::sha256;
 
-/// A request.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub method: String,
@@ -45,7 +44,6 @@ impl Asked {
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     pub status: u16,
@@ -103,7 +101,6 @@ pub enum Pace {
     Stuck,
 }
 
-/// A server.
 pub struct Store {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Asked>>>,
@@ -235,7 +232,6 @@ async fn serve(
 /// What a bent registry answers instead, if anything.
 pub type Bend = Box<dyn Fn(&Asked, &Kept) -> Option<Reply> + Send + Sync>;
 
-/// What a registry holds.
 #[derive(Default)]
 pub struct Kept {
     pub blobs: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -279,7 +275,6 @@ impl Registry {
     }
 }
 
-/// Which upload is meant.
 fn number(asked: &Asked) -> Option<usize> {
     let path = asked.path.split('?').next().unwrap();
     path.rsplit_once("/blobs/uploads/").and_then(|(_, number)| number.parse().ok())

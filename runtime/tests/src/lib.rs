@@ -8,8 +8,7 @@
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::new_without_default,
-    clippy::return_self_not_must_use,
-    missing_docs
+    clippy::return_self_not_must_use
 )]
 
 pub mod browser;
@@ -28,7 +27,6 @@ use std::{fs, path::Path};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// A mounted Secret.
 pub fn secret(keys: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (key, value) in keys {

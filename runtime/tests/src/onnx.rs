@@ -65,7 +65,6 @@ fn port(field: u64, name: &str, kind: u64, sizes: impl Iterator<Item = Vec<u8>>)
     bytes(field, [bytes(1, name), bytes(2, bytes(1, [number(1, kind), shape].concat()))].concat())
 }
 
-/// An initializer with texts.
 pub fn texts(name: &str, all: &[&str]) -> Vec<u8> {
     let data = all.iter().map(|text| bytes(6, text)).collect::<Vec<_>>().concat();
     bytes(5, [tensor(name, STRING, &[all.len() as u64]), data].concat())
@@ -186,7 +185,6 @@ pub fn widening(size: u64) -> Vec<u8> {
     ])
 }
 
-/// Loads, and never ends.
 pub fn endless() -> Vec<u8> {
     let body = [
         node("Identity", &["go"], &["goes"], &[]),

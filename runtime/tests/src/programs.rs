@@ -11,7 +11,6 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A program that listens.
 pub struct Program {
     pub address: SocketAddr,
     pub folder: TempDir,
@@ -84,7 +83,6 @@ impl Program {
         Self::start(command, folder, address).await
     }
 
-    /// What it said.
     pub fn words(&self) -> PathBuf {
         self.folder.path().join("words")
     }

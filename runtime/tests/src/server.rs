@@ -21,7 +21,6 @@ use tokio_rustls::{
     },
 };
 
-/// What was asked.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub path: String,
@@ -34,7 +33,6 @@ impl Request {
     }
 }
 
-/// What is answered.
 pub enum Reply {
     /// These bytes, then the end of the connection.
     Bytes(Vec<u8>),
@@ -67,7 +65,6 @@ pub fn with_headers(code: u16, headers: &[(&str, &str)]) -> Reply {
     )
 }
 
-/// A running server.
 pub struct Server {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,

@@ -54,7 +54,6 @@ pub(super) fn for_rounding(wanted: f64, whole: f64) -> f64 {
     if half >= 2.0 * seen { wanted.min(half) } else { wanted }
 }
 
-/// How answers are recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
     /// Outputs whose numbers nobody can repeat.
@@ -64,7 +63,6 @@ pub struct Recording {
     pub few_bits: bool,
 }
 
-/// Samples as they come.
 pub(super) struct Recorder<'a> {
     session: &'a Session,
     /// Outputs whose numbers nobody can repeat.

@@ -34,7 +34,6 @@ impl Array {
         Ok(Self { kind, shape, data })
     }
 
-    /// Type of its elements.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -48,7 +47,6 @@ impl Array {
         self.shape.first().copied()
     }
 
-    /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
         // Not more than all elements have, unless there is no row.
         self.shape.iter().skip(1).fold(self.kind.size(), |bytes, size| bytes.saturating_mul(*size))

@@ -8,10 +8,8 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Most dimensions; NumPy's limit since 2.0.
 const MAX_DIMENSIONS: usize = 64;
 
-/// What an array is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Type of its elements.
     pub kind: Kind,
     /// Whether the first dimension varies fastest.
     pub fortran_order: bool,

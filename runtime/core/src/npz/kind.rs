@@ -74,7 +74,6 @@ impl Kind {
         }
     }
 
-    /// Bytes of an element.
     pub(super) fn size(self) -> usize {
         match self {
             Self::Plain(datatype) => datatype.size().unwrap_or(1),

@@ -1,5 +1,5 @@
 //! Files that NumPy wrote, files that are wrong in one place, and any bytes.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 use std::io::Write;
 
 use proptest::prelude::*;
@@ -220,7 +220,6 @@ proptest! {
     }
 }
 
-/// Reads whatever is there.
 fn read_all(bytes: &[u8]) -> Result<(), NpzError> {
     let mut npz = open(bytes)?;
     let names: Vec<String> = npz.names().map(str::to_owned).collect();

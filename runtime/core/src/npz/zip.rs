@@ -26,7 +26,6 @@ const ELSEWHERE: u64 = 0xffff_ffff;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub name: String,
-    /// Bytes of its content.
     pub size: u64,
     compressed: u64,
     deflated: bool,
@@ -34,7 +33,6 @@ pub struct Member {
     offset: u64,
 }
 
-/// What a file holds.
 #[derive(Debug)]
 pub struct Directory {
     /// Its members, in the order of the file.
@@ -69,7 +67,6 @@ fn length(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Where the directory is.
 struct Place {
     members: u64,
     size: u64,

@@ -39,7 +39,6 @@ pub struct Graph {
     pub nodes: Vec<Node>,
 }
 
-/// An input or output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Port {
     pub name: String,
@@ -58,7 +57,6 @@ pub struct Constant {
     pub texts: Option<Vec<String>>,
 }
 
-/// Texts of an attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
     /// How many there are.

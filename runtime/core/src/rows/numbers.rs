@@ -10,7 +10,6 @@ use super::{
 /// How an operator treats elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Numbers {
-    /// They are not followed.
     Unknown,
     /// They are the first input's, in order.
     Kept,
@@ -24,7 +23,6 @@ pub enum Numbers {
 
 /// What is computed of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "their names say it")]
 pub enum Arithmetic {
     Add,
     Sub,
@@ -50,7 +48,6 @@ pub enum Arithmetic {
 
 type Number = Option<Size>;
 
-/// Elements with their sizes.
 struct Small<'v> {
     sizes: Vec<usize>,
     numbers: &'v [Number],
@@ -95,7 +92,6 @@ fn places(sizes: &[usize]) -> impl Iterator<Item = Vec<usize>> + '_ {
     })
 }
 
-/// Gives outputs their elements.
 pub fn follow(rule: Rule, how: Numbers, call: &Call<'_>, outputs: &mut [Value], symbols: &mut Symbols) {
     if how == Numbers::Unknown {
         return;

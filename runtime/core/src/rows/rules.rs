@@ -31,7 +31,7 @@ use super::{
 use crate::onnx::graph::{Constant, Node, Numbers};
 
 /// What comes of a node, or how it mixes rows.
-pub type Outcome<T = Vec<Value>> = Result<T, &'static str>;
+pub type RuleResult<T = Vec<Value>> = Result<T, &'static str>;
 
 /// How an operator treats the rows of what it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -169,7 +169,7 @@ pub enum Rule {
 }
 
 /// The class of values without rows, or none if there are rows. Several kinds of dependence do not go together.
-pub fn alike<'v>(values: impl IntoIterator<Item = &'v Value>) -> Outcome<Option<Class>> {
+pub fn alike<'v>(values: impl IntoIterator<Item = &'v Value>) -> RuleResult<Option<Class>> {
     let (mut rows, mut found) = (false, Class::Constant);
     for value in values {
         match (&value.class, &found) {
@@ -190,19 +190,19 @@ pub fn alike<'v>(values: impl IntoIterator<Item = &'v Value>) -> Outcome<Option<
 }
 
 /// An axis that may be counted from the end.
-pub fn axis(number: i64, rank: usize) -> Outcome<usize> {
+pub fn axis(number: i64, rank: usize) -> RuleResult<usize> {
     let rank_number = i64::try_from(rank).map_err(|_| "it has too many axes")?;
     let number = if number < 0 { number + rank_number } else { number };
     usize::try_from(number).ok().filter(|axis| *axis < rank).ok_or("it names an axis that is not there")
 }
 
 /// The sizes of a value whose rank must be known.
-pub fn sizes(value: &Value) -> Outcome<&Vec<Size>> {
+pub fn sizes(value: &Value) -> RuleResult<&Vec<Size>> {
     value.sizes.as_ref().ok_or("the shape of a value is not known")
 }
 
 /// The one place of rows that values have, each on its own axis counted from the left.
-pub fn one_place<'v>(values: impl IntoIterator<Item = &'v Value>) -> Outcome<Option<Place>> {
+pub fn one_place<'v>(values: impl IntoIterator<Item = &'v Value>) -> RuleResult<Option<Place>> {
     let mut found: Option<Place> = None;
     for place in values.into_iter().filter_map(Value::place) {
         match &found {
@@ -215,12 +215,12 @@ pub fn one_place<'v>(values: impl IntoIterator<Item = &'v Value>) -> Outcome<Opt
 }
 
 /// Rows, or an error that says that their axis got lost.
-pub fn rows(place: Place, sizes: Vec<Size>) -> Outcome<Value> {
+pub fn rows(place: Place, sizes: Vec<Size>) -> RuleResult<Value> {
     Value::rows(place, sizes).ok_or("a size beside the rows' own depends on the number of rows")
 }
 
 /// A value that comes of others: without rows as they are, with rows at a place.
-pub fn of_class(class: Option<Class>, place: Option<Place>, sizes: Option<Vec<Size>>) -> Outcome<Value> {
+pub fn of_class(class: Option<Class>, place: Option<Place>, sizes: Option<Vec<Size>>) -> RuleResult<Value> {
     match (class, place, sizes) {
         (Some(class), _, sizes) => Ok(Value::new(class, sizes)),
         (None, Some(place), Some(sizes)) => rows(place, sizes),
@@ -257,7 +257,7 @@ fn whole(number: f64, symbols: &mut Symbols) -> Size {
 }
 
 /// Applies a rule to a node that takes padded rows, or numbers of rows; none if the rule takes them as any other value.
-pub fn beyond_rows(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome> {
+pub fn beyond_rows(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<RuleResult> {
     if call.given().any(|value| matches!(value.class, Class::Padded(_))) {
         return padded::apply(row, call, symbols);
     }
@@ -276,7 +276,7 @@ pub fn cause(node: &Node, reason: &str) -> Rc<Cause> {
 }
 
 /// Applies a rule to a node that has no graphs of its own.
-pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
+pub fn apply(rule: Rule, call: &Call<'_>, symbols: &mut Symbols) -> RuleResult {
     let one = |value: Value| vec![value];
     match rule {
         Rule::Elementwise => broadcast::elementwise(symbols, &call.given().collect::<Vec<_>>()).map(one),

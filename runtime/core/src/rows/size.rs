@@ -32,7 +32,6 @@ impl Size {
         (self.rows == 0 && self.symbols.is_empty()).then_some(self.factor)
     }
 
-    /// Whether it is 1.
     pub fn is_one(&self) -> bool {
         self.constant() == Some(1)
     }
@@ -89,7 +88,6 @@ impl Size {
     }
 }
 
-/// The product of all.
 pub fn product<'a>(sizes: impl IntoIterator<Item = &'a Size>) -> Option<Size> {
     sizes.into_iter().try_fold(Size::of(1), |product, size| product.times(size))
 }
@@ -98,13 +96,13 @@ pub fn product<'a>(sizes: impl IntoIterator<Item = &'a Size>) -> Option<Size> {
 #[derive(Debug, Default)]
 pub struct Symbols {
     known: HashMap<(&'static str, Size, Size), Symbol>,
-    facts: Vec<Facts>,
+    properties: Vec<Properties>,
     /// Texts, each as the element of a tensor that it is.
     texts: HashMap<String, Symbol>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Facts {
+struct Properties {
     nonnegative: bool,
     whole: bool,
 }
@@ -112,12 +110,12 @@ struct Facts {
 impl Symbols {
     /// A size that is not known: whole and not negative.
     pub fn size(&mut self) -> Size {
-        Size::symbol(self.add(Facts { nonnegative: true, whole: true }))
+        Size::symbol(self.add(Properties { nonnegative: true, whole: true }))
     }
 
     /// A number of which nothing is known but that it does not depend on N.
     pub fn number(&mut self) -> Size {
-        Size::symbol(self.add(Facts { nonnegative: false, whole: false }))
+        Size::symbol(self.add(Properties { nonnegative: false, whole: false }))
     }
 
     /// A text, which is one and the same wherever it stands, and no number.
@@ -125,7 +123,7 @@ impl Symbols {
         if let Some(symbol) = self.texts.get(text) {
             return Size::symbol(*symbol);
         }
-        let symbol = self.add(Facts { nonnegative: false, whole: false });
+        let symbol = self.add(Properties { nonnegative: false, whole: false });
         self.texts.insert(text.to_owned(), symbol);
         Size::symbol(symbol)
     }
@@ -140,7 +138,7 @@ impl Symbols {
 
     /// How many symbols there are.
     pub fn count(&self) -> usize {
-        self.facts.len()
+        self.properties.len()
     }
 
     /// Whether a size is a symbol by itself, and none of the first ones.
@@ -149,9 +147,9 @@ impl Symbols {
         size.factor == 1 && size.rows == 0 && size.symbols.len() == 1 && size.symbols.iter().all(is_new)
     }
 
-    fn add(&mut self, facts: Facts) -> Symbol {
-        let symbol = Symbol::try_from(self.facts.len()).unwrap_or(Symbol::MAX);
-        self.facts.push(facts);
+    fn add(&mut self, properties: Properties) -> Symbol {
+        let symbol = Symbol::try_from(self.properties.len()).unwrap_or(Symbol::MAX);
+        self.properties.push(properties);
         symbol
     }
 
@@ -159,7 +157,7 @@ impl Symbols {
     pub fn of(&mut self, operation: &'static str, a: &Size, b: &Size) -> Size {
         let is_size = operation == "broadcast";
         let both = |test: fn(&Self, &Size) -> bool| test(self, a) && test(self, b);
-        let facts = Facts {
+        let properties = Properties {
             nonnegative: is_size
                 || operation == "+" && both(Self::is_nonnegative)
                 || operation == "/" && self.is_nonnegative(a) && b.constant().is_some_and(|b| b > 0),
@@ -170,23 +168,23 @@ impl Symbols {
         if let Some(symbol) = self.known.get(&key) {
             return Size::symbol(*symbol);
         }
-        let symbol = self.add(facts);
+        let symbol = self.add(properties);
         self.known.insert(key, symbol);
         Size::symbol(symbol)
     }
 
-    fn all(&self, size: &Size, test: impl Fn(&Facts) -> bool) -> bool {
-        size.symbols.iter().all(|(symbol, _)| self.facts.get(*symbol as usize).is_some_and(&test))
+    fn all(&self, size: &Size, test: impl Fn(&Properties) -> bool) -> bool {
+        size.symbols.iter().all(|(symbol, _)| self.properties.get(*symbol as usize).is_some_and(&test))
     }
 
     /// Whether it cannot be negative.
     pub fn is_nonnegative(&self, size: &Size) -> bool {
-        size.factor >= 0 && self.all(size, |facts| facts.nonnegative)
+        size.factor >= 0 && self.all(size, |properties| properties.nonnegative)
     }
 
     /// Whether it is an integer.
     pub fn is_whole(&self, size: &Size) -> bool {
-        self.all(size, |facts| facts.whole)
+        self.all(size, |properties| properties.whole)
     }
 
     /// The sum, unless it depends on N in a way that is no multiple of it.

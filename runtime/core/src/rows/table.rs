@@ -27,11 +27,9 @@ pub struct Operator {
     /// Its domain; the default one is empty.
     pub domain: &'static str,
     pub name: &'static str,
-    /// How it treats rows.
     pub rule: Rule,
     /// How it treats the elements of shapes.
     pub numbers: Numbers,
-    /// What its section says.
     pub source: &'static str,
 }
 

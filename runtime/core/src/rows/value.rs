@@ -45,7 +45,6 @@ impl Place {
 /// rows; but what a row has up to any length, once enough is added behind its end, does not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Padding {
-    /// Where the rows lie.
     pub place: Place,
     /// The axis that is filled up, which is not theirs. Its size is that of no other run.
     pub along: usize,
@@ -74,7 +73,6 @@ pub enum Class {
     RowNumbers(Place),
     /// Addresses along the last axis, of which one component is the number of the row, and all others depend on that row.
     Addresses {
-        /// Where the rows lie.
         place: Place,
         /// Which component is the row's number.
         component: usize,
@@ -87,7 +85,6 @@ pub enum Class {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
-    /// What it depends on.
     pub class: Class,
     /// Its sizes, if they are known: of a constant none depends on N, of rows none but that of their axis.
     pub sizes: Option<Vec<Size>>,
@@ -123,7 +120,6 @@ impl Value {
         self.sizes.as_ref().map(Vec::len)
     }
 
-    /// Where its rows are.
     pub fn place(&self) -> Option<&Place> {
         match &self.class {
             Class::Rows(place) => Some(place),

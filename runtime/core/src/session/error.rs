@@ -21,12 +21,7 @@ pub enum LoadError {
         "the execution provider {asked} was asked for and is not available: {why}. Available here: {available}. Use an \
          image and a node that have it, ask for another one, or set allowFallback"
     )]
-    ProviderUnavailable {
-        asked: ExecutionProvider,
-        /// Those that are there.
-        available: String,
-        why: String,
-    },
+    ProviderUnavailable { asked: ExecutionProvider, available: String, why: String },
     /// An input or output that the protocol has no datatype for.
     #[error(
         "{direction} {name:?} of the model is {kind}, which the Open Inference Protocol cannot carry{hint}"
@@ -52,7 +47,6 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Library(_) => "NoOnnxRuntime",
@@ -64,7 +58,6 @@ impl LoadError {
         }
     }
 
-    /// From ONNX Runtime's words.
     pub(super) fn refused(path: &Path, provider: ExecutionProvider, message: &str) -> Self {
         if let Some(locale) = missing_locale(message) {
             return Self::LocaleMissing { locale: locale.to_owned() };
@@ -93,7 +86,6 @@ pub enum RunError {
     /// The graph refuses the values: an index out of range, shapes that do not go together.
     #[error("the model refuses these inputs: {why}")]
     Refused { why: String },
-    /// The run was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
     /// The run asked for more memory than runs have here.

@@ -1,9 +1,7 @@
-//! Where ONNX Runtime's shared library is, and which version. In goes the environment; out comes a path. Needs no client.
+//! Where ONNX Runtime's shared library is. In goes the environment; out comes a path. Needs no client.
 
 use std::{
     ffi::OsString,
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -75,57 +73,6 @@ fn newest(folder: &Path) -> Option<PathBuf> {
     found.pop()
 }
 
-/// The library's version: the name of the ELF version that its symbols carry (`VERS_1.31.1`), else what its file name
-/// says, else `unknown`. The C API has a call for it, which the bindings do not pass on.
-pub fn version(path: &Path) -> String {
-    let from_symbols =
-        File::open(path).and_then(|mut file| dynamic_strings(&mut file)).ok().and_then(|strings| {
-            strings
-                .split(|byte| *byte == 0)
-                .filter_map(|string| std::str::from_utf8(string).ok())
-                .find_map(|string| string.strip_prefix("VERS_").map(str::to_owned))
-        });
-    let from_name = || {
-        let name = path.canonicalize().ok()?.file_name()?.to_str()?.to_owned();
-        Some(name.strip_prefix(STEM)?.strip_prefix('.')?.to_owned())
-    };
-    from_symbols.or_else(from_name).unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// The string table of a 64-bit ELF file's dynamic symbols.
-fn dynamic_strings(file: &mut File) -> io::Result<Vec<u8>> {
-    const DYNAMIC_SYMBOLS: u64 = 11;
-    const SECTION: u64 = 64;
-    let mut header = [0; 64];
-    file.read_exact(&mut header)?;
-    if !header.starts_with(b"\x7fELF\x02\x01") {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let table = number(&header, 40, 8);
-    let mut section = |index: u64| -> io::Result<[u8; 64]> {
-        let mut section = [0; 64];
-        file.seek(SeekFrom::Start(table.saturating_add(index * SECTION)))?;
-        file.read_exact(&mut section)?;
-        Ok(section)
-    };
-    for index in 0..number(&header, 60, 2) {
-        let symbols = section(index)?;
-        if number(&symbols, 4, 4) == DYNAMIC_SYMBOLS {
-            let strings = section(number(&symbols, 40, 4))?;
-            file.seek(SeekFrom::Start(number(&strings, 24, 8)))?;
-            let mut text = Vec::new();
-            file.take(number(&strings, 32, 8)).read_to_end(&mut text)?;
-            return Ok(text);
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
-/// A little-endian number inside an ELF structure.
-fn number(bytes: &[u8], start: usize, length: usize) -> u64 {
-    bytes.iter().skip(start).take(length).rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -164,16 +111,5 @@ mod tests {
     fn the_error_for_no_library_names_the_variable_and_the_folders() {
         let error = LibraryError::Nowhere { searched: "/a, /b".to_owned() }.to_string();
         assert!(error.contains("set ORT_DYLIB_PATH") && error.contains("/a, /b"), "{error}");
-    }
-
-    #[test]
-    fn the_version_falls_back_to_the_file_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join("libonnxruntime.so.1.99.2");
-        fs::write(&library, "no ELF").unwrap();
-        assert_eq!(version(&library), "1.99.2");
-        let other = folder.path().join("other.so");
-        fs::write(&other, b"\x7fELF\x02\x01").unwrap();
-        assert_eq!(version(&other), "unknown");
     }
 }

@@ -20,9 +20,7 @@ const KEYS: &str = ".keys";
 pub(super) enum Part {
     /// All of it: a tensor.
     Whole,
-    /// The values of maps.
     Values,
-    /// The keys of maps.
     Keys,
 }
 

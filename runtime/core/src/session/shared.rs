@@ -1,6 +1,6 @@
 //! What `ort` has no words for: runs of one ONNX Runtime session from many threads at once, which execution provider has
-//! which node of its graph, how long texts are, and giving back the memory that loading one left. In go a session and values; out come values
-//! and counts. The only file of the workspace with `unsafe` code.
+//! which node of its graph, how long texts are, the library's version, and giving back the memory that loading one left. In go a
+//! session and values; out come values and counts. The only file of the workspace with `unsafe` code.
 //!
 //! `ort` takes `&mut` for a run, so that sharing would need a lock or a session a thread, and each session holds a copy
 //! of the weights. ONNX Runtime documents `Run` as callable from several threads on one session, and `ort` objects that
@@ -24,6 +24,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, c_char},
+    path::Path,
     ptr::{self, NonNull},
     slice,
 };
@@ -109,6 +110,19 @@ impl SharedSession {
         unsafe { ort::Error::result_from_status(status) }?;
         let missing = || ort::Error::new("a run ended well without one of its outputs");
         answers.into_iter().map(|value| value.ok_or_else(missing)).collect()
+    }
+}
+
+/// What the library at this path, which `ort` has loaded, says of its version: `ort` asks for it and tells nobody.
+pub(super) fn version(path: &Path) -> Option<String> {
+    // SAFETY: the library is loaded, so that nothing in it is run by opening it once more, and `ort` keeps it for the whole
+    // process. The function is the C API's only export and has this type; what it gives is null or constant, and the
+    // version is a constant that ends with a NUL.
+    unsafe {
+        let library = libloading::Library::new(path).ok()?;
+        let base = library.get::<unsafe extern "C" fn() -> *const sys::OrtApiBase>(b"OrtGetApiBase").ok()?;
+        let version = (base().as_ref()?.GetVersionString)();
+        Some(CStr::from_ptr(version).to_str().ok()?.to_owned())
     }
 }
 

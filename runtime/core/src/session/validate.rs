@@ -10,11 +10,7 @@ use crate::tensor::{LayoutError, Shape, Tensor};
 pub enum InputError {
     /// A name that the model does not have.
     #[error("input {name:?} is not an input of the model; expected {expected}")]
-    Unknown {
-        name: String,
-        /// The names it has.
-        expected: String,
-    },
+    Unknown { name: String, expected: String },
     /// A name that comes twice.
     #[error("input {name:?} is given twice; expected each input once")]
     Twice { name: String },
@@ -40,11 +36,7 @@ pub enum InputError {
     Layout { name: String, source: LayoutError },
     /// An output that the model does not have.
     #[error("output {name:?} is not an output of the model; expected {expected}")]
-    UnknownOutput {
-        name: String,
-        /// The names it has.
-        expected: String,
-    },
+    UnknownOutput { name: String, expected: String },
     /// An output that is asked for twice.
     #[error("output {name:?} is asked for twice; expected each output once")]
     OutputTwice { name: String },

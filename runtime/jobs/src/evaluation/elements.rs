@@ -68,7 +68,6 @@ impl Elements {
     }
 }
 
-/// What a classification answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Label {
     Integer(i128),

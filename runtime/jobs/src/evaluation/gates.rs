@@ -76,7 +76,6 @@ pub fn shown(number: f64) -> String {
 pub enum Missed {
     /// A metric that could not be computed.
     Unknown(String),
-    /// Metrics beyond their bounds.
     Values(String),
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use modelwright_contract::training::Metric;
 
-/// Cases of one label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cases {
     right: u64,
@@ -67,7 +66,6 @@ pub fn loss(probability: f64, epsilon: f64) -> f64 {
     -probability.clamp(epsilon, 1.0 - epsilon).ln()
 }
 
-/// The metrics of numbers.
 #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
 pub fn regression(truth: &[f64], answers: &[f64]) -> BTreeMap<Metric, f64> {
     let rows = truth.len().min(answers.len()).max(1) as f64;

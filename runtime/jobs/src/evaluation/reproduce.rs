@@ -16,7 +16,6 @@ use modelwright_core::{
 /// Largest share of rows that may differ.
 const MAX_SHARE: f64 = 0.01;
 
-/// How the comparison goes.
 #[derive(Debug)]
 pub struct Comparison {
     differing: usize,
@@ -93,7 +92,6 @@ fn refused(name: &str, why: &str) -> EvaluationError {
     EvaluationError::Part(format!("is refused: its array \"outputs/{name}\" {why}"))
 }
 
-/// One element of both.
 struct Pair {
     same: bool,
     /// Of a pair that is not the same.

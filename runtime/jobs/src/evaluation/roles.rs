@@ -13,7 +13,6 @@ const LABEL: &str = "label";
 const PROBABILITIES: &str = "probabilities";
 const PREDICTION: &str = "prediction";
 
-/// The outputs that answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Roles {
     Label(LabelOutputs),

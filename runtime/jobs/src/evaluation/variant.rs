@@ -50,7 +50,6 @@ struct Asked<'a> {
     batches: std::vec::IntoIter<Range<usize>>,
     wanted: Vec<String>,
     answers: Answers,
-    /// Rows that were asked.
     done: usize,
     /// Of rows that the other was not asked yet, the probabilities.
     given: VecDeque<Vec<f64>>,

@@ -38,17 +38,11 @@ pub enum FetchError {
         /// As it was written.
         uri: String,
     },
-    /// Other bytes than expected.
     #[error(
         "{uri} has the SHA-256 {actual}, and {expected} was expected: the bytes are not those that were pinned; if \
          the change is meant, correct `sha256`, and otherwise find out who changed them"
     )]
-    DigestMismatch {
-        uri: String,
-        /// What was asked for.
-        expected: String,
-        actual: String,
-    },
+    DigestMismatch { uri: String, expected: String, actual: String },
     #[error(
         "{uri} has {found}, and at most {limit} bytes are accepted; name something smaller, or one file \
          instead of a folder, or raise the Model's spec.run.volumeSize"
@@ -57,23 +51,13 @@ pub enum FetchError {
         uri: String,
         /// How much there is, as far as known.
         found: String,
-        /// How much is accepted.
         limit: u64,
     },
     #[error("{uri} has more than {limit} files; name a folder that holds only what is needed")]
-    TooManyFiles {
-        uri: String,
-        /// How many are accepted.
-        limit: usize,
-    },
+    TooManyFiles { uri: String, limit: usize },
     /// A file name that would leave the folder, or cannot be a file name.
     #[error("{uri} holds a file named {path:?}, which is refused: {why}")]
-    UnsafePath {
-        uri: String,
-        path: String,
-        /// Which rule it breaks.
-        why: &'static str,
-    },
+    UnsafePath { uri: String, path: String, why: &'static str },
     /// A file that is something else, as can be seen.
     #[error("{uri} does not hold what was asked for in `{path}`: {why}")]
     NoFile {
@@ -82,21 +66,10 @@ pub enum FetchError {
         /// What it is, and what to do.
         why: String,
     },
-    /// No model in it.
     #[error("{uri} holds no ONNX model: {why}")]
-    NoModel {
-        uri: String,
-        /// What is there instead.
-        why: String,
-    },
-    /// No data in it.
+    NoModel { uri: String, why: String },
     #[error("{uri} holds no data: {why}; expected at least one file with something in it")]
-    NoData {
-        uri: String,
-        /// What is there instead.
-        why: String,
-    },
-    /// Several models in it.
+    NoData { uri: String, why: String },
     #[error(
         "{uri} holds several ONNX models ({names}), and one was expected; name one file, or a folder with one"
     )]
@@ -104,7 +77,6 @@ pub enum FetchError {
     /// Nothing at a path of a claim or bucket.
     #[error("{uri}: nothing is there; check the path for a typing error{hint}")]
     NotFound {
-        /// What was asked for.
         uri: String,
         /// What else to look at.
         hint: String,
@@ -112,38 +84,22 @@ pub enum FetchError {
     /// No right to read it.
     #[error("{uri} may not be read: {why}")]
     Forbidden {
-        /// What was asked for.
         uri: String,
         /// What the server or the file system says, and what to do.
         why: String,
     },
     /// The credentials are not accepted.
     #[error("{uri}: the store does not accept these credentials: {why}")]
-    Unauthorized {
-        /// What was asked for.
-        uri: String,
-        why: String,
-    },
+    Unauthorized { uri: String, why: String },
     /// A path that leads out of the claim.
     #[error("{uri} leads out of its claim, by `..` or a symbolic link; name a path within it")]
-    Escapes {
-        /// What was asked for.
-        uri: String,
-    },
+    Escapes { uri: String },
     /// The object store refuses the request for another reason.
     #[error("{uri}: the object store refuses the request: {why}")]
-    ObjectStore {
-        /// What was asked for.
-        uri: String,
-        why: String,
-    },
+    ObjectStore { uri: String, why: String },
     /// The object store does not answer.
     #[error("{uri}: the object store cannot be reached: {why}")]
-    ObjectStoreUnreachable {
-        /// What was asked for.
-        uri: String,
-        why: String,
-    },
+    ObjectStoreUnreachable { uri: String, why: String },
     #[error("{path} cannot be written or read: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -155,7 +111,6 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidConfig { .. } => "InvalidConfig",

@@ -22,7 +22,6 @@ pub struct First {
 }
 
 impl First {
-    /// Takes the next bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         let room = LOOK.saturating_sub(self.bytes.len());
         self.bytes.extend(bytes.iter().take(room));

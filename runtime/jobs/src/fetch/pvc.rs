@@ -19,7 +19,6 @@ const MAX_DEPTH: usize = 16;
 const CHUNK: usize = 256 * 1024;
 
 pub struct Wanted<'a> {
-    /// Path within the claim.
     pub path: &'a str,
     /// Whether every file below it is meant.
     pub all: bool,

@@ -57,7 +57,6 @@ pub struct AddressPolicy {
 pub struct AddressRefused {
     /// The host as it was written.
     pub host: String,
-    /// What it resolved to.
     pub address: IpAddr,
     pub class: AddressClass,
 }

@@ -46,7 +46,6 @@ pub struct Client {
 pub struct Answer {
     /// The method of the request.
     pub method: Method,
-    /// Status, headers and body.
     pub response: Response,
     pub(super) timeouts: Timeouts,
 }

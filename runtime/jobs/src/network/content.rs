@@ -40,14 +40,12 @@ impl Validator {
     }
 }
 
-/// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All of the file.
     Whole,
     /// What comes after the bytes that are here.
     Rest {
-        /// How many are here.
         offset: u64,
         validator: Validator,
         /// How many it has, if that is known.
@@ -55,7 +53,6 @@ pub enum Wanted {
     },
 }
 
-/// Bytes of a file.
 pub struct Content {
     pub start: u64,
     /// How many the whole file has, if the server says so.

@@ -23,22 +23,13 @@ pub enum CredentialsError {
         "{secret} has no key `host`: credentials are sent only to the host that the Secret itself names; add `host: \
          {source_host}` to it if that is where they belong"
     )]
-    HostMissing {
-        secret: String,
-        /// Where the source is.
-        source_host: String,
-    },
+    HostMissing { secret: String, source_host: String },
     /// `host` is another one.
     #[error(
         "{secret} is for the host {secret_host} (its key `host`), and the source is at {source_host}; name a Secret \
          whose `host` is {source_host}, or correct the address"
     )]
-    HostMismatch {
-        secret: String,
-        secret_host: String,
-        /// Where the source is.
-        source_host: String,
-    },
+    HostMismatch { secret: String, secret_host: String, source_host: String },
     /// `host` is no host.
     #[error("{secret}: its key `host` is {value:?}, where `host` or `host:port` was expected")]
     HostInvalid { secret: String, value: String },
@@ -74,7 +65,6 @@ pub enum CredentialsError {
 }
 
 impl CredentialsError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::HostMissing { .. } => "CredentialsHostMissing",
@@ -116,7 +106,6 @@ pub struct S3Keys {
 pub struct Authorization {
     /// The header's value, marked as sensitive.
     pub header: HeaderValue,
-    /// Where it may go.
     pub host: HostPort,
     /// Whether it may go there without TLS.
     pub plain_http: bool,
@@ -271,7 +260,6 @@ impl Secret {
         &self.s3
     }
 
-    /// How messages call it.
     pub fn label(&self) -> &str {
         &self.label
     }

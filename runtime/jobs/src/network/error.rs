@@ -15,7 +15,6 @@ pub enum NetworkError {
     AddressRefused {
         /// What was asked for, without secrets.
         url: String,
-        /// Which address, and why.
         #[source]
         refused: AddressRefused,
     },
@@ -26,7 +25,6 @@ pub enum NetworkError {
         url: String,
         /// Where it pointed to, without secrets.
         target: String,
-        /// Which rule it breaks.
         why: &'static str,
     },
     #[error(
@@ -115,7 +113,6 @@ pub enum NetworkError {
         url: String,
         cause: String,
     },
-    /// The answer broke off.
     #[error("the answer of {url} broke off: {cause}")]
     Interrupted {
         /// What was asked for, without secrets.
@@ -128,7 +125,6 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AddressRefused { .. } => "AddressRefused",
@@ -170,7 +166,6 @@ impl NetworkError {
         matches!(self, Self::Forbidden { .. })
     }
 
-    /// What came too late.
     pub(super) fn late(url: &Url, late: Late) -> Self {
         let (url, cause) = (redacted(url), late.to_string());
         match late {

@@ -38,7 +38,6 @@ impl HostPort {
         self.host == other.host && self.port == other.port
     }
 
-    /// `host:port`, whatever the port.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

@@ -20,9 +20,7 @@ pub enum Payload {
     /// A part of a file.
     File {
         path: PathBuf,
-        /// Where the part begins.
         offset: u64,
-        /// How long it is.
         length: u64,
     },
 }

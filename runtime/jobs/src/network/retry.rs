@@ -49,7 +49,6 @@ impl RetryPolicy {
         Self { longest_delay: Duration::from_secs(30), retries: usize::MAX, limit, ..Self::default() }
     }
 
-    /// Starts to count tries.
     pub fn attempts(self) -> Attempts {
         Attempts { policy: self, delays: self.delays(), since: Instant::now(), trying: Trying::start() }
     }

@@ -12,7 +12,6 @@ use std::{
 use modelwright_contract::fetch::Waits;
 use tokio::time::Instant;
 
-/// How long to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// For a connection, TLS included.

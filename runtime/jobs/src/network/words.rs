@@ -72,7 +72,6 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.get(start..start + length).map(str::trim).filter(|content| !content.is_empty())
 }
 
-/// Text without its tags.
 fn plain(text: &str) -> String {
     let mut inside = false;
     text.chars()

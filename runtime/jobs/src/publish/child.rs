@@ -17,7 +17,6 @@ use super::error::PublishError;
 /// Most bytes of its last words that are shown.
 const MAX_WORDS: u64 = 400;
 
-/// How a child ended.
 #[derive(Debug)]
 pub struct End {
     /// None if its time was over and it was stopped.

@@ -67,14 +67,12 @@ pub struct CompareArguments {
     pub answer: PathBuf,
 }
 
-/// What the child found.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Compared(Compared),
     Refused { reason: Refusal, message: String },
 }
 
-/// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Compared {
     /// How far the answers are from the original's.
@@ -86,7 +84,6 @@ pub struct Compared {
 /// Processor time of the variant in parts of the original's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
-    /// Rows of a run.
     pub rows: u32,
     /// The median of the pairs.
     pub median: f64,
@@ -132,7 +129,6 @@ pub async fn compare(original: &Path, question: &Question, proof: &Proof) -> Res
     }
 }
 
-/// The child's side.
 pub fn run(arguments: &CompareArguments) -> io::Result<()> {
     prover::limit(false)?;
     modelwright_core::session::start().map_err(io::Error::other)?;
@@ -153,7 +149,7 @@ pub fn run(arguments: &CompareArguments) -> io::Result<()> {
             time: times(&original, &variant, &samples)?,
         }),
         Err(error) => {
-            let (reason, message) = prover::evaluation_refusal(error);
+            let (reason, message) = prover::refusal::evaluation_refusal(error);
             Answer::Refused { reason, message }
         }
     };

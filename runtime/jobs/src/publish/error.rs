@@ -26,21 +26,13 @@ pub enum PublishError {
     },
     /// The file is refused by ONNX Runtime, by its own golden samples, or by its judge.
     #[error("{message}")]
-    Refused {
-        /// One word for conditions.
-        reason: Refusal,
-        message: String,
-    },
+    Refused { reason: Refusal, message: String },
     /// The artifact's metadata does not belong to its model.
     #[error(
         "the artifact's {file} does not belong to its model: {why}; somebody changed one without the other. Publish \
          it again from where it was trained, or import the bare .onnx file"
     )]
-    Inconsistent {
-        file: &'static str,
-        /// What does not fit.
-        why: String,
-    },
+    Inconsistent { file: &'static str, why: String },
     /// What `prove` left is not what was proven.
     #[error(
         "what was proven at {} cannot be stored: {why}. Only `prove` writes there, before `publish` begins: set spec.rerun to \
@@ -85,7 +77,6 @@ pub enum PublishError {
     },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The store, a registry.
     #[error("the artifact store does not take the model: {0}")]
     Store(#[from] RegistryError),
     /// The store, an object store or a claim.
@@ -103,7 +94,6 @@ pub enum PublishError {
 /// Why ONNX Runtime, or the model's own past, speaks against a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Refusal {
-    /// It does not load.
     LoadFailed,
     /// It wants a newer ONNX Runtime.
     UnsupportedOperatorSet,
@@ -113,11 +103,9 @@ pub enum Refusal {
     RunFailed,
     /// It does not answer what it answered when it was recorded.
     GoldenMismatch,
-    /// It took too long.
     LimitExceeded,
     /// It took more memory than there is.
     OutOfMemory,
-    /// Training left no model.
     NoModel,
     /// Training left no test part that fits the model.
     InvalidEvaluation,
@@ -134,7 +122,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// One word for conditions.
     pub fn reason(self) -> &'static str {
         match self {
             Self::LoadFailed => "LoadFailed",
@@ -156,7 +143,6 @@ impl Refusal {
 }
 
 impl PublishError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Onnx(error) => error.reason(),

@@ -134,7 +134,6 @@ pub fn files(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Describes a proven model.
 pub fn describe(model_digest: &str, opset: i64, proof: &Proof, quality: Quality) -> Description {
     let mut signature = proof.signature.clone();
     for output in &mut signature.outputs {

@@ -26,7 +26,6 @@ use modelwright_core::digest::{self, FileDigest};
 pub const FILES: &str = "files";
 /// What is known of them.
 const PASSED_FILE: &str = "proof.json";
-/// Most bytes of it.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Most files of an artifact.
 const MAX_FILES: usize = 10_000;

@@ -26,7 +26,6 @@ pub struct Question {
     pub work: PathBuf,
     /// How many samples to record if the folder brings none.
     pub samples: u32,
-    /// Seed of recorded samples.
     pub seed: u64,
     /// The test part to judge the model on, and the task that it was trained for.
     pub test: Option<(PathBuf, Task)>,
@@ -55,21 +54,13 @@ pub enum Rows {
 
 /// How far the child got; it writes this before each step, so that a crash can be told by its step.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Progress {
-    /// It loads the model.
+pub enum ProverState {
     Loading,
-    /// It runs the model.
     Running,
     Proven(Box<Proof>),
-    /// It refuses the model.
-    Refused {
-        /// One word for conditions.
-        reason: Refusal,
-        message: String,
-    },
+    Refused { reason: Refusal, message: String },
 }
 
-/// What the child found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proof {
     pub signature: Signature,
@@ -114,12 +105,12 @@ pub async fn prove(question: &Question) -> Result<Proof, PublishError> {
 
 /// Turns the child's end and its answer into a proof or a refusal.
 fn judge(status: ExitStatus, answer: &[u8], words: File) -> Result<Proof, PublishError> {
-    let progress = serde_json::from_slice(answer).ok();
-    let (reason, step) = match progress {
-        Some(Progress::Proven(proof)) if status.success() => return Ok(*proof),
-        Some(Progress::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
-        Some(Progress::Loading) => (Refusal::LoadFailed, "while it loaded"),
-        Some(Progress::Running | Progress::Proven(_)) => (Refusal::RunFailed, "while it ran"),
+    let state = serde_json::from_slice(answer).ok();
+    let (reason, step) = match state {
+        Some(ProverState::Proven(proof)) if status.success() => return Ok(*proof),
+        Some(ProverState::Refused { reason, message }) => return Err(PublishError::refused(reason, message)),
+        Some(ProverState::Loading) => (Refusal::LoadFailed, "while it loaded"),
+        Some(ProverState::Running | ProverState::Proven(_)) => (Refusal::RunFailed, "while it ran"),
         None => {
             let cause = format!("it ended with {status} before it began: {}", last_words(words));
             return Err(PublishError::Prover { source: io::Error::other(cause) });
@@ -179,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_passed_on() {
-        let answer = serde_json::to_string(&Progress::Refused {
+        let answer = serde_json::to_string(&ProverState::Refused {
             reason: Refusal::GoldenMismatch,
             message: "sample 3".to_owned(),
         });

@@ -1,5 +1,7 @@
 //! The child's side of [`super::prove`](mod@super::prove): loads the model, runs it, and writes down how far it got
-//! before each step, because any step may be its last. In goes a folder; out goes a file with [`Progress`].
+//! before each step, because any step may be its last. In goes a folder; out goes a file with [`ProverState`].
+
+pub(super) mod refusal;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,17 +16,18 @@ use modelwright_contract::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use self::refusal::{Refused, evaluation_refusal, load_refusal, replay_refusal};
 use super::{
     error::{PublishError, Refusal},
     metadata,
-    prove::{Progress, Proof},
+    prove::{Proof, ProverState},
 };
-use crate::evaluation::{self, EvaluationError, Judged, Manner};
+use crate::evaluation::{self, Judged, Manner};
 use modelwright_core::{
     classes,
-    golden::{self, Recording, ReplayError},
+    golden::{self, Recording},
     onnx, rows,
-    session::{LoadError, Session, SessionOptions},
+    session::{Session, SessionOptions},
     tensor::Tensor,
 };
 
@@ -79,29 +82,29 @@ pub(super) fn task(name: &str) -> Result<Task, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
-/// A model that is refused.
-type Refused = (Refusal, String);
-
 /// Proves a model and writes the answer.
 pub fn run(arguments: &ProveArguments) -> io::Result<()> {
     limit(false)?;
     // A library that is missing is no fault of the model: the parent tells that by an answer that stays empty.
     modelwright_core::session::start().map_err(io::Error::other)?;
-    let write = |progress: &Progress| fs::write(&arguments.answer, serde_json::to_vec(progress)?);
-    write(&Progress::Loading)?;
+    let write = |state: &ProverState| fs::write(&arguments.answer, serde_json::to_vec(state)?);
+    write(&ProverState::Loading)?;
     let answer = prove(arguments, &write);
     write(&match answer {
-        Ok(proof) => Progress::Proven(Box::new(proof)),
-        Err((reason, message)) => Progress::Refused { reason, message },
+        Ok(proof) => ProverState::Proven(Box::new(proof)),
+        Err((reason, message)) => ProverState::Refused { reason, message },
     })
 }
 
-fn prove(arguments: &ProveArguments, write: &impl Fn(&Progress) -> io::Result<()>) -> Result<Proof, Refused> {
+fn prove(
+    arguments: &ProveArguments,
+    write: &impl Fn(&ProverState) -> io::Result<()>,
+) -> Result<Proof, Refused> {
     let options = one_thread();
     let path = arguments.directory.join(MODEL_FILE);
     let session =
         Session::load(&path, &options).map_err(|error| load_refusal(&error, &arguments.directory))?;
-    write(&Progress::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
+    write(&ProverState::Running).map_err(|error| (Refusal::RunFailed, error.to_string()))?;
     let mut signature = session.signature().clone();
     let (golden, evaluation) = match (&arguments.evaluation, arguments.task) {
         (Some(file), Some(task)) => {
@@ -304,55 +307,6 @@ fn shortened(mut golden: GoldenSamples) -> GoldenSamples {
     }
     golden.samples.truncate(kept);
     golden
-}
-
-fn load_refusal(error: &LoadError, folder: &Path) -> Refused {
-    match error {
-        LoadError::UnsupportedValue { .. } => (Refusal::UnsupportedSignature, error.to_string()),
-        LoadError::Refused { why, .. } if names_version(why) => {
-            (Refusal::UnsupportedOperatorSet, newer_than_known(folder))
-        }
-        _ => (Refusal::LoadFailed, error.to_string()),
-    }
-}
-
-/// What the file says of itself; ONNX Runtime's own words are about its source code.
-fn newer_than_known(folder: &Path) -> String {
-    let own = onnx::preflight(folder).map_or_else(
-        |error| error.to_string(),
-        |facts| {
-            let sets: Vec<_> =
-                facts.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
-            format!("operator sets {}, file format {}", sets.join(", "), facts.ir_version)
-        },
-    );
-    format!(
-        "the model is of a newer version of ONNX than ONNX Runtime knows here ({own}); export it for an older one, for \
-         example with opset_version=21"
-    )
-}
-
-/// Whether ONNX Runtime's words are about a version that it does not know yet.
-fn names_version(why: &str) -> bool {
-    why.contains("is under development") || why.contains("Unsupported model IR version")
-}
-
-pub(super) fn evaluation_refusal(error: EvaluationError) -> Refused {
-    let reason = match &error {
-        EvaluationError::Part(_) | EvaluationError::Npz(_) => Refusal::InvalidEvaluation,
-        EvaluationError::Outputs(_) => Refusal::InvalidOutputs,
-        EvaluationError::Run { .. } => Refusal::RunFailed,
-        EvaluationError::NotReproducible(_) => Refusal::NotReproducible,
-    };
-    (reason, error.to_string())
-}
-
-fn replay_refusal(error: ReplayError) -> Refused {
-    let reason = match &error {
-        ReplayError::Run { .. } => Refusal::RunFailed,
-        _ => Refusal::GoldenMismatch,
-    };
-    (reason, error.to_string())
 }
 
 /// One thread adds up in one order: the same bytes give the same samples.

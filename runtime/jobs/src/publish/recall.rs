@@ -19,10 +19,11 @@ use modelwright_contract::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    PublishError, PublishOptions,
+    error::PublishError,
+    options::PublishOptions,
     push::{
-        Destination,
         run::{self, REPORT_FILE},
+        task::Destination,
     },
 };
 use crate::{

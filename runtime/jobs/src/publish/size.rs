@@ -55,7 +55,6 @@ pub struct MeasureArguments {
     pub answer: PathBuf,
 }
 
-/// What one child found.
 #[derive(Debug, Serialize, Deserialize)]
 struct Measured {
     load_bytes: u64,
@@ -95,7 +94,6 @@ pub(super) fn has_rows(signature: &Signature) -> bool {
     !signature.inputs.is_empty() && signature.inputs.iter().all(|input| input.shape.first() == Some(&-1))
 }
 
-/// The child's side.
 pub fn run(arguments: &MeasureArguments) -> io::Result<()> {
     prover::limit(true)?;
     modelwright_core::session::start().map_err(io::Error::other)?;

@@ -57,7 +57,6 @@ pub(super) struct Original<'a> {
     pub signature: &'a Signature,
     pub evaluation: &'a Evaluation,
     pub training: &'a Training,
-    /// How it was proven.
     pub question: &'a Question,
     /// Integers that are not tried.
     pub tolerated: &'a [String],

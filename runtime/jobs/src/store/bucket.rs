@@ -47,9 +47,7 @@ pub struct BucketAccess<'a> {
     pub secret: Option<&'a Secret>,
     /// Which addresses may be connected to.
     pub policy: AddressPolicy,
-    /// How long to wait.
     pub timeouts: Timeouts,
-    /// What is tried again.
     pub retry: RetryPolicy,
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-/// How to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// By user name and password in every request.

@@ -16,14 +16,7 @@ pub enum RegistryError {
     #[error(
         "{uri}: {what} has the SHA-256 {actual}, and its address says {expected}; the registry is damaged or lies"
     )]
-    DigestMismatch {
-        uri: String,
-        /// Which manifest or blob.
-        what: String,
-        /// What its address says.
-        expected: String,
-        actual: String,
-    },
+    DigestMismatch { uri: String, what: String, expected: String, actual: String },
     /// A blob that the registry does not give although it says that it has it.
     #[error(
         "{uri}: the registry {}, and does not give it: {cause}; {}",
@@ -42,12 +35,7 @@ pub enum RegistryError {
     InvalidManifest { uri: String, why: String },
     /// A challenge that cannot be met.
     #[error("{uri} asks to log in by {challenge:?}, and {expected} was expected")]
-    Challenge {
-        uri: String,
-        challenge: String,
-        /// What can be met.
-        expected: &'static str,
-    },
+    Challenge { uri: String, challenge: String, expected: &'static str },
     /// An upload that the registry does not let happen.
     #[error("{uri} does not accept an upload: {why}")]
     Upload { uri: String, why: String },
@@ -57,7 +45,6 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Network(error) => error.reason(),

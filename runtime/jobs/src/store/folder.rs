@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::BucketError;
+use super::bucket::BucketError;
 use crate::network::{Failure, credentials::CredentialsError};
 
 /// A folder that was not stored.
@@ -54,7 +54,6 @@ pub enum FolderError {
 }
 
 impl FolderError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Bucket(error) => error.reason(),

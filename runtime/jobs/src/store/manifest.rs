@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::RegistryError;
+use super::error::RegistryError;
 
 /// Media type of an OCI manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -82,12 +82,10 @@ impl Descriptor {
 pub struct ModelConfig {
     /// Empty: it has no name or time of its own, so that equal bytes give equal artifacts.
     pub descriptor: BTreeMap<String, String>,
-    /// What the files are.
     pub config: ModelFormat,
     pub modelfs: ModelFiles,
 }
 
-/// What the files are.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelFormat {

@@ -29,7 +29,6 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Bytes over all files.
     pub fn size(&self) -> u64 {
         self.files.values().fold(0, |sum, file| sum.saturating_add(file.size_bytes))
     }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::network::host::HostPort;
 
-/// Where an artifact is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     host: String,

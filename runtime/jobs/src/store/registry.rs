@@ -20,7 +20,7 @@ use reqwest::{
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Reference, RegistryError, manifest};
+use super::{error::RegistryError, manifest, reference::Reference};
 use crate::network::{
     NetworkError, RetryPolicy, Timeouts,
     address::AddressPolicy,
@@ -47,9 +47,7 @@ pub struct Access<'a> {
     pub plain_http: bool,
     /// Which addresses may be connected to.
     pub policy: AddressPolicy,
-    /// How long to wait.
     pub timeouts: Timeouts,
-    /// What is tried again.
     pub retry: RetryPolicy,
     /// Larger blobs are sent in parts of this size.
     pub chunk: u64,

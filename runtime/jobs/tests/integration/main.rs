@@ -1,5 +1,5 @@
 //! Everything of the jobs that needs a socket, a file system or another program. One topic a module.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 // Models of strangers: what they need, and what they bring along.
 mod brought;

@@ -1,6 +1,6 @@
 //! Reads the numbers that most tensors are made of: one digit, a point and up to 18 digits. In go bytes and where the number
 //! ends; out come the nearest numbers of a datatype, or nothing where that takes more thought. Shorter ones are faster read
-//! several at once, by [`super::batch`].
+//! several at once, by [`super::lanes`].
 //!
 //! There is no loop over digits and no branch on the sign, which no processor could foresee.
 // What is passed between these functions would go through memory, which takes longer than all of their work.

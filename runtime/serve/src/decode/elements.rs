@@ -29,12 +29,7 @@ pub enum ElementError {
     NoArray { got: String },
     /// A value of another kind, or out of range.
     #[error("element {element} is {got}, expected {expected}")]
-    Value {
-        element: usize,
-        got: String,
-        /// What the datatype takes.
-        expected: String,
-    },
+    Value { element: usize, got: String, expected: String },
     /// Too few or too many elements.
     #[error("data has {got} elements, expected {expected} for shape {}", Shape(.shape))]
     Count {
@@ -75,7 +70,6 @@ pub struct Elements {
 /// What an array should hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
-    /// Datatype of every element.
     pub datatype: Datatype,
     /// How it may be nested.
     pub shape: &'a [i64],

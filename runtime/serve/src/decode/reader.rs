@@ -13,7 +13,6 @@ const MAX_NAME: usize = 1024;
 pub struct SyntaxError {
     /// Where, in bytes from the start.
     pub offset: usize,
-    /// What would have done.
     pub expected: &'static str,
 }
 
@@ -145,7 +144,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Walks an array's values.
     pub fn array<E: From<SyntaxError>>(
         &mut self,
         expected: &'static str,
@@ -259,7 +257,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over any value.
     pub fn skip(&mut self) -> Result<(), SyntaxError> {
         // One bit a level: 1 for an object.
         let (mut depth, mut kinds) = (0_usize, 0_u64);

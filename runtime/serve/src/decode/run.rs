@@ -8,8 +8,8 @@
 use wide::u8x16;
 
 use super::{
-    batch::{Batch, SIZE},
     decimal::{Float, WINDOW, long},
+    lanes::{Lanes, SIZE},
     number::scan,
 };
 
@@ -24,27 +24,27 @@ pub fn read<T: Float>(text: &[u8], elements: &mut [T]) -> (usize, usize) {
     // A space behind every comma, or behind none, can be foreseen.
     let is_spaced = text.get(first + 1) == Some(&b' ');
     let room = elements.len().min(SIZE);
-    let (mut run, mut batch) = (Run { elements, made: 0, held: 0, room }, Batch::default());
+    let (mut run, mut lanes) = (Run { elements, made: 0, held: 0, room }, Lanes::default());
     let (mut taken, mut base) = (0, 0);
     while let Some(mut left) = text.get(base..).and_then(commas) {
         while left != 0 {
             let comma = base + left.trailing_zeros() as usize;
             left &= left - 1;
             let window = text.get(taken..).and_then(<[u8]>::first_chunk);
-            if !window.is_some_and(|window| run.take(&mut batch, window, comma.wrapping_sub(taken))) {
-                return (run.make(&batch), taken);
+            if !window.is_some_and(|window| run.take(&mut lanes, window, comma.wrapping_sub(taken))) {
+                return (run.make(&lanes), taken);
             }
             taken = comma + 1;
             if is_spaced {
                 if text.get(taken) != Some(&b' ') {
-                    return (run.make(&batch), taken);
+                    return (run.make(&lanes), taken);
                 }
                 taken += 1;
             }
         }
         base += BLOCK;
     }
-    (run.make(&batch), taken)
+    (run.make(&lanes), taken)
 }
 
 /// A bit for each comma of the next block; none at the end of the text.
@@ -65,7 +65,7 @@ fn commas(text: &[u8]) -> Option<u64> {
     }))
 }
 
-/// Elements of which the first were made, and how many more are in the batch and may be.
+/// Elements of which the first were made, and how many more are in the lanes and may be.
 struct Run<'a, T> {
     elements: &'a mut [T],
     made: usize,
@@ -76,18 +76,18 @@ struct Run<'a, T> {
 impl<T: Float> Run<'_, T> {
     /// Reads the number of `length` bytes at the start of a window, if it is one and there is an element for it.
     #[inline(always)]
-    fn take(&mut self, batch: &mut Batch, window: &[u8; WINDOW], length: usize) -> bool {
+    fn take(&mut self, lanes: &mut Lanes, window: &[u8; WINDOW], length: usize) -> bool {
         if self.held == self.room {
-            self.make(batch);
+            self.make(lanes);
             if self.room == 0 {
                 return false;
             }
         }
-        if batch.take::<T>(self.held, window, length) {
+        if lanes.take::<T>(self.held, window, length) {
             self.held += 1;
             return true;
         }
-        self.make(batch);
+        self.make(lanes);
         let element = long(window, length)
             .and_then(T::near)
             .or_else(|| other(window.get(..length).unwrap_or_default()));
@@ -98,11 +98,11 @@ impl<T: Float> Run<'_, T> {
         true
     }
 
-    /// Makes what is in the batch, and gives how many were made until now.
+    /// Makes what is in the lanes, and gives how many were made until now.
     #[inline(always)]
-    fn make(&mut self, batch: &Batch) -> usize {
+    fn make(&mut self, lanes: &Lanes) -> usize {
         if self.held > 0 {
-            batch.make(self.elements.get_mut(self.made..self.made + self.held).unwrap_or_default());
+            lanes.make(self.elements.get_mut(self.made..self.made + self.held).unwrap_or_default());
             self.made += self.held;
             self.held = 0;
             self.room = self.room.min(self.elements.len() - self.made);

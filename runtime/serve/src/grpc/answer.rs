@@ -77,20 +77,20 @@ pub fn many(frames: impl Stream<Item = Result<Bytes, Status>> + Send + 'static) 
 
 /// How much of a call's answer was taken, and whether more waits for the client.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+struct Delivery {
     taken: u64,
     waits: bool,
 }
 
 thread_local! {
     /// Of the call that this thread is at.
-    static PROGRESS: Cell<Progress> = const { Cell::new(Progress { taken: 0, waits: false }) };
+    static DELIVERY: Cell<Delivery> = const { Cell::new(Delivery { taken: 0, waits: false }) };
 }
 
 fn note(bytes: usize, waits: bool) {
-    PROGRESS.with(|progress| {
-        let Progress { taken, .. } = progress.get();
-        progress.set(Progress { taken: taken + bytes as u64, waits });
+    DELIVERY.with(|delivery| {
+        let Delivery { taken, .. } = delivery.get();
+        delivery.set(Delivery { taken: taken + bytes as u64, waits });
     });
 }
 
@@ -214,25 +214,25 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     fn execute(&self, call: F) {
         tokio::spawn(async move {
             let mut call = pin!(call);
-            let mut progress = Progress::default();
+            let mut delivery = Delivery::default();
             let mut timer = None;
             poll_fn(|context| {
-                let others = PROGRESS.replace(progress);
+                let others = DELIVERY.replace(delivery);
                 let polled = call.as_mut().poll(context);
-                progress = PROGRESS.replace(others);
+                delivery = DELIVERY.replace(others);
                 if polled.is_ready() {
                     return polled;
                 }
-                if !progress.waits {
+                if !delivery.waits {
                     timer = None;
                     return Poll::Pending;
                 }
                 loop {
                     let (sleep, before) =
-                        timer.get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), progress.taken));
+                        timer.get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), delivery.taken));
                     match sleep.as_mut().poll(context) {
                         Poll::Pending => return Poll::Pending,
-                        Poll::Ready(()) if progress.taken - *before < LEAST => {
+                        Poll::Ready(()) if delivery.taken - *before < LEAST => {
                             tracing::debug!(outcome = "given up", "a client does not take its answer");
                             return Poll::Ready(());
                         }

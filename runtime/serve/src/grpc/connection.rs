@@ -1,4 +1,4 @@
-//! Connections of gRPC clients, from their first byte to their last. In goes a listener; out come calls to the front.
+//! Connections of gRPC clients, from their first byte to their last. In goes a listener; out come calls to the frontend.
 //!
 //! A server that leaves service must lose no call. HTTP/2 has a message for it, GOAWAY: the client sends its next calls
 //! elsewhere, and those on their way are still answered. A connection that comes after the server was told to leave
@@ -19,19 +19,19 @@ use tokio::{
 };
 
 use super::{
-    CONNECTION_WINDOW, End,
     answer::Calls,
-    front::{self, Services},
+    frontend::{self, Services},
     goodbye::Goodbye,
 };
 use crate::{
     budget::{Budget, Permit},
+    limits::GRPC_WINDOW,
     state::{Connection, Parting, State, tell_progress},
 };
 
 /// Bytes that a client may send of one call before the server has read them: fewer than of all calls of its connection, so
 /// that one that is not read does not keep the others.
-const STREAM_WINDOW: u32 = CONNECTION_WINDOW / 2;
+const STREAM_WINDOW: u32 = GRPC_WINDOW / 2;
 /// Largest piece; the smallest that is allowed would cut a tensor into many.
 const FRAME: u32 = 256 * 1024;
 /// Calls at the same time on one connection; the client holds back more.
@@ -45,13 +45,22 @@ const UNASKED: Duration = Duration::from_secs(1);
 /// A pause when the process has no room for another connection.
 const FULL: Duration = Duration::from_millis(100);
 
-/// A connection, and its place among all of them.
+/// Whether connections are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Never,
+    /// When their present answers are written.
+    Soon,
+    Now,
+}
+
+/// A connection, and its permit.
 type Accepted = (std::net::TcpStream, Permit);
 
-/// Accepts until the end, and hands connections to the threads in turn; those for which there is no place are closed.
+/// Accepts until the end, and hands connections to the threads in turn; those for which there is no permit are closed.
 pub async fn accept(
     listener: TcpListener,
-    places: Arc<Budget>,
+    permits: Arc<Budget>,
     ways: Vec<UnboundedSender<Accepted>>,
     mut ending: watch::Receiver<End>,
 ) {
@@ -67,10 +76,10 @@ pub async fn accept(
         match accepted.and_then(|(stream, _)| stream.into_std()) {
             // A thread that is gone has ended with the process.
             Ok(stream) => {
-                if let Ok(place) = places.take(1) {
-                    drop(way.send((stream, place)));
+                if let Ok(permit) = permits.take(1) {
+                    drop(way.send((stream, permit)));
                 } else {
-                    tracing::debug!(most = places.total(), "a gRPC connection too many was closed");
+                    tracing::debug!(most = permits.total(), "a gRPC connection too many was closed");
                 }
             }
             Err(error) => {
@@ -91,11 +100,11 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            stream = streams.recv() => match stream.map(|(stream, place)| (prepare(stream), place)) {
-                Some((Ok(stream), place)) => {
+            stream = streams.recv() => match stream.map(|(stream, permit)| (prepare(stream), permit)) {
+                Some((Ok(stream), permit)) => {
                     let talk = converse(Arc::clone(&state), services.clone(), stream, ending.clone());
                     connections.spawn(async move {
-                        let _place = place;
+                        let _permit = permit;
                         talk.await;
                     });
                 }
@@ -132,12 +141,12 @@ async fn converse(
     let calls = service_fn(move |request| {
         asked_by_call.notify_one();
         let (state, services) = (Arc::clone(&for_calls), services.clone());
-        async move { Ok::<_, std::convert::Infallible>(front::answer(state, services, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(frontend::answer(state, services, request).await) }
     });
     let connection = http2::Builder::new(Calls)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(GRPC_WINDOW)
         .max_frame_size(FRAME)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADERS)

@@ -2,9 +2,9 @@
 //! the same without what would end the connection in an error.
 //!
 //! A server that leaves sends GOAWAY with a PING behind it, and with its answer knows the last call that it takes. A call
-//! that crossed that answer is ignored, and the client sends it elsewhere. But `h2` (0.4) takes a WINDOW_UPDATE of such a
+//! that crossed that answer is ignored, and the client sends it elsewhere. But `h2` (0.4.20) takes a WINDOW_UPDATE of such a
 //! call for an error of the protocol and cuts the connection, with the calls that were being answered. gRPC's own clients
-//! send one with each call, so these frames are left out here.
+//! send one with each call, and no setting of `h2` or `hyper` takes them, so these frames are left out here.
 //!
 //! And what a client says while it reads the last of an answer must be read, too: to a connection that is closed the system
 //! answers with a reset, which takes with it what the client has not received. So a connection is shut down for writing, and

@@ -30,7 +30,7 @@ use crate::{
     compress::{self, Encoding, InflateError},
     error::ApiError,
     pace::{LEAST_RATE, Slow, in_time},
-    pipeline::{Until, offload},
+    pipeline::{Deadline, offload},
     spare::Buffer,
     state::State,
 };
@@ -212,7 +212,7 @@ async fn inflate(
     let limit = state.settings.limits.max_request_bytes;
     let budget = Arc::clone(&state.budget);
     // Inflating takes about ten times as long as reading.
-    offload(message.len().saturating_mul(10), Until::new(state, deadline), move || {
+    offload(message.len().saturating_mul(10), Deadline::new(state, deadline), move || {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let room = Room::new(&budget, most.saturating_add(1));
         compress::inflate(encoding, &message, most, room, |_| 0).map_err(|error| match error {

@@ -38,7 +38,7 @@ use crate::{
         BACKEND, EXTENSIONS, PLATFORM, SERVER, check_names, data_type, kind_of, parameters, readiness,
     },
     metrics::Total,
-    pipeline::{self, Until},
+    pipeline::{self, Deadline},
     state::{Served, State},
 };
 
@@ -48,14 +48,13 @@ const WATCH: Duration = Duration::from_millis(250);
 /// How long somebody watches before he must ask again.
 const WATCHED: Duration = Duration::from_hours(1);
 
-/// Predictions are answered by the front, which reads their messages within the memory that there is.
+/// Predictions are answered by the frontend, which reads their messages within the memory that there is.
 fn elsewhere() -> Status {
-    Status::internal("the call came past the server's front")
+    Status::internal("the call came past the server's frontend")
 }
 
 type Result<T> = std::result::Result<Response<T>, Status>;
 
-/// The Open Inference Protocol.
 #[derive(Clone)]
 pub struct Inference {
     state: Arc<State>,
@@ -85,11 +84,11 @@ impl Inference {
     ) -> std::result::Result<(ModelInferRequest, Option<Permit>), ApiError> {
         let weight = weigh(&message);
         let memory = if weight > REQUEST { Some(self.state.budget.take(weight)?) } else { None };
-        pipeline::offload(weight, Until::new(&self.state, deadline), move || match ModelInferRequest::decode(
-            message,
-        ) {
-            Ok(message) => Ok((message, memory)),
-            Err(_) => Err(ApiError::BadRequest(NO_MESSAGE.to_owned())),
+        pipeline::offload(weight, Deadline::new(&self.state, deadline), move || {
+            match ModelInferRequest::decode(message) {
+                Ok(message) => Ok((message, memory)),
+                Err(_) => Err(ApiError::BadRequest(NO_MESSAGE.to_owned())),
+            }
         })
         .await
     }
@@ -102,7 +101,7 @@ impl Inference {
         deadline: Instant,
     ) -> std::result::Result<(ModelInferResponse, Option<Permit>), ApiError> {
         let served = self.named(&message.model_name, &message.model_version)?;
-        let until = Until::new(&self.state, deadline);
+        let until = Deadline::new(&self.state, deadline);
         let size = memory.as_ref().map_or(0, Permit::bytes);
         let (for_reader, budget) = (Arc::clone(&served), Arc::clone(&self.state.budget));
         let (raw, mut decoded) = pipeline::offload(size, until, move || {

@@ -36,7 +36,7 @@ pub fn refuse(unreadable: Unreadable, counted: &mut Counted) -> Status {
 }
 
 /// How long the client waits: up to eight digits and a unit.
-pub fn patience(headers: &HeaderMap) -> Option<Duration> {
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_clients_patience_is_read_in_every_unit() {
-        for (text, patience) in [
+        for (text, timeout) in [
             ("2S", Some(Duration::from_secs(2))),
             ("90m", Some(Duration::from_millis(90))),
             ("7u", Some(Duration::from_micros(7))),
@@ -101,7 +101,7 @@ mod tests {
                 HeaderName::from_static("grpc-timeout"),
                 HeaderValue::from_static(text),
             )]);
-            assert_eq!(super::patience(&headers), patience, "{text}");
+            assert_eq!(super::timeout(&headers), timeout, "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Predictions over one call: requests come in as the client sends them, and each is answered in its place. In goes a
 //! stream of messages; out comes a stream of answers.
 //!
-//! Each request has its own place, deadline and count, and an error of one does not end the stream. No more than
+//! Each request has its own permit, deadline and count, and an error of one does not end the stream. No more than
 //! [`IN_FLIGHT`] are taken before the first of them is answered, so a client that sends faster is held back by HTTP/2.
 //!
 //! A server that leaves service answers what it has taken, takes nothing more, and ends the stream: what was not answered
@@ -28,7 +28,7 @@ use crate::{
     budget::{Permit, REQUEST},
     error::ApiError,
     metrics::Outcome,
-    pipeline::{Counted, take_place},
+    pipeline::{Counted, take_permit},
     state::{InFlight, State},
 };
 
@@ -48,9 +48,9 @@ const LEAVING: &str =
 pub fn answer(
     inference: Inference,
     messages: Messages,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
-    let end = patience.map(|patience| Instant::now() + patience);
+    let end = timeout.map(|timeout| Instant::now() + timeout);
     let state = Arc::clone(inference.state());
     let reader = Reader { leaving: state.leaving(), messages, state, asked: false, ended: false };
     stream::unfold(reader, Reader::next)
@@ -68,10 +68,8 @@ pub fn answer(
         .buffered(IN_FLIGHT)
 }
 
-/// What a stream brings.
 enum Next {
     Request(Bytes, Permit, Box<Taken>),
-    /// Nothing more is taken.
     Refused(Status),
 }
 
@@ -154,7 +152,7 @@ async fn predict(
     let state = inference.state();
     let mut id = String::new();
     let answer = async {
-        let _place = take_place(state)?;
+        let _permit = take_permit(state)?;
         let (message, memory) = inference.read(message, deadline).await?;
         id.clone_from(&message.id);
         inference.predict(message, memory, deadline).await

@@ -1,24 +1,11 @@
 //! How an inference request ends, and how often each end came. Every number of requests is shown from here.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
-
-use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
-    metrics::MetricType,
-};
+use prometheus_client::metrics::{counter::Counter, family::Family};
 
 /// How an inference request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Predicted,
-    /// The client left before.
     ClientLeft,
     /// The model or the server failed.
     Failed,
@@ -32,14 +19,12 @@ pub enum Outcome {
     TooLarge,
     /// The body is compressed in another way.
     Encoding,
-    /// All places are taken.
     QueueFull,
     /// The memory for requests is taken.
     MemoryFull,
     /// The model is not loaded, or refused.
     NotReady,
     Stopping,
-    /// No answer in time.
     Deadline,
 }
 
@@ -94,59 +79,34 @@ impl Outcome {
     }
 }
 
-/// How often each came; clones are the same counters.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Outcomes(Arc<[AtomicU64; Outcome::ALL.len()]>);
+/// How often each came, by HTTP status and, of those that were refused, by reason. All are there from the start.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    pub by_code: Family<[(&'static str, u16); 1], Counter>,
+    pub by_reason: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Those of each outcome, which are not looked up for every request.
+    each: [(Counter, Option<Counter>); Outcome::ALL.len()],
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        let (by_code, by_reason) = (Family::default(), Family::default());
+        let each = Outcome::ALL.map(|outcome| {
+            let reason = outcome.reason().map(|reason| by_reason.get_or_create_owned(&[("reason", reason)]));
+            (by_code.get_or_create_owned(&[("code", outcome.code())]), reason)
+        });
+        Self { by_code, by_reason, each }
+    }
+}
 
 impl Outcomes {
     pub fn count(&self, outcome: Outcome) {
-        if let Some(count) = self.0.get(outcome as usize) {
-            count.fetch_add(1, Relaxed);
+        if let Some((code, reason)) = self.each.get(outcome as usize) {
+            code.inc();
+            if let Some(reason) = reason {
+                reason.inc();
+            }
         }
-    }
-
-    fn each(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        Outcome::ALL.into_iter().zip(self.0.iter().map(|count| count.load(Relaxed)))
-    }
-}
-
-/// Shows requests by HTTP status.
-#[derive(Debug)]
-pub(super) struct ByCode(pub Outcomes);
-
-/// Shows rejections by reason.
-#[derive(Debug)]
-pub(super) struct ByReason(pub Outcomes);
-
-impl EncodeMetric for ByCode {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut codes = BTreeMap::<u16, u64>::new();
-        for (outcome, count) in self.0.each() {
-            *codes.entry(outcome.code()).or_default() += count;
-        }
-        codes.into_iter().try_for_each(|(code, count)| {
-            encoder.encode_family(&[("code", code)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)
-        })
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
-    }
-}
-
-impl EncodeMetric for ByReason {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.each().filter_map(|(outcome, count)| Some((outcome.reason()?, count))).try_for_each(
-            |(reason, count)| {
-                encoder
-                    .encode_family(&[("reason", reason)])?
-                    .encode_counter::<NoLabelSet, _, u64>(&count, None)
-            },
-        )
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
     }
 }
 
@@ -155,12 +115,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_its_own_counter() {
+    fn every_outcome_is_counted_under_its_status_and_its_reason() {
         let outcomes = Outcomes::default();
-        for (more, outcome) in Outcome::ALL.into_iter().enumerate() {
-            (0..=more).for_each(|_| outcomes.count(outcome));
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            (0..1_u64 << place).for_each(|_| outcomes.count(outcome));
         }
-        let counts: Vec<u64> = outcomes.each().map(|(_, count)| count).collect();
-        assert_eq!(counts, (1..=13).collect::<Vec<u64>>());
+        for code in Outcome::ALL.map(Outcome::code) {
+            let of = |(place, outcome): (usize, Outcome)| u64::from(outcome.code() == code) << place;
+            let expected: u64 = Outcome::ALL.into_iter().enumerate().map(of).sum();
+            assert_eq!(outcomes.by_code.get_or_create(&[("code", code)]).get(), expected, "{code}");
+        }
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            let Some(reason) = outcome.reason() else { continue };
+            assert_eq!(outcomes.by_reason.get_or_create(&[("reason", reason)]).get(), 1 << place, "{reason}");
+        }
     }
 }

@@ -17,8 +17,8 @@ function shapeOf(spec) {
   return spec.shape.map((size, index) => (size < 0 && index === 0 ? 1 : size));
 }
 
-function countOf(shape) {
-  return shape.some((size) => size < 0) ? undefined : shape.reduce((product, size) => product * size, 1);
+function elementsOf(shape) {
+  return shape.reduce((product, size) => product * size, 1);
 }
 
 function sideOf(spec, count) {
@@ -76,10 +76,13 @@ function fieldsFor(spec, shape, count) {
   };
 }
 
-function textFor(spec, shape, count) {
-  const text = element("textarea", { value: count === undefined ? "[]" : `[${Array(count).fill(spec.datatype === "BYTES" ? '""' : 0).join(", ")}]` });
+// As text; of sizes that may be any, one each.
+function textFor(spec, shape) {
+  const sizesOf = shape.map((size) => Math.max(size, 1));
+  const none = { BYTES: '""', BOOL: "false" }[spec.datatype] ?? "0";
+  const text = element("textarea", { value: `[${Array(elementsOf(sizesOf)).fill(none).join(", ")}]` });
   text.setAttribute("aria-label", spec.name);
-  const sizes = element("input", { type: "text", value: shape.map((size) => Math.max(size, 1)).join(", ") });
+  const sizes = element("input", { type: "text", value: sizesOf.join(", ") });
   sizes.setAttribute("aria-label", `shape of ${spec.name}`);
   return {
     node: element("div", {}, element("label", {}, "shape ", sizes), text),
@@ -128,11 +131,11 @@ function drawingFor(spec, shape, side) {
 
 function controlFor(spec) {
   const shape = shapeOf(spec);
-  const count = countOf(shape);
+  const count = shape.some((size) => size < 0) ? undefined : elementsOf(shape);
   const side = count === undefined ? undefined : sideOf(spec, count);
   if (side !== undefined) return drawingFor(spec, shape, side);
   if (count !== undefined && count <= MOST_FIELDS) return fieldsFor(spec, shape, count);
-  return textFor(spec, shape, count);
+  return textFor(spec, shape);
 }
 
 function signatureRow(way, { name, datatype, shape, dimensions = [], classes }) {
@@ -167,6 +170,11 @@ function body(controls) {
   return `{"inputs": [${inputs.join(", ")}]}`;
 }
 
+// What asks the same in a shell. The text behind it is as long as it is: an argument may not be.
+function curl(controls) {
+  return `curl '${new URL(facts.path, location.href)}' -H 'content-type: application/json' -d @- <<'END'\n${body(controls)}\nEND`;
+}
+
 async function ask(controls) {
   const begun = performance.now();
   const response = await fetch(facts.path, { method: "POST", headers: { "content-type": "application/json" }, body: body(controls) });
@@ -184,7 +192,7 @@ function start() {
     byId("state").append(element("p", { className: "error" }, `This model takes no requests: ${facts.notReady}`));
     return;
   }
-  byId("signature").append(...facts.inputs.map((spec) => signatureRow("takes", spec)), ...facts.outputs.map((spec) => signatureRow("gives", spec)));
+  byId("signature").append(...facts.inputs.map((spec) => signatureRow("input", spec)), ...facts.outputs.map((spec) => signatureRow("output", spec)));
   const metrics = Object.entries(facts.metrics);
   byId("quality").hidden = metrics.length === 0;
   byId("metrics").append(...metrics.map(([name, value]) => element("tr", {}, element("td", {}, name), element("td", { className: "number" }, value))));
@@ -222,7 +230,16 @@ function start() {
       byId("send").disabled = false;
     }
   };
-  byId("curl").textContent = `curl ${location.origin}/${facts.path} -H 'content-type: application/json' -d '{"inputs": [${facts.inputs.map((spec) => `{"name": "${spec.name}", "datatype": "${spec.datatype}", "shape": [${shapeOf(spec)}], "data": […]}`).join(", ")}]}'`;
+  const show = () => {
+    try {
+      byId("curl").textContent = curl(controls);
+    } catch {
+      // What was filled in so far is no request; the last one stays.
+    }
+  };
+  byId("form").oninput = show;
+  byId("form").onclick = show;
+  show();
   byId("ask").hidden = false;
 }
 

@@ -72,7 +72,7 @@ fn a_mode_shares_the_cores_out() {
     let environment = Environment { config: Some(config.into()), ..Environment::default() };
     let settings = settings(parsed(""), environment).unwrap();
     assert_eq!((settings.threads, settings.max_rows), (1, 8));
-    assert_eq!(settings.max_delay, Some(Duration::from_millis(3)));
+    assert_eq!(settings.max_delay, Duration::from_millis(3));
     assert_eq!(settings.rows_independent, Some(true));
     assert_eq!(by_hand_word("--model x --name x"), None);
     assert_eq!(by_hand_word("--model x --name x --rows-independent false"), Some(false));

@@ -2,7 +2,7 @@
 //! jobs; out come all that wait, to one of those who brought them.
 //!
 //! Whoever brings a job steps back once: the thread goes through whatever else is ready first, and that may bring more.
-//! Then the first to come back runs what has gathered, and the others find their answers. Nobody waits for requests that
+//! Then the first to come back runs what has batched, and the others find their answers. Nobody waits for requests that
 //! are not there. Where stepping back brought nobody again and again, it is done only now and then.
 
 use std::sync::{
@@ -62,7 +62,7 @@ impl Here {
         self.jobs().push(job);
     }
 
-    /// Steps back, and gives what has gathered: nothing if another took it.
+    /// Steps back, and gives what has batched: nothing if another took it.
     pub async fn gather(&self) -> Vec<Job> {
         tokio::task::yield_now().await;
         let jobs = std::mem::take(&mut *self.jobs());

@@ -1,4 +1,4 @@
-//! A request to the model, and what came of it: what the fronts, the queue and the threads that run the model hand to each
+//! A request to the model, and what came of it: what the frontends, the queue and the threads that run the model hand to each
 //! other.
 
 use std::time::{Duration, Instant};
@@ -10,18 +10,15 @@ use modelwright_core::{
     tensor::Tensor,
 };
 
-/// A request that waits.
 pub struct Job {
     pub inputs: Vec<Tensor>,
     /// Outputs that are asked for; none means all.
     pub outputs: Vec<String>,
     /// Stops its run when the client leaves.
     pub cancellation: Option<Cancellation>,
-    /// Since when it waits.
     pub queued_at: Instant,
     /// When its time is over.
     pub deadline: Instant,
-    /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
 }
 
@@ -36,14 +33,13 @@ impl Job {
 pub struct Answer {
     /// The outputs, or why there are none.
     pub outputs: Result<Vec<Tensor>, RunError>,
-    /// How long it waited.
     pub queued: Duration,
     /// How long it took to put its inputs with those of others.
-    pub gathered: Duration,
+    pub batched: Duration,
     /// How long the model took.
     pub computed: Duration,
     /// How long it took to take its outputs out of those of all.
-    pub taken_apart: Duration,
+    pub split: Duration,
     /// Requests that shared the run.
     pub requests: usize,
     /// Whether this is the first of them that somebody waits for.
@@ -55,6 +51,6 @@ impl Answer {
     pub(super) fn of_one(outputs: Result<Vec<Tensor>, RunError>) -> Self {
         let none = Duration::ZERO;
         let (requests, leads) = (1, true);
-        Self { outputs, queued: none, gathered: none, computed: none, taken_apart: none, requests, leads }
+        Self { outputs, queued: none, batched: none, computed: none, split: none, requests, leads }
     }
 }

@@ -1,4 +1,4 @@
-//! The bounded queue between the fronts and the threads that run the model. In go jobs; out comes one, with others that
+//! The bounded queue between the frontends and the threads that run the model. In go jobs; out comes one, with others that
 //! may share its run.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{delay::Arrivals, job::Job};
+use super::job::Job;
 
 /// The queue.
 ///
@@ -27,7 +27,6 @@ pub struct Queue {
 #[derive(Default)]
 struct Inside {
     jobs: VecDeque<Job>,
-    arrivals: Arrivals,
     /// Where each thread that waits is woken, in the order in which they came.
     idle: Vec<Arc<Condvar>>,
     closed: bool,
@@ -65,7 +64,6 @@ impl Queue {
         if inside.closed || inside.jobs.len() >= self.capacity {
             return Err(job);
         }
-        inside.arrivals.count(job.queued_at);
         inside.jobs.push_back(job);
         self.waiting.store(inside.jobs.len(), Ordering::Relaxed);
         let last = inside.idle.pop();
@@ -81,7 +79,7 @@ impl Queue {
     pub fn pop(
         &self,
         mut joins: impl FnMut(&[Job], &Job) -> bool,
-        mut patience: impl FnMut(&[Job], Arrivals) -> Option<Duration>,
+        mut patience: impl FnMut(&[Job]) -> Option<Duration>,
     ) -> Option<Vec<Job>> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -106,7 +104,7 @@ impl Queue {
                         }
                         return Some(taken);
                     }
-                    let Some(wait) = patience(&taken, inside.arrivals) else { return Some(taken) };
+                    let Some(wait) = patience(&taken) else { return Some(taken) };
                     inside = wait_for_news(inside, Some(wait));
                 }
             }
@@ -165,7 +163,7 @@ mod tests {
             let taken = scope.spawn(|| {
                 queue.pop(
                     |_, _| true,
-                    |taken, _| {
+                    |taken| {
                         waits.send(taken.len()).unwrap();
                         (taken.len() < 3).then_some(MINUTE)
                     },
@@ -213,7 +211,7 @@ mod tests {
                     let (lets, back) = std::sync::mpsc::channel();
                     let tells = tells.clone();
                     scope.spawn(move || {
-                        while queue.pop(|_, _| false, |_, _| None).is_some() {
+                        while queue.pop(|_, _| false, |_| None).is_some() {
                             if tells.send(number).is_err() || back.recv().is_err() {
                                 break;
                             }
@@ -254,10 +252,10 @@ mod tests {
         let (first, _one) = job();
         let (second, _two) = job();
         assert!(queue.push(first).is_ok() && queue.push(second).is_ok());
-        let taken = queue.pop(|_, _| false, |_, _| Some(MINUTE)).unwrap();
+        let taken = queue.pop(|_, _| false, |_| Some(MINUTE)).unwrap();
         assert_eq!((taken.len(), queue.waiting()), (1, 1));
         let mut asked = 0;
-        let patience = |_: &[Job], _| {
+        let patience = |_: &[Job]| {
             asked += 1;
             (asked == 1).then_some(Duration::from_millis(1))
         };

@@ -28,7 +28,6 @@ pub struct Runs {
 #[derive(Debug, Default)]
 struct Slot(Mutex<Doing>);
 
-/// What a thread does.
 #[derive(Debug, Default)]
 struct Doing {
     run: Option<(Cancellation, Instant)>,

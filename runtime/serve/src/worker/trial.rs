@@ -121,7 +121,7 @@ fn scaled(tensor: &Tensor, scale: f64) -> Tensor {
     Tensor { data, ..tensor.clone() }
 }
 
-/// One after the other and from the front again, until the run is full.
+/// One after the other and from the frontend again, until the run is full.
 fn fill(all: &[Alone], max_rows: u32) -> Vec<usize> {
     let (mut order, mut filled, mut bytes) = (Vec::new(), 0, 0);
     for (place, next) in all.iter().enumerate().cycle() {

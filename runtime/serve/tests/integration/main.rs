@@ -1,5 +1,5 @@
 //! Everything of the server that needs a socket, a file system or another program. One topic a module.
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 // What the server is made of, and what not.
 mod cut;
@@ -29,7 +29,7 @@ mod rows;
 mod serve;
 // Predictions over a stream of gRPC.
 mod stream;
-// Threads, queue and shared runs between the fronts and a model.
+// Threads, queue and shared runs between the frontends and a model.
 mod worker;
 
 use modelwright_testing as support;

@@ -57,6 +57,38 @@ async fn a_square_of_numbers_is_drawn_with_the_mouse() {
     browser.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_shows_for_a_shell_asks_the_same_when_it_is_pasted() {
+    let sizes_of_any = [
+        node("Identity", &["x"], &["same"], &[]),
+        value(11, "x", FLOAT, &[0, 0, 0]),
+        value(12, "same", FLOAT, &[0, 0, 0]),
+    ];
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, onnx::model(&sizes_of_any)).unwrap();
+    let browser = Browser::start().await;
+    for (path, name, field, typed) in [
+        (crate::support::models::model("linear"), "it's $HOME & \"more\"", "[aria-label$=' 1']", "-2.5"),
+        (path, "any", "textarea", "[-2.5]"),
+    ] {
+        let serving = Serving::at(&path, name, &[]);
+        browser.open(&format!("http://{}/", serving.http)).await;
+        browser.until("!document.getElementById('ask').hidden").await;
+        let pasted = async || {
+            let shown = browser.value("document.getElementById('curl').textContent").await;
+            let output =
+                std::process::Command::new("bash").args(["-c", shown.as_str().unwrap()]).output().unwrap();
+            let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            answer["outputs"].as_array().cloned().unwrap_or_else(|| panic!("{shown}: {answer}"))
+        };
+        let before = pasted().await;
+        browser.fill(field, typed).await;
+        assert_ne!(pasted().await, before, "what is filled in is asked");
+    }
+    browser.close().await;
+}
+
 #[test]
 fn the_page_comes_with_a_policy_and_names_nothing_from_elsewhere() {
     let serving = Serving::model("linear", &[]);

@@ -1,4 +1,4 @@
-//! The threads and the queue between the fronts and a model, with a real ONNX Runtime.
+//! The threads and the queue between the frontends and a model, with a real ONNX Runtime.
 
 use std::{
     sync::Arc,
@@ -311,11 +311,11 @@ async fn a_run_that_was_stopped_where_it_was_asked_for_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_run_with_a_fixed_cost_waits_for_requests_that_come_soon() {
+async fn a_request_waits_for_others_as_long_as_was_asked_for_and_no_longer() {
     // One request comes a while before seven others; how often do they share its run?
     let shared = async |max_delay: Duration, max_rows: u32| {
-        let worker = worker("fixed_cost", WorkerOptions { max_delay, max_rows, ..OPTIONS });
-        let run = || worker.run(vec![tensor("x", Datatype::Fp32, &[1], vec![0; 4])], Vec::new(), soon());
+        let worker = worker("lookup", WorkerOptions { max_delay, max_rows, ..OPTIONS });
+        let run = || worker.run(index(1), Vec::new(), soon());
         let mut shared = 0;
         for _ in 0..20 {
             let others = async {
@@ -332,11 +332,19 @@ async fn a_run_with_a_fixed_cost_waits_for_requests_that_come_soon() {
         }
         shared
     };
-    let long = Duration::from_mins(1);
-    // On a machine that is not busy, none do if none are waited for.
-    let waited = shared(long, batch::MAX_ROWS).await;
-    assert!(waited >= 14, "{waited} of 20");
-    shared(long, 4).await;
+    let long = Duration::from_secs(50);
+    let begun = Instant::now();
+    for most in [8, 4] {
+        assert_eq!(shared(long, most).await, 20, "a run of {most} rows is full");
+    }
+    assert!(begun.elapsed() < long, "a full run waits for nobody");
+    let worker = worker("lookup", WorkerOptions { max_delay: Duration::from_millis(300), ..OPTIONS });
+    let queued = async |patience: u64| {
+        let deadline = Instant::now() + Duration::from_millis(patience);
+        worker.run(index(1), Vec::new(), deadline).await.map(|answer| answer.queued.as_millis())
+    };
+    assert!((300..10_000).contains(&queued(30_000).await.unwrap()), "a lone one, too");
+    assert!(queued(290).await.unwrap() < 290, "its time is over before");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Attribute, ENTRY, Function, Graph, MAX_KEPT, MAX_TEXTS, Model, Node, Port, Setting, Texts, tensor::float,
+    Attribute, ENTRY, Function, Graph, MAX_KEPT, MAX_TEXTS, Model, Node, Port, Setting, Texts,
+    tensor::{Kept, float},
 };
 use crate::onnx::wire::{MAX_DEPTH, Reader, Result, Value, WireError};
 
@@ -14,7 +15,7 @@ use crate::onnx::wire::{MAX_DEPTH, Reader, Result, Value, WireError};
 pub fn read(mut stream: impl BufRead + Seek) -> Result<Option<Model>> {
     let end = stream.seek(SeekFrom::End(0))?;
     stream.rewind()?;
-    let mut reader = Reader::new(stream);
+    let mut reader = Reader::new(stream, Kept::default());
     match reader.read_model(end) {
         Ok(model) => Ok(Some(model)),
         Err(WireError::TooLarge) => Ok(None),
@@ -22,7 +23,7 @@ pub fn read(mut stream: impl BufRead + Seek) -> Result<Option<Model>> {
     }
 }
 
-impl<S: BufRead + Seek> Reader<S> {
+impl<S: BufRead + Seek> Reader<S, Kept> {
     fn read_model(&mut self, end: u64) -> Result<Model> {
         let mut model = Model::default();
         let mut has_graph = false;
@@ -209,8 +210,8 @@ impl<S: BufRead + Seek> Reader<S> {
         let end = self.bytes(value)?;
         let Some(texts) = all else { return self.skip(value) };
         let length = usize::try_from(end - self.position).unwrap_or(usize::MAX);
-        self.texts = self.texts.saturating_add(length).saturating_add(size_of::<String>());
-        if self.texts > MAX_TEXTS {
+        self.kept.texts = self.kept.texts.saturating_add(length).saturating_add(size_of::<String>());
+        if self.kept.texts > MAX_TEXTS {
             *all = None;
             return self.skip(value);
         }
@@ -310,7 +311,7 @@ impl<S: BufRead + Seek> Reader<S> {
     }
 
     pub(super) fn keep(&mut self, bytes: usize) -> Result<()> {
-        self.kept = self.kept.saturating_add(bytes);
-        if self.kept <= MAX_KEPT { Ok(()) } else { Err(WireError::TooLarge) }
+        self.kept.all = self.kept.all.saturating_add(bytes);
+        if self.kept.all <= MAX_KEPT { Ok(()) } else { Err(WireError::TooLarge) }
     }
 }

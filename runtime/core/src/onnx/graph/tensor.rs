@@ -13,7 +13,14 @@ struct Elements {
     floats: Vec<f64>,
 }
 
-impl<S: BufRead + Seek> Reader<S> {
+/// Bytes that are kept of a file, about.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub all: usize,
+    pub texts: usize,
+}
+
+impl<S: BufRead + Seek> Reader<S, Kept> {
     pub(super) fn read_sparse(&mut self, value: &Value) -> Result<Constant> {
         let end = self.bytes(value)?;
         let mut constant = Constant::default();

@@ -1,6 +1,6 @@
 //! Operators that compute each element by itself, from elements of inputs that are aligned from the right.
 
-use super::{Call, Outcome, alike, of_class};
+use super::{Call, RuleResult, alike, of_class};
 use crate::rows::{
     size::{Size, Symbols},
     value::{Place, Value},
@@ -36,7 +36,7 @@ pub fn sizes<'v>(symbols: &mut Symbols, all: impl IntoIterator<Item = &'v Vec<Si
 }
 
 /// Every input, element by element.
-pub fn elementwise(symbols: &mut Symbols, values: &[&Value]) -> Outcome<Value> {
+pub fn elementwise(symbols: &mut Symbols, values: &[&Value]) -> RuleResult<Value> {
     let class = alike(values.iter().copied())?;
     let known: Option<Vec<&Vec<Size>>> = values.iter().map(|value| value.sizes.as_ref()).collect();
     if class.is_some() {
@@ -68,14 +68,14 @@ pub fn elementwise(symbols: &mut Symbols, values: &[&Value]) -> Outcome<Value> {
 }
 
 /// The first input, element by element; a parameter of one element is the same for all.
-pub fn each_element(call: &Call<'_>) -> Outcome<Value> {
+pub fn each_element(call: &Call<'_>) -> RuleResult<Value> {
     let first = call.needed(0)?;
     call.constant_beside(&[0])?;
     Ok(Value { numbers: None, ..first.clone() })
 }
 
 /// Inputs at some places, element by element.
-pub fn elementwise_of(call: &Call<'_>, symbols: &mut Symbols, places: &[usize]) -> Outcome<Value> {
+pub fn elementwise_of(call: &Call<'_>, symbols: &mut Symbols, places: &[usize]) -> RuleResult<Value> {
     call.constant_beside(places)?;
     let values: Vec<&Value> = places.iter().filter_map(|place| call.input(*place)).collect();
     elementwise(symbols, &values)

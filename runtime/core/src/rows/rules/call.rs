@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Outcome;
+use super::RuleResult;
 use crate::{
     onnx::graph::{Constant, Graph, Node, Setting},
     rows::value::Value,
@@ -76,7 +76,7 @@ impl<'a> Call<'a> {
     }
 
     /// An input that must be there.
-    pub fn needed(&self, place: usize) -> Outcome<&Value> {
+    pub fn needed(&self, place: usize) -> RuleResult<&Value> {
         self.input(place).ok_or("an input is missing")
     }
 
@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
     }
 
     /// Holds if everything beside the inputs at some places is constant.
-    pub fn constant_beside(&self, places: &[usize]) -> Outcome<()> {
+    pub fn constant_beside(&self, places: &[usize]) -> RuleResult<()> {
         if self.others(places).all(Value::is_constant) {
             Ok(())
         } else {
@@ -108,7 +108,7 @@ impl<'a> Call<'a> {
     }
 
     /// An attribute of numbers that became an input later.
-    pub fn integers_or_input(&self, name: &str, place: usize) -> Outcome<Option<Vec<i64>>> {
+    pub fn integers_or_input(&self, name: &str, place: usize) -> RuleResult<Option<Vec<i64>>> {
         if let Some(numbers) = self.integers(name) {
             return Ok(Some(numbers.to_vec()));
         }

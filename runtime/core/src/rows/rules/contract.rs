@@ -1,7 +1,7 @@
 //! Products of matrices and their like: each axis of an input has a letter, equal letters are the same axis, and letters that
 //! the output lacks are summed over. Rows stay apart if their letter is in the output and in no other input but as rows.
 
-use super::{Call, Outcome, alike, broadcast, of_class, sizes};
+use super::{Call, RuleResult, alike, broadcast, of_class, sizes};
 use crate::rows::{
     size::{Size, Symbols},
     value::{Place, Value},
@@ -18,7 +18,7 @@ const SUMMED: &str = "it sums over the axis of the rows";
 const MET: &str = "rows meet other rows";
 
 /// Contracts inputs to the letters of an output.
-fn contract(symbols: &mut Symbols, inputs: &[(&Value, Vec<Letter>)], output: &[Letter]) -> Outcome<Value> {
+fn contract(symbols: &mut Symbols, inputs: &[(&Value, Vec<Letter>)], output: &[Letter]) -> RuleResult<Value> {
     let class = alike(inputs.iter().map(|(value, _)| *value))?;
     let mut found: Vec<(Letter, Size)> = Vec::new();
     let mut place: Option<(Letter, Place)> = None;
@@ -84,7 +84,7 @@ fn contract(symbols: &mut Symbols, inputs: &[(&Value, Vec<Letter>)], output: &[L
 }
 
 /// Letters of one side of a product: those of a matrix, and before it those that are aligned from the right.
-fn letters(value: &Value, matrix: [Letter; 2], vector: Letter, transposed: bool) -> Outcome<Vec<Letter>> {
+fn letters(value: &Value, matrix: [Letter; 2], vector: Letter, transposed: bool) -> RuleResult<Vec<Letter>> {
     let rank = sizes(value)?.len();
     let matrix = if transposed { [matrix[1], matrix[0]] } else { matrix };
     match rank {
@@ -97,7 +97,7 @@ fn letters(value: &Value, matrix: [Letter; 2], vector: Letter, transposed: bool)
     }
 }
 
-fn product(symbols: &mut Symbols, a: &Value, b: &Value, transposed: (bool, bool)) -> Outcome<Value> {
+fn product(symbols: &mut Symbols, a: &Value, b: &Value, transposed: (bool, bool)) -> RuleResult<Value> {
     if a.sizes.is_none() || b.sizes.is_none() {
         let class = alike([a, b])?;
         return of_class(class, None, None);
@@ -111,7 +111,7 @@ fn product(symbols: &mut Symbols, a: &Value, b: &Value, transposed: (bool, bool)
     contract(symbols, &[(a, left), (b, right)], &output)
 }
 
-pub fn matmul(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn matmul(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     product(symbols, call.needed(0)?, call.needed(1)?, (false, false))
 }
 
@@ -122,7 +122,7 @@ fn one_number(value: Option<&Value>) -> bool {
 
 const PER_ROW: &str = "a scale or zero point is another for each row";
 
-pub fn matmul_integer(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn matmul_integer(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let (a, b) = (call.needed(0)?, call.needed(1)?);
     call.constant_beside(&[0, 1])?;
     if a.place().is_some() && !one_number(call.input(2)) || b.place().is_some() && !one_number(call.input(3))
@@ -133,7 +133,7 @@ pub fn matmul_integer(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> 
 }
 
 /// a, its scale and zero point, b, its scale and zero point, those of the answer.
-pub fn qlinear_matmul(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn qlinear_matmul(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let (a, b) = (call.needed(0)?, call.needed(3)?);
     call.constant_beside(&[0, 3])?;
     let single = |places: [usize; 2]| places.into_iter().all(|place| one_number(call.input(place)));
@@ -143,7 +143,7 @@ pub fn qlinear_matmul(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> 
     product(symbols, a, b, (false, false))
 }
 
-pub fn fused_matmul(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn fused_matmul(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let is_set = |name: &str| call.integer(name).unwrap_or(0) != 0;
     if is_set("transBatchA") || is_set("transBatchB") {
         return Err("it transposes the axes before its matrices");
@@ -151,7 +151,7 @@ pub fn fused_matmul(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     product(symbols, call.needed(0)?, call.needed(1)?, (is_set("transA"), is_set("transB")))
 }
 
-pub fn gemm(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn gemm(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let is_set = |name: &str| call.integer(name).unwrap_or(0) != 0;
     let value = product(symbols, call.needed(0)?, call.needed(1)?, (is_set("transA"), is_set("transB")))?;
     match call.input(2) {
@@ -161,7 +161,7 @@ pub fn gemm(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
 }
 
 /// a, its scale and zero point, b, its scale and zero point, a bias, the scale and zero point of the answer.
-pub fn qgemm(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn qgemm(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let (a, b) = (call.needed(0)?, call.needed(3)?);
     call.constant_beside(&[0, 3])?;
     if b.place().is_some() || ![1, 2, 7, 8].into_iter().all(|place| one_number(call.input(place))) {
@@ -176,7 +176,7 @@ pub fn qgemm(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
 }
 
 /// Each row of the one with each row of the other.
-pub fn cdist(call: &Call<'_>) -> Outcome<Value> {
+pub fn cdist(call: &Call<'_>) -> RuleResult<Value> {
     let (a, b) = (call.needed(0)?, call.needed(1)?);
     let class = alike([a, b])?;
     let of = |value: &Value| sizes(value)?.first().cloned().ok_or("it takes a number for a matrix");
@@ -191,7 +191,7 @@ pub fn cdist(call: &Call<'_>) -> Outcome<Value> {
     of_class(class, place, Some(both))
 }
 
-pub fn einsum(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn einsum(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     const UNREADABLE: &str = "its equation cannot be read";
     let equation: String =
         call.text("equation").ok_or(UNREADABLE)?.chars().filter(|c| !c.is_whitespace()).collect();

@@ -1,6 +1,6 @@
 //! Operators that put the same elements into other sizes, and those that make elements from sizes.
 
-use super::{Call, Outcome, alike, axis, broadcast, of_class, rows, sizes, stored};
+use super::{Call, RuleResult, alike, axis, broadcast, of_class, rows, sizes, stored};
 use crate::{
     onnx::graph::Setting,
     rows::{
@@ -44,7 +44,7 @@ fn counted(value: &Value, sizes: Vec<Size>, numbers: Vec<Size>) -> Value {
     Value::new(class, Some(sizes)).with_numbers(Some(numbers.into_iter().map(Some).collect()))
 }
 
-pub fn shape(call: &Call<'_>) -> Outcome<Value> {
+pub fn shape(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let all = sizes(value)?;
     let rank = i64::try_from(all.len()).map_err(|_| TOO_LARGE)?;
@@ -59,14 +59,14 @@ pub fn shape(call: &Call<'_>) -> Outcome<Value> {
     Ok(counted(value, vec![Size::of(count)], part))
 }
 
-pub fn size(call: &Call<'_>) -> Outcome<Value> {
+pub fn size(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let count = product(sizes(value)?).ok_or(TOO_LARGE)?;
     Ok(counted(value, Vec::new(), vec![count]))
 }
 
 /// The same elements in other sizes: rows stay where they are among all elements.
-fn regroup(value: &Value, target: Vec<Size>) -> Outcome<Value> {
+fn regroup(value: &Value, target: Vec<Size>) -> RuleResult<Value> {
     let Some(place) = value.place() else {
         let class = alike([value])?;
         return of_class(class, None, Some(target));
@@ -81,7 +81,7 @@ fn regroup(value: &Value, target: Vec<Size>) -> Outcome<Value> {
 }
 
 /// 0 is the same size as before, -1 what is left over.
-pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let target = if let Some(numbers) = call.integers("shape") {
         numbers.iter().map(|number| Size::of(*number)).collect()
@@ -108,7 +108,7 @@ pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
             None => Some(symbols.size()),
         });
     }
-    let mut rest = || -> Outcome<Size> {
+    let mut rest = || -> RuleResult<Size> {
         let all = product(sizes(value)?).ok_or(TOO_LARGE)?;
         let others = product(known.iter().flatten()).ok_or(TOO_LARGE)?;
         match all.over(&others) {
@@ -129,7 +129,7 @@ pub fn reshape(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     regroup(value, target)
 }
 
-pub fn flatten(call: &Call<'_>) -> Outcome<Value> {
+pub fn flatten(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let all = sizes(value)?;
     let number = call.integer("axis").unwrap_or(1);
@@ -139,12 +139,12 @@ pub fn flatten(call: &Call<'_>) -> Outcome<Value> {
     regroup(value, vec![ahead, rest])
 }
 
-pub fn transpose(call: &Call<'_>) -> Outcome<Value> {
+pub fn transpose(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let all = sizes(value)?;
     let order = match call.integers("perm") {
-        Some(order) => order.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<_>>>()?,
+        Some(order) => order.iter().map(|number| axis(*number, all.len())).collect::<RuleResult<Vec<_>>>()?,
         None => (0..all.len()).rev().collect(),
     };
     let mut sorted = order.clone();
@@ -159,13 +159,13 @@ pub fn transpose(call: &Call<'_>) -> Outcome<Value> {
     of_class(class, place, Some(order.iter().filter_map(|at| all.get(*at).cloned()).collect()))
 }
 
-pub fn squeeze(call: &Call<'_>) -> Outcome<Value> {
+pub fn squeeze(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let all = sizes(value)?;
     // ONNX Runtime takes a list of no axes for none.
     let axes = match call.integers_or_input("axes", 1)?.filter(|named| !named.is_empty()) {
-        Some(named) => named.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<_>>>()?,
+        Some(named) => named.iter().map(|number| axis(*number, all.len())).collect::<RuleResult<Vec<_>>>()?,
         // A size that is not known is 1 at times, also that of the rows.
         None if all.iter().all(|size| size.constant().is_some()) => {
             all.iter().enumerate().filter(|(_, size)| size.is_one()).map(|(at, _)| at).collect()
@@ -182,13 +182,13 @@ pub fn squeeze(call: &Call<'_>) -> Outcome<Value> {
     of_class(class, place, Some(left.collect()))
 }
 
-pub fn unsqueeze(call: &Call<'_>) -> Outcome<Value> {
+pub fn unsqueeze(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let named = call.integers_or_input("axes", 1)?.ok_or("it names no axes")?;
     let mut left = sizes(value)?.iter().cloned();
     let rank = left.len() + named.len();
-    let axes = named.iter().map(|number| axis(*number, rank)).collect::<Outcome<Vec<usize>>>()?;
+    let axes = named.iter().map(|number| axis(*number, rank)).collect::<RuleResult<Vec<usize>>>()?;
     let all: Vec<Size> =
         (0..rank).filter_map(|at| if axes.contains(&at) { Some(Size::of(1)) } else { left.next() }).collect();
     let place = match value.place() {
@@ -202,7 +202,7 @@ pub fn unsqueeze(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// A constant that is repeated on one axis for each row: every row has the same.
-fn repeated(class: &Class, sizes: Vec<Size>, rows_of: impl Fn(usize) -> Option<Place>) -> Outcome<Value> {
+fn repeated(class: &Class, sizes: Vec<Size>, rows_of: impl Fn(usize) -> Option<Place>) -> RuleResult<Value> {
     let with_rows: Vec<usize> =
         sizes.iter().enumerate().filter(|(_, size)| size.has_rows()).map(|(at, _)| at).collect();
     match (class, with_rows.as_slice()) {
@@ -221,7 +221,7 @@ fn even(axis: usize, size: &Size) -> Option<Place> {
     Some(Place { axis, outer: Size::of(1), inner })
 }
 
-pub fn expand(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn expand(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let (value, shape) = (call.needed(0)?, call.needed(1)?);
     alike([shape])?.ok_or("its sizes are taken from the rows")?;
     if shape.class == Class::OneRow {
@@ -242,7 +242,7 @@ pub fn expand(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     })
 }
 
-pub fn tile(call: &Call<'_>) -> Outcome<Value> {
+pub fn tile(call: &Call<'_>) -> RuleResult<Value> {
     let (value, repeats) = (call.needed(0)?, call.needed(1)?);
     alike([repeats])?.ok_or("its sizes are taken from the rows")?;
     if repeats.class == Class::OneRow {
@@ -264,7 +264,7 @@ pub fn tile(call: &Call<'_>) -> Outcome<Value> {
     rows(Place { outer, ..place.clone() }, sizes)
 }
 
-pub fn constant_of_shape(call: &Call<'_>) -> Outcome<Value> {
+pub fn constant_of_shape(call: &Call<'_>) -> RuleResult<Value> {
     let shape = call.needed(0)?;
     let class = alike([shape])?.ok_or("its sizes are taken from the rows")?;
     let sizes = shape.terms().ok_or(COMPUTED)?;
@@ -285,7 +285,7 @@ pub fn constant_of_shape(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// From a start to a limit in steps; a number for each row tells rows by their place.
-pub fn range(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn range(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let class = alike(call.given())?.ok_or("its bounds are taken from the rows")?;
     let bound = |at: usize| call.input(at)?.terms()?.first().cloned();
     let known = (bound(0), bound(1), bound(2));

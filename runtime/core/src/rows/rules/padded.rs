@@ -4,7 +4,7 @@
 //! others. So are words that are counted, of which what fills rows up is none. Everything else takes padded rows for what they
 //! are, dependent on all rows.
 
-use super::{Call, Outcome, Rule, axis, rows, stretches, text, whole};
+use super::{Call, Rule, RuleResult, axis, rows, stretches, text, whole};
 use crate::{
     onnx::graph::{Setting, Texts},
     rows::{
@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// None if the rule does not know padded rows.
-pub fn apply(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome> {
-    let one = |outcome: Outcome<Value>| outcome.map(|value| vec![value]);
+pub fn apply(row: &Operator, call: &Call<'_>, symbols: &mut Symbols) -> Option<RuleResult> {
+    let one = |outcome: RuleResult<Value>| outcome.map(|value| vec![value]);
     match row.rule {
         Rule::Elementwise | Rule::EachElement => elementwise(row, call, symbols).map(|value| Ok(vec![value])),
         Rule::Pad => pad(call, symbols).map(one),
@@ -109,7 +109,7 @@ fn flat(call: &Call<'_>) -> Option<Value> {
 }
 
 /// How often words of a vocabulary follow each other, which what is filled up changes only if it is one of the words.
-fn counted(call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome<Value>> {
+fn counted(call: &Call<'_>, symbols: &mut Symbols) -> Option<RuleResult<Value>> {
     let (padding, sizes) = first(call)?;
     if sizes.len() != 2 || padding.place != Place::on(0) || padding.along != 1 {
         return None;
@@ -129,12 +129,17 @@ fn counted(call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome<Value>> {
 }
 
 /// More of the same at the end.
-fn pad(call: &Call<'_>, symbols: &mut Symbols) -> Option<Outcome<Value>> {
+fn pad(call: &Call<'_>, symbols: &mut Symbols) -> Option<RuleResult<Value>> {
     let (padding, sizes) = first(call)?;
     Some(padded(call, padding, sizes.clone(), symbols))
 }
 
-fn padded(call: &Call<'_>, padding: &Padding, mut sizes: Vec<Size>, symbols: &mut Symbols) -> Outcome<Value> {
+fn padded(
+    call: &Call<'_>,
+    padding: &Padding,
+    mut sizes: Vec<Size>,
+    symbols: &mut Symbols,
+) -> RuleResult<Value> {
     const COMPUTED: &str = "how much it adds is computed in a way that is not followed";
     if !matches!(call.text("mode"), None | Some("constant"))
         || call.setting("mode").is_some() && call.text("mode").is_none()
@@ -149,7 +154,7 @@ fn padded(call: &Call<'_>, padding: &Padding, mut sizes: Vec<Size>, symbols: &mu
         None => (0..sizes.len()).collect(),
         Some(named) => {
             let named = named.constants().ok_or(COMPUTED)?;
-            named.iter().map(|number| axis(*number, sizes.len())).collect::<Outcome<Vec<usize>>>()?
+            named.iter().map(|number| axis(*number, sizes.len())).collect::<RuleResult<Vec<usize>>>()?
         }
     };
     let mut least = padding.least;
@@ -180,12 +185,12 @@ fn padded(call: &Call<'_>, padding: &Padding, mut sizes: Vec<Size>, symbols: &mu
 }
 
 /// The first elements, as many as each row has in every run.
-fn slice(call: &Call<'_>) -> Option<Outcome<Value>> {
+fn slice(call: &Call<'_>) -> Option<RuleResult<Value>> {
     let (padding, sizes) = first(call)?;
     Some(cut(call, padding, sizes.clone()))
 }
 
-fn cut(call: &Call<'_>, padding: &Padding, mut sizes: Vec<Size>) -> Outcome<Value> {
+fn cut(call: &Call<'_>, padding: &Padding, mut sizes: Vec<Size>) -> RuleResult<Value> {
     const LONGER: &str = "it leaves more of rows that are filled up to the longest than what they were filled up with beyond it";
     let mut length = None;
     for (at, stretch) in stretches(call, sizes.len())? {

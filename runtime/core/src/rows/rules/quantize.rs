@@ -1,12 +1,12 @@
 //! Operators that scale to integers and back, by constants.
 
-use super::{Call, Outcome, alike, axis, select, sizes};
+use super::{Call, RuleResult, alike, axis, select, sizes};
 use crate::rows::{size::Symbols, value::Value};
 
 const PER_ROW: &str = "a scale or zero point is another for each row";
 
 /// One scale, or one for each place on an axis that is not the rows'.
-pub fn quantize(call: &Call<'_>) -> Outcome<Value> {
+pub fn quantize(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     call.constant_beside(&[0])?;
     alike([value])?;
@@ -26,7 +26,7 @@ pub fn quantize(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// The scale and zero point of the answer, then each part with its own.
-pub fn concat(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn concat(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let places: Vec<usize> = (2..call.inputs.len()).step_by(3).collect();
     call.constant_beside(&places)?;
     let parts: Vec<&Value> = places.iter().filter_map(|place| call.input(*place)).collect();

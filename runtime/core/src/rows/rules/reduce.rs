@@ -1,6 +1,6 @@
 //! Operators that look along axes and make them one number, or a few.
 
-use super::{Call, Outcome, alike, axis, of_class, sizes};
+use super::{Call, RuleResult, alike, axis, of_class, sizes};
 use crate::rows::{
     size::{Size, Symbols},
     value::Value,
@@ -9,7 +9,7 @@ use crate::rows::{
 const ALONG_ROWS: &str = "it computes along the axis of the rows";
 
 /// The first input with axes that are looked along, and go or become 1.
-fn without(value: &Value, axes: &[usize], keep: bool) -> Outcome<Value> {
+fn without(value: &Value, axes: &[usize], keep: bool) -> RuleResult<Value> {
     let class = alike([value])?;
     let place = match value.place() {
         Some(place) if axes.contains(&place.axis) => return Err(ALONG_ROWS),
@@ -26,12 +26,12 @@ fn without(value: &Value, axes: &[usize], keep: bool) -> Outcome<Value> {
 }
 
 /// Axes are an attribute first and an input later; none are all of them, unless that is said to be none.
-pub fn reduce(call: &Call<'_>) -> Outcome<Value> {
+pub fn reduce(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     call.constant_beside(&[0])?;
     let rank = sizes(value)?.len();
     let named = call.integers_or_input("axes", 1)?.unwrap_or_default();
-    let mut axes = named.iter().map(|number| axis(*number, rank)).collect::<Outcome<Vec<usize>>>()?;
+    let mut axes = named.iter().map(|number| axis(*number, rank)).collect::<RuleResult<Vec<usize>>>()?;
     if axes.is_empty() {
         if call.integer("noop_with_empty_axes").unwrap_or(0) != 0 {
             return Ok(Value { numbers: None, ..value.clone() });
@@ -44,14 +44,14 @@ pub fn reduce(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// The place of the largest or smallest.
-pub fn arg(call: &Call<'_>) -> Outcome<Value> {
+pub fn arg(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let only = axis(call.integer("axis").unwrap_or(0), sizes(value)?.len())?;
     without(value, &[only], call.integer("keepdims").unwrap_or(1) != 0)
 }
 
 /// The k largest, and their places.
-pub fn top(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
+pub fn top(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult {
     let value = call.needed(0)?;
     call.constant_beside(&[0])?;
     let class = alike([value])?;
@@ -70,7 +70,7 @@ pub fn top(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
 }
 
 /// A determinant of the last two axes.
-pub fn det(call: &Call<'_>) -> Outcome<Value> {
+pub fn det(call: &Call<'_>) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let rank = sizes(value)?.len();
     let last = rank.checked_sub(2).ok_or("it names an axis that is not there")?;

@@ -1,6 +1,6 @@
 //! Operators whose inputs and outputs have their rows on axes that the operator fixes.
 
-use super::{Call, Outcome, alike, rows, sizes, windows::Windows};
+use super::{Call, RuleResult, alike, rows, sizes, windows::Windows};
 use crate::{
     onnx::graph::Setting,
     rows::{
@@ -54,7 +54,7 @@ pub enum Shape {
     Columns(&'static str),
 }
 
-pub fn apply(call: &Call<'_>, symbols: &mut Symbols, roles: &Roles) -> Outcome {
+pub fn apply(call: &Call<'_>, symbols: &mut Symbols, roles: &Roles) -> RuleResult {
     let first = call.needed(first_place(roles))?;
     let class = alike(call.given())?;
     if roles.rank > 0 && first.rank() != Some(roles.rank) && class.is_none() {
@@ -89,7 +89,7 @@ fn first_place(roles: &Roles) -> usize {
     roles.inputs.chars().position(|letter| letter == 'r').unwrap_or_default()
 }
 
-fn check(letter: char, value: &Value, has_rows: bool, found: &mut Option<Place>) -> Outcome<()> {
+fn check(letter: char, value: &Value, has_rows: bool, found: &mut Option<Place>) -> RuleResult<()> {
     const ELSEWHERE: &str = "rows are on another axis than it has them on";
     const FIXED: &str = "a constant has another value for each row";
     let expected = match letter {
@@ -124,7 +124,7 @@ fn check(letter: char, value: &Value, has_rows: bool, found: &mut Option<Place>)
     }
 }
 
-fn shape(call: &Call<'_>, symbols: &mut Symbols, shape: Shape, first: &Value) -> Outcome<Vec<Size>> {
+fn shape(call: &Call<'_>, symbols: &mut Symbols, shape: Shape, first: &Value) -> RuleResult<Vec<Size>> {
     let all = sizes(first)?;
     let ahead = |channels: Size| [all.first().cloned().unwrap_or_else(|| Size::of(1)), channels];
     let spatial = || all.iter().skip(2).enumerate();

@@ -1,6 +1,6 @@
 //! Operators that take parts, by stretches or by index, and those that put parts together.
 
-use super::{Call, Outcome, alike, axis, of_class, one_place, rows, sizes};
+use super::{Call, RuleResult, alike, axis, of_class, one_place, rows, sizes};
 use crate::rows::{
     size::{Size, Symbols},
     value::{Place, Value},
@@ -13,7 +13,7 @@ const FIXED: &str = "a constant has another value for each row";
 /// From here on, the end of a stretch is that of any axis: tf2onnx writes a thousand million.
 const FAR: i64 = 1_000_000_000;
 
-pub fn concat(call: &Call<'_>, symbols: &mut Symbols, parts: &[&Value]) -> Outcome<Value> {
+pub fn concat(call: &Call<'_>, symbols: &mut Symbols, parts: &[&Value]) -> RuleResult<Value> {
     let class = alike(parts.iter().copied())?;
     let first = parts.first().ok_or("an input is missing")?;
     let all: Option<Vec<&Vec<Size>>> = parts.iter().map(|value| value.sizes.as_ref()).collect();
@@ -56,7 +56,7 @@ pub fn concat(call: &Call<'_>, symbols: &mut Symbols, parts: &[&Value]) -> Outco
     of_class(class, place, Some(together))
 }
 
-pub fn split(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
+pub fn split(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult {
     let value = call.needed(0)?;
     call.constant_beside(&[0])?;
     let class = alike([value])?;
@@ -102,9 +102,9 @@ pub struct Stretch {
 }
 
 /// The stretches of a slice, by axis.
-pub fn stretches(call: &Call<'_>, rank: usize) -> Outcome<Vec<(usize, Stretch)>> {
+pub fn stretches(call: &Call<'_>, rank: usize) -> RuleResult<Vec<(usize, Stretch)>> {
     const COMPUTED: &str = "its bounds are computed in a way that is not followed";
-    let numbers = |name: &str, at: usize| -> Outcome<Option<Vec<Size>>> {
+    let numbers = |name: &str, at: usize| -> RuleResult<Option<Vec<Size>>> {
         if let Some(numbers) = call.integers(name) {
             return Ok(Some(numbers.iter().map(|number| Size::of(*number)).collect()));
         }
@@ -176,7 +176,7 @@ impl Stretch {
     }
 }
 
-pub fn slice(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn slice(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let mut all = sizes(value)?.clone();
@@ -202,7 +202,7 @@ pub fn slice(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
 }
 
 /// Places of an axis, which a constant names; without an axis, of all elements.
-pub fn compress(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn compress(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let (value, condition) = (call.needed(0)?, call.needed(1)?);
     let class = alike([value])?;
     if !condition.is_constant() {
@@ -224,7 +224,7 @@ pub fn compress(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     of_class(class, value.place().cloned(), Some(all))
 }
 
-pub fn gather(call: &Call<'_>) -> Outcome<Value> {
+pub fn gather(call: &Call<'_>) -> RuleResult<Value> {
     let (data, index) = (call.needed(0)?, call.needed(1)?);
     let class = alike([data, index])?;
     let (all, of_index) = (sizes(data)?, sizes(index)?);
@@ -241,7 +241,7 @@ pub fn gather(call: &Call<'_>) -> Outcome<Value> {
     of_class(class, place, Some(sizes.collect()))
 }
 
-pub fn gather_elements(call: &Call<'_>) -> Outcome<Value> {
+pub fn gather_elements(call: &Call<'_>) -> RuleResult<Value> {
     let (data, index) = (call.needed(0)?, call.needed(1)?);
     let class = alike([data, index])?;
     let all = sizes(index)?;
@@ -258,7 +258,7 @@ pub fn gather_elements(call: &Call<'_>) -> Outcome<Value> {
     of_class(class, place, Some(all.clone()))
 }
 
-pub fn gather_nd(call: &Call<'_>) -> Outcome<Value> {
+pub fn gather_nd(call: &Call<'_>) -> RuleResult<Value> {
     const UNKNOWN: &str = "how many axes it takes by index is not known";
     let (data, index) = (call.needed(0)?, call.needed(1)?);
     let class = alike([data, index])?;
@@ -282,7 +282,7 @@ pub fn gather_nd(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// Either the last axis by constants, or a line of a table by rows of indices, which come flat.
-pub fn array_feature_extractor(call: &Call<'_>) -> Outcome<Value> {
+pub fn array_feature_extractor(call: &Call<'_>) -> RuleResult<Value> {
     let (data, index) = (call.needed(0)?, call.needed(1)?);
     let class = alike([data, index])?;
     let mut all = sizes(data)?.clone();
@@ -314,7 +314,7 @@ pub fn array_feature_extractor(call: &Call<'_>) -> Outcome<Value> {
     of_class(class, place, Some(all))
 }
 
-pub fn scatter_elements(call: &Call<'_>) -> Outcome<Value> {
+pub fn scatter_elements(call: &Call<'_>) -> RuleResult<Value> {
     let values: Vec<&Value> = call.given().collect();
     let class = alike(values.iter().copied())?;
     let data = call.needed(0)?;
@@ -330,7 +330,7 @@ pub fn scatter_elements(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// Rows lie on axes that are not taken by index; what is written must have them, too.
-pub fn scatter_nd(call: &Call<'_>) -> Outcome<Value> {
+pub fn scatter_nd(call: &Call<'_>) -> RuleResult<Value> {
     let (data, index, updates) = (call.needed(0)?, call.needed(1)?, call.needed(2)?);
     let class = alike([data, index, updates])?;
     if class.is_some() {
@@ -350,7 +350,7 @@ pub fn scatter_nd(call: &Call<'_>) -> Outcome<Value> {
     rows(place.clone(), sizes(data)?.clone())
 }
 
-pub fn one_hot(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn one_hot(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let index = call.needed(0)?;
     call.constant_beside(&[0])?;
     let class = alike([index])?;

@@ -1,13 +1,13 @@
 //! Operators over time: recurrent networks, sequences read backwards, Fourier transforms.
 
-use super::{Call, Outcome, alike, axis, of_class, rows, sizes};
+use super::{Call, RuleResult, alike, axis, of_class, rows, sizes};
 use crate::rows::{
     size::{Size, Symbols},
     value::{Place, Value},
 };
 
 /// Rows on the axis that the operator has for them; each has its own length.
-pub fn reverse(call: &Call<'_>) -> Outcome<Value> {
+pub fn reverse(call: &Call<'_>) -> RuleResult<Value> {
     let (value, lengths) = (call.needed(0)?, call.needed(1)?);
     let class = alike([value, lengths])?;
     let rank = sizes(value)?.len();
@@ -24,7 +24,7 @@ pub fn reverse(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// Rows are on axis 1 of inputs and states, behind time or direction, and on axis 0 in the other layout.
-pub fn recurrent(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
+pub fn recurrent(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult {
     const WRONG: &str = "its steps of time are where the rows are";
     let is_first = call.integer("layout").unwrap_or(0) != 0;
     let on = usize::from(!is_first);
@@ -66,7 +66,7 @@ pub fn recurrent(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
 }
 
 /// Along one axis, and the last one holds the parts of a number.
-pub fn dft(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn dft(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let value = call.needed(0)?;
     call.constant_beside(&[0])?;
     let class = alike([value])?;

@@ -1,6 +1,6 @@
 //! Operators on texts. What parts texts makes a row as long as the longest row of the run, which is followed as padded rows.
 
-use super::{Call, Outcome, cause, sizes, whole};
+use super::{Call, RuleResult, cause, sizes, whole};
 use crate::{
     onnx::graph::{Numbers, Setting, Texts},
     rows::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One text for each, unless words are left out: then texts move up.
-pub fn normalizer(call: &Call<'_>) -> Outcome<Value> {
+pub fn normalizer(call: &Call<'_>) -> RuleResult<Value> {
     const LEFT_OUT: &str = "it leaves texts out, so that others take their places";
     let value = call.needed(0)?;
     // Of two axes it takes a single line.
@@ -25,7 +25,7 @@ pub fn normalizer(call: &Call<'_>) -> Outcome<Value> {
 }
 
 /// Texts with an axis more at the end, which is as long as the longest of all.
-fn parted(call: &Call<'_>, symbols: &mut Symbols, with: &str, reason: &str) -> Outcome<Value> {
+fn parted(call: &Call<'_>, symbols: &mut Symbols, with: &str, reason: &str) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let place = value.place().ok_or("its sizes depend on values")?.clone();
     let mut all = sizes(value)?.clone();
@@ -43,7 +43,7 @@ fn parted(call: &Call<'_>, symbols: &mut Symbols, with: &str, reason: &str) -> O
 
 /// Tokens are followed by nothing but what fills up. Marks are not followed: a text without tokens has them only beside texts
 /// that have some.
-pub fn tokenizer(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn tokenizer(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     if call.integer("mark") != Some(0) {
         return Err("a text without tokens has marks only beside rows that have tokens");
     }
@@ -55,7 +55,7 @@ pub fn tokenizer(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
 }
 
 /// The parts, and how many there are of each text.
-pub fn split(call: &Call<'_>, symbols: &mut Symbols) -> Outcome {
+pub fn split(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult {
     let parts = parted(call, symbols, "", "how many parts it has room for depends on all rows")?;
     let counts = Value { numbers: None, ..call.needed(0)?.clone() };
     Ok(vec![parts, counts])

@@ -1,6 +1,6 @@
 //! Operators that change the sizes of axes: padding and resampling, and what windows leave of a size.
 
-use super::{Call, Outcome, alike, axis, of_class, sizes};
+use super::{Call, RuleResult, alike, axis, of_class, sizes};
 use crate::rows::{
     size::{Size, Symbols},
     value::Value,
@@ -8,7 +8,7 @@ use crate::rows::{
 
 const RESIZED: &str = "it changes the number of rows";
 
-pub fn pad(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn pad(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let all = sizes(value)?;
@@ -23,7 +23,7 @@ pub fn pad(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
         None => (0..all.len()).collect(),
         Some(named) => {
             let named = named.constants().ok_or("its axes are computed")?;
-            named.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<usize>>>()?
+            named.iter().map(|number| axis(*number, all.len())).collect::<RuleResult<Vec<usize>>>()?
         }
     };
     let mut sizes = all.clone();
@@ -50,7 +50,7 @@ pub fn pad(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
 }
 
 /// By scales, or to sizes: an attribute, the second input, or the third and fourth.
-pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
+pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> RuleResult<Value> {
     let value = call.needed(0)?;
     let class = alike([value])?;
     let all = sizes(value)?;
@@ -78,7 +78,7 @@ pub fn resize(call: &Call<'_>, symbols: &mut Symbols) -> Outcome<Value> {
     let axes = match call.integers("axes") {
         None => (0..all.len()).collect(),
         Some(named) => {
-            named.iter().map(|number| axis(*number, all.len())).collect::<Outcome<Vec<usize>>>()?
+            named.iter().map(|number| axis(*number, all.len())).collect::<RuleResult<Vec<usize>>>()?
         }
     };
     let given: Option<Vec<f32>> = call.floats("scales").map(<[f32]>::to_vec);

@@ -6,7 +6,7 @@ use crate::{
     onnx::graph::{Graph, Node},
     rows::{
         frozen,
-        rules::{self, Call, Outcome, axis, rows},
+        rules::{self, Call, RuleResult, axis, rows},
         size::Size,
         value::{Class, Place, Value},
     },
@@ -17,7 +17,7 @@ const MAX_TURNS: usize = 8;
 
 impl Walk<'_> {
     /// The branch that is taken for every number of rows, or what both have in common.
-    pub(super) fn branches(&mut self, call: &Call<'_>, scope: &Scope<'_>, frame: Frame<'_>) -> Outcome {
+    pub(super) fn branches(&mut self, call: &Call<'_>, scope: &Scope<'_>, frame: Frame<'_>) -> RuleResult {
         const MISSING: &str = "its graphs are missing";
         let condition = call.needed(0)?;
         let first = call.graph("then_branch").ok_or(MISSING)?;
@@ -38,7 +38,7 @@ impl Walk<'_> {
     }
 
     /// What a loop carries must stay what it is after some turns, and how many turns there are must not depend on rows.
-    pub(super) fn turns(&mut self, call: &Call<'_>, scope: &Scope<'_>, frame: Frame<'_>) -> Outcome {
+    pub(super) fn turns(&mut self, call: &Call<'_>, scope: &Scope<'_>, frame: Frame<'_>) -> RuleResult {
         const COUNTED: &str = "how often it turns depends on the rows or on their number";
         let body = call.graph("body").ok_or("its graph is missing")?;
         if !call.inputs.iter().take(2).flatten().all(Value::is_constant) {
@@ -102,7 +102,7 @@ impl Walk<'_> {
     }
 
     /// Slices of all turns, put together along a new axis.
-    fn stacked(&mut self, value: Value, at: usize) -> Outcome<Value> {
+    fn stacked(&mut self, value: Value, at: usize) -> RuleResult<Value> {
         let count = self.symbols.size();
         let sizes = value.sizes.map(|mut sizes| {
             sizes.insert(at.min(sizes.len()), count);
@@ -118,7 +118,7 @@ impl Walk<'_> {
     }
 
     /// A graph for each slice. Along the rows' own axis each slice is a row, and nothing may be carried to the next one.
-    pub(super) fn slices(&mut self, call: &Call<'_>, scope: &Scope<'_>, frame: Frame<'_>) -> Outcome {
+    pub(super) fn slices(&mut self, call: &Call<'_>, scope: &Scope<'_>, frame: Frame<'_>) -> RuleResult {
         const UNKNOWN: &str = "how it takes slices is not known";
         if call.version < 9 {
             return Err("this version of it is not followed");
@@ -127,7 +127,7 @@ impl Walk<'_> {
         let scanned = call.integer("num_scan_inputs").and_then(|count| usize::try_from(count).ok());
         let scanned = scanned.filter(|count| *count > 0 && *count <= call.inputs.len()).ok_or(UNKNOWN)?;
         let states = call.inputs.len() - scanned;
-        let along = |name: &str, which: usize, rank: usize| -> Outcome<usize> {
+        let along = |name: &str, which: usize, rank: usize| -> RuleResult<usize> {
             let named = call.integers(name).and_then(|axes| axes.get(which)).copied();
             axis(named.unwrap_or(0), rank)
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use modelwright_contract::names;
 
-use super::{SECRET, Stored, Task};
+use super::task::{SECRET, Stored, Task};
 use crate::{
     network::credentials::{CredentialsError, Secret},
     store::{Bucket, BucketAccess, BucketError, FolderError},

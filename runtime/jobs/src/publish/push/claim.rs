@@ -12,7 +12,7 @@ use std::{
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{Stored, Task};
+use super::task::{Stored, Task};
 use crate::store::FolderError;
 use modelwright_core::digest;
 

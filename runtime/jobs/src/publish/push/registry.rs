@@ -4,10 +4,10 @@ use std::{fs, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use super::{Stored, Task, written};
+use super::task::{Stored, Task, written};
 use crate::{
     network::RetryPolicy,
-    publish::PublishError,
+    publish::error::PublishError,
     store::{Access, Reference, Registry, RegistryError, pack::Packed},
 };
 use modelwright_core::digest::hex;

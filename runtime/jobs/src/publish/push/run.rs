@@ -6,10 +6,10 @@ use std::{fs, io, path::Path};
 use modelwright_contract::publish::Store;
 use sha2::{Digest, Sha256};
 
-use super::{Destination, secret, written};
+use super::task::{Destination, secret, written};
 use crate::{
     network::{RetryPolicy, address::AddressPolicy},
-    publish::{PublishError, PublishOptions},
+    publish::{error::PublishError, options::PublishOptions},
     store::{
         Access, Bucket, BucketAccess, FolderError, Registry,
         manifest::{self, Descriptor, FILE_PATH, Manifest, TITLE},
@@ -17,7 +17,6 @@ use crate::{
 };
 use modelwright_core::digest::hex;
 
-/// Name of the report.
 pub const REPORT_FILE: &str = "report.json";
 /// Folder of reports, in an object store and a claim.
 const RUNS: &str = "runs";

@@ -15,7 +15,6 @@ pub enum BucketError {
     },
     #[error("{uri}: there is no bucket `{bucket}` at {host}; create it, or correct the address")]
     BucketMissing {
-        /// What was asked for.
         uri: String,
         bucket: String,
         /// Where it was asked for.
@@ -23,39 +22,25 @@ pub enum BucketError {
     },
     #[error("{uri}: there is no object `{key}` at {host}")]
     NotFound {
-        /// What was asked for.
         uri: String,
         key: String,
         /// Where it was asked for.
         host: String,
     },
     #[error("{uri}: the store does not accept these credentials: {why}")]
-    Unauthorized {
-        /// What was asked for.
-        uri: String,
-        why: String,
-    },
+    Unauthorized { uri: String, why: String },
     #[error("{uri} may not be read or written: {why}")]
     Forbidden {
-        /// What was asked for.
         uri: String,
         /// What it says, and what to do.
         why: String,
     },
     /// Another status that a retry will not change.
     #[error("{uri}: the object store refuses the request: {why}")]
-    Refused {
-        /// What was asked for.
-        uri: String,
-        why: String,
-    },
+    Refused { uri: String, why: String },
     /// No answer, or one that may pass.
     #[error("{uri}: the object store cannot be reached: {why}")]
-    Unreachable {
-        /// What was asked for.
-        uri: String,
-        why: String,
-    },
+    Unreachable { uri: String, why: String },
     /// A local file that is written to the store.
     #[error("{path} cannot be read: {source}")]
     Io { path: std::path::PathBuf, source: std::io::Error },
@@ -66,7 +51,6 @@ pub enum BucketError {
 }
 
 impl BucketError {
-    /// One word for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidAddress { .. } => "InvalidUri",

@@ -74,7 +74,6 @@ impl Registry {
         }
     }
 
-    /// Does the next thing.
     async fn step(&self, blob: &Blob<'_>, session: &mut Option<Session>) -> Result<Step, RegistryError> {
         let Some(upload) = session else {
             let begun = self.begin().await?;
@@ -94,7 +93,6 @@ impl Registry {
         self.send_part(upload, blob).await
     }
 
-    /// Asks for an upload.
     async fn begin(&self) -> Result<Session, RegistryError> {
         let url = self.url("blobs/uploads/")?;
         let answer = self.request(Method::POST, &url, HeaderMap::new(), &Payload::Empty).await?;
@@ -106,7 +104,6 @@ impl Registry {
         Ok(Session { url, offset: 0, chunk: self.chunk.max(least), unsure: false })
     }
 
-    /// Sends the next part.
     async fn send_part(&self, upload: &mut Session, blob: &Blob<'_>) -> Result<Step, RegistryError> {
         let length = upload.chunk.min(blob.size - upload.offset);
         let end = upload.offset + length;

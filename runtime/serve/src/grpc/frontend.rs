@@ -1,4 +1,4 @@
-//! What every call needs, whatever it asks: the service that it is for, its memory, its place, its deadline, its count, and
+//! What every call needs, whatever it asks: the service that it is for, its memory, its permit, its deadline, its count, and
 //! the headers of its answer. In goes a call; out comes its answer.
 
 use std::{
@@ -22,14 +22,14 @@ use super::{
     message::{Messages, Unreadable},
     proto::{DESCRIPTORS, grpc_inference_service_server::GrpcInferenceServiceServer},
     service::{Inference, Readiness},
-    status::{patience, refuse, status},
+    status::{refuse, status, timeout},
     stream,
 };
 use crate::{
     budget::{Permit, REQUEST, SMALL},
     error::ApiError,
     metrics::Outcome,
-    pipeline::{Counted, take_place},
+    pipeline::{Counted, take_permit},
     state::{InFlight, State},
 };
 
@@ -203,7 +203,7 @@ async fn ask(state: &Arc<State>, services: &Services, request: Request<Incoming>
         Err(refused) => return status(&refused.into()).into_http(),
     };
     let limit = Duration::from_millis(state.settings.limits.timeout_milliseconds);
-    let limit = patience(request.headers()).map_or(limit, |patience| limit.min(patience));
+    let limit = timeout(request.headers()).map_or(limit, |timeout| limit.min(timeout));
     let end = Box::pin(tokio::time::sleep(ASKED));
     let call = services.call(request.map(|body| Bounded { body, end }));
     let Ok(response) = tokio::time::timeout(limit, call).await else {
@@ -222,7 +222,7 @@ async fn ask(state: &Arc<State>, services: &Services, request: Request<Incoming>
 async fn infer(state: &Arc<State>, inference: &Inference, request: Request<Incoming>) -> Response<Body> {
     let mut counted = Counted::begin(Arc::clone(state));
     let limit = counted.deadline();
-    let deadline = patience(request.headers()).map_or(limit, |patience| limit.min(Instant::now() + patience));
+    let deadline = timeout(request.headers()).map_or(limit, |timeout| limit.min(Instant::now() + timeout));
     let answered = tokio::time::timeout_at(deadline.into(), predict(state, inference, request, deadline));
     let answered = answered.await.unwrap_or_else(|_| {
         let milliseconds = state.settings.limits.timeout_milliseconds;
@@ -249,7 +249,7 @@ async fn predict(
     let mut messages = Messages::new(Arc::clone(state), &head.headers, body)?;
     let message = messages.message(deadline).await?;
     messages.end().await?;
-    let _place = take_place(state)?;
+    let _permit = take_permit(state)?;
     let (message, memory) = inference.read(message, deadline).await?;
     let (answer, _memory) = inference.predict(message, memory, deadline).await?;
     Ok(answer::frame(state, own, &answer)?)
@@ -267,7 +267,7 @@ fn infer_many(state: &Arc<State>, inference: Inference, request: Request<Incomin
             return refuse(unreadable, &mut Counted::begin(Arc::clone(state))).into_http();
         }
     };
-    let patience = patience(&head.headers);
-    answer::many(stream::answer(inference, messages, patience))
+    let timeout = timeout(&head.headers);
+    answer::many(stream::answer(inference, messages, timeout))
         .map(|body| Body::new(Holding { body, _own: own }))
 }

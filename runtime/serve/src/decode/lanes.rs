@@ -27,19 +27,19 @@ const INTEGERS: f64 = 4_503_599_627_370_496.0;
 const DIVISORS: [f64; 32] = divisors();
 
 /// Numbers that were read and not made yet.
-pub struct Batch {
+pub struct Lanes {
     /// Their digits, each a byte of 0 to 9, the last the highest.
     digits: [u64; SIZE],
     divisors: [f64; SIZE],
 }
 
-impl Default for Batch {
+impl Default for Lanes {
     fn default() -> Self {
         Self { digits: [0; SIZE], divisors: [1.0; SIZE] }
     }
 }
 
-impl Batch {
+impl Lanes {
     /// Takes the number of `length` bytes at the start of a window to a place, unless it is another one.
     #[inline(always)]
     pub fn take<T: Float>(&mut self, place: usize, window: &[u8; WINDOW], length: usize) -> bool {
@@ -121,16 +121,16 @@ mod tests {
 
     use super::*;
 
-    fn take<T: Float>(batch: &mut Batch, place: usize, text: &str) -> bool {
+    fn take<T: Float>(lanes: &mut Lanes, place: usize, text: &str) -> bool {
         let behind = format!("{text},0123456789.0123456789012345678901");
-        batch.take::<T>(place, behind.as_bytes().first_chunk().unwrap(), text.len())
+        lanes.take::<T>(place, behind.as_bytes().first_chunk().unwrap(), text.len())
     }
 
     fn make<T: Float>(texts: &[String]) -> Vec<T> {
-        let mut batch = Batch::default();
-        assert!(texts.iter().enumerate().all(|(place, text)| take::<T>(&mut batch, place, text)));
+        let mut lanes = Lanes::default();
+        assert!(texts.iter().enumerate().all(|(place, text)| take::<T>(&mut lanes, place, text)));
         let mut elements = vec![T::default(); texts.len()];
-        batch.make(&mut elements);
+        lanes.make(&mut elements);
         elements
     }
 
@@ -144,7 +144,7 @@ mod tests {
                 let is_one =
                     is_digit(0) && is_digit(2) && (text[1] == b'.' || is_digit(1) && text[0] != b'0')
                         || text[0] == b'-' && text[1] != b'0' && is_digit(1) && is_digit(2);
-                assert_eq!(Batch::default().take::<f32>(0, &window, 3), is_one, "{}", text.escape_ascii());
+                assert_eq!(Lanes::default().take::<f32>(0, &window, 3), is_one, "{}", text.escape_ascii());
             }
         }
     }
@@ -172,7 +172,7 @@ mod tests {
         ) {
             let is_long = |text: &String| !text.contains('.') && text.trim_start_matches('-').len() > 4;
             let (long, short): (Vec<_>, Vec<_>) = texts.into_iter().partition(is_long);
-            prop_assert!(!long.iter().any(|text| take::<half::f16>(&mut Batch::default(), 0, text)));
+            prop_assert!(!long.iter().any(|text| take::<half::f16>(&mut Lanes::default(), 0, text)));
             for (made, text) in make::<half::f16>(&short).into_iter().zip(&short) {
                 let nearest = half::f16::of_short(text.parse().unwrap());
                 prop_assert!(made.is_finite() && made.to_bits() == nearest.to_bits(), "{}", text);
@@ -187,7 +187,7 @@ mod tests {
                 Some((whole, places)) => whole.len() == 1 && digits(whole) && digits(places) && places.len() <= 6,
                 None => digits(number) && number.len() <= 8 && (number.len() == 1 || !number.starts_with('0')),
             };
-            prop_assert_eq!(take::<f32>(&mut Batch::default(), 0, &text), is_one, "{}", text);
+            prop_assert_eq!(take::<f32>(&mut Lanes::default(), 0, &text), is_one, "{}", text);
         }
     }
 }
