@@ -23,7 +23,7 @@ use self::{
     },
     report::{DEADLINE_EXCEEDED, Reports, pod_failure, read_reports, run_failure},
 };
-use super::{kept, observed::Observed};
+use super::{kept, snapshot::Snapshot};
 use crate::{
     api::model::{RunFailure, RunStatus},
     k8s::events::truncated,
@@ -62,32 +62,32 @@ pub enum RunState {
 }
 
 /// Reads a run.
-pub fn read_run(job: &Job, observed: &Observed) -> Run {
+pub fn read_run(job: &Job, snapshot: &Snapshot) -> Run {
     let uid = job.uid().unwrap_or_default();
-    let mut pods: Vec<&Arc<Pod>> = observed
+    let mut pods: Vec<&Arc<Pod>> = snapshot
         .pods
         .iter()
         .filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid))
         .collect();
     pods.sort_by_key(|pod| (pod.creation_timestamp().map(|time| time.0), pod.name_any()));
-    let (state, phase) = read_state(job, &pods, observed);
+    let (state, phase) = read_state(job, &pods, snapshot);
     let status = job.status.clone().unwrap_or_default();
     let counted = [status.failed, status.active, status.succeeded].into_iter().flatten().sum::<i32>();
     let attempt =
         u32::try_from(counted).unwrap_or(0).max(u32::try_from(pods.len()).unwrap_or(u32::MAX)).max(1);
-    let progress = observed.progress.clone().filter(|_| phase == TRAINING_PHASE);
+    let progress = snapshot.progress.clone().filter(|_| phase == TRAINING_PHASE);
     let since = pods.last().and_then(|pod| words::running_since(pod));
     Run { status: RunStatus { job: job.name_any(), attempt, phase: phase.into(), progress }, state, since }
 }
 
-fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, &'static str) {
+fn read_state(job: &Job, pods: &[&Arc<Pod>], snapshot: &Snapshot) -> (RunState, &'static str) {
     if let Some((reason, message, time)) = finished(job, "Failed") {
         // The Job ended by itself a pod that took too long.
         let last = pods.last().filter(|pod| reason != DEADLINE_EXCEEDED && is_to_end(pod));
         if let Some(pod) = last {
             return (RunState::Settling, last_phase(pod).unwrap_or("Pending"));
         }
-        let failure = run_failure(job, (&reason, &message, time.as_ref()), pods, observed);
+        let failure = run_failure(job, (&reason, &message, time.as_ref()), pods, snapshot);
         // the pod that made it is gone, and the one after it found that in the store
         if failure.reason == MADE_BEFORE && failure.phase == FETCH {
             return (RunState::Lost, "Publishing");
@@ -110,13 +110,13 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
         return (RunState::Active { started: false, problem: Some(waits::of_suspended(job)) }, "Suspended");
     }
     let Some(pod) = pods.last() else {
-        let problem = waits::of_job(job, observed);
+        let problem = waits::of_job(job, snapshot);
         return (RunState::Active { started: false, problem }, "Pending");
     };
     let phase = last_phase(pod);
     // a pod that failed is followed by the next attempt; until it starts, the reason for it is told
-    let retrying = observed.retrying.as_ref().filter(|retrying| Some(&retrying.pod) == pod.uid().as_ref());
-    let problem = waits::of_pod(pod, observed).or_else(|| retrying.map(words::problem)).or_else(|| {
+    let retrying = snapshot.retrying.as_ref().filter(|retrying| Some(&retrying.pod) == pod.uid().as_ref());
+    let problem = waits::of_pod(pod, snapshot).or_else(|| retrying.map(words::problem)).or_else(|| {
         let failed = pods.iter().rev().find_map(|pod| pod_failure(job, pod))?;
         Some(Problem {
             reason: "Retrying".into(),

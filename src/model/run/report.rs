@@ -27,7 +27,7 @@ use super::{
 use crate::{
     api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
     k8s::events::truncated,
-    model::observed::Observed,
+    model::snapshot::Snapshot,
 };
 
 /// A Job's own reason for a run that took too long.
@@ -122,7 +122,7 @@ pub fn run_failure(
     job: &Job,
     (reason, message, time): (&str, &str, Option<&Time>),
     pods: &[&Arc<Pod>],
-    observed: &Observed,
+    snapshot: &Snapshot,
 ) -> RunFailure {
     let of_a_pod = pods.iter().rev().find_map(|pod| pod_failure(job, pod)).map(|failure| {
         // The kubelet says that it evicted a pod before it says when its containers ended.
@@ -131,7 +131,7 @@ pub fn run_failure(
     });
     match of_a_pod {
         Some(failure) if reason != DEADLINE_EXCEEDED => failure,
-        of_a_pod => job_failure(job, (reason, message, time), pods, observed, of_a_pod.as_ref()),
+        of_a_pod => job_failure(job, (reason, message, time), pods, snapshot, of_a_pod.as_ref()),
     }
 }
 
@@ -254,7 +254,7 @@ fn job_failure(
     job: &Job,
     (reason, message, time): (&str, &str, Option<&Time>),
     pods: &[&Arc<Pod>],
-    observed: &Observed,
+    snapshot: &Snapshot,
     before: Option<&RunFailure>,
 ) -> RunFailure {
     let mut message = message.to_owned();
@@ -266,7 +266,7 @@ fn job_failure(
             "the run took longer than spec.training.run.activeDeadlineSeconds, which is {seconds}; raise it, or train on less"
         );
     }
-    if let Some(problem) = pods.last().and_then(|pod| waits::of_pod(pod, observed)) {
+    if let Some(problem) = pods.last().and_then(|pod| waits::of_pod(pod, snapshot)) {
         message = format!("{message}; the pod was waiting: {}", problem.message);
     }
     if let Some(before) = before {

@@ -8,13 +8,13 @@ use super::containers::{MAX_MESSAGE, container_statuses, has_begun, phase_of};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     k8s::events::truncated,
-    model::observed::{Observed, Warning},
+    model::snapshot::{Snapshot, Warning},
     problem::Problem,
 };
 
 /// What keeps a Job from having a pod.
-pub fn of_job(job: &Job, observed: &Observed) -> Option<Problem> {
-    let warning = last_warning(observed, job.uid()?.as_str(), |warning| warning.reason == "FailedCreate")?;
+pub fn of_job(job: &Job, snapshot: &Snapshot) -> Option<Problem> {
+    let warning = last_warning(snapshot, job.uid()?.as_str(), |warning| warning.reason == "FailedCreate")?;
     Some(problem(
         "PodsRefused",
         format!(
@@ -57,7 +57,7 @@ pub fn suspended_by_spec() -> Problem {
 }
 
 /// What keeps a pod from running.
-pub fn of_pod(pod: &Pod, observed: &Observed) -> Option<Problem> {
+pub fn of_pod(pod: &Pod, snapshot: &Snapshot) -> Option<Problem> {
     if phase_of(pod) != Some("Pending") {
         return None;
     }
@@ -67,7 +67,7 @@ pub fn of_pod(pod: &Pod, observed: &Observed) -> Option<Problem> {
                 waiting(status.state.as_ref()?.waiting.as_ref()?, &status.name, &status.image)
             })
         })
-        .or_else(|| unmounted(pod, observed))
+        .or_else(|| unmounted(pod, snapshot))
 }
 
 fn unscheduled(pod: &Pod) -> Option<Problem> {
@@ -120,12 +120,12 @@ fn pull_detail(message: &str) -> &str {
     }
 }
 
-fn unmounted(pod: &Pod, observed: &Observed) -> Option<Problem> {
+fn unmounted(pod: &Pod, snapshot: &Snapshot) -> Option<Problem> {
     // the warnings of what was mended since stay for an hour
     if has_begun(pod) {
         return None;
     }
-    let warning = last_warning(observed, pod.uid()?.as_str(), |warning| {
+    let warning = last_warning(snapshot, pod.uid()?.as_str(), |warning| {
         ["FailedMount", "FailedAttachVolume"].contains(&warning.reason.as_str())
     })?;
     let message = &warning.message;
@@ -163,11 +163,11 @@ fn quoted_before<'a>(message: &'a str, before: &str, after: &str) -> Option<&'a 
 }
 
 fn last_warning<'a>(
-    observed: &'a Observed,
+    snapshot: &'a Snapshot,
     uid: &str,
     wanted: impl Fn(&Warning) -> bool,
 ) -> Option<&'a Warning> {
-    observed.warnings.iter().rev().find(|warning| warning.uid == uid && wanted(warning))
+    snapshot.warnings.iter().rev().find(|warning| warning.uid == uid && wanted(warning))
 }
 
 fn problem(reason: &str, message: String) -> Problem {

@@ -1,5 +1,5 @@
 //! Fetch: what exists around a Model. In go the caches, for pods that wait their warnings from the API server, and for a
-//! pod that trains its own word; out comes [`Observed`]. Needs a client.
+//! pod that trains its own word; out comes [`Snapshot`]. Needs a client.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     in_use::InUse,
-    observed::{Observed, Retrying, Warning},
     run::containers::{FETCH, PUBLISH, TRAIN, container_statuses, has_begun, is_suspended},
+    snapshot::{Retrying, Snapshot, Warning},
 };
 use crate::{
     api::{
@@ -46,7 +46,7 @@ const MAX_WARNINGS: u32 = 50;
 const MAX_WORD: usize = 64;
 
 /// Reads what exists around a Model.
-pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
+pub async fn observe(context: &Context, model: &Model) -> Snapshot {
     let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
     let caches = &context.caches;
     let ours = Key::Model(name.clone());
@@ -74,7 +74,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
             versions.iter().flat_map(|version| caches.model_deployments.of(&namespace, &served(version))),
         );
     }
-    Observed {
+    Snapshot {
         versions,
         jobs,
         pods,
