@@ -21,7 +21,10 @@ use serde::de::DeserializeOwned;
 
 use super::{
     in_use::InUse,
-    run::containers::{FETCH, PUBLISH, TRAIN, container_statuses, has_begun, is_suspended},
+    run::{
+        containers::{container_statuses, has_begun, is_suspended},
+        phases::{Phase, Question},
+    },
     snapshot::{Retrying, Snapshot, Warning},
 };
 use crate::{
@@ -177,23 +180,25 @@ fn is_use_unknown(context: &Context, namespace: &str, ours: &Key) -> bool {
         || !caches.revisions.all_unreadable(namespace).is_empty()
 }
 
-/// The newest pod in which one of these containers runs, with that container.
-fn running<'a>(pods: &'a [Arc<Pod>], containers: &[&'static str]) -> Option<(&'a Pod, &'static str)> {
-    let runs = |pod: &&'a Arc<Pod>| {
-        let runs = |name: &str| {
-            container_statuses(pod).any(|status| {
-                status.name == name && status.state.as_ref().is_some_and(|state| state.running.is_some())
-            })
-        };
-        containers.iter().copied().find(|name| runs(name))
+/// The newest pod in whose present phase this can be asked, with that phase.
+fn running(pods: &[Arc<Pod>], question: Question) -> Option<(&Pod, Phase)> {
+    let runs = |pod: &Pod, phase: &Phase| {
+        container_statuses(pod).any(|status| {
+            status.name == phase.container()
+                && status.state.as_ref().is_some_and(|state| state.running.is_some())
+        })
     };
-    let found = pods.iter().filter_map(|pod| Some((pod.as_ref(), runs(&pod)?)));
+    let asked = |pod: &Pod| {
+        let mut phases = Phase::ALL.into_iter().filter(|phase| phase.data().answers == Some(question));
+        phases.find(|phase| runs(pod, phase))
+    };
+    let found = pods.iter().filter_map(|pod| Some((pod.as_ref(), asked(pod)?)));
     found.max_by_key(|(pod, _)| pod.creation_timestamp().map(|time| time.0))
 }
 
 /// What a run's `fetch` or `publish` tries again. A runtime of another release may say nothing.
 async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying> {
-    let (pod, container) = running(pods, &[FETCH, PUBLISH])?;
+    let (pod, phase) = running(pods, Question::Retry)?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
     match ask::<Option<Retry>>(context, pod, address, RETRY_PATH).await? {
         Ok(retry) => {
@@ -201,10 +206,10 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
             let since = i64::try_from(since_unix_seconds).ok()?;
             let plain: String = message.chars().filter(|c| !c.is_control()).collect();
             let store = context.settings.store_host();
-            let asks_store = container == PUBLISH || store.is_some_and(|host| plain.contains(host));
+            let asks_store = phase == Phase::Publish || store.is_some_and(|host| plain.contains(host));
             Some(Retrying {
                 pod: pod.uid()?,
-                container: container.into(),
+                container: phase.container().into(),
                 since: Timestamp::from_second(since).ok()?,
                 message: truncated(&plain, MAX_RETRY_BYTES),
                 store: context.bundled_store.why_down().filter(|_| asks_store),
@@ -219,7 +224,7 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
 
 /// What the pod whose `train` runs says of itself. An image of a user's own may say nothing.
 async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgress> {
-    let (pod, _) = running(pods, &[TRAIN])?;
+    let (pod, _) = running(pods, Question::Progress)?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
     match ask::<Progress>(context, pod, address, PROGRESS_PATH).await? {
         Ok(progress) => Some(RunProgress {

@@ -11,7 +11,8 @@ use super::{
     retention::plan_removal,
     run::{
         Run, RunState,
-        containers::{PUBLISH, containers, is_suspended},
+        containers::{containers, is_suspended, taken_over},
+        phases::Phase,
         read_run,
         recall::{self, Next},
         report::Reports,
@@ -188,7 +189,7 @@ fn plan_step(
         };
     }
     let Some((job, run)) = current else { return Step::Start };
-    if kept::taken_over(job).is_some_and(|number| numbered(versions, number).is_none()) {
+    if taken_over(job).is_some_and(|number| numbered(versions, number).is_none()) {
         return Step::Restart { job: Arc::clone(job), why: "the version whose model it takes over is gone" };
     }
     match &run.state {
@@ -222,10 +223,10 @@ fn plan_step(
 /// Whether a run of an earlier release could not write to the chart's own store, which it knows by one address only: there,
 /// the registry answers 405.
 fn was_refused_without_token(job: &Job, failure: &RunFailure) -> bool {
-    let publish = containers(job).find(|container| container.name == PUBLISH);
+    let publish = containers(job).find(|container| container.name == Phase::Publish.container());
     let mounts = publish.and_then(|publish| publish.volume_mounts.as_ref());
     let has_token = mounts.is_some_and(|all| all.iter().any(|it| it.mount_path == STORE_TOKEN_DIRECTORY));
-    failure.phase == PUBLISH && !has_token && failure.message.contains("405")
+    failure.phase == Phase::Publish.container() && !has_token && failure.message.contains("405")
 }
 
 /// What to do with a run that succeeded and whose pod is gone: what it made is known to the store, and nothing is trained
@@ -294,7 +295,7 @@ fn plan_record(
     versions: &[Arc<ModelVersion>],
     (job, reports): (&Arc<Job>, &Reports),
 ) -> Step {
-    let from = kept::taken_over(job).and_then(|number| numbered(versions, number));
+    let from = taken_over(job).and_then(|number| numbered(versions, number));
     if let Some(Err(failure)) = from.map(|from| kept::check(from, reports)) {
         return Step::GiveUp(failure);
     }

@@ -7,7 +7,7 @@ use kube::runtime::controller::Action;
 
 use super::{
     plan::{Plan, Step},
-    run::{RunState, containers::TRAINING_PHASE},
+    run::{RunState, phases::Phase},
     status::ModelState,
 };
 
@@ -26,6 +26,7 @@ pub(super) fn next_look(plan: Option<&Plan>, state: &ModelState, waited: Option<
         return Action::requeue(RESYNC);
     }
     let run = plan.and_then(|plan| plan.run.as_ref());
+    let phase = run.map_or("", |run| run.status.phase.as_str());
     let wait = match (plan.map(|plan| &plan.step), run.map(|run| &run.state)) {
         // of another Job that reads what a lost one made, nothing may be announced either
         (Some(Step::Start | Step::Recall { .. }), _) | (Some(Step::Follow { .. }), Some(RunState::Lost)) => {
@@ -33,17 +34,13 @@ pub(super) fn next_look(plan: Option<&Plan>, state: &ModelState, waited: Option<
         }
         (Some(Step::Wait { time, .. }), _) => *time,
         // a change of its Job tells when it goes on
-        (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
-            RESYNC
-        }
+        (_, Some(RunState::Active { .. })) if phase == "Suspended" => RESYNC,
         // each look asks for events: of what waits for hours, no twelve times a minute
         (_, Some(RunState::Active { started: false, .. })) => {
             let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
             (waited / 4).clamp(WAITING, WAITING_LONG)
         }
-        (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == TRAINING_PHASE) => {
-            TRAINING
-        }
+        (_, Some(RunState::Active { .. })) if Phase::tells_progress(phase) => TRAINING,
         // what a container tries again is announced by nothing
         (_, Some(RunState::Active { .. })) => WAITING,
         _ => RESYNC,

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     plan::Plan,
-    run::{containers::TRAINING_PHASE, progress, words},
+    run::{phases::Phase, progress, words},
     snapshot::Snapshot,
     versions,
 };
@@ -169,9 +169,8 @@ pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
 /// Progress that says nothing new, comes too soon, or is missing leaves what was told of the same run.
 fn with_settled_progress(mut next: RunStatus, previous: Option<&RunStatus>, now: Timestamp) -> RunStatus {
     let same_attempt = |previous: &&RunStatus| {
-        previous.phase == TRAINING_PHASE
-            && next.phase == TRAINING_PHASE
-            && (&previous.job, previous.attempt) == (&next.job, next.attempt)
+        Phase::tells_progress(&next.phase)
+            && (&previous.phase, &previous.job, previous.attempt) == (&next.phase, &next.job, next.attempt)
     };
     let Some(told) = previous.filter(same_attempt).and_then(|previous| previous.progress.clone()) else {
         next.progress = next.progress.map(progress::with_summary);

@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::{
 use kube::ResourceExt as _;
 use modelwright_contract::names;
 
-use super::pod::{pod_template, recall_template};
+use super::pod::pod_template;
 use crate::{
     api::name::{
         GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MADE_FROM_ANNOTATION, MODEL_LABEL,
@@ -66,7 +66,7 @@ pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool
             parallelism: Some(1),
             pod_failure_policy: Some(failure_policy()),
             suspend: suspend.then_some(true),
-            template: pod_template(model, settings, workload_account),
+            template: pod_template(model, settings, workload_account, None),
             ..JobSpec::default()
         }),
         status: None,
@@ -97,7 +97,7 @@ pub fn build_recall(model: &ValidModel, settings: &Settings, workload_account: b
             completions: Some(1),
             parallelism: Some(1),
             pod_failure_policy: Some(failure_policy()),
-            template: recall_template(model, settings, workload_account, &uid),
+            template: pod_template(model, settings, workload_account, Some(&uid)),
             ..JobSpec::default()
         }),
         status: None,

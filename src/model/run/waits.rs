@@ -4,7 +4,7 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 
-use super::containers::{MAX_MESSAGE, container_statuses, has_begun, phase_of};
+use super::containers::{MAX_MESSAGE, container_statuses, has_begun, pod_phase};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     k8s::events::truncated,
@@ -58,7 +58,7 @@ pub fn suspended_by_spec() -> Problem {
 
 /// What keeps a pod from running.
 pub fn of_pod(pod: &Pod, snapshot: &Snapshot) -> Option<Problem> {
-    if phase_of(pod) != Some("Pending") {
+    if pod_phase(pod) != Some("Pending") {
         return None;
     }
     unscheduled(pod)
