@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use super::{
     in_use::InUse,
     run::{
-        containers::{container_statuses, has_begun, is_suspended},
+        containers::{has_begun, is_suspended},
         phases::{Phase, Question},
     },
     snapshot::{Retrying, Snapshot, Warning},
@@ -36,7 +36,7 @@ use crate::{
     },
     context::Context,
     k8s::{cache::index::Key, events::truncated, unreadable},
-    pods::http::NoAnswer,
+    pods::{http::NoAnswer, unstarted::container_statuses},
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.

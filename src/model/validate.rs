@@ -33,14 +33,9 @@ use super::{
     unknown::unknown_fields,
 };
 use crate::{
-    api::{
-        Model, Scheduling, SourceFormat,
-        model::VersionHistory,
-        name::{self, MAX_NAME_LENGTH},
-        run::RunSizes,
-    },
+    api::{Model, Scheduling, SourceFormat, model::VersionHistory, name::MAX_NAME_LENGTH, run::RunSizes},
     hash,
-    pods::resources::Amounts,
+    pods::{parts::check_scheduling, resources::Amounts},
 };
 
 const DEFAULT_KEEP: u32 = 10;
@@ -192,30 +187,6 @@ fn scheduling_hash(scheduling: &Scheduling, sizes: Option<&RunSizes>, work: &Wor
         decided.extend(checkpoint.map(|claim| ("checkpoint".to_owned(), json!(claim))));
     }
     hash::canonical(&decided)
-}
-
-fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {
-    let refused = |key: &str, prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    for key in scheduling.pod_labels.keys() {
-        if refused(key, name::REFUSED_LABEL_PREFIXES) {
-            problems.push(format!(
-                "spec.scheduling.podLabels has the key `{key}`, which belongs to {}; remove it",
-                owner_of(key)
-            ));
-        }
-    }
-    for key in scheduling.pod_annotations.keys() {
-        if refused(key, name::REFUSED_ANNOTATION_PREFIXES) {
-            problems.push(format!(
-                "spec.scheduling.podAnnotations has the key `{key}`, which belongs to {}; remove it",
-                owner_of(key)
-            ));
-        }
-    }
-}
-
-fn owner_of(key: &str) -> &'static str {
-    if key.starts_with("argocd") { "Argo CD" } else { "Modelwright" }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 
 use super::phases::Phase;
-use crate::api::name::MADE_FROM_ANNOTATION;
+use crate::{api::name::MADE_FROM_ANNOTATION, pods::unstarted::container_statuses};
 
 /// Longest message that the status takes, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
@@ -41,14 +41,6 @@ pub(super) fn finished(job: &Job, type_: &str) -> Option<(String, String, Option
         condition.message.clone().unwrap_or_default(),
         condition.last_transition_time.clone(),
     ))
-}
-
-/// Statuses of a pod's containers, those that run first at the front.
-pub fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    })
 }
 
 /// The last phase of a pod whose container runs, or has ended.

@@ -18,7 +18,7 @@ use modelwright_contract::{
 };
 
 use super::{
-    containers::{MAX_MESSAGE, container_statuses, containers, finished, last_phase, pod_phase, taken_over},
+    containers::{MAX_MESSAGE, containers, finished, last_phase, pod_phase, taken_over},
     phases::Phase,
     waits,
 };
@@ -26,6 +26,7 @@ use crate::{
     api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
     k8s::events::truncated,
     model::snapshot::Snapshot,
+    pods::unstarted::container_statuses,
 };
 
 /// A Job's own reason for a run that took too long.

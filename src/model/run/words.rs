@@ -3,11 +3,11 @@
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 
-use super::{
-    containers::{MAX_MESSAGE, container_statuses},
-    phases::Phase,
+use super::{containers::MAX_MESSAGE, phases::Phase};
+use crate::{
+    api::condition::timestamp, k8s::events::truncated, model::snapshot::Retrying,
+    pods::unstarted::container_statuses, problem::Problem,
 };
-use crate::{api::condition::timestamp, k8s::events::truncated, model::snapshot::Retrying, problem::Problem};
 
 /// When the container that runs, the last of them, started.
 pub fn running_since(pod: &Pod) -> Option<Timestamp> {
