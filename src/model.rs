@@ -5,6 +5,7 @@ pub mod error;
 pub mod execute;
 mod finalizer;
 pub mod in_use;
+mod jobs;
 pub mod kept;
 pub mod observe;
 pub mod plan;

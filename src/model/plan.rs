@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::{Resource, ResourceExt as _};
+use kube::ResourceExt as _;
 use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT, training::Metric};
 
 use super::{
+    jobs::{annotation, current_job, recall_of, superseded_jobs},
     kept,
     retention::plan_removal,
     run::{
@@ -25,17 +26,11 @@ use crate::{
     api::{
         Model, ModelVersion,
         model::RunFailure,
-        name::{
-            GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION,
-            SPEC_HASH_ANNOTATION, SUSPENDED_ANNOTATION, recall_job, run_job,
-        },
+        name::{GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, SCHEDULING_HASH_ANNOTATION, SUSPENDED_ANNOTATION},
     },
     k8s::unreadable,
     problem::Problem,
 };
-
-/// Finished Jobs that are kept for people to look at.
-pub const KEPT_JOBS: usize = 3;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -275,18 +270,6 @@ pub(super) fn recalling() -> Problem {
     }
 }
 
-/// The Job that reads what `lost` reported.
-fn recall_of(valid: &ValidModel, snapshot: &Snapshot, lost: &Job) -> Option<Arc<Job>> {
-    let name = recall_job(&valid.name, &valid.key());
-    let is_of = |job: &&Arc<Job>| {
-        job.name_any() == name
-            && controlled_by(job, &valid.uid)
-            && job.metadata.deletion_timestamp.is_none()
-            && annotation(job.as_ref(), RECALLS_ANNOTATION) == lost.metadata.uid.as_ref()
-    };
-    snapshot.jobs.iter().find(is_of).cloned()
-}
-
 /// What to do with what a run made.
 fn plan_record(
     model: &Model,
@@ -346,57 +329,4 @@ fn wanted_suspension(job: &Job, valid: &ValidModel) -> Option<bool> {
         (false, true) => annotation(job, SUSPENDED_ANNOTATION).map(|_| false),
         _ => None,
     }
-}
-
-/// The Job of the present spec.
-fn current_job(valid: &ValidModel, snapshot: &Snapshot) -> Option<Arc<Job>> {
-    let name = run_job(&valid.name, &valid.key());
-    snapshot
-        .jobs
-        .iter()
-        .find(|job| {
-            job.name_any() == name
-                && controlled_by(job, &valid.uid)
-                && job.metadata.deletion_timestamp.is_none()
-                && annotation(job.as_ref(), SPEC_HASH_ANNOTATION) == Some(&valid.key())
-        })
-        .cloned()
-}
-
-/// Our Jobs of other specs that still run, and all but the newest that ended.
-fn superseded_jobs(valid: &ValidModel, snapshot: &Snapshot, current: Option<&Arc<Job>>) -> Vec<Arc<Job>> {
-    let others = snapshot.jobs.iter().filter(|job| {
-        controlled_by(job, &valid.uid)
-            && job.metadata.deletion_timestamp.is_none()
-            && current.is_none_or(|current| {
-                // what reads for it lives as long as it does
-                current.uid() != job.uid()
-                    && annotation(job.as_ref(), RECALLS_ANNOTATION) != current.metadata.uid.as_ref()
-            })
-    });
-    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(|job| may_stay(job));
-    ended.sort_by_key(|job| std::cmp::Reverse((job.creation_timestamp().map(|time| time.0), job.name_any())));
-    let keep = KEPT_JOBS - usize::from(current.is_some_and(|job| has_ended(job)));
-    delete.extend(ended.into_iter().skip(keep));
-    delete
-}
-
-/// Whether a Job of another spec is in nobody's way: it has ended. One that reads for a run that is not the present one is, since
-/// the next to read has its name.
-pub fn may_stay(job: &Job) -> bool {
-    has_ended(job) && annotation(job, RECALLS_ANNOTATION).is_none()
-}
-
-fn controlled_by(job: &Job, uid: &str) -> bool {
-    job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
-}
-
-fn has_ended(job: &Job) -> bool {
-    job.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
-        ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True"
-    })
-}
-
-fn annotation<'a, K: Resource>(object: &'a K, name: &str) -> Option<&'a String> {
-    object.annotations().get(name)
 }

@@ -10,7 +10,7 @@ use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerR
 use kube::ResourceExt as _;
 
 use super::{
-    build, kept,
+    build, jobs, kept,
     plan::{self, Plan, Step},
     run::waits,
     snapshot::Snapshot,
@@ -88,7 +88,7 @@ pub fn plan_writes(
     let delete = |job: &Arc<Job>| Write::DeleteJob {
         job: Arc::clone(job),
         why: "it is of another spec",
-        is_needed: plan.step.makes_a_job() && !plan::may_stay(job),
+        is_needed: plan.step.makes_a_job() && !jobs::may_stay(job),
     };
     let (step, state) = step_writes(plan, valid, settings, snapshot);
     let before = plan.adopt.iter().map(adopt).chain(plan.delete.iter().map(delete));
