@@ -4,3 +4,4 @@ pub mod http;
 pub mod parts;
 pub mod resources;
 pub mod silent;
+pub mod unstarted;

@@ -5,6 +5,7 @@ mod containers;
 mod convert;
 mod further;
 mod job;
+mod parts;
 mod pod;
 mod prepare;
 mod trainer;

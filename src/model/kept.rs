@@ -4,22 +4,18 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::batch::v1::Job;
-use kube::ResourceExt as _;
 use modelwright_contract::training::Metric;
 
 use super::{
     run::{
-        containers::{FETCH, PUBLISH, TRAIN},
-        report::Reports,
+        phases::Phase,
+        report::{ANEW, Reports},
     },
-    validate::{Place, ValidModel, ValidSource, Work},
+    validate::{Kept, Place, ValidModel, ValidSource, Work},
     versions::{carries, rank},
 };
 use crate::{
-    api::{
-        ModelVersion, SourceFormat, model::RunFailure, model_version::Artifact, name::MADE_FROM_ANNOTATION,
-    },
+    api::{ModelVersion, SourceFormat, model::RunFailure, model_version::Artifact},
     problem::Problem,
     store,
 };
@@ -27,18 +23,6 @@ use crate::{
 /// Largest difference between a metric of a version and the same one measured again: of a share, of 1; of an error, which has
 /// any scale, of itself.
 const TOLERANCE: f64 = 1e-3;
-/// What makes another model, and is asked for by nothing else.
-const ANEW: &str = "set spec.rerun to another value, which makes the model anew";
-
-/// A version whose model a run takes over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Its number.
-    pub version: u64,
-    /// Its bytes.
-    pub artifact: Artifact,
-}
-
 /// The version whose model is what the Model asks for, whatever its variants.
 pub fn find<'a>(valid: &ValidModel, versions: &'a [Arc<ModelVersion>]) -> Option<&'a Arc<ModelVersion>> {
     let is_own = |version: &ModelVersion| version.spec.spec_hash == valid.spec_hash;
@@ -100,18 +84,13 @@ fn stored(artifact: &Artifact, valid: &ValidModel) -> ValidSource {
     }
 }
 
-/// The number of the version whose model a run takes over.
-pub fn taken_over(job: &Job) -> Option<u64> {
-    job.annotations().get(MADE_FROM_ANNOTATION)?.parse().ok()
-}
-
 /// Holds what a run made against the version that it was made from: it must be the same model, measured on the same rows.
 pub fn check(version: &ModelVersion, reports: &Reports) -> Result<(), RunFailure> {
     let (spec, publish) = (&version.spec, &reports.publish);
     let failure = |reason: &str, message: String| RunFailure {
         reason: reason.into(),
         message: format!("{message}; {ANEW}"),
-        phase: PUBLISH.into(),
+        phase: Phase::Publish.container().into(),
         time: reports.finished_at.clone(),
     };
     if publish.model_digest != spec.model_digest {
@@ -159,19 +138,9 @@ pub fn carry_over(mut version: ModelVersion, from: &ModelVersion) -> ModelVersio
     made.data_sha256.clone_from(&known.provenance.data_sha256);
     made.test_sha256.clone_from(&known.provenance.test_sha256);
     made.device.clone_from(&known.provenance.device);
-    if let Some(image) = known.provenance.images.get(TRAIN) {
-        made.images.insert(TRAIN.into(), image.clone());
+    if let Some(image) = known.provenance.images.get(Phase::Train.container()) {
+        made.images.insert(Phase::Train.container().into(), image.clone());
     }
     made.made_from = Some(known.version);
     version
-}
-
-/// A failure of a run, with what to do where it could not have what it takes over.
-pub fn explained(job: &Job, failure: RunFailure) -> RunFailure {
-    let Some(number) = taken_over(job).filter(|_| failure.phase == FETCH) else { return failure };
-    let message = format!(
-        "{}; only variants of version {number} were to be made anew, from its artifact and the very data that it was made of: bring these back, or {ANEW}",
-        failure.message
-    );
-    RunFailure { message, ..failure }
 }

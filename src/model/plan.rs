@@ -3,20 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::{Resource, ResourceExt as _};
+use kube::ResourceExt as _;
 use modelwright_contract::{names::STORE_TOKEN_DIRECTORY, report::NO_REPORT, training::Metric};
 
 use super::{
+    jobs::{annotation, current_job, recall_of, superseded_jobs},
     kept,
-    observed::Observed,
     retention::plan_removal,
     run::{
         Run, RunState,
-        containers::{PUBLISH, containers, is_suspended},
+        containers::{containers, is_suspended, taken_over},
+        phases::Phase,
         read_run,
         recall::{self, Next},
         report::Reports,
     },
+    snapshot::Snapshot,
     validate::ValidModel,
     versions::{carries, highest_stamp, missing_stamp, next_number, numbered, own_versions, rank, with_hash},
 };
@@ -24,17 +26,11 @@ use crate::{
     api::{
         Model, ModelVersion,
         model::RunFailure,
-        name::{
-            GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION,
-            SPEC_HASH_ANNOTATION, SUSPENDED_ANNOTATION, recall_job, run_job,
-        },
+        name::{GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, SCHEDULING_HASH_ANNOTATION, SUSPENDED_ANNOTATION},
     },
     k8s::unreadable,
     problem::Problem,
 };
-
-/// Finished Jobs that are kept for people to look at.
-pub const KEPT_JOBS: usize = 3;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +52,8 @@ pub struct Plan {
 impl Plan {
     /// Whether it makes a version whose number does not follow the highest that is there: later ones were deleted, or are
     /// not seen yet.
-    pub fn skips_a_number(&self, observed: &Observed) -> bool {
-        let highest = observed.versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
+    pub fn skips_a_number(&self, snapshot: &Snapshot) -> bool {
+        let highest = snapshot.versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
         matches!(self.step, Step::Record { number, .. } if number > highest.saturating_add(1))
     }
 
@@ -148,35 +144,35 @@ impl Step {
 }
 
 /// Decides.
-pub fn plan_model(model: &Model, valid: &ValidModel, observed: &Observed) -> Plan {
+pub fn plan_model(model: &Model, valid: &ValidModel, snapshot: &Snapshot) -> Plan {
     let (own, adopt): (Vec<_>, Vec<_>) =
-        own_versions(model, &observed.versions).into_iter().partition(|version| {
+        own_versions(model, &snapshot.versions).into_iter().partition(|version| {
             version.metadata.owner_references.iter().flatten().any(|owner| owner.uid == valid.uid)
         });
     let versions: Vec<_> = own.into_iter().chain(adopt.iter().cloned()).collect();
-    let job = current_job(valid, observed);
-    let run = job.as_ref().map(|job| read_run(job, observed));
-    let step = match plan_step(model, valid, observed, &versions, job.as_ref().zip(run.as_ref())) {
+    let job = current_job(valid, snapshot);
+    let run = job.as_ref().map(|job| read_run(job, snapshot));
+    let step = match plan_step(model, valid, snapshot, &versions, job.as_ref().zip(run.as_ref())) {
         step @ Step::Use { .. } => step,
-        _ if !observed.unreadable.is_empty() => {
-            let message = unreadable::held(&observed.unreadable);
+        _ if !snapshot.unreadable.is_empty() => {
+            let message = unreadable::held(&snapshot.unreadable);
             Step::Hold(Problem { reason: unreadable::UNREADABLE.into(), message })
         }
         step => step,
     };
-    let delete = if observed.unreadable.is_empty() {
-        superseded_jobs(valid, observed, job.as_ref())
+    let delete = if snapshot.unreadable.is_empty() {
+        superseded_jobs(valid, snapshot, job.as_ref())
     } else {
         Vec::new()
     };
-    let remove = plan_removal(model, valid, &observed.versions, &observed.in_use);
+    let remove = plan_removal(model, valid, &snapshot.versions, &snapshot.in_use);
     Plan { step, run, delete, adopt, from: kept::find(valid, &versions).cloned(), remove }
 }
 
 fn plan_step(
     model: &Model,
     valid: &ValidModel,
-    observed: &Observed,
+    snapshot: &Snapshot,
     versions: &[Arc<ModelVersion>],
     current: Option<(&Arc<Job>, &Run)>,
 ) -> Step {
@@ -188,11 +184,11 @@ fn plan_step(
         };
     }
     let Some((job, run)) = current else { return Step::Start };
-    if kept::taken_over(job).is_some_and(|number| numbered(versions, number).is_none()) {
+    if taken_over(job).is_some_and(|number| numbered(versions, number).is_none()) {
         return Step::Restart { job: Arc::clone(job), why: "the version whose model it takes over is gone" };
     }
     match &run.state {
-        RunState::Lost => plan_recall(model, valid, observed, versions, job),
+        RunState::Lost => plan_recall(model, valid, snapshot, versions, job),
         RunState::Settling => Step::Follow { problem: None },
         RunState::Active { started: false, .. }
             if annotation(job.as_ref(), SCHEDULING_HASH_ANNOTATION) != Some(&valid.scheduling_hash) =>
@@ -207,7 +203,7 @@ fn plan_step(
             let tried = annotation(job.as_ref(), GENERATION_ANNOTATION).and_then(|text| text.parse().ok());
             if tried != Some(valid.generation) {
                 Step::Restart { job: Arc::clone(job), why: "it failed, and the spec changed since" }
-            } else if observed.store_wants_tokens && was_refused_without_token(job, failure) {
+            } else if snapshot.store_wants_tokens && was_refused_without_token(job, failure) {
                 let why =
                     "it was started before an upgrade, and the store takes nothing without a token any more";
                 Step::Restart { job: Arc::clone(job), why }
@@ -215,17 +211,17 @@ fn plan_step(
                 Step::GiveUp(failure.clone())
             }
         }
-        RunState::Succeeded(reports) => plan_record(model, valid, observed, versions, (job, reports)),
+        RunState::Succeeded(reports) => plan_record(model, valid, snapshot, versions, (job, reports)),
     }
 }
 
 /// Whether a run of an earlier release could not write to the chart's own store, which it knows by one address only: there,
 /// the registry answers 405.
 fn was_refused_without_token(job: &Job, failure: &RunFailure) -> bool {
-    let publish = containers(job).find(|container| container.name == PUBLISH);
+    let publish = containers(job).find(|container| container.name == Phase::Publish.container());
     let mounts = publish.and_then(|publish| publish.volume_mounts.as_ref());
     let has_token = mounts.is_some_and(|all| all.iter().any(|it| it.mount_path == STORE_TOKEN_DIRECTORY));
-    failure.phase == PUBLISH && !has_token && failure.message.contains("405")
+    failure.phase == Phase::Publish.container() && !has_token && failure.message.contains("405")
 }
 
 /// What to do with a run that succeeded and whose pod is gone: what it made is known to the store, and nothing is trained
@@ -233,14 +229,14 @@ fn was_refused_without_token(job: &Job, failure: &RunFailure) -> bool {
 fn plan_recall(
     model: &Model,
     valid: &ValidModel,
-    observed: &Observed,
+    snapshot: &Snapshot,
     versions: &[Arc<ModelVersion>],
     lost: &Arc<Job>,
 ) -> Step {
-    let Some(recall) = recall_of(valid, observed, lost) else {
+    let Some(recall) = recall_of(valid, snapshot, lost) else {
         return Step::Recall { job: Arc::clone(lost) };
     };
-    match read_run(&recall, observed).state {
+    match read_run(&recall, snapshot).state {
         RunState::Active { problem, .. } => Step::Follow { problem: Some(problem.unwrap_or_else(recalling)) },
         RunState::Settling => Step::Follow { problem: Some(recalling()) },
         RunState::Lost => Step::Restart { job: recall, why: "its pod is gone, and with it what it read" },
@@ -253,14 +249,14 @@ fn plan_recall(
             if tried != Some(valid.generation) {
                 return Step::Restart { job: recall, why: "it failed, and the spec changed since" };
             }
-            match recall::next_try(&recall, &failure, lost, observed.now) {
+            match recall::next_try(&recall, &failure, lost, snapshot.now) {
                 Next::Never => Step::GiveUp(failure),
                 Next::In(time) => Step::Wait { problem: recall::problem(&failure), time },
                 Next::Now => Step::Restart { job: recall, why: "it failed as another may not" },
             }
         }
         RunState::Succeeded(reports) => {
-            plan_record(model, valid, observed, versions, (lost, &reports.of_lost(lost)))
+            plan_record(model, valid, snapshot, versions, (lost, &reports.of_lost(lost)))
         }
     }
 }
@@ -274,27 +270,15 @@ pub(super) fn recalling() -> Problem {
     }
 }
 
-/// The Job that reads what `lost` reported.
-fn recall_of(valid: &ValidModel, observed: &Observed, lost: &Job) -> Option<Arc<Job>> {
-    let name = recall_job(&valid.name, &valid.key());
-    let is_of = |job: &&Arc<Job>| {
-        job.name_any() == name
-            && controlled_by(job, &valid.uid)
-            && job.metadata.deletion_timestamp.is_none()
-            && annotation(job.as_ref(), RECALLS_ANNOTATION) == lost.metadata.uid.as_ref()
-    };
-    observed.jobs.iter().find(is_of).cloned()
-}
-
 /// What to do with what a run made.
 fn plan_record(
     model: &Model,
     valid: &ValidModel,
-    observed: &Observed,
+    snapshot: &Snapshot,
     versions: &[Arc<ModelVersion>],
     (job, reports): (&Arc<Job>, &Reports),
 ) -> Step {
-    let from = kept::taken_over(job).and_then(|number| numbered(versions, number));
+    let from = taken_over(job).and_then(|number| numbered(versions, number));
     if let Some(Err(failure)) = from.map(|from| kept::check(from, reports)) {
         return Step::GiveUp(failure);
     }
@@ -324,7 +308,7 @@ fn plan_record(
             Step::Link { version: Arc::clone(version), hashes: with_hash(version, &valid.key()), stamp }
         }
         None => Step::Record {
-            number: next_number(model, versions, observed),
+            number: next_number(model, versions, snapshot),
             reports: Box::new(reports.clone()),
             job: Arc::clone(job),
             stamp,
@@ -345,57 +329,4 @@ fn wanted_suspension(job: &Job, valid: &ValidModel) -> Option<bool> {
         (false, true) => annotation(job, SUSPENDED_ANNOTATION).map(|_| false),
         _ => None,
     }
-}
-
-/// The Job of the present spec.
-fn current_job(valid: &ValidModel, observed: &Observed) -> Option<Arc<Job>> {
-    let name = run_job(&valid.name, &valid.key());
-    observed
-        .jobs
-        .iter()
-        .find(|job| {
-            job.name_any() == name
-                && controlled_by(job, &valid.uid)
-                && job.metadata.deletion_timestamp.is_none()
-                && annotation(job.as_ref(), SPEC_HASH_ANNOTATION) == Some(&valid.key())
-        })
-        .cloned()
-}
-
-/// Our Jobs of other specs that still run, and all but the newest that ended.
-fn superseded_jobs(valid: &ValidModel, observed: &Observed, current: Option<&Arc<Job>>) -> Vec<Arc<Job>> {
-    let others = observed.jobs.iter().filter(|job| {
-        controlled_by(job, &valid.uid)
-            && job.metadata.deletion_timestamp.is_none()
-            && current.is_none_or(|current| {
-                // what reads for it lives as long as it does
-                current.uid() != job.uid()
-                    && annotation(job.as_ref(), RECALLS_ANNOTATION) != current.metadata.uid.as_ref()
-            })
-    });
-    let (mut ended, mut delete): (Vec<_>, Vec<_>) = others.cloned().partition(|job| may_stay(job));
-    ended.sort_by_key(|job| std::cmp::Reverse((job.creation_timestamp().map(|time| time.0), job.name_any())));
-    let keep = KEPT_JOBS - usize::from(current.is_some_and(|job| has_ended(job)));
-    delete.extend(ended.into_iter().skip(keep));
-    delete
-}
-
-/// Whether a Job of another spec is in nobody's way: it has ended. One that reads for a run that is not the present one is, since
-/// the next to read has its name.
-pub fn may_stay(job: &Job) -> bool {
-    has_ended(job) && annotation(job, RECALLS_ANNOTATION).is_none()
-}
-
-fn controlled_by(job: &Job, uid: &str) -> bool {
-    job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
-}
-
-fn has_ended(job: &Job) -> bool {
-    job.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
-        ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True"
-    })
-}
-
-fn annotation<'a, K: Resource>(object: &'a K, name: &str) -> Option<&'a String> {
-    object.annotations().get(name)
 }

@@ -1,6 +1,7 @@
 //! What a run says of itself. In go its Job, its pods and the cluster's warnings about them; out comes a [`Run`]. Pure.
 
 pub mod containers;
+pub mod phases;
 pub mod progress;
 pub mod recall;
 pub mod report;
@@ -17,13 +18,11 @@ use kube::ResourceExt as _;
 use modelwright_contract::report::MADE_BEFORE;
 
 use self::{
-    containers::{
-        CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN, TRAINING_PHASE, finished,
-        has_started, is_suspended, phase_of,
-    },
-    report::{DEADLINE_EXCEEDED, Reports, pod_failure, read_reports, run_failure},
+    containers::{MAX_MESSAGE, finished, is_suspended, last_phase, pod_phase},
+    phases::Phase,
+    report::{DEADLINE_EXCEEDED, Reports, explained, pod_failure, read_reports, run_failure},
 };
-use super::{kept, observed::Observed};
+use super::snapshot::Snapshot;
 use crate::{
     api::model::{RunFailure, RunStatus},
     k8s::events::truncated,
@@ -62,44 +61,45 @@ pub enum RunState {
 }
 
 /// Reads a run.
-pub fn read_run(job: &Job, observed: &Observed) -> Run {
+pub fn read_run(job: &Job, snapshot: &Snapshot) -> Run {
     let uid = job.uid().unwrap_or_default();
-    let mut pods: Vec<&Arc<Pod>> = observed
+    let mut pods: Vec<&Arc<Pod>> = snapshot
         .pods
         .iter()
         .filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid))
         .collect();
     pods.sort_by_key(|pod| (pod.creation_timestamp().map(|time| time.0), pod.name_any()));
-    let (state, phase) = read_state(job, &pods, observed);
+    let (state, phase) = read_state(job, &pods, snapshot);
     let status = job.status.clone().unwrap_or_default();
     let counted = [status.failed, status.active, status.succeeded].into_iter().flatten().sum::<i32>();
     let attempt =
         u32::try_from(counted).unwrap_or(0).max(u32::try_from(pods.len()).unwrap_or(u32::MAX)).max(1);
-    let progress = observed.progress.clone().filter(|_| phase == TRAINING_PHASE);
+    let progress = snapshot.progress.clone().filter(|_| Phase::tells_progress(phase));
     let since = pods.last().and_then(|pod| words::running_since(pod));
     Run { status: RunStatus { job: job.name_any(), attempt, phase: phase.into(), progress }, state, since }
 }
 
-fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, &'static str) {
+fn read_state(job: &Job, pods: &[&Arc<Pod>], snapshot: &Snapshot) -> (RunState, &'static str) {
     if let Some((reason, message, time)) = finished(job, "Failed") {
         // The Job ended by itself a pod that took too long.
         let last = pods.last().filter(|pod| reason != DEADLINE_EXCEEDED && is_to_end(pod));
         if let Some(pod) = last {
-            return (RunState::Settling, last_phase(pod).unwrap_or("Pending"));
+            return (RunState::Settling, word(last_phase(pod)));
         }
-        let failure = run_failure(job, (&reason, &message, time.as_ref()), pods, observed);
+        let failure = run_failure(job, (&reason, &message, time.as_ref()), pods, snapshot);
         // the pod that made it is gone, and the one after it found that in the store
-        if failure.reason == MADE_BEFORE && failure.phase == FETCH {
-            return (RunState::Lost, "Publishing");
+        let finds_earlier = |phase: Phase| phase.container() == failure.phase && phase.data().finds_earlier;
+        if failure.reason == MADE_BEFORE && Phase::ALL.into_iter().any(finds_earlier) {
+            return (RunState::Lost, Phase::Publish.word());
         }
-        return (RunState::Failed(kept::explained(job, failure)), "Failed");
+        return (RunState::Failed(explained(job, failure)), "Failed");
     }
     if let Some((_, _, time)) = finished(job, "Complete") {
-        let Some(pod) = pods.iter().rev().find(|pod| phase_of(pod) == Some("Succeeded")) else {
+        let Some(pod) = pods.iter().rev().find(|pod| pod_phase(pod) == Some("Succeeded")) else {
             // a pod that ended otherwise was an earlier attempt's: it does not become the one that succeeded
             let is_late = pods.iter().any(|pod| is_to_end(pod));
             let state = if is_late { RunState::Settling } else { RunState::Lost };
-            return (state, "Publishing");
+            return (state, Phase::Publish.word());
         };
         return match read_reports(job, pod, time.as_ref()) {
             Ok(reports) => (RunState::Succeeded(Box::new(reports)), "Succeeded"),
@@ -110,13 +110,13 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
         return (RunState::Active { started: false, problem: Some(waits::of_suspended(job)) }, "Suspended");
     }
     let Some(pod) = pods.last() else {
-        let problem = waits::of_job(job, observed);
+        let problem = waits::of_job(job, snapshot);
         return (RunState::Active { started: false, problem }, "Pending");
     };
     let phase = last_phase(pod);
     // a pod that failed is followed by the next attempt; until it starts, the reason for it is told
-    let retrying = observed.retrying.as_ref().filter(|retrying| Some(&retrying.pod) == pod.uid().as_ref());
-    let problem = waits::of_pod(pod, observed).or_else(|| retrying.map(words::problem)).or_else(|| {
+    let retrying = snapshot.retrying.as_ref().filter(|retrying| Some(&retrying.pod) == pod.uid().as_ref());
+    let problem = waits::of_pod(pod, snapshot).or_else(|| retrying.map(words::problem)).or_else(|| {
         let failed = pods.iter().rev().find_map(|pod| pod_failure(job, pod))?;
         Some(Problem {
             reason: "Retrying".into(),
@@ -126,24 +126,15 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], observed: &Observed) -> (RunState, 
             ),
         })
     });
-    (RunState::Active { started: phase.is_some(), problem }, phase.unwrap_or("Pending"))
+    (RunState::Active { started: phase.is_some(), problem }, word(phase))
+}
+
+/// What the status calls a phase, if the pod is in one.
+fn word(phase: Option<Phase>) -> &'static str {
+    phase.map_or("Pending", Phase::word)
 }
 
 /// Whether a pod's end is still to be seen. One that is being deleted may have none: its node may be gone.
 fn is_to_end(pod: &Pod) -> bool {
-    !matches!(phase_of(pod), Some("Succeeded" | "Failed")) && pod.metadata.deletion_timestamp.is_none()
-}
-
-/// Phase of a run by the last container of its pod that has started.
-fn last_phase(pod: &Pod) -> Option<&'static str> {
-    let phases = [
-        (PUBLISH, "Publishing"),
-        (PROVE, "Proving"),
-        (OPTIMIZE, "Optimizing"),
-        (TRAIN, TRAINING_PHASE),
-        (PREPARE, "Preparing"),
-        (CONVERT, "Converting"),
-        (FETCH, "Fetching"),
-    ];
-    phases.into_iter().find(|(container, _)| has_started(pod, container)).map(|(_, phase)| phase)
+    !matches!(pod_phase(pod), Some("Succeeded" | "Failed")) && pod.metadata.deletion_timestamp.is_none()
 }

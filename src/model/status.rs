@@ -1,11 +1,13 @@
-//! Status: what the user sees. In go what was planned and what came of it, and the time; out come a [`ModelStatus`] and
+//! Status: what the user sees. In go what was planned, the state that came of it, and the time; out come a [`ModelStatus`] and
 //! the events of its transitions. Pure.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     plan::Plan,
-    run::{containers::TRAINING_PHASE, progress, words},
+    run::{phases::Phase, progress, words},
+    snapshot::Snapshot,
+    versions,
 };
 use crate::{
     api::{
@@ -29,9 +31,9 @@ pub(super) const IN_USE: &str = "InUse";
 /// Reason of a run that stands still because somebody wants it to.
 const SUSPENDED: &str = "Suspended";
 
-/// What came of a reconcile.
+/// The state of a Model after a reconcile.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum ModelState {
     /// A version serves the spec.
     Resolved {
         /// Its number.
@@ -84,7 +86,7 @@ pub struct Inputs<'a> {
     /// What was planned; absent where the spec is invalid or the Model is being deleted.
     pub plan: Option<&'a Plan>,
     /// What came of it.
-    pub outcome: &'a Outcome,
+    pub state: &'a ModelState,
     /// Writes besides it that were refused, in words.
     pub refused: Option<&'a str>,
     /// The version that it resolves to apart from this reconcile.
@@ -97,22 +99,44 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
+impl<'a> Inputs<'a> {
+    /// Those of a reconcile that found this.
+    pub fn of(
+        model: &'a Model,
+        snapshot: &Snapshot,
+        plan: Option<&'a Plan>,
+        state: &'a ModelState,
+        refused: Option<&'a str>,
+    ) -> Self {
+        Self {
+            model,
+            plan,
+            state,
+            refused,
+            current_version: versions::current_version(model, snapshot),
+            score: versions::current(model, snapshot).and_then(|version| Score::of(&version)),
+            latest_version: versions::latest_version(model, snapshot),
+            now: snapshot.now,
+        }
+    }
+}
+
 /// The status after a reconcile.
 pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
     let previous = inputs.model.status.clone().unwrap_or_default();
-    let resolved = match inputs.outcome {
-        Outcome::Resolved { version, .. } => Some(*version),
+    let resolved = match inputs.state {
+        ModelState::Resolved { version, .. } => Some(*version),
         _ => None,
     };
     let current_version = resolved.or(inputs.current_version);
-    let score = match inputs.outcome {
-        Outcome::Resolved { score, .. } => score.clone(),
+    let score = match inputs.state {
+        ModelState::Resolved { score, .. } => score.clone(),
         _ => inputs.score.clone(),
     };
     let latest_version =
         [inputs.latest_version, resolved, previous.latest_version].into_iter().flatten().max();
-    let run = match (inputs.outcome, inputs.plan) {
-        (Outcome::Running { started: Some(job), .. }, _) => {
+    let run = match (inputs.state, inputs.plan) {
+        (ModelState::Running { started: Some(job), .. }, _) => {
             Some(RunStatus { job: job.clone(), attempt: 1, phase: "Pending".into(), progress: None })
         }
         (_, Some(plan)) => plan
@@ -121,13 +145,13 @@ pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
             .map(|run| with_settled_progress(run.status.clone(), previous.run.as_ref(), inputs.now)),
         (_, None) => previous.run.clone(),
     };
-    let last_failure = match inputs.outcome {
-        Outcome::Failed(failure) => {
+    let last_failure = match inputs.state {
+        ModelState::Failed(failure) => {
             let job = |run: &Option<RunStatus>| run.as_ref().map(|run| run.job.clone());
             let same_run = job(&previous.run) == job(&run);
             Some(kept(previous.last_failure.as_ref().filter(|_| same_run), failure))
         }
-        Outcome::Resolved { .. } => None,
+        ModelState::Resolved { .. } => None,
         _ => previous.last_failure.clone(),
     };
     ModelStatus {
@@ -145,9 +169,8 @@ pub fn model_status(inputs: &Inputs<'_>) -> ModelStatus {
 /// Progress that says nothing new, comes too soon, or is missing leaves what was told of the same run.
 fn with_settled_progress(mut next: RunStatus, previous: Option<&RunStatus>, now: Timestamp) -> RunStatus {
     let same_attempt = |previous: &&RunStatus| {
-        previous.phase == TRAINING_PHASE
-            && next.phase == TRAINING_PHASE
-            && (&previous.job, previous.attempt) == (&next.job, next.attempt)
+        Phase::tells_progress(&next.phase)
+            && (&previous.phase, &previous.job, previous.attempt) == (&next.phase, &next.job, next.attempt)
     };
     let Some(told) = previous.filter(same_attempt).and_then(|previous| previous.progress.clone()) else {
         next.progress = next.progress.map(progress::with_summary);
@@ -189,8 +212,8 @@ fn conditions(
         reason: truncated(&told.reason, MAX_REASON),
         message: truncated(message, MAX_MESSAGE),
     };
-    let ready = match (current_version, inputs.outcome) {
-        (Some(_), Outcome::Resolved { .. }) => condition(READY, ConditionStatus::True, &told.message),
+    let ready = match (current_version, inputs.state) {
+        (Some(_), ModelState::Resolved { .. }) => condition(READY, ConditionStatus::True, &told.message),
         (Some(version), _) => condition(
             READY,
             ConditionStatus::True,
@@ -198,28 +221,28 @@ fn conditions(
         ),
         (None, _) => condition(READY, ConditionStatus::False, &told.message),
     };
-    let further = match inputs.outcome {
-        Outcome::Resolved { .. } => None,
-        Outcome::Running { .. } | Outcome::Unwritten(_) | Outcome::Held(_) => Some(RECONCILING),
-        Outcome::Failed(_) | Outcome::Blocked(_) => Some(STALLED),
+    let further = match inputs.state {
+        ModelState::Resolved { .. } => None,
+        ModelState::Running { .. } | ModelState::Unwritten(_) | ModelState::Held(_) => Some(RECONCILING),
+        ModelState::Failed(_) | ModelState::Blocked(_) => Some(STALLED),
     };
     std::iter::once(ready)
         .chain(further.map(|type_| condition(type_, ConditionStatus::True, &told.message)))
         .collect()
 }
 
-/// Reason and message of an outcome.
+/// Reason and message of a state.
 fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
     let problem = |reason: &str, message: String| Problem { reason: reason.into(), message };
     let is_training = inputs.model.spec.training.is_some();
-    match inputs.outcome {
-        Outcome::Resolved { version, .. } => {
+    match inputs.state {
+        ModelState::Resolved { version, .. } => {
             problem("VersionReady", format!("version {version} is what the spec resolves to"))
         }
-        Outcome::Running { problem: Some(problem), .. }
-        | Outcome::Blocked(problem)
-        | Outcome::Unwritten(problem) => problem.clone(),
-        Outcome::Running { problem: None, .. } => {
+        ModelState::Running { problem: Some(problem), .. }
+        | ModelState::Blocked(problem)
+        | ModelState::Unwritten(problem) => problem.clone(),
+        ModelState::Running { problem: None, .. } => {
             let run = inputs.plan.and_then(|plan| plan.run.as_ref());
             let at = run.map(|run| run.status.phase.as_str());
             let since = run.and_then(|run| run.since);
@@ -230,7 +253,7 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
             let words = words::words(is_training, at, since);
             problem(if is_training { "Training" } else { "Importing" }, words)
         }
-        Outcome::Failed(failure) => {
+        ModelState::Failed(failure) => {
             let failure = last_failure.unwrap_or(failure);
             problem(
                 &failure.reason,
@@ -242,7 +265,7 @@ fn told(inputs: &Inputs<'_>, last_failure: Option<&RunFailure>) -> Problem {
                 ),
             )
         }
-        Outcome::Held(holders) => problem(IN_USE, held(holders)),
+        ModelState::Held(holders) => problem(IN_USE, held(holders)),
     }
 }
 
@@ -267,7 +290,7 @@ pub fn removal(versions: &[u64]) -> Option<Event> {
 }
 
 /// What happened between two statuses, for people.
-pub fn events(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome) -> Vec<Event> {
+pub fn events(previous: &ModelStatus, next: &ModelStatus, state: &ModelState) -> Vec<Event> {
     let normal = |reason, message| Event { warning: false, reason, message };
     let warning = |reason, message| Event { warning: true, reason, message };
     let told = |status: &ModelStatus| {
@@ -281,26 +304,26 @@ pub fn events(previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome) -> 
         .find(|condition| condition.type_ != READY)
         .map(|condition| format!("{}: {}", condition.reason, condition.message))
         .unwrap_or_default();
-    match outcome {
-        Outcome::Resolved { version, made: true, .. } => {
+    match state {
+        ModelState::Resolved { version, made: true, .. } => {
             vec![normal("VersionCreated", format!("version {version} was made"))]
         }
-        Outcome::Resolved { version, made: false, .. } if previous.current_version != Some(*version) => {
+        ModelState::Resolved { version, made: false, .. } if previous.current_version != Some(*version) => {
             vec![normal(
                 "VersionSelected",
                 format!("the spec resolves to version {version}, which is kept: no run"),
             )]
         }
-        Outcome::Running { started: Some(job), .. } => {
+        ModelState::Running { started: Some(job), .. } => {
             vec![normal("RunStarted", format!("Job {job} was made: {message}"))]
         }
-        Outcome::Running { problem: Some(problem), .. } if is_new && problem.reason == SUSPENDED => {
+        ModelState::Running { problem: Some(problem), .. } if is_new && problem.reason == SUSPENDED => {
             vec![normal("RunSuspended", message)]
         }
-        Outcome::Running { problem: Some(_), .. } if is_new => vec![warning("RunWaiting", message)],
-        Outcome::Failed(_) if is_new => vec![warning("RunFailed", message)],
-        Outcome::Blocked(_) if is_new => vec![warning("Blocked", message)],
-        Outcome::Held(_) if is_new => vec![warning("InUse", message)],
+        ModelState::Running { problem: Some(_), .. } if is_new => vec![warning("RunWaiting", message)],
+        ModelState::Failed(_) if is_new => vec![warning("RunFailed", message)],
+        ModelState::Blocked(_) if is_new => vec![warning("Blocked", message)],
+        ModelState::Held(_) if is_new => vec![warning("InUse", message)],
         _ => Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use serde_json::Map;
 
-use super::{ModelError, RESYNC, fetch, status};
+use super::{error::ModelError, observe, requeue::RESYNC, status};
 use crate::{
     api::{
         ConditionStatus, Model,
@@ -48,7 +48,7 @@ async fn release(
     if ours.is_empty() {
         return Ok(Action::await_change());
     }
-    let holders = fetch::fetch_holders(context, &raw.name_any(), &raw.namespace().unwrap_or_default());
+    let holders = observe::fetch_holders(context, &raw.name_any(), &raw.namespace().unwrap_or_default());
     if holders.is_empty() {
         apply::set_finalizers(context, raw, &others).await?;
         return Ok(Action::await_change());

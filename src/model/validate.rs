@@ -9,129 +9,37 @@ mod code;
 mod data;
 mod evaluation;
 mod inputs;
+mod model;
 mod network;
 mod optimize;
+mod problems;
 mod run;
 mod source;
 mod training;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use modelwright_contract::{training::Metric, variants::Variant};
 use serde_json::json;
 
 pub use code::Code;
 pub use evaluation::ValidEvaluation;
+pub use model::{Kept, ValidModel, Work};
+pub use problems::InvalidModel;
 pub use run::ValidSizes;
 pub use source::{Place, ValidSource};
 pub use training::{Queue, StartFrom, Trainer, ValidTraining};
 
 use super::{
-    kept::Kept,
-    spec_hash::{optimize_hash, spec_hash, version_key},
+    spec_hash::{optimize_hash, spec_hash},
     unknown::unknown_fields,
 };
 use crate::{
-    api::{
-        Model, Scheduling, SourceFormat,
-        model::VersionHistory,
-        name::{self, MAX_NAME_LENGTH},
-        run::RunSizes,
-    },
+    api::{Model, Scheduling, SourceFormat, model::VersionHistory, name::MAX_NAME_LENGTH, run::RunSizes},
     hash,
-    pods::resources::Amounts,
+    pods::{parts::check_scheduling, resources::Amounts},
 };
 
 const DEFAULT_KEEP: u32 = 10;
 const MAX_KEEP: u32 = 100;
-
-/// A Model whose spec makes sense.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ValidModel {
-    /// Name.
-    pub name: String,
-    /// Namespace.
-    pub namespace: String,
-    /// UID.
-    pub uid: String,
-    /// Generation of the spec.
-    pub generation: i64,
-    /// Reference for what it owns.
-    pub owner: OwnerReference,
-    /// What a run does.
-    pub work: Work,
-    /// How an import is measured, if it is.
-    pub evaluation: Option<Box<ValidEvaluation>>,
-    /// How large a run is.
-    pub sizes: ValidSizes,
-    /// Whether the test part goes along with the model.
-    pub keep_evaluation: bool,
-    /// Where pods may run.
-    pub scheduling: Scheduling,
-    /// Versions to keep, at least 1.
-    pub keep: usize,
-    /// Variants beside the model.
-    pub variants: Vec<Variant>,
-    /// The version whose model a run takes over, once that is known.
-    pub kept: Option<Kept>,
-    /// What decides a version, but for its variants.
-    pub spec_hash: String,
-    /// What decides its variants, where there are any.
-    pub optimize_hash: Option<String>,
-    /// What decides how a run's pods are scheduled.
-    pub scheduling_hash: String,
-}
-
-/// What a run does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    /// It imports an ONNX model.
-    Import(ValidSource),
-    /// It trains one from data.
-    Train(Box<ValidTraining>),
-}
-
-impl ValidModel {
-    /// What a run fetches: the model, or the data.
-    pub fn source(&self) -> &ValidSource {
-        match &self.work {
-            Work::Import(source) => source,
-            Work::Train(training) => &training.source,
-        }
-    }
-
-    /// Whether ONNX is made of what is fetched.
-    pub fn is_converted(&self) -> bool {
-        matches!(&self.work, Work::Import(source) if source.format == SourceFormat::Keras)
-    }
-
-    /// What a version is found by, and its run.
-    pub fn key(&self) -> String {
-        version_key(&self.spec_hash, self.optimize_hash.as_deref())
-    }
-
-    /// The metric that the version is shown with.
-    pub fn metric(&self) -> Option<Metric> {
-        let trained = self.training().map(|training| training.config.selection.metric);
-        trained.or_else(|| Some(self.evaluation.as_ref()?.metric))
-    }
-
-    /// What is trained, if this is no import.
-    pub fn training(&self) -> Option<&ValidTraining> {
-        match &self.work {
-            Work::Import(_) => None,
-            Work::Train(training) => Some(training),
-        }
-    }
-}
-
-/// Every reason to refuse a Model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", problems.join("; "))]
-pub struct InvalidModel {
-    /// One sentence each: field, value, what was expected.
-    pub problems: Vec<String>,
-}
 
 /// Parses a Model.
 pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
@@ -189,15 +97,6 @@ pub fn validate_model(model: &Model) -> Result<ValidModel, InvalidModel> {
         }),
         _ => Err(InvalidModel { problems }),
     }
-}
-
-/// Problems that are told of one Model: a condition holds fewer. A spec of thousands would keep the operator, and everybody else's
-/// objects, waiting for half a minute at each look.
-const MOST_TOLD: usize = 100;
-
-/// Whether nobody reads further problems.
-pub(in crate::model) fn are_enough(problems: &[String]) -> bool {
-    problems.len() >= MOST_TOLD
 }
 
 fn validate_work(model: &Model, name: &str, problems: &mut Vec<String>) -> Option<Work> {
@@ -288,30 +187,6 @@ fn scheduling_hash(scheduling: &Scheduling, sizes: Option<&RunSizes>, work: &Wor
         decided.extend(checkpoint.map(|claim| ("checkpoint".to_owned(), json!(claim))));
     }
     hash::canonical(&decided)
-}
-
-fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {
-    let refused = |key: &str, prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    for key in scheduling.pod_labels.keys() {
-        if refused(key, name::REFUSED_LABEL_PREFIXES) {
-            problems.push(format!(
-                "spec.scheduling.podLabels has the key `{key}`, which belongs to {}; remove it",
-                owner_of(key)
-            ));
-        }
-    }
-    for key in scheduling.pod_annotations.keys() {
-        if refused(key, name::REFUSED_ANNOTATION_PREFIXES) {
-            problems.push(format!(
-                "spec.scheduling.podAnnotations has the key `{key}`, which belongs to {}; remove it",
-                owner_of(key)
-            ));
-        }
-    }
-}
-
-fn owner_of(key: &str) -> &'static str {
-    if key.starts_with("argocd") { "Argo CD" } else { "Modelwright" }
 }
 
 #[cfg(test)]

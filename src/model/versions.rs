@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use kube::ResourceExt as _;
 
-use super::{observed::Observed, spec_hash::version_key};
+use super::{snapshot::Snapshot, spec_hash::version_key};
 use crate::{
     api::{
         Model, ModelVersion,
@@ -21,21 +21,21 @@ use crate::{
 const KEPT_HASHES: usize = 1000;
 
 /// The version that the Model resolves to: the highest stamp, then the highest number.
-pub fn current(model: &Model, observed: &Observed) -> Option<Arc<ModelVersion>> {
-    own_versions(model, &observed.versions).into_iter().max_by_key(rank)
+pub fn current(model: &Model, snapshot: &Snapshot) -> Option<Arc<ModelVersion>> {
+    own_versions(model, &snapshot.versions).into_iter().max_by_key(rank)
 }
 
 /// Its number. Where something of the Model does not parse, that may be the version with the highest stamp: the one that
 /// was told stays.
-pub fn current_version(model: &Model, observed: &Observed) -> Option<u64> {
+pub fn current_version(model: &Model, snapshot: &Snapshot) -> Option<u64> {
     let told = model.status.as_ref().and_then(|status| status.current_version);
-    let seen = current(model, observed).map(|version| version.spec.version);
-    if observed.unreadable.is_empty() { seen } else { told.or(seen) }
+    let seen = current(model, snapshot).map(|version| version.spec.version);
+    if snapshot.unreadable.is_empty() { seen } else { told.or(seen) }
 }
 
 /// The highest version number.
-pub fn latest_version(model: &Model, observed: &Observed) -> Option<u64> {
-    own_versions(model, &observed.versions).iter().map(|version| version.spec.version).max()
+pub fn latest_version(model: &Model, snapshot: &Snapshot) -> Option<u64> {
+    own_versions(model, &snapshot.versions).iter().map(|version| version.spec.version).max()
 }
 
 /// Versions that the Model controls, or that nobody does and that carry our labels.
@@ -65,10 +65,10 @@ pub(super) fn numbered(versions: &[Arc<ModelVersion>], number: u64) -> Option<&A
 }
 
 /// 1 + the highest number over versions, revisions and what the status remembers.
-pub(super) fn next_number(model: &Model, versions: &[Arc<ModelVersion>], observed: &Observed) -> u64 {
+pub(super) fn next_number(model: &Model, versions: &[Arc<ModelVersion>], snapshot: &Snapshot) -> u64 {
     let remembered = model.status.as_ref().and_then(|status| status.latest_version).unwrap_or(0);
     let kept = versions.iter().map(|version| version.spec.version).max().unwrap_or(0);
-    kept.max(observed.highest_revision).max(remembered).saturating_add(1)
+    kept.max(snapshot.highest_revision).max(remembered).saturating_add(1)
 }
 
 fn stamp_of(version: &ModelVersion) -> i64 {

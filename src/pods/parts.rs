@@ -14,7 +14,7 @@ use k8s_openapi::{
 
 use crate::api::{
     Scheduling,
-    name::WORKLOAD_SERVICE_ACCOUNT,
+    name::{self, WORKLOAD_SERVICE_ACCOUNT},
     scheduling::{TaintEffect, TolerationOperator, WhenUnsatisfiable},
 };
 
@@ -22,6 +22,40 @@ use crate::api::{
 const USER: i64 = 65532;
 /// `r--r-----`: readable through the group.
 const SECRET_MODE: i32 = 0o440;
+
+/// What makes no sense of where pods may run, or belongs to others.
+pub fn check_scheduling(scheduling: &Scheduling, problems: &mut Vec<String>) {
+    let refused = |key: &str, prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+    let owner = |key: &str| if key.starts_with("argocd") { "Argo CD" } else { "Modelwright" };
+    for (field, keys, prefixes) in [
+        ("podLabels", scheduling.pod_labels.keys().collect::<Vec<_>>(), name::REFUSED_LABEL_PREFIXES),
+        ("podAnnotations", scheduling.pod_annotations.keys().collect(), name::REFUSED_ANNOTATION_PREFIXES),
+    ] {
+        for key in keys.into_iter().filter(|key| refused(key, prefixes)) {
+            problems.push(format!(
+                "spec.scheduling.{field} has the key `{key}`, which belongs to {}; remove it",
+                owner(key)
+            ));
+        }
+    }
+    for (at, toleration) in scheduling.tolerations.iter().enumerate() {
+        let field = format!("spec.scheduling.tolerations[{at}]");
+        let exists = toleration.operator == Some(TolerationOperator::Exists);
+        if exists && toleration.value.as_deref().is_some_and(|value| !value.is_empty()) {
+            problems.push(format!("{field}.value does not apply to operator Exists; remove it or use Equal"));
+        }
+        if toleration.key.as_deref().unwrap_or_default().is_empty() && !exists {
+            problems.push(format!(
+                "{field}.key is missing; name the taint, or use operator Exists for every taint"
+            ));
+        }
+        if toleration.toleration_seconds.is_some() && toleration.effect != Some(TaintEffect::NoExecute) {
+            problems.push(format!(
+                "{field}.tolerationSeconds needs effect NoExecute; set it or remove the seconds"
+            ));
+        }
+    }
+}
 
 /// A pod without containers. It spreads among pods with the labels `siblings`; `workload_account` says whether the namespace
 /// has the ServiceAccount of workloads.

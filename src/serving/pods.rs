@@ -19,6 +19,7 @@ use super::{
 use crate::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
     k8s::{cache::trim::REPLICA_FAILURE, events::truncated},
+    pods::unstarted::{condition, container_statuses, unscheduled, waiting},
     problem::Problem,
 };
 
@@ -144,15 +145,9 @@ fn refused(set: &ReplicaSet) -> Option<Problem> {
 
 /// What keeps a pod from being ready, if more than time.
 pub fn trouble(pod: &Pod) -> Option<Problem> {
-    if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|condition| condition.status == "False")
-    {
-        let reason = unscheduled.reason.clone().filter(|reason| !reason.is_empty());
-        return Some(problem(
-            &reason.unwrap_or_else(|| "Unschedulable".into()),
-            format!("no node takes the pod: {}", unscheduled.message.clone().unwrap_or_default()),
-        ));
-    }
-    container_statuses(pod).find_map(|status| stopped(status).or_else(|| waiting(status)))
+    unscheduled(pod)
+        .or_else(|| container_statuses(pod).find_map(|status| stopped(status).or_else(|| waiting(status))))
+        .map(|found| problem(&found.reason, found.message))
 }
 
 /// A container that ended and is not yet, or again, at work: its last words.
@@ -186,43 +181,6 @@ fn stopped(status: &ContainerStatus) -> Option<Problem> {
         &reason,
         format!("container {} ended with exit code {}: {last_line}", status.name, ended.exit_code),
     ))
-}
-
-fn waiting(status: &ContainerStatus) -> Option<Problem> {
-    let waiting = status.state.as_ref()?.waiting.as_ref()?;
-    let message = waiting.message.clone().unwrap_or_default();
-    match waiting.reason.as_deref()? {
-        "ContainerCreating" | "PodInitializing" => None,
-        "ErrImagePull"
-        | "ImagePullBackOff"
-        | "InvalidImageName"
-        | "ErrImageNeverPull"
-        | "RegistryUnavailable" => {
-            // the kubelet's two messages about one failed pull take turns
-            let cause = message.split_once(": ErrImagePull: ").map_or(message.as_str(), |(_, cause)| cause);
-            let cause = if cause.is_empty() || cause.starts_with("Back-off pulling image") {
-                "the registry does not give it; check its name, the registry and scheduling.imagePullSecrets"
-            } else {
-                cause
-            };
-            Some(problem(
-                "ImagePullFailed",
-                format!("container {} cannot pull {}: {cause}", status.name, status.image),
-            ))
-        }
-        reason => Some(problem(reason, format!("container {} cannot start: {message}", status.name))),
-    }
-}
-
-fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|status| {
-        status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
-    })
-}
-
-fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 fn problem(reason: &str, message: String) -> Problem {

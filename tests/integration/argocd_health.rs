@@ -4,7 +4,7 @@
 use kube::{Resource, ResourceExt as _};
 use modelwright::{
     api::{Model, ModelStatus},
-    model::status::Outcome,
+    model::status::ModelState,
     problem::Problem,
 };
 use serde::Serialize;
@@ -51,23 +51,23 @@ fn deployments() -> Vec<Example> {
 
 fn models() -> Vec<Example> {
     let problem = |reason: &str| Problem { reason: reason.into(), message: "words".into() };
-    let running = |reason: Option<&str>| Outcome::Running { problem: reason.map(problem), started: None };
+    let running = |reason: Option<&str>| ModelState::Running { problem: reason.map(problem), started: None };
     let new = model("s3://b/a", 3);
-    let cases: [(&str, &str, Outcome, Option<u64>); 9] = [
-        ("imported", "Healthy", Outcome::Resolved { version: 2, made: true, score: None }, None),
+    let cases: [(&str, &str, ModelState, Option<u64>); 9] = [
+        ("imported", "Healthy", ModelState::Resolved { version: 2, made: true, score: None }, None),
         ("is being imported", "Progressing", running(None), None),
         ("is being imported, a version is current", "Progressing", running(None), Some(1)),
         ("suspended", "Suspended", running(Some("Suspended")), None),
         ("waits for a Secret", "Progressing", running(Some("SecretNotFound")), None),
-        ("failed", "Degraded", Outcome::Failed(model_status::failure()), None),
-        ("failed, a version stays current", "Degraded", Outcome::Failed(model_status::failure()), Some(1)),
-        ("somebody must act", "Degraded", Outcome::Blocked(problem("InvalidSpec")), None),
-        ("a write that is tried again", "Progressing", Outcome::Unwritten(problem("Unwritten")), Some(1)),
+        ("failed", "Degraded", ModelState::Failed(model_status::failure()), None),
+        ("failed, a version stays current", "Degraded", ModelState::Failed(model_status::failure()), Some(1)),
+        ("somebody must act", "Degraded", ModelState::Blocked(problem("InvalidSpec")), None),
+        ("a write that is tried again", "Progressing", ModelState::Unwritten(problem("Unwritten")), Some(1)),
     ];
     let with = |status: ModelStatus| Model { status: Some(status), ..new.clone() };
     let mut examples = vec![example("just made", "Progressing", &new)];
-    examples.extend(cases.map(|(state, health, outcome, current)| {
-        example(state, health, &with(model_status::status(&new, &outcome, current, 0)))
+    examples.extend(cases.map(|(name, health, state, current)| {
+        example(name, health, &with(model_status::status(&new, &state, current, 0)))
     }));
     examples
 }

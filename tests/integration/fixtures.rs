@@ -11,8 +11,8 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_version},
-        observed::Observed,
         run::report::Reports,
+        snapshot::Snapshot,
         validate::{ValidModel, validate_model},
     },
 };
@@ -293,11 +293,11 @@ pub fn failed_pod(job: &Job, exit_code: i32, message: &str) -> Pod {
     )
 }
 
-pub fn observed(versions: Vec<ModelVersion>, jobs: Vec<Job>, pods: Vec<Pod>) -> Observed {
-    Observed {
+pub fn snapshot(versions: Vec<ModelVersion>, jobs: Vec<Job>, pods: Vec<Pod>) -> Snapshot {
+    Snapshot {
         versions: versions.into_iter().map(Arc::new).collect(),
         jobs: jobs.into_iter().map(Arc::new).collect(),
         pods: pods.into_iter().map(Arc::new).collect(),
-        ..Observed::default()
+        ..Snapshot::default()
     }
 }

@@ -11,6 +11,7 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_recall, build_version},
+        run::phases::Phase,
         validate::validate_model,
     },
     quantity::Quantity,
@@ -251,6 +252,29 @@ fn what_is_anybodys_gets_no_credentials_and_no_more_rights_than_the_others() {
     }
 }
 
+#[test]
+fn a_pod_has_the_phases_of_its_run_and_only_those_that_may_have_credentials_mount_any() {
+    let cases = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap());
+    let cases = cases.filter(|entry| entry.path().join("in.yaml").exists());
+    let cases = cases.map(|entry| entry.file_name().into_string().unwrap());
+    for case in cases.filter(|case| case.starts_with("model-")) {
+        let model = validate_model(&input(&case)).unwrap();
+        let settings = Settings { store_push_host: Some("store.example:5001".into()), ..settings() };
+        let pod = build_job(&model, &settings, true).spec.unwrap().template.spec.unwrap();
+        let phases = Phase::of_run(&model);
+        let containers: Vec<_> = pod.init_containers.iter().flatten().chain(&pod.containers).collect();
+        let names: Vec<_> = containers.iter().map(|container| container.name.as_str()).collect();
+        assert_eq!(names, phases.iter().map(|phase| phase.container()).collect::<Vec<_>>(), "{case}");
+        let secret = pod.volumes.iter().flatten().filter(|it| it.secret.is_some() || it.projected.is_some());
+        let secret: Vec<_> = secret.map(|volume| volume.name.as_str()).collect();
+        for (phase, container) in phases.iter().zip(&containers) {
+            let mut mounts = container.volume_mounts.iter().flatten();
+            let has_any = mounts.any(|mount| secret.contains(&mount.name.as_str()));
+            assert!(phase.data().has_credentials || !has_any, "{case} {phase:?}");
+        }
+    }
+}
+
 /// D12: in a run that writes to the chart's own store, only `publish` can.
 #[test]
 fn a_token_for_the_bundled_store_is_in_publish_alone_and_none_is_where_nothing_is_written() {
@@ -277,10 +301,7 @@ fn a_token_for_the_bundled_store_is_in_publish_alone_and_none_is_where_nothing_i
     let all: Vec<_> = run.init_containers.iter().flatten().chain(&run.containers).collect();
     // `convert` and `prepare` stand in the place of `train` in runs of other kinds.
     let others = ["convert", "prepare"];
-    let trains = modelwright::model::run::containers::CONTAINERS
-        .iter()
-        .filter(|name| !others.contains(*name))
-        .copied();
+    let trains = Phase::ALL.into_iter().map(Phase::container).filter(|name| !others.contains(name));
     assert_eq!(all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), trains.collect::<Vec<_>>());
     for container in all {
         let expected = if container.name == "publish" { (true, true, true) } else { (false, false, false) };

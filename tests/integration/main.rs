@@ -84,6 +84,8 @@ mod model_training_runs;
 mod model_training_scenarios;
 // variants of a Model, and which version has them
 mod model_variants;
+// an operator that dies between any two writes of a Model
+mod model_writes;
 // faults of ours that end what they came of, and nothing else
 mod panics;
 // what the proxy of the bundled store lets through

@@ -22,7 +22,7 @@ use modelwright_contract::{
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    ended, finished, job, model, observed, pod, reports, runs, settings, trained_model, valid,
+    ended, finished, job, model, pod, reports, runs, settings, snapshot, trained_model, valid,
     variant_reports, version,
 };
 
@@ -130,7 +130,7 @@ fn recorded(model: &Model, there: Vec<ModelVersion>, told: &Reports) -> Step {
         "initContainerStatuses": [ended("fetch", 0, &message(json!(told.fetch)))],
         "containerStatuses": [ended("publish", 0, &message(json!(told.publish)))],
     });
-    let seen = observed(there, vec![job.clone()], vec![pod(&job, status)]);
+    let seen = snapshot(there, vec![job.clone()], vec![pod(&job, status)]);
     plan_model(model, &valid(model), &seen).step
 }
 
@@ -179,7 +179,7 @@ fn a_model_that_loses_its_variants_is_the_version_without_them_whose_figures_it_
         "initContainerStatuses": [ended("fetch", 0, &message(json!(fetch)))],
         "containerStatuses": [ended("publish", 0, &message(json!(publish)))],
     });
-    let seen = observed(vec![plain, with], vec![run.clone()], vec![pod(&run, status)]);
+    let seen = snapshot(vec![plain, with], vec![run.clone()], vec![pod(&run, status)]);
     let step = plan_model(&asked, &valid(&asked), &seen).step;
     assert!(matches!(&step, Step::Link { version, .. } if version.spec.version == 1), "{step:?}");
 }
@@ -270,7 +270,7 @@ fn what_a_run_of_an_import_is_at_is_told() {
     ] {
         let status =
             json!({"phase": "Pending", "initContainerStatuses": [ended("fetch", 0, ""), runs(container)]});
-        let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+        let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]));
         assert_eq!(run.status.phase, phase);
         let words = modelwright::model::run::words::words(false, Some(phase), None);
         assert!(words.contains(part), "{words}");
@@ -284,7 +284,7 @@ fn memory_that_its_data_lack_is_told_with_the_field_of_the_spec() {
         let mut killed = ended(container, 137, "");
         killed["state"]["terminated"]["reason"] = "OOMKilled".into();
         let status = json!({"phase": "Failed", "initContainerStatuses": [ended("fetch", 0, ""), killed]});
-        let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+        let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]));
         let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
         assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("OutOfMemory", container));
         let field = format!("spec.run.{container}.limits.memory");

@@ -3,24 +3,24 @@
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::{Value, json};
 
-use crate::fixtures::{ended, failed_pod, finished, job, model, observed, pod, runs, succeeded_pod, waits};
+use crate::fixtures::{ended, failed_pod, finished, job, model, pod, runs, snapshot, succeeded_pod, waits};
 use modelwright::{
     model::{
-        observed::{Observed, Warning},
         run::{Run, RunState, read_run},
+        snapshot::{Snapshot, Warning},
     },
     problem::Problem,
 };
 
 fn run(status: Value, warnings: &[(&str, &str, &str)]) -> Run {
     let job = job(&model("s3://bucket/a.onnx", 1));
-    let mut observed = observed(vec![], vec![job.clone()], vec![pod(&job, status)]);
-    warn(&mut observed, warnings);
-    read_run(&job, &observed)
+    let mut snapshot = snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]);
+    warn(&mut snapshot, warnings);
+    read_run(&job, &snapshot)
 }
 
-fn warn(observed: &mut Observed, warnings: &[(&str, &str, &str)]) {
-    observed.warnings = warnings
+fn warn(snapshot: &mut Snapshot, warnings: &[(&str, &str, &str)]) {
+    snapshot.warnings = warnings
         .iter()
         .map(|(uid, reason, message)| Warning {
             uid: (*uid).into(),
@@ -104,10 +104,10 @@ fn a_container_that_cannot_start_is_told_with_the_kubelets_reason() {
 #[test]
 fn a_job_whose_pods_are_refused_says_why() {
     let job = job(&model("s3://bucket/a.onnx", 1));
-    let mut observed = observed(vec![], vec![job.clone()], vec![]);
+    let mut snapshot = snapshot(vec![], vec![job.clone()], vec![]);
     let uid = job.metadata.uid.clone().unwrap();
-    warn(&mut observed, &[(&uid, "FailedCreate", "exceeded quota: pods")]);
-    let problem = problem_of(&read_run(&job, &observed));
+    warn(&mut snapshot, &[(&uid, "FailedCreate", "exceeded quota: pods")]);
+    let problem = problem_of(&read_run(&job, &snapshot));
     assert_eq!(problem.reason, "PodsRefused");
     assert!(problem.message.contains("exceeded quota"));
 }
@@ -117,7 +117,7 @@ fn a_retry_says_what_it_is_a_retry_of() {
     let job = job(&model("s3://bucket/a.onnx", 1));
     let failed =
         failed_pod(&job, 75, r#"{"failed":{"reason":"Unreachable","message":"store: connection refused"}}"#);
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![failed]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![failed]));
     let problem = problem_of(&run);
     assert_eq!(problem.reason, "Retrying");
     assert!(problem.message.contains("store: connection refused"), "{problem:?}");
@@ -140,7 +140,7 @@ fn the_phase_follows_the_containers() {
 #[test]
 fn a_success_carries_both_reports() {
     let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Complete", "CompletionsReached");
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![succeeded_pod(&job, 'c')]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![succeeded_pod(&job, 'c')]));
     let RunState::Succeeded(reports) = run.state else { panic!("{run:?}") };
     assert_eq!(*reports, crate::fixtures::reports('c'));
 }
@@ -154,7 +154,7 @@ fn a_failure_without_a_report_is_told_from_the_exit_code_and_the_log() {
     ] {
         let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Failed", "PodFailurePolicy");
         let pods = vec![failed_pod(&job, exit_code, message)];
-        let run = read_run(&job, &observed(vec![], vec![job.clone()], pods));
+        let run = read_run(&job, &snapshot(vec![], vec![job.clone()], pods));
         let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
         assert_eq!((failure.reason.as_str(), failure.phase.as_str()), (reason, "fetch"), "{message}");
     }
@@ -167,14 +167,14 @@ fn a_failure_waits_for_the_words_of_its_pod() {
     let mut late = pod(&job, json!({"phase": "Running"}));
     late.metadata.name = Some("z-the-last".into());
     let with = |late: &Pod| {
-        read_run(&job, &observed(vec![], vec![job.clone()], vec![before.clone(), late.clone()])).state
+        read_run(&job, &snapshot(vec![], vec![job.clone()], vec![before.clone(), late.clone()])).state
     };
     assert_eq!(with(&late), RunState::Settling, "the pod's cache is behind the Job's");
     late.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     assert!(matches!(with(&late), RunState::Failed(_)), "it may be gone with its node");
     let late_job = finished(job.clone(), "Failed", "DeadlineExceeded");
     let running = pod(&late_job, json!({"phase": "Running"}));
-    let run = read_run(&late_job, &observed(vec![], vec![late_job.clone()], vec![running]));
+    let run = read_run(&late_job, &snapshot(vec![], vec![late_job.clone()], vec![running]));
     assert!(matches!(run.state, RunState::Failed(_)), "the Job ended it: {run:?}");
 }
 
@@ -182,7 +182,7 @@ fn a_failure_waits_for_the_words_of_its_pod() {
 fn an_eviction_has_the_time_of_the_job_until_the_containers_have_theirs() {
     let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Failed", "BackoffLimitExceeded");
     let evicted = pod(&job, json!({"phase": "Failed", "reason": "Evicted", "message": "the disk is full."}));
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![evicted]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![evicted]));
     let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
     assert_eq!((failure.reason.as_str(), failure.time.as_str()), ("Evicted", "2026-11-24T10:00:21Z"));
 }
@@ -196,7 +196,7 @@ fn an_unreadable_success_report_is_a_failure_and_no_loop() {
         "initContainerStatuses": [crate::fixtures::ended("fetch", 0, "done")],
         "containerStatuses": [crate::fixtures::ended("publish", 0, "done")]}),
     );
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![odd]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![odd]));
     let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
     assert_eq!(failure.reason, "ReportUnreadable");
 }
@@ -204,7 +204,7 @@ fn an_unreadable_success_report_is_a_failure_and_no_loop() {
 #[test]
 fn a_deadline_is_told_with_the_jobs_words_when_no_pod_tells_more() {
     let job = finished(job(&model("s3://bucket/a.onnx", 1)), "Failed", "DeadlineExceeded");
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![]));
     let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
     assert_eq!(
         (failure.reason.as_str(), failure.time.as_str()),

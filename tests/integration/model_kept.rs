@@ -16,9 +16,9 @@ use modelwright::{
     model::{
         build::{build_job, build_version, complete},
         kept::{carry_over, take_over},
-        observed::Observed,
         plan::{Plan, Step, plan_model},
         run::{RunState, read_run},
+        snapshot::Snapshot,
         validate::ValidModel,
     },
 };
@@ -30,7 +30,7 @@ use modelwright_contract::{
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    failed_pod, finished, job, model, observed, optimized_model, settings, trained_model, trained_pod,
+    failed_pod, finished, job, model, optimized_model, settings, snapshot, trained_model, trained_pod,
     training_reports, valid, variant_reports,
 };
 use crate::{
@@ -42,8 +42,8 @@ fn int8() -> Value {
     json!([{"name": "int8", "quantize": "Dynamic"}])
 }
 
-fn plan(model: &Model, observed: &Observed) -> Plan {
-    plan_model(model, &valid(model), observed)
+fn plan(model: &Model, snapshot: &Snapshot) -> Plan {
+    plan_model(model, &valid(model), snapshot)
 }
 
 /// Version `number` of the Model, as a training made it.
@@ -194,7 +194,7 @@ fn a_test_part_that_only_own_code_can_make_is_told_and_no_run_is_made() {
 fn the_version_with_the_model_of_the_spec_is_taken_over_and_no_other() {
     let (plain, optimized) = (optimized_model(json!([]), 1), optimized_model(int8(), 2));
     let from = |model: &Model, versions: Vec<ModelVersion>| {
-        plan(model, &observed(versions, vec![], vec![])).from.map(|version| version.spec.version)
+        plan(model, &snapshot(versions, vec![], vec![])).from.map(|version| version.spec.version)
     };
     assert_eq!(from(&optimized, vec![trained(&plain, 1)]), Some(1));
     assert_eq!(from(&plain, vec![trained(&optimized, 2), trained(&plain, 1)]), Some(2), "the newest");
@@ -222,7 +222,7 @@ fn recorded(there: Vec<ModelVersion>, digest: char, accuracy: &str) -> Step {
     let status = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap().first_mut().unwrap();
     let ended = status.state.as_mut().unwrap().terminated.as_mut().unwrap();
     ended.message = Some(json!({"succeeded": publish}).to_string());
-    plan(&optimized, &observed(there, vec![made], vec![pod])).step
+    plan(&optimized, &snapshot(there, vec![made], vec![pod])).step
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn another_model_or_other_rows_make_no_version() {
 fn a_run_whose_version_is_gone_starts_anew_and_trains() {
     let step = recorded(vec![], 'a', "0.94");
     assert!(matches!(step, Step::Restart { .. }), "{step:?}");
-    let plan = plan(&optimized_model(int8(), 2), &Observed::default());
+    let plan = plan(&optimized_model(int8(), 2), &Snapshot::default());
     assert_eq!((plan.step, plan.from), (Step::Start, None));
 }
 
@@ -287,7 +287,7 @@ fn a_version_that_is_to_be_taken_over_stays_until_the_new_one_is_there() {
         version
     };
     let removed = |versions: Vec<ModelVersion>| -> Vec<u64> {
-        let decided = plan(&optimized, &observed(versions, vec![], vec![]));
+        let decided = plan(&optimized, &snapshot(versions, vec![], vec![]));
         decided.remove.iter().map(|version| version.spec.version).collect()
     };
     let kept = vec![trained(&plain, 1), others(2), others(3)];
@@ -304,7 +304,7 @@ fn data_that_cannot_be_had_again_is_told_with_what_to_do() {
     let job = finished(taking(&optimized, &version, &settings()), "Failed", "PodFailurePolicy");
     let message = json!({"failed": {"reason": "DigestMismatch", "message": "s3://bucket/digits.csv has another SHA-256"}});
     let pod = failed_pod(&job, 64, &message.to_string());
-    let seen = observed(vec![version], vec![job.clone()], vec![pod]);
+    let seen = snapshot(vec![version], vec![job.clone()], vec![pod]);
     let RunState::Failed(failure) = read_run(&job, &seen).state else { panic!() };
     assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("DigestMismatch", "fetch"));
     for part in ["has another SHA-256; only variants of version 1", "the very data", "set spec.rerun"] {
@@ -314,7 +314,7 @@ fn data_that_cannot_be_had_again_is_told_with_what_to_do() {
     let import =
         finished(crate::fixtures::job(&model("s3://bucket/a.onnx", 1)), "Failed", "PodFailurePolicy");
     let pod = failed_pod(&import, 64, &message.to_string());
-    let RunState::Failed(failure) = read_run(&import, &observed(vec![], vec![], vec![pod])).state else {
+    let RunState::Failed(failure) = read_run(&import, &snapshot(vec![], vec![], vec![pod])).state else {
         panic!()
     };
     assert!(!failure.message.contains("spec.rerun"), "{failure:?}");

@@ -9,7 +9,7 @@ use modelwright::{
     model::{
         plan::plan_model,
         run::{read_run, words::words},
-        status::{Inputs, Outcome, model_status},
+        status::{Inputs, ModelState, model_status},
     },
     pods::http::PodClient,
 };
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    fixtures::{ended, job, model, observed, pod, runs, trained_model, valid, waits},
+    fixtures::{ended, job, model, pod, runs, snapshot, trained_model, valid, waits},
     model_scenarios::{EVENTS, STATUS, condition, reconciled},
     scenario::{ApiServer, client, context, play},
 };
@@ -57,13 +57,13 @@ fn the_condition_tells_the_phase_and_since_when() {
         ),
     ] {
         let status = json!({"phase": "Pending", "initContainerStatuses": init, "containerStatuses": main});
-        let observed = observed(vec![], vec![job.clone()], vec![pod(&job, status)]);
-        let plan = plan_model(&model, &valid(&model), &observed);
-        let outcome = Outcome::Running { problem: None, started: None };
+        let snapshot = snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]);
+        let plan = plan_model(&model, &valid(&model), &snapshot);
+        let state = ModelState::Running { problem: None, started: None };
         let status = model_status(&Inputs {
             model: &model,
             plan: Some(&plan),
-            outcome: &outcome,
+            state: &state,
             refused: None,
             current_version: None,
             score: None,
@@ -150,18 +150,18 @@ async fn what_a_container_tries_again_its_last_error_and_since_when_are_told_whi
 fn the_word_of_another_pod_than_the_present_one_is_not_told() {
     let model = model("s3://bucket/a.onnx", 1);
     let job = job(&model);
-    let mut observed = observed(vec![], vec![job.clone()], vec![at_work(&job, "fetch")]);
-    let retrying = |pod: &str| modelwright::model::observed::Retrying {
+    let mut snapshot = snapshot(vec![], vec![job.clone()], vec![at_work(&job, "fetch")]);
+    let retrying = |pod: &str| modelwright::model::snapshot::Retrying {
         pod: pod.into(),
         container: "fetch".into(),
         since: "2026-11-24T10:00:00Z".parse().unwrap(),
         message: "refused".into(),
         store: None,
     };
-    observed.retrying = Some(retrying("another"));
-    let quiet = read_run(&job, &observed);
-    observed.retrying = Some(retrying("uid-of-pod"));
-    assert_ne!(quiet.state, read_run(&job, &observed).state);
+    snapshot.retrying = Some(retrying("another"));
+    let quiet = read_run(&job, &snapshot);
+    snapshot.retrying = Some(retrying("uid-of-pod"));
+    assert_ne!(quiet.state, read_run(&job, &snapshot).state);
 }
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/system/deployments/modelwright-store";

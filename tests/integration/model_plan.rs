@@ -11,8 +11,8 @@ use modelwright::{
     context::Settings,
     model::{
         build::build_job,
-        observed::Observed,
         plan::{Plan, Step, plan_model},
+        snapshot::Snapshot,
         versions::current_version,
     },
 };
@@ -20,25 +20,25 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::fixtures::{
-    ended, failed_pod, finished, job, job_name, model, observed, pod, settings, succeeded_pod, valid, version,
+    ended, failed_pod, finished, job, job_name, model, pod, settings, snapshot, succeeded_pod, valid, version,
 };
 
 const A: &str = "s3://bucket/a.onnx";
 const B: &str = "s3://bucket/b.onnx";
 
-fn plan(model: &Model, observed: &Observed) -> Plan {
-    plan_model(model, &valid(model), observed)
+fn plan(model: &Model, snapshot: &Snapshot) -> Plan {
+    plan_model(model, &valid(model), snapshot)
 }
 
 #[test]
 fn a_new_spec_starts_a_run() {
-    assert_eq!(plan(&model(A, 1), &Observed::default()).step, Step::Start);
+    assert_eq!(plan(&model(A, 1), &Snapshot::default()).step, Step::Start);
 }
 
 #[test]
 fn a_kept_version_of_the_spec_is_used_without_a_job() {
     let model = model(A, 1);
-    let plan = plan(&model, &observed(vec![version(&model, 1, 'a', 1)], vec![], vec![]));
+    let plan = plan(&model, &snapshot(vec![version(&model, 1, 'a', 1)], vec![], vec![]));
     let Step::Use { version, stamp } = plan.step else { panic!("{:?}", plan.step) };
     assert_eq!((version.spec.version, stamp), (1, None));
 }
@@ -46,9 +46,9 @@ fn a_kept_version_of_the_spec_is_used_without_a_job() {
 #[test]
 fn a_reverted_spec_selects_the_version_that_it_had() {
     let (reverted, other) = (model(A, 3), model(B, 2));
-    let observed = observed(vec![version(&reverted, 1, 'a', 1), version(&other, 2, 'b', 2)], vec![], vec![]);
-    assert_eq!(current_version(&reverted, &observed), Some(2));
-    let plan = plan(&reverted, &observed);
+    let snapshot = snapshot(vec![version(&reverted, 1, 'a', 1), version(&other, 2, 'b', 2)], vec![], vec![]);
+    assert_eq!(current_version(&reverted, &snapshot), Some(2));
+    let plan = plan(&reverted, &snapshot);
     let Step::Use { version, stamp } = plan.step else { panic!("{:?}", plan.step) };
     assert_eq!((version.spec.version, stamp), (1, Some(3)));
 }
@@ -56,8 +56,8 @@ fn a_reverted_spec_selects_the_version_that_it_had() {
 #[test]
 fn a_stamp_is_above_all_others_after_a_restore_that_reset_the_generation() {
     let (reverted, other) = (model(A, 1), model(B, 1));
-    let observed = observed(vec![version(&reverted, 1, 'a', 5), version(&other, 2, 'b', 9)], vec![], vec![]);
-    let Step::Use { stamp, .. } = plan(&reverted, &observed).step else { panic!() };
+    let snapshot = snapshot(vec![version(&reverted, 1, 'a', 5), version(&other, 2, 'b', 9)], vec![], vec![]);
+    let Step::Use { stamp, .. } = plan(&reverted, &snapshot).step else { panic!() };
     assert_eq!(stamp, Some(10));
 }
 
@@ -68,7 +68,7 @@ fn an_annotated_hash_resolves_too() {
     version
         .annotations_mut()
         .insert(SPEC_HASHES_ANNOTATION.into(), format!("v1-x,{}", valid(&here).spec_hash));
-    let plan = plan(&here, &observed(vec![version], vec![], vec![]));
+    let plan = plan(&here, &snapshot(vec![version], vec![], vec![]));
     assert!(matches!(plan.step, Step::Use { .. }), "{:?}", plan.step);
 }
 
@@ -80,10 +80,10 @@ fn a_version_of_somebody_else_is_not_used() {
     let mut handmade = version(&model, 2, 'a', 1);
     handmade.metadata.owner_references = None;
     handmade.metadata.labels = None;
-    let observed = observed(vec![foreign, handmade], vec![], vec![]);
-    let plan = plan(&model, &observed);
+    let snapshot = snapshot(vec![foreign, handmade], vec![], vec![]);
+    let plan = plan(&model, &snapshot);
     assert_eq!((plan.step, plan.adopt.len()), (Step::Start, 0));
-    assert_eq!(current_version(&model, &observed), None);
+    assert_eq!(current_version(&model, &snapshot), None);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_restored_version_without_an_owner_is_adopted_and_used() {
     let model = model(A, 1);
     let mut restored = version(&model, 1, 'a', 1);
     restored.metadata.owner_references = None;
-    let plan = plan(&model, &observed(vec![restored], vec![], vec![]));
+    let plan = plan(&model, &snapshot(vec![restored], vec![], vec![]));
     assert!(matches!(plan.step, Step::Use { .. }));
     assert_eq!(plan.adopt.len(), 1);
 }
@@ -99,7 +99,7 @@ fn a_restored_version_without_an_owner_is_adopted_and_used() {
 #[test]
 fn a_running_job_is_followed() {
     let model = model(A, 1);
-    let plan = plan(&model, &observed(vec![], vec![job(&model)], vec![]));
+    let plan = plan(&model, &snapshot(vec![], vec![job(&model)], vec![]));
     assert_eq!(plan.step, Step::Follow { problem: None });
     assert_eq!(plan.run.unwrap().status.job, job_name(&model));
     assert!(plan.delete.is_empty());
@@ -110,16 +110,16 @@ fn a_success_with_new_bytes_makes_the_next_version() {
     let model = model(A, 4);
     let job = finished(job(&model), "Complete", "CompletionsReached");
     let pod = succeeded_pod(&job, 'c');
-    let mut observed =
-        observed(vec![version(&crate::fixtures::model(B, 1), 2, 'b', 3)], vec![job], vec![pod]);
-    let Step::Record { number, stamp, .. } = plan(&model, &observed).step else { panic!() };
+    let mut snapshot =
+        snapshot(vec![version(&crate::fixtures::model(B, 1), 2, 'b', 3)], vec![job], vec![pod]);
+    let Step::Record { number, stamp, .. } = plan(&model, &snapshot).step else { panic!() };
     assert_eq!((number, stamp), (3, 4));
-    observed.highest_revision = 7;
-    let Step::Record { number, .. } = plan(&model, &observed).step else { panic!() };
+    snapshot.highest_revision = 7;
+    let Step::Record { number, .. } = plan(&model, &snapshot).step else { panic!() };
     assert_eq!(number, 8, "a number that a revision serves is not used again");
     let mut remembering = model.clone();
     remembering.status = Some(ModelStatus { latest_version: Some(11), ..ModelStatus::default() });
-    let Step::Record { number, .. } = plan(&remembering, &observed).step else { panic!() };
+    let Step::Record { number, .. } = plan(&remembering, &snapshot).step else { panic!() };
     assert_eq!(number, 12, "nor one that the status remembers");
 }
 
@@ -130,7 +130,7 @@ fn a_success_with_the_bytes_of_a_kept_version_links_to_it() {
     let pod = succeeded_pod(&job, 'b');
     let plan = plan(
         &model,
-        &observed(vec![version(&crate::fixtures::model(B, 1), 2, 'b', 6)], vec![job], vec![pod]),
+        &snapshot(vec![version(&crate::fixtures::model(B, 1), 2, 'b', 6)], vec![job], vec![pod]),
     );
     let Step::Link { version, hashes, stamp } = plan.step else { panic!("{:?}", plan.step) };
     assert_eq!((version.spec.version, hashes, stamp), (2, valid(&model).spec_hash, 7));
@@ -142,12 +142,12 @@ fn a_failure_is_final_until_the_spec_changes() {
     let job = finished(job(&model), "Failed", "PodFailurePolicy");
     let pod =
         failed_pod(&job, 64, r#"{"failed":{"reason":"DigestMismatch","message":"expected aa, got bb"}}"#);
-    let observed = observed(vec![], vec![job], vec![pod]);
-    let Step::GiveUp(failure) = plan(&model, &observed).step else { panic!() };
+    let snapshot = snapshot(vec![], vec![job], vec![pod]);
+    let Step::GiveUp(failure) = plan(&model, &snapshot).step else { panic!() };
     assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("DigestMismatch", "fetch"));
     let mut edited = model.clone();
     edited.metadata.generation = Some(3);
-    assert!(matches!(plan(&edited, &observed).step, Step::Restart { .. }), "it came back to this spec");
+    assert!(matches!(plan(&edited, &snapshot).step, Step::Restart { .. }), "it came back to this spec");
 }
 
 /// A training of hours that an upgrade of the chart overtakes: its pod knows the store by the address that is read only now.
@@ -161,7 +161,7 @@ fn a_run_from_before_the_store_asked_for_a_token_is_made_again_once() {
     let next = |job: k8s_openapi::api::batch::v1::Job, words: &str, store_wants_tokens: bool| {
         let job = finished(job, "Failed", "PodFailurePolicy");
         let pod = refused(&job, words);
-        plan(&model, &Observed { store_wants_tokens, ..observed(vec![], vec![job], vec![pod]) }).step
+        plan(&model, &Snapshot { store_wants_tokens, ..snapshot(vec![], vec![job], vec![pod]) }).step
     };
     let words =
         "http://store/v2/a/blobs/uploads/ answered 405 Method Not Allowed, where success was expected";
@@ -191,10 +191,10 @@ fn new_scheduling_replaces_a_run_that_waits_and_leaves_one_that_started() {
         {"name": "fetch", "image": "image", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}]}),
     );
     assert!(matches!(
-        plan(&after, &observed(vec![], vec![job.clone()], vec![waiting])).step,
+        plan(&after, &snapshot(vec![], vec![job.clone()], vec![waiting])).step,
         Step::Restart { .. }
     ));
-    assert!(matches!(plan(&after, &observed(vec![], vec![job], vec![running])).step, Step::Follow { .. }));
+    assert!(matches!(plan(&after, &snapshot(vec![], vec![job], vec![running])).step, Step::Follow { .. }));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_running_job_of_another_spec_is_deleted_and_three_finished_ones_stay() {
     let running = jobs[0].name_any();
     let oldest = [jobs[1].name_any(), jobs[2].name_any()];
     let mut deleted: Vec<_> =
-        plan(&present, &observed(vec![], jobs, vec![])).delete.iter().map(|job| job.name_any()).collect();
+        plan(&present, &snapshot(vec![], jobs, vec![])).delete.iter().map(|job| job.name_any()).collect();
     let mut expected = vec![running, oldest[0].clone(), oldest[1].clone()];
     deleted.sort();
     expected.sort();
@@ -223,7 +223,7 @@ fn a_job_of_somebody_else_is_neither_followed_nor_deleted() {
     let model = model(A, 1);
     let mut foreign = job(&model);
     foreign.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into();
-    let plan = plan(&model, &observed(vec![], vec![foreign], vec![]));
+    let plan = plan(&model, &snapshot(vec![], vec![foreign], vec![]));
     assert_eq!(
         (plan.step, plan.delete.len()),
         (Step::Start, 0),
@@ -252,15 +252,15 @@ proptest! {
             job.annotations_mut().insert(GENERATION_ANNOTATION.into(), tried.to_string());
             jobs.push(if failed { finished(job, "Failed", "BackoffLimitExceeded") } else { job });
         }
-        let mut observed = observed(versions, jobs, vec![]);
-        let Step::Use { version, stamp } = plan(&present, &observed).step else { panic!("a run") };
+        let mut snapshot = snapshot(versions, jobs, vec![]);
+        let Step::Use { version, stamp } = plan(&present, &snapshot).step else { panic!("a run") };
         prop_assert_eq!(version.spec.version, wanted as u64 + 1);
         if let Some(stamp) = stamp {
-            let stamped = Arc::make_mut(&mut observed.versions[wanted]);
+            let stamped = Arc::make_mut(&mut snapshot.versions[wanted]);
             stamped.annotations_mut().insert(SELECTED_GENERATION_ANNOTATION.into(), stamp.to_string());
         }
-        prop_assert_eq!(current_version(&present, &observed), Some(wanted as u64 + 1));
-        let again = plan(&present, &observed).step;
+        prop_assert_eq!(current_version(&present, &snapshot), Some(wanted as u64 + 1));
+        let again = plan(&present, &snapshot).step;
         let settled = matches!(again, Step::Use { stamp: None, .. });
         prop_assert!(settled, "{:?}", again);
     }

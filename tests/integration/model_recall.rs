@@ -12,9 +12,9 @@ use modelwright::{
     context::Settings,
     model::{
         build::{build_job, build_recall},
-        observed::Observed,
         plan::{Plan, Step, plan_model},
         run::{RunState, report::Reports},
+        snapshot::Snapshot,
     },
 };
 use modelwright_contract::{
@@ -28,7 +28,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    ended, failed_pod, fetch_report, finished, job, model, observed, pod, settings, succeeded_pod,
+    ended, failed_pod, fetch_report, finished, job, model, pod, settings, snapshot, succeeded_pod,
     train_report, trained_model, training_reports, valid, version,
 };
 pub fn imported() -> Model {
@@ -70,7 +70,7 @@ fn told(lost: &Job) -> String {
 }
 
 fn plan(model: &Model, jobs: Vec<Job>, pods: Vec<Pod>) -> Plan {
-    plan_model(model, &valid(model), &observed(vec![], jobs, pods))
+    plan_model(model, &valid(model), &snapshot(vec![], jobs, pods))
 }
 
 #[test]
@@ -216,8 +216,8 @@ fn a_recall_that_meets_a_long_outage_is_tried_again_and_again() {
                 |reason: &str| json!({"failed": {"reason": reason, "message": "no route"}}).to_string();
             let pods = pod.map(|(code, reason)| ended_pod(&recall, "Failed", code, &told(reason)));
             let pods = pods.into_iter().chain(left.iter().cloned()).collect();
-            let seen = observed(vec![], vec![lost.clone(), recall], pods);
-            plan_model(&model, &valid(&model), &Observed { now, ..seen }).step
+            let seen = snapshot(vec![], vec![lost.clone(), recall], pods);
+            plan_model(&model, &valid(&model), &Snapshot { now, ..seen }).step
         };
     let next = |reason: &str, pod: Option<(i32, &str)>, after: i64, now: i64| {
         next_of(&lost, &[], (reason, pod), after, now)
@@ -372,12 +372,12 @@ proptest! {
 fn a_version_that_is_there_asks_for_no_recall() {
     let model = training();
     let lost = lost(&model);
-    let seen = observed(vec![version(&model, 1, 'c', 1)], vec![lost.clone()], vec![]);
+    let seen = snapshot(vec![version(&model, 1, 'c', 1)], vec![lost.clone()], vec![]);
     assert!(matches!(plan_model(&model, &valid(&model), &seen).step, Step::Use { .. }));
     // and a pod that is still there is read itself
     let model = crate::fixtures::model("s3://bucket/a.onnx", 1);
     let done = finished(job(&model), "Complete", "CompletionsReached");
-    let seen = observed(vec![], vec![done.clone()], vec![succeeded_pod(&done, 'c')]);
+    let seen = snapshot(vec![], vec![done.clone()], vec![succeeded_pod(&done, 'c')]);
     let plan = plan_model(&model, &valid(&model), &seen);
     assert!(matches!(plan.run.unwrap().state, RunState::Succeeded(_)));
     assert!(matches!(plan.step, Step::Record { .. }));

@@ -19,7 +19,7 @@ use modelwright::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::fixtures::{NAMESPACE, finished, job, model, observed, succeeded_pod, valid, version};
+use crate::fixtures::{NAMESPACE, finished, job, model, snapshot, succeeded_pod, valid, version};
 
 const MODEL: &str = "digits";
 
@@ -266,7 +266,7 @@ fn no_removal_frees_a_number_even_when_the_status_is_lost_with_it() {
     let job = finished(job(&here), "Complete", "CompletionsReached");
     let pod = succeeded_pod(&job, 'c');
     let Step::Record { number, .. } =
-        plan_model(&here, &valid(&here), &observed(versions, vec![job], vec![pod])).step
+        plan_model(&here, &valid(&here), &snapshot(versions, vec![job], vec![pod])).step
     else {
         panic!("the bytes are new")
     };

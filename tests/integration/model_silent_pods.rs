@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use modelwright::{k8s::cache::Cache, model::fetch::fetch_observed, pods::http::PodClient};
+use modelwright::{k8s::cache::Cache, model::observe::observe, pods::http::PodClient};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -36,8 +36,8 @@ async fn a_pod_that_does_not_answer_is_asked_less_and_less() {
     let mut waited = Duration::ZERO;
     for _ in 0..60 {
         let begun = Instant::now();
-        let observed = fetch_observed(&context, &model).await;
-        assert!(observed.progress.is_none());
+        let snapshot = observe(&context, &model).await;
+        assert!(snapshot.progress.is_none());
         waited += begun.elapsed();
         tokio::time::advance(Duration::from_secs(10)).await;
     }

@@ -4,12 +4,12 @@ use modelwright::{
     api::{ConditionStatus, Model, ModelStatus, model::RunFailure},
     model::{
         plan::plan_model,
-        status::{Inputs, Outcome, events, model_status},
+        status::{Inputs, ModelState, events, model_status},
     },
     problem::Problem,
 };
 
-use crate::fixtures::{model, observed, valid};
+use crate::fixtures::{model, snapshot, valid};
 
 pub fn failure() -> RunFailure {
     RunFailure {
@@ -20,12 +20,12 @@ pub fn failure() -> RunFailure {
     }
 }
 
-pub fn status(model: &Model, outcome: &Outcome, current: Option<u64>, second: i8) -> ModelStatus {
-    let plan = plan_model(model, &valid(model), &observed(vec![], vec![], vec![]));
+pub fn status(model: &Model, state: &ModelState, current: Option<u64>, second: i8) -> ModelStatus {
+    let plan = plan_model(model, &valid(model), &snapshot(vec![], vec![], vec![]));
     model_status(&Inputs {
         model,
         plan: Some(&plan),
-        outcome,
+        state,
         refused: None,
         current_version: current,
         score: None,
@@ -45,53 +45,53 @@ fn table(status: &ModelStatus) -> Vec<(&str, ConditionStatus, &str)> {
 #[test]
 fn the_health_table_of_the_design_holds() {
     use ConditionStatus::{False, True};
-    let running = Outcome::Running { problem: None, started: None };
+    let running = ModelState::Running { problem: None, started: None };
     let problem = Problem { reason: "SecretNotFound".into(), message: "Secret x".into() };
-    let waiting = Outcome::Running { problem: Some(problem.clone()), started: None };
-    for (outcome, current, expected) in [
+    let waiting = ModelState::Running { problem: Some(problem.clone()), started: None };
+    for (state, current, expected) in [
         (running.clone(), None, vec![("Ready", False, "Importing"), ("Reconciling", True, "Importing")]),
         (running, Some(1), vec![("Ready", True, "Importing"), ("Reconciling", True, "Importing")]),
         (waiting, None, vec![("Ready", False, "SecretNotFound"), ("Reconciling", True, "SecretNotFound")]),
         (
-            Outcome::Resolved { version: 2, made: true, score: None },
+            ModelState::Resolved { version: 2, made: true, score: None },
             Some(1),
             vec![("Ready", True, "VersionReady")],
         ),
         (
-            Outcome::Failed(failure()),
+            ModelState::Failed(failure()),
             Some(1),
             vec![("Ready", True, "DigestMismatch"), ("Stalled", True, "DigestMismatch")],
         ),
         (
-            Outcome::Failed(failure()),
+            ModelState::Failed(failure()),
             None,
             vec![("Ready", False, "DigestMismatch"), ("Stalled", True, "DigestMismatch")],
         ),
         (
-            Outcome::Blocked(problem),
+            ModelState::Blocked(problem),
             None,
             vec![("Ready", False, "SecretNotFound"), ("Stalled", True, "SecretNotFound")],
         ),
     ] {
-        assert_eq!(table(&status(&model("s3://b/a", 3), &outcome, current, 0)), expected, "{outcome:?}");
+        assert_eq!(table(&status(&model("s3://b/a", 3), &state, current, 0)), expected, "{state:?}");
     }
 }
 
 #[test]
 fn the_same_outcome_gives_the_same_status_at_any_time() {
     let mut model = model("s3://b/a", 3);
-    let outcome = Outcome::Failed(failure());
-    let first = status(&model, &outcome, Some(1), 0);
+    let state = ModelState::Failed(failure());
+    let first = status(&model, &state, Some(1), 0);
     model.status = Some(first.clone());
-    assert_eq!(status(&model, &outcome, Some(1), 30), first);
-    assert!(events(&first, &first, &outcome).is_empty());
+    assert_eq!(status(&model, &state, Some(1), 30), first);
+    assert!(events(&first, &first, &state).is_empty());
 }
 
 #[test]
 fn a_new_version_is_current_and_latest_at_once_and_clears_the_failure() {
     let mut model = model("s3://b/a", 3);
-    model.status = Some(status(&model, &Outcome::Failed(failure()), Some(1), 0));
-    let next = status(&model, &Outcome::Resolved { version: 2, made: true, score: None }, Some(1), 1);
+    model.status = Some(status(&model, &ModelState::Failed(failure()), Some(1), 0));
+    let next = status(&model, &ModelState::Resolved { version: 2, made: true, score: None }, Some(1), 1);
     assert_eq!(
         (next.current_version, next.latest_version, next.last_failure.clone()),
         (Some(2), Some(2), None)
@@ -100,7 +100,7 @@ fn a_new_version_is_current_and_latest_at_once_and_clears_the_failure() {
     let events = events(
         &model.status.clone().unwrap(),
         &next,
-        &Outcome::Resolved { version: 2, made: true, score: None },
+        &ModelState::Resolved { version: 2, made: true, score: None },
     );
     assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), ["VersionCreated"]);
 }
@@ -109,7 +109,7 @@ fn a_new_version_is_current_and_latest_at_once_and_clears_the_failure() {
 fn a_reverted_spec_keeps_the_highest_number_as_latest() {
     let next = status(
         &model("s3://b/a", 3),
-        &Outcome::Resolved { version: 1, made: false, score: None },
+        &ModelState::Resolved { version: 1, made: false, score: None },
         Some(2),
         1,
     );
@@ -119,15 +119,15 @@ fn a_reverted_spec_keeps_the_highest_number_as_latest() {
 #[test]
 fn a_failure_keeps_its_detail_when_its_pods_are_gone() {
     let mut model = model("s3://b/a", 3);
-    model.status = Some(status(&model, &Outcome::Failed(failure()), None, 0));
+    model.status = Some(status(&model, &ModelState::Failed(failure()), None, 0));
     let blank = RunFailure { reason: "PodFailurePolicy".into(), message: "exit code 64".into(), ..failure() };
-    let next = status(&model, &Outcome::Failed(blank), None, 9);
+    let next = status(&model, &ModelState::Failed(blank), None, 9);
     assert_eq!(next, model.status.unwrap());
 }
 
 #[test]
 fn a_failure_says_what_to_do_next() {
-    let next = status(&model("s3://b/a", 3), &Outcome::Failed(failure()), None, 0);
+    let next = status(&model("s3://b/a", 3), &ModelState::Failed(failure()), None, 0);
     let message = &next.conditions[1].message;
     assert!(message.contains("expected aa, got bb") && message.contains("spec.rerun"), "{message}");
 }
@@ -135,24 +135,24 @@ fn a_failure_says_what_to_do_next() {
 #[test]
 fn events_tell_transitions_only() {
     let model = model("s3://b/a", 3);
-    let started = Outcome::Running { problem: None, started: Some("digits-1".into()) };
+    let started = ModelState::Running { problem: None, started: Some("digits-1".into()) };
     let first = status(&model, &started, None, 0);
-    let reasons = |previous: &ModelStatus, next: &ModelStatus, outcome: &Outcome| {
-        events(previous, next, outcome).iter().map(|event| event.reason).collect::<Vec<_>>()
+    let reasons = |previous: &ModelStatus, next: &ModelStatus, state: &ModelState| {
+        events(previous, next, state).iter().map(|event| event.reason).collect::<Vec<_>>()
     };
     assert_eq!(reasons(&ModelStatus::default(), &first, &started), ["RunStarted"]);
-    let waiting = Outcome::Running {
+    let waiting = ModelState::Running {
         problem: Some(Problem { reason: "ImagePullFailed".into(), message: "m".into() }),
         started: None,
     };
     let second = status(&model, &waiting, None, 1);
     assert_eq!(reasons(&first, &second, &waiting), ["RunWaiting"]);
-    let again = Outcome::Running {
+    let again = ModelState::Running {
         problem: Some(Problem { reason: "ImagePullFailed".into(), message: "other words".into() }),
         started: None,
     };
     let third = status(&model, &again, None, 2);
     assert!(reasons(&second, &third, &again).is_empty(), "the same reason in other words is no event");
-    let failed = Outcome::Failed(failure());
+    let failed = ModelState::Failed(failure());
     assert_eq!(reasons(&third, &status(&model, &failed, None, 3), &failed), ["RunFailed"]);
 }

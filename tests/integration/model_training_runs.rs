@@ -8,17 +8,17 @@ use modelwright::{
         name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     },
     model::{
-        observed::Observed,
         plan::{Plan, Step, plan_model},
         run::{RunState, read_run, report::Reports},
-        status::{Inputs, Outcome, Score, events, model_status},
+        snapshot::Snapshot,
+        status::{Inputs, ModelState, Score, events, model_status},
     },
 };
 use modelwright_contract::signature::Classes;
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    ended, finished, job, model, observed, pod, publish_report, runs, train_report, trained_model,
+    ended, finished, job, model, pod, publish_report, runs, snapshot, train_report, trained_model,
     trained_pod, training_reports, valid, version, waits,
 };
 
@@ -26,14 +26,14 @@ fn training() -> Model {
     trained_model(json!({}), 1)
 }
 
-fn plan(model: &Model, observed: &Observed) -> Plan {
-    plan_model(model, &valid(model), observed)
+fn plan(model: &Model, snapshot: &Snapshot) -> Plan {
+    plan_model(model, &valid(model), snapshot)
 }
 
 fn phase(init: &[Value], main: &[Value]) -> String {
     let job = job(&training());
     let status = json!({"phase": "Pending", "initContainerStatuses": init, "containerStatuses": main});
-    read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)])).status.phase
+    read_run(&job, &snapshot(vec![], vec![job.clone()], vec![pod(&job, status)])).status.phase
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_prove_says_of_a_model_is_passed_on() {
 fn failed(spec: Value, ended_so: Value, reason: &str) -> RunFailure {
     let job = finished(job(&trained_model(spec, 1)), "Failed", reason);
     let status = json!({"phase": "Failed", "initContainerStatuses": [ended("fetch", 0, ""), ended_so]});
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]));
     let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
     failure
 }
@@ -135,7 +135,7 @@ fn a_full_disk_is_told_in_the_kubelets_words() {
     let job = finished(job(&training()), "Failed", "BackoffLimitExceeded");
     let status = json!({"phase": "Failed", "reason": "Evicted", "message": words,
         "initContainerStatuses": [ended("fetch", 0, ""), ended("train", 137, "")]});
-    let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![pod(&job, status)]));
+    let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]));
     let RunState::Failed(failure) = run.state else { panic!("{run:?}") };
     assert_eq!((failure.reason.as_str(), failure.phase.as_str()), ("Evicted", "train"));
     assert!(failure.message.starts_with(words.trim_end_matches(['.', ' '])), "{}", failure.message);
@@ -168,7 +168,7 @@ fn a_success_carries_three_reports_and_an_own_image_may_leave_none() {
         [(told.as_str(), Some(train_report())), ("", None), ("done", None), ("{\"succeeded\":{}}", None)]
     {
         let job = finished(job(&training()), "Complete", "CompletionsReached");
-        let run = read_run(&job, &observed(vec![], vec![job.clone()], vec![trained_pod(&job, 'c', message)]));
+        let run = read_run(&job, &snapshot(vec![], vec![job.clone()], vec![trained_pod(&job, 'c', message)]));
         let RunState::Succeeded(reports) = run.state else { panic!("{run:?}") };
         assert_eq!(
             (reports.train.clone(), reports.publish.clone()),
@@ -186,10 +186,10 @@ fn a_missed_gate_makes_no_version_and_the_present_one_stays() {
         "initContainerStatuses": [ended("fetch", 0, ""), ended("train", 0, "")],
         "containerStatuses": [ended("publish", 64, told)]});
     let older = version(&crate::fixtures::model("s3://b/a", 1), 1, 'a', 1);
-    let observed = observed(vec![older], vec![job.clone()], vec![pod(&job, status)]);
-    let plan = plan(&model, &observed);
+    let snapshot = snapshot(vec![older], vec![job.clone()], vec![pod(&job, status)]);
+    let plan = plan(&model, &snapshot);
     let Step::GiveUp(failure) = plan.step.clone() else { panic!("{:?}", plan.step) };
-    let next = status_of(&model, Some(&plan), &Outcome::Failed(failure), 0);
+    let next = status_of(&model, Some(&plan), &ModelState::Failed(failure), 0);
     let told: Vec<_> = next.conditions.iter().map(|one| (one.type_.as_str(), one.reason.as_str())).collect();
     assert_eq!(told, [("Ready", "GateMissed"), ("Stalled", "GateMissed")]);
     let message = &next.conditions[1].message;
@@ -202,8 +202,8 @@ fn a_training_with_the_bytes_of_a_kept_version_links_to_it() {
     let model = training();
     let job = finished(job(&model), "Complete", "CompletionsReached");
     let kept = version(&crate::fixtures::model("s3://b/a", 1), 2, 'c', 1);
-    let observed = observed(vec![kept], vec![job.clone()], vec![trained_pod(&job, 'c', "")]);
-    assert!(matches!(plan(&model, &observed).step, Step::Link { .. }));
+    let snapshot = snapshot(vec![kept], vec![job.clone()], vec![trained_pod(&job, 'c', "")]);
+    assert!(matches!(plan(&model, &snapshot).step, Step::Link { .. }));
     assert_eq!(publish_report('c').model_digest, training_reports('c').publish.model_digest);
 }
 
@@ -218,7 +218,7 @@ fn suspension_is_the_operators_only_where_nobody_elses() {
     );
     let step = |model: &Model, job: &k8s_openapi::api::batch::v1::Job| {
         let active = pod(job, json!({"phase": "Pending", "initContainerStatuses": [runs("fetch")]}));
-        plan(model, &observed(vec![], vec![job.clone()], vec![active])).step
+        plan(model, &snapshot(vec![], vec![job.clone()], vec![active])).step
     };
     assert!(matches!(step(&suspended, &running), Step::Suspend { suspend: true, .. }));
     assert!(matches!(step(&plain, &halted), Step::Suspend { suspend: false, .. }));
@@ -244,16 +244,16 @@ fn suspension_is_the_operators_only_where_nobody_elses() {
 fn a_suspended_run_says_so_in_phase_and_reason_and_by_no_warning() {
     let model = trained_model(json!({"run": {"suspend": true}}), 1);
     let job = job(&model);
-    let plan = plan(&model, &observed(vec![], vec![job], vec![]));
+    let plan = plan(&model, &snapshot(vec![], vec![job], vec![]));
     let Step::Follow { problem } = plan.step.clone() else { panic!("{:?}", plan.step) };
-    let outcome = Outcome::Running { problem, started: None };
-    let next = status_of(&model, Some(&plan), &outcome, 0);
+    let state = ModelState::Running { problem, started: None };
+    let next = status_of(&model, Some(&plan), &state, 0);
     assert_eq!(next.run.as_ref().unwrap().phase, "Suspended");
     assert_eq!(
         (next.conditions[1].type_.as_str(), next.conditions[1].reason.as_str()),
         ("Reconciling", "Suspended")
     );
-    let told = events(&ModelStatus::default(), &next, &outcome);
+    let told = events(&ModelStatus::default(), &next, &state);
     assert_eq!((told.len(), told[0].reason, told[0].warning), (1, "RunSuspended", false));
 }
 
@@ -264,23 +264,23 @@ fn other_resources_replace_a_run_that_waits_and_other_memory_tries_a_failed_one_
     let job = job(&before);
     let waiting = pod(&job, json!({"phase": "Pending"}));
     assert!(matches!(
-        plan(&after, &observed(vec![], vec![job.clone()], vec![waiting])).step,
+        plan(&after, &snapshot(vec![], vec![job.clone()], vec![waiting])).step,
         Step::Restart { .. }
     ));
     let failed = finished(job, "Failed", "BackoffLimitExceeded");
     assert!(matches!(
-        plan(&after, &observed(vec![], vec![failed.clone()], vec![])).step,
+        plan(&after, &snapshot(vec![], vec![failed.clone()], vec![])).step,
         Step::Restart { .. }
     ));
-    assert!(matches!(plan(&before, &observed(vec![], vec![failed], vec![])).step, Step::GiveUp(_)));
+    assert!(matches!(plan(&before, &snapshot(vec![], vec![failed], vec![])).step, Step::GiveUp(_)));
 }
 
-fn status_of(model: &Model, plan: Option<&Plan>, outcome: &Outcome, second: i8) -> ModelStatus {
+fn status_of(model: &Model, plan: Option<&Plan>, state: &ModelState, second: i8) -> ModelStatus {
     let current = plan.and(Some(1));
     model_status(&Inputs {
         model,
         plan,
-        outcome,
+        state,
         refused: None,
         current_version: current,
         score: None,
@@ -295,13 +295,13 @@ fn a_run_is_told_as_the_training_or_import_that_it_is() {
         (training(), "Training", "the model is being trained"),
         (model("s3://b/a", 1), "Importing", "the model is being imported"),
     ] {
-        let outcome = Outcome::Running { problem: None, started: Some("digits-1".into()) };
-        let next = status_of(&model, None, &outcome, 0);
+        let state = ModelState::Running { problem: None, started: Some("digits-1".into()) };
+        let next = status_of(&model, None, &state, 0);
         assert_eq!(
             (next.conditions[1].reason.as_str(), next.conditions[1].message.as_str()),
             (reason, words)
         );
-        let told = events(&ModelStatus::default(), &next, &outcome);
+        let told = events(&ModelStatus::default(), &next, &state);
         assert!(told[0].message.contains("digits-1") && told[0].message.contains(words), "{told:?}");
     }
 }
@@ -315,7 +315,7 @@ fn the_score_is_that_of_the_metric_that_selected_the_version() {
     assert_eq!((evaluation.chosen.as_deref(), evaluation.candidates.len()), (Some("mlp"), 3));
     let score = Score::of(&trained);
     assert_eq!(score, Some(Score { metric: "F1Macro".into(), value: Some("0.9301".into()) }));
-    let next = status_of(&model, None, &Outcome::Resolved { version: 3, made: true, score }, 0);
+    let next = status_of(&model, None, &ModelState::Resolved { version: 3, made: true, score }, 0);
     assert_eq!((next.metric.as_deref(), next.score.as_deref()), (Some("F1Macro"), Some("0.9301")));
     let imported = version(&crate::fixtures::model("s3://b/a", 1), 1, 'a', 1);
     assert_eq!(Score::of(&imported), None);
@@ -363,10 +363,10 @@ fn progress_alone_moves_the_status_at_most_every_ten_seconds() {
     let job = job(&model);
     let at = |model: &Model, read: Option<RunProgress>, second: i8, container: &str| {
         let status = json!({"phase": "Pending", "initContainerStatuses": [runs(container)]});
-        let mut observed = observed(vec![], vec![job.clone()], vec![pod(&job, status)]);
-        observed.progress = read;
-        let plan = plan(model, &observed);
-        status_of(model, Some(&plan), &Outcome::Running { problem: None, started: None }, second)
+        let mut snapshot = snapshot(vec![], vec![job.clone()], vec![pod(&job, status)]);
+        snapshot.progress = read;
+        let plan = plan(model, &snapshot);
+        status_of(model, Some(&plan), &ModelState::Running { problem: None, started: None }, second)
     };
     let told = |status: &ModelStatus| {
         let told = status.run.clone().unwrap().progress?;
@@ -403,10 +403,10 @@ fn a_failure_of_the_trainer_stays_told_when_its_pods_are_gone() {
     let mut model = training();
     let killed = failed(json!({}), ended("train", 1, "boom"), "BackoffLimitExceeded");
     let done = finished(job(&model), "Failed", "BackoffLimitExceeded");
-    let gone = plan(&model, &observed(vec![], vec![done], vec![]));
-    model.status = Some(status_of(&model, Some(&gone), &Outcome::Failed(killed.clone()), 0));
+    let gone = plan(&model, &snapshot(vec![], vec![done], vec![]));
+    model.status = Some(status_of(&model, Some(&gone), &ModelState::Failed(killed.clone()), 0));
     let Step::GiveUp(blank) = gone.step.clone() else { panic!() };
-    let next = status_of(&model, Some(&gone), &Outcome::Failed(blank), 9);
+    let next = status_of(&model, Some(&gone), &ModelState::Failed(blank), 9);
     assert_eq!(next.last_failure, Some(killed));
     assert_eq!(model.status, Some(next));
 }

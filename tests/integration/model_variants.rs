@@ -6,18 +6,18 @@ use modelwright::{
     api::{Model, ModelVersion},
     model::{
         build::build_version,
-        observed::Observed,
         plan::{Plan, Step, plan_model},
+        snapshot::Snapshot,
     },
 };
 use serde_json::{Value, json};
 
 use crate::fixtures::{
-    finished, job, job_name, observed, optimized_model, reports, trained_pod, valid, variant_reports, version,
+    finished, job, job_name, optimized_model, reports, snapshot, trained_pod, valid, variant_reports, version,
 };
 
-fn plan(model: &Model, observed: &Observed) -> Plan {
-    plan_model(model, &valid(model), observed)
+fn plan(model: &Model, snapshot: &Snapshot) -> Plan {
+    plan_model(model, &valid(model), snapshot)
 }
 
 fn int8() -> Value {
@@ -44,14 +44,14 @@ fn a_change_of_variants_is_another_version_and_a_return_finds_the_one_that_had_t
     let (plain, optimized) = (optimized_model(json!([]), 1), optimized_model(int8(), 2));
     let first = with_variants(&plain, 1, 1, &[]);
     assert_eq!((&first.spec.optimize_hash, &first.spec.spec_hash), (&None, &valid(&plain).key()));
-    let kept = observed(vec![first.clone()], vec![], vec![]);
+    let kept = snapshot(vec![first.clone()], vec![], vec![]);
     assert_eq!(used(&plan(&plain, &kept)), 1);
     assert_eq!(plan(&optimized, &kept).step, Step::Start, "the version that is there has no variants");
     assert_ne!(job_name(&plain), job_name(&optimized), "the run has a Job of its own");
 
     let second = with_variants(&optimized, 2, 2, &[("int8", 'c')]);
     assert_eq!(second.spec.spec_hash, first.spec.spec_hash, "the model is the same");
-    let kept = observed(vec![first, second], vec![], vec![]);
+    let kept = snapshot(vec![first, second], vec![], vec![]);
     assert_eq!((used(&plan(&optimized, &kept)), used(&plan(&plain, &kept))), (2, 1));
     let other = optimized_model(json!([{"name": "int8", "quantize": "Static"}]), 3);
     assert_eq!(plan(&other, &kept).step, Step::Start);
@@ -70,7 +70,7 @@ fn recorded(model: &Model, there: ModelVersion, variants: &[(&str, char)]) -> St
     let publish = status.container_statuses.as_mut().unwrap().first_mut().unwrap();
     let state = publish.state.as_mut().unwrap().terminated.as_mut().unwrap();
     state.message = Some(json!({"succeeded": told}).to_string());
-    let mut seen = observed(vec![there], vec![], vec![pod]);
+    let mut seen = snapshot(vec![there], vec![], vec![pod]);
     seen.jobs = vec![Arc::new(job)];
     plan(model, &seen).step
 }

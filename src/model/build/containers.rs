@@ -1,8 +1,6 @@
-//! The containers of a run's pod: `fetch`, for a training `train`, then `prove` and `publish`. Pure.
+//! The containers of a run's pod, one a phase. Pure.
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceRequirements,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerPort};
 use modelwright_contract::{
     fetch::{FetchConfig, FetchKind},
     names,
@@ -15,20 +13,18 @@ use modelwright_contract::{
 use super::{
     convert::{convert_container, imported_directory},
     further::{MARGIN_BYTES, further, further_mounts},
-    prepare::{prepare_container, prepare_import_container},
+    parts::{confined, run_variable, runtime_container, train_resources, work_mounts},
+    prepare::prepare_container,
     trainer::{device, trainer_image},
     volumes::{CODE, FETCHED, STORE_TOKEN, volume_of},
 };
 use crate::{
     context::Settings,
     model::{
-        run::containers::{FETCH, OPTIMIZE, PROVE, PUBLISH, TRAIN},
+        run::phases::Phase,
         validate::{Code, Place, Trainer, ValidModel, ValidTraining, Work},
     },
-    pods::{
-        parts::{confined_container, mount, variable},
-        resources::complete_resources,
-    },
+    pods::parts::{mount, variable},
     store,
 };
 
@@ -38,29 +34,23 @@ const GOLDEN_SAMPLES: u32 = 8;
 const GOLDEN_SEED: u64 = 7;
 /// How the image of the trainer makes variants.
 const OPTIMIZE_COMMAND: [&str; 4] = ["/usr/bin/python3.11", "-IB", "-m", "modelwright_trainer.optimize"];
-const TRAIN_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "2Gi")];
-const TRAIN_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "512Mi")];
-/// TensorFlow alone takes half a GiB, and small networks about one.
-const KERAS_LIMITS: [(&str, &str); 2] = [("cpu", "2"), ("memory", "4Gi")];
-const KERAS_REQUESTS: [(&str, &str); 2] = [("cpu", "500m"), ("memory", "1Gi")];
 
-pub(super) fn init_containers(model: &ValidModel, settings: &Settings) -> Vec<Container> {
-    let train = model.training().map(|training| match &model.kept {
-        Some(_) => prepare_container(training, settings),
-        None => train_container(model, training, settings),
-    });
-    let convert = model.is_converted().then(|| convert_container(model, settings));
-    let measured = model.evaluation.as_ref();
-    let prepare = measured.map(|evaluation| prepare_import_container(model, evaluation, settings));
-    let optimize = (!model.variants.is_empty()).then(|| optimize_container(model, settings));
-    let prove = prove_container(model, settings);
-    std::iter::once(fetch_container(model, settings))
-        .chain(convert)
-        .chain(train)
-        .chain(prepare)
-        .chain(optimize)
-        .chain([prove])
-        .collect()
+/// The container of a phase, if the Model asks for what it does; `recalls` is the UID of the Job whose report `publish` reads.
+pub(super) fn container(
+    phase: Phase,
+    model: &ValidModel,
+    settings: &Settings,
+    recalls: Option<&str>,
+) -> Option<Container> {
+    match phase {
+        Phase::Fetch => Some(fetch_container(model, settings)),
+        Phase::Convert => Some(convert_container(model, settings)),
+        Phase::Prepare => prepare_container(model, settings),
+        Phase::Train => Some(train_container(model, model.training()?, settings)),
+        Phase::Optimize => Some(optimize_container(model, settings)),
+        Phase::Prove => Some(prove_container(model, settings)),
+        Phase::Publish => Some(publish_container(model, settings, recalls)),
+    }
 }
 
 fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
@@ -101,11 +91,8 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
         claim_directory: None,
         further: further(model, max_further_bytes, settings),
     };
-    let mut mounts = vec![
-        mount("work", names::WORK_DIRECTORY, false),
-        mount("temporary", "/tmp", false),
-        mount(FETCHED, names::FETCHED_DIRECTORY, false),
-    ];
+    let mut mounts = work_mounts();
+    mounts.push(mount(FETCHED, names::FETCHED_DIRECTORY, false));
     if source.credentials_secret.is_some() {
         mounts.push(mount("credentials", names::CREDENTIALS_DIRECTORY, true));
     } else if from_store {
@@ -121,7 +108,7 @@ fn fetch_container(model: &ValidModel, settings: &Settings) -> Container {
     }
     let mut fetch = Container {
         volume_mounts: Some(mounts),
-        ..runtime_container(FETCH, names::FETCH_ENV, &config, settings, &model.sizes.fetch)
+        ..runtime_container(Phase::Fetch, names::FETCH_ENV, &config, settings, &model.sizes.fetch)
     };
     if model.training().is_some() {
         look_for_earlier(&mut fetch, model, settings);
@@ -167,7 +154,7 @@ fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Sett
     if let Some(device) = device(training) {
         env.push(variable(names::DEVICE_ENV, device));
     }
-    let mut mounts = vec![mount("work", names::WORK_DIRECTORY, false), mount("temporary", "/tmp", false)];
+    let mut mounts = work_mounts();
     match &training.trainer {
         Trainer::Python { code: Code::Inline(code), .. } => env.push(variable(names::CODE_ENV, code)),
         Trainer::Python { code: Code::ConfigMap { .. }, .. } => {
@@ -180,7 +167,7 @@ fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Sett
     }
     let some = |words: Vec<String>| Some(words).filter(|words| !words.is_empty());
     Container {
-        name: TRAIN.into(),
+        name: Phase::Train.container().into(),
         image: Some(trainer_image(training, settings).to_owned()),
         command: some(command),
         args: some(args),
@@ -195,16 +182,6 @@ fn train_container(model: &ValidModel, training: &ValidTraining, settings: &Sett
         volume_mounts: Some(mounts),
         ..confined()
     }
-}
-
-/// What a container has that does what `training` says.
-pub(super) fn train_resources(training: &ValidTraining) -> ResourceRequirements {
-    let (limits, requests) = if training.trainer.needs_keras() {
-        (&KERAS_LIMITS, &KERAS_REQUESTS)
-    } else {
-        (&TRAIN_LIMITS, &TRAIN_REQUESTS)
-    };
-    complete_resources(&training.limits, &training.requests, limits, requests)
 }
 
 /// What the entrypoint of a built-in image is told, to run code of a user's own.
@@ -224,15 +201,12 @@ fn optimize_container(model: &ValidModel, settings: &Settings) -> Container {
     let config = OptimizeConfig { directory: OUTPUT_DIRECTORY.into(), variants: model.variants.clone() };
     let config = serde_json::to_string(&config).expect("strings and words are JSON");
     Container {
-        name: OPTIMIZE.into(),
+        name: Phase::Optimize.container().into(),
         image: Some(settings.trainer_image.clone()),
         command: Some(OPTIMIZE_COMMAND.map(Into::into).to_vec()),
         env: Some(vec![variable("HOME", "/tmp"), variable(OPTIMIZE_ENV, &config)]),
         resources: Some(model.sizes.optimize.clone()),
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-        ]),
+        volume_mounts: Some(work_mounts()),
         ..confined()
     }
 }
@@ -258,41 +232,33 @@ fn prove_container(model: &ValidModel, settings: &Settings) -> Container {
         tolerate_crash_inputs: model.source().tolerate_crash_inputs.clone(),
     };
     Container {
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-        ]),
-        ..runtime_container(PROVE, names::PROVE_ENV, &config, settings, &model.sizes.prove)
+        volume_mounts: Some(work_mounts()),
+        ..runtime_container(Phase::Prove, names::PROVE_ENV, &config, settings, &model.sizes.prove)
     }
 }
 
 /// Runs no model: it has the store's credentials. It stores what was proven, or recalls the report of a run.
-pub(super) fn publish_container(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> Container {
+fn publish_container(model: &ValidModel, settings: &Settings, recalls: Option<&str>) -> Container {
     let claim = store::claim(&settings.store_uri);
     let mut config = publish_config(model, settings, recalls);
     if recalls.is_none() {
         config.store.push = push(settings);
     }
-    let mut publish = Container {
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-            match claim {
-                Some(claim) => mount(volume_of(model, settings, claim), names::CLAIM_DIRECTORY, false),
-                None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
-            },
-        ]),
-        ..runtime_container(PUBLISH, names::PUBLISH_ENV, &config, settings, &model.sizes.publish)
-    };
+    let mut mounts = work_mounts();
+    mounts.push(match claim {
+        Some(claim) => mount(volume_of(model, settings, claim), names::CLAIM_DIRECTORY, false),
+        None => mount("store-credentials", names::STORE_CREDENTIALS_DIRECTORY, true),
+    });
+    let mut publish =
+        runtime_container(Phase::Publish, names::PUBLISH_ENV, &config, settings, &model.sizes.publish);
     if recalls.is_none() {
         publish.env.get_or_insert_default().push(run_variable());
-        publish.volume_mounts.get_or_insert_default().push(mount(FETCHED, names::FETCHED_DIRECTORY, true));
+        mounts.push(mount(FETCHED, names::FETCHED_DIRECTORY, true));
     }
     if config.store.push.is_some() {
-        let token = mount(STORE_TOKEN, names::STORE_TOKEN_DIRECTORY, true);
-        publish.volume_mounts.get_or_insert_default().push(token);
+        mounts.push(mount(STORE_TOKEN, names::STORE_TOKEN_DIRECTORY, true));
     }
-    publish
+    Container { volume_mounts: Some(mounts), ..publish }
 }
 
 /// Where and by what the chart's own store is written to; what is read needs neither.
@@ -327,45 +293,5 @@ fn publish_config(model: &ValidModel, settings: &Settings, recalls: Option<&str>
         variants: Vec::new(),
         keep_evaluation: false,
         tolerate_crash_inputs: Vec::new(),
-    }
-}
-
-/// What a run is known by: the UID of its Job, which nobody knows before it is made.
-fn run_variable() -> EnvVar {
-    let uid = ObjectFieldSelector {
-        field_path: format!("metadata.labels['{}']", names::JOB_UID_LABEL),
-        ..ObjectFieldSelector::default()
-    };
-    EnvVar {
-        name: names::RUN_ENV.into(),
-        value: None,
-        value_from: Some(EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() }),
-    }
-}
-
-fn runtime_container(
-    name: &str,
-    environment: &str,
-    config: &impl serde::Serialize,
-    settings: &Settings,
-    resources: &ResourceRequirements,
-) -> Container {
-    let config = serde_json::to_string(config).expect("the contract's types are JSON");
-    Container {
-        name: name.into(),
-        image: Some(settings.runtime_image.clone()),
-        args: Some(vec![name.into()]),
-        env: Some(vec![variable(environment, &config)]),
-        resources: Some(resources.clone()),
-        ..confined()
-    }
-}
-
-/// What every container of a run is under.
-pub(super) fn confined() -> Container {
-    Container {
-        security_context: Some(confined_container()),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        ..Container::default()
     }
 }

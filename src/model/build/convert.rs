@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::Container;
 use modelwright_contract::{artifact::MODEL_FILE, names};
 
-use super::containers::confined;
+use super::parts::{confined, work_mounts};
 use crate::{
     context::Settings,
-    model::{run::containers::CONVERT, validate::ValidModel},
-    pods::parts::{mount, variable},
+    model::{run::phases::Phase, validate::ValidModel},
+    pods::parts::variable,
 };
 
 /// Where it leaves the model.
@@ -24,15 +24,12 @@ pub(super) fn convert_container(model: &ValidModel, settings: &Settings) -> Cont
     // fetch gives a single file this name, whatever it was called
     let file = format!("{}/{MODEL_FILE}", names::SOURCE_DIRECTORY);
     Container {
-        name: CONVERT.into(),
+        name: Phase::Convert.container().into(),
         args: Some(vec!["convert-keras".into(), file, CONVERTED_DIRECTORY.into()]),
         image: Some(settings.trainer_keras_image.clone().unwrap_or_default()),
         env: Some(vec![variable("HOME", "/tmp")]),
         resources: Some(model.sizes.convert.clone()),
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-        ]),
+        volume_mounts: Some(work_mounts()),
         ..confined()
     }
 }

@@ -1,13 +1,16 @@
 //! The Job of a run, that of its pod apart. Pure.
 
-use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+use k8s_openapi::api::{
+    batch::v1::{
+        Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+        PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+    },
+    core::v1::PodTemplateSpec,
 };
 use kube::ResourceExt as _;
 use modelwright_contract::names;
 
-use super::pod::{pod_template, recall_template};
+use super::pod::pod_template;
 use crate::{
     api::name::{
         GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MADE_FROM_ANNOTATION, MODEL_LABEL,
@@ -57,20 +60,10 @@ pub fn build_job(model: &ValidModel, settings: &Settings, workload_account: bool
         None => (IMPORT_BACKOFF_LIMIT, IMPORT_DEADLINE_SECONDS),
         Some(training) => (training.backoff_limit, training.deadline_seconds),
     };
-    Job {
-        metadata,
-        spec: Some(JobSpec {
-            active_deadline_seconds: Some(deadline_seconds),
-            backoff_limit: Some(backoff_limit),
-            completions: Some(1),
-            parallelism: Some(1),
-            pod_failure_policy: Some(failure_policy()),
-            suspend: suspend.then_some(true),
-            template: pod_template(model, settings, workload_account),
-            ..JobSpec::default()
-        }),
-        status: None,
-    }
+    let template = pod_template(model, settings, workload_account, None);
+    let spec =
+        JobSpec { suspend: suspend.then_some(true), ..job_spec(backoff_limit, deadline_seconds, template) };
+    Job { metadata, spec: Some(spec), status: None }
 }
 
 /// The Job that reads from the store what `lost` reported, whose pods are gone.
@@ -89,18 +82,23 @@ pub fn build_recall(model: &ValidModel, settings: &Settings, workload_account: b
         ]
         .into(),
     );
+    let template = pod_template(model, settings, workload_account, Some(&uid));
     Job {
         metadata,
-        spec: Some(JobSpec {
-            active_deadline_seconds: Some(IMPORT_DEADLINE_SECONDS),
-            backoff_limit: Some(IMPORT_BACKOFF_LIMIT),
-            completions: Some(1),
-            parallelism: Some(1),
-            pod_failure_policy: Some(failure_policy()),
-            template: recall_template(model, settings, workload_account, &uid),
-            ..JobSpec::default()
-        }),
+        spec: Some(job_spec(IMPORT_BACKOFF_LIMIT, IMPORT_DEADLINE_SECONDS, template)),
         status: None,
+    }
+}
+
+fn job_spec(backoff_limit: i32, deadline_seconds: i64, template: PodTemplateSpec) -> JobSpec {
+    JobSpec {
+        active_deadline_seconds: Some(deadline_seconds),
+        backoff_limit: Some(backoff_limit),
+        completions: Some(1),
+        parallelism: Some(1),
+        pod_failure_policy: Some(failure_policy()),
+        template,
+        ..JobSpec::default()
     }
 }
 

@@ -5,47 +5,41 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{
-    containers::{init_containers, publish_container},
-    volumes::{volumes, volumes_of},
-};
+use super::{containers::container, volumes::volumes_of};
 use crate::{
     api::name::{MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, SPEC_HASH_LABEL},
     context::Settings,
     hash,
-    model::validate::ValidModel,
+    model::{run::phases::Phase, validate::ValidModel},
     pods::parts,
 };
 
 /// How long a pod that is stopped may take to end. What stopped it, its deadline for one, is told only then.
 const GRACE_SECONDS: i64 = 10;
 
+/// The pod of the phases of a run, or of `publish` alone where it reads what the run whose Job has the UID `recalls` reported. They
+/// run one after another, the last as the main container.
 pub(super) fn pod_template(
     model: &ValidModel,
     settings: &Settings,
     workload_account: bool,
+    recalls: Option<&str>,
 ) -> PodTemplateSpec {
-    PodTemplateSpec {
-        metadata: Some(pod_metadata(model)),
-        spec: Some(pod_spec(model, settings, workload_account)),
-    }
-}
-
-/// Of `publish` alone, which recalls the report of the run whose Job has this UID.
-pub(super) fn recall_template(
-    model: &ValidModel,
-    settings: &Settings,
-    workload_account: bool,
-    recalls: &str,
-) -> PodTemplateSpec {
-    let publish = publish_container(model, settings, Some(recalls));
+    let phases = if recalls.is_some() { vec![Phase::Publish] } else { Phase::of_run(model) };
+    let containers = phases.into_iter().filter_map(|phase| container(phase, model, settings, recalls));
+    let mut init: Vec<_> = containers.collect();
+    let volumes = volumes_of(&init, model, settings);
+    let main = init.pop();
+    let siblings = [(MODEL_LABEL.to_owned(), model.name.clone())].into();
     PodTemplateSpec {
         metadata: Some(pod_metadata(model)),
         spec: Some(PodSpec {
-            init_containers: None,
-            volumes: Some(volumes_of(&publish, model, settings)),
-            containers: vec![publish],
-            ..pod_spec(model, settings, workload_account)
+            containers: main.into_iter().collect(),
+            init_containers: Some(init).filter(|init| !init.is_empty()),
+            restart_policy: Some("Never".into()),
+            termination_grace_period_seconds: Some(GRACE_SECONDS),
+            volumes: Some(volumes),
+            ..parts::confined_pod(&model.scheduling, siblings, workload_account)
         }),
     }
 }
@@ -59,17 +53,5 @@ fn pod_metadata(model: &ValidModel) -> ObjectMeta {
         labels: Some(labels),
         annotations: parts::some_map(parts::texts(&model.scheduling.pod_annotations)),
         ..ObjectMeta::default()
-    }
-}
-
-fn pod_spec(model: &ValidModel, settings: &Settings, workload_account: bool) -> PodSpec {
-    let siblings = [(MODEL_LABEL.to_owned(), model.name.clone())].into();
-    PodSpec {
-        containers: vec![publish_container(model, settings, None)],
-        init_containers: Some(init_containers(model, settings)),
-        restart_policy: Some("Never".into()),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
-        volumes: Some(volumes(model, settings)),
-        ..parts::confined_pod(&model.scheduling, siblings, workload_account)
     }
 }

@@ -9,45 +9,46 @@ use modelwright_contract::{
 };
 
 use super::{
-    containers::{confined, train_resources},
     convert::imported_directory,
+    parts::{confined, train_resources, work_mounts},
     trainer::{evaluation_image, trainer_image},
 };
 use crate::{
     context::Settings,
     model::{
-        run::containers::PREPARE,
+        run::phases::Phase,
         validate::{ValidEvaluation, ValidModel, ValidTraining},
     },
-    pods::parts::{mount, variable},
+    pods::parts::variable,
 };
 
+/// Of whatever the Model is.
+pub(super) fn prepare_container(model: &ValidModel, settings: &Settings) -> Option<Container> {
+    match model.training() {
+        Some(training) => Some(prepare_kept(training, settings)),
+        None => Some(prepare_import(model, model.evaluation.as_ref()?, settings)),
+    }
+}
+
 /// Of a model that is kept. Without any credentials, as `train`, and without a device: it computes nothing.
-pub(super) fn prepare_container(training: &ValidTraining, settings: &Settings) -> Container {
+fn prepare_kept(training: &ValidTraining, settings: &Settings) -> Container {
     let is_no_device = |name: &String| !name.contains('/');
     let mut training = training.clone();
     training.limits.retain(|name, _| is_no_device(name));
     training.requests.retain(|name, _| is_no_device(name));
     Container {
-        name: PREPARE.into(),
+        name: Phase::Prepare.container().into(),
         args: Some(vec!["prepare".into(), "--kept".into(), names::FROM_DIRECTORY.into()]),
         image: Some(trainer_image(&training, settings).to_owned()),
         env: Some(vec![variable("HOME", "/tmp")]),
         resources: Some(train_resources(&training)),
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-        ]),
+        volume_mounts: Some(work_mounts()),
         ..confined()
     }
 }
 
 /// Of a model that is imported and measured, under the same bounds.
-pub(super) fn prepare_import_container(
-    model: &ValidModel,
-    evaluation: &ValidEvaluation,
-    settings: &Settings,
-) -> Container {
+fn prepare_import(model: &ValidModel, evaluation: &ValidEvaluation, settings: &Settings) -> Container {
     let config = EvaluationConfig {
         directory: imported_directory(model).into(),
         output: OUTPUT_DIRECTORY.into(),
@@ -57,15 +58,12 @@ pub(super) fn prepare_import_container(
     };
     let config = serde_json::to_string(&config).expect("strings, numbers and words are JSON");
     Container {
-        name: PREPARE.into(),
+        name: Phase::Prepare.container().into(),
         args: Some(vec!["prepare-import".into()]),
         image: Some(evaluation_image(evaluation, settings).to_owned()),
         env: Some(vec![variable("HOME", "/tmp"), variable(EVALUATION_ENV, &config)]),
         resources: Some(model.sizes.prepare.clone()),
-        volume_mounts: Some(vec![
-            mount("work", names::WORK_DIRECTORY, false),
-            mount("temporary", "/tmp", false),
-        ]),
+        volume_mounts: Some(work_mounts()),
         ..confined()
     }
 }

@@ -1,5 +1,7 @@
 //! The volumes of a run's pod. Pure.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, Container, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection,
     Volume, VolumeProjection,
@@ -28,7 +30,7 @@ const STORE_TOKEN_SECONDS: i64 = 3600;
 /// Code of a user's own.
 pub(super) const CODE: &str = "code";
 
-pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
+fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
     let mut volumes = vec![
         empty_volume("work", model.sizes.volume_size.clone()),
         empty_volume("temporary", TEMPORARY_SIZE.into()),
@@ -64,11 +66,11 @@ pub(super) fn volumes(model: &ValidModel, settings: &Settings) -> Vec<Volume> {
     volumes
 }
 
-/// Those that a container mounts: another may name what is not there any more, and its pod would not start.
-pub(super) fn volumes_of(container: &Container, model: &ValidModel, settings: &Settings) -> Vec<Volume> {
-    let is_mounted =
-        |volume: &Volume| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name);
-    volumes(model, settings).into_iter().filter(is_mounted).collect()
+/// Those that these containers mount: another may name what is not there any more, and their pod would not start.
+pub(super) fn volumes_of(containers: &[Container], model: &ValidModel, settings: &Settings) -> Vec<Volume> {
+    let mounts = containers.iter().flat_map(|container| container.volume_mounts.iter().flatten());
+    let mounted: BTreeSet<_> = mounts.map(|mount| mount.name.as_str()).collect();
+    volumes(model, settings).into_iter().filter(|volume| mounted.contains(volume.name.as_str())).collect()
 }
 
 /// A claim that a container mounts.

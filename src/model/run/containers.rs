@@ -1,4 +1,4 @@
-//! What a run is made of: its Job, the containers of its pods, and how far each is. Pure.
+//! How far the Job, the pods and the containers of a run are. Pure.
 
 use k8s_openapi::{
     api::{
@@ -7,25 +7,11 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
+use kube::ResourceExt as _;
 
-/// Container that fetches.
-pub const FETCH: &str = "fetch";
-/// Container that makes ONNX of what was fetched.
-pub const CONVERT: &str = "convert";
-/// Container that makes what a training leaves beside its model, where nothing is trained.
-pub const PREPARE: &str = "prepare";
-/// Container that trains.
-pub const TRAIN: &str = "train";
-/// Container that makes variants.
-pub const OPTIMIZE: &str = "optimize";
-/// Container that proves the model.
-pub const PROVE: &str = "prove";
-/// Container that publishes.
-pub const PUBLISH: &str = "publish";
-/// All of them, in their order.
-pub const CONTAINERS: [&str; 7] = [FETCH, CONVERT, PREPARE, TRAIN, OPTIMIZE, PROVE, PUBLISH];
-/// Phase of a run that trains.
-pub const TRAINING_PHASE: &str = "Training";
+use super::phases::Phase;
+use crate::{api::name::MADE_FROM_ANNOTATION, pods::unstarted::container_statuses};
+
 /// Longest message that the status takes, in bytes.
 pub const MAX_MESSAGE: usize = 4096;
 
@@ -35,13 +21,18 @@ pub fn containers(job: &Job) -> impl Iterator<Item = &Container> {
     pod.into_iter().flat_map(|pod| pod.init_containers.iter().flatten().chain(&pod.containers))
 }
 
+/// The number of the version whose model a run takes over.
+pub fn taken_over(job: &Job) -> Option<u64> {
+    job.annotations().get(MADE_FROM_ANNOTATION)?.parse().ok()
+}
+
 /// Whether a Job stands still.
 pub fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
 }
 
 /// Reason, message and time of a Job's condition that is true.
-pub(super) fn finished(job: &Job, type_: &str) -> Option<(String, String, Option<Time>)> {
+pub fn finished(job: &Job, type_: &str) -> Option<(String, String, Option<Time>)> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let condition =
         conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")?;
@@ -52,17 +43,12 @@ pub(super) fn finished(job: &Job, type_: &str) -> Option<(String, String, Option
     ))
 }
 
-/// Statuses of a pod's containers, those that run first at the front.
-pub fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    })
-}
-
-/// Whether a container of a pod runs, or has ended.
-pub fn has_started(pod: &Pod, container: &str) -> bool {
-    container_statuses(pod).any(|status| status.name == container && is_started(status))
+/// The last phase of a pod whose container runs, or has ended.
+pub fn last_phase(pod: &Pod) -> Option<Phase> {
+    let has_started = |phase: &Phase| {
+        container_statuses(pod).any(|status| status.name == phase.container() && is_started(status))
+    };
+    Phase::ALL.into_iter().rev().find(has_started)
 }
 
 /// Whether any container of a pod runs, or has ended: then its volumes were mounted. A pod is `Pending` until the last of its init
@@ -75,7 +61,7 @@ fn is_started(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
 }
 
-/// Phase of a pod.
-pub fn phase_of(pod: &Pod) -> Option<&str> {
+/// What the kubelet says of a pod as a whole.
+pub fn pod_phase(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
 }

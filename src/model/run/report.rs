@@ -18,16 +18,15 @@ use modelwright_contract::{
 };
 
 use super::{
-    containers::{
-        CONTAINERS, CONVERT, FETCH, MAX_MESSAGE, OPTIMIZE, PREPARE, PROVE, PUBLISH, TRAIN,
-        container_statuses, containers, finished, has_started, phase_of,
-    },
+    containers::{MAX_MESSAGE, containers, finished, last_phase, pod_phase, taken_over},
+    phases::Phase,
     waits,
 };
 use crate::{
     api::{condition::timestamp, model::RunFailure, name::RECALLS_ANNOTATION},
     k8s::events::truncated,
-    model::observed::Observed,
+    model::snapshot::Snapshot,
+    pods::unstarted::container_statuses,
 };
 
 /// A Job's own reason for a run that took too long.
@@ -35,6 +34,9 @@ pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
 /// Reason of a container that was killed at its memory limit.
 const OUT_OF_MEMORY: &str = "OutOfMemory";
+
+/// What makes another model, and is asked for by nothing else.
+pub const ANEW: &str = "set spec.rerun to another value, which makes the model anew";
 
 /// What the containers of a successful run reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Reports {
 pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Reports, RunFailure> {
     let started_at = job.status.as_ref().and_then(|status| status.start_time.as_ref());
     if job.annotations().contains_key(RECALLS_ANNOTATION) {
-        let (run, _) = report_of::<RunReport>(pod, PUBLISH)?;
+        let (run, _) = report_of::<RunReport>(pod, Phase::Publish)?;
         return Ok(Reports {
             fetch: run.fetch,
             train: run.train,
@@ -64,11 +66,11 @@ pub fn read_reports(job: &Job, pod: &Pod, completed: Option<&Time>) -> Result<Re
             finished_at: String::new(),
         });
     }
-    let (fetch, _) = report_of::<FetchReport>(pod, FETCH)?;
-    let (publish, ended) = report_of::<PublishReport>(pod, PUBLISH)?;
+    let (fetch, _) = report_of::<FetchReport>(pod, Phase::Fetch)?;
+    let (publish, ended) = report_of::<PublishReport>(pod, Phase::Publish)?;
     Ok(Reports {
         fetch,
-        train: report_of::<TrainReport>(pod, TRAIN).ok().map(|(train, _)| train),
+        train: report_of::<TrainReport>(pod, Phase::Train).ok().map(|(train, _)| train),
         publish,
         started_at: started_at.map(time_of).unwrap_or_default(),
         finished_at: ended.as_ref().or(completed).map(time_of).unwrap_or_default(),
@@ -92,17 +94,17 @@ impl Reports {
     }
 }
 
-fn report_of<T>(pod: &Pod, container: &str) -> Result<(T, Option<Time>), RunFailure>
+fn report_of<T>(pod: &Pod, phase: Phase) -> Result<(T, Option<Time>), RunFailure>
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
 {
-    let terminated = terminated(pod, container);
+    let terminated = terminated(pod, phase);
     let message = terminated.and_then(|state| state.message.as_deref()).unwrap_or_default();
     let time = terminated.and_then(|state| state.finished_at.clone());
     let failure = |reason: &str, message: String| RunFailure {
         reason: reason.into(),
         message: truncated(&message, MAX_MESSAGE),
-        phase: container.into(),
+        phase: phase.container().into(),
         time: time.as_ref().map(time_of).unwrap_or_default(),
     };
     match Report::<T>::parse(message) {
@@ -122,7 +124,7 @@ pub fn run_failure(
     job: &Job,
     (reason, message, time): (&str, &str, Option<&Time>),
     pods: &[&Arc<Pod>],
-    observed: &Observed,
+    snapshot: &Snapshot,
 ) -> RunFailure {
     let of_a_pod = pods.iter().rev().find_map(|pod| pod_failure(job, pod)).map(|failure| {
         // The kubelet says that it evicted a pod before it says when its containers ended.
@@ -131,32 +133,43 @@ pub fn run_failure(
     });
     match of_a_pod {
         Some(failure) if reason != DEADLINE_EXCEEDED => failure,
-        of_a_pod => job_failure(job, (reason, message, time), pods, observed, of_a_pod.as_ref()),
+        of_a_pod => job_failure(job, (reason, message, time), pods, snapshot, of_a_pod.as_ref()),
     }
+}
+
+/// A failure of a run, with what to do where it could not have what it takes over.
+pub fn explained(job: &Job, failure: RunFailure) -> RunFailure {
+    let is_of_fetch = failure.phase == Phase::Fetch.container();
+    let Some(number) = taken_over(job).filter(|_| is_of_fetch) else { return failure };
+    let message = format!(
+        "{}; only variants of version {number} were to be made anew, from its artifact and the very data that it was made of: bring these back, or {ANEW}",
+        failure.message
+    );
+    RunFailure { message, ..failure }
 }
 
 /// Why a pod failed, from the first container that did.
 pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
-    if phase_of(pod) != Some("Failed") {
+    if pod_phase(pod) != Some("Failed") {
         return None;
     }
     if let Some(failure) = evicted(job, pod) {
         return Some(failure);
     }
-    let (container, state) = CONTAINERS.into_iter().find_map(|container| {
-        let state = terminated(pod, container)?;
-        (state.exit_code != 0).then_some((container, state))
+    let (phase, state) = Phase::ALL.into_iter().find_map(|phase| {
+        let state = terminated(pod, phase)?;
+        (state.exit_code != 0).then_some((phase, state))
     })?;
     let message = state.message.as_deref().unwrap_or_default();
     let failure = match Report::<serde_json::Value>::parse(message) {
         // where the kernel ended one process of the container, the others told it without its limit
         Ok(Report::Failed(failure)) if !(failure.reason == OUT_OF_MEMORY && was_killed(state)) => failure,
-        _ => unreported(job, container, state, message),
+        _ => unreported(job, phase, state, message),
     };
     Some(RunFailure {
         reason: truncated(&failure.reason, 128),
         message: truncated(&failure.message, MAX_MESSAGE),
-        phase: container.into(),
+        phase: phase.container().into(),
         time: state.finished_at.as_ref().map(time_of).unwrap_or_default(),
     })
 }
@@ -164,7 +177,7 @@ pub fn pod_failure(job: &Job, pod: &Pod) -> Option<RunFailure> {
 /// Why the kubelet stopped a pod: a full volume, or a node short of something.
 fn evicted(job: &Job, pod: &Pod) -> Option<RunFailure> {
     let status = pod.status.as_ref().filter(|status| status.reason.as_deref() == Some("Evicted"))?;
-    let last = CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)).unwrap_or(FETCH);
+    let last = last_phase(pod).unwrap_or(Phase::Fetch);
     let ended = terminated(pod, last).and_then(|state| state.finished_at.as_ref());
     let message =
         status.message.as_deref().unwrap_or("the kubelet does not say why").trim_end_matches(['.', ' ']);
@@ -177,7 +190,7 @@ fn evicted(job: &Job, pod: &Pod) -> Option<RunFailure> {
             ),
             MAX_MESSAGE,
         ),
-        phase: last.into(),
+        phase: last.container().into(),
         time: ended.map(time_of).unwrap_or_default(),
     })
 }
@@ -188,34 +201,25 @@ fn was_killed(state: &ContainerStateTerminated) -> bool {
 }
 
 /// The failure of a container that could not report.
-fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, message: &str) -> Failure {
+fn unreported(job: &Job, phase: Phase, state: &ContainerStateTerminated, message: &str) -> Failure {
     if was_killed(state) {
-        let (field, what) = match container {
-            CONVERT => ("spec.run.convert", "; the model is held beside its ONNX"),
-            PREPARE if is_of_import(job) => {
-                ("spec.run.prepare", "; the data that the model is measured on are read whole")
-            }
-            TRAIN | PREPARE => ("spec.training.resources", ""),
-            OPTIMIZE => ("spec.run.optimize", "; to make variants, every tensor is looked at"),
-            PROVE => ("spec.run.prove", "; the model does not load and run in so little"),
-            FETCH => ("spec.run.fetch", ""),
-            _ => ("spec.run.publish", ""),
-        };
+        let (field, what) = phase.data().resources[usize::from(!is_of_import(job))];
         let message = format!(
             "the container was killed at its memory limit, {}{what}; raise {field}.limits.memory",
-            memory_limit(job, container).unwrap_or_else(|| "which the namespace sets".to_owned())
+            memory_limit(job, phase).unwrap_or_else(|| "which the namespace sets".to_owned())
         );
         return Failure { reason: OUT_OF_MEMORY.into(), message };
     }
     let tail = if message.trim().is_empty() { "it left no message" } else { message.trim() };
-    if container == TRAIN {
+    if phase.data().is_of_users {
         let last = tail.lines().last().unwrap_or(tail).trim();
         return Failure {
             reason: "TrainFailed".into(),
             message: format!(
-                "the container ended with exit code {}, and its last line is: {last}; `kubectl logs job/{} --container {TRAIN}` has the others",
+                "the container ended with exit code {}, and its last line is: {last}; `kubectl logs job/{} --container {}` has the others",
                 state.exit_code,
-                job.name_any()
+                job.name_any(),
+                phase.container()
             ),
         };
     }
@@ -225,8 +229,8 @@ fn unreported(job: &Job, container: &str, state: &ContainerStateTerminated, mess
     }
 }
 
-fn memory_limit(job: &Job, container: &str) -> Option<String> {
-    let container = containers(job).find(|one| one.name == container)?;
+fn memory_limit(job: &Job, phase: Phase) -> Option<String> {
+    let container = container_of(job, phase)?;
     Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
 }
 
@@ -237,14 +241,14 @@ fn volume_size(job: &Job) -> Option<String> {
     Some(work.empty_dir.as_ref()?.size_limit.as_ref()?.0.clone())
 }
 
-/// The container that trains, if the Job is a training.
-pub fn train_container(job: &Job) -> Option<&Container> {
-    containers(job).find(|container| container.name == TRAIN)
+/// The container of a phase, if the run has it.
+fn container_of(job: &Job, phase: Phase) -> Option<&Container> {
+    containers(job).find(|container| container.name == phase.container())
 }
 
 /// Whether what the Job prepares is measured, and was not trained.
 fn is_of_import(job: &Job) -> bool {
-    let prepare = containers(job).find(|container| container.name == PREPARE);
+    let prepare = container_of(job, Phase::Prepare);
     let told = prepare.into_iter().flat_map(|container| container.env.iter().flatten());
     told.into_iter().any(|variable| variable.name == EVALUATION_ENV)
 }
@@ -254,37 +258,37 @@ fn job_failure(
     job: &Job,
     (reason, message, time): (&str, &str, Option<&Time>),
     pods: &[&Arc<Pod>],
-    observed: &Observed,
+    snapshot: &Snapshot,
     before: Option<&RunFailure>,
 ) -> RunFailure {
     let mut message = message.to_owned();
     if reason == DEADLINE_EXCEEDED
         && let (Some(_), Some(seconds)) =
-            (train_container(job), job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds))
+            (container_of(job, Phase::Train), job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds))
     {
         message = format!(
             "the run took longer than spec.training.run.activeDeadlineSeconds, which is {seconds}; raise it, or train on less"
         );
     }
-    if let Some(problem) = pods.last().and_then(|pod| waits::of_pod(pod, observed)) {
+    if let Some(problem) = pods.last().and_then(|pod| waits::of_pod(pod, snapshot)) {
         message = format!("{message}; the pod was waiting: {}", problem.message);
     }
     if let Some(before) = before {
         message =
             format!("{message}; before that, {} failed: {}: {}", before.phase, before.reason, before.message);
     }
-    let last = pods.last().and_then(|pod| CONTAINERS.into_iter().rev().find(|name| has_started(pod, name)));
+    let last = pods.last().and_then(|pod| last_phase(pod));
     RunFailure {
         reason: if reason.is_empty() { "JobFailed".into() } else { reason.into() },
         message: truncated(&message, MAX_MESSAGE),
-        phase: last.unwrap_or(FETCH).into(),
+        phase: last.unwrap_or(Phase::Fetch).container().into(),
         time: time.map(time_of).unwrap_or_default(),
     }
 }
 
-fn terminated<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStateTerminated> {
+fn terminated(pod: &Pod, phase: Phase) -> Option<&ContainerStateTerminated> {
     container_statuses(pod)
-        .find(|status| status.name == container)
+        .find(|status| status.name == phase.container())
         .and_then(|status| status.state.as_ref()?.terminated.as_ref())
 }
 

@@ -4,17 +4,18 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 
-use super::containers::{MAX_MESSAGE, container_statuses, has_begun, phase_of};
+use super::containers::{MAX_MESSAGE, has_begun, pod_phase};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     k8s::events::truncated,
-    model::observed::{Observed, Warning},
+    model::snapshot::{Snapshot, Warning},
+    pods::unstarted::{self, container_statuses, waiting},
     problem::Problem,
 };
 
 /// What keeps a Job from having a pod.
-pub fn of_job(job: &Job, observed: &Observed) -> Option<Problem> {
-    let warning = last_warning(observed, job.uid()?.as_str(), |warning| warning.reason == "FailedCreate")?;
+pub fn of_job(job: &Job, snapshot: &Snapshot) -> Option<Problem> {
+    let warning = last_warning(snapshot, job.uid()?.as_str(), |warning| warning.reason == "FailedCreate")?;
     Some(problem(
         "PodsRefused",
         format!(
@@ -57,75 +58,37 @@ pub fn suspended_by_spec() -> Problem {
 }
 
 /// What keeps a pod from running.
-pub fn of_pod(pod: &Pod, observed: &Observed) -> Option<Problem> {
-    if phase_of(pod) != Some("Pending") {
+pub fn of_pod(pod: &Pod, snapshot: &Snapshot) -> Option<Problem> {
+    if pod_phase(pod) != Some("Pending") {
         return None;
     }
     unscheduled(pod)
-        .or_else(|| {
-            container_statuses(pod).find_map(|status| {
-                waiting(status.state.as_ref()?.waiting.as_ref()?, &status.name, &status.image)
-            })
-        })
-        .or_else(|| unmounted(pod, observed))
+        .or_else(|| container_statuses(pod).find_map(waiting))
+        .or_else(|| unmounted(pod, snapshot))
+        .map(|found| problem(&found.reason, found.message))
 }
 
+/// Why no node takes a pod; a claim is named where the Model's uri names it.
 fn unscheduled(pod: &Pod) -> Option<Problem> {
-    let condition = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    let message = condition.message.clone().unwrap_or_default();
-    if message.contains("persistentvolumeclaim") && message.contains("not found") {
-        return Some(problem(
-            "ClaimNotFound",
-            format!("{message}; create the claim that the Model's uri names, and the run goes on"),
-        ));
+    let problem = unstarted::unscheduled(pod)?;
+    let is_of_claim =
+        problem.message.contains("persistentvolumeclaim") && problem.message.contains("not found");
+    if !is_of_claim {
+        return Some(problem);
     }
-    let reason = match condition.reason.as_deref() {
-        None | Some("") => "Unschedulable",
-        Some(reason) => reason,
-    };
-    Some(problem(reason, format!("no node takes the pod: {message}")))
+    let message = unstarted::condition(pod, "PodScheduled")?.message.as_deref().unwrap_or_default();
+    Some(Problem {
+        reason: "ClaimNotFound".into(),
+        message: format!("{message}; create the claim that the Model's uri names, and the run goes on"),
+    })
 }
 
-fn waiting(
-    state: &k8s_openapi::api::core::v1::ContainerStateWaiting,
-    container: &str,
-    image: &str,
-) -> Option<Problem> {
-    let message = state.message.clone().unwrap_or_default();
-    match state.reason.as_deref()? {
-        "ErrImagePull"
-        | "ImagePullBackOff"
-        | "InvalidImageName"
-        | "ErrImageNeverPull"
-        | "RegistryUnavailable" => Some(problem(
-            "ImagePullFailed",
-            format!("container {container} cannot pull {image}: {}", pull_detail(&message)),
-        )),
-        "ContainerCreating" | "PodInitializing" => None,
-        reason => Some(problem(reason, format!("container {container} cannot start: {message}"))),
-    }
-}
-
-/// The cause inside the kubelet's two messages about one failed pull, which take turns.
-fn pull_detail(message: &str) -> &str {
-    let cause = message.split_once(": ErrImagePull: ").map_or(message, |(_, cause)| cause);
-    if cause.starts_with("Back-off pulling image") || cause.is_empty() {
-        "the registry does not give it; check its name, the registry and scheduling.imagePullSecrets"
-    } else {
-        cause
-    }
-}
-
-fn unmounted(pod: &Pod, observed: &Observed) -> Option<Problem> {
+fn unmounted(pod: &Pod, snapshot: &Snapshot) -> Option<Problem> {
     // the warnings of what was mended since stay for an hour
     if has_begun(pod) {
         return None;
     }
-    let warning = last_warning(observed, pod.uid()?.as_str(), |warning| {
+    let warning = last_warning(snapshot, pod.uid()?.as_str(), |warning| {
         ["FailedMount", "FailedAttachVolume"].contains(&warning.reason.as_str())
     })?;
     let message = &warning.message;
@@ -163,11 +126,11 @@ fn quoted_before<'a>(message: &'a str, before: &str, after: &str) -> Option<&'a 
 }
 
 fn last_warning<'a>(
-    observed: &'a Observed,
+    snapshot: &'a Snapshot,
     uid: &str,
     wanted: impl Fn(&Warning) -> bool,
 ) -> Option<&'a Warning> {
-    observed.warnings.iter().rev().find(|warning| warning.uid == uid && wanted(warning))
+    snapshot.warnings.iter().rev().find(|warning| warning.uid == uid && wanted(warning))
 }
 
 fn problem(reason: &str, message: String) -> Problem {

@@ -3,8 +3,11 @@
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 
-use super::containers::{MAX_MESSAGE, container_statuses};
-use crate::{api::condition::timestamp, k8s::events::truncated, model::observed::Retrying, problem::Problem};
+use super::{containers::MAX_MESSAGE, phases::Phase};
+use crate::{
+    api::condition::timestamp, k8s::events::truncated, model::snapshot::Retrying,
+    pods::unstarted::container_statuses, problem::Problem,
+};
 
 /// When the container that runs, the last of them, started.
 pub fn running_since(pod: &Pod) -> Option<Timestamp> {
@@ -37,21 +40,11 @@ pub fn words_of_kept(version: u64, trained: bool, phase: Option<&str>, since: Op
 
 fn all_words(what: &str, trains: bool, phase: Option<&str>, since: Option<Timestamp>) -> String {
     let at = match phase {
-        Some("Pending") => ": its pod is being started",
-        Some("Fetching") if trains => ": its data are being fetched",
-        Some("Fetching") => ": its files are being fetched",
-        Some("Converting") => ": ONNX is being made of its file",
-        Some("Preparing") if !trains => {
-            ": the data that it is measured on are being brought to what it takes"
-        }
-        Some("Preparing") => ": its test part is being made again, and nothing is trained",
-        Some("Training") => ": train is at work",
-        Some("Optimizing") => ": its variants are being made",
-        Some("Proving") => ": it is being run and measured",
-        Some("Publishing") => ": it is being published",
-        _ => "",
+        Some("Pending") => "its pod is being started",
+        phase => phase.and_then(Phase::of_word).map_or("", |at| at.data().activity[usize::from(trains)]),
     };
     let since = since.filter(|_| !at.is_empty() && phase != Some("Pending"));
     let since = since.map(|since| format!(" since {}", timestamp(since))).unwrap_or_default();
+    let at = if at.is_empty() { String::new() } else { format!(": {at}") };
     format!("{what}{at}{since}")
 }

@@ -11,9 +11,9 @@ use modelwright_contract::{
 use serde_json::Value;
 
 use super::{
-    are_enough,
     data::{check_order, read_decimal},
     network::{self, Input},
+    problems::are_enough,
 };
 use crate::{api::training as written, decimal::Decimal, suggestion::did_you_mean};
 

@@ -4,18 +4,23 @@
 //! Widths are not known before the first rows; the trainer refuses those.
 
 mod ends;
+mod input;
 mod ranks;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwright_contract::{
-    layers::{INPUT, Inputs, LayerEntry, Takes, keras},
-    training::{Kind, Layer, Task, Typed},
+    layers::{INPUT, Inputs, LayerEntry, keras},
+    training::{Layer, Task, Typed},
 };
 
-use self::values::{Field, check_parameters, unknown};
-use super::are_enough;
+pub use self::input::Input;
+use self::{
+    input::layer_field,
+    values::{Field, check_parameters, unknown},
+};
+use super::problems::are_enough;
 use crate::{api::training as written, suggestion::did_you_mean};
 
 /// Most layers of a network.
@@ -28,53 +33,6 @@ const JOINING: [&str; 2] = ["Add", "Concatenate"];
 /// It takes a query, a value and a key.
 const ATTENTION: &str = "MultiHeadAttention";
 const MAX_ATTENDED: usize = 3;
-
-/// What the data gives to the first layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Input {
-    /// A row of a table: rank 1.
-    Table,
-    /// Steps of several values: rank 2.
-    Sequences,
-    /// Height, width and channels: rank 3.
-    Images,
-    /// A text, which has no rank before it is brought to numbers.
-    Text,
-}
-
-impl Input {
-    /// That of some data.
-    pub(super) fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Table => Self::Table,
-            Kind::Images => Self::Images,
-            Kind::Sequences | Kind::Window => Self::Sequences,
-            Kind::Text => Self::Text,
-        }
-    }
-
-    fn rank(self) -> usize {
-        match self {
-            Self::Text => 0,
-            Self::Table => 1,
-            Self::Sequences => 2,
-            Self::Images => 3,
-        }
-    }
-
-    fn gives(self) -> Takes {
-        if self == Self::Text { Takes::Text } else { Takes::Numbers }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Table => "the data, rows of a table (rank 1)",
-            Self::Sequences => "the data, sequences (rank 2)",
-            Self::Images => "the data, images (rank 3)",
-            Self::Text => "the data, texts, which only TextVectorization takes",
-        }
-    }
-}
 
 /// Checks a candidate that has layers.
 pub(super) fn check_network(
@@ -146,10 +104,6 @@ pub(super) fn callbacks(candidate: &written::Candidate) -> Vec<Typed> {
         parameters: callback.parameters.clone(),
     };
     candidate.callbacks.iter().map(typed).collect()
-}
-
-fn layer_field(field: &str, at: usize, layer: &written::Layer) -> Field {
-    Field::new(format!("{field}.layers[{at}]"), format!(" of layer `{}`", values::shortened(&layer.name)))
 }
 
 fn check_name(

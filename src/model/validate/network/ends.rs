@@ -7,7 +7,7 @@ use modelwright_contract::{
 use serde_json::Value;
 
 use super::{
-    layer_field,
+    input::layer_field,
     values::{Field, shown, unknown},
 };
 use crate::api::training::{Callback, Candidate, Layer};

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use modelwright_contract::layers::{Gives, INPUT, Takes, keras};
 use serde_json::Value;
 
-use super::{Input, layer_field, values::Field};
+use super::{
+    input::{Input, layer_field},
+    values::Field,
+};
 use crate::api::training::Layer;
 
 /// What one layer gives to the next.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use modelwright_contract::layers::{Entry, Kind, Parameter, keras};
 use serde_json::{Map, Value};
 
-use crate::{k8s::events::truncated, model::validate::are_enough, suggestion::did_you_mean};
+use crate::{k8s::events::truncated, model::validate::problems::are_enough, suggestion::did_you_mean};
 
 /// Most bytes of parameters as JSON.
 const MAX_PARAMETERS: usize = 8 * 1024;

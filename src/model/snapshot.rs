@@ -14,7 +14,7 @@ use crate::{
 
 /// What exists around a Model.
 #[derive(Clone, Debug, Default)]
-pub struct Observed {
+pub struct Snapshot {
     /// ModelVersions that carry its label.
     pub versions: Vec<Arc<ModelVersion>>,
     /// Jobs that carry its label.

@@ -1,5 +1,5 @@
 //! Fetch: what exists around a Model. In go the caches, for pods that wait their warnings from the API server, and for a
-//! pod that trains its own word; out comes [`Observed`]. Needs a client.
+//! pod that trains its own word; out comes [`Snapshot`]. Needs a client.
 
 use std::sync::Arc;
 
@@ -21,8 +21,11 @@ use serde::de::DeserializeOwned;
 
 use super::{
     in_use::InUse,
-    observed::{Observed, Retrying, Warning},
-    run::containers::{FETCH, PUBLISH, TRAIN, container_statuses, has_begun, is_suspended},
+    run::{
+        containers::{has_begun, is_suspended},
+        phases::{Phase, Question},
+    },
+    snapshot::{Retrying, Snapshot, Warning},
 };
 use crate::{
     api::{
@@ -33,7 +36,7 @@ use crate::{
     },
     context::Context,
     k8s::{cache::index::Key, events::truncated, unreadable},
-    pods::http::NoAnswer,
+    pods::{http::NoAnswer, unstarted::container_statuses},
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.
@@ -46,7 +49,7 @@ const MAX_WARNINGS: u32 = 50;
 const MAX_WORD: usize = 64;
 
 /// Reads what exists around a Model.
-pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
+pub async fn observe(context: &Context, model: &Model) -> Snapshot {
     let (name, namespace) = (model.name_any(), model.namespace().unwrap_or_default());
     let caches = &context.caches;
     let ours = Key::Model(name.clone());
@@ -74,7 +77,7 @@ pub async fn fetch_observed(context: &Context, model: &Model) -> Observed {
             versions.iter().flat_map(|version| caches.model_deployments.of(&namespace, &served(version))),
         );
     }
-    Observed {
+    Snapshot {
         versions,
         jobs,
         pods,
@@ -177,23 +180,25 @@ fn is_use_unknown(context: &Context, namespace: &str, ours: &Key) -> bool {
         || !caches.revisions.all_unreadable(namespace).is_empty()
 }
 
-/// The newest pod in which one of these containers runs, with that container.
-fn running<'a>(pods: &'a [Arc<Pod>], containers: &[&'static str]) -> Option<(&'a Pod, &'static str)> {
-    let runs = |pod: &&'a Arc<Pod>| {
-        let runs = |name: &str| {
-            container_statuses(pod).any(|status| {
-                status.name == name && status.state.as_ref().is_some_and(|state| state.running.is_some())
-            })
-        };
-        containers.iter().copied().find(|name| runs(name))
+/// The newest pod in whose present phase this can be asked, with that phase.
+fn running(pods: &[Arc<Pod>], question: Question) -> Option<(&Pod, Phase)> {
+    let runs = |pod: &Pod, phase: &Phase| {
+        container_statuses(pod).any(|status| {
+            status.name == phase.container()
+                && status.state.as_ref().is_some_and(|state| state.running.is_some())
+        })
     };
-    let found = pods.iter().filter_map(|pod| Some((pod.as_ref(), runs(&pod)?)));
+    let asked = |pod: &Pod| {
+        let mut phases = Phase::ALL.into_iter().filter(|phase| phase.data().answers == Some(question));
+        phases.find(|phase| runs(pod, phase))
+    };
+    let found = pods.iter().filter_map(|pod| Some((pod.as_ref(), asked(pod)?)));
     found.max_by_key(|(pod, _)| pod.creation_timestamp().map(|time| time.0))
 }
 
 /// What a run's `fetch` or `publish` tries again. A runtime of another release may say nothing.
 async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying> {
-    let (pod, container) = running(pods, &[FETCH, PUBLISH])?;
+    let (pod, phase) = running(pods, Question::Retry)?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
     match ask::<Option<Retry>>(context, pod, address, RETRY_PATH).await? {
         Ok(retry) => {
@@ -201,10 +206,10 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
             let since = i64::try_from(since_unix_seconds).ok()?;
             let plain: String = message.chars().filter(|c| !c.is_control()).collect();
             let store = context.settings.store_host();
-            let asks_store = container == PUBLISH || store.is_some_and(|host| plain.contains(host));
+            let asks_store = phase == Phase::Publish || store.is_some_and(|host| plain.contains(host));
             Some(Retrying {
                 pod: pod.uid()?,
-                container: container.into(),
+                container: phase.container().into(),
                 since: Timestamp::from_second(since).ok()?,
                 message: truncated(&plain, MAX_RETRY_BYTES),
                 store: context.bundled_store.why_down().filter(|_| asks_store),
@@ -219,7 +224,7 @@ async fn fetch_retrying(context: &Context, pods: &[Arc<Pod>]) -> Option<Retrying
 
 /// What the pod whose `train` runs says of itself. An image of a user's own may say nothing.
 async fn fetch_progress(context: &Context, pods: &[Arc<Pod>]) -> Option<RunProgress> {
-    let (pod, _) = running(pods, &[TRAIN])?;
+    let (pod, _) = running(pods, Question::Progress)?;
     let address = pod.status.as_ref()?.pod_ip.as_deref()?;
     match ask::<Progress>(context, pod, address, PROGRESS_PATH).await? {
         Ok(progress) => Some(RunProgress {
