@@ -308,7 +308,9 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 fn lived(turns: &[Turn], keep: u32, dies_after: Option<usize>) -> World {
     let mut world = World::new(keep, dies_after);
     world.settle();
-    turns.iter().for_each(|turn| world.take(*turn));
+    for turn in turns {
+        world.take(*turn);
+    }
     world
 }
 
