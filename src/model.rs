@@ -41,10 +41,11 @@ use crate::{
             MODEL_FINALIZER, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
     },
+    caches::kinds::Key,
     context::Context,
     k8s::{
         apply::{self, ApplyError},
-        cache::{follow::Change, handle::Handle, index::Key},
+        cache::{follow::Change, handle::Handle, index::Watched},
         controller::{self, ReconcileError, chain},
         objects::{Objects, Unrenderable, Write},
         refusals::{Refusals, WriteError as _},
@@ -124,7 +125,7 @@ fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Handle<Model>>> +
 }
 
 /// The Model that an object belongs to.
-fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
+fn owner<K: Watched<Key = Key>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
     let object = &change.object;
     object.keys().iter().find_map(|key| match key {
         Key::Model(name) => Some(object.neighbour(name)),
@@ -133,7 +134,7 @@ fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<
 }
 
 /// The Model of what uses versions, where it may use others than before.
-fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
+fn standing<K: Watched<Key = Key>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
     if change.is_standing { owner(change) } else { None }
 }
 
@@ -442,7 +443,7 @@ async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), Mode
     previous.conditions = condition::ours(previous.conditions);
     let next = status::model_status(inputs);
     if previous != next {
-        apply::patch_status(context, inputs.model, &next).await?;
+        crate::unreadable::patch_status(context, inputs.model, &next).await?;
         let events = status::events(&previous, &next, inputs.outcome);
         context.events.publish(&inputs.model.object_ref(&()), &events).await;
     }

@@ -390,7 +390,7 @@ async fn tell_terminating(
     let next = terminating::terminating_status(deployment, context.clock.now());
     if !deployment.finalizers().is_empty()
         && previous != next
-        && let Err(error) = apply::patch_status(context, deployment, &next).await
+        && let Err(error) = crate::unreadable::patch_status(context, deployment, &next).await
     {
         // it may be gone by now, and if it is not, its next change is looked at
         tracing::debug!(%error, "it is not told that it was deleted");
@@ -425,7 +425,7 @@ async fn write_status(
     previous.conditions = condition::ours(previous.conditions);
     let blocked = status::blocked(&inputs, &next);
     if (ModelDeploymentStatus { request: None, ..previous }) != next {
-        apply::patch_status(context, deployment, &next).await?;
+        crate::unreadable::patch_status(context, deployment, &next).await?;
     }
     events.extend(blocked);
     Ok(())

@@ -29,8 +29,8 @@ use crate::{
             SPEC_HASH_ANNOTATION, SUSPENDED_ANNOTATION, recall_job, run_job,
         },
     },
-    k8s::unreadable,
     problem::Problem,
+    unreadable,
 };
 
 /// Finished Jobs that are kept for people to look at.
