@@ -105,7 +105,7 @@ pub struct RunArguments {
     #[arg(long, env = "POD_NAMESPACE", default_value = "modelwright-system")]
     pub operator_namespace: String,
     /// Name of the operator's Lease: of several operators in one namespace, each has its own.
-    #[arg(long, env = "MODELWRIGHT_LEASE", default_value = crate::k8s::lease::LEASE_NAME, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, env = "MODELWRIGHT_LEASE", default_value = crate::api::name::FIELD_MANAGER, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub lease: String,
     /// Name that holds the Lease; it must differ between replicas.
     #[arg(long, env = "POD_NAME", default_value = "modelwright")]

@@ -10,7 +10,9 @@
 //! | [`api`] | the resources that users write and read |
 //! | [`model`] | the driver of Models and its steps |
 //! | [`serving`] | the driver of ModelDeployments and its steps; the state machine of a rollout |
-//! | [`k8s`] | reading and writing of objects of any kind: caches, applying, expectations, leader election, triggers and backoff |
+//! | [`k8s`] | reading and writing of objects of any kind, ours or not: caches, applying, expectations, leader election, triggers and backoff |
+//! | [`caches`] | the kinds that are watched, what their objects belong to, and what is read of them |
+//! | [`unreadable`] | what is told of an object that does not parse |
 //! | [`pods`] | what the pods of both kinds have in common; questions to pods |
 //! | [`context`] | what every reconcile needs |
 //! | [`run`], [`process`] | start and shutdown |
@@ -24,6 +26,7 @@
 pub mod admin;
 pub mod api;
 pub mod bundled_store;
+pub mod caches;
 pub mod cli;
 pub mod clock;
 pub mod context;
@@ -44,3 +47,4 @@ pub mod serving;
 pub mod store;
 pub mod suggestion;
 pub mod telemetry;
+pub mod unreadable;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError, atomic::AtomicI64},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -11,6 +14,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use tokio::time::Instant;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
@@ -55,12 +59,16 @@ pub struct Metrics {
     writes: Family<WriteLabels, Counter>,
     watch_errors: Family<KindLabels, Counter>,
     unreadable: Family<KindLabels, Gauge<i64, AtomicI64>>,
+    queues: Family<KindLabels, Gauge>,
+    ages: Family<KindLabels, Gauge<f64, AtomicU64>>,
     leading: Gauge<i64, AtomicI64>,
     bundled_store: Family<Vec<(String, String)>, Gauge<i64, AtomicI64>>,
     phases: Family<PhaseLabels, Gauge<i64, AtomicI64>>,
     rollouts: Family<OutcomeLabels, Histogram>,
     /// Phase of each ModelDeployment, by namespace and name.
     told: Mutex<HashMap<(String, String), String>>,
+    /// Kind of each watch, and when something was last heard of it, by the place that it watches.
+    heard: Mutex<HashMap<String, (&'static str, Instant)>>,
 }
 
 impl Default for Metrics {
@@ -75,6 +83,8 @@ impl Default for Metrics {
             writes: Family::default(),
             watch_errors: Family::default(),
             unreadable: Family::default(),
+            queues: Family::default(),
+            ages: Family::default(),
             leading: Gauge::default(),
             bundled_store: Family::default(),
             phases: Family::default(),
@@ -82,6 +92,7 @@ impl Default for Metrics {
                 Histogram::new([5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0])
             }),
             told: Mutex::default(),
+            heard: Mutex::default(),
         };
         metrics.registered()
     }
@@ -103,6 +114,16 @@ impl Metrics {
             "unreadable_objects",
             "Objects by kind that do not parse and are left as they are",
             self.unreadable.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Objects by kind of which a change was announced and that wait for their turn",
+            self.queues.clone(),
+        );
+        registry.register(
+            "cache_age_seconds",
+            "Time since the API server last sent something of what is watched, a list, an event or a bookmark",
+            self.ages.clone(),
         );
         registry.register("leading", "1 while this process holds the Lease", self.leading.clone());
         registry.register(
@@ -128,8 +149,22 @@ impl Metrics {
         drop(self.errors.get_or_create(&ErrorLabels { kind, error: "api" }));
     }
 
-    /// A kind is going to be watched.
-    pub fn watches(&self, kind: &'static str) {
+    /// How many objects of a kind wait for their turn.
+    pub fn queue(&self, kind: &'static str) -> Gauge {
+        self.queues.get_or_create_owned(&KindLabels { kind })
+    }
+
+    /// Something came of a watch.
+    pub fn heard(&self, place: &str) {
+        if let Some((_, heard)) = self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
+            *heard = Instant::now();
+        }
+    }
+
+    /// A kind is going to be watched at a place of the API server.
+    pub fn watches(&self, kind: &'static str, place: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.insert(place.to_owned(), (kind, Instant::now()));
         drop(self.watch_errors.get_or_create(&KindLabels { kind }));
         drop(self.unreadable.get_or_create(&KindLabels { kind }));
     }
@@ -203,6 +238,14 @@ impl Metrics {
 
     /// The text of `/metrics`.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut ages: HashMap<_, f64> = HashMap::new();
+        for (kind, heard) in self.heard.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let oldest = ages.entry(*kind).or_default();
+            *oldest = oldest.max(heard.elapsed().as_secs_f64());
+        }
+        for (kind, age) in ages {
+            self.ages.get_or_create(&KindLabels { kind }).set(age);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -214,14 +257,21 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn every_counter_appears_under_its_documented_name() {
+    #[tokio::test(start_paused = true)]
+    async fn every_counter_appears_under_its_documented_name() {
         let metrics = Metrics::default();
         metrics.reconciled("Model", Duration::from_millis(3), None);
         metrics.reconciled("Model", Duration::from_millis(3), Some("conflict"));
         metrics.wrote("Job", "create");
         metrics.watch_failed("Pod");
-        metrics.watches("Job");
+        metrics.watches("Job", "/jobs");
+        metrics.watches("Pod", "/a/pods");
+        metrics.watches("Pod", "/b/pods");
+        tokio::time::advance(Duration::from_secs(90)).await;
+        metrics.heard("/jobs");
+        metrics.heard("/a/pods");
+        metrics.heard("/elsewhere");
+        metrics.queue("Model").inc();
         metrics.unreadable("Model", 0, 3);
         metrics.unreadable("Model", 3, 1);
         metrics.reconciles("ModelDeployment");
@@ -245,6 +295,9 @@ mod tests {
             r#"modelwright_watch_errors_total{kind="Job"} 0"#,
             r#"modelwright_unreadable_objects{kind="Model"} 1"#,
             r#"modelwright_unreadable_objects{kind="Job"} 0"#,
+            r#"modelwright_queue_depth{kind="Model"} 1"#,
+            r#"modelwright_cache_age_seconds{kind="Job"} 0.0"#,
+            r#"modelwright_cache_age_seconds{kind="Pod"} 90.0"#,
             r#"modelwright_reconcile_total{kind="ModelDeployment",outcome="error"} 0"#,
             r#"modelwright_reconcile_errors_total{kind="ModelDeployment",error="api"} 0"#,
             "modelwright_leading 1",

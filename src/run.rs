@@ -3,22 +3,21 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Readiness},
     bundled_store::BundledStore,
+    caches::Caches,
     cli::RunArguments,
     clock::Clock,
-    context::{Caches, Context, Settings},
+    context::{Context, MANAGER, Settings},
     k8s::{
-        apply::Attempts,
         client,
+        cluster::Cluster,
         controller::chain,
         election::Election,
-        events::Events,
-        expectations::Expectations,
         lease::{Elector, Leadership},
     },
     metrics::Metrics,
@@ -91,7 +90,7 @@ async fn operate(arguments: RunArguments) -> Result<(), RunError> {
     let leadership = Leadership::default();
     let outside = Outside {
         lease: Keeping::OnAThread(Box::new(config.clone())),
-        client: client::client(config, &leadership).map_err(StartError::from)?,
+        client: client::client(config, &leadership, &metrics).map_err(StartError::from)?,
         leadership,
         pods: PodClient::default(),
         clock: Clock::default(),
@@ -118,7 +117,10 @@ pub async fn lead(
     let leadership = outside.leadership.clone();
     let Outside { client, lease, pods, clock, .. } = outside;
     let (namespace, name) = (arguments.operator_namespace.clone(), arguments.lease.clone());
-    let elector = move |client| Elector::new(client, &namespace, identity, leadership).named(&name).by(clock);
+    let elector = move |client| {
+        let leases = Api::namespaced(client, &namespace);
+        Elector::new(leases, MANAGER.name, identity, leadership).named(&name).by(clock)
+    };
     let mut election = match lease {
         Keeping::Here(client) => Election::spawn(elector(client)),
         Keeping::OnAThread(config) => {
@@ -175,16 +177,12 @@ async fn reconcile(
     for namespace in scopes(&arguments.namespaces) {
         let (caches, drivers) = Caches::new(&client, namespace.as_deref(), metrics);
         contexts.push(Arc::new(Context {
-            client: client.clone(),
+            cluster: Cluster::new(client.clone(), MANAGER, Arc::clone(metrics), &arguments.identity),
             caches,
             settings: Settings::from(arguments),
-            metrics: Arc::clone(metrics),
-            events: Events::new(client.clone(), &arguments.identity),
             pods: pods.clone(),
             silent: SilentPods::default(),
             clock,
-            expectations: Expectations::default(),
-            attempts: Attempts::default(),
             bundled_store: bundled_store.clone(),
         }));
         for driver in drivers {

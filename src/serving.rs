@@ -48,7 +48,7 @@ use self::{
 use crate::{
     api::{ModelDeployment, ModelDeploymentStatus, condition},
     context::Context,
-    k8s::{apply, controller, events::Event, expectations::Expectation, refusals::Refusals},
+    k8s::{controller, events::Event, expectations::Expectation, refusals::Refusals},
 };
 
 /// A look at everything, in case that something was missed.
@@ -162,7 +162,7 @@ async fn tell_terminating(
     let next = terminating::terminating_status(deployment, context.clock.now());
     if !deployment.finalizers().is_empty()
         && previous != next
-        && let Err(error) = apply::patch_status(context, deployment, &next).await
+        && let Err(error) = crate::unreadable::patch_status(context, deployment, &next).await
     {
         // it may be gone by now, and if it is not, its next change is looked at
         tracing::debug!(%error, "it is not told that it was deleted");
@@ -197,7 +197,7 @@ async fn write_status(
     previous.conditions = condition::ours(previous.conditions);
     let blocked = status::blocked(&inputs, &next);
     if (ModelDeploymentStatus { request: None, ..previous }) != next {
-        apply::patch_status(context, deployment, &next).await?;
+        crate::unreadable::patch_status(context, deployment, &next).await?;
     }
     events.extend(blocked);
     Ok(())

@@ -1,7 +1,13 @@
 //! Names of labels, annotations and derived objects.
 
-/// Field manager of everything that the operator applies.
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+/// Field manager of everything that the operator applies, and name of its Lease unless another is asked for.
 pub const FIELD_MANAGER: &str = "modelwright";
+/// Annotation with the hash of what was applied last.
+pub const APPLIED_HASH_ANNOTATION: &str = "modelwright.dev/applied-hash";
 /// Label on every object that the operator makes; it watches only what carries it.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`].
@@ -105,6 +111,25 @@ pub fn revision(deployment: &str, hash: &str) -> String {
 /// `<deployment>-traffic`, the name of the traffic ConfigMap.
 pub fn traffic(deployment: &str) -> String {
     format!("{deployment}-traffic")
+}
+
+/// Metadata of an object that `owner` controls: labels with [`MANAGED_BY_LABEL`] added.
+pub fn owned_metadata(
+    name: String,
+    namespace: &str,
+    owner: Option<OwnerReference>,
+    labels: impl IntoIterator<Item = (&'static str, String)>,
+) -> ObjectMeta {
+    let mut all: BTreeMap<String, String> =
+        labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
+    all.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(namespace.to_owned()),
+        labels: Some(all),
+        owner_references: owner.map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
 }
 
 #[cfg(test)]

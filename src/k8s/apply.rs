@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -21,25 +21,27 @@ pub use error::ApplyError;
 use patch::check_stays;
 pub use patch::{annotate, json_patch_observed, merge_status, patch_observed, patch_status, set_finalizers};
 
-use super::objects::{
-    APPLIED_HASH_ANNOTATION, Applied, Foreign, Item, Objects, Prepared, Standing, Write, contains, foreign,
-    standing,
+use super::{
+    cluster::Cluster,
+    objects::{
+        Applied, Foreign, Item, Objects, Prepared, Standing, Write, contains, foreign, stamp, standing,
+    },
 };
-use crate::{api::name::FIELD_MANAGER, context::Context};
 
 /// Writes the objects in their order; what is already as rendered is left alone.
 pub async fn apply_objects(
-    context: &Context,
+    cluster: &Cluster,
     objects: Objects<Prepared>,
 ) -> Result<Objects<Applied>, ApplyError> {
     let mut applied = Vec::new();
     for mut item in objects.into_items() {
+        stamp(&mut item.value, cluster.manager.applied_hash);
         let (kind, namespace, name) = (&item.resource.kind, &item.namespace, &item.name);
         let attempt = Attempt::of_object(kind, namespace, name, &item.value);
         let state = item.observed.as_ref().map(attempts::state).unwrap_or_default();
         let asked_by = rendered_metadata(&item).map(|rendered| attempts::asked_by(&rendered))?;
-        let write = Box::pin(apply_item(context, &item));
-        item.value = context.attempts.make(attempt, asked_by, state, write).await?;
+        let write = Box::pin(apply_item(cluster, &item));
+        item.value = cluster.attempts.make(attempt, asked_by, state, write).await?;
         applied.push(item);
     }
     Ok(Objects::applied(applied))
@@ -50,12 +52,12 @@ fn rendered_metadata(item: &Item) -> Result<kube::api::ObjectMeta, ApplyError> {
         .map_err(|error| ApplyError::of(&item.resource.kind, &item.name, kube::Error::SerdeError(error)))
 }
 
-async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError> {
+async fn apply_item(cluster: &Cluster, item: &Item) -> Result<Value, ApplyError> {
     let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), &item.namespace, &item.resource);
+        Api::namespaced_with(cluster.client.clone(), &item.namespace, &item.resource);
     let failed = |error| ApplyError::of(&item.resource.kind, &item.name, error);
     if let Some(observed) = &item.observed {
-        return settle(context, &api, item, observed).await;
+        return settle(cluster, &api, item, observed).await;
     }
     // the cache holds only what carries our label, and may be behind: what is there is seen when the write conflicts
     match item.write {
@@ -63,36 +65,36 @@ async fn apply_item(context: &Context, item: &Item) -> Result<Value, ApplyError>
             // the first that is made for a target, once: whatever follows is made for what has it
             if item.resource.kind == "ControllerRevision" {
                 for owner in rendered_metadata(item)?.owner_references.iter().flatten() {
-                    check_stays(context, &item.namespace, owner).await?;
+                    check_stays(cluster, &item.namespace, owner).await?;
                 }
             }
             let object: DynamicObject = serde_json::from_value(item.value.clone())
                 .map_err(kube::Error::SerdeError)
                 .map_err(failed)?;
-            match api.create(&post_parameters(), &object).await {
+            match api.create(&cluster.creates(), &object).await {
                 Ok(created) => {
-                    context.metrics.wrote(&item.resource.kind, "create");
-                    context.expectations.present(&item.resource.kind, &created.metadata);
+                    cluster.metrics.wrote(&item.resource.kind, "create");
+                    cluster.expectations.present(&item.resource.kind, &created.metadata);
                     return to_value(created).map_err(failed);
                 }
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        Write::Apply => match patch_applied(context, &api, item, Expect::Absent).await {
+        Write::Apply => match patch_applied(cluster, &api, item, Expect::Absent).await {
             Err(ApplyError::Stale { .. }) => {}
             outcome => return outcome,
         },
     }
     let (kind, name) = (item.resource.kind.clone(), item.name.clone());
     let live = api.get_opt(&item.name).await.map_err(failed)?.ok_or(ApplyError::Stale { kind, name })?;
-    context.expectations.present(&item.resource.kind, &live.metadata);
-    settle(context, &api, item, &to_value(live).map_err(failed)?).await
+    cluster.expectations.present(&item.resource.kind, &live.metadata);
+    settle(cluster, &api, item, &to_value(live).map_err(failed)?).await
 }
 
 /// Brings an existing object to what was rendered, if it is ours.
 async fn settle(
-    context: &Context,
+    cluster: &Cluster,
     api: &Api<DynamicObject>,
     item: &Item,
     observed: &Value,
@@ -109,7 +111,7 @@ async fn settle(
     if found.deletion_timestamp.is_some() {
         return Err(ApplyError::Terminating { kind, name });
     }
-    let standing = standing(&found, &rendered);
+    let standing = standing(&found, &rendered, cluster.manager.applied_hash);
     match standing {
         Standing::Stranger => return Err(ApplyError::NameTaken { kind, name }),
         Standing::Remains => return Err(ApplyError::Remains { kind, name }),
@@ -117,11 +119,11 @@ async fn settle(
     }
     if standing == Standing::Adoptable {
         for owner in rendered.owner_references.iter().flatten() {
-            check_stays(context, &item.namespace, owner).await?;
+            check_stays(cluster, &item.namespace, owner).await?;
         }
     }
     let applied_hash = |metadata: &kube::api::ObjectMeta| {
-        metadata.annotations.as_ref().and_then(|all| all.get(APPLIED_HASH_ANNOTATION)).cloned()
+        metadata.annotations.as_ref().and_then(|all| all.get(cluster.manager.applied_hash)).cloned()
     };
     match (item.write, standing) {
         // whether it is what its name says is judged by who reads it
@@ -136,8 +138,8 @@ async fn settle(
             }});
             let adopted =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
-            context.metrics.wrote(&kind, "adopt");
-            context.expectations.present(&kind, &adopted.metadata);
+            cluster.metrics.wrote(&kind, "adopt");
+            cluster.expectations.present(&kind, &adopted.metadata);
             tracing::info!(kind, name, namespace = item.namespace, "adopted");
             to_value(adopted).map_err(failed)
         }
@@ -161,18 +163,18 @@ async fn settle(
             }});
             let mended =
                 api.patch(&item.name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(failed)?;
-            context.metrics.wrote(&kind, "patch");
-            context.expectations.present(&kind, &mended.metadata);
+            cluster.metrics.wrote(&kind, "patch");
+            cluster.expectations.present(&kind, &mended.metadata);
             to_value(mended).map_err(failed)
         }
         (Write::Apply, _) => {
             let foreign = foreign(&kind, observed, &item.value);
             if !foreign.is_empty() {
-                take_out(context, api, item, &found, &foreign).await?;
+                take_out(cluster, api, item, &found, &foreign).await?;
             } else if applied_hash(&found) == applied_hash(&rendered) && contains(observed, &item.value) {
                 return Ok(observed.clone());
             }
-            let applied = patch_applied(context, api, item, Expect::Uid(found.uid)).await?;
+            let applied = patch_applied(cluster, api, item, Expect::Uid(found.uid)).await?;
             let left = self::foreign(&kind, &applied, &item.value);
             if left.is_empty() {
                 return Ok(applied);
@@ -187,7 +189,7 @@ async fn settle(
 /// Puts back, whole, what a server-side apply would only add to: it leaves what others put in, and may then be refused
 /// because of that.
 async fn take_out(
-    context: &Context,
+    cluster: &Cluster,
     api: &Api<DynamicObject>,
     item: &Item,
     found: &kube::api::ObjectMeta,
@@ -201,10 +203,10 @@ async fn take_out(
     let operations = [version].into_iter().chain(foreign.iter().map(Foreign::operation)).collect();
     let patch =
         serde_json::from_value(Value::Array(operations)).map_err(kube::Error::SerdeError).map_err(failed)?;
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    let patched = api.patch(&item.name, &parameters, &Patch::<()>::Json(patch)).await.map_err(failed)?;
-    context.metrics.wrote(kind, "patch");
-    context.expectations.present(kind, &patched.metadata);
+    let patched =
+        api.patch(&item.name, &cluster.patches(), &Patch::<()>::Json(patch)).await.map_err(failed)?;
+    cluster.metrics.wrote(kind, "patch");
+    cluster.expectations.present(kind, &patched.metadata);
     let fields: Vec<_> = foreign.iter().map(Foreign::field).collect();
     let (name, namespace, fields) = (&item.name, &item.namespace, fields.join(", "));
     tracing::info!(kind, name, namespace, fields, "put back what somebody else had changed");
@@ -233,7 +235,7 @@ enum Expect {
 const NO_VERSION: &str = "1";
 
 async fn patch_applied(
-    context: &Context,
+    cluster: &Cluster,
     api: &Api<DynamicObject>,
     item: &Item,
     expect: Expect,
@@ -246,18 +248,15 @@ async fn patch_applied(
             Expect::Uid(uid) => metadata.insert("uid".into(), uid.into()),
         };
     }
-    let applied = api
-        .patch(&item.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(value))
-        .await
-        .map_err(failed)?;
-    context.metrics.wrote(&item.resource.kind, "apply");
-    context.expectations.present(&item.resource.kind, &applied.metadata);
+    let applied = api.patch(&item.name, &cluster.applies(), &Patch::Apply(value)).await.map_err(failed)?;
+    cluster.metrics.wrote(&item.resource.kind, "apply");
+    cluster.expectations.present(&item.resource.kind, &applied.metadata);
     to_value(applied).map_err(failed)
 }
 
 /// Deletes exactly the object that was read (UID and resourceVersion), its dependents in the background. An object that
 /// is gone already, or on its way out, is a success.
-pub async fn delete<K>(context: &Context, object: &K) -> Result<(), ApplyError>
+pub async fn delete<K>(cluster: &Cluster, object: &K) -> Result<(), ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
@@ -270,10 +269,10 @@ where
         .preconditions(Preconditions { resource_version: object.resource_version(), uid: object.uid() });
     let namespace = object.namespace().unwrap_or_default();
     let write = Box::pin(async {
-        match context.raw::<K>(&namespace).delete(&name, &parameters).await {
+        match cluster.raw::<K>(&namespace).delete(&name, &parameters).await {
             Ok(_) => {
-                context.metrics.wrote(&kind, "delete");
-                context.expectations.gone(&kind, object.meta());
+                cluster.metrics.wrote(&kind, "delete");
+                cluster.expectations.gone(&kind, object.meta());
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -282,11 +281,7 @@ where
     });
     let attempt = Attempt::of_deletion(&kind, &namespace, &name);
     let state = object.uid().unwrap_or_default();
-    context.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await
-}
-
-fn post_parameters() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+    cluster.attempts.make(attempt, attempts::asked_by(object.meta()), state, write).await
 }
 
 fn to_value(object: DynamicObject) -> Result<Value, kube::Error> {

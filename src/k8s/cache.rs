@@ -11,7 +11,6 @@ pub mod kept;
 pub mod objects;
 pub mod raw;
 pub mod text;
-pub mod trim;
 
 use std::{
     collections::BTreeMap,
@@ -25,13 +24,12 @@ use kube::{
     api::ObjectMeta,
     runtime::{WatchStreamExt as _, reflector::Store, watcher},
 };
-use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
 use self::{
     follow::{Change, Follower, Shared},
     handle::Handle,
-    index::{Key, Keyed},
+    index::Watched,
     kept::Kept,
     objects::Objects,
     raw::{Raw, Unreadable},
@@ -41,7 +39,7 @@ use crate::metrics::Metrics;
 
 /// The last seen state of one kind in one scope; a clone sees the same.
 #[derive(Clone)]
-pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub struct Cache<K: Watched> {
     objects: Shared<K>,
     handles: Store<Handle<K>>,
     subscribers: Arc<Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>>,
@@ -55,24 +53,17 @@ const GONE: u16 = 410;
 /// What keeps a cache up to date; poll it until shutdown.
 pub type Driver = BoxFuture<'static, ()>;
 
-impl<K> Cache<K>
-where
-    K: Keyed + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-{
-    /// A cache of what `api` lists under `config`, and what fills it. `reduce` drops what nobody reads. Each object is
-    /// parsed by itself: one that does not parse is told of, and the others are there.
-    pub fn new(
-        api: Api<Raw<K>>,
-        config: watcher::Config,
-        reduce: fn(&mut K),
-        metrics: Arc<Metrics>,
-    ) -> (Self, Driver) {
+impl<K: Watched> Cache<K> {
+    /// A cache of what `api` lists under `config`, and what fills it. Each object is parsed by itself: one that does not
+    /// parse is told of, and the others are there.
+    pub fn new(api: Api<Raw<K>>, config: watcher::Config, metrics: Arc<Metrics>) -> (Self, Driver) {
         let (mut follower, objects, handles) = Follower::new();
         let subscribers = Arc::new(Mutex::new(Vec::new()));
         let (fill, filled) = watch::channel(false);
         let cache = Self { objects, handles, subscribers: Arc::clone(&subscribers), filled };
         let kind: &'static str = kind_name::<K>();
-        metrics.watches(kind);
+        let place = api.resource_url().to_owned();
+        metrics.watches(kind, &place);
         let driver = async move {
             let dictionary = Dictionary::default();
             let events = watcher::watcher(api, config).default_backoff();
@@ -82,9 +73,10 @@ where
                 match event {
                     Ok(event) => {
                         let is_whole = matches!(event, watcher::Event::InitDone);
-                        let changed = follower.follow(kept(event, reduce, &dictionary));
+                        let changed = follower.follow(kept(event, &dictionary));
                         unreadable.tell(&follower.read());
                         if is_whole {
+                            metrics.heard(&place);
                             fill.send_replace(true);
                         }
                         announce(&subscribers, changed);
@@ -111,7 +103,7 @@ where
     /// A cache with fixed content as the API server would send it, for tests.
     pub fn fixed_raw(content: &[Raw<K>]) -> Self {
         let dictionary = Dictionary::default();
-        Self::filled(content.iter().map(|raw| Kept::read(raw, |_| {}, &dictionary)))
+        Self::filled(content.iter().map(|raw| Kept::read(raw, &dictionary)))
     }
 
     fn filled(content: impl Iterator<Item = Kept<K>>) -> Self {
@@ -153,7 +145,7 @@ where
     }
 
     /// The objects of a namespace that belong to something and do not parse.
-    pub fn unreadable_of(&self, namespace: &str, key: &Key) -> Vec<Arc<Kept<K>>> {
+    pub fn unreadable_of(&self, namespace: &str, key: &K::Key) -> Vec<Arc<Kept<K>>> {
         let mut all = self.all_unreadable(namespace);
         all.retain(|object| object.keys().contains(key));
         all
@@ -165,13 +157,13 @@ where
     }
 
     /// The objects of a namespace that belong to something and parse, by name.
-    pub fn of(&self, namespace: &str, key: &Key) -> Vec<Arc<K>> {
+    pub fn of(&self, namespace: &str, key: &K::Key) -> Vec<Arc<K>> {
         let names = self.names(namespace, key);
         names.iter().filter_map(|name| self.get(namespace, name)).collect()
     }
 
     /// The names of the objects of a namespace that belong to something, sorted.
-    pub fn names(&self, namespace: &str, key: &Key) -> Vec<Box<str>> {
+    pub fn names(&self, namespace: &str, key: &K::Key) -> Vec<Box<str>> {
         self.read().names(namespace, key).to_vec()
     }
 
@@ -193,15 +185,8 @@ where
 }
 
 /// The event with its object as it is kept.
-fn kept<K>(
-    event: watcher::Event<Raw<K>>,
-    reduce: fn(&mut K),
-    dictionary: &Dictionary,
-) -> watcher::Event<Kept<K>>
-where
-    K: Keyed + Serialize + DeserializeOwned,
-{
-    let kept = |raw: Raw<K>| Kept::read(&raw, reduce, dictionary);
+fn kept<K: Watched>(event: watcher::Event<Raw<K>>, dictionary: &Dictionary) -> watcher::Event<Kept<K>> {
+    let kept = |raw: Raw<K>| Kept::read(&raw, dictionary);
     match event {
         watcher::Event::Apply(raw) => watcher::Event::Apply(kept(raw)),
         watcher::Event::Delete(raw) => watcher::Event::Delete(kept(raw)),
@@ -223,7 +208,7 @@ impl Told {
         Self { kind, metrics, fields: BTreeMap::new() }
     }
 
-    fn tell<K>(&mut self, objects: &Objects<K>) {
+    fn tell<K: Watched>(&mut self, objects: &Objects<K>) {
         let now: BTreeMap<_, _> = objects
             .unreadable()
             .filter_map(|object| {
@@ -254,7 +239,7 @@ pub fn kind_name<K: Resource<DynamicType = ()>>() -> &'static str {
     }
 }
 
-fn announce<K>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>, changed: Vec<Change<K>>) {
+fn announce<K: Watched>(subscribers: &Mutex<Vec<mpsc::UnboundedSender<Change<K>>>>, changed: Vec<Change<K>>) {
     let mut subscribers = subscribers.lock().unwrap_or_else(PoisonError::into_inner);
     for change in changed {
         subscribers.retain(|subscriber| subscriber.unbounded_send(change.clone()).is_ok());

@@ -3,6 +3,7 @@
 
 use std::{
     future::{Ready, ready},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +22,8 @@ use kube::{
 };
 use tower::{BoxError, Layer, Service, buffer::BufferLayer, retry::RetryLayer};
 
-use super::lease::Leadership;
+use super::{heard::Listening, lease::Leadership};
+use crate::metrics::Metrics;
 
 /// Requests that wait for the client's worker.
 const BUFFER: usize = 1024;
@@ -30,13 +32,21 @@ const LEASE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A client that retries 429, 503 and 504 at most four times within seconds, whatever Retry-After asks for, and writes only
 /// while the Lease is held.
-pub fn client(mut config: Config, leadership: &Leadership) -> Result<Client, kube::Error> {
+pub fn client(
+    mut config: Config,
+    leadership: &Leadership,
+    metrics: &Arc<Metrics>,
+) -> Result<Client, kube::Error> {
     config.default_retry = false;
-    retrying(ClientBuilder::try_from(config)?, leadership)
+    retrying(ClientBuilder::try_from(config)?, leadership, metrics)
 }
 
 /// The same of what carries its requests.
-pub fn retrying<S, B>(carrier: ClientBuilder<S>, leadership: &Leadership) -> Result<Client, kube::Error>
+pub fn retrying<S, B>(
+    carrier: ClientBuilder<S>,
+    leadership: &Leadership,
+    metrics: &Arc<Metrics>,
+) -> Result<Client, kube::Error>
 where
     S: Service<Request<Body>, Response = Response<B>, Error = BoxError> + Send + 'static,
     S::Future: Send + 'static,
@@ -44,7 +54,8 @@ where
 {
     let policy = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(2), 4, false)
         .map_err(|error| kube::Error::Service(error.into()))?;
-    let guarded = carrier.with_layer(&WhileLeading(leadership.clone()));
+    let guarded =
+        carrier.with_layer(&Listening(Arc::clone(metrics))).with_layer(&WhileLeading(leadership.clone()));
     Ok(guarded.with_layer(&BufferLayer::new(BUFFER)).with_layer(&RetryLayer::new(policy)).build())
 }
 

@@ -2,8 +2,14 @@
 //! backoff. Needs no client of its own.
 
 use std::{
-    collections::HashMap, fmt::Debug, future::Future, hash::Hash, panic::AssertUnwindSafe, sync::Arc,
-    sync::Mutex, sync::PoisonError, time::Duration,
+    collections::{HashMap, HashSet},
+    future::Future,
+    hash::Hash,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    sync::Mutex,
+    sync::PoisonError,
+    time::Duration,
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
@@ -14,11 +20,11 @@ use kube::{
         reflector::ObjectRef,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::watch, time::Instant};
 
-use super::cache::{Cache, handle::Handle, index::Keyed, kind_name, raw::Unreadable};
-use crate::{context::Context, telemetry::loggable};
+use super::cache::{Cache, handle::Handle, index::Watched, kind_name, raw::Unreadable};
+use crate::{metrics::Metrics, telemetry::loggable};
 
 /// Reconciles of one kind at the same time.
 const CONCURRENCY: u16 = 16;
@@ -48,6 +54,15 @@ pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
     }
 }
 
+/// What reconciles are run with.
+pub trait Environment: Send + Sync + 'static {
+    /// Counters.
+    fn metrics(&self) -> &Arc<Metrics>;
+
+    /// Waits until all that is decided on is there.
+    fn synced(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// A failed reconcile, on its way to the backoff.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -59,32 +74,34 @@ enum Failed {
     Panicked,
 }
 
-/// Reconciles everything in `cache` once all caches are filled, then what `triggers` names, until `shutdown` says so; the
-/// running ones are finished. What does not parse is reconciled by `reconcile_unreadable`. Nothing is decided from caches
-/// that are filled in part.
-pub async fn run<K, F, G, E>(
-    context: Arc<Context>,
+/// Reconciles everything in `cache` once all caches of the environment are filled, then what `triggers` names, until
+/// `shutdown` says so; the running ones are finished. What does not parse is reconciled by `reconcile_unreadable`. Nothing is
+/// decided from caches that are filled in part.
+pub async fn run<C, K, F, G, E>(
+    context: Arc<C>,
     cache: Cache<K>,
     triggers: impl Stream<Item = ObjectRef<Handle<K>>> + Send + 'static,
     mut shutdown: watch::Receiver<bool>,
-    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
-    reconcile_unreadable: impl Fn(Unreadable<K>, Arc<Context>) -> G,
+    reconcile: impl Fn(Arc<K>, Arc<C>) -> F,
+    reconcile_unreadable: impl Fn(Unreadable<K>, Arc<C>) -> G,
 ) where
-    K: Keyed + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
+    C: Environment,
+    K: Watched,
     F: Future<Output = Result<Action, E>> + Send + 'static,
     G: Future<Output = Result<Action, E>> + Send + 'static,
     E: ReconcileError,
 {
     let kind = kind_name::<K>();
-    let metrics = Arc::clone(&context.metrics);
+    let metrics = Arc::clone(context.metrics());
     metrics.reconciles(kind);
     // a list that never comes must not keep the process from stopping
     let mut early = shutdown.clone();
     tokio::select! {
         _ = early.wait_for(|stop| *stop) => return,
-        () = context.caches.synced() => {}
+        () = context.synced() => {}
     }
     let failures = Arc::new(Failures::default());
+    let waiting = Arc::new(Waiting { keys: Mutex::default(), depth: metrics.queue(kind) });
     let present = cache.clone();
     let stop = async move {
         // an error means that the sender is gone, which is a shutdown too
@@ -95,14 +112,19 @@ pub async fn run<K, F, G, E>(
     let first = async move {
         stream::iter(all.state().into_iter().map(|object| ObjectRef::from_obj(object.as_ref())))
     };
-    let queue =
-        stream::once(first).flatten().chain(triggers).map(Ok::<_, std::convert::Infallible>).take_until(stop);
+    let announced = Arc::clone(&waiting);
+    let queue = stream::once(first).flatten().chain(triggers).map(move |key| {
+        announced.add(&key);
+        Ok::<_, std::convert::Infallible>(key)
+    });
+    let (queue, begun) = (queue.take_until(stop), Arc::clone(&waiting));
     let counts = Arc::clone(&failures);
     let outcomes = applier(
-        move |object: Arc<Handle<K>>, context: Arc<Context>| {
-            let metrics = Arc::clone(&context.metrics);
+        move |object: Arc<Handle<K>>, context: Arc<C>| {
+            let metrics = Arc::clone(context.metrics());
             let started = Instant::now();
             let key = ObjectRef::from_obj(object.as_ref());
+            begun.remove(&key);
             let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
             // between its trigger and its turn it may have gone
             let work = match (cache.get(&namespace, &name), cache.unreadable(&namespace, &name)) {
@@ -128,19 +150,10 @@ pub async fn run<K, F, G, E>(
                     Err(_) => (Err(Failed::Timeout), Some(TIMEOUT)),
                 };
                 metrics.reconciled(kind, started.elapsed(), label);
-                match &outcome {
-                    Ok(_) => {
-                        counts.forget(&key);
-                        tracing::debug!(kind, namespace, name, "reconciled");
-                    }
-                    // the watch is about to tell what changed
-                    Err(error) if label == Some(STALE) => {
-                        tracing::debug!(kind, namespace, name, %error, "the cache was behind");
-                    }
-                    Err(error) => {
-                        tracing::warn!(kind, namespace, name, %error, label, "not reconciled");
-                    }
+                if outcome.is_ok() {
+                    counts.forget(&key);
                 }
+                log(kind, &namespace, &name, label, &outcome);
                 outcome
             })
         },
@@ -169,12 +182,47 @@ pub async fn run<K, F, G, E>(
                     tracing::error!(kind, %error, "the controller stumbled");
                 }
                 Err(ControllerError::ObjectNotFound(gone)) => {
-                    metrics.gone(kind, gone.namespace.as_deref().unwrap_or_default(), &gone.name);
+                    let namespace = gone.namespace.as_deref().unwrap_or_default();
+                    waiting.remove(&ObjectRef::new(&gone.name).within(namespace));
+                    metrics.gone(kind, namespace, &gone.name);
                 }
                 _ => {}
             }
         })
         .await;
+}
+
+/// Objects of which something was announced, and that were not looked at since.
+struct Waiting<K> {
+    keys: Mutex<HashSet<K>>,
+    /// How many there are, of all scopes.
+    depth: Gauge,
+}
+
+impl<K: Clone + Eq + Hash> Waiting<K> {
+    fn add(&self, key: &K) {
+        if self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            self.depth.inc();
+        }
+    }
+
+    fn remove(&self, key: &K) {
+        if self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(key) {
+            self.depth.dec();
+        }
+    }
+}
+
+/// Logs how a reconcile ended.
+fn log(kind: &str, namespace: &str, name: &str, label: Option<&str>, outcome: &Result<Action, Failed>) {
+    match outcome {
+        Ok(_) => tracing::debug!(kind, namespace, name, "reconciled"),
+        // the watch is about to tell what changed
+        Err(error) if label == Some(STALE) => {
+            tracing::debug!(kind, namespace, name, %error, "the cache was behind");
+        }
+        Err(error) => tracing::warn!(kind, namespace, name, %error, label, "not reconciled"),
+    }
 }
 
 /// An error with its causes, in one line.

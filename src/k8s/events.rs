@@ -30,9 +30,9 @@ pub struct Events {
 const MAX_NOTE: usize = 1024;
 
 impl Events {
-    /// Events in the name of the operator's process `identity`.
-    pub fn new(client: Client, identity: &str) -> Self {
-        let reporter = Reporter { controller: "modelwright".into(), instance: Some(identity.to_owned()) };
+    /// Events in the name of the process `identity` of a controller.
+    pub fn new(client: Client, controller: &str, identity: &str) -> Self {
+        let reporter = Reporter { controller: controller.into(), instance: Some(identity.to_owned()) };
         Self { client, reporter }
     }
 

@@ -12,15 +12,13 @@ use std::{
 use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
-use crate::{api::name::DEPLOYMENT_LABEL, context::Caches};
-
 /// How long a cache may be behind before the API server is asked instead.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often what nobody asked for is forgotten, and how old it then is: its ModelDeployment is gone, since any other is
-/// looked at more often.
+/// How often what nobody asked for is forgotten, and how old it then is: its owner is gone, since any other is looked at
+/// more often.
 const SWEEP: Duration = Duration::from_hours(1);
 
-/// What the caches show of a ModelDeployment's objects.
+/// What the caches show of an owner's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
     /// All that was written.
@@ -31,9 +29,20 @@ pub enum Expectation {
     Expired,
 }
 
-/// Writes that are waited for, by namespace and name of the ModelDeployment that they were made for.
-#[derive(Debug, Default)]
+/// The name of what a write of an object, by its kind and its metadata, was made for, within its namespace; nothing is
+/// expected of what was made for nothing.
+pub type OwnerOf = fn(&str, &ObjectMeta) -> Option<String>;
+
+/// What shows objects, maybe late.
+pub trait Shows {
+    /// An object of a kind, by its namespace and name.
+    fn shown(&self, kind: &str, namespace: &str, name: &str) -> Option<ObjectMeta>;
+}
+
+/// Writes that are waited for, by namespace and name of what they were made for.
+#[derive(Debug)]
 pub struct Expectations {
+    owner_of: OwnerOf,
     waiting: Mutex<Waiting>,
 }
 
@@ -60,6 +69,11 @@ enum State {
 }
 
 impl Expectations {
+    /// None yet.
+    pub fn new(owner_of: OwnerOf) -> Self {
+        Self { owner_of, waiting: Mutex::default() }
+    }
+
     /// An object as the API server gave it back.
     pub fn present(&self, kind: &str, metadata: &ObjectMeta) {
         if let Some(version) = version(metadata) {
@@ -76,9 +90,7 @@ impl Expectations {
 
     fn expect(&self, kind: &str, metadata: &ObjectMeta, state: State) {
         let Some(name) = metadata.name.clone() else { return };
-        let label = metadata.labels.as_ref().and_then(|labels| labels.get(DEPLOYMENT_LABEL));
-        let owner = if kind == "ModelDeployment" { Some(&name) } else { label };
-        let Some(owner) = owner.cloned() else { return };
+        let Some(owner) = (self.owner_of)(kind, metadata) else { return };
         let place = (metadata.namespace.clone().unwrap_or_default(), owner);
         let expected = Expected { kind: kind.to_owned(), name, state, since: Instant::now() };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,12 +100,14 @@ impl Expectations {
         writes.push(expected);
     }
 
-    /// What the caches show of the ModelDeployment `name`. What is overdue is not waited for again.
-    pub fn state(&self, caches: &Caches, namespace: &str, name: &str) -> Expectation {
+    /// What the caches show of what was made for `name`. What is overdue is not waited for again.
+    pub fn state(&self, caches: &impl Shows, namespace: &str, name: &str) -> Expectation {
         let place = (namespace.to_owned(), name.to_owned());
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(writes) = waiting.writes.get_mut(&place) else { return Expectation::Satisfied };
-        writes.retain(|write| !write.state.is_shown(cached(caches, namespace, write).as_ref()));
+        writes.retain(|write| {
+            !write.state.is_shown(caches.shown(&write.kind, namespace, &write.name).as_ref())
+        });
         let state = match writes.iter().map(|write| write.since.elapsed()).max() {
             None => Expectation::Satisfied,
             Some(age) if age < PATIENCE => return Expectation::Pending,
@@ -126,28 +140,14 @@ fn version(metadata: &ObjectMeta) -> Option<u64> {
     metadata.resource_version.as_ref()?.parse().ok()
 }
 
-fn cached(caches: &Caches, namespace: &str, write: &Expected) -> Option<ObjectMeta> {
-    let name = write.name.as_str();
-    match write.kind.as_str() {
-        "ConfigMap" => caches.config_maps.metadata(namespace, name),
-        "ControllerRevision" => caches.revisions.metadata(namespace, name),
-        "ReplicaSet" => caches.replica_sets.metadata(namespace, name),
-        "ModelDeployment" => caches.model_deployments.metadata(namespace, name),
-        "Pod" => caches.pods.metadata(namespace, name),
-        "PodDisruptionBudget" => caches.disruption_budgets.metadata(namespace, name),
-        "Service" => caches.services.metadata(namespace, name),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn map(deployment: &str) -> ObjectMeta {
+    fn map(owner: &str) -> ObjectMeta {
         ObjectMeta {
             name: Some("map".into()),
-            labels: Some([(DEPLOYMENT_LABEL.to_owned(), deployment.to_owned())].into()),
+            labels: Some([("owner".to_owned(), owner.to_owned())].into()),
             resource_version: Some("1".into()),
             ..ObjectMeta::default()
         }
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writes_for_what_is_gone_are_forgotten_in_time() {
-        let written = Expectations::default();
+        let written = Expectations::new(|_, metadata| metadata.labels.as_ref()?.get("owner").cloned());
         let known = || written.waiting.lock().unwrap_or_else(PoisonError::into_inner).writes.len();
         written.present("ConfigMap", &map("gone"));
         tokio::time::advance(SWEEP / 2).await;

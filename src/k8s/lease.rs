@@ -15,15 +15,13 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
-    Api, Client,
+    Api,
     api::{ObjectMeta, PostParams},
 };
 use tokio::time::Instant;
 
-use crate::{api::name::FIELD_MANAGER, clock::Clock};
+use crate::clock::Clock;
 
-/// Name of the Lease, unless another one is asked for; of operators of before, whatever their release is called.
-pub const LEASE_NAME: &str = "modelwright";
 /// For how long a renewal is valid.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// Past this time without a renewal the process stops writing and exits.
@@ -88,6 +86,7 @@ struct Sighting {
 /// Takes, renews and releases the Lease.
 pub struct Elector {
     leases: Api<Lease>,
+    manager: &'static str,
     name: String,
     identity: String,
     leadership: Leadership,
@@ -96,11 +95,11 @@ pub struct Elector {
 }
 
 impl Elector {
-    /// An elector that does not hold the Lease yet. `client` must not retry.
-    pub fn new(client: Client, namespace: &str, identity: String, leadership: Leadership) -> Self {
-        let name = LEASE_NAME.to_owned();
-        let leases = Api::namespaced(client, namespace);
-        Self { leases, name, identity, leadership, sighting: None, clock: Clock::default() }
+    /// An elector that does not hold the Lease yet. The client of `leases` must not retry. `manager` is the field manager,
+    /// and the name of the Lease unless another one is asked for; of operators of before, whatever their release is called.
+    pub fn new(leases: Api<Lease>, manager: &'static str, identity: String, leadership: Leadership) -> Self {
+        let name = manager.to_owned();
+        Self { leases, manager, name, identity, leadership, sighting: None, clock: Clock::default() }
     }
 
     /// With a Lease of this name.
@@ -117,7 +116,7 @@ impl Elector {
 
     /// Waits until the Lease is held.
     pub async fn acquire(&mut self) {
-        if self.name != LEASE_NAME {
+        if self.name != self.manager {
             self.outlast_predecessor().await;
         }
         let mut reported = None;
@@ -137,13 +136,13 @@ impl Elector {
         }
     }
 
-    /// Waits until no process of this release leads under [`LEASE_NAME`], as one of before does during an upgrade. That one
+    /// Waits until no process of this release leads under the name of the manager, as one of before does during an upgrade. That one
     /// has no right any more to renew it, so it stops by itself.
     async fn outlast_predecessor(&self) {
         let mut sighting: Option<Sighting> = None;
         loop {
             let now = Instant::now();
-            let read = tokio::time::timeout(REQUEST_TIMEOUT, self.leases.get_opt(LEASE_NAME)).await;
+            let read = tokio::time::timeout(REQUEST_TIMEOUT, self.leases.get_opt(self.manager)).await;
             match read {
                 Ok(Ok(lease)) => {
                     let spec = lease.and_then(|lease| lease.spec).unwrap_or_default();
@@ -156,7 +155,7 @@ impl Elector {
                         let holder = spec.holder_identity.as_deref().unwrap_or_default();
                         tracing::info!(
                             holder,
-                            lease = LEASE_NAME,
+                            lease = self.manager,
                             "waiting for the operator of before to stop"
                         );
                         sighting = Some(Sighting { spec, at: now });
@@ -165,10 +164,10 @@ impl Elector {
                 // who wrote the rights by hand gave none on it
                 Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => return,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, lease = LEASE_NAME, "the lease cannot be read; trying on");
+                    tracing::warn!(%error, lease = self.manager, "the lease cannot be read; trying on");
                 }
                 Err(_) => {
-                    tracing::warn!(lease = LEASE_NAME, "the API server did not answer in time; trying on");
+                    tracing::warn!(lease = self.manager, "the API server did not answer in time; trying on");
                 }
             }
             tokio::time::sleep(RETRY_PERIOD).await;
@@ -203,7 +202,11 @@ impl Elector {
         }
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
-        self.leases.replace(&self.name, &parameters(), &lease).await.map(drop)
+        self.leases.replace(&self.name, &self.parameters(), &lease).await.map(drop)
+    }
+
+    fn parameters(&self) -> PostParams {
+        PostParams { field_manager: Some(self.manager.into()), ..PostParams::default() }
     }
 
     /// One read and, where it is called for, one write. `true` where the Lease is held now.
@@ -223,7 +226,7 @@ impl Elector {
                     metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
                     spec: Some(taken(&self.identity, None, self.clock.now())),
                 };
-                self.leases.create(&parameters(), &lease).await
+                self.leases.create(&self.parameters(), &lease).await
             }
             Some(mut lease) => {
                 let spec = lease.spec.clone().unwrap_or_default();
@@ -246,7 +249,7 @@ impl Elector {
                             Some(spec.lease_transitions.unwrap_or(0) + i32::from(taken_over));
                         lease.spec = Some(next);
                         // carries the resourceVersion that was read: of two takers one fails
-                        self.leases.replace(&self.name, &parameters(), &lease).await
+                        self.leases.replace(&self.name, &self.parameters(), &lease).await
                     }
                 }
             }
@@ -264,10 +267,6 @@ impl Elector {
             Err(error) => Err(error),
         }
     }
-}
-
-fn parameters() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
 }
 
 fn taken(identity: &str, previous: Option<&LeaseSpec>, now: Timestamp) -> LeaseSpec {

@@ -1,23 +1,16 @@
-//! Objects that the operator makes: their labels, owners, and whether an existing one is ours. Pure.
+//! Objects that are made: what they are rendered as, and whether an existing one is ours. Pure.
 //!
-//! [`Objects<Prepared>`] is what `build` renders; only [`crate::apply`] turns it into [`Objects<Applied>`], so a status
+//! [`Objects<Prepared>`] is what `build` renders; only [`super::apply`] turns it into [`Objects<Applied>`], so a status
 //! cannot be computed from what was not applied.
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt as _, api::ObjectMeta, core::ApiResource};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{
-    api::name::{MANAGED_BY, MANAGED_BY_LABEL},
-    hash,
-};
-
-/// Annotation with the hash of what was applied last: a difference, a removed field included, is seen without asking the
-/// API server.
-pub const APPLIED_HASH_ANNOTATION: &str = "modelwright.dev/applied-hash";
+use crate::hash;
 
 /// How an object comes to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,25 +76,19 @@ pub struct Unrenderable {
 }
 
 impl Objects<Prepared> {
-    /// Adds an object, its hash annotated. `observed` is what the cache holds under its name.
+    /// Adds an object. `observed` is what the cache holds under its name.
     pub fn push<K>(&mut self, write: Write, object: &K, observed: Option<&K>) -> Result<(), Unrenderable>
     where
         K: Resource<DynamicType = ()> + Serialize,
     {
         let name = object.name_any();
         let failed = |source| Unrenderable { kind: K::kind(&()).into_owned(), name: name.clone(), source };
-        let mut value = serde_json::to_value(object).map_err(failed)?;
-        let hash = hash::canonical(&value);
-        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
-            annotations[APPLIED_HASH_ANNOTATION] = hash.into();
-        }
         self.items.push(Item {
             resource: ApiResource::erase::<K>(&()),
             write,
             namespace: object.namespace().unwrap_or_default(),
             name: name.clone(),
-            value,
+            value: serde_json::to_value(object).map_err(failed)?,
             observed: observed.map(serde_json::to_value).transpose().map_err(failed)?,
         });
         Ok(())
@@ -130,22 +117,12 @@ impl Objects<Applied> {
     }
 }
 
-/// Metadata of an object that `owner` controls: labels with [`MANAGED_BY_LABEL`] added.
-pub fn owned_metadata(
-    name: String,
-    namespace: &str,
-    owner: Option<OwnerReference>,
-    labels: impl IntoIterator<Item = (&'static str, String)>,
-) -> ObjectMeta {
-    let mut all: BTreeMap<String, String> =
-        labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
-    all.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
-    ObjectMeta {
-        name: Some(name),
-        namespace: Some(namespace.to_owned()),
-        labels: Some(all),
-        owner_references: owner.map(|owner| vec![owner]),
-        ..ObjectMeta::default()
+/// Annotates a rendered object with the hash of its content.
+pub fn stamp(object: &mut Value, annotation: &str) {
+    let hash = hash::canonical(object);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        annotations[annotation] = hash.into();
     }
 }
 
@@ -163,7 +140,7 @@ pub enum Standing {
 }
 
 /// What the object `found` is to the one that we rendered under its name.
-pub fn standing(found: &ObjectMeta, rendered: &ObjectMeta) -> Standing {
+pub fn standing(found: &ObjectMeta, rendered: &ObjectMeta, applied_hash: &str) -> Standing {
     let controller = |metadata: &ObjectMeta| {
         metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)).cloned()
     };
@@ -179,10 +156,7 @@ pub fn standing(found: &ObjectMeta, rendered: &ObjectMeta) -> Standing {
             let same_labels = rendered.labels.iter().flatten().all(|(label, value)| {
                 found.labels.as_ref().and_then(|labels| labels.get(label)) == Some(value)
             });
-            let applied_hash = |metadata: &ObjectMeta| {
-                metadata.annotations.as_ref().and_then(|all| all.get(APPLIED_HASH_ANNOTATION)).cloned()
-            };
-            let has_hash = applied_hash(found).is_some();
+            let has_hash = found.annotations.as_ref().is_some_and(|all| all.contains_key(applied_hash));
             if same_labels && has_hash { Standing::Adoptable } else { Standing::Stranger }
         }
     }
@@ -303,25 +277,27 @@ mod tests {
 
     use super::*;
 
+    const HASH: &str = "example/applied";
+
     fn owner(uid: &str) -> OwnerReference {
         let name = format!("name of {uid}");
         OwnerReference { uid: uid.into(), name, controller: Some(true), ..OwnerReference::default() }
     }
 
     fn metadata(owner_uid: Option<&str>) -> ObjectMeta {
-        let mut metadata = owned_metadata(
-            "name".into(),
-            "space",
-            owner_uid.map(owner),
-            [("example/hash", "abc".to_owned())],
-        );
-        metadata.annotations = Some([(APPLIED_HASH_ANNOTATION.to_owned(), "v1-0".to_owned())].into());
-        metadata
+        ObjectMeta {
+            name: Some("name".into()),
+            labels: Some([("example/hash".to_owned(), "abc".to_owned())].into()),
+            annotations: Some([(HASH.to_owned(), "v1-0".to_owned())].into()),
+            owner_references: owner_uid.map(|uid| vec![owner(uid)]),
+            ..ObjectMeta::default()
+        }
     }
 
     #[test]
     fn only_what_our_owner_controls_or_nobody_does_is_ours() {
         let rendered = metadata(Some("me"));
+        let standing = |found: &ObjectMeta, rendered: &ObjectMeta| standing(found, rendered, HASH);
         assert_eq!(standing(&metadata(Some("me")), &rendered), Standing::Ours);
         assert_eq!(standing(&metadata(Some("you")), &rendered), Standing::Stranger);
         let mut predecessors = metadata(Some("you"));
@@ -373,18 +349,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pushed_object_carries_the_hash_of_its_content() {
+    fn a_stamped_object_carries_the_hash_of_its_content() {
         let hash_of = |value: &str| {
             let mut objects = Objects::default();
             let map = ConfigMap {
-                metadata: metadata(Some("me")),
+                metadata: ObjectMeta { annotations: None, ..metadata(Some("me")) },
                 data: Some([("key".to_owned(), value.to_owned())].into()),
                 ..ConfigMap::default()
             };
             objects.push(Write::Apply, &map, None).unwrap();
             let item = objects.items().first().unwrap().clone();
             assert_eq!((item.resource.kind.as_str(), item.name.as_str()), ("ConfigMap", "name"));
-            item.value.pointer("/metadata/annotations").cloned().unwrap()
+            let mut value = item.value;
+            stamp(&mut value, HASH);
+            value["metadata"]["annotations"][HASH].clone()
         };
         assert_eq!(hash_of("a"), hash_of("a"));
         assert_ne!(hash_of("a"), hash_of("b"));

@@ -20,6 +20,7 @@ use crate::{
         objects::{self, Objects},
         refusals::Refusals,
     },
+    unreadable,
 };
 
 /// Makes the writes of one reconcile.
@@ -115,7 +116,7 @@ pub async fn write_status(context: &Context, inputs: &Inputs<'_>) -> Result<(), 
     previous.conditions = condition::ours(previous.conditions);
     let next = status::model_status(inputs);
     if previous != next {
-        apply::patch_status(context, inputs.model, &next).await?;
+        unreadable::patch_status(context, inputs.model, &next).await?;
         let events = status::events(&previous, &next, inputs.state);
         context.events.publish(&inputs.model.object_ref(&()), &events).await;
     }

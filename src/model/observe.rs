@@ -34,9 +34,11 @@ use crate::{
         model::RunProgress,
         name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
     },
+    caches::kinds::Key,
     context::Context,
-    k8s::{cache::index::Key, events::truncated, unreadable},
+    k8s::events::truncated,
     pods::{http::NoAnswer, unstarted::container_statuses},
+    unreadable,
 };
 
 /// How long something may wait before its warnings are asked for: most waits are over by then.

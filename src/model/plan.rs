@@ -28,8 +28,8 @@ use crate::{
         model::RunFailure,
         name::{GENERATION_ANNOTATION, KUEUE_QUEUE_LABEL, SCHEDULING_HASH_ANNOTATION, SUSPENDED_ANNOTATION},
     },
-    k8s::unreadable,
     problem::Problem,
+    unreadable,
 };
 
 /// What to do next.

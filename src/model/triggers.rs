@@ -1,12 +1,13 @@
 //! When a Model is looked at: its own state, or that of something around it, changed.
 
 use futures::{Stream, StreamExt as _, future::ready, stream};
-use kube::{Resource, runtime::reflector::ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 
 use crate::{
     api::Model,
+    caches::kinds::Key,
     context::Context,
-    k8s::cache::{follow::Change, handle::Handle, index::Key},
+    k8s::cache::{follow::Change, handle::Handle, index::Watched},
 };
 
 /// Models to look at, as the caches change.
@@ -30,7 +31,7 @@ pub(super) fn triggers(context: &Context) -> impl Stream<Item = ObjectRef<Handle
 }
 
 /// The Model that an object belongs to.
-fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
+fn owner<K: Watched<Key = Key>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
     let object = &change.object;
     object.keys().iter().find_map(|key| match key {
         Key::Model(name) => Some(object.neighbour(name)),
@@ -39,6 +40,6 @@ fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<
 }
 
 /// The Model of what uses versions, where it may use others than before.
-fn standing<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
+fn standing<K: Watched<Key = Key>>(change: &Change<K>) -> Option<ObjectRef<Handle<Model>>> {
     if change.is_standing { owner(change) } else { None }
 }

@@ -14,11 +14,8 @@ use crate::{
         name::MODEL_FINALIZER,
     },
     context::Context,
-    k8s::{
-        apply,
-        cache::raw::Unreadable,
-        unreadable::{self, Notice, UNREADABLE},
-    },
+    k8s::{apply, cache::raw::Unreadable},
+    unreadable::{self, Notice, UNREADABLE},
 };
 
 /// One reconcile of a Model that does not parse.

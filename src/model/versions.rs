@@ -6,15 +6,12 @@ use std::{borrow::Cow, sync::Arc};
 use kube::ResourceExt as _;
 
 use super::{snapshot::Snapshot, spec_hash::version_key};
-use crate::{
-    api::{
-        Model, ModelVersion,
-        name::{
-            MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION,
-            SPEC_HASHES_ANNOTATION, model_version,
-        },
+use crate::api::{
+    Model, ModelVersion,
+    name::{
+        APPLIED_HASH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, SELECTED_GENERATION_ANNOTATION,
+        SPEC_HASHES_ANNOTATION, model_version,
     },
-    k8s::objects::APPLIED_HASH_ANNOTATION,
 };
 
 /// Hashes that one version remembers; the oldest are forgotten first.

@@ -40,8 +40,8 @@ use crate::{
             SET_ASIDE_ANNOTATION, traffic,
         },
     },
+    caches::kinds::Key,
     context::Context,
-    k8s::{cache::index::Key, unreadable},
 };
 
 /// Label of an EndpointSlice: the Service that it is of.
@@ -100,7 +100,7 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
         list(context, name, namespace),
         list(context, name, namespace),
         list(context, name, namespace),
-        get::<ConfigMap>(context, &traffic_name, namespace),
+        context.get::<ConfigMap>(namespace, &traffic_name),
     )?;
     // the cache tells which, and holds
     if let Some(told) = unreadable_records(&revisions, name).into_iter().next() {
@@ -112,7 +112,7 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
     let ours = Key::Deployment(name.to_owned());
     for name in context.caches.replica_sets.names(namespace, &ours) {
         if !listed.contains(name.as_ref()) {
-            replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
+            replica_sets.extend(context.get(namespace, &name).await?.map(Arc::new));
         }
     }
     // what lost the label that everything of ours carries is in no list and no cache: its pods name their ReplicaSet, and the
@@ -120,15 +120,15 @@ pub async fn fetch_live(context: &Context, name: &str, namespace: &str) -> Resul
     let unknown: BTreeSet<_> =
         pods.iter().filter_map(|pod: &Arc<Pod>| unknown_set(pod, &replica_sets, name)).collect();
     for name in unknown {
-        replica_sets.extend(get::<ReplicaSet>(context, &name, namespace).await?);
+        replica_sets.extend(context.get(namespace, &name).await?.map(Arc::new));
     }
     let known: BTreeSet<_> =
         revisions.iter().map(|revision: &Arc<ControllerRevision>| revision.name_any()).collect();
     let kept = replica_sets.iter().filter(|set| set.metadata.deletion_timestamp.is_none());
     for name in kept.map(|set| set.name_any()).filter(|name| !known.contains(name)) {
-        revisions.extend(get::<ControllerRevision>(context, &name, namespace).await?);
+        revisions.extend(context.get(namespace, &name).await?.map(Arc::new));
     }
-    let routed = routed(context, name, namespace);
+    let (traffic, routed) = (traffic.map(Arc::new), routed(context, name, namespace));
     Ok(Children { uid: String::new(), revisions, replica_sets, pods, traffic, routed })
 }
 
@@ -139,16 +139,6 @@ fn unknown_set(pod: &Pod, sets: &[Arc<ReplicaSet>], deployment: &str) -> Option<
     let is_known = sets.iter().any(|set| set.uid().as_ref() == Some(&owner.uid));
     let is_named_so = owner.name.rsplit_once('-').is_some_and(|(name, _)| name == deployment);
     (!is_known && is_named_so).then(|| owner.name.clone())
-}
-
-/// One object, if it is there, in the same sense.
-async fn get<K>(context: &Context, name: &str, namespace: &str) -> Result<Option<Arc<K>>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
-{
-    let raw = context.raw::<K>(namespace).get_opt(name).await?;
-    let read = raw.map(|raw| raw.read().map_err(|problem| unreadable::missed(&raw, &problem)));
-    Ok(read.transpose()?.map(Arc::new))
 }
 
 /// All that there is.

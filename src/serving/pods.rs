@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     api::name::{LEAVING_ANNOTATION, TRAFFIC_LABEL, TRAFFIC_SERVE},
-    k8s::{cache::trim::REPLICA_FAILURE, events::truncated},
+    caches::kinds::REPLICA_FAILURE,
+    k8s::events::truncated,
     pods::unstarted::{condition, container_statuses, unscheduled, waiting},
     problem::Problem,
 };

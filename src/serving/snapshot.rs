@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     api::{ModelDeployment, name},
+    caches::kinds::Key,
     context::Context,
-    k8s::cache::index::Key,
 };
 
 /// What a spec means: its revision, if it means one, and what the state machine needs of it.

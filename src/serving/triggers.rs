@@ -1,18 +1,13 @@
 //! What makes a ModelDeployment be looked at again. In go the caches; out comes a stream of references.
 
 use futures::{Stream, StreamExt as _, stream};
-use kube::{Resource, runtime::reflector::ObjectRef};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::runtime::reflector::ObjectRef;
 
 use crate::{
     api::ModelDeployment,
+    caches::kinds::Key,
     context::Context,
-    k8s::cache::{
-        Cache,
-        follow::Change,
-        handle::Handle,
-        index::{Key, Keyed},
-    },
+    k8s::cache::{Cache, follow::Change, handle::Handle, index::Watched},
 };
 
 type Reference = ObjectRef<Handle<ModelDeployment>>;
@@ -39,7 +34,7 @@ pub fn triggers(context: &Context) -> impl Stream<Item = Reference> + Send + use
 }
 
 /// The ModelDeployment that an object belongs to.
-fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<Reference> {
+fn owner<K: Watched<Key = Key>>(change: &Change<K>) -> Option<Reference> {
     let object = &change.object;
     object.keys().iter().find_map(|key| match key {
         Key::Deployment(name) => Some(object.neighbour(name)),
@@ -48,10 +43,10 @@ fn owner<K: Resource<DynamicType = ()>>(change: &Change<K>) -> Option<Reference>
 }
 
 /// The ModelDeployments that follow the Model of what changes.
-fn followers<K>(context: &Context, cache: &Cache<K>) -> stream::BoxStream<'static, Reference>
-where
-    K: Keyed + Clone + Serialize + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-{
+fn followers<K: Watched<Key = Key>>(
+    context: &Context,
+    cache: &Cache<K>,
+) -> stream::BoxStream<'static, Reference> {
     let deployments = context.caches.model_deployments.clone();
     let references = move |change: Change<K>| {
         let object = change.object;

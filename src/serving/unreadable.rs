@@ -18,15 +18,13 @@ use crate::{
         condition::{PROMOTED, READY, STALLED},
         name::{TRAFFIC_LABEL, TRAFFIC_SERVE},
     },
+    caches::kinds::Key,
     context::Context,
     k8s::{
         apply,
-        cache::{
-            index::Key,
-            raw::{Raw, Unreadable},
-        },
-        unreadable::{self, Notice, UNREADABLE},
+        cache::raw::{Raw, Unreadable},
     },
+    unreadable::{self, Notice, UNREADABLE},
 };
 
 const DEGRADED: &str = "Degraded";

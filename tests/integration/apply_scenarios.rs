@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use modelwright::k8s::{
-    apply::{ApplyError, apply_objects, delete, patch_observed},
-    objects::{Objects, Prepared, Write, owned_metadata},
+use modelwright::{
+    api::name::{APPLIED_HASH_ANNOTATION, owned_metadata},
+    k8s::{
+        apply::{ApplyError, apply_objects, delete, patch_observed},
+        objects::{Objects, Prepared, Write, stamp},
+    },
 };
 use serde_json::json;
 
@@ -40,7 +43,8 @@ fn prepared(value: &str, observed: Option<&ConfigMap>) -> Objects<Prepared> {
 
 /// The object as the API server would hold it after it was applied.
 fn stored(value: &str) -> ConfigMap {
-    let item = prepared(value, None).items()[0].value.clone();
+    let mut item = prepared(value, None).items()[0].value.clone();
+    stamp(&mut item, APPLIED_HASH_ANNOTATION);
     let mut stored: ConfigMap = serde_json::from_value(item).unwrap();
     stored.metadata.uid = Some("uid-of-map".into());
     stored.metadata.resource_version = Some("5".into());

@@ -1,14 +1,18 @@
 //! Nothing is decided before the caches are filled, against a mock API server.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use modelwright::k8s::cache::Cache;
+use kube::client::ClientBuilder;
+use modelwright::{
+    k8s::{cache::Cache, heard::Listening},
+    metrics::Metrics,
+};
 use serde_json::json;
 
 use crate::{
     fixtures::{NAMESPACE, model},
     model_scenarios::{JOBS, VERSIONS},
-    scenario::context,
+    scenario::{carrier, context},
 };
 
 #[tokio::test(start_paused = true)]
@@ -20,7 +24,6 @@ async fn nothing_is_decided_before_every_cache_is_filled() {
     let (versions, driver) = Cache::new(
         context.api(NAMESPACE),
         kube::runtime::watcher::Config::default(),
-        |_| {},
         Arc::clone(&context.metrics),
     );
     context.caches.versions = versions;
@@ -50,7 +53,6 @@ async fn a_stop_before_the_caches_are_filled_is_one_at_once() {
     let (versions, driver) = Cache::new(
         context.raw(NAMESPACE),
         kube::runtime::watcher::Config::default(),
-        |_| {},
         Arc::clone(&context.metrics),
     );
     context.caches.versions = versions;
@@ -63,13 +65,50 @@ async fn a_stop_before_the_caches_are_filled_is_one_at_once() {
     watch.abort();
 }
 
+/// The API server sends a bookmark each minute where nothing happens; kube's watcher says nothing of it.
+#[tokio::test(start_paused = true)]
+async fn a_bookmark_makes_a_cache_young_again_and_a_watch_that_is_refused_does_not() {
+    let (service, mut server) = carrier();
+    let metrics = Arc::new(Metrics::default());
+    let client = ClientBuilder::new(service, NAMESPACE).with_layer(&Listening(Arc::clone(&metrics))).build();
+    let (_versions, driver) = Cache::<modelwright::api::ModelVersion>::new(
+        kube::Api::namespaced(client, NAMESPACE),
+        kube::runtime::watcher::Config::default(),
+        Arc::clone(&metrics),
+    );
+    let age = || -> f64 {
+        let text = metrics.render().unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("modelwright_cache_age_seconds{kind=\"ModelVersion\"} "));
+        line.unwrap().parse().unwrap()
+    };
+    let watch = tokio::spawn(driver);
+    server.expect("GET", VERSIONS).await.object(
+        &json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []}),
+    );
+    let call = server.expect("GET", VERSIONS).await;
+    tokio::time::advance(Duration::from_secs(100)).await;
+    assert!((100.0..102.0).contains(&age()), "{}", age());
+    let bookmark = json!({"kind": "ModelVersion", "apiVersion": "modelwright.dev/v1alpha1",
+        "metadata": {"resourceVersion": "2"}});
+    call.events(&[("BOOKMARK", bookmark)]);
+    let call = server.next().await;
+    assert!(call.query.contains("resourceVersion=2") && age() < 5.0, "{} {}", call.query, age());
+    tokio::time::advance(Duration::from_secs(100)).await;
+    call.error(500, "InternalError", "no");
+    server.limit = Duration::from_mins(2);
+    server.expect("GET", VERSIONS).await;
+    assert!(age() > 100.0, "{}", age());
+    watch.abort();
+}
+
 #[tokio::test]
 async fn every_waiter_learns_that_a_cache_is_filled() {
     let (context, mut server) = context();
     let (versions, driver) = Cache::<modelwright::api::ModelVersion>::new(
         context.api(NAMESPACE),
         kube::runtime::watcher::Config::default(),
-        |_| {},
         Arc::clone(&context.metrics),
     );
     let versions = Arc::new(versions);

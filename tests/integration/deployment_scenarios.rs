@@ -8,13 +8,13 @@ use kube::{Resource as _, runtime::controller::Action};
 use modelwright::{
     api::{
         ModelDeployment, ModelVersion,
-        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
+        name::{APPLIED_HASH_ANNOTATION, DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
     },
     context::Context,
     k8s::{
         cache::Cache,
         controller::{ReconcileError as _, STALE},
-        objects::{Objects, Write},
+        objects::{Objects, Write, stamp},
     },
     serving::{
         DeploymentError,
@@ -66,7 +66,7 @@ pub fn one_version() -> ModelVersion {
     version(&model("s3://b/a", 1), 1, 'c', 1)
 }
 
-/// Objects as the API server stores them: with the hash that a push adds, a UID and a resourceVersion.
+/// Objects as the API server stores them: with the hash that an apply adds, a UID and a resourceVersion.
 pub fn stored<K>(object: K) -> K
 where
     K: kube::Resource<DynamicType = ()> + serde::Serialize + serde::de::DeserializeOwned,
@@ -74,6 +74,7 @@ where
     let mut objects = Objects::default();
     objects.push(Write::Apply, &object, None).unwrap();
     let mut value = objects.items()[0].value.clone();
+    stamp(&mut value, APPLIED_HASH_ANNOTATION);
     value["metadata"]["uid"] = "stored".into();
     value["metadata"]["resourceVersion"] = "999".into();
     serde_json::from_value(value).unwrap()

@@ -17,7 +17,7 @@ async fn what_happens_again_is_told_in_its_own_words() {
     let told = ["version 1 is current", "version 2 is current"];
     let happenings =
         told.map(|message| Event { warning: false, reason: "VersionCreated", message: message.into() });
-    let events = Events::new(client, "test");
+    let events = Events::new(client, "modelwright", "test");
     let publishing = tokio::spawn(async move {
         for happening in happenings {
             events.publish(&object, &[happening]).await;

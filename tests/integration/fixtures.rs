@@ -162,7 +162,7 @@ pub fn version(model: &Model, number: u64, digest: char, stamp: i64) -> ModelVer
         .metadata
         .annotations
         .get_or_insert_default()
-        .insert(modelwright::k8s::objects::APPLIED_HASH_ANNOTATION.into(), "v1-0".into());
+        .insert(name::APPLIED_HASH_ANNOTATION.into(), "v1-0".into());
     version
 }
 

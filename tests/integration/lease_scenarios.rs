@@ -1,10 +1,13 @@
 //! The Lease against a mock API server.
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Client;
-use modelwright::k8s::{
-    election::Election,
-    lease::{Elector, Leadership},
+use kube::{Api, Client};
+use modelwright::{
+    api::name::FIELD_MANAGER,
+    k8s::{
+        election::Election,
+        lease::{Elector, Leadership},
+    },
 };
 use serde_json::{Value, json};
 
@@ -13,10 +16,14 @@ use crate::scenario::{ApiServer, carrier, client, play};
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/modelwright";
 
+fn leases(client: Client) -> Api<Lease> {
+    Api::namespaced(client, "system")
+}
+
 fn elector() -> (Elector, Leadership, ApiServer) {
     let (client, server) = client();
     let leadership = Leadership::default();
-    (Elector::new(client, "system", "me".into(), leadership.clone()), leadership, server)
+    (Elector::new(leases(client), FIELD_MANAGER, "me".into(), leadership.clone()), leadership, server)
 }
 
 fn lease(holder: Value) -> Lease {
@@ -144,7 +151,12 @@ fn of_before(holder: &str, renewals: i32) -> Lease {
 
 fn of_a_release() -> (Elector, ApiServer) {
     let (client, server) = client();
-    let elector = Elector::new(client, "system", "team-modelwright-new-bbbbb".into(), Leadership::default());
+    let elector = Elector::new(
+        leases(client),
+        FIELD_MANAGER,
+        "team-modelwright-new-bbbbb".into(),
+        Leadership::default(),
+    );
     (elector.named("team-modelwright"), server)
 }
 
@@ -219,7 +231,9 @@ fn the_lease_is_renewed_while_everything_else_stands_still_and_given_back_at_the
     let leadership = Leadership::default();
     let ours = leadership.clone();
     runtime().block_on(async {
-        let make = move || Ok(Elector::new(Client::new(service, "system"), "system", "me".into(), ours));
+        let make = move || {
+            Ok(Elector::new(leases(Client::new(service, "system")), FIELD_MANAGER, "me".into(), ours))
+        };
         let mut election = Election::on_a_thread(make).unwrap();
         election.started().await.unwrap();
         // from here on this thread waits for nothing but a renewal

@@ -99,6 +99,8 @@ mod reference;
 // writes and the Lease against a mock API server
 mod apply_scenarios;
 mod lease_scenarios;
+// which part of the operator may know which other
+mod layers;
 // the mock API server
 mod scenario;
 mod writes_while_leading;

@@ -10,10 +10,10 @@ use modelwright::{
         Model, ModelVersion,
         model::VersionHistory,
         name::{
-            RECALLS_ANNOTATION, SELECTED_GENERATION_ANNOTATION, SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
+            APPLIED_HASH_ANNOTATION, RECALLS_ANNOTATION, SELECTED_GENERATION_ANNOTATION,
+            SPEC_HASHES_ANNOTATION, SUSPENDED_ANNOTATION,
         },
     },
-    k8s::objects::APPLIED_HASH_ANNOTATION,
     model::{
         in_use::InUse,
         plan::plan_model,

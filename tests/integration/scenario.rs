@@ -10,12 +10,10 @@ use kube::{
 };
 use modelwright::{
     bundled_store::BundledStore,
+    caches::Caches,
     clock::Clock,
-    context::{Caches, Context},
-    k8s::{
-        apply::Attempts, cache::Cache, client::WhileLeading, events::Events, expectations::Expectations,
-        lease::Leadership,
-    },
+    context::{Context, MANAGER},
+    k8s::{cache::Cache, client::WhileLeading, cluster::Cluster, lease::Leadership},
     metrics::Metrics,
     pods::{http::PodClient, silent::SilentPods},
 };
@@ -63,16 +61,12 @@ pub fn context() -> (Context, ApiServer) {
     let guard = WhileLeading(server.leadership.clone());
     let client = ClientBuilder::new(service, NAMESPACE).with_layer(&guard).build();
     let context = Context {
-        events: Events::new(client.clone(), "test"),
-        client,
+        cluster: Cluster::new(client, MANAGER, Arc::new(Metrics::default()), "test"),
         caches: empty_caches(),
         settings: settings(),
-        metrics: Arc::new(Metrics::default()),
         pods: PodClient::default(),
         silent: SilentPods::default(),
         clock: Clock::default(),
-        expectations: Expectations::default(),
-        attempts: Attempts::default(),
         bundled_store: BundledStore::default(),
     };
     (context, server)

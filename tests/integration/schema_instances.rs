@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use modelwright::{
     api::{Model, ModelDeployment, ModelVersion},
     crds,
-    k8s::cache::{index::Keyed, kept::Kept, raw::Raw, text::Dictionary},
+    k8s::cache::{index::Watched, kept::Kept, raw::Raw, text::Dictionary},
     model::{spec_hash::spec_hash, validate::validate_model},
     serving::validate::validate_deployment,
 };
@@ -19,7 +19,6 @@ use proptest::{
     string::string_regex,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 /// Instances of a kind.
@@ -191,10 +190,7 @@ impl Draw {
 }
 
 /// Draws instances of a kind, reads each as the operator does, keeps it and gets it back.
-fn all_are_read<K>(kind: &str, seed: u64, use_it: impl Fn(&K))
-where
-    K: Keyed + Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned,
-{
+fn all_are_read<K: Watched + PartialEq>(kind: &str, seed: u64, use_it: impl Fn(&K)) {
     let definition = crds::all().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap();
     let dictionary = Dictionary::default();
     let mut draw = Draw::new(seed);

@@ -323,7 +323,7 @@ async fn a_version_that_does_not_parse_belongs_to_its_model_by_spec_label_or_nam
         json!({"metadata": {"name": "digits-v3", "namespace": NAMESPACE}}),
     ] {
         let cache = Cache::<ModelVersion>::fixed_raw(&[raw(&object)]);
-        let key = modelwright::k8s::cache::index::Key::Model("digits".into());
+        let key = modelwright::caches::kinds::Key::Model("digits".into());
         assert_eq!(cache.unreadable_of(NAMESPACE, &key).len(), 1, "{object}");
         assert_eq!(cache.of(NAMESPACE, &key).len(), 0);
     }

@@ -126,7 +126,6 @@ async fn a_list_and_a_watch_go_on_past_what_does_not_parse_and_no_log_line_holds
     let (cache, driver) = Cache::<ModelDeployment>::new(
         context.raw(NAMESPACE),
         watcher::Config::default(),
-        |_| {},
         Arc::clone(&context.metrics),
     );
     let watch = tokio::spawn(driver);
@@ -228,7 +227,7 @@ async fn what_does_not_parse_is_told_so_and_the_others_are_reconciled() {
     let mut bad = bad_model(&json!({"namespace": "elsewhere"}), Value::Null);
     let good = serde_json::to_value(import("s3://b/a", 1)).unwrap();
     let (models, driver) =
-        Cache::new(context.raw(NAMESPACE), watcher::Config::default(), |_| {}, Arc::clone(&context.metrics));
+        Cache::new(context.raw(NAMESPACE), watcher::Config::default(), Arc::clone(&context.metrics));
     context.caches.models = models;
     let (shutdown, stopping) = tokio::sync::watch::channel(false);
     let controller = tokio::spawn(model::run(Arc::new(context), stopping));

@@ -55,7 +55,7 @@ async fn written(context: &Context, way: &str) -> Result<(), ApplyError> {
         "merge" => apply::patch_observed(context, &map, json!({"data": {"a": "b"}})).await.map(drop),
         "JSON patch" => apply::json_patch_observed(context, &map, json!([])).await.map(drop),
         "annotate" => apply::annotate(context, &map, json!({"a": "b"})).await.map(drop),
-        "status" => apply::patch_status(context, &model, &json!({"currentVersion": 1})).await,
+        "status" => apply::patch_status(context, &model, &json!({"currentVersion": 1})).await.map(drop),
         "status of what does not parse" => apply::merge_status(context, &raw, json!({})).await,
         "finalizers" => apply::set_finalizers(context, &raw, &[]).await,
         "delete" => apply::delete(context, &map).await,
@@ -89,7 +89,9 @@ fn maps() -> (Api<ConfigMap>, Leadership, Handle<Request<Body>, Response<Body>>)
     let (service, server) = pair();
     let leadership = Leadership::default();
     leadership.renew(tokio::time::Instant::now());
-    let client = client::retrying(ClientBuilder::new(service, NAMESPACE), &leadership).unwrap();
+    let client =
+        client::retrying(ClientBuilder::new(service, NAMESPACE), &leadership, &std::sync::Arc::default())
+            .unwrap();
     (Api::namespaced(client, NAMESPACE), leadership, server)
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Resource as _;
 use modelwright::{
-    api::name::DEPLOYMENT_LABEL,
+    api::name::{DEPLOYMENT_LABEL, owned_metadata},
     context::Context,
-    k8s::{cache::Cache, expectations::Expectation, objects::owned_metadata},
+    k8s::{cache::Cache, expectations::Expectation},
 };
 
 use crate::{fixtures::NAMESPACE, scenario::context};

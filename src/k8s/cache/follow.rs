@@ -8,10 +8,10 @@ use kube::runtime::{
     watcher::Event,
 };
 
-use super::{handle::Handle, index::Keyed, kept::Kept, objects::Objects};
+use super::{handle::Handle, index::Watched, kept::Kept, objects::Objects};
 
 /// A change of one object.
-pub struct Change<K> {
+pub struct Change<K: Watched> {
     /// What there is, or was last.
     pub object: Arc<Kept<K>>,
     /// Whether it came, went, is about to go, asks for something else or belongs to something else.
@@ -19,7 +19,7 @@ pub struct Change<K> {
 }
 
 // by hand: the kind itself need not be so
-impl<K> Clone for Change<K> {
+impl<K: Watched> Clone for Change<K> {
     fn clone(&self) -> Self {
         Self { object: Arc::clone(&self.object), is_standing: self.is_standing }
     }
@@ -29,7 +29,7 @@ impl<K> Clone for Change<K> {
 pub type Shared<K> = Arc<RwLock<Objects<K>>>;
 
 /// What follows a watch.
-pub struct Follower<K: Keyed + 'static> {
+pub struct Follower<K: Watched> {
     objects: Shared<K>,
     /// None for a kind that no controller asks for: with thousands of objects they would take megabytes.
     handles: Option<Writer<Handle<K>>>,
@@ -37,7 +37,7 @@ pub struct Follower<K: Keyed + 'static> {
     list: Objects<K>,
 }
 
-impl<K: Keyed + 'static> Follower<K> {
+impl<K: Watched> Follower<K> {
     /// One that has seen nothing, beside what it fills; the store stays empty unless the kind is reconciled.
     pub fn new() -> (Self, Shared<K>, Store<Handle<K>>) {
         let (store, handles) = store();
@@ -100,7 +100,7 @@ impl<K: Keyed + 'static> Follower<K> {
 }
 
 /// The event with no more than a name.
-fn handle<K>(event: &Event<Kept<K>>) -> Event<Handle<K>> {
+fn handle<K: Watched>(event: &Event<Kept<K>>) -> Event<Handle<K>> {
     match event {
         Event::Apply(object) => Event::Apply(Handle::of(object)),
         Event::Delete(object) => Event::Delete(Handle::of(object)),
@@ -118,10 +118,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        api::Model,
-        k8s::cache::{index::Key, text::Dictionary, trim::trim_replica_set},
-    };
+    use crate::{api::Model, caches::kinds::Key, k8s::cache::text::Dictionary};
 
     fn replica_set(dictionary: &Dictionary, version: &str, replicas: u32, ready: u32) -> Kept<ReplicaSet> {
         let mut set: ReplicaSet = serde_json::from_value(json!({
@@ -136,7 +133,7 @@ mod tests {
             },
         }))
         .unwrap();
-        trim_replica_set(&mut set);
+        set.reduce();
         Kept::new(set, dictionary)
     }
 

@@ -5,7 +5,7 @@ use std::{fmt::Debug, marker::PhantomData};
 
 use kube::api::ObjectMeta;
 
-use super::kept::Kept;
+use super::{index::Watched, kept::Kept};
 
 /// An object of the kind `K`, with name and namespace and nothing else.
 pub struct Handle<K> {
@@ -13,7 +13,7 @@ pub struct Handle<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Handle<K> {
+impl<K: Watched> Handle<K> {
     /// The name of an object.
     pub fn of(object: &Kept<K>) -> Self {
         let metadata = ObjectMeta {

@@ -1,136 +1,49 @@
-//! What objects are found by besides their name, so that a look at one Model's or one ModelDeployment's does not walk
-//! through all. Pure.
+//! What objects are found by besides their name, so that a look at what belongs to one thing does not walk through all.
+//! Pure.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Debug, hash::Hash};
 
-use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, ReplicaSet},
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
-    discovery::v1::EndpointSlice,
-    policy::v1::PodDisruptionBudget,
-};
-use kube::{Resource, ResourceExt as _, api::ObjectMeta};
+use kube::Resource;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{kept::Kept, raw::Raw};
-use crate::api::{
-    Model, ModelDeployment, ModelVersion,
-    name::{DEPLOYMENT_LABEL, MODEL_LABEL},
-};
 
-/// What an object belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// The Model of this name.
-    Model(String),
-    /// The ModelDeployment of this name.
-    Deployment(String),
-    /// What serves the model files of this digest.
-    Digest(String),
-}
+/// A kind that is watched, and says itself what its objects belong to.
+pub trait Watched:
+    Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static
+{
+    /// What an object belongs to, within its namespace.
+    type Key: Clone + Debug + Eq + Hash + Send + Sync;
 
-/// What says itself what it belongs to.
-pub trait Keyed: Resource<DynamicType = ()> + Sized {
     /// Whether a controller runs reconciles for objects of this kind.
     const IS_RECONCILED: bool = false;
 
-    /// What the object belongs to, within its namespace: by its labels, unless its spec says so.
-    fn keys(&self) -> Vec<Key> {
-        labelled(self.meta())
-    }
+    /// What the object belongs to.
+    fn keys(&self) -> Vec<Self::Key>;
 
     /// The same of an object that does not parse, as far as it can be told.
-    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
-        labelled(raw.meta())
-    }
-}
+    fn raw_keys(raw: &Raw<Self>) -> Vec<Self::Key>;
 
-/// What an object belongs to by its labels.
-fn labelled(metadata: &ObjectMeta) -> Vec<Key> {
-    let label = |name: &str| metadata.labels.as_ref()?.get(name).cloned();
-    let (model, deployment) = (label(MODEL_LABEL), label(DEPLOYMENT_LABEL));
-    model.map(Key::Model).into_iter().chain(deployment.map(Key::Deployment)).collect()
-}
-
-/// The Model that the spec of an object names that does not parse.
-fn named<K>(raw: &Raw<K>) -> Option<Key> {
-    raw.at(&["spec", "model"]).as_str().map(|name| Key::Model(name.to_owned()))
-}
-
-impl Keyed for ConfigMap {}
-impl Keyed for ControllerRevision {}
-/// Kubernetes gives it the labels of its Service.
-impl Keyed for EndpointSlice {}
-impl Keyed for Job {}
-impl Keyed for Pod {}
-impl Keyed for PodDisruptionBudget {}
-impl Keyed for Service {}
-impl Keyed for ServiceAccount {}
-
-impl Keyed for ReplicaSet {
-    /// By its owner, too: pods are told apart by the ReplicaSets that made them, so one whose labels somebody took off must
-    /// not be lost.
-    fn keys(&self) -> Vec<Key> {
-        let label = |name: &str| self.labels().get(name).cloned();
-        let mut owners = self.owner_references().iter();
-        let owner =
-            owners.find(|owner| owner.controller == Some(true) && owner.kind == ModelDeployment::kind(&()));
-        let deployment = owner.map(|owner| owner.name.clone()).or_else(|| label(DEPLOYMENT_LABEL));
-        label(MODEL_LABEL).map(Key::Model).into_iter().chain(deployment.map(Key::Deployment)).collect()
-    }
-}
-
-impl Keyed for Model {
-    const IS_RECONCILED: bool = true;
-
-    fn keys(&self) -> Vec<Key> {
-        vec![Key::Model(self.name_any())]
-    }
-
-    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
-        vec![Key::Model(raw.name_any())]
-    }
-}
-
-impl Keyed for ModelVersion {
-    fn keys(&self) -> Vec<Key> {
-        vec![Key::Model(self.spec.model.clone())]
-    }
-
-    /// By its spec, its label and its name: what may be a version of a Model counts as one.
-    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
-        let name = raw.name_any();
-        let model = name.rsplit_once("-v").map(|(model, _)| Key::Model(model.to_owned()));
-        let mut keys: Vec<_> = named(raw).into_iter().chain(labelled(raw.meta())).chain(model).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
-    }
-}
-
-impl Keyed for ModelDeployment {
-    const IS_RECONCILED: bool = true;
-
-    fn keys(&self) -> Vec<Key> {
-        let served = self.status.iter().flat_map(|status| status.stable.iter().chain(&status.target));
-        let digests = served.map(|served| Key::Digest(served.model_digest.clone()));
-        [Key::Model(self.spec.model.clone())].into_iter().chain(digests).collect()
-    }
-
-    fn raw_keys(raw: &Raw<Self>) -> Vec<Key> {
-        named(raw).into_iter().collect()
-    }
+    /// Drops what nobody reads, before the object is kept: neither memory nor a reconcile is spent on it.
+    fn reduce(&mut self) {}
 }
 
 /// Names by namespace and key.
-#[derive(Debug, Default)]
-pub struct Index {
+#[derive(Debug)]
+pub struct Index<Key> {
     names: HashMap<Box<str>, HashMap<Key, Vec<Box<str>>>>,
 }
 
-impl Index {
+// by hand: the key itself need not be so
+impl<Key> Default for Index<Key> {
+    fn default() -> Self {
+        Self { names: HashMap::default() }
+    }
+}
+
+impl<Key: Clone + Eq + Hash> Index<Key> {
     /// Adds an object.
-    pub fn add<K>(&mut self, object: &Kept<K>) {
+    pub fn add<K: Watched<Key = Key>>(&mut self, object: &Kept<K>) {
         if object.keys().is_empty() {
             return;
         }
@@ -145,7 +58,7 @@ impl Index {
     }
 
     /// Takes an object off.
-    pub fn remove<K>(&mut self, object: &Kept<K>) {
+    pub fn remove<K: Watched<Key = Key>>(&mut self, object: &Kept<K>) {
         let Some(space) = self.names.get_mut(object.namespace()) else { return };
         for key in object.keys() {
             let Some(names) = space.get_mut(key) else { continue };
@@ -167,8 +80,14 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
     use super::*;
-    use crate::k8s::{cache::text::Dictionary, objects::owned_metadata};
+    use crate::{
+        api::name::{DEPLOYMENT_LABEL, MODEL_LABEL, owned_metadata},
+        caches::kinds::Key,
+        k8s::cache::text::Dictionary,
+    };
 
     fn map(name: &str, deployment: &str) -> Kept<ConfigMap> {
         let labels = [(DEPLOYMENT_LABEL, deployment.to_owned()), (MODEL_LABEL, "digits".to_owned())];
@@ -183,7 +102,7 @@ mod tests {
         for object in [&b, &a, &c] {
             index.add(object);
         }
-        let names = |index: &Index, namespace: &str, key| -> Vec<String> {
+        let names = |index: &Index<Key>, namespace: &str, key| -> Vec<String> {
             index.names(namespace, &key).iter().map(ToString::to_string).collect()
         };
         let one = || Key::Deployment("one".into());

@@ -1,37 +1,31 @@
 //! An object as a cache keeps it: what it is found by and compared with, and the whole as packed JSON. As typed structs and
 //! trees of values it would take several times as much memory, and few of thousands are read at a time. Pure.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 use kube::{Resource, api::ObjectMeta, runtime::reflector::ObjectRef};
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    index::{Key, Keyed},
+    index::Watched,
     raw::{Raw, Unparsable, Unreadable},
     text::{Dictionary, Text},
-    trim,
 };
 
 /// One object; [`Kept::open`] gives it back, unless it does not parse.
-pub struct Kept<K> {
+pub struct Kept<K: Watched> {
     name: Box<str>,
     namespace: Box<str>,
     uid: Box<str>,
     resource_version: Box<str>,
     generation: Option<i64>,
-    keys: Box<[Key]>,
+    keys: Box<[K::Key]>,
     is_terminating: bool,
     /// Why it does not parse; its text is then the whole object as it came.
     problem: Option<Box<Unparsable>>,
     text: Text,
-    kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Kept<K>
-where
-    K: Keyed + Serialize + DeserializeOwned,
-{
+impl<K: Watched> Kept<K> {
     /// Keeps an object.
     #[expect(clippy::missing_panics_doc, reason = "it cannot")]
     pub fn new(mut object: K, dictionary: &Dictionary) -> Self {
@@ -44,11 +38,11 @@ where
     }
 
     /// Keeps an object as it came: parsed and without what nobody reads, or, where it does not parse, as it is.
-    pub fn read(raw: &Raw<K>, reduce: fn(&mut K), dictionary: &Dictionary) -> Self {
+    pub fn read(raw: &Raw<K>, dictionary: &Dictionary) -> Self {
         match raw.read() {
             Ok(mut object) => {
-                trim::trim(object.meta_mut());
-                reduce(&mut object);
+                object.meta_mut().managed_fields = None;
+                object.reduce();
                 Self::new(object, dictionary)
             }
             Err(problem) => {
@@ -57,7 +51,7 @@ where
         }
     }
 
-    fn of(metadata: &ObjectMeta, keys: Vec<Key>, problem: Option<Unparsable>, text: Text) -> Self {
+    fn of(metadata: &ObjectMeta, keys: Vec<K::Key>, problem: Option<Unparsable>, text: Text) -> Self {
         let word = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
         Self {
             name: word(&metadata.name),
@@ -69,7 +63,6 @@ where
             is_terminating: metadata.deletion_timestamp.is_some(),
             problem: problem.map(Box::new),
             text,
-            kind: PhantomData,
         }
     }
 
@@ -84,9 +77,7 @@ where
         object.meta_mut().resource_version = some(&self.resource_version);
         Some(Arc::new(object))
     }
-}
 
-impl<K> Kept<K> {
     /// The object, if it does not parse.
     pub fn unreadable(&self) -> Option<Unreadable<K>> {
         let problem = self.problem.as_deref()?.clone();
@@ -126,7 +117,7 @@ impl<K> Kept<K> {
     }
 
     /// What it belongs to, within its namespace.
-    pub fn keys(&self) -> &[Key] {
+    pub fn keys(&self) -> &[K::Key] {
         &self.keys
     }
 

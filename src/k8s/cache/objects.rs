@@ -6,28 +6,28 @@ use std::{
 };
 
 use super::{
-    index::{Index, Key},
+    index::{Index, Watched},
     kept::Kept,
 };
 
 type Space<K> = BTreeMap<Box<str>, Arc<Kept<K>>>;
 
 /// All of a kind.
-pub struct Objects<K> {
+pub struct Objects<K: Watched> {
     spaces: HashMap<Box<str>, Space<K>>,
-    index: Index,
+    index: Index<K::Key>,
     /// Namespace and name of those that do not parse: hardly ever any.
     unreadable: BTreeSet<(Box<str>, Box<str>)>,
 }
 
 // by hand: the kind itself need not be so
-impl<K> Default for Objects<K> {
+impl<K: Watched> Default for Objects<K> {
     fn default() -> Self {
         Self { spaces: HashMap::default(), index: Index::default(), unreadable: BTreeSet::default() }
     }
 }
 
-impl<K> Objects<K> {
+impl<K: Watched> Objects<K> {
     /// One of them.
     pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Kept<K>>> {
         self.spaces.get(namespace)?.get(name)
@@ -70,11 +70,11 @@ impl<K> Objects<K> {
     }
 
     /// The names of those in a namespace that belong to something, sorted.
-    pub fn names(&self, namespace: &str, key: &Key) -> &[Box<str>] {
+    pub fn names(&self, namespace: &str, key: &K::Key) -> &[Box<str>] {
         self.index.names(namespace, key)
     }
 }
 
-fn place<K>(object: &Kept<K>) -> (Box<str>, Box<str>) {
+fn place<K: Watched>(object: &Kept<K>) -> (Box<str>, Box<str>) {
     (object.namespace().into(), object.name().into())
 }

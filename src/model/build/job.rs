@@ -15,11 +15,10 @@ use crate::{
     api::name::{
         GENERATION_ANNOTATION, KUEUE_PRIORITY_LABEL, KUEUE_QUEUE_LABEL, MADE_FROM_ANNOTATION, MODEL_LABEL,
         RECALLS_ANNOTATION, SCHEDULING_HASH_ANNOTATION, SPEC_HASH_ANNOTATION, SPEC_HASH_LABEL,
-        SUSPENDED_ANNOTATION, recall_job, run_job,
+        SUSPENDED_ANNOTATION, owned_metadata, recall_job, run_job,
     },
     context::Settings,
     hash,
-    k8s::objects::owned_metadata,
     model::validate::ValidModel,
 };
 

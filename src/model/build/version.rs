@@ -19,11 +19,14 @@ use crate::{
             Artifact, CandidateScore, Classes as VersionClasses, Evaluation, GoldenSamples, Provenance,
             RowIndependence, RowsSize, Signature, Size, Tensor,
         },
-        name::{MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version},
+        name::{
+            MODEL_LABEL, SELECTED_GENERATION_ANNOTATION, SPEC_HASH_LABEL, VERSION_LABEL, model_version,
+            owned_metadata,
+        },
         optimize::{TimeShare, VariantFigures, VersionVariant},
     },
     hash,
-    k8s::{events::truncated, objects::owned_metadata},
+    k8s::events::truncated,
     model::{
         run::{containers::containers, report::Reports},
         validate::ValidModel,

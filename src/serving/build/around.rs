@@ -13,9 +13,8 @@ use k8s_openapi::{
 use modelwright_contract::{names, traffic::Traffic};
 
 use super::Owner;
-use crate::{
-    api::name::{DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, TRAFFIC_LABEL, TRAFFIC_SERVE, traffic},
-    k8s::objects::owned_metadata,
+use crate::api::name::{
+    DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, TRAFFIC_LABEL, TRAFFIC_SERVE, owned_metadata, traffic,
 };
 
 /// The Service that clients use: it selects the pods that carry the traffic label. `uid` is the one that they carry.

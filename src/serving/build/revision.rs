@@ -9,10 +9,9 @@ use super::{Owner, pod::pod_template};
 use crate::{
     api::name::{
         DEPLOYMENT_LABEL, DEPLOYMENT_UID_LABEL, MODEL_LABEL, REVISION_HASH_ANNOTATION, REVISION_LABEL,
-        VERSION_LABEL, revision, short_revision,
+        VERSION_LABEL, owned_metadata, revision, short_revision,
     },
     context::Settings,
-    k8s::objects::owned_metadata,
     serving::{
         identity::ServingSpec,
         revision::{RevisionData, VersionReference},

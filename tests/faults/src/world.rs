@@ -301,7 +301,8 @@ async fn operate(
     };
     let carrier = kube::client::ClientBuilder::new(by(network.clone()), NAMESPACE);
     let leadership = Leadership::default();
-    let Ok(client) = client::retrying(carrier, &leadership) else { return };
+    let metrics = Arc::new(Metrics::default());
+    let Ok(client) = client::retrying(carrier, &leadership, &metrics) else { return };
     let outside = Outside {
         client,
         leadership,
@@ -310,7 +311,6 @@ async fn operate(
         clock: store.clock,
     };
     let (readiness, _receiver) = watch::channel(Readiness::Standby);
-    let metrics = Arc::new(Metrics::default());
     let _ = run::lead(&arguments(release), outside, &metrics, &readiness, never()).await;
 }
 

@@ -1,27 +1,29 @@
 //! What is told of an object that does not parse, without parsing it: conditions that name the field, and words for what
 //! depends on it. Such an object is left as it is until somebody corrects it; all others go on. Needs a client to write.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, jiff::Timestamp};
-use kube::{Resource, ResourceExt as _};
+use kube::Resource;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::{
-    apply::{self, ApplyError},
-    cache::{
-        kept::Kept,
-        kind_name,
-        raw::{Raw, Unparsable},
-    },
-    events::{Event, truncated},
-};
 use crate::{
     api::{
         Condition, ConditionStatus,
         condition::{OURS, PROMOTED, READY, STALLED, timestamp},
     },
-    context::Context,
+    k8s::{
+        apply::{self, ApplyError},
+        cache::{
+            index::Watched,
+            kept::Kept,
+            kind_name,
+            raw::{Raw, Unparsable},
+        },
+        cluster::Cluster,
+        events::{Event, truncated},
+    },
 };
 
 /// Reason of the conditions of an object that does not parse, or that depends on one.
@@ -32,7 +34,7 @@ const MAX_MESSAGE: usize = 4096;
 const MAX_TOLD: usize = 5;
 
 /// Objects that do not parse, for those who may read them: kind, name, field, value and what was expected.
-pub fn tell_all<K: Resource<DynamicType = ()>>(objects: &[Arc<Kept<K>>]) -> Vec<String> {
+pub fn tell_all<K: Watched>(objects: &[Arc<Kept<K>>]) -> Vec<String> {
     let kind = kind_name::<K>();
     objects.iter().filter_map(|one| Some(format!("{kind} {}: {}", one.name(), one.problem()?))).collect()
 }
@@ -48,12 +50,6 @@ pub fn held(unreadable: &[String]) -> String {
 /// Why an object itself is left as it is.
 pub fn left(problem: &Unparsable) -> String {
     format!("{problem}; correct the field: until then what was made of this object is left as it is")
-}
-
-/// An object of a fresh list that does not parse, as an error. It goes to the log, and so names the field alone.
-pub fn missed<K: Resource<DynamicType = ()>>(raw: &Raw<K>, problem: &Unparsable) -> kube::Error {
-    let (kind, name, field) = (kind_name::<K>(), raw.name_any(), &problem.field);
-    kube::Error::Service(format!("{kind} {name} does not parse at {field}").into())
 }
 
 /// What to merge into the status to be rid of the member that does not parse, if it is one of the status: that is made
@@ -74,8 +70,22 @@ fn find<'a>(conditions: &'a Value, type_: &str) -> Option<&'a Value> {
     conditions.as_array()?.iter().find(|condition| condition["type"] == type_)
 }
 
+/// Writes a status, and takes off what was merged into it while the object did not parse: an apply takes off only what was
+/// applied before.
+pub async fn patch_status<K, S>(cluster: &Cluster, object: &K, status: &S) -> Result<(), ApplyError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    S: Serialize,
+{
+    let written = apply::patch_status(cluster, object, status).await?;
+    match without_leftovers(&written.at(&["status", "conditions"])) {
+        Some(conditions) => apply::merge_status(cluster, &written, json!({"conditions": conditions})).await,
+        None => Ok(()),
+    }
+}
+
 /// The conditions without those of an object that did not parse, if any of them is left beside others.
-pub fn without_leftovers(conditions: &Value) -> Option<Value> {
+fn without_leftovers(conditions: &Value) -> Option<Value> {
     let all = conditions.as_array()?;
     let is_left = |condition: &&Value| {
         condition["reason"] == UNREADABLE && condition["type"] == STALLED && is_superseded(conditions)
@@ -138,7 +148,7 @@ impl Notice<'_> {
 
 /// Writes what is told of an object, and an event, unless its status says so already.
 pub async fn tell<K>(
-    context: &Context,
+    cluster: &Cluster,
     raw: &Raw<K>,
     notice: Notice<'_>,
     message: &str,
@@ -149,11 +159,11 @@ where
 {
     let Some(patch) = notice.patch(raw, raw.meta().generation, now) else { return Ok(()) };
     let before = raw.at(&["status", "conditions"]);
-    apply::merge_status(context, raw, patch).await?;
+    apply::merge_status(cluster, raw, patch).await?;
     let is_told = find(&before, STALLED).is_some_and(|condition| condition["message"] == message);
     if !is_told {
         let blocked = Event { warning: true, reason: "Blocked", message: format!("{UNREADABLE}: {message}") };
-        context.events.publish(&raw.object_ref(&()), &[blocked]).await;
+        cluster.events.publish(&raw.object_ref(&()), &[blocked]).await;
     }
     Ok(())
 }
