@@ -8,6 +8,8 @@ fn reasons_in_the_code() -> BTreeSet<String> {
     let mut reasons = BTreeSet::new();
     for file in [
         "model.rs",
+        "model/error.rs",
+        "model/plan.rs",
         "model/status.rs",
         "model/run.rs",
         "model/run/report.rs",
@@ -49,8 +51,10 @@ fn reasons_of_deployments() -> BTreeSet<String> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
     let mut reasons = BTreeSet::new();
     for file in [
+        "pods/unstarted.rs",
         "serving.rs",
         "serving/status.rs",
+        "serving/status/health.rs",
         "serving/pods.rs",
         "serving/refusals.rs",
         "serving/version.rs",

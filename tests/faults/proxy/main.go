@@ -1,6 +1,7 @@
 // A proxy between one client and an API server: it delays, refuses, cuts, and loses answers, as its rules say.
 //
-// PUT /rules at its control address replaces the rules, a JSON list; GET /hits lists the requests that a rule befell since.
+// PUT /rules at its control address replaces the rules, a JSON list, and ends all connections, so that watches begin anew under
+// them; GET /hits lists the requests that a rule befell since.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -39,9 +41,22 @@ type rule struct {
 }
 
 type proxy struct {
-	lock  sync.Mutex
-	rules []*rule
-	hits  []string
+	lock        sync.Mutex
+	rules       []*rule
+	hits        []string
+	connections map[net.Conn]bool
+}
+
+// Knows each connection for as long as there is one.
+func (p *proxy) connected(connection net.Conn, state http.ConnState) {
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	switch state {
+	case http.StateNew:
+		p.connections[connection] = true
+	case http.StateHijacked, http.StateClosed:
+		delete(p.connections, connection)
+	}
 }
 
 type losesAnswer struct{}
@@ -88,6 +103,9 @@ func (p *proxy) control(writer http.ResponseWriter, request *http.Request) {
 		p.lock.Lock()
 		defer p.lock.Unlock()
 		p.rules, p.hits = rules, nil
+		for connection := range p.connections {
+			_ = connection.Close()
+		}
 	case "GET /hits":
 		p.lock.Lock()
 		defer p.lock.Unlock()
@@ -176,7 +194,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	proxy := &proxy{}
+	proxy := &proxy{connections: map[net.Conn]bool{}}
 	go func() { log.Fatal(http.ListenAndServe(*control, http.HandlerFunc(proxy.control))) }()
-	log.Fatal(http.ListenAndServeTLS(*at, *certificate, *key, proxy.handler(next)))
+	server := &http.Server{Addr: *at, Handler: proxy.handler(next), ConnState: proxy.connected}
+	log.Fatal(server.ListenAndServeTLS(*certificate, *key))
 }
