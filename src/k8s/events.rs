@@ -39,21 +39,26 @@ impl Events {
     /// Publishes what happened to an object. An event that is not taken is logged and dropped: it is no state.
     pub async fn publish(&self, object: &ObjectReference, happened: &[Event]) {
         for event in happened {
-            let note = events::Event {
-                type_: if event.warning { EventType::Warning } else { EventType::Normal },
-                reason: event.reason.into(),
-                note: Some(truncated(&event.message, MAX_NOTE)),
-                action: "Reconcile".into(),
-                secondary: None,
-            };
-            // A recorder counts what has the same reason within six minutes as one event, in the words of the first; here
-            // each is a transition, and has words of its own.
-            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            if let Err(error) = recorder.publish(&note, object).await {
+            if let Err(error) = self.tell(object, event).await {
                 let error = loggable(&error.to_string());
                 tracing::warn!(reason = event.reason, error, "an event was not taken");
             }
         }
+    }
+
+    /// Publishes one that says what nothing else does, and gives back why it was not taken.
+    pub async fn tell(&self, object: &ObjectReference, event: &Event) -> Result<(), kube::Error> {
+        let note = events::Event {
+            type_: if event.warning { EventType::Warning } else { EventType::Normal },
+            reason: event.reason.into(),
+            note: Some(truncated(&event.message, MAX_NOTE)),
+            action: "Reconcile".into(),
+            secondary: None,
+        };
+        // A recorder counts what has the same reason within six minutes as one event, in the words of the first; here
+        // each is a transition, and has words of its own.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        recorder.publish(&note, object).await
     }
 }
 

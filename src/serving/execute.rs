@@ -88,6 +88,23 @@ fn deletion_cost(now: Timestamp, before: impl Iterator<Item = i64>) -> i64 {
     (now.as_second() - i64::from(i32::MAX)).max(next).clamp(i64::from(i32::MIN), -1)
 }
 
+/// Whether a call that failed so may succeed later, or has succeeded with its answer lost.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500 || matches!(status.code, 409 | 429),
+        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        _ => false,
+    }
+}
+
+/// Why a person's request stays.
+fn failed_request(source: kube::Error) -> DeploymentError {
+    match source {
+        kube::Error::Service(source) if source.is::<NotLeading>() => ApplyError::from(NotLeading).into(),
+        source => DeploymentError::Request { source: Box::new(source) },
+    }
+}
+
 impl Executor<'_> {
     /// Makes the writes of a decision, and adds what was recorded to `events`. One that is refused stops itself and what it
     /// justifies, and goes into `refusals`; the decision is then the one that was carried out.
@@ -113,7 +130,7 @@ impl Executor<'_> {
         match write {
             Write::Record { revision, record } => return self.record(revision, record, events).await,
             Write::RemoveRequest { request, void } => {
-                self.remove_request(request, void.as_deref(), events).await?;
+                self.remove_request(request, void.as_deref()).await?;
             }
             Write::List(draining) => self.write_list(draining).await?,
             Write::Undrain(pod) => self.undrain(pod).await?,
@@ -158,13 +175,21 @@ impl Executor<'_> {
     }
 
     /// Removes a person's request, unless it is another by now: whole, since people repeat identifiers. That it had no effect
-    /// is told.
+    /// is told before, since nothing else says so once it is gone.
     async fn remove_request(
         &self,
         request: &ActionRequest,
         void: Option<&str>,
-        events: &mut Vec<Event>,
     ) -> Result<(), DeploymentError> {
+        if let Some(why) = void {
+            let event = status::void(request, why);
+            match self.context.events.tell(&self.deployment.object_ref(&()), &event).await {
+                Err(error) if may_pass(&error) => return Err(failed_request(error)),
+                // an event that is refused for good must not keep the request for ever
+                Err(error) => tracing::warn!(%error, "that a request had no effect is not told"),
+                Ok(()) => {}
+            }
+        }
         let patch = serde_json::from_value(json!([
             {"op": "test", "path": "/status/request", "value": request},
             {"op": "remove", "path": "/status/request"},
@@ -172,21 +197,16 @@ impl Executor<'_> {
         .expect("a JSON patch of a test and a removal");
         let (name, namespace) = (self.deployment.name_any(), self.owner.namespace);
         let api = self.context.raw::<ModelDeployment>(namespace);
-        let patched = api.patch_status(&name, &PatchParams::default(), &Patch::<Value>::Json(patch)).await;
-        match patched {
+        match api.patch_status(&name, &PatchParams::default(), &Patch::<Value>::Json(patch)).await {
             Ok(patched) => {
                 self.context.metrics.wrote("ModelDeployment", "patch");
                 self.context.expectations.present("ModelDeployment", patched.meta());
-                events.extend(void.map(|why| status::void(request, why)));
+                Ok(())
             }
             // the test failed: somebody removed or replaced it
-            Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {}
-            Err(kube::Error::Service(source)) if source.is::<NotLeading>() => {
-                return Err(ApplyError::from(NotLeading).into());
-            }
-            Err(source) => return Err(DeploymentError::Request { source: Box::new(source) }),
+            Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => Ok(()),
+            Err(source) => Err(failed_request(source)),
         }
-        Ok(())
     }
 
     async fn write_list(&self, draining: &BTreeSet<String>) -> Result<(), DeploymentError> {

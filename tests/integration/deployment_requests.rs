@@ -61,11 +61,15 @@ fn asked() -> ModelDeployment {
     object
 }
 
-/// Lets the request be removed; what comes next is the status.
-async fn expect_removal(server: &mut ApiServer, revision: Value) {
+/// Lets it be told that the request had no effect, and then be removed; what comes next is the status.
+async fn expect_removal(server: &mut ApiServer, revision: Value, words: &str) {
     let traffic = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "digits-traffic"}, "data": {"traffic.json": "{\"drain\":[]}"}});
     fresh_look_without_the_set(server, vec![revision], &traffic).await;
+    let call = server.next().await;
+    assert_eq!(call.body["reason"], "RequestVoid");
+    assert!(call.body["note"].as_str().unwrap().starts_with(words), "{}", call.body);
+    call.echo();
     let call = server.expect("PATCH", STATUS).await;
     assert_eq!(call.body[0]["op"], "test");
     assert_eq!(call.body[1], json!({"op": "remove", "path": "/status/request"}));
@@ -79,15 +83,11 @@ async fn a_request_that_had_no_effect_is_removed_and_told() {
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, true);
     let action = play(reconciled(&object, context), async {
-        expect_removal(&mut server, serde_json::to_value(&world.revision).unwrap()).await;
-        // the removal moved the resourceVersion
-        server.expect("PATCH", STATUS).await.error(409, "Conflict", "the object has been modified");
-        let call = server.next().await;
-        assert_eq!(call.body["reason"], "RequestVoid");
         let words =
             format!("Abort of revision another had no effect: the spec asks for revision {}", world.short);
-        assert!(call.body["note"].as_str().unwrap().starts_with(&words), "{}", call.body);
-        call.echo();
+        expect_removal(&mut server, serde_json::to_value(&world.revision).unwrap(), &words).await;
+        // the removal moved the resourceVersion
+        server.expect("PATCH", STATUS).await.error(409, "Conflict", "the object has been modified");
         server.nothing_more().await;
     })
     .await
@@ -102,9 +102,8 @@ async fn a_status_that_is_refused_beside_a_request_is_a_failure() {
     let (mut context, mut server) = context();
     let world = made(&object, &mut context, true);
     let outcome = play(reconciled(&object, context), async {
-        expect_removal(&mut server, serde_json::to_value(&world.revision).unwrap()).await;
+        expect_removal(&mut server, serde_json::to_value(&world.revision).unwrap(), "Abort of").await;
         server.expect("PATCH", STATUS).await.error(403, "Forbidden", "a policy says no");
-        server.next().await.echo();
         server.nothing_more().await;
     })
     .await;

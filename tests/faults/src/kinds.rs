@@ -59,13 +59,14 @@ impl Kind {
             EndpointSlice => ("discovery.k8s.io/v1", "endpointslices"),
             PodDisruptionBudget => ("policy/v1", "poddisruptionbudgets"),
             Lease => ("coordination.k8s.io/v1", "leases"),
-            Event => ("v1", "events"),
+            Event => ("events.k8s.io/v1", "events"),
         }
     }
 
     /// The kind at a group, version and plural.
     pub fn at(api_version: &str, plural: &str) -> Option<Self> {
-        if (api_version, plural) == ("events.k8s.io/v1", "events") {
+        // the same objects, in older words
+        if (api_version, plural) == ("v1", "events") {
             return Some(Event);
         }
         WATCHED.into_iter().chain([Lease, Event]).find(|kind| kind.place() == (api_version, plural))

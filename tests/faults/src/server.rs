@@ -25,6 +25,7 @@ use tower::BoxError;
 use self::request::{Call, Verb};
 use crate::{
     faults::{Network, Way},
+    kinds::Kind,
     patch,
     selectors::Selection,
     store::{Author, Guard, Part, Refusal, Store},
@@ -119,8 +120,12 @@ impl Connection {
                         || object["metadata"]["namespace"] == call.key.namespace.as_str())
                         && selection.takes(object)
                 };
-                let items: Vec<_> = listed.iter().filter(here).map(AsRef::as_ref).collect();
-                let (api_version, _) = kind.place();
+                // events are listed in the older words only
+                let (api_version, items): (_, Vec<_>) = if kind == Kind::Event {
+                    ("v1", listed.iter().filter(here).map(|event| core_event(event)).collect())
+                } else {
+                    (kind.place().0, listed.iter().filter(here).map(|object| Value::clone(object)).collect())
+                };
                 return answered(
                     200,
                     &json!({
@@ -201,4 +206,12 @@ fn answered(code: u16, value: &Value) -> Answer {
 /// The part that a subresource is.
 pub fn part(subresource: Option<&str>) -> Part {
     if subresource == Some("status") { Part::Status } else { Part::Main }
+}
+
+/// An event in the words of the core group.
+fn core_event(event: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": event["metadata"], "type": event["type"], "reason": event["reason"],
+        "message": event["note"], "involvedObject": event["regarding"],
+    })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::traffic::{DEPLOYMENT, DEPLOYMENT_UID, REVISION};
 use crate::{
-    json::{controller, is_terminating, is_true, items, label, promoted, text},
+    json::{controller, is_terminating, is_true, items, label, promoted, recorded, text},
     kinds::Kind,
     store::{Author, Store, Version},
     world::Release,
@@ -36,6 +36,7 @@ impl Hands {
         means_what_it_read(version, broken);
         runs_once(version, store, broken);
         remembers(version, store, broken);
+        tells_of_void_requests(version, store, broken);
         stays_with_its_own(version, store, release, broken);
     }
 
@@ -96,6 +97,26 @@ fn runs_once(version: &Version, store: &Store, broken: &mut Vec<String>) {
         if !is_true(other, "Complete") && !is_true(other, "Failed") {
             broken.push("R7: a second Job was made beside one that runs".into());
         }
+    }
+}
+
+/// What a person asked for is removed once its effect is recorded, or once it was told that it has none.
+fn tells_of_void_requests(version: &Version, store: &Store, broken: &mut Vec<String>) {
+    let (Kind::ModelDeployment, Some(before), Some(after)) =
+        (version.key.kind, &version.before, &version.after)
+    else {
+        return;
+    };
+    let request = &before["status"]["request"];
+    if request.is_null() || !after["status"]["request"].is_null() {
+        return;
+    }
+    let uid = Some(text(after, "/metadata/uid"));
+    let mut ours = store.all(Kind::ControllerRevision).filter(|revision| controller(revision) == uid);
+    let took_effect = ours.any(|revision| recorded(revision)["request"] == request["id"]);
+    let mut told = store.all(Kind::Event).filter(|event| event["reason"] == "RequestVoid");
+    if !took_effect && !told.any(|event| text(event, "/regarding/name") == version.key.name) {
+        broken.push("a request without effect was removed, and nobody was told".into());
     }
 }
 

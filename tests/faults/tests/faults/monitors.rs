@@ -106,6 +106,17 @@ fn writes_out_of_hand_are_noticed() {
             live["metadata"]["annotations"] = json!({"a": "b"});
         });
     });
+    notices("a request without effect was removed", |store| {
+        let mut set = |request, by| {
+            let done = store.update(&key(Kind::ModelDeployment, "digits"), Part::Status, &by, |mut live| {
+                live["status"]["request"] = request;
+                Ok(live)
+            });
+            assert!(done.is_ok(), "{done:?}");
+        };
+        set(json!({"id": "1", "action": "Retry", "revision": "r"}), Author::Person);
+        set(json!(null), operator());
+    });
     notices("R6: digits has the Services", |store| {
         store.monitors.broken = Monitors::see_at_rest(store);
     });
