@@ -61,9 +61,11 @@ pub async fn observe(context: &Context, model: &Model) -> Snapshot {
     pods.retain(|pod| !pod.labels().contains_key(DEPLOYMENT_LABEL));
     let now = context.clock.now();
     let (mut warnings, mut waited) = (Vec::new(), None);
-    for (uid, time) in waiting(&jobs, &pods, now) {
+    for (uid, time, is_due) in waiting(&jobs, &pods, now) {
         waited = Some(waited.map_or(time, |newest: SignedDuration| newest.min(time)));
-        warnings.extend(fetch_warnings(context, &namespace, &uid).await);
+        if is_due {
+            warnings.extend(fetch_warnings(context, &namespace, &uid).await);
+        }
     }
     let (progress, retrying) = futures::join!(fetch_progress(context, &pods), fetch_retrying(context, &pods));
     let revisions = caches.revisions.of(&namespace, &ours);
@@ -275,19 +277,19 @@ fn word(text: &str) -> String {
     truncated(&plain, MAX_WORD)
 }
 
-/// UIDs of what has waited for a while for something that its own status does not tell, and how long.
-fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<(String, SignedDuration)> {
-    // what has no time yet was just made, and is asked about at once
-    let waited = |created: Option<Time>, grace| match created.map(|time| now.duration_since(time.0)) {
-        None => Some(SignedDuration::ZERO),
-        Some(waited) => (waited >= grace).then_some(waited),
+/// UIDs of what waits for something that its own status does not tell, for how long it has, and whether its warnings are due.
+fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<(String, SignedDuration, bool)> {
+    let waits = |uid: Option<String>, created: Option<Time>, grace| {
+        let waited = created.map(|time| now.duration_since(time.0));
+        // what has no time yet was just made, and is asked about at once
+        Some((uid?, waited.unwrap_or_default(), waited.is_none_or(|waited| waited >= grace)))
     };
     let pods_waiting = pods.iter().filter_map(|pod| {
         let status = pod.status.as_ref();
         let scheduled = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
         let pending = status.and_then(|status| status.phase.as_deref()) == Some("Pending");
-        let waits = scheduled && pending && !has_begun(pod);
-        Some((pod.uid()?, waited(pod.creation_timestamp(), GRACE).filter(|_| waits)?))
+        let is_waiting = scheduled && pending && !has_begun(pod);
+        if is_waiting { waits(pod.uid(), pod.creation_timestamp(), GRACE) } else { None }
     });
     let jobs_waiting = jobs.iter().filter_map(|job| {
         let finished = job
@@ -298,8 +300,8 @@ fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<(String,
         let has_pod = pods
             .iter()
             .any(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref()));
-        let waits = !finished && !is_suspended(job) && !has_pod;
-        Some((job.uid()?, waited(job.creation_timestamp(), POD_GRACE).filter(|_| waits)?))
+        let is_waiting = !finished && !is_suspended(job) && !has_pod;
+        if is_waiting { waits(job.uid(), job.creation_timestamp(), POD_GRACE) } else { None }
     });
     pods_waiting.chain(jobs_waiting).collect()
 }

@@ -35,11 +35,11 @@ pub(super) fn next_look(plan: Option<&Plan>, state: &ModelState, waited: Option<
         (Some(Step::Wait { time, .. }), _) => *time,
         // a change of its Job tells when it goes on
         (_, Some(RunState::Active { .. })) if phase == "Suspended" => RESYNC,
-        // each look asks for events: of what waits for hours, no twelve times a minute
-        (_, Some(RunState::Active { started: false, .. })) => {
-            let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
-            (waited / 4).clamp(WAITING, WAITING_LONG)
-        }
+        // Each look asks for events: of what waits for hours, no twelve times a minute. What has no other reason than its
+        // pod's own status tells is announced by that.
+        (_, Some(RunState::Active { started: false, .. })) => waited.map_or(RESYNC, |waited| {
+            (Duration::try_from(waited).unwrap_or_default() / 4).clamp(WAITING, WAITING_LONG)
+        }),
         (_, Some(RunState::Active { .. })) if Phase::tells_progress(phase) => TRAINING,
         // what a container tries again is announced by nothing
         (_, Some(RunState::Active { .. })) => WAITING,

@@ -101,6 +101,8 @@ mod apply_scenarios;
 mod lease_scenarios;
 // which part of the operator may know which other
 mod layers;
+// what many Models cost while nothing happens
+mod model_idle;
 // the mock API server
 mod scenario;
 mod writes_while_leading;
