@@ -29,7 +29,7 @@ async fn requests(suspended: bool, pod_status: Option<Value>) -> (usize, usize) 
     for job in &mut jobs {
         job.spec.as_mut().unwrap().suspend = Some(suspended);
     }
-    let pods = jobs.iter().flat_map(|job| {
+    let pods = jobs.iter().filter_map(|job| {
         pod_status.clone().map(|status| {
             let mut pod = pod(job, status);
             pod.metadata.labels.clone_from(&job.metadata.labels);
