@@ -9,7 +9,7 @@ program_groups() {
 
 # What only single tests need, and what is built when one asks for it.
 other_groups() {
-  printf '%s\n' argocd
+  printf '%s\n' argocd kueue
 }
 
 # The version that a group's own module is pinned to, from its go.mod.
