@@ -454,20 +454,20 @@ fn next_look(plan: Option<&Plan>, outcome: &Outcome, waited: Option<SignedDurati
         return Action::requeue(RESYNC);
     }
     let run = plan.and_then(|plan| plan.run.as_ref());
+    let waited = waited.and_then(|waited| Duration::try_from(waited).ok());
     let wait = match (plan.map(|plan| &plan.step), run.map(|run| &run.state)) {
         // of another Job that reads what a lost one made, nothing may be announced either
         (Some(Step::Start | Step::Recall { .. }), _) | (Some(Step::Follow { .. }), Some(RunState::Lost)) => {
             WAITING
         }
         (Some(Step::Wait { time, .. }), _) => *time,
-        // a change of its Job tells when it goes on
+        // a change of its Job tells when it goes on; what Kueue says of its place in a queue is not watched
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == "Suspended") => {
-            RESYNC
+            waited.map_or(RESYNC, |waited| (waited / 4).clamp(WAITING, RESYNC))
         }
         // each look asks for events: of what waits for hours, no twelve times a minute
         (_, Some(RunState::Active { started: false, .. })) => {
-            let waited = waited.and_then(|waited| Duration::try_from(waited).ok()).unwrap_or_default();
-            (waited / 4).clamp(WAITING, WAITING_LONG)
+            (waited.unwrap_or_default() / 4).clamp(WAITING, WAITING_LONG)
         }
         (_, Some(RunState::Active { .. })) if run.is_some_and(|run| run.status.phase == TRAINING_PHASE) => {
             TRAINING

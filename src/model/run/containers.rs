@@ -41,7 +41,7 @@ pub fn is_suspended(job: &Job) -> bool {
 }
 
 /// Reason, message and time of a Job's condition that is true.
-pub(super) fn finished(job: &Job, type_: &str) -> Option<(String, String, Option<Time>)> {
+pub fn finished(job: &Job, type_: &str) -> Option<(String, String, Option<Time>)> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let condition =
         conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")?;

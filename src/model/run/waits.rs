@@ -4,7 +4,10 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 
-use super::containers::{MAX_MESSAGE, container_statuses, has_begun, phase_of};
+use super::{
+    containers::{MAX_MESSAGE, container_statuses, has_begun, phase_of},
+    queue,
+};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     k8s::events::truncated,
@@ -26,14 +29,9 @@ pub fn of_job(job: &Job, observed: &Observed) -> Option<Problem> {
 }
 
 /// Who makes a suspended Job wait.
-pub fn of_suspended(job: &Job) -> Problem {
+pub fn of_suspended(job: &Job, observed: &Observed) -> Problem {
     if let Some(queue) = job.labels().get(KUEUE_QUEUE_LABEL) {
-        return problem(
-            "Suspended",
-            format!(
-                "the run waits in Kueue's queue {queue} until it is admitted; `kubectl describe workloads` says what it waits for"
-            ),
-        );
+        return queue::of_suspended(queue, observed.workload_of(job));
     }
     if job.annotations().contains_key(SUSPENDED_ANNOTATION) {
         return suspended_by_spec();
@@ -170,6 +168,6 @@ fn last_warning<'a>(
     observed.warnings.iter().rev().find(|warning| warning.uid == uid && wanted(warning))
 }
 
-fn problem(reason: &str, message: String) -> Problem {
+pub(super) fn problem(reason: &str, message: String) -> Problem {
     Problem { reason: reason.into(), message: truncated(&message, MAX_MESSAGE) }
 }
