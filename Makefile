@@ -34,7 +34,7 @@ test-runtime: ## Run the runtime's tests, on ONNX Runtime, a registry and an S3 
 test-rows: ## Hold what graphs say about rows against ONNX Runtime
 	@tests/run rows
 
-test-full: ## Run what takes long or is built from the sources of others: every family of models, also on other processors and on a cluster, every backend case, real models, skl2onnx, Argo CD
+test-full: ## Run what takes long or is built from the sources of others: every family of models, also on other processors and on a cluster, every backend case, real models, skl2onnx, Argo CD, Kueue
 	@tests/run full
 
 test-gpu: ## Run the runtime's tests that need a GPU with CUDA

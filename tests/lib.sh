@@ -111,6 +111,19 @@ provide_argocd() {
   export MODELWRIGHT_ARGOCD MODELWRIGHT_ARGOCD_MANIFESTS MODELWRIGHT_REDIS
 }
 
+# Exports where the cluster's tests find Kueue's image, of a program built from its sources, and its manifests. Needs the cluster.
+provide_kueue() {
+  local program staged
+  program="$("$top/tests/cluster/program" kueue)"
+  staged="$(mktemp -d)"
+  install -D -m 0755 "$program" "$staged/root/manager"
+  printf 'FROM scratch\nCOPY manager /manager\nUSER 65532:65532\n' >"$staged/Containerfile"
+  MODELWRIGHT_KUEUE_IMAGE="$("$top/tests/cluster/image" tests/kueue "$staged/Containerfile" "$staged/root")"
+  rm -rf "$staged"
+  MODELWRIGHT_KUEUE_MANIFESTS="$(cd "$top/tests/cluster/programs/kueue" && go list -m -f '{{.Dir}}' sigs.k8s.io/kueue)/config/default"
+  export MODELWRIGHT_KUEUE_IMAGE MODELWRIGHT_KUEUE_MANIFESTS
+}
+
 # Prints the folder of Debian's prometheus and promtool, unpacked and not
 # installed: the package would start a service.
 prometheus_programs() {

@@ -34,6 +34,8 @@ pub const SCHEDULING_HASH_ANNOTATION: &str = "modelwright.dev/scheduling-hash";
 pub const SUSPENDED_ANNOTATION: &str = "modelwright.dev/suspended";
 /// Label of a Job: the queue of Kueue that admits it.
 pub const KUEUE_QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+/// Label of Kueue's Workload: the UID of its Job.
+pub const KUEUE_JOB_LABEL: &str = "kueue.x-k8s.io/job-uid";
 /// Label of a Job: its priority in Kueue.
 pub const KUEUE_PRIORITY_LABEL: &str = "kueue.x-k8s.io/priority-class";
 /// Finalizer of a Model: it stays while a ModelDeployment names it.

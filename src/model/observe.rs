@@ -1,7 +1,7 @@
 //! Fetch: what exists around a Model. In go the caches, for pods that wait their warnings from the API server, and for a
 //! pod that trains its own word; out comes [`Snapshot`]. Needs a client.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     api::{
@@ -12,7 +12,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
     jiff::{SignedDuration, Timestamp},
 };
-use kube::{ResourceExt as _, api::ListParams};
+use kube::{
+    Api, ResourceExt as _,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+};
 use modelwright_contract::{
     report::{MAX_RETRY_BYTES, RETRY_PATH, Retry},
     training::{PROGRESS_PATH, Progress},
@@ -22,8 +25,9 @@ use serde::de::DeserializeOwned;
 use super::{
     in_use::InUse,
     run::{
-        containers::{has_begun, is_suspended},
+        containers::{finished, has_begun, is_suspended},
         phases::{Phase, Question},
+        queue::Workload,
     },
     snapshot::{Retrying, Snapshot, Warning},
 };
@@ -32,7 +36,10 @@ use crate::{
         LARGEST_INTEGER, Model, ModelDeployment, ModelVersion,
         condition::timestamp,
         model::RunProgress,
-        name::{DEPLOYMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL, VERSION_LABEL},
+        name::{
+            DEPLOYMENT_LABEL, KUEUE_JOB_LABEL, KUEUE_QUEUE_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MODEL_LABEL,
+            VERSION_LABEL,
+        },
     },
     caches::kinds::Key,
     context::Context,
@@ -67,7 +74,12 @@ pub async fn observe(context: &Context, model: &Model) -> Snapshot {
             warnings.extend(fetch_warnings(context, &namespace, &uid).await);
         }
     }
-    let (progress, retrying) = futures::join!(fetch_progress(context, &pods), fetch_retrying(context, &pods));
+    waited = waited.or_else(|| jobs.iter().filter_map(|job| queued_for(job, now)).min());
+    let (progress, retrying, workloads) = futures::join!(
+        fetch_progress(context, &pods),
+        fetch_retrying(context, &pods),
+        fetch_workloads(context, &namespace, &jobs)
+    );
     let revisions = caches.revisions.of(&namespace, &ours);
     let versions = caches.versions.of(&namespace, &ours);
     let following = caches.model_deployments.of(&namespace, &ours);
@@ -100,6 +112,7 @@ pub async fn observe(context: &Context, model: &Model) -> Snapshot {
         workload_account: caches.has_workload_account(&namespace),
         progress,
         retrying,
+        workloads,
         warnings,
         waited,
         now,
@@ -292,18 +305,49 @@ fn waiting(jobs: &[Arc<Job>], pods: &[Arc<Pod>], now: Timestamp) -> Vec<(String,
         if is_waiting { waits(pod.uid(), pod.creation_timestamp(), GRACE) } else { None }
     });
     let jobs_waiting = jobs.iter().filter_map(|job| {
-        let finished = job
-            .status
-            .iter()
-            .flat_map(|status| status.conditions.iter().flatten())
-            .any(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()));
         let has_pod = pods
             .iter()
             .any(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == job.uid().as_ref()));
-        let is_waiting = !finished && !is_suspended(job) && !has_pod;
+        let is_waiting = !has_ended(job) && !is_suspended(job) && !has_pod;
         if is_waiting { waits(job.uid(), job.creation_timestamp(), POD_GRACE) } else { None }
     });
     pods_waiting.chain(jobs_waiting).collect()
+}
+
+fn has_ended(job: &Job) -> bool {
+    ["Complete", "Failed"].into_iter().any(|type_| finished(job, type_).is_some())
+}
+
+/// How long Kueue has let a Job wait.
+fn queued_for(job: &Job, now: Timestamp) -> Option<SignedDuration> {
+    let queued = is_suspended(job) && job.labels().contains_key(KUEUE_QUEUE_LABEL);
+    let since = finished(job, "Suspended").and_then(|(_, _, time)| time).or_else(|| job.creation_timestamp());
+    queued.then(|| since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.0)))
+}
+
+/// What Kueue says of Jobs in its queues. Where there is no Kueue, or no right to read what it says, that is nothing.
+async fn fetch_workloads(
+    context: &Context,
+    namespace: &str,
+    jobs: &[Arc<Job>],
+) -> BTreeMap<String, Workload> {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("kueue.x-k8s.io", "v1beta2", "Workload"));
+    let workloads: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind);
+    let mut read = BTreeMap::new();
+    let queued = jobs.iter().filter(|job| job.labels().contains_key(KUEUE_QUEUE_LABEL) && !has_ended(job));
+    for uid in queued.filter_map(|job| job.uid()) {
+        let of_job = ListParams::default().labels(&format!("{KUEUE_JOB_LABEL}={uid}")).limit(1);
+        match workloads.list(&of_job).await {
+            Ok(mut found) => {
+                let status = found.items.pop().and_then(|found| found.data.get("status").cloned());
+                read.extend(status.and_then(|status| Some((uid, serde_json::from_value(status).ok()?))));
+            }
+            Err(error) => {
+                tracing::debug!(namespace, uid, %error, "what Kueue says of the Job cannot be read")
+            }
+        }
+    }
+    read
 }
 
 async fn fetch_warnings(context: &Context, namespace: &str, uid: &str) -> Vec<Warning> {

@@ -25,6 +25,7 @@ pub(super) fn next_look(plan: Option<&Plan>, state: &ModelState, waited: Option<
     if matches!(state, ModelState::Blocked(_)) {
         return Action::requeue(RESYNC);
     }
+    let waited = waited.map(|waited| Duration::try_from(waited).unwrap_or_default());
     let run = plan.and_then(|plan| plan.run.as_ref());
     let phase = run.map_or("", |run| run.status.phase.as_str());
     let wait = match (plan.map(|plan| &plan.step), run.map(|run| &run.state)) {
@@ -33,13 +34,15 @@ pub(super) fn next_look(plan: Option<&Plan>, state: &ModelState, waited: Option<
             WAITING
         }
         (Some(Step::Wait { time, .. }), _) => *time,
-        // a change of its Job tells when it goes on
-        (_, Some(RunState::Active { .. })) if phase == "Suspended" => RESYNC,
+        // a change of its Job tells when it goes on; what Kueue says of its place in a queue is not watched
+        (_, Some(RunState::Active { .. })) if phase == "Suspended" => {
+            waited.map_or(RESYNC, |waited| (waited / 4).clamp(WAITING, RESYNC))
+        }
         // Each look asks for events: of what waits for hours, no twelve times a minute. What has no other reason than its
         // pod's own status tells is announced by that.
-        (_, Some(RunState::Active { started: false, .. })) => waited.map_or(RESYNC, |waited| {
-            (Duration::try_from(waited).unwrap_or_default() / 4).clamp(WAITING, WAITING_LONG)
-        }),
+        (_, Some(RunState::Active { started: false, .. })) => {
+            waited.map_or(RESYNC, |waited| (waited / 4).clamp(WAITING, WAITING_LONG))
+        }
         (_, Some(RunState::Active { .. })) if Phase::tells_progress(phase) => TRAINING,
         // what a container tries again is announced by nothing
         (_, Some(RunState::Active { .. })) => WAITING,

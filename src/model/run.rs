@@ -3,6 +3,7 @@
 pub mod containers;
 pub mod phases;
 pub mod progress;
+pub mod queue;
 pub mod recall;
 pub mod report;
 pub mod waits;
@@ -107,7 +108,8 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], snapshot: &Snapshot) -> (RunState, 
         };
     }
     if is_suspended(job) {
-        return (RunState::Active { started: false, problem: Some(waits::of_suspended(job)) }, "Suspended");
+        let problem = Some(waits::of_suspended(job, snapshot));
+        return (RunState::Active { started: false, problem }, "Suspended");
     }
     let Some(pod) = pods.last() else {
         let problem = waits::of_job(job, snapshot);
@@ -126,6 +128,7 @@ fn read_state(job: &Job, pods: &[&Arc<Pod>], snapshot: &Snapshot) -> (RunState, 
             ),
         })
     });
+    let problem = problem.or_else(|| snapshot.workload_of(job).and_then(queue::of_running));
     (RunState::Active { started: phase.is_some(), problem }, word(phase))
 }
 

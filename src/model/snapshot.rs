@@ -1,6 +1,6 @@
 //! What exists around a Model, as it was read. Types alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     api::{batch::v1::Job, core::v1::Pod},
@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use crate::{
     api::{ModelVersion, model::RunProgress},
-    model::in_use::InUse,
+    model::{in_use::InUse, run::queue::Workload},
 };
 
 /// What exists around a Model.
@@ -37,12 +37,21 @@ pub struct Snapshot {
     pub retrying: Option<Retrying>,
     /// What belongs to it and does not parse, by kind, name and field.
     pub unreadable: Vec<String>,
+    /// What Kueue says of its Jobs that are in a queue and have not ended, by their UIDs.
+    pub workloads: BTreeMap<String, Workload>,
     /// Warnings about Jobs without pods and pods that wait, newest last.
     pub warnings: Vec<Warning>,
     /// How long what was asked about in these has waited, the newest of it.
     pub waited: Option<SignedDuration>,
     /// When this was so.
     pub now: Timestamp,
+}
+
+impl Snapshot {
+    /// What Kueue says of a Job, if that was read.
+    pub fn workload_of(&self, job: &Job) -> Option<&Workload> {
+        self.workloads.get(job.metadata.uid.as_ref()?)
+    }
 }
 
 /// An event that the cluster recorded about an object.

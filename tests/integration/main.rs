@@ -58,6 +58,7 @@ mod model_clean_up_scenarios;
 mod model_phases;
 // what is done next for a Model: every branch
 mod model_plan;
+mod model_queues;
 // A run that succeeded and whose pod is gone.
 mod model_recall;
 // one write of a Model that is refused stops itself only

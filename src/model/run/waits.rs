@@ -4,7 +4,10 @@
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 
-use super::containers::{MAX_MESSAGE, has_begun, pod_phase};
+use super::{
+    containers::{MAX_MESSAGE, has_begun, pod_phase},
+    queue,
+};
 use crate::{
     api::name::{KUEUE_QUEUE_LABEL, SUSPENDED_ANNOTATION},
     k8s::events::truncated,
@@ -27,14 +30,9 @@ pub fn of_job(job: &Job, snapshot: &Snapshot) -> Option<Problem> {
 }
 
 /// Who makes a suspended Job wait.
-pub fn of_suspended(job: &Job) -> Problem {
+pub fn of_suspended(job: &Job, snapshot: &Snapshot) -> Problem {
     if let Some(queue) = job.labels().get(KUEUE_QUEUE_LABEL) {
-        return problem(
-            "Suspended",
-            format!(
-                "the run waits in Kueue's queue {queue} until it is admitted; `kubectl describe workloads` says what it waits for"
-            ),
-        );
+        return queue::of_suspended(queue, snapshot.workload_of(job));
     }
     if job.annotations().contains_key(SUSPENDED_ANNOTATION) {
         return suspended_by_spec();
@@ -133,6 +131,6 @@ fn last_warning<'a>(
     snapshot.warnings.iter().rev().find(|warning| warning.uid == uid && wanted(warning))
 }
 
-fn problem(reason: &str, message: String) -> Problem {
+pub(super) fn problem(reason: &str, message: String) -> Problem {
     Problem { reason: reason.into(), message: truncated(&message, MAX_MESSAGE) }
 }

@@ -10,7 +10,7 @@ program_groups() {
 
 # What the cluster itself does not need, and what is built when a test asks for it.
 other_groups() {
-  printf '%s\n' argocd kubeconform versitygw
+  printf '%s\n' argocd kubeconform kueue versitygw
 }
 
 # The folder of a group's module.

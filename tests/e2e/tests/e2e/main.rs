@@ -25,6 +25,7 @@ mod examples;
 mod failover;
 mod imports;
 mod kinds;
+mod kueue;
 mod losses;
 mod meddling;
 mod monitoring;
@@ -149,6 +150,9 @@ fn main() -> ExitCode {
         argocd::a_bad_version_is_degraded_until_git_reverts_it,
         argocd::a_field_that_does_not_exist_is_a_difference,
         argocd::the_chart_is_synced_without_a_difference,
+        kueue::runs_wait_for_the_quota_of_their_queue_and_each_becomes_a_version,
+        kueue::a_run_that_is_preempted_is_no_failure_and_follows_later,
+        kueue::a_timeout_for_ready_pods_below_the_length_of_a_run_is_told_with_its_way_out,
     ]);
     harness::run::all(cases)
 }

@@ -10,6 +10,7 @@ pub mod examples;
 pub mod fixtures;
 pub mod images;
 pub mod kubectl;
+pub mod kueue;
 pub mod load;
 pub mod onnx;
 pub mod operator;
