@@ -343,7 +343,7 @@ async fn fetch_workloads(
                 read.extend(status.and_then(|status| Some((uid, serde_json::from_value(status).ok()?))));
             }
             Err(error) => {
-                tracing::debug!(namespace, uid, %error, "what Kueue says of the Job cannot be read")
+                tracing::debug!(namespace, uid, %error, "what Kueue says of the Job cannot be read");
             }
         }
     }
